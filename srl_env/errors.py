@@ -1,0 +1,88 @@
+"""Every exception this library raises on purpose.
+
+Two branches, which must never be confused::
+
+    SrlEnvError
+    ├── UserError(ValueError)      the caller can mend it; the message says how
+    │   ├── UnknownName            an id, mode, option or key that does not exist
+    │   ├── BadOption              a known option with a value that cannot work
+    │   ├── BadData                a row of data that cannot be read (file and line)
+    │   └── MissingExtra           an optional package that is not installed
+    └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0
+        ├── VerifierTimeout        a verifier missed its deadline
+        ├── VerifierCrash          a verifier's process died or raised
+        └── WorldFailure           the world behind an environment is gone
+
+A ``Failure`` raised while an environment steps ends that episode with
+``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
+leave out and count.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class SrlEnvError(Exception):
+    """Base of all errors of this library."""
+
+
+class UserError(SrlEnvError, ValueError):
+    """Something given to the library cannot work; the message says what to do."""
+
+
+class UnknownName(UserError):
+    """A name that is not among the known ones; the nearest is suggested."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        """kind: what was looked for, e.g. "environment"; known: the names that exist."""
+        self.kind, self.name, self.known = kind, name, sorted(known)
+        super().__init__(f"no {kind} {name!r}. {self._hint()}")
+
+    def _hint(self) -> str:
+        near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)
+        if near:
+            return f"Did you mean {near[0]!r}?"
+        return f"Known: {', '.join(self.known)}." if self.known else "None are known."
+
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
+        return type(self), (self.kind, self.name, self.known)
+
+
+class BadOption(UserError):
+    """A known option with a value that cannot work."""
+
+
+class BadData(UserError):
+    """A row of data that cannot be read; the message starts with ``file:line:``."""
+
+
+class MissingExtra(UserError, ImportError):
+    """An optional package is needed and not installed."""
+
+    def __init__(self, package: str, extra: str) -> None:
+        """package: what could not be imported; extra: the extra that brings it."""
+        self.package, self.extra = package, extra
+        super().__init__(
+            f"{package} is not installed; install it with: pip install 'srl-env[{extra}]'"
+        )
+
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
+        return type(self), (self.package, self.extra)
+
+
+class Failure(SrlEnvError, RuntimeError):
+    """The library or the machine failed, not the policy."""
+
+
+class VerifierTimeout(Failure):
+    """A verifier did not answer before its deadline."""
+
+
+class VerifierCrash(Failure):
+    """A verifier's process died or raised."""
+
+
+class WorldFailure(Failure):
+    """The world behind an environment (a sandbox, a server) is gone."""

@@ -1,0 +1,68 @@
+"""What a policy is: a batch of prompts in, a batch of generations out.
+
+The core only needs this shape; the policies themselves are in ``srl_agents.policies``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
+
+if TYPE_CHECKING:
+    from srl_env.environment import ReasoningEnv
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Messages = Sequence[Message]
+FinishReason = Literal["stop", "length"]
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One completion, token-exact: these ids are what is trained on, never a re-encoding.
+
+    token_ids: the sampled ids, stop token included where one was sampled (N).
+    logprobs: log-probability of each at the sampling temperature; empty where unknown.
+    prompt_ids: the ids the completion was sampled after; empty for policies without tokens.
+    finish_reason: "stop" (stop token or stop string), "length" (cut at the token limit).
+    """
+
+    text: str
+    token_ids: tuple[int, ...] = ()
+    logprobs: tuple[float, ...] = ()
+    prompt_ids: tuple[int, ...] = ()
+    finish_reason: FinishReason = "stop"
+
+
+@dataclass(frozen=True, slots=True)
+class Sampling:
+    """How to sample: temperature 0 is greedy; stop strings stay in the text they end."""
+
+    temperature: float = 1.0
+    max_tokens: int = 256
+    stop: tuple[str, ...] = ()
+
+
+@runtime_checkable
+class Policy(Protocol):
+    """Anything that writes the next step when shown the messages."""
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        """One generation for each list of messages, in order."""
+        ...
+
+
+@runtime_checkable
+class PrivilegedPolicy(Protocol):
+    """A policy that may look into the environment itself: experts and other oracles."""
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        """One generation for each environment, in order."""
+        ...
