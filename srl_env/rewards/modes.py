@@ -1,0 +1,351 @@
+"""Reward modes: how a step is paid, chosen per episode by name or by object.
+
+A mode only looks at records; it never changes what the environment shows. The
+registry maps names to modes; ``reward_mode`` turns a function into one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+
+import numpy as np
+
+from srl_env.errors import BadOption, UnknownName
+from srl_env.problem import Problem
+from srl_env.rewards.similarity import step_similarity
+from srl_env.verifiers.protocol import Verdict
+
+if TYPE_CHECKING:
+    from srl_env.format import ParsedStep
+
+Continuation = Literal["expert", "policy"]
+Granularity = Literal["step", "solution"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepRecord:
+    """Everything a reward may look at after one step.
+
+    completion: what the policy wrote; parsed: the same, read by the completion format.
+    index: the step's number in the whole solution; start_step: how many expert steps
+    the episode began with.
+    expert_action: what the expert wrote here (the joined rest for granularity
+    "solution"); None beyond the expert's end or without an expert.
+    expert_actions: the expert's whole trajectory, () without an expert.
+    actions: the history before this action, the expert prefix included.
+    legal: what the environment's step checker said, None where it has none.
+    verdict: set on the step that ends the episode, None before.
+    rng: the environment's own stream for random rewards, None where nobody needs one.
+    format_ok_so_far: whether every step of the episode, this one included, kept the format.
+    """
+
+    problem: Problem
+    completion: str
+    parsed: ParsedStep
+    index: int
+    start_step: int
+    expert_action: str | None
+    expert_actions: tuple[str, ...]
+    actions: tuple[str, ...]
+    granularity: Granularity
+    continuation: Continuation
+    terminated: bool
+    truncated: bool
+    legal: bool | None
+    verdict: Verdict | None
+    rng: np.random.Generator | None
+    format_ok_so_far: bool
+
+    @property
+    def ended(self) -> bool:
+        """Whether this step ended its episode."""
+        return self.terminated or self.truncated
+
+
+@dataclass(frozen=True, slots=True)
+class StepReward:
+    """A reward and what it is made of; ``parts`` are for logs and are averaged there.
+
+    Common parts: "format" (1.0 where the format was kept, else 0.0), "similarity" (in
+    [0, 1], absent where none was measured), "outcome" (1.0 or 0.0, at episode end only).
+    """
+
+    value: float
+    parts: Mapping[str, float]
+
+
+@runtime_checkable
+class RewardMode(Protocol):
+    """How steps are paid. Scoring is batched and must not depend on the order of records."""
+
+    @property
+    def name(self) -> str:
+        """The name it is chosen by and logged under."""
+        ...
+
+    @property
+    def default_continuation(self) -> Continuation:
+        """Whose action enters the history, where the episode does not say."""
+        ...
+
+    @property
+    def default_granularity(self) -> Granularity:
+        """What one action is, where the episode does not say."""
+        ...
+
+    @property
+    def needs_expert(self) -> bool:
+        """Whether a problem without expert trajectory is an error."""
+        ...
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """One reward for each record, in order."""
+        ...
+
+
+_REGISTRY: dict[str, RewardMode] = {}
+
+
+def get_reward_mode(name: str) -> RewardMode:
+    """The registered mode of that name; ``UnknownName`` with a suggestion if there is none."""
+    try:
+        return _REGISTRY[name]
+    except KeyError:
+        raise UnknownName("reward mode", name, _REGISTRY) from None
+
+
+def reward_modes() -> list[str]:
+    """The names of the registered modes, sorted."""
+    return sorted(_REGISTRY)
+
+
+def register_reward_mode(mode: RewardMode) -> RewardMode:
+    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken."""
+    if mode.name in _REGISTRY and _REGISTRY[mode.name] != mode:
+        raise BadOption(f"a reward mode named {mode.name!r} exists already; choose another name")
+    _REGISTRY[mode.name] = mode
+    return mode
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionMode:
+    """A reward mode made of one function of one record."""
+
+    name: str
+    function: Callable[[StepRecord], float | StepReward]
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """The function's value for each record; a bare number becomes part ``name``."""
+        return [self._reward(self.function(step), step) for step in steps]
+
+    def _reward(self, result: float | StepReward, step: StepRecord) -> StepReward:
+        if isinstance(result, StepReward):
+            return result
+        return StepReward(
+            float(result), {self.name: float(result), "format": float(step.parsed.ok)}
+        )
+
+
+def reward_mode(
+    name: str,
+    *,
+    default_continuation: Continuation = "policy",
+    default_granularity: Granularity = "step",
+    needs_expert: bool = False,
+) -> Callable[[Callable[[StepRecord], float | StepReward]], FunctionMode]:
+    """Decorator: registers a function of a record as the reward mode ``name``::
+
+    @reward_mode("short", default_continuation="policy")
+    def short(step: StepRecord) -> float:
+        return float(step.ended and step.verdict.correct) - 0.001 * len(step.parsed.action)
+    """
+
+    def register(function: Callable[[StepRecord], float | StepReward]) -> FunctionMode:
+        mode = FunctionMode(name, function, default_continuation, default_granularity, needs_expert)
+        register_reward_mode(mode)
+        return mode
+
+    return register
+
+
+@dataclass(frozen=True, slots=True)
+class SimilarityMode:
+    """SRL: each step is paid its similarity to the expert's step, −1 on format failure.
+
+    Beyond the expert's end there is nothing to be similar to: 0.
+    Source: SRL, arXiv:2510.25992, section 3.
+    """
+
+    name: str = "srl"
+    default_continuation: Continuation = "expert"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = True
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """In [0, 1] ∪ {−1} for each record."""
+        return [_similarity_reward(s.parsed.ok, s.parsed.action, s.expert_action) for s in steps]
+
+
+@dataclass(frozen=True, slots=True)
+class HolisticMode:
+    """One similarity for the whole solution, paid at episode end; −1 on any format failure.
+
+    With granularity "step" the actions after the given prefix are joined by line breaks,
+    as are the expert's.
+    """
+
+    name: str = "holistic"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "solution"
+    needs_expert: bool = True
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """0 before the end, then in [0, 1] ∪ {−1}, for each record."""
+        return [_holistic_reward(s) if s.ended else _format_part(s) for s in steps]
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeMode:
+    """RLVR: 0 until the episode ends, then 1 if the verifier says it is right, else 0."""
+
+    name: str = "rlvr"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """0 or 1 for each record."""
+        return [_outcome_reward(s) if s.ended else _format_part(s) for s in steps]
+
+
+@dataclass(frozen=True, slots=True)
+class HybridMode:
+    """``similarity`` × the reward of srl + ``outcome`` × the reward of rlvr, step by step.
+
+    The similarity is paid on every step and the outcome once, so over an episode of N
+    steps the similarities weigh N times as much as the two numbers suggest.
+    """
+
+    similarity: float = 0.5
+    outcome: float = 0.5
+    name: str = "hybrid"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = True
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """The weighted sum for each record, with the parts of both."""
+        pairs = zip(SimilarityMode().score(steps), OutcomeMode().score(steps), strict=True)
+        return [
+            StepReward(
+                self.similarity * near.value + self.outcome * right.value,
+                {**near.parts, **right.parts},
+            )
+            for near, right in pairs
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class RandomMode:
+    """Control: 1 with probability ``p`` at episode end, whatever was done; 0 before.
+
+    Source of the control: Spurious rewards, arXiv:2506.10947.
+    """
+
+    p: float = 0.5
+    name: str = "random"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def __post_init__(self) -> None:
+        if not 0.0 <= self.p <= 1.0:
+            raise BadOption(f"p is a probability, between 0 and 1; got {self.p!r}")
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """0 or 1 for each record; draws one number from each ended record's own stream."""
+        return [self._draw(s) if s.ended else _format_part(s) for s in steps]
+
+    def _draw(self, step: StepRecord) -> StepReward:
+        assert step.rng is not None, "the environment gives each ending record its stream"
+        value = float(step.rng.random() < self.p)
+        return StepReward(value, {"random": value, "format": float(step.parsed.ok)})
+
+
+@dataclass(frozen=True, slots=True)
+class InverseMode:
+    """Control: rlvr turned round, 1 at episode end for a wrong answer; 0 before."""
+
+    name: str = "inverse"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """0 or 1 for each record; the part "outcome" stays the true one."""
+        rewards = OutcomeMode().score(steps)
+        return [
+            StepReward(1.0 - r.value, r.parts) if s.ended else r
+            for s, r in zip(steps, rewards, strict=True)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
+class FormatMode:
+    """Control: 1 at episode end if every step kept the format, else 0; 0 before."""
+
+    name: str = "format"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """0 or 1 for each record."""
+        return [
+            StepReward(float(s.ended and s.format_ok_so_far), {"format": float(s.parsed.ok)})
+            for s in steps
+        ]
+
+
+def _similarity_reward(parsed_ok: bool, action: str, expert: str | None) -> StepReward:
+    """−1 on format failure, 0 beyond the expert's end, else the similarity."""
+    if not parsed_ok:
+        return StepReward(-1.0, {"format": 0.0})
+    value = 0.0 if expert is None else step_similarity(action, expert)
+    return StepReward(value, {"similarity": value, "format": 1.0})
+
+
+def _holistic_reward(step: StepRecord) -> StepReward:
+    if step.granularity == "solution":
+        return _similarity_reward(step.format_ok_so_far, step.parsed.action, step.expert_action)
+    own = "\n".join((*step.actions[step.start_step :], step.parsed.action))
+    expert = "\n".join(step.expert_actions[step.start_step :])
+    return _similarity_reward(step.format_ok_so_far, own, expert)
+
+
+def _outcome_reward(step: StepRecord) -> StepReward:
+    assert step.verdict is not None, "an ended record carries its verdict"
+    value = float(step.verdict.correct)
+    return StepReward(value, {"outcome": value, "format": float(step.parsed.ok)})
+
+
+def _format_part(step: StepRecord) -> StepReward:
+    """Nothing paid yet."""
+    return StepReward(0.0, {"format": float(step.parsed.ok)})
+
+
+for _mode in (
+    SimilarityMode(),
+    OutcomeMode(),
+    HybridMode(),
+    HolisticMode(),
+    RandomMode(),
+    InverseMode(),
+    FormatMode(),
+):
+    register_reward_mode(_mode)
