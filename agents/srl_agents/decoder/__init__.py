@@ -1,0 +1,22 @@
+"""Log-probabilities of token trees under a Hugging Face causal language model.
+
+``make_decoder(model).token_logprobs(trunks, branches)`` computes each shared beginning
+once; ``decoder.score(tree)`` is the same on padded tensors, with any choice of tokens.
+"""
+
+from srl_agents.decoder.functional import FunctionalDecoder
+from srl_agents.decoder.generic import GenericDecoder
+from srl_agents.decoder.make import make_decoder
+from srl_agents.decoder.scores import Decoder, TokenScores
+from srl_agents.decoder.tree import Branch, TokenTree, tree_of
+
+__all__ = [
+    "Branch",
+    "Decoder",
+    "FunctionalDecoder",
+    "GenericDecoder",
+    "TokenScores",
+    "TokenTree",
+    "make_decoder",
+    "tree_of",
+]
