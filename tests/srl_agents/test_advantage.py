@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+
 from srl_agents.advantage import group_advantages, group_deviations
 
 

@@ -6,6 +6,8 @@ import math
 
 import pytest
 import torch
+from torch import Tensor
+
 from srl_agents.loss import (
     Aggregation,
     aggregate,
@@ -15,7 +17,6 @@ from srl_agents.loss import (
     negative_log_likelihood,
     sampler_correction,
 )
-from torch import Tensor
 
 
 def doubles(*rows: list[float]) -> Tensor:

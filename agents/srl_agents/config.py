@@ -1,0 +1,341 @@
+"""What a run is made of: pydantic at the edge, checked before anything is loaded.
+
+A configuration is read from TOML (or the ``config.json`` of an earlier run), with dotted
+overrides on top::
+
+    config = load_config("run.toml", ["train.lr=3e-4", "stages.srl.objective.temperature=1.2"])
+
+``[train]`` changes every stage of the method that has the field, ``[stages.NAME]`` one of them.
+Every mistake is an ``UnknownName`` or ``BadOption`` that names the dotted key.
+"""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields, is_dataclass
+from functools import cached_property
+from pathlib import Path
+from types import UnionType
+from typing import (
+    Annotated,
+    Any,
+    Literal,
+    Self,
+    TypeVar,
+    Union,
+    cast,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
+
+from srl_agents.methods import GRPO, NLL, Method, Stage, Starts, Until, get_method
+from srl_env.errors import BadOption, SrlEnvError, UnknownName
+
+Tree = Mapping[str, Any]
+T = TypeVar("T")
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EnvConfig(_Section):
+    """The environment: a registered id, and keyword arguments for ``srl_env.make``."""
+
+    id: str
+    options: dict[str, Any] = {}
+
+
+class LoraConfig(_Section):
+    """Low-rank adapters through peft, in place of training all weights.
+
+    targets: names of the linear layers, or "all-linear".
+    """
+
+    rank: Annotated[int, Field(ge=1)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    targets: str | list[str] = "all-linear"
+
+
+class ModelConfig(_Section):
+    """The model: a folder or hub name of a causal language model, and how it is computed.
+
+    device: "auto" takes a GPU where there is one. dtype: of the weights. autocast: matrix
+    products in bfloat16 over weights kept in dtype. threads: of torch on CPU, None for its own
+    default. gradient_checkpointing: recompute activations to save memory.
+    """
+
+    path: str
+    device: str = "auto"
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    autocast: bool = False
+    lora: LoraConfig | None = None
+    threads: Annotated[int | None, Field(ge=1)] = None
+    gradient_checkpointing: bool = False
+
+
+class BudgetConfig(_Section):
+    """How long the whole run may be: exactly one of the three.
+
+    seconds: of training, that is sampling, reward, update and probes; checkpoints, logs and
+    whatever came before are not counted. tokens: sampled, or for demonstrations trained on.
+    """
+
+    updates: Annotated[int | None, Field(ge=1)] = None
+    seconds: Annotated[float | None, Field(gt=0)] = None
+    tokens: Annotated[int | None, Field(ge=1)] = None
+
+    @model_validator(mode="after")
+    def _exactly_one(self) -> Self:
+        given = [name for name, value in self if value is not None]
+        if len(given) != 1:
+            raise ValueError(f"give exactly one of updates, seconds, tokens; got {given or 'none'}")
+        return self
+
+
+class OptimizerConfig(_Section):
+    """AdamW, the same for every stage; the learning rate is the stage's.
+
+    max_grad_norm: the gradient is scaled down to it. micro_batch_tokens: as many tokens go
+    through the model at once; the gradient does not depend on it.
+    """
+
+    betas: tuple[float, float] = (0.9, 0.999)
+    eps: Annotated[float, Field(gt=0)] = 1e-8
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
+    micro_batch_tokens: Annotated[int, Field(ge=1)] = 16384
+
+
+class LogConfig(_Section):
+    """What is written besides ``metrics.jsonl``; 0 turns a thing off.
+
+    rollouts_every: updates between two that write episodes to ``rollouts.jsonl``, at most
+    ``rollouts_kept`` of them each. kl_every: updates between two that measure the KL to the
+    run's first weights, which keeps a copy of them in memory. tracker: also log to it.
+    """
+
+    tensorboard: bool = True
+    tracker: Literal["wandb", "trackio"] | None = None
+    rollouts_every: Annotated[int, Field(ge=0)] = 10
+    rollouts_kept: Annotated[int, Field(ge=1)] = 16
+    kl_every: Annotated[int, Field(ge=0)] = 0
+
+
+class CheckpointConfig(_Section):
+    """every: updates between two checkpoints; keep: how many of the last ones stay."""
+
+    every: Annotated[int, Field(ge=1)] = 50
+    keep: Annotated[int, Field(ge=1)] = 2
+
+
+class RunConfig(_Section):
+    """One training run, whole.
+
+    out: the run's folder. method: a registered name, or a list of stages written out.
+    train: changes to every stage; stages: changes to one, by its name.
+    """
+
+    out: str
+    env: EnvConfig
+    model: ModelConfig
+    budget: BudgetConfig
+    method: str | list[dict[str, Any]] = "srl-rlvr"
+    seed: Annotated[int, Field(ge=0)] = 0
+    train: dict[str, Any] = {}
+    stages: dict[str, dict[str, Any]] = {}
+    optimizer: OptimizerConfig = OptimizerConfig()
+    log: LogConfig = LogConfig()
+    checkpoint: CheckpointConfig = CheckpointConfig()
+
+    @cached_property
+    def resolved_method(self) -> Method:
+        """The method with this configuration's changes to its stages."""
+        method = _method(self.method)
+        _check_stage_names(self.stages, method)
+        _check_train_keys(self.train, method)
+        stages = (
+            _stage(
+                _merged(_merged(asdict(stage), _applicable(self.train, stage)), own),
+                f"stages.{stage.name}",
+            )
+            for stage in method.stages
+            for own in [self.stages.get(stage.name, {})]
+        )
+        return Method(method.name, tuple(stages))
+
+
+def make_config(tree: Tree) -> RunConfig:
+    """The configuration in nested dictionaries, checked whole, its method included.
+
+    Raises UnknownName for a key, method or stage that does not exist, BadOption for a value
+    that cannot work.
+    """
+    config = _validated(RunConfig, tree, "")
+    _ = config.resolved_method
+    return config
+
+
+def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:
+    """The configuration in a TOML or JSON file, with ``key.key=value`` overrides on top."""
+    return make_config(with_overrides(read_tree(path), overrides))
+
+
+def read_tree(path: str | Path) -> dict[str, Any]:
+    """A TOML or JSON file as nested dictionaries; BadOption where it cannot be read."""
+    path = Path(path)
+    read = json.loads if path.suffix == ".json" else tomllib.loads
+    try:
+        tree = read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadOption(f"{path} cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise BadOption(f"{path}: {error}") from error
+    return cast(dict[str, Any], tree)
+
+
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
+    """The tree with each ``key.key=value`` set in it.
+
+    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), and as plain text where it is not.
+    """
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise BadOption(f"an override is KEY=VALUE, as in train.lr=3e-4; got {override!r}")
+        change: Any = _value(value.strip())
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        tree = _merged(tree, change)
+    return dict(tree)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _merged(tree: Tree, change: Tree) -> dict[str, Any]:
+    """The tree with the change's leaves in place of its own."""
+    merged = dict(tree)
+    for key, value in change.items():
+        old = merged.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
+    return merged
+
+
+def _method(method: str | Sequence[Tree]) -> Method:
+    if isinstance(method, str):
+        return get_method(method)
+    stages = [_stage(tree, f"method.{index}") for index, tree in enumerate(method)]
+    return Method("-".join(stage.name for stage in stages), tuple(stages))
+
+
+def _stage(tree: Tree, where: str) -> Stage:
+    """A stage from nested dictionaries; ``where`` is its dotted place, for messages."""
+    parts: dict[str, Any] = dict(tree)
+    kinds: dict[str, type[GRPO] | type[NLL]] = {"grpo": GRPO, "nll": NLL}
+    for name in ("objective", "starts", "until"):
+        if not isinstance(parts.setdefault(name, {}), Mapping):
+            raise BadOption(f"{where}.{name} is a table of settings; got {parts[name]!r}")
+    objective = parts["objective"]
+    kind = objective.get("kind", "grpo")
+    if kind not in kinds:
+        raise UnknownName("objective", str(kind), kinds)
+    parts["objective"] = _validated(kinds[kind], objective, f"{where}.objective")
+    for name, section in (("starts", Starts), ("until", Until)):
+        parts[name] = _validated(section, parts[name], f"{where}.{name}")
+    return _validated(Stage, parts, where)
+
+
+def _check_stage_names(stages: Tree, method: Method) -> None:
+    names = [stage.name for stage in method.stages]
+    for name in stages:
+        if name not in names:
+            raise UnknownName(f"stage of method {method.name!r}", name, names)
+
+
+def _check_train_keys(train: Tree, method: Method) -> None:
+    """UnknownName for a key under ``train`` that no stage of the method has."""
+    known = {key for stage in method.stages for key in _leaves(asdict(stage))} - {"name", "share"}
+    for key in _leaves(train):
+        if key not in known:
+            raise UnknownName("configuration key", f"train.{key}", [f"train.{k}" for k in known])
+
+
+def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:
+    """Of the changes to every stage, those whose field this one has."""
+    tree = asdict(stage)
+    changes: dict[str, Any] = {}
+    for key, value in _leaves(train).items():
+        if key in _leaves(tree):
+            changes = _with_leaf(changes, key, value)
+    return changes
+
+
+def _with_leaf(tree: Tree, key: str, value: Any) -> dict[str, Any]:
+    """The tree with ``value`` at a dotted key."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return _merged(tree, value)
+
+
+def _leaves(tree: Tree, prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value} of everything in the tree that is not itself a tree."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            leaves |= _leaves(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _validated(cls: type[T], tree: Tree, where: str) -> T:
+    """An instance of the class from nested dictionaries; the first mistake is raised."""
+    try:
+        return TypeAdapter(cls).validate_python(dict(tree))
+    except ValidationError as error:
+        raise _explained(cls, error, where) from None
+
+
+def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
+    """The first of pydantic's complaints in our words, with the dotted key in it."""
+    first = error.errors()[0]
+    loc = [str(part) for part in first["loc"]]
+    key = ".".join([where, *loc] if where else loc)
+    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+        parent = key.rpartition(".")[0]
+        known = _field_types(cls, loc[:-1])
+        return UnknownName(
+            "configuration key", key, [f"{parent}.{name}" if parent else name for name in known]
+        )
+    if first["type"] in ("missing", "missing_argument"):
+        return BadOption(f"{key} is missing from the configuration")
+    if first["type"] == "value_error":
+        cause = str(first["ctx"]["error"])
+        return BadOption(f"{key}: {cause}" if loc else cause)
+    return BadOption(f"{key}: {first['msg'].lower()}; got {first['input']!r}")
+
+
+def _field_types(cls: Any, loc: Sequence[str]) -> dict[str, Any]:
+    """{field: its type} of the section at ``loc`` below the class."""
+    hints = get_type_hints(cls)
+    names = [f.name for f in fields(cls)] if is_dataclass(cls) else list(cls.model_fields)
+    found = {name: hints[name] for name in names}
+    if not loc:
+        return found
+    (section,) = [t for t in _alternatives(found[loc[0]]) if t is not type(None)]
+    return _field_types(section, loc[1:])
+
+
+def _alternatives(hint: Any) -> tuple[Any, ...]:
+    return get_args(hint) if get_origin(hint) in (Union, UnionType) else (hint,)
