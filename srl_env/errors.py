@@ -7,11 +7,13 @@ Two branches, which must never be confused::
     │   ├── UnknownName            an id, mode, option or key that does not exist
     │   ├── BadOption              a known option with a value that cannot work
     │   ├── BadData                a row of data that cannot be read (file and line)
-    │   └── MissingExtra           an optional package that is not installed
+    │   ├── MissingExtra           an optional package that is not installed
+    │   └── SandboxUnavailable     no isolation to be had here; says what is missing
     └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0
         ├── VerifierTimeout        a verifier missed its deadline
         ├── VerifierCrash          a verifier's process died or raised
-        └── WorldFailure           the world behind an environment is gone
+        ├── WorldFailure           the world behind an environment is gone
+        └── SandboxFailure         a sandbox died, hangs or could not be set up
 
 A ``Failure`` raised while an environment steps ends that episode with
 ``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
@@ -72,6 +74,10 @@ class MissingExtra(UserError, ImportError):
         return type(self), (self.package, self.extra)
 
 
+class SandboxUnavailable(UserError):
+    """No sandbox of the kind asked for can run here; the message says what is missing."""
+
+
 class Failure(SrlEnvError, RuntimeError):
     """The library or the machine failed, not the policy."""
 
@@ -86,3 +92,7 @@ class VerifierCrash(Failure):
 
 class WorldFailure(Failure):
     """The world behind an environment (a sandbox, a server) is gone."""
+
+
+class SandboxFailure(Failure):
+    """A sandbox died, hangs, or could not be set up: nothing about the code that ran in it."""
