@@ -1,0 +1,161 @@
+"""How a completion is written and read: a private thought, then the action.
+
+A format reads what a policy wrote (``parse``) and writes what an expert did in the same
+form (``render``). Reading never raises and takes linear time, whatever the text; where the
+form was not kept, the action is the best guess with all thinking taken out, because the
+action enters the history and thinking must not.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from srl_env.problem import ExpertStep
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedStep:
+    """A completion, read.
+
+    thought: the private part, None where there is none. action: what the step does.
+    ok: whether the form was kept. problem_found: why not, for people; None where ok.
+    """
+
+    thought: str | None
+    action: str
+    ok: bool
+    problem_found: str | None = None
+
+
+@runtime_checkable
+class CompletionFormat(Protocol):
+    """How completions look."""
+
+    @property
+    def instructions(self) -> str:
+        """What the system prompt says about the form; "" where nothing is said."""
+        ...
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """Strings that end a step when sampling; they stay in the text."""
+        ...
+
+    def parse(self, text: str) -> ParsedStep:
+        """The completion, read; never raises."""
+        ...
+
+    def render(self, step: ExpertStep) -> str:
+        """An expert's step as a completion of this form."""
+        ...
+
+
+OPEN, CLOSE = "<think>", "</think>"
+
+
+@dataclass(frozen=True, slots=True)
+class ThinkTags:
+    """``<think>thought</think>action``: the tags exactly once, at the start; then the action.
+
+    require_thought: without tags a completion breaks the form; else it is all action.
+    Source: SRL, arXiv:2510.25992, section 3 (r = −1 where the form is not kept).
+    """
+
+    require_thought: bool = True
+
+    @property
+    def instructions(self) -> str:
+        """The form in words."""
+        first = "First" if self.require_thought else "If it helps, first"
+        return (
+            f"{first} draft your thinking, as casual and as long as you want, between {OPEN} and "
+            f"{CLOSE}. Then, after {CLOSE}, write what belongs to the solution and nothing else."
+        )
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """None: a step ends where the model ends it."""
+        return ()
+
+    def parse(self, text: str) -> ParsedStep:
+        """The text between the tags, and the text after them, both stripped."""
+        body = text.strip()
+        found = self._fault(body)
+        if found is not None:
+            return ParsedStep(None, _without_thinking(body), False, found)
+        if not body.startswith(OPEN):
+            return ParsedStep(None, body, True)
+        thought, _, action = body[len(OPEN) :].partition(CLOSE)
+        return ParsedStep(thought.strip(), action.strip(), True)
+
+    def render(self, step: ExpertStep) -> str:
+        """The thought, which may be empty, between tags; the action on the next line."""
+        if step.thought is None and not self.require_thought:
+            return step.action
+        return f"{OPEN}{step.thought or ''}{CLOSE}\n{step.action}"
+
+    def _fault(self, body: str) -> str | None:
+        opened, closed = body.count(OPEN), body.count(CLOSE)
+        if opened == closed == 0 and not self.require_thought:
+            return None if body else "the action is empty"
+        if opened != 1 or closed != 1:
+            return f"{OPEN} and {CLOSE} belong there once each; found {opened} and {closed}"
+        if not body.startswith(OPEN):
+            return f"the completion must start with {OPEN}"
+        return "the action is empty" if body.endswith(CLOSE) else None
+
+
+def _without_thinking(body: str) -> str:
+    """What comes after the last closing tag and before an opening one that follows it."""
+    return body.rpartition(CLOSE)[2].partition(OPEN)[0].strip()
+
+
+@dataclass(frozen=True, slots=True)
+class Brackets:
+    """``(thought)action;``, a compact form for small models trained from scratch.
+
+    The thought, with its brackets, may be left out; brackets inside it must pair up. The
+    action is not empty and ends with the semicolon, which is part of it.
+    """
+
+    @property
+    def instructions(self) -> str:
+        """Nothing: such models learn the form from examples."""
+        return ""
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The semicolon."""
+        return (";",)
+
+    def parse(self, text: str) -> ParsedStep:
+        """The text between the outer brackets, and the text after them, stripped."""
+        body = text.strip()
+        end = _closing_bracket(body) if body.startswith("(") else -1
+        if end is None:
+            return ParsedStep(None, "", False, "the bracket of the thought is never closed")
+        thought, action = (body[1:end] if end > 0 else None), body[end + 1 :].strip()
+        found = _fault_of_action(action)
+        return ParsedStep(thought, action, found is None, found)
+
+    def render(self, step: ExpertStep) -> str:
+        """The thought in brackets where there is one, then the action as it is."""
+        return step.action if step.thought is None else f"({step.thought}){step.action}"
+
+
+def _closing_bracket(body: str) -> int | None:
+    """Where the bracket that opens at 0 is closed; None if it never is."""
+    depth = 0
+    for match in re.finditer(r"[()]", body):
+        depth += 1 if match.group() == "(" else -1
+        if depth == 0:
+            return match.start()
+    return None
+
+
+def _fault_of_action(action: str) -> str | None:
+    if not action.strip("; \t\r\n"):
+        return "the action is empty"
+    return None if action.endswith(";") else "the action must end with ';'"

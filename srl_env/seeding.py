@@ -1,0 +1,36 @@
+"""Random streams made by hashing, so that neighbouring keys share nothing.
+
+Every random choice of this library comes from a generator made here; the global
+generators of ``random`` and ``numpy`` are neither read nor seeded. Streams are never
+made as seed + index: then seeds 42 and 43 would share all but one of their problems.
+"""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+
+def stream(*keys: str | int) -> np.random.Generator:
+    """A generator of its own for these keys, the same on every machine and in every run.
+
+    Keys are e.g. environment, source and split, seed, episode. Order and type count:
+    ("a", "bc"), ("ab", "c") and ("1",), (1,) are different streams.
+    """
+    return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(keys, 16), "little")))
+
+
+def derive_seed(*keys: str | int) -> int:
+    """A seed in 0 … 2⁶³−1 made from these keys, for what takes an integer."""
+    return int.from_bytes(_digest(keys, 8), "little") >> 1
+
+
+def _digest(keys: tuple[str | int, ...], size: int) -> bytes:
+    """The hash of the keys, each with its type and its length before it."""
+    digest = hashlib.blake2b(digest_size=size)
+    for key in keys:
+        kind, data = (b"s", key) if isinstance(key, str) else (b"i", str(int(key)))
+        encoded = data.encode("utf-8", "surrogatepass")
+        digest.update(b"%b%d:%b" % (kind, len(encoded), encoded))
+    return digest.digest()
