@@ -138,9 +138,10 @@ def _system(style: PromptStyle, format: CompletionFormat, granularity: str) -> s
 def _user(
     style: PromptStyle, parts: list[str], unanswered: list[str], title: Sequence[str] = ()
 ) -> str:
-    so_far = [_so_far(style, unanswered)] if unanswered else []
+    so_far = [_so_far(style, unanswered)] if any(unanswered) else []
     return style.between.join([*parts, *so_far, *title])
 
 
 def _so_far(style: PromptStyle, actions: list[str]) -> str:
-    return style.so_far.replace("{steps}", style.join.join(actions))
+    """The actions, those left out that say nothing (of completions that broke their form)."""
+    return style.so_far.replace("{steps}", style.join.join(filter(None, actions)))

@@ -1,0 +1,575 @@
+"""The environment: a problem whose actions are reasoning steps.
+
+``ReasoningEnv.step`` has two halves with the scoring between them: ``advance`` reads the
+completion and moves the world, ``settle`` hands out the result. ``srl_env.stepping`` runs
+both for one environment or for thousands, with verdicts and rewards in batches; rewards are
+in ``srl_env.rewards``, prompts in ``srl_env.prompt``. Neither the reward mode nor the verdict
+changes what is observed or when an episode terminates.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+import secrets
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, ClassVar, Literal, SupportsIndex, cast, get_args
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+
+from srl_env.errors import BadOption, Failure, UnknownName
+from srl_env.format import CompletionFormat, ParsedStep, ThinkTags
+from srl_env.policy import Message
+from srl_env.problem import ExpertStep, Problem, ProblemSource
+from srl_env.prompt import PromptStyle, Turn, make_messages, observation_text
+from srl_env.rewards.modes import (
+    Continuation,
+    Granularity,
+    RewardMode,
+    StepRecord,
+    StepReward,
+    get_reward_mode,
+)
+from srl_env.seeding import stream
+from srl_env.spaces import AnyText, utf8_safe
+from srl_env.stepping import ResetResult, StepResult, step_many
+from srl_env.verifiers.protocol import Verdict, Verifier
+
+OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
+
+
+@dataclass(slots=True)
+class EpisodeState:
+    """All that changes in an episode, the world apart. Everything in it is immutable.
+
+    steps: the expert's steps, () without an expert. history: the turns so far, the expert
+    prefix included. index: how many steps of the solution are done. world_live: whether the
+    world was set up for this episode. open: whether a step may be taken.
+    """
+
+    problem: Problem
+    steps: tuple[ExpertStep, ...]
+    mode: RewardMode
+    continuation: Continuation
+    granularity: Granularity
+    max_steps: int
+    start_step: int
+    world_live: bool
+    history: tuple[Turn, ...] = ()
+    index: int = 0
+    taken: int = 0
+    format_ok: bool = True
+    parsed: ParsedStep | None = None
+    legal: bool | None = None
+    open: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """An environment's state between two steps; picklable where the world's state is."""
+
+    environment: str
+    seed: int
+    episode: int
+    state: EpisodeState = field(repr=False)
+    rng: Mapping[str, Any] = field(repr=False)
+    world: Any = field(repr=False)
+
+
+class ReasoningEnv(gymnasium.Env[str, str]):
+    """Problems solved step by step in text; subclass it, or give it problems and a verifier.
+
+    **Observation.** The prompt as one text: the task, the problem, the solution so far and what
+    the world answered. ``info["messages"]`` is the same as chat messages. Always valid UTF-8.
+
+    **Action.** Any text; the completion format takes the thought from it. Thoughts never enter
+    the history.
+
+    **Reward.** By the reward mode. NaN if the library failed (see below).
+
+    **Episode end.** Continuation "expert" (after a step the expert's action enters the
+    history): terminates after the expert's last step. Continuation "policy" (one's own action
+    enters): terminates with ``is_final``. Granularity "solution": terminates after one action.
+    Truncates after ``max_steps`` steps of this episode.
+
+    **Options of reset**, for that episode only; an explicit one wins over the constructor's,
+    and that over the reward mode's default: ``reward_mode`` (name or object), ``problem`` (id or
+    index; else drawn), ``start_step`` (so many expert steps are already taken), ``continuation``,
+    ``granularity``, ``max_steps``.
+
+    **Info.** ``problem_id``, ``step`` (how many steps of the solution are done, the given ones
+    included), ``reward_mode``, ``reward_parts``, ``messages``; after a step ``action`` (without
+    the thought), ``format_ok``, ``legal`` (None where there is no step checker); at the end
+    ``verdict``; on failure ``failure`` ({"type", "message"}) with reward NaN, truncated, and
+    without a verdict.
+
+    **Worlds.** An environment with a world overrides ``world_reset`` and ``world_step``. Under
+    continuation "expert" a trajectory whose observations are all recorded is replayed from the
+    record, and the world is not even set up; otherwise the world takes the expert's actions.
+
+    **Seeds.** Problem, trajectory and ``np_random`` come from
+    ``stream(class name, source name, seed, episode)``; later resets without a seed count episodes.
+    """
+
+    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
+    slow_world: ClassVar[bool] = False
+    """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
+
+    def __init__(
+        self,
+        problems: ProblemSource,
+        verifier: Verifier,
+        *,
+        reward_mode: str | RewardMode = "srl",
+        continuation: Continuation | None = None,
+        granularity: Granularity | None = None,
+        max_steps: int = 32,
+        format: CompletionFormat = ThinkTags(),  # noqa: B008  # frozen
+        style: PromptStyle = PromptStyle(),  # noqa: B008  # frozen
+        show_titles: bool = False,
+        render_mode: str | None = None,
+    ) -> None:
+        """show_titles: the title of the next step, where it has one, is part of the prompt."""
+        self.problems, self.verifier = problems, verifier
+        self.format, self.style, self.show_titles = format, style, show_titles
+        self.render_mode = render_mode
+        self.observation_space, self.action_space = AnyText(), AnyText()
+        self._mode = _read_mode(reward_mode)
+        self._continuation = _read_choice("continuation", continuation, Continuation)
+        self._granularity = _read_choice("granularity", granularity, Granularity)
+        self._max_steps = _read_count("max_steps", max_steps, 1)
+        self._seed: int | None = None
+        self._episode = 0
+        self._state: EpisodeState | None = None
+        self._has_world = (
+            type(self).world_step is not ReasoningEnv.world_step
+            or type(self).world_reset is not ReasoningEnv.world_reset
+        )
+
+    @property
+    def plain_judge(self) -> bool:
+        """Whether the verifier alone judges, so that many verdicts can be made in one batch."""
+        return type(self).judge is ReasoningEnv.judge
+
+    # -- hooks for authors ---------------------------------------------------------------
+
+    def is_final(self, action: str) -> bool:
+        """Whether an action ends the episode under continuation "policy"; asked after the
+        world has moved. By default: whether the verifier finds a final answer in it."""
+        return self.verifier.extract(action) is not None
+
+    def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool | None:
+        """Whether ``action`` is a right step after ``actions``, the expert's or not.
+
+        None: this environment has no step checker.
+        """
+        return None
+
+    def world_reset(self, problem: Problem) -> None:
+        """Sets the world up for a problem; may raise a ``Failure``."""
+
+    def world_step(self, action: str) -> str | None:
+        """What the world answers to an action, or None; may raise a ``Failure``."""
+        return None
+
+    def world_state(self) -> Any:
+        """A copy of the world's state for ``snapshot``, independent of the world."""
+        return None
+
+    def world_restore(self, state: Any) -> None:
+        """Puts the world back into a state that ``world_state`` returned."""
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        """The verdict on the episode's actions, the expert prefix included; may raise a
+        ``Failure``. Where it is not overridden, many verdicts are made in one batch."""
+        return self.verifier.verify(self.problem, actions)
+
+    # -- Gymnasium -----------------------------------------------------------------------
+
+    def reset(
+        self, *, seed: int | None = None, options: Mapping[str, Any] | None = None
+    ) -> ResetResult:
+        """Starts an episode; returns (observation, info).
+
+        Raises ``UnknownName`` and ``BadOption`` for wrong options, leaving the running episode
+        as it is, and a ``Failure`` where the world could not be set up.
+        """
+        options = _known_options(options)
+        seed, episode = self._next_seed(seed)
+        rng = stream(type(self).__name__, self.problems.name, seed, episode)
+        state = self._new_state(options, rng)
+        self._seed, self._episode, self._state = seed, episode, state
+        self._np_random, self._np_random_seed = rng, seed
+        if state.world_live:
+            self.world_reset(state.problem)
+        state.history = self._expert_turns(state, state.start_step)
+        state.index, state.open = state.start_step, True
+        return self._observe(state)
+
+    def step(self, action: str) -> StepResult:
+        """Takes one step; returns (observation, reward, terminated, truncated, info).
+
+        The same as ``settle(record, reward)`` after ``record = advance(action)``, the verdict
+        where the episode ended, and the reward mode's ``score``.
+        Raises ``ResetNeeded`` before a reset and after the episode's end.
+        """
+        return step_many((self,), (action,))[0]
+
+    def render(self) -> str | None:
+        """The observation, for render_mode "ansi"; else None."""
+        if self.render_mode is None:
+            return None
+        return self._observe(self._current())[0]
+
+    # -- the two halves of a step ----------------------------------------------------------
+
+    def expects(self, action: str) -> None:
+        """Raises what is wrong with taking ``action`` now: ``ResetNeeded`` or ``BadOption``."""
+        if not self._current().open:
+            raise ResetNeeded("the episode has ended: call reset() before step()")
+        if not isinstance(action, str):
+            raise BadOption(f"an action is a text (str); got {type(action).__name__}: {action!r}")
+
+    def advance(self, action: str) -> StepRecord:
+        """Reads the completion and moves the world; the record has no verdict yet.
+
+        May raise a ``Failure``, which is then given to ``fail``.
+        """
+        self.expects(action)
+        state = self._current()
+        completion = utf8_safe(action)
+        state.parsed, state.legal = self.format.parse(completion), None
+        state.format_ok = state.format_ok and state.parsed.ok
+        state.open = False  # until settled
+        said, index = state.parsed.action, state.index
+        before = tuple(turn.action for turn in state.history)
+        expert = self._expert_action(state)
+        if state.granularity == "step":
+            state.legal = self.legal(state.problem, before, said)
+        terminated = self._move(state, said)
+        truncated = not terminated and state.taken >= state.max_steps
+        return StepRecord(
+            problem=state.problem,
+            completion=completion,
+            parsed=state.parsed,
+            index=index,
+            start_step=state.start_step,
+            expert_action=expert,
+            expert_actions=tuple(step.action for step in state.steps),
+            actions=before,
+            granularity=state.granularity,
+            continuation=state.continuation,
+            terminated=terminated,
+            truncated=truncated,
+            legal=state.legal,
+            verdict=None,
+            rng=self._reward_rng(completion) if terminated or truncated else None,
+            format_ok_so_far=state.format_ok,
+        )
+
+    def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult:
+        """Ends the step that ``advance`` began: what ``step`` returns."""
+        if isinstance(reward, Failure):
+            return self.fail(reward)
+        state = self._current()
+        state.open = not record.ended
+        observation, info = self._observe(state)
+        info["reward_parts"] = dict(reward.parts)
+        if record.verdict is not None:
+            info["verdict"] = record.verdict.to_info()
+        return observation, reward.value, record.terminated, record.truncated, info
+
+    def fail(self, failure: Failure) -> StepResult:
+        """Ends the episode because the library failed: NaN, truncated, ``info["failure"]``."""
+        state = self._current()
+        state.open = False
+        observation, info = self._observe(state)
+        info["failure"] = {"type": type(failure).__name__, "message": utf8_safe(str(failure))}
+        return observation, math.nan, False, True, info
+
+    # -- forks -----------------------------------------------------------------------------
+
+    def snapshot(self) -> Snapshot:
+        """The state at this step, to be given to ``restore``, here or in an equal environment."""
+        state = self._current()
+        assert self._seed is not None, "set with the state"
+        assert self._np_random is not None, "set with the state"
+        return Snapshot(
+            environment=type(self).__name__,
+            seed=self._seed,
+            episode=self._episode,
+            state=replace(state),
+            rng=self._np_random.bit_generator.state,
+            world=self.world_state() if state.world_live else None,
+        )
+
+    def restore(self, snapshot: Snapshot) -> ResetResult:
+        """Goes back to a snapshot; returns (observation, info) as they were then."""
+        if snapshot.environment != type(self).__name__:
+            raise BadOption(
+                f"a snapshot of {snapshot.environment} cannot be restored in {type(self).__name__}"
+            )
+        if snapshot.state.world_live:
+            self.world_restore(snapshot.world)
+        bits = np.random.PCG64()
+        bits.state = snapshot.rng  # type: ignore[assignment]
+        self._np_random, self._np_random_seed = np.random.Generator(bits), snapshot.seed
+        self._seed, self._episode = snapshot.seed, snapshot.episode
+        self._state = replace(snapshot.state)
+        return self._observe(self._state)
+
+    # -- privileged: for experts, tests and logs, never shown to a policy --------------------
+
+    @property
+    def problem(self) -> Problem:
+        """The problem of this episode, its answer included."""
+        return self._current().problem
+
+    @property
+    def expert_steps(self) -> tuple[ExpertStep, ...]:
+        """The expert's steps in this episode; () without an expert."""
+        return self._current().steps
+
+    @property
+    def step_index(self) -> int:
+        """How many steps of the solution are done, the given ones included."""
+        return self._current().index
+
+    @property
+    def start_step(self) -> int:
+        """How many expert steps this episode began with."""
+        return self._current().start_step
+
+    @property
+    def reward_mode(self) -> RewardMode:
+        """The reward mode of this episode."""
+        return self._current().mode
+
+    @property
+    def continuation(self) -> Continuation:
+        """Whose action enters the history in this episode."""
+        return self._current().continuation
+
+    @property
+    def granularity(self) -> Granularity:
+        """What one action is in this episode."""
+        return self._current().granularity
+
+    def expert_completion(self) -> str:
+        """What the expert would write now: the next step, or the whole rest of the solution.
+
+        Raises ``BadOption`` where there is no expert, or none of its steps is left.
+        """
+        state = self._current()
+        if state.index >= len(state.steps):
+            raise BadOption(
+                f"the expert of problem {state.problem.id!r} has no step {state.index + 1}; "
+                f"its solution has {len(state.steps)}"
+            )
+        if state.granularity == "step":
+            return self.format.render(state.steps[state.index])
+        rest = state.steps[state.index :]
+        thoughts = [step.thought for step in rest if step.thought]
+        return self.format.render(
+            ExpertStep(
+                self.style.join.join(step.action for step in rest),
+                thought=self.style.join.join(thoughts) if thoughts else None,
+            )
+        )
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.problems.name!r})"
+
+    __str__ = __repr__
+
+    # -- how it is done --------------------------------------------------------------------
+
+    def _current(self) -> EpisodeState:
+        if self._state is None:
+            raise ResetNeeded("no episode yet: call reset() first")
+        return self._state
+
+    def _next_seed(self, seed: int | None) -> tuple[int, int]:
+        """The seed and the number of the episode that begins."""
+        if seed is not None:
+            return _read_count("seed", seed, 0), 0
+        if self._seed is None:
+            return secrets.randbits(63), 0
+        return self._seed, self._episode + 1
+
+    def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
+        """The episode that the options ask for, before its first step."""
+        mode = _read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
+        problem = self._choose_problem(options.get("problem"), rng)
+        steps: tuple[ExpertStep, ...] = ()
+        if problem.trajectories:
+            steps = problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
+        continuation = (
+            _read_choice("continuation", options.get("continuation"), Continuation)
+            or self._continuation
+            or mode.default_continuation
+        )
+        granularity = (
+            _read_choice("granularity", options.get("granularity"), Granularity)
+            or self._granularity
+            or mode.default_granularity
+        )
+        start = _read_count("start_step", options.get("start_step", 0), 0)
+        _check_expert(problem, steps, mode, continuation, start)
+        recorded = all(step.observation is not None for step in steps)
+        return EpisodeState(
+            problem=problem,
+            steps=steps,
+            mode=mode,
+            continuation=continuation,
+            granularity=granularity,
+            max_steps=_read_count("max_steps", options.get("max_steps", self._max_steps), 1),
+            start_step=start,
+            world_live=self._has_world and not (continuation == "expert" and recorded),
+        )
+
+    def _choose_problem(self, chosen: object, rng: np.random.Generator) -> Problem:
+        """The problem asked for by id or index, else one drawn; draws in either case, so that
+        the episode goes on alike."""
+        if not len(self.problems):
+            raise BadOption(f"the problem source {self.problems.name!r} is empty")
+        index = int(rng.integers(len(self.problems)))
+        if isinstance(chosen, str):
+            index = self.problems.index_of(chosen)
+        elif chosen is not None:
+            index = _read_count("problem", chosen, 0, "an id or an index")
+            if index >= len(self.problems):
+                raise BadOption(
+                    f"problem {index} does not exist: {self.problems.name!r} has problems "
+                    f"0 … {len(self.problems) - 1}"
+                )
+        return self.problems[index]
+
+    def _move(self, state: EpisodeState, said: str) -> bool:
+        """Lets the step happen; returns whether the episode terminates with it."""
+        state.taken += 1
+        whole = state.granularity == "solution"
+        if state.continuation == "expert":
+            end = len(state.steps) if whole else state.index + 1
+            turns = self._expert_turns(state, end)
+            state.history, state.index = state.history + turns, end
+            return end >= len(state.steps)
+        observed = self.world_step(said) if state.world_live else None
+        answer = None if observed is None else utf8_safe(observed)
+        state.history, state.index = (*state.history, Turn(said, answer)), state.index + 1
+        return whole or self.is_final(said)
+
+    def _expert_turns(self, state: EpisodeState, end: int) -> tuple[Turn, ...]:
+        """The expert's steps from where the episode stands up to ``end``, as they happen."""
+        turns = []
+        for step in state.steps[state.index : end]:
+            observed = self.world_step(step.action) if state.world_live else step.observation
+            answer = None if observed is None else utf8_safe(observed)
+            turns.append(Turn(utf8_safe(step.action), answer))
+        return tuple(turns)
+
+    def _expert_action(self, state: EpisodeState) -> str | None:
+        """What the expert would do now; None beyond its end."""
+        if state.index >= len(state.steps):
+            return None
+        if state.granularity == "step":
+            return state.steps[state.index].action
+        return self.style.join.join(step.action for step in state.steps[state.index :])
+
+    def _reward_rng(self, completion: str) -> np.random.Generator:
+        """For random rewards: hangs on the episode and on what was written, so that forks of an
+        episode and equal starts of a group draw apart, and each again the same."""
+        assert self._seed is not None
+        keys = (type(self).__name__, self.problems.name, self._seed, self._episode)
+        return stream(*keys, "reward", completion)
+
+    def _observe(self, state: EpisodeState) -> ResetResult:
+        """The observation and the info at this point, freshly made."""
+        messages = self._messages(state)
+        info: dict[str, Any] = {
+            "problem_id": state.problem.id,
+            "step": state.index,
+            "reward_mode": state.mode.name,
+            "reward_parts": {},
+            "messages": messages,
+        }
+        if state.parsed is not None:
+            info["action"] = state.parsed.action
+            info["format_ok"] = state.parsed.ok
+            info["legal"] = state.legal
+        return observation_text(self.style, messages), info
+
+    def _messages(self, state: EpisodeState) -> list[Message]:
+        title = None
+        if self.show_titles and state.granularity == "step" and state.index < len(state.steps):
+            title = state.steps[state.index].title
+        return make_messages(
+            self.style,
+            self.format,
+            state.granularity,
+            utf8_safe(state.problem.prompt),
+            state.history,
+            None if title is None else utf8_safe(title),
+        )
+
+
+def _known_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    for name in options or ():
+        if name not in OPTIONS:
+            raise UnknownName("reset option", str(name), OPTIONS)
+    return options or {}
+
+
+def _read_mode(mode: object) -> RewardMode:
+    if isinstance(mode, str):
+        return get_reward_mode(mode)
+    if hasattr(mode, "score") and hasattr(mode, "default_continuation"):
+        return cast(RewardMode, mode)
+    raise BadOption(f"reward_mode is a name or a RewardMode object; got {mode!r}")
+
+
+def _read_choice(name: str, value: Any, choices: Any) -> Any:
+    """``value``, one of a Literal's choices, or None."""
+    if value is None or value in get_args(choices):
+        return value
+    raise BadOption(f"{name} is {' or '.join(map(repr, get_args(choices)))}; got {value!r}")
+
+
+def _read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
+    """``value`` as an int, which must be at least ``least``."""
+    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
+        count = operator.index(value)
+        if count >= least:
+            return count
+    raise BadOption(f"{name} is {what}, at least {least}; got {value!r}")
+
+
+def _check_expert(
+    problem: Problem,
+    steps: tuple[ExpertStep, ...],
+    mode: RewardMode,
+    continuation: Literal["expert", "policy"],
+    start_step: int,
+) -> None:
+    """Raises ``BadOption`` where an option asks for more of an expert than there is."""
+    if start_step and start_step >= len(steps):
+        raise BadOption(
+            f"start_step {start_step} leaves nothing to do: the expert's solution of problem "
+            f"{problem.id!r} has {len(steps)} steps, so start_step is at most "
+            f"{max(0, len(steps) - 1)}"
+        )
+    if steps:
+        return
+    if mode.needs_expert:
+        raise BadOption(
+            f"reward mode {mode.name!r} compares with an expert, and problem {problem.id!r} has "
+            "no expert trajectory; use e.g. reward_mode='rlvr'"
+        )
+    if continuation == "expert":
+        raise BadOption(
+            f"continuation 'expert' needs an expert trajectory, and problem {problem.id!r} has "
+            "none; use continuation='policy'"
+        )

@@ -1,0 +1,269 @@
+"""From starts to episodes: all live episodes together in one batch for the policy.
+
+What comes out is what training, evaluation and the viewer read: ``Episode`` and ``Step``,
+token-exact, with failures kept apart from rewards. Nothing here knows of models or losses.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any, cast
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure
+from srl_env.policy import (
+    FinishReason,
+    Generation,
+    Message,
+    Messages,
+    Policy,
+    PrivilegedPolicy,
+    Sampling,
+)
+from srl_env.rewards.modes import Continuation, Granularity
+from srl_env.stepping import StepResult, reset_many, step_many
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where an episode begins: what ``reset`` is given, and the group it is compared in.
+
+    The copies of one group take the same options and the same seed: then problem, trajectory
+    and world are the same for all.
+    """
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    seed: int | None = None
+    group: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step of an episode.
+
+    messages: what the policy was shown. index: the step's number in the whole solution.
+    reward: NaN where ``failure`` is set.
+    """
+
+    messages: tuple[Message, ...]
+    generation: Generation
+    action: str
+    index: int
+    reward: float
+    reward_parts: Mapping[str, float]
+    format_ok: bool
+    legal: bool | None
+    failure: Mapping[str, str] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Episode:
+    """A finished episode.
+
+    verdict: as in ``info``; None where the library failed, which ``failure`` then says; a
+    failure before the first step leaves ``steps`` empty.
+    """
+
+    problem_id: str
+    start_step: int
+    reward_mode: str
+    continuation: Continuation
+    granularity: Granularity
+    steps: tuple[Step, ...]
+    verdict: Mapping[str, Any] | None
+    failure: Mapping[str, str] | None
+    group: int
+
+    @property
+    def total_reward(self) -> float:
+        """The sum of the rewards; NaN where the library failed."""
+        return math.nan if self.failure else math.fsum(step.reward for step in self.steps)
+
+    @property
+    def correct(self) -> bool | None:
+        """The verifier's word, whatever the reward mode; None where the library failed."""
+        return None if self.verdict is None else bool(self.verdict["correct"])
+
+    def to_json(self) -> dict[str, Any]:
+        """The episode as JSON-safe data; a reward that is not a number becomes None."""
+        row = asdict(self)
+        for step in row["steps"]:
+            step["reward"] = step["reward"] if math.isfinite(step["reward"]) else None
+        return row
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Episode:
+        """The episode that ``to_json`` wrote, also after a way through JSON text."""
+        return cls(**{**row, "steps": tuple(_step_from_json(step) for step in row["steps"])})
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far a rollout is: episodes finished, episodes in all, steps taken so far."""
+
+    finished: int
+    total: int
+    steps: int
+
+
+class EnvPool:
+    """Environments kept for reuse, made when first needed."""
+
+    def __init__(self, make: Callable[[], ReasoningEnv]) -> None:
+        """make: a new environment, equal to all others of the pool."""
+        self._make = make
+        self._envs: list[ReasoningEnv] = []
+
+    def take(self, count: int) -> list[ReasoningEnv]:
+        """``count`` environments; the same ones every time, so one rollout at a time."""
+        while len(self._envs) < count:
+            self._envs.append(cast(ReasoningEnv, self._make().unwrapped))
+        return self._envs[:count]
+
+    def close(self) -> None:
+        """Closes all environments."""
+        while self._envs:
+            self._envs.pop().close()
+
+
+def rollout(
+    envs: EnvPool,
+    policy: Policy | PrivilegedPolicy,
+    starts: Sequence[Start],
+    sampling: Sampling | None = None,
+    *,
+    on_step: Callable[[Progress], None] | None = None,
+) -> list[Episode]:
+    """One finished episode for each start, in order.
+
+    Every round shows the policy all live episodes at once. Stop strings that ``sampling``
+    leaves out are the completion format's. on_step: called after every round.
+    A failing reset or step makes a failed episode; users' errors are raised.
+    """
+    sampling = sampling or Sampling()
+    running = _begin(envs.take(len(starts)), starts)
+    live = [run for run in running if not run.ended]
+    steps = 0
+    while live:
+        generations = _generate(policy, live, sampling)
+        results = step_many([run.env for run in live], [made.text for made in generations])
+        for run, generation, result in zip(live, generations, results, strict=True):
+            run.add(generation, result)
+        steps += len(live)
+        live = [run for run in live if not run.ended]
+        if on_step:
+            on_step(Progress(len(running) - len(live), len(running), steps))
+    return [run.episode() for run in running]
+
+
+@dataclass(slots=True)
+class _Running:
+    """An episode that is being made."""
+
+    env: ReasoningEnv
+    start: Start
+    info: dict[str, Any]
+    steps: list[Step] = field(default_factory=list)
+    ended: bool = False
+
+    def add(self, generation: Generation, result: StepResult) -> None:
+        """Notes one step."""
+        _, reward, terminated, truncated, info = result
+        self.steps.append(
+            Step(
+                messages=tuple(self.info["messages"]),
+                generation=generation,
+                action=info["action"],
+                index=self.info["step"],
+                reward=reward,
+                reward_parts=info["reward_parts"],
+                format_ok=info["format_ok"],
+                legal=info["legal"],
+                failure=info.get("failure"),
+            )
+        )
+        self.info, self.ended = info, terminated or truncated
+
+    def episode(self) -> Episode:
+        """The episode, finished."""
+        return Episode(
+            problem_id=self.info["problem_id"],
+            start_step=self.env.start_step,
+            reward_mode=self.info["reward_mode"],
+            continuation=self.env.continuation,
+            granularity=self.env.granularity,
+            steps=tuple(self.steps),
+            verdict=self.info.get("verdict"),
+            failure=self.info.get("failure"),
+            group=self.start.group,
+        )
+
+
+def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[_Running]:
+    results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
+    running = []
+    for env, start, result in zip(envs, starts, results, strict=True):
+        if isinstance(result, Failure):
+            running.append(_Running(env, start, env.fail(result)[4], ended=True))
+        else:
+            running.append(_Running(env, start, result[1]))
+    return running
+
+
+def _generate(
+    policy: Policy | PrivilegedPolicy, live: Sequence[_Running], sampling: Sampling
+) -> list[Generation]:
+    """One generation for each live episode, in order; one batch for each set of stop strings."""
+    if isinstance(policy, PrivilegedPolicy):
+        return _counted(policy.act([run.env for run in live]), len(live))
+    batches: dict[tuple[str, ...], list[int]] = {}
+    for i, run in enumerate(live):
+        batches.setdefault(sampling.stop or _stop(run.env), []).append(i)
+    made: dict[int, Generation] = {}
+    for stop, members in batches.items():
+        shown: list[Messages] = [live[i].info["messages"] for i in members]
+        batch = _counted(policy.generate(shown, replace(sampling, stop=stop)), len(members))
+        made.update(zip(members, batch, strict=True))
+    return [made[i] for i in range(len(live))]
+
+
+def _stop(env: ReasoningEnv) -> tuple[str, ...]:
+    """The format's stop strings; none where one action is a whole solution."""
+    return env.format.stop if env.granularity == "step" else ()
+
+
+def _counted(generations: list[Generation], expected: int) -> list[Generation]:
+    if len(generations) != expected:
+        raise BadOption(
+            f"a policy gives one generation for each of its prompts; got {len(generations)} "
+            f"for {expected}"
+        )
+    return generations
+
+
+def _step_from_json(row: Mapping[str, Any]) -> Step:
+    reward = math.nan if row["reward"] is None else row["reward"]
+    return Step(
+        **{
+            **row,
+            "messages": tuple(row["messages"]),
+            "generation": _generation_from_json(row["generation"]),
+            "reward": reward,
+        }
+    )
+
+
+def _generation_from_json(row: Mapping[str, Any]) -> Generation:
+    return Generation(
+        text=row["text"],
+        token_ids=_tuple(row["token_ids"]),
+        logprobs=_tuple(row["logprobs"]),
+        prompt_ids=_tuple(row["prompt_ids"]),
+        finish_reason=cast(FinishReason, row["finish_reason"]),
+    )
+
+
+def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
+    return tuple(values)

@@ -1,0 +1,173 @@
+"""Stepping and resetting many environments together; one environment is the batch of one.
+
+The way of a step: every world moves (slow ones side by side in threads), the episodes that
+ended are judged in batches by verifier, all steps are scored in batches by reward mode, and
+each environment hands out its result. This is also the one boundary where a ``Failure`` is
+caught; every other exception is a bug and goes through.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from srl_env.errors import BadOption, Failure
+from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
+from srl_env.verifiers.protocol import Verdict
+
+if TYPE_CHECKING:
+    from srl_env.environment import ReasoningEnv
+
+ResetResult: TypeAlias = tuple[str, dict[str, Any]]
+StepResult: TypeAlias = tuple[str, float, bool, bool, dict[str, Any]]
+T = TypeVar("T")
+
+SLOW_WORLDS_AT_ONCE = 32
+
+
+def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[StepResult]:
+    """What each environment's ``step`` returns for its action, in order.
+
+    Raises ``ResetNeeded`` or ``BadOption`` before any environment has moved.
+    """
+    for env, action in zip(envs, actions, strict=True):
+        env.expects(action)
+    moved = _overlapped(
+        envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
+    )
+    records = _judged(envs, moved)
+    rewards = _scored(envs, records)
+    return [
+        env.fail(record) if isinstance(record, Failure) else env.settle(record, reward)
+        for env, record, reward in zip(envs, records, rewards, strict=True)
+    ]
+
+
+def reset_many(
+    envs: Sequence[ReasoningEnv],
+    seeds: Sequence[int | None],
+    options: Sequence[Mapping[str, Any] | None],
+) -> list[ResetResult | Failure]:
+    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order."""
+    calls = [
+        partial(env.reset, seed=seed, options=option)
+        for env, seed, option in zip(envs, seeds, options, strict=True)
+    ]
+    return _overlapped(envs, calls)
+
+
+def _overlapped(
+    envs: Sequence[ReasoningEnv], calls: Sequence[Callable[[], T]]
+) -> list[T | Failure]:
+    """The result or ``Failure`` of each call; those of slow worlds run side by side."""
+    waiting = {}
+    if len(envs) > 1:
+        waiting = {
+            i: _threads(os.getpid()).submit(_attempt, calls[i])
+            for i, env in enumerate(envs)
+            if env.slow_world
+        }
+    here = {i: _attempt(call) for i, call in enumerate(calls) if i not in waiting}
+    return [waiting[i].result() if i in waiting else here[i] for i in range(len(calls))]
+
+
+def _attempt(call: Callable[[], T]) -> T | Failure:
+    """The boundary: a ``Failure`` that was raised becomes one that is returned."""
+    try:
+        return call()
+    except Failure as failure:
+        return failure
+
+
+@cache
+def _threads(process_id: int) -> ThreadPoolExecutor:
+    """The threads of this process; one that was forked makes its own."""
+    return ThreadPoolExecutor(SLOW_WORLDS_AT_ONCE, thread_name_prefix="srl-env-world")
+
+
+def _judged(
+    envs: Sequence[ReasoningEnv], moved: Sequence[StepRecord | Failure]
+) -> list[StepRecord | Failure]:
+    """The records, with its verdict on each that ended; a ``Failure`` where there is none."""
+    judged = list(moved)
+    ended = [(i, r) for i, r in enumerate(moved) if not isinstance(r, Failure) and r.ended]
+    verdicts = _verdicts([(envs[i], record) for i, record in ended])
+    for (i, record), verdict in zip(ended, verdicts, strict=True):
+        if isinstance(verdict, Failure):
+            judged[i] = verdict
+        else:
+            judged[i] = replace(record, verdict=verdict)
+    return judged
+
+
+def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict | Failure]:
+    """One verdict each: in batches by verifier, or by the environment's own ``judge``."""
+    verdicts: dict[int, Verdict | Failure] = {}
+    for group in _groups(ended, lambda pair: id(pair[0].verifier) if pair[0].plain_judge else 0):
+        members = [ended[i] for i in group]
+        if len(group) > 1 and members[0][0].plain_judge:
+            found = _verify_batch(members)
+        else:
+            calls = [partial(env.judge, _all_actions(record)) for env, record in members]
+            found = _overlapped([env for env, _ in members], calls)
+        verdicts.update(zip(group, found, strict=True))
+    return [verdicts[i] for i in range(len(ended))]
+
+
+def _verify_batch(
+    members: Sequence[tuple[ReasoningEnv, StepRecord]],
+) -> list[Verdict | Failure]:
+    verifier = members[0][0].verifier
+    items = [(record.problem, _all_actions(record)) for _, record in members]
+    found = _attempt(partial(verifier.verify_many, items))
+    return [found] * len(items) if isinstance(found, Failure) else found
+
+
+def _all_actions(record: StepRecord) -> tuple[str, ...]:
+    """What is judged: the history, in which the expert's steps may stand, and the last action."""
+    return (*record.actions, record.parsed.action)
+
+
+def _scored(
+    envs: Sequence[ReasoningEnv], records: Sequence[StepRecord | Failure]
+) -> list[StepReward | Failure]:
+    """The rewards, made in batches by mode; a ``Failure`` stays what it is."""
+    rewards: dict[int, StepReward | Failure] = {}
+    for group in _groups(envs, lambda env: id(env.reward_mode)):
+        mode = envs[group[0]].reward_mode
+        alive = [(i, r) for i in group if not isinstance(r := records[i], Failure)]
+        scores = _score_batch(mode, [record for _, record in alive])
+        rewards.update(zip((i for i, _ in alive), scores, strict=True))
+    return [
+        record if isinstance(record, Failure) else rewards[i] for i, record in enumerate(records)
+    ]
+
+
+def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[StepReward | Failure]:
+    """One finite reward each; where the batch fails, each record stands for itself."""
+    if not records:
+        return []
+    scores = _attempt(partial(mode.score, records))
+    if isinstance(scores, Failure):
+        if len(records) == 1:
+            return [scores]
+        return [_score_batch(mode, [record])[0] for record in records]
+    if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
+        raise BadOption(
+            f"reward mode {mode.name!r} must give one finite reward for each of "
+            f"{len(records)} steps; got {[score.value for score in scores][:10]}"
+        )
+    return list(scores)
+
+
+def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
+    """The indices of items that have the same key, in order of first appearance."""
+    groups: dict[int, list[int]] = {}
+    for i, item in enumerate(items):
+        groups.setdefault(key(item), []).append(i)
+    return groups.values()
