@@ -1,0 +1,208 @@
+"""The launcher: a small clean process that starts sessions for one controller.
+
+Forking a trainer of several gigabytes costs tens of milliseconds and hands its memory to the
+child; forking this process costs one. It knows nothing but what a request says: a session's
+description, and a socket whose other end the controller holds. It ends when the controller
+does, and with it every session.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import json
+import os
+import select
+import signal
+import socket
+import sys
+import tempfile
+from typing import Any, Final, NoReturn
+
+from . import kernel, landlock, namespaces
+from .keeper import Keeper
+from .seccomp import seccomp_program
+from .wire import Wire
+from .workspace import Workspace, copy_tree, remove_tree
+
+MAX_REQUEST: Final = 1 << 17
+FIRST_FREE_USER: Final = 1_800_000_000  # far above any account
+
+
+def main(control: int) -> None:
+    """Serves start requests over a SEQPACKET socket until it closes."""
+    connection = socket.socket(fileno=control)
+    reading, writing = os.pipe()
+    for end in (reading, writing):
+        os.set_blocking(end, False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.set_wakeup_fd(writing)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    launcher = Launcher()
+    gc.freeze()
+    poll = select.poll()
+    poll.register(connection, select.POLLIN)
+    poll.register(reading, select.POLLIN)
+    while True:
+        ready = {descriptor for descriptor, _ in poll.poll()}
+        if reading in ready:
+            with contextlib.suppress(BlockingIOError):
+                os.read(reading, 4096)
+            launcher.reap()
+        if connection.fileno() in ready:
+            data, descriptors, _, _ = socket.recv_fds(connection, MAX_REQUEST, 1)
+            if not data:
+                launcher.end()
+            launcher.start(json.loads(data), socket.socket(fileno=descriptors[0]))
+
+
+class Launcher:
+    """The sessions' common part: who they run as, and the folders to remove after them."""
+
+    def __init__(self) -> None:
+        self.who = _identity()
+        namespaces.system_mounts()  # read once here, inherited by every session
+        with contextlib.suppress(OSError):
+            seccomp_program(kernel.MACHINE)
+        self.owners: dict[tuple[int, int], int] = {}
+        self.folders: dict[int, str] = {}
+
+    def start(self, spec: dict[str, Any], connection: socket.socket) -> None:
+        """Starts one session, in a fork; what goes wrong is said over its own connection."""
+        folder = ""
+        try:
+            if spec["kind"] == "namespaces":
+                self._know_owners(spec)
+            else:
+                folder = tempfile.mkdtemp(prefix="srl-sandbox-")
+            child = os.fork()
+        except OSError as error:
+            _say_failed(connection, error)
+            return
+        if child == 0:
+            self._become_session(spec, connection, folder)
+        if folder:
+            self.folders[child] = folder
+        connection.close()
+
+    def _know_owners(self, spec: dict[str, Any]) -> None:
+        if not self.who.root:
+            return
+        for path in (spec["tree"], *(mount["source"] for mount in spec["mounts"])):
+            if path:
+                status = os.stat(path)
+                owner = (status.st_uid, status.st_gid)
+                if owner not in self.owners:
+                    with contextlib.suppress(OSError):  # then the tree is copied
+                        self.owners[owner] = namespaces.owner_namespace(owner, self.who)
+
+    def _become_session(
+        self, spec: dict[str, Any], connection: socket.socket, folder: str
+    ) -> NoReturn:
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            _close_all_but({connection.fileno(), *self.owners.values()})
+            if spec["kind"] == "namespaces":
+                namespaces.run_session(spec, connection, self.who, self.owners)
+            else:
+                _run_in_folder(spec, connection, folder, self.who)
+        except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it
+            _say_failed(connection, error)
+        finally:
+            os._exit(0)
+
+    def reap(self) -> None:
+        """Collects ended processes and removes the folders of ended sessions."""
+        with contextlib.suppress(ChildProcessError):
+            while (ended := os.waitpid(-1, os.WNOHANG)[0]) != 0:
+                if folder := self.folders.pop(ended, None):
+                    remove_tree(folder)
+
+    def end(self) -> NoReturn:
+        """Waits for the sessions, whose connections closed as well, and exits."""
+        signal.alarm(10)
+        with contextlib.suppress(ChildProcessError):
+            while True:
+                ended = os.waitpid(-1, 0)[0]
+                if folder := self.folders.pop(ended, None):
+                    remove_tree(folder)
+        os._exit(0)
+
+
+def _identity() -> namespaces.Identity:
+    if os.geteuid() != 0:
+        return namespaces.Identity(os.getuid(), os.getgid(), root=False)
+    number = FIRST_FREE_USER + os.getpid() % 100_000_000
+    if not _is_mapped(number):  # in a container that knows only its first 65,536 users
+        number = 65534
+    return namespaces.Identity(number, number, root=True)
+
+
+def _is_mapped(number: int) -> bool:
+    with open("/proc/self/uid_map") as file:
+        ranges = [line.split() for line in file]
+    return any(int(first) <= number < int(first) + int(count) for first, _, count in ranges)
+
+
+def _run_in_folder(
+    spec: dict[str, Any], connection: socket.socket, folder: str, who: namespaces.Identity
+) -> None:
+    """A session without namespaces, in a copy of the tree: Landlock, or nothing at all."""
+    confined = spec["kind"] == "landlock"
+    drop = (who.uid, who.gid) if confined and who.root else None
+    workspace, scratch = os.path.join(folder, "workspace"), os.path.join(folder, "tmp")
+    pristine = os.path.join(folder, "pristine")
+    for path in (workspace, scratch, pristine):
+        os.mkdir(path, 0o755)
+    if drop:
+        for path in (folder, workspace, scratch):
+            os.chown(path, *drop)
+    if spec["tree"]:
+        for path, owner in ((workspace, drop), (pristine, None)):
+            copy_tree(spec["tree"], path, owner)
+    kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
+    handle = os.pidfd_open(os.getpid())
+    socket.send_fds(connection, [b"\0"], [handle])
+    os.close(handle)
+    keeper = Keeper(
+        Wire(connection.fileno(), connection.fileno()),
+        Workspace(_open(workspace), _open(pristine)),
+        workspace,
+        spec["limits"],
+        spec["environment"] | {"HOME": scratch, "TMPDIR": scratch},
+        namespace=False,
+        limit_processes=drop is not None,
+    )
+    if confined:
+        readable = [path for path, _ in namespaces.system_mounts() if path != "/dev/null"]
+        readable += [mount["source"] for mount in spec["mounts"]]
+        keeper.confine = lambda: landlock.confine(readable, [workspace, scratch, "/dev/null"])
+        if drop:
+            namespaces.become(who)
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.set_seccomp(seccomp_program(kernel.MACHINE))
+    keeper.serve()
+
+
+def _say_failed(connection: socket.socket, error: Exception) -> None:
+    with contextlib.suppress(OSError):
+        wire = Wire(connection.fileno(), connection.fileno())
+        connection.send(b"\0")
+        wire.send({"failed": f"{type(error).__name__}: {error}"})
+
+
+def _close_all_but(kept: set[int]) -> None:
+    for name in os.listdir("/proc/self/fd"):
+        if int(name) > 2 and int(name) not in kept:
+            with contextlib.suppress(OSError):
+                os.close(int(name))
+
+
+def _open(path: str) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

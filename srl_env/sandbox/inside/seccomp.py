@@ -1,0 +1,151 @@
+"""The system-call filter: a BPF program put together by hand, for x86-64 and arm64.
+
+A list of refusals, not of permissions: arbitrary projects' tests must run. Refused is what
+widens the kernel's surface (namespaces, mounts, bpf, io_uring, keyrings, ptrace, …) and what
+the limits cannot count (memfd, System V memory, message queues). Sockets are unix ones only.
+A wrong architecture kills the process; the x32 interface and clone3 answer ENOSYS, upon which
+libraries use calls whose arguments a filter can read.
+"""
+
+from __future__ import annotations
+
+import errno
+import functools
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
+ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
+NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT = 0, 4, 16, 24  # offsets in seccomp_data
+X32_BIT: Final = 0x40000000
+NAMESPACE_FLAGS: Final = 0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
+AF_UNIX, TIOCSTI, TIOCLINUX = 1, 0x5412, 0x541C
+
+_EVERYWHERE: Final = {
+    "pidfd_getfd": 438, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
+    "open_tree": 428, "move_mount": 429, "fsopen": 430, "fsconfig": 431, "fsmount": 432,
+    "fspick": 433, "process_madvise": 440, "mount_setattr": 442, "quotactl_fd": 443,
+    "memfd_secret": 447, "statmount": 457, "listmount": 458, "open_tree_attr": 467,
+}  # fmt: skip
+_X86_64: Final = {
+    "ptrace": 101, "process_vm_readv": 310, "process_vm_writev": 311, "bpf": 321,
+    "perf_event_open": 298, "add_key": 248, "request_key": 249, "keyctl": 250,
+    "userfaultfd": 323, "kexec_load": 246, "kexec_file_load": 320, "init_module": 175,
+    "finit_module": 313, "delete_module": 176, "name_to_handle_at": 303,
+    "open_by_handle_at": 304, "fanotify_init": 300, "personality": 135, "memfd_create": 319,
+    "shmget": 29, "shmat": 30, "shmctl": 31, "shmdt": 67, "semget": 64, "semop": 65,
+    "semctl": 66, "semtimedop": 220, "msgget": 68, "msgsnd": 69, "msgrcv": 70, "msgctl": 71,
+    "mq_open": 240, "mount": 165, "umount2": 166, "pivot_root": 155, "chroot": 161,
+    "unshare": 272, "setns": 308, "swapon": 167, "swapoff": 168, "reboot": 169,
+    "sethostname": 170, "setdomainname": 171, "iopl": 172, "ioperm": 173, "quotactl": 179,
+    "nfsservctl": 180, "acct": 163, "syslog": 103, "kcmp": 312, "move_pages": 279,
+    "migrate_pages": 256, "mbind": 237, "set_mempolicy": 238, "vhangup": 153,
+    "lookup_dcookie": 212, "clock_settime": 227, "settimeofday": 164, "adjtimex": 159,
+    "clock_adjtime": 305, "modify_ldt": 154,
+}  # fmt: skip
+_AARCH64: Final = {
+    "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280,
+    "perf_event_open": 241, "add_key": 217, "request_key": 218, "keyctl": 219,
+    "userfaultfd": 282, "kexec_load": 104, "kexec_file_load": 294, "init_module": 105,
+    "finit_module": 273, "delete_module": 106, "name_to_handle_at": 264,
+    "open_by_handle_at": 265, "fanotify_init": 262, "personality": 92, "memfd_create": 279,
+    "shmget": 194, "shmctl": 195, "shmat": 196, "shmdt": 197, "semget": 190, "semctl": 191,
+    "semtimedop": 192, "semop": 193, "msgget": 186, "msgctl": 187, "msgrcv": 188,
+    "msgsnd": 189, "mq_open": 180, "mount": 40, "umount2": 39, "pivot_root": 41, "chroot": 51,
+    "unshare": 97, "setns": 268, "swapon": 224, "swapoff": 225, "reboot": 142,
+    "sethostname": 161, "setdomainname": 162, "quotactl": 60, "nfsservctl": 42, "acct": 89,
+    "syslog": 116, "kcmp": 272, "move_pages": 239, "migrate_pages": 238, "mbind": 235,
+    "set_mempolicy": 237, "vhangup": 58, "lookup_dcookie": 18, "clock_settime": 112,
+    "settimeofday": 170, "adjtimex": 171, "clock_adjtime": 266,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """What differs from one processor to the next: its audit number and call numbers."""
+
+    audit: int
+    clone: int
+    ioctl: int
+    socket: int
+    socketpair: int
+    refused: dict[str, int]
+    has_x32: bool = False
+
+
+CLONE3: Final = 435
+ARCHITECTURES: Final = {
+    "x86_64": Architecture(0xC000003E, 56, 16, 41, 53, _X86_64 | _EVERYWHERE, has_x32=True),
+    "aarch64": Architecture(0xC00000B7, 220, 29, 198, 199, _AARCH64 | _EVERYWHERE),
+}
+
+
+@functools.cache
+def seccomp_program(machine: str) -> bytes:
+    """The filter for a processor, as the kernel's 8-byte instructions.
+
+    Raises OSError (ENOSYS) for a processor whose call numbers are not known here.
+    """
+    if machine not in ARCHITECTURES:
+        known = ", ".join(ARCHITECTURES)
+        raise OSError(errno.ENOSYS, f"no system-call filter for {machine}; known: {known}")
+    architecture = ARCHITECTURES[machine]
+    program = [
+        _instruction(LOAD, ARCHITECTURE),
+        *_unless_equal(architecture.audit, KILL),
+        _instruction(LOAD, NUMBER),
+    ]
+    if architecture.has_x32:
+        program += [_instruction(JUMP_AT_LEAST, X32_BIT, 0, 1), _refuse(errno.ENOSYS)]
+    program += _if_equal(CLONE3, [_refuse(errno.ENOSYS)])
+    program += _if_equal(architecture.clone, _refuse_namespaces())
+    program += _if_equal(architecture.ioctl, _refuse_terminal_input())
+    for call in (architecture.socket, architecture.socketpair):
+        program += _if_equal(call, _refuse_all_but_unix())
+    for call in sorted(architecture.refused.values()):
+        program += _if_equal(call, [_refuse(errno.EPERM)])
+    return b"".join([*program, _instruction(RETURN, ALLOW)])
+
+
+def _refuse_namespaces() -> list[bytes]:
+    return [
+        _instruction(LOAD, FIRST_ARGUMENT),
+        _instruction(JUMP_BITS, NAMESPACE_FLAGS, 0, 1),
+        _refuse(errno.EPERM),
+        _instruction(RETURN, ALLOW),
+    ]
+
+
+def _refuse_terminal_input() -> list[bytes]:
+    return [
+        _instruction(LOAD, SECOND_ARGUMENT),
+        *_if_equal(TIOCSTI, [_refuse(errno.EPERM)]),
+        *_if_equal(TIOCLINUX, [_refuse(errno.EPERM)]),
+        _instruction(RETURN, ALLOW),
+    ]
+
+
+def _refuse_all_but_unix() -> list[bytes]:
+    return [
+        _instruction(LOAD, FIRST_ARGUMENT),
+        *_if_equal(AF_UNIX, [_instruction(RETURN, ALLOW)]),
+        _refuse(errno.EPERM),
+    ]
+
+
+def _if_equal(value: int, then: list[bytes]) -> list[bytes]:
+    """Runs `then`, which must end by returning, where the loaded word equals the value."""
+    return [_instruction(JUMP_EQUAL, value, 0, len(then)), *then]
+
+
+def _unless_equal(value: int, verdict: int) -> list[bytes]:
+    return [_instruction(JUMP_EQUAL, value, 1, 0), _instruction(RETURN, verdict)]
+
+
+def _refuse(number: int) -> bytes:
+    return _instruction(RETURN, ERRNO | number)
+
+
+def _instruction(code: int, value: int, if_true: int = 0, if_false: int = 0) -> bytes:
+    return struct.pack("=HBBI", code, if_true, if_false, value)

@@ -1,0 +1,411 @@
+"""Files of a workspace, handled as hostile: no link is followed, nothing blocks, all is bounded.
+
+Every path is walked component by component with O_NOFOLLOW, so a symlink planted in the
+workspace leads nowhere, and only regular files are opened. No command runs meanwhile: the
+keeper empties the session after each one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+Entry = dict[str, Any]
+MAX_DEPTH: Final = 100
+MAX_PATH: Final = 4096
+_CHUNK: Final = 1 << 18
+_DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PLAIN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+
+
+@dataclass
+class Workspace:
+    """A workspace and the tree it began as, by their directory descriptors.
+
+    touched: the overlay's upper layer, whose entries are all that can differ; None where the
+    workspace is a copy and every entry has to be compared.
+    """
+
+    merged: int
+    pristine: int
+    touched: int | None = None
+
+    def read(self, path: str, max_bytes: int) -> bytes:
+        """The content of a regular file.
+
+        Raises OSError: what open(2) says, ELOOP for a symlink on the way, EFBIG above max_bytes.
+        """
+        with _parent(self.merged, path) as (folder, name):
+            return _read_file(folder, name, max_bytes)
+
+    def write(self, path: str, data: bytes, mode: int | None) -> None:
+        """Replaces or makes a regular file and the folders above it; mode None keeps or 644."""
+        with _parent(self.merged, path, make=True) as (folder, name):
+            flags = os.O_WRONLY | os.O_CREAT | _PLAIN
+            descriptor = os.open(name, flags, 0o644, dir_fd=folder)
+            try:
+                _require_regular(descriptor, path)
+                os.ftruncate(descriptor, 0)
+                view = memoryview(data)
+                while view:
+                    view = view[os.write(descriptor, view[:_CHUNK]) :]
+                if mode is not None:
+                    os.fchmod(descriptor, mode & 0o777)
+            finally:
+                os.close(descriptor)
+
+    def changes(self, *, contents: bool, max_bytes: int, max_entries: int) -> Changes:
+        """What differs from the tree, parents before children, with the contents where wanted.
+
+        Raises OSError EFBIG above max_bytes of contents or max_entries.
+        """
+        found = Changes(contents=contents, bytes_left=max_bytes, entries_left=max_entries)
+        folders = [self.merged, self.pristine]
+        if self.touched is not None:
+            folders.append(self.touched)
+        _compare(found, "", [os.dup(folder) for folder in folders], 0)
+        return found
+
+    def apply(self, entries: list[Entry], payload: bytes) -> None:
+        """Makes the changes of `changes` to this workspace.
+
+        Raises OSError (EINVAL) for a kind that cannot be restored or a payload of another size.
+        """
+        view = memoryview(payload)
+        modes: list[tuple[str, int]] = []
+        for entry in entries:
+            size = int(entry["size"]) if entry["kind"] == "file" else 0
+            self._apply(entry, bytes(view[:size]))
+            view = view[size:]
+            if entry["kind"] == "directory" and entry["change"] != "deleted":
+                modes.append((entry["path"], entry["mode"]))
+        if view:
+            raise OSError(errno.EINVAL, f"{len(view)} bytes of contents too many")
+        for path, mode in reversed(modes):  # at last, for a folder may be closed to its owner
+            with _parent(self.merged, path) as (folder, name):
+                os.chmod(name, mode, dir_fd=folder)
+
+    def _apply(self, entry: Entry, data: bytes) -> None:
+        path, kind, mode = entry["path"], entry["kind"], entry["mode"]
+        if entry["change"] == "deleted":
+            with contextlib.suppress(FileNotFoundError), _parent(self.merged, path) as place:
+                _remove(*place)
+        elif kind == "file":
+            with contextlib.suppress(FileNotFoundError), _parent(self.merged, path) as place:
+                _remove(*place)
+            self.write(path, data, mode)
+        elif kind == "directory":
+            with (
+                contextlib.suppress(FileExistsError),
+                _parent(self.merged, path, make=True) as (folder, name),
+            ):
+                os.mkdir(name, 0o700, dir_fd=folder)
+        elif kind == "symlink":
+            with _parent(self.merged, path, make=True) as (folder, name):
+                with contextlib.suppress(FileNotFoundError):
+                    _remove(folder, name)
+                os.symlink(entry["target"], name, dir_fd=folder)
+        else:
+            raise OSError(errno.EINVAL, f"a {kind} cannot be restored", path)
+
+
+@dataclass
+class Changes:
+    """What `Workspace.changes` gathers; payload holds the contents of all files in order."""
+
+    contents: bool
+    bytes_left: int
+    entries_left: int
+    entries: list[Entry] = field(default_factory=list)
+    payload: list[bytes] = field(default_factory=list)
+
+    def add(
+        self,
+        change: str,
+        path: str,
+        folder: int,
+        name: str,
+        status: os.stat_result,
+        kind: str | None = None,
+    ) -> None:
+        if self.entries_left <= 0:
+            raise OSError(errno.EFBIG, "too many changes")
+        self.entries_left -= 1
+        entry: Entry = {
+            "change": change,
+            "path": path,
+            "kind": kind or _kind(status),
+            "mode": stat.S_IMODE(status.st_mode),
+            "size": status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            "links": status.st_nlink,
+        }
+        if change != "deleted" and entry["kind"] == "symlink":
+            entry["target"] = os.readlink(name, dir_fd=folder)
+        if change == "deleted":
+            entry["size"] = 0
+        elif entry["kind"] == "file" and self.contents:
+            data = _read_file(folder, name, self.bytes_left)
+            self.bytes_left -= len(data)
+            entry["size"] = len(data)
+            self.payload.append(data)
+        self.entries.append(entry)
+
+
+def copy_tree(source: str, target: str, owner: tuple[int, int] | None = None) -> None:
+    """Copies folders, files, modes and symlinks (as they are); pipes and devices are left out.
+
+    owner: uid and gid the copies are given. Raises OSError, EACCES included.
+    """
+    pending = [(source, target)]
+    while pending:
+        here, there = pending.pop()
+        with os.scandir(here) as listing:
+            for item in listing:
+                goal = os.path.join(there, item.name)
+                if item.is_symlink():
+                    os.symlink(os.readlink(item.path), goal)
+                elif item.is_dir():
+                    os.mkdir(goal, 0o700)
+                    pending.append((item.path, goal))
+                elif item.is_file():
+                    _copy_file(item.path, goal)
+                else:
+                    continue
+                if owner:
+                    os.chown(goal, *owner, follow_symlinks=False)
+                if not item.is_symlink():
+                    os.chmod(goal, stat.S_IMODE(item.stat().st_mode) | (0o700 if item.is_dir() else 0))
+
+
+def remove_tree(path: str) -> None:
+    """Deletes a folder however deep, whatever its modes; what cannot be deleted stays."""
+    parent, name = os.path.split(os.path.abspath(path))
+    folder = os.open(parent, _DIRECTORY)
+    try:
+        with contextlib.suppress(OSError):
+            _remove(folder, name)
+    finally:
+        os.close(folder)
+
+
+def _compare(found: Changes, path: str, folders: list[int], depth: int) -> None:
+    """Adds what differs below one folder; closes the descriptors it is given.
+
+    folders: merged, pristine and, for an overlay, touched; pristine is -1 below a new folder.
+    """
+    merged, pristine = folders[0], folders[1]
+    touched = folders[2] if len(folders) > 2 else None
+    try:
+        here, before = _names(merged), _names(pristine)
+        names = (here if touched is None else _names(touched)) | (before - here)
+        for name in sorted(names):
+            inner = f"{path}/{name}" if path else name
+            now, was = _status(merged, name), _status(pristine, name)
+            if was and (now is None or _kind(now) != _kind(was)):
+                _add_deleted(found, inner, pristine, name, was)
+                was = None
+            if now:
+                _compare_entry(found, inner, folders, name, now, was, depth)
+    finally:
+        for folder in folders:
+            if folder >= 0:
+                os.close(folder)
+
+
+def _compare_entry(
+    found: Changes,
+    path: str,
+    folders: list[int],
+    name: str,
+    now: os.stat_result,
+    was: os.stat_result | None,
+    depth: int,
+) -> None:
+    merged, pristine = folders[0], folders[1]
+    if depth >= MAX_DEPTH or len(path) > MAX_PATH:
+        found.add("added", path[:MAX_PATH], merged, name, now, kind="special")
+        return
+    if was is None:
+        found.add("added", path, merged, name, now)
+    elif _differs(merged, pristine, name, now, was):
+        found.add("modified", path, merged, name, now)
+    if stat.S_ISDIR(now.st_mode):
+        with _opened_up(merged, name, 0o700):
+            inner = [_open_folder(merged, name), _open_folder(pristine, name) if was else -1]
+            if len(folders) > 2:
+                inner.append(_open_folder(folders[2], name))
+            _compare(found, path, inner, depth + 1)
+
+
+def _differs(
+    merged: int, pristine: int, name: str, now: os.stat_result, was: os.stat_result
+) -> bool:
+    if stat.S_ISLNK(now.st_mode):
+        return os.readlink(name, dir_fd=merged) != os.readlink(name, dir_fd=pristine)
+    if stat.S_IMODE(now.st_mode) != stat.S_IMODE(was.st_mode):
+        return True
+    if not stat.S_ISREG(now.st_mode):
+        return False
+    return now.st_size != was.st_size or not _same_content(merged, pristine, name)
+
+
+def _same_content(merged: int, pristine: int, name: str) -> bool:
+    with _opened_up(merged, name, 0o400):
+        one = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=merged)
+    try:
+        two = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=pristine)
+    except OSError:
+        os.close(one)
+        raise
+    with open(one, "rb", buffering=0) as new, open(two, "rb", buffering=0) as old:
+        while True:
+            chunk = new.read(_CHUNK)
+            if chunk != old.read(_CHUNK):
+                return False
+            if not chunk:
+                return True
+
+
+def _add_deleted(found: Changes, path: str, folder: int, name: str, was: os.stat_result) -> None:
+    """The entry of something gone and, where it was a folder, of all it held."""
+    found.add("deleted", path, folder, name, was)
+    if not stat.S_ISDIR(was.st_mode):
+        return
+    inner = _open_folder(folder, name)
+    try:
+        for below in sorted(_names(inner)):
+            status = _status(inner, below)
+            if status:
+                _add_deleted(found, f"{path}/{below}", inner, below, status)
+    finally:
+        os.close(inner)
+
+
+def _kind(status: os.stat_result) -> str:
+    if stat.S_ISREG(status.st_mode):
+        return "file"
+    if stat.S_ISDIR(status.st_mode):
+        return "directory"
+    return "symlink" if stat.S_ISLNK(status.st_mode) else "special"
+
+
+def _names(folder: int) -> set[str]:
+    return set(os.listdir(folder)) if folder >= 0 else set()
+
+
+def _status(folder: int, name: str) -> os.stat_result | None:
+    if folder < 0:
+        return None
+    try:
+        return os.stat(name, dir_fd=folder, follow_symlinks=False)
+    except FileNotFoundError:
+        return None
+
+
+def _open_folder(folder: int, name: str) -> int:
+    return os.open(name, _DIRECTORY, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _opened_up(folder: int, name: str, bits: int) -> Iterator[None]:
+    """Gives the owner the mode bits for a while where they are missing."""
+    mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    missing = mode & bits != bits
+    if missing:
+        os.chmod(name, mode | bits, dir_fd=folder)
+    try:
+        yield
+    finally:
+        if missing:
+            os.chmod(name, mode, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _parent(root: int, path: str, *, make: bool = False) -> Iterator[tuple[int, str]]:
+    """The folder a path's last component lies in, reached without following a link."""
+    parts = path.split("/")
+    if any(part in ("", ".", "..") or "\0" in part for part in parts):
+        message = "a path relative to the workspace, without . and .., is expected"
+        raise OSError(errno.EINVAL, message, path[:MAX_PATH])
+    folder = os.dup(root)
+    try:
+        for part in parts[:-1]:
+            if make:
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(part, 0o755, dir_fd=folder)
+            inner = _pass_through(folder, part, path)
+            os.close(folder)
+            folder = inner
+        yield folder, parts[-1]
+    finally:
+        os.close(folder)
+
+
+def _pass_through(folder: int, part: str, path: str) -> int:
+    try:
+        return os.open(part, _PASSING, dir_fd=folder)
+    except NotADirectoryError:
+        status = _status(folder, part)
+        if status and stat.S_ISLNK(status.st_mode):
+            raise OSError(errno.ELOOP, f"{part!r} is a symlink; it is not followed", path) from None
+        raise
+
+
+def _read_file(folder: int, name: str, max_bytes: int) -> bytes:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if stat.S_ISLNK(status.st_mode):
+        raise OSError(errno.ELOOP, "a symlink; it is not followed", name)
+    if not stat.S_ISREG(status.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.EINVAL
+        raise OSError(number, "not a regular file", name)
+    if status.st_size > max_bytes:
+        raise OSError(errno.EFBIG, f"{status.st_size} bytes, more than {max_bytes}", name)
+    with _opened_up(folder, name, 0o400):
+        descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=folder)
+    with open(descriptor, "rb", buffering=0) as file:
+        _require_regular(descriptor, name)
+        return file.read(max_bytes + 1) if status.st_size else b""
+
+
+def _require_regular(descriptor: int, path: str) -> None:
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        raise OSError(errno.EINVAL, "not a regular file", path)
+
+
+def _remove(folder: int, name: str) -> None:
+    """Deletes what lies at a name, however deep: what lies too deep is drawn up first."""
+    pending = [name]
+    while pending:
+        _remove_within(folder, folder, pending.pop(), 0, pending)
+
+
+def _remove_within(top: int, folder: int, name: str, depth: int, pending: list[str]) -> None:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    if not stat.S_ISDIR(status.st_mode):
+        os.unlink(name, dir_fd=folder)
+        return
+    os.chmod(name, 0o700, dir_fd=folder)
+    if depth > MAX_DEPTH // 2:
+        raised = f".removed-{status.st_ino}"
+        os.rename(name, raised, src_dir_fd=folder, dst_dir_fd=top)
+        pending.append(raised)
+        return
+    inner = _open_folder(folder, name)
+    try:
+        for below in os.listdir(inner):
+            _remove_within(top, inner, below, depth + 1, pending)
+    finally:
+        os.close(inner)
+    os.rmdir(name, dir_fd=folder)
+
+
+def _copy_file(source: str, target: str) -> None:
+    with open(source, "rb") as reading, open(target, "xb") as writing:
+        while chunk := reading.read(_CHUNK):
+            writing.write(chunk)

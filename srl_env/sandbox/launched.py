@@ -1,0 +1,209 @@
+"""The backends started by the launcher: namespaces, Landlock, and none at all."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import threading
+import weakref
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+from srl_env.errors import BadOption, SandboxFailure
+from srl_env.sandbox.interface import Isolation, Limits, Mount
+from srl_env.sandbox.interpreter import Interpreter, own_interpreter, system_interpreter
+from srl_env.sandbox.session import Connection, KeeperSession, SocketConnection
+
+PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
+BASE_ENVIRONMENT: Final = {
+    "PATH": PATH,
+    "HOME": "/tmp",
+    "TMPDIR": "/tmp",
+    "LANG": "C.UTF-8",
+    "PYTHONDONTWRITEBYTECODE": "1",
+}
+_HERE: Final = Path(__file__).resolve().parent
+_MAIN: Final = f"import sys; sys.path.insert(0, {str(_HERE)!r}); from inside import launcher; "
+
+
+class LaunchedSandbox:
+    """Sessions started by a clean helper process, one for each controller."""
+
+    name: str
+    isolation: Isolation
+
+    def __init__(self) -> None:
+        self._launcher: Launcher | None = None
+        self._lock = threading.Lock()
+
+    def start(
+        self,
+        tree: Path | None,
+        *,
+        limits: Limits = Limits(),  # noqa: B008  frozen
+        mounts: Sequence[Mount] = (),
+        env: Mapping[str, str] | None = None,
+    ) -> KeeperSession:
+        spec = self._spec(tree, limits, mounts, env or {})
+        if len(json.dumps(spec)) > 1 << 16:
+            raise BadOption("start: mounts and env together exceed 64 KiB")
+        workspace = "/workspace" if self.name == "namespaces" else "."
+        return KeeperSession(lambda: self._connect(spec), workspace=workspace, limits=limits)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._launcher:
+                self._launcher.close()
+            self._launcher = None
+
+    def _interpreter(self) -> Interpreter:
+        return own_interpreter()
+
+    def _spec(
+        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
+    ) -> dict[str, Any]:
+        interpreter = self._interpreter()
+        shown = [*interpreter.mounts, *mounts]
+        return {
+            "kind": self.name,
+            "tree": str(_existing(tree, folder=True)) if tree else None,
+            "mounts": [
+                {
+                    "source": str(_existing(mount.source)),
+                    "target": _target(mount.target or str(mount.source.absolute())),
+                }
+                for mount in shown
+            ],
+            "hidden": list(interpreter.hidden),
+            "links": dict(interpreter.links),
+            "limits": asdict(limits),
+            "environment": {**BASE_ENVIRONMENT, **env},
+        }
+
+    def _connect(self, spec: dict[str, Any]) -> Connection:
+        with self._lock:
+            if self._launcher is None or not self._launcher.usable():
+                self._launcher = Launcher()
+            launcher = self._launcher
+        return launcher.start(spec)
+
+
+class NamespaceSandbox(LaunchedSandbox):
+    """User namespaces, from this library's own launcher; see ``srl_env.sandbox``."""
+
+    name = "namespaces"
+    isolation: Isolation = "full"
+
+
+class LandlockSandbox(LaunchedSandbox):
+    """Landlock and the system-call filter, without namespaces; see ``srl_env.sandbox``."""
+
+    name = "landlock"
+    isolation: Isolation = "weak"
+
+    def _interpreter(self) -> Interpreter:
+        return system_interpreter() if os.geteuid() == 0 else own_interpreter()
+
+    def _spec(
+        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
+    ) -> dict[str, Any]:
+        _require_own_paths(self.name, mounts)
+        return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
+
+
+class LocalSandbox(LaunchedSandbox):
+    """No isolation: a copy of the tree, limits, and an end to what was started. Trusted code only."""
+
+    name = "local"
+    isolation: Isolation = "none"
+
+    def _spec(
+        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
+    ) -> dict[str, Any]:
+        _require_own_paths(self.name, mounts)
+        return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
+
+
+class Launcher:
+    """The helper process, and the socket it takes start requests from."""
+
+    def __init__(self) -> None:
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._owner = os.getpid()
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-I", "-S", "-c", f"{_MAIN}launcher.main({theirs.fileno()})"],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                env=_loader_environment(),
+                cwd="/",
+                pass_fds=[theirs.fileno()],
+                start_new_session=True,
+            )
+        self._finalizer = weakref.finalize(self, _end, self._socket, self._process, self._owner)
+
+    def usable(self) -> bool:
+        """Whether it runs, and was started by this process and not by one this was forked from."""
+        return self._owner == os.getpid() and self._process.poll() is None
+
+    def start(self, spec: dict[str, Any]) -> Connection:
+        """A connection to the keeper of a new session. Raises SandboxFailure."""
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                socket.send_fds(self._socket, [json.dumps(spec).encode()], [theirs.fileno()])
+        except OSError as error:
+            ours.close()
+            raise SandboxFailure(f"the launcher is gone: {error}") from error
+        return SocketConnection(ours)
+
+    def close(self) -> None:
+        self._finalizer()
+
+
+def _end(connection: socket.socket, process: subprocess.Popen[bytes], owner: int) -> None:
+    connection.close()
+    if os.getpid() == owner:
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _loader_environment() -> dict[str, str]:
+    """What the interpreter itself may need to start; nothing else of the controller's."""
+    names = ("LD_LIBRARY_PATH", "PYTHONHOME")
+    return {name: os.environ[name] for name in names if name in os.environ}
+
+
+def _existing(path: Path, *, folder: bool = False) -> Path:
+    if not (path.is_dir() if folder else path.exists()):
+        raise BadOption(f"start: {path} is no {'folder' if folder else 'file or folder'}")
+    return path.resolve()
+
+
+def _target(path: str) -> str:
+    if not path.startswith("/") or ".." in path.split("/") or path == "/":
+        raise BadOption(f"Mount: target {path!r}; an absolute path without '..' is expected")
+    return path.rstrip("/")
+
+
+def _require_own_paths(name: str, mounts: Sequence[Mount]) -> None:
+    for mount in mounts:
+        if mount.target not in (None, str(mount.source.absolute())):
+            raise BadOption(
+                f"Mount: the {name} backend shows {mount.source} where it is, not at {mount.target}"
+            )
+
+
+def _with_python(interpreter: Interpreter, env: Mapping[str, str]) -> dict[str, str]:
+    folder = os.path.dirname(interpreter.executable)
+    return {"PATH": f"{folder}:{PATH}", **env}
+

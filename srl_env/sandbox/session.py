@@ -1,0 +1,236 @@
+"""The controller's side of a session: requests to its keeper, over whatever wire leads there."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import subprocess
+import weakref
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import Any, Final, Protocol, Self
+
+from srl_env.errors import BadOption, SandboxFailure
+from srl_env.sandbox.inside.wire import Header, Wire
+from srl_env.sandbox.interface import Change, CommandResult, Limits, Snapshot
+
+START_S: Final = 35.0
+_ANSWER_S: Final = 30.0
+_END_S: Final = 10.0
+
+
+class Connection(Protocol):
+    """A wire to a keeper, and a way to end it whatever it does."""
+
+    wire: Wire
+
+    def close(self) -> None:
+        """Ends the keeper and all in its session; raises SandboxFailure where it will not."""
+        ...
+
+
+class SocketConnection:
+    """A keeper started by the launcher, held by a socket and a handle on its process."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket = connection
+        self._handle = -1
+        self.wire = Wire(connection.fileno(), connection.fileno())
+        try:
+            self._handle = _take_handle(connection)
+            _await_ready(self.wire)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        self._socket.close()
+        if self._handle < 0:
+            return
+        handle, self._handle = self._handle, -1
+        try:
+            if not _ended(handle, _END_S):
+                signal.pidfd_send_signal(handle, signal.SIGKILL)
+                if not _ended(handle, _END_S):
+                    raise SandboxFailure("a session's first process does not die when killed")
+        finally:
+            os.close(handle)
+
+
+class ProcessConnection:
+    """A keeper that is a child of this process and speaks over its standard streams."""
+
+    def __init__(self, process: subprocess.Popen[bytes], remove: Callable[[], None]) -> None:
+        assert process.stdin
+        assert process.stdout
+        self._process, self._remove = process, remove
+        self.wire = Wire(process.stdout.fileno(), process.stdin.fileno())
+        try:
+            _await_ready(self.wire)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        with self._process:  # closes the streams and waits
+            with contextlib.suppress(OSError):
+                if self._process.stdin:
+                    self._process.stdin.close()
+            try:
+                self._process.wait(_END_S)
+            except subprocess.TimeoutExpired:
+                self._remove()
+                self._process.kill()
+
+
+class KeeperSession:
+    """A session held through its keeper; every backend's sessions are this one.
+
+    open_connection starts a keeper on a fresh workspace: once here, and again to restore.
+    """
+
+    def __init__(
+        self, open_connection: Callable[[], Connection], *, workspace: str, limits: Limits
+    ) -> None:
+        self._open, self._workspace, self.limits = open_connection, workspace, limits
+        self._hold(open_connection())
+
+    @property
+    def workspace(self) -> str:
+        return self._workspace
+
+    def run(
+        self,
+        command: str | Sequence[str],
+        *,
+        timeout_s: float | None = None,
+        folder: str = "",
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        report: bool = False,
+    ) -> CommandResult:
+        timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        header = {
+            "do": "run",
+            "command": _arguments(command),
+            "timeout_s": timeout_s,
+            "folder": _checked("folder", folder),
+            "env": {_checked("env", k): _checked("env", v) for k, v in (env or {}).items()},
+            "report": report,
+        }
+        reply, data = self._request(header, stdin, timeout_s + _ANSWER_S)
+        return CommandResult(
+            ended=reply["ended"],
+            status=reply["status"],
+            output=data[: reply["output"]],
+            output_bytes=reply["output_bytes"],
+            report=data[reply["output"] :],
+            report_bytes=reply["report_bytes"],
+            wall_s=reply["wall_s"],
+        )
+
+    def read(self, path: str, max_bytes: int = 16 << 20) -> bytes:
+        return self._request({"do": "read", "path": path, "max_bytes": max_bytes})[1]
+
+    def write(self, path: str, data: bytes, mode: int | None = None) -> None:
+        self._request({"do": "write", "path": path, "mode": mode}, data)
+
+    def changes(self, max_entries: int = 100_000) -> list[Change]:
+        header = {"do": "changes", "contents": False, "max_bytes": 0, "max_entries": max_entries}
+        return [Change(**entry) for entry in self._request(header)[0]["entries"]]
+
+    def snapshot(self, max_bytes: int = 256 << 20, max_entries: int = 100_000) -> Snapshot:
+        bounds = {"max_bytes": max_bytes, "max_entries": max_entries}
+        reply, data = self._request({"do": "changes", "contents": True, **bounds})
+        changes, contents, left_out, at = [], [], [], 0
+        for change in (Change(**entry) for entry in reply["entries"]):
+            if change.kind == "special" and change.change != "deleted":
+                left_out.append(change.path)
+                continue
+            changes.append(change)
+            contents.append(data[at : at + change.size])
+            at += change.size
+        return Snapshot(tuple(changes), tuple(contents), tuple(left_out))
+
+    def restore(self, snapshot: Snapshot) -> None:
+        fresh = self._open()
+        self.close()
+        self._hold(fresh)
+        entries = [asdict(change) for change in snapshot.changes]
+        self._request({"do": "apply", "entries": entries}, b"".join(snapshot.contents))
+
+    def close(self) -> None:
+        self._connection = None
+        self._finalizer()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _hold(self, connection: Connection) -> None:
+        self._connection: Connection | None = connection
+        self._finalizer = weakref.finalize(self, connection.close)
+
+    def _request(
+        self, header: Header, payload: bytes = b"", timeout_s: float = 2 * _ANSWER_S
+    ) -> tuple[Header, bytes]:
+        if self._connection is None:
+            raise SandboxFailure("the session is closed, or died earlier")
+        try:
+            self._connection.wire.send(header, payload)
+            reply, data = self._connection.wire.receive(timeout_s)
+        except (EOFError, OSError, ValueError) as error:
+            self.close()
+            raise SandboxFailure(
+                f"the sandbox died during {header['do']!r} ({type(error).__name__}: {error})"
+            ) from error
+        except BaseException:  # an interrupt in the middle of a frame: the wire is of no use
+            self.close()
+            raise
+        if "errno" in reply:
+            raise OSError(reply["errno"], reply["strerror"], reply["path"])
+        return reply, data
+
+
+def _arguments(command: str | Sequence[str]) -> list[str]:
+    if isinstance(command, str):
+        command = ["bash", "-c", command]
+    if not command:
+        raise BadOption("run: the command is empty")
+    return [_checked("command", part) for part in command]
+
+
+def _checked(what: str, text: str) -> str:
+    if "\0" in text:
+        raise BadOption(f"run: {what} holds a NUL character, which no process can be given")
+    return text
+
+
+def _take_handle(connection: socket.socket) -> int:
+    if not _ended(connection.fileno(), START_S):
+        raise SandboxFailure(f"no session after {START_S:g} s")
+    data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+    if not data:
+        raise SandboxFailure("the launcher died while a session was being started")
+    return descriptors[0] if descriptors else -1
+
+
+def _await_ready(wire: Wire) -> None:
+    try:
+        reply: dict[str, Any] = wire.receive(START_S)[0]
+    except (EOFError, OSError, ValueError) as error:
+        raise SandboxFailure(f"the session could not be set up: {error}") from error
+    if "failed" in reply:
+        raise SandboxFailure(f"the session could not be set up: {reply['failed']}")
+
+
+def _ended(descriptor: int, timeout_s: float) -> bool:
+    """Whether a descriptor becomes readable in time, as a process handle does at its end."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(timeout_s * 1000))
