@@ -1,0 +1,96 @@
+"""Reasoning problems as Gymnasium environments, with step-wise and outcome rewards.
+
+Importing this package registers every installed environment with Gymnasium and loads none of
+them; the names below are loaded when they are first used. ``srl_env.rollout`` is the module;
+its function is imported from there.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from srl_env.registration import environment_ids, make, make_vec, register_installed
+
+if TYPE_CHECKING:
+    from srl_env.check import CheckReport, check_env
+    from srl_env.environment import ReasoningEnv, Snapshot
+    from srl_env.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
+    from srl_env.policy import Generation, Policy, PrivilegedPolicy, Sampling
+    from srl_env.problem import ExpertStep, ExpertTrajectory, Problem, ProblemSource
+    from srl_env.prompt import PromptStyle
+    from srl_env.rewards.modes import RewardMode, StepRecord, StepReward, reward_mode
+    from srl_env.rollout import EnvPool, Episode, Start, Step
+    from srl_env.spaces import AnyText
+    from srl_env.stepping import step_many
+    from srl_env.vector import VectorEnv
+    from srl_env.verifiers.protocol import Verdict, Verifier
+
+_HOMES = {
+    "check": ("CheckReport", "check_env"),
+    "environment": ("ReasoningEnv", "Snapshot"),
+    "format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
+    "policy": ("Generation", "Policy", "PrivilegedPolicy", "Sampling"),
+    "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
+    "prompt": ("PromptStyle",),
+    "rewards.modes": ("RewardMode", "StepRecord", "StepReward", "reward_mode"),
+    "rollout": ("EnvPool", "Episode", "Start", "Step"),
+    "spaces": ("AnyText",),
+    "stepping": ("step_many",),
+    "vector": ("VectorEnv",),
+    "verifiers.protocol": ("Verdict", "Verifier"),
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = [
+    "AnyText",
+    "Brackets",
+    "CheckReport",
+    "CompletionFormat",
+    "EnvPool",
+    "Episode",
+    "ExpertStep",
+    "ExpertTrajectory",
+    "Generation",
+    "ParsedStep",
+    "Policy",
+    "PrivilegedPolicy",
+    "Problem",
+    "ProblemSource",
+    "PromptStyle",
+    "ReasoningEnv",
+    "RewardMode",
+    "Sampling",
+    "Snapshot",
+    "Start",
+    "Step",
+    "StepRecord",
+    "StepReward",
+    "ThinkTags",
+    "VectorEnv",
+    "Verdict",
+    "Verifier",
+    "check_env",
+    "environment_ids",
+    "make",
+    "make_vec",
+    "register_installed",
+    "reward_mode",
+    "step_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Loads a name from the module it lives in, on first use."""
+    if name not in _HOME_OF:
+        raise AttributeError(f"module 'srl_env' has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"srl_env.{_HOME_OF[name]}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
+
+register_installed()

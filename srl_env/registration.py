@@ -1,0 +1,124 @@
+"""Environment ids: ours and other people's, found by entry point and made by name.
+
+A distribution that brings environments states in its metadata::
+
+    [project.entry-points."srl_env.environments"]
+    my_tasks = "my_tasks:ENVIRONMENTS"
+
+where ``ENVIRONMENTS`` maps ids to "module:Class" texts. The table is read when ``srl_env`` is
+imported, the classes when an environment is made. Gymnasium 1.x itself ignores entry points.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+import warnings
+from collections.abc import Callable
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any, cast
+
+import gymnasium
+from gymnasium.envs.registration import load_env_creator
+from gymnasium.error import DeprecatedEnv, UnregisteredEnv
+
+from srl_env.errors import BadOption, UnknownName
+
+if TYPE_CHECKING:
+    from gymnasium.vector import AutoresetMode
+
+    from srl_env.environment import ReasoningEnv
+    from srl_env.vector import VectorEnv
+
+GROUP = "srl_env.environments"
+_ours: dict[str, str] = {}
+
+
+def register_installed() -> None:
+    """Makes every installed environment known to Gymnasium, without importing it.
+
+    A table that cannot be read is a warning: other people's broken packages must not take
+    ours down.
+    """
+    for entry_point in entry_points(group=GROUP):
+        try:
+            for env_id, target in entry_point.load().items():
+                _register(env_id, target)
+        except Exception as error:  # noqa: BLE001  # the boundary to other people's packages
+            _warn_of(entry_point, error)
+
+
+def environment_ids() -> list[str]:
+    """The ids that ``register_installed`` found, sorted."""
+    return sorted(_ours)
+
+
+def make(env_id: str, **arguments: Any) -> ReasoningEnv:
+    """The environment with that id: ``gymnasium.make`` with errors that name what was meant.
+
+    arguments: those of the environment's constructor.
+    Raises ``UnknownName`` for an id, or an argument, that does not exist.
+    """
+    try:
+        return cast("ReasoningEnv", gymnasium.make(env_id, **arguments))
+    except (UnregisteredEnv, DeprecatedEnv) as error:
+        raise UnknownName("environment", env_id.rpartition(":")[2], _ours) from error
+    except TypeError as error:
+        named = re.search(r"unexpected keyword argument '(\w+)'", str(error))
+        if named is None:
+            raise
+        known = _parameters(env_id)
+        raise UnknownName(f"argument of {env_id}", named.group(1), known) from error
+
+
+def make_vec(
+    env_id: str,
+    num_envs: int,
+    *,
+    autoreset_mode: AutoresetMode | str | None = None,
+    **arguments: Any,
+) -> VectorEnv:
+    """``num_envs`` environments of that id that step together, see ``srl_env.vector``."""
+    from srl_env.vector import VectorEnv
+
+    makers: list[Callable[[], ReasoningEnv]] = [functools.partial(make, env_id, **arguments)]
+    return VectorEnv(makers * num_envs, autoreset_mode=autoreset_mode)
+
+
+def _register(env_id: str, target: str) -> None:
+    if not (isinstance(target, str) and target.count(":") == 1):
+        raise BadOption(f"{env_id!r} must map to a text 'module:Class'; got {target!r}")
+    known = gymnasium.registry.get(env_id)
+    if known is not None and known.entry_point != target:
+        raise BadOption(f"{env_id!r} is registered already, for {known.entry_point!r}")
+    if known is None:
+        # ReasoningEnv enforces the order of calls itself, and a NaN reward is what it promises
+        # on failure: Gymnasium's wrappers would add cost and warn of it. `check_env` checks more.
+        gymnasium.register(
+            env_id, entry_point=target, order_enforce=False, disable_env_checker=True
+        )
+    _ours[env_id] = target
+
+
+def _warn_of(entry_point: EntryPoint, error: Exception) -> None:
+    source = entry_point.dist.name if entry_point.dist is not None else "an unknown package"
+    warnings.warn(
+        f"environments of {source} (entry point {entry_point.name} = {entry_point.value}) are not "
+        f"all available: {type(error).__name__}: {error}",
+        RuntimeWarning,
+        stacklevel=3,
+    )
+
+
+def _parameters(env_id: str) -> set[str]:
+    """The names that the constructor of an environment takes, those it hands on included."""
+    target = gymnasium.spec(env_id).entry_point
+    creator: Any = load_env_creator(target) if isinstance(target, str) else target
+    names: set[str] = set()
+    for owner in getattr(creator, "__mro__", (creator,)):
+        maker = vars(owner).get("__init__") if isinstance(owner, type) else owner
+        if maker is not None and owner is not object:
+            parameters = inspect.signature(maker).parameters.values()
+            names.update(p.name for p in parameters if p.kind is not p.VAR_KEYWORD)
+    return names - {"self", "problems", "verifier"}
