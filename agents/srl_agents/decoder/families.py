@@ -22,9 +22,9 @@ _LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 @dataclass(frozen=True, slots=True)
 class RMSNorm:
-    """A root-mean-square norm: its weight and epsilon."""
+    """A root-mean-square norm: its epsilon and its weight, None where folded elsewhere."""
 
-    weight: Tensor
+    weight: Tensor | None
     eps: float
 
 

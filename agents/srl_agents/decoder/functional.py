@@ -66,7 +66,8 @@ def rms_norm(norm: RMSNorm, hidden: Tensor) -> Tensor:
     """hidden (..., d) over its root mean square, computed in fp32, times the weight."""
     wide = hidden.float()
     wide = wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + norm.eps)
-    return norm.weight * wide.to(hidden.dtype)
+    narrow = wide.to(hidden.dtype)
+    return narrow if norm.weight is None else norm.weight * narrow
 
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:

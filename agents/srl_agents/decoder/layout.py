@@ -76,7 +76,8 @@ def layout_of(tree: TokenTree) -> Layout:
     scored_trunk, scored_branch = tree.scored_trunk, tree.scored_branch
     before_trunk_tokens = torch.nn.functional.pad(trunk_flat, (1, 0))[:, :-1]
     before_branch_tokens = torch.cat([before_branch[:, None], branch_flat], 1)
-    slots = _slots(tree, fed)
+    chunks = chunked(tree.branch_trunk, len(tree.trunk_ids), fed.shape[1])
+    slots = _slots(tree, fed, chunks)
     return Layout(
         ids=torch.cat([tree.trunk_ids[real_trunk], tree.branch_ids[:, : fed.shape[1]][fed]]),
         positions=torch.cat(
@@ -87,7 +88,7 @@ def layout_of(tree: TokenTree) -> Layout:
         from_trunk=real_trunk.flatten().nonzero()[:, 0],
         to_slots=slots.to_slots,
         from_slots=slots.from_slots,
-        chunk_trunk=slots.chunk_trunk,
+        chunk_trunk=chunks.chunk_trunk,
         slot_start=slots.slot_start,
         predictor=torch.cat(
             [
@@ -97,9 +98,9 @@ def layout_of(tree: TokenTree) -> Layout:
         ),
         target=torch.cat([tree.trunk_ids[scored_trunk], tree.branch_ids[scored_branch]]),
         trunk_shape=(tree.trunk_ids.shape[0], tree.trunk_ids.shape[1]),
-        slot_shape=slots.shape,
+        slot_shape=(len(chunks.chunk_trunk), chunks.size, fed.shape[1]),
         trunk_tokens=trunk_tokens,
-        chunks_are_trunks=torch.equal(slots.chunk_trunk, torch.arange(len(tree.trunk_ids))),
+        chunks_are_trunks=torch.equal(chunks.chunk_trunk, torch.arange(len(tree.trunk_ids))),
     )
 
 
@@ -123,45 +124,37 @@ def _previous(real_trunk: Tensor, fed: Tensor, before_branch: Tensor) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _Slots:
-    to_slots: Tensor
-    from_slots: Tensor
+class Chunks:
+    """Branches in R chunks of C slots, each chunk for one trunk.
+
+    chunk_trunk: (R,); slot_of: (B,) the slot of each branch, of R*C in all.
+    """
+
     chunk_trunk: Tensor
-    slot_start: Tensor
-    shape: tuple[int, int, int]
+    slot_of: Tensor
+    size: int
+
+    @property
+    def slots(self) -> int:
+        """R * C, the empty ones included."""
+        return len(self.chunk_trunk) * self.size
 
 
-def _slots(tree: TokenTree, fed: Tensor) -> _Slots:
-    """Branches put into chunks of C of the same trunk; empty slots see one trunk token."""
-    width = fed.shape[1]
-    counts = torch.bincount(tree.branch_trunk, minlength=len(tree.trunk_ids))
-    chunk_size = _chunk_size(counts, width)
-    chunks = (counts + chunk_size - 1) // chunk_size  # (P,)
-    total = int(chunks.sum())
-    chunk_trunk = torch.repeat_interleave(torch.arange(len(counts)), chunks)
-    slot_of = _slot_of(tree.branch_trunk, counts, chunks, chunk_size)  # (B,)
-    start = torch.ones(total * chunk_size, dtype=torch.long)
-    start[slot_of] = tree.branch_start
-    to_slots = torch.zeros(total * chunk_size, width, dtype=torch.long)
-    to_slots[slot_of] = _numbered(fed, 0)
-    cells = slot_of[:, None] * width + torch.arange(width)  # (B, width)
-    return _Slots(
-        to_slots=to_slots.flatten(),
-        from_slots=cells[fed],
-        chunk_trunk=chunk_trunk,
-        slot_start=start.view(total, chunk_size),
-        shape=(total, chunk_size, width),
-    )
-
-
-def _slot_of(trunk: Tensor, counts: Tensor, chunks: Tensor, chunk_size: int) -> Tensor:
-    """(B,) slot of each branch: branches of a trunk fill its chunks in order."""
-    order = torch.argsort(trunk, stable=True)
+def chunked(trunk_of: Tensor, trunks: int, width: int) -> Chunks:
+    """Branches (B,), by their trunk, put into chunks; ``width`` tokens each."""
+    counts = torch.bincount(trunk_of, minlength=trunks)  # (P,)
+    size = _chunk_size(counts, width)
+    chunks = (counts + size - 1) // size
+    order = torch.argsort(trunk_of, stable=True)
     first_of_trunk = counts.cumsum(0) - counts
-    rank = torch.empty_like(trunk)
-    rank[order] = torch.arange(len(trunk)) - first_of_trunk[trunk[order]]
-    first_slot = (chunks.cumsum(0) - chunks) * chunk_size
-    return first_slot[trunk] + rank
+    rank = torch.empty_like(trunk_of)
+    rank[order] = torch.arange(len(trunk_of)) - first_of_trunk[trunk_of[order]]
+    first_slot = (chunks.cumsum(0) - chunks) * size
+    return Chunks(
+        chunk_trunk=torch.repeat_interleave(torch.arange(trunks), chunks),
+        slot_of=first_slot[trunk_of] + rank,
+        size=size,
+    )
 
 
 def _chunk_size(counts: Tensor, width: int) -> int:
@@ -172,3 +165,21 @@ def _chunk_size(counts: Tensor, width: int) -> int:
     chunks = ((counts[:, None] + sizes - 1) // sizes).sum(0)  # (sizes,)
     cost = chunks * (sizes * width + _CHUNK_COST_TOKENS)
     return int(sizes[cost.argmin()])
+
+
+@dataclass(frozen=True, slots=True)
+class _Slots:
+    to_slots: Tensor
+    from_slots: Tensor
+    slot_start: Tensor
+
+
+def _slots(tree: TokenTree, fed: Tensor, chunks: Chunks) -> _Slots:
+    """Where the fed branch tokens (B, width) stand; an empty slot sees one trunk token."""
+    width = fed.shape[1]
+    start = torch.ones(chunks.slots, dtype=torch.long)
+    start[chunks.slot_of] = tree.branch_start
+    to_slots = torch.zeros(chunks.slots, width, dtype=torch.long)
+    to_slots[chunks.slot_of] = _numbered(fed, 0)
+    cells = chunks.slot_of[:, None] * width + torch.arange(width)  # (B, width)
+    return _Slots(to_slots.flatten(), cells[fed], start.view(-1, chunks.size))

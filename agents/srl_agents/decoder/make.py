@@ -57,7 +57,7 @@ def _disagreement(first: Decoder, second: Decoder) -> float:
 
 def _probe(decoder: Decoder) -> Tensor:
     """Log-probabilities of every token of two trunks and three branches."""
-    vocabulary: int = decoder.causal_lm.config.vocab_size  # type: ignore[union-attr,assignment]
+    vocabulary: int = decoder.causal_lm.config.vocab_size
     ids = [(7 * i * i + 3 * i + 1) % vocabulary for i in range(24)]
     branches = [Branch(0, 3, ids[10:14]), Branch(0, 7, ids[14:16]), Branch(1, 4, ids[16:21])]
     scores = decoder.score(tree_of([ids[:7], ids[7:11]], branches, score_trunk=True))

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -39,7 +40,7 @@ class Decoder(ABC):
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
         self.model = model
-        self.causal_lm = causal_lm(model)
+        self.causal_lm: Any = causal_lm(model)
 
     @property
     def device(self) -> torch.device:

@@ -1,0 +1,143 @@
+"""What earlier prompts have left: their keys, values and convolution inputs, by token ids.
+
+The next step's prompt mostly begins like an earlier one: the problem and the solution so
+far. A ``PrefixCache`` finds the longest known beginning of each new prompt, so that only
+what follows is computed. It forgets the oldest prompts beyond its size in bytes, and must
+be cleared when the weights change.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+_BLOCK_TOKENS = 8
+
+Ids = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Prefilled:
+    """P computed prompts, padded on the right to L tokens.
+
+    prompts: their ids. layers: for each layer keys and values, (P, key heads, L, d) each, or
+    the inputs of a short convolution alone, (P, L, hidden). What lies in the padding is
+    finite and means nothing.
+    """
+
+    prompts: tuple[Ids, ...]
+    layers: tuple[tuple[Tensor, ...], ...]
+
+    @property
+    def size_bytes(self) -> int:
+        """Memory of all tensors."""
+        return sum(t.numel() * t.element_size() for layer in self.layers for t in layer)
+
+
+@dataclass(frozen=True, slots=True)
+class Prefix:
+    """The first ``length`` tokens of row ``row`` of ``source``."""
+
+    source: Prefilled
+    row: int
+    length: int
+
+
+class PrefixCache:
+    """The prompts of the last calls, within ``limit_bytes``."""
+
+    def __init__(self, limit_bytes: int) -> None:
+        self.limit_bytes = limit_bytes
+        self._held: deque[Prefilled] = deque()
+        self._index: dict[tuple[int, Ids], Prefix] = {}
+
+    def clear(self) -> None:
+        """Forget everything."""
+        self._held.clear()
+        self._index.clear()
+
+    def add(self, prefilled: Prefilled) -> None:
+        """Remember these prompts, forgetting the oldest ones that no longer fit."""
+        if prefilled.size_bytes > self.limit_bytes:
+            return
+        self._held.append(prefilled)
+        self._register(prefilled)
+        forgotten = False
+        while sum(held.size_bytes for held in self._held) > self.limit_bytes:
+            self._held.popleft()
+            forgotten = True
+        if forgotten:
+            self._index.clear()
+            for held in self._held:
+                self._register(held)
+
+    def find(self, prompt: Ids) -> Prefix | None:
+        """The longest known beginning of a prompt, at least one token short of all of it."""
+        best = None
+        for key in _keys(prompt):
+            found = self._index.get(key)
+            if found is None:
+                break
+            best = found
+        for key in _tail_keys(prompt, 0 if best is None else best.length // _BLOCK_TOKENS):
+            found = self._index.get(key)
+            if found is not None:
+                best = found
+                break
+        if best is None:
+            return None
+        length = _common(best.source.prompts[best.row], prompt)
+        length = min(length, len(prompt) - 1)
+        return Prefix(best.source, best.row, length) if length else None
+
+    def _register(self, prefilled: Prefilled) -> None:
+        for row, prompt in enumerate(prefilled.prompts):
+            length = 0
+            for key in _keys(prompt):
+                length += _BLOCK_TOKENS
+                self._index[key] = Prefix(prefilled, row, length)
+            chain, tail = _ending(prompt)
+            if tail:
+                self._index[chain, tail] = Prefix(prefilled, row, len(prompt))
+
+
+def _chain(prompt: Ids) -> Iterator[int]:
+    """A hash of the prompt's first 0, 1, 2 … whole blocks."""
+    value = 0
+    yield value
+    for end in range(_BLOCK_TOKENS, len(prompt) + 1, _BLOCK_TOKENS):
+        value = hash((value, prompt[end - _BLOCK_TOKENS : end]))
+        yield value
+
+
+def _keys(prompt: Ids) -> Iterator[tuple[int, Ids]]:
+    """A key for each whole number of blocks from one on."""
+    values = _chain(prompt)
+    next(values)
+    for value in values:
+        yield value, ()
+
+
+def _ending(prompt: Ids) -> tuple[int, Ids]:
+    """The key of a whole prompt: its blocks, and the tokens after them."""
+    *_, value = _chain(prompt)
+    return value, prompt[len(prompt) // _BLOCK_TOKENS * _BLOCK_TOKENS :]
+
+
+def _tail_keys(prompt: Ids, blocks: int) -> Iterator[tuple[int, Ids]]:
+    """Keys of prompts that end within the block after ``blocks`` whole ones, longest first."""
+    begin = blocks * _BLOCK_TOKENS
+    _, *later = [0, *_chain(prompt[:begin])]
+    for end in range(min(len(prompt), begin + _BLOCK_TOKENS - 1), begin, -1):
+        yield later[-1], prompt[begin:end]
+
+
+def _common(first: Sequence[int], second: Sequence[int]) -> int:
+    """How many tokens two sequences begin with in common."""
+    for i, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return i
+    return min(len(first), len(second))

@@ -1,0 +1,95 @@
+"""Where completions end: stop tokens, and strings found in the text as it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+class Stops:
+    """Tells which completions a new token ends, for one set of stop tokens and strings.
+
+    A string counts wherever it ends in the decoded text, also in the middle of a token, and
+    also where its characters' bytes are spread over tokens. Decoding is costly, so it is
+    done only after tokens whose own text could end a string.
+    """
+
+    def __init__(self, tokens: Collection[int], strings: Sequence[str], texts: TokenTexts) -> None:
+        """texts: the tokenizer's, kept between calls; tokens: ids that end a completion."""
+        self._strings = [string for string in strings if string]
+        self._texts = texts
+        self._tail_tokens = max(
+            (len(s.encode("utf-8", "replace")) for s in self._strings), default=0
+        )
+        size = texts.size
+        self._ends = torch.zeros(size, dtype=torch.bool)
+        self._ends[[token for token in tokens if 0 <= token < size]] = True
+        self._may_end = texts.could_end(self._strings)
+
+    def ended(self, new: Tensor, written: Tensor) -> Tensor:
+        """(rows,) bool on the CPU: which rows end with their newest token.
+
+        new: (rows,) their newest tokens; written: (rows, made) all their tokens, both CPU.
+        """
+        ends = self._ends[new]
+        if not self._strings:
+            return ends
+        for row in (self._may_end[new] & ~ends).nonzero()[:, 0].tolist():
+            ids = written[row].tolist()
+            ends[row] = self._found(ids)
+        return ends
+
+    def _found(self, ids: list[int]) -> bool:
+        tail = self._texts.decode(ids[-self._tail_tokens - 4 :])
+        return any(string in tail for string in self._strings)
+
+
+class TokenTexts:
+    """What single tokens of a tokenizer look like as text, made once when first needed."""
+
+    def __init__(self, tokenizer: Any, size: int) -> None:
+        """size: of the model's vocabulary, which may exceed the tokenizer's."""
+        self.size = size
+        self._tokenizer = tokenizer
+        self._texts: list[str] | None = None
+        self._by_ending: dict[str, Tensor] = {}
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids, without special tokens."""
+        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+        return text
+
+    def could_end(self, strings: Sequence[str]) -> Tensor:
+        """(size,) bool: tokens in whose text the last character of a string may end."""
+        could = torch.zeros(self.size, dtype=torch.bool)
+        for last in {string[-1] for string in strings}:
+            if last not in self._by_ending:
+                self._by_ending[last] = self._with(last)
+            could |= self._by_ending[last]
+        return could
+
+    def _with(self, character: str) -> Tensor:
+        """Tokens that hold a character, or part of the bytes of one outside ASCII."""
+        signs = {character} if character.isascii() else {character, "\ufffd"}
+        return torch.tensor([any(sign in text for sign in signs) for text in self._all_texts()])
+
+    def _all_texts(self) -> list[str]:
+        """Text of each token as it appears after a letter, where no space is swallowed."""
+        if self._texts is None:
+            anchor = self._anchor()
+            known = min(self.size, len(self._tokenizer))
+            texts = self._tokenizer.batch_decode([[*anchor, token] for token in range(known)])
+            skip = len(self._tokenizer.decode(anchor)) if anchor else 0
+            self._texts = [text[skip:] for text in texts] + [""] * (self.size - known)
+        return self._texts
+
+    def _anchor(self) -> list[int]:
+        """Ids of some plain text, nothing where the tokenizer has none."""
+        for letter in ("a", "0", "x"):
+            ids: list[int] = self._tokenizer.encode(letter, add_special_tokens=False)
+            if ids and self._tokenizer.decode(ids) == letter:
+                return ids
+        return []
