@@ -12,7 +12,7 @@ problem, so its answers rise and fall together, and resampling them apart would 
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,7 +21,10 @@ from numpy.typing import ArrayLike, NDArray
 from srl_env.errors import BadOption
 
 Scores = NDArray[np.float64]
-Statistic = Callable[[Scores], float]
+Statistic = Callable[[Scores], Scores]
+"""Reduces the last axis of an array of any shape."""
+
+_ENTRIES_AT_ONCE = 1 << 21
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
@@ -41,21 +44,25 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
     return np.asarray(np.where(total < k, np.nan, 1.0 - all_wrong))
 
 
-def mean(scores: Scores) -> float:
-    """The mean of all entries that are not NaN; NaN if none is left."""
-    kept = scores[~np.isnan(scores)]
-    return float(kept.mean()) if kept.size else float("nan")
+def mean(scores: Scores) -> Scores:
+    """The mean over the last axis of all entries that are not NaN; NaN where none is left."""
+    known = ~np.isnan(scores)
+    count = known.sum(axis=-1)
+    total = np.where(known, scores, 0.0).sum(axis=-1)
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def interquartile_mean(scores: Scores) -> float:
-    """The mean of the middle half of all entries: a quarter is cut at each end, rounded down.
+def interquartile_mean(scores: Scores) -> Scores:
+    """The mean of the middle half over the last axis: a quarter, rounded down, is cut at each end.
 
-    Robust against single runs that collapse or excel; NaN if there is no entry.
+    Robust against single runs that collapse or excel; NaN where there is no entry.
     Source: rliable, arXiv:2108.13264, section 4.3.
     """
-    kept = np.sort(scores[~np.isnan(scores)], axis=None)
-    cut = kept.size // 4
-    return mean(kept[cut : kept.size - cut])
+    ordered = np.sort(scores, axis=-1)  # NaN last
+    count = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
+    place = np.arange(ordered.shape[-1])
+    middle = (place >= count // 4) & (place < count - count // 4)
+    return mean(np.where(middle, ordered, np.nan))
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,8 +92,11 @@ def estimate(
     three to five runs it is somewhat too narrow, as every bootstrap of so few is.
     """
     table = np.atleast_2d(np.asarray(scores, np.float64))
-    values = [statistic(_resampled(table, rng)) for _ in range(resamples)]
-    return _estimate(statistic(table), values, level)
+    drawn = [
+        statistic(_drawn(table, _draws(rng, size, len(table)), _draws(rng, size, table.shape[1])))
+        for size in _batches(resamples, table.size)
+    ]
+    return _estimate(statistic(table.ravel()), np.concatenate(drawn), level)
 
 
 def difference(
@@ -104,12 +114,14 @@ def difference(
     (paired), those of runs are not. Raises BadOption if the problems differ in number.
     """
     left, right = _paired(a, b)
-    values = []
-    for _ in range(resamples):
-        problems = rng.integers(left.shape[1], size=left.shape[1])
-        drawn = (_runs(left, rng)[:, problems], _runs(right, rng)[:, problems])
-        values.append(statistic(drawn[0]) - statistic(drawn[1]))
-    return _estimate(statistic(left) - statistic(right), values, level)
+    drawn = []
+    for size in _batches(resamples, left.size + right.size):
+        problems = _draws(rng, size, left.shape[1])
+        sides = (_drawn(x, _draws(rng, size, len(x)), problems) for x in (left, right))
+        first, second = map(statistic, sides)
+        drawn.append(first - second)
+    value = statistic(left.ravel()) - statistic(right.ravel())
+    return _estimate(value, np.concatenate(drawn), level)
 
 
 def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
@@ -122,16 +134,24 @@ def probability_of_improvement(a: ArrayLike, b: ArrayLike) -> float:
     left, right = _paired(a, b)
     gaps = left[:, None, :] - right[None, :, :]  # (R, S, P)
     wins = np.where(np.isnan(gaps), np.nan, (gaps > 0) + 0.5 * (gaps == 0))
-    return mean(np.array([mean(wins[:, :, j]) for j in range(wins.shape[2])]))
+    return float(mean(mean(wins.reshape(-1, wins.shape[2]).T)))
 
 
-def _resampled(table: Scores, rng: np.random.Generator) -> Scores:
-    """The table with its runs and its problems drawn anew, with replacement."""
-    return _runs(table, rng)[:, rng.integers(table.shape[1], size=table.shape[1])]
+def _draws(rng: np.random.Generator, size: int, n: int) -> NDArray[np.int64]:
+    """(size, n): each row n draws with replacement out of n."""
+    return rng.integers(n, size=(size, n))
 
 
-def _runs(table: Scores, rng: np.random.Generator) -> Scores:
-    return table[rng.integers(len(table), size=len(table))]
+def _drawn(table: Scores, runs: NDArray[np.int64], problems: NDArray[np.int64]) -> Scores:
+    """(B, R·P): the entries of the table at each row's runs (B, R) and problems (B, P)."""
+    return table[runs[:, :, None], problems[:, None, :]].reshape(len(runs), -1)
+
+
+def _batches(resamples: int, entries: int) -> Iterator[int]:
+    """Sizes that add up to the number of resamples, each small enough for memory."""
+    size = max(1, _ENTRIES_AT_ONCE // max(1, entries))
+    for begin in range(0, resamples, size):
+        yield min(size, resamples - begin)
 
 
 def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Scores, Scores]:
@@ -144,10 +164,10 @@ def _paired(a: ArrayLike, b: ArrayLike) -> tuple[Scores, Scores]:
     return left, right
 
 
-def _estimate(value: float, resampled: list[float], level: float) -> Estimate:
-    """Draws without any score (all NaN) say nothing and are left out of the interval."""
-    known = np.array([v for v in resampled if not np.isnan(v)])
+def _estimate(value: Scores, resampled: Scores, level: float) -> Estimate:
+    """Draws without any score (NaN) say nothing and are left out of the interval."""
+    known = resampled[~np.isnan(resampled)]
     if np.isnan(value) or not known.size:
-        return Estimate(value, float("nan"), float("nan"))
+        return Estimate(float(value), float("nan"), float("nan"))
     low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(value, float(low), float(high))
+    return Estimate(float(value), float(low), float(high))

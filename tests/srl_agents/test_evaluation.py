@@ -1,0 +1,254 @@
+"""Evaluation of scripted policies whose scores are known by hand."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from math import isnan, nan
+from pathlib import Path
+
+import pytest
+
+from srl_agents.episodes import EpisodeFile
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate
+from srl_agents.scoring import EvalResult, score_episodes
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadData, BadOption
+from srl_env.policy import Generation, Messages, Sampling
+from srl_env.rollout import Episode, Step
+from srl_env.testing import CountingEnv, FailingVerifier
+
+
+class Oracle:
+    """Takes the expert's step, except where ``slip`` says otherwise."""
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        return [Generation(self.text(env)) for env in envs]
+
+    def text(self, env: ReasoningEnv) -> str:
+        return env.expert_completion()
+
+
+class LosesCount(Oracle):
+    """Skips the second number, and is right all the same."""
+
+    def text(self, env: ReasoningEnv) -> str:
+        if env.step_index == 1:
+            return "<think></think>say 9"
+        return env.expert_completion()
+
+
+class Coin:
+    """Right on the first ``right`` of every 8 sampled rollouts, and never when greedy."""
+
+    def __init__(self, right: int) -> None:
+        self.right, self.calls = right, list[float]()
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        self.calls.append(sampling.temperature)
+        return [Generation(self._text(i, m, sampling)) for i, m in enumerate(batch)]
+
+    def _text(self, place: int, messages: Messages, sampling: Sampling) -> str:
+        shown = messages[-1]["content"]
+        target = int(shown.partition("Count to ")[2][0])
+        good = sampling.temperature > 0 and place % 8 < self.right
+        return f"<think></think>the sum={sum(range(target + 1)) if good else 0}!"
+
+
+SMALL = EvalSettings(problems=3, rollouts=8, ks=(1, 4))
+
+
+def test_the_expert_is_right_everywhere() -> None:
+    result = evaluate(Oracle(), CountingEnv, EvalSettings(rollouts=2, similarity=True))
+    assert set(result.scores) == {
+        "pass@1", "pass@2", "greedy", "similarity", "legal", "legal_and_right", "format",
+        "steps", "cut",
+    }  # fmt: skip
+    for name in ("pass@1", "greedy", "similarity", "legal", "legal_and_right", "format"):
+        assert result.scores[name] == (1.0, 1.0, 1.0)
+    assert result.scores["steps"] == (3.0, 4.0, 5.0)
+    assert (result.episodes, result.failures) == (3 * 4, {})
+
+
+def test_two_of_eight_right_give_pass_at_4_by_hand() -> None:
+    result = evaluate(Coin(2), CountingEnv, SMALL)
+    assert result.scores["pass@1"] == (0.25, 0.25, 0.25)
+    # 1 - C(6, 4) / C(8, 4) = 1 - 15 / 70
+    assert result.scores["pass@4"] == pytest.approx((1 - 15 / 70,) * 3)
+    assert result.scores["greedy"] == (0.0, 0.0, 0.0)
+
+
+def test_an_answer_without_the_steps_is_right_but_not_legal() -> None:
+    result = evaluate(Coin(8), CountingEnv, SMALL)
+    assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
+    assert result.scores["legal"] == (0.0, 0.0, 0.0)
+    assert result.scores["legal_and_right"] == (0.0, 0.0, 0.0)
+
+
+def test_a_right_end_after_an_illegal_step_is_not_legal_and_right() -> None:
+    result = evaluate(LosesCount(), CountingEnv, SMALL)
+    assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
+    assert result.scores["legal_and_right"] == (0.0, 0.0, 0.0)
+    # Count to 2: say 1, say 9, sum. The slip makes what follows it illegal too.
+    assert result.scores["legal"] == pytest.approx((1 / 3, 1 / 4, 1 / 5))
+
+
+def test_similarity_is_measured_after_the_experts_own_steps() -> None:
+    result = evaluate(LosesCount(), CountingEnv, EvalSettings(rollouts=1, similarity=True))
+    # "say 9" against "say 2": 2·4/10. The steps after it start from the expert's history.
+    assert result.scores["similarity"] == pytest.approx(
+        ((1 + 0.8 + 1) / 3, (2 + 0.8 + 1) / 4, (3 + 0.8 + 1) / 5)
+    )
+
+
+def test_failures_are_counted_apart_and_never_score_0() -> None:
+    result = evaluate(Coin(2), lambda: CountingEnv(verifier=FailingVerifier()), SMALL)
+    assert result.failures == {"VerifierTimeout": 3 * 9}
+    assert result.scores == {}
+    assert result.to_json()["estimates"] == {}
+
+
+def test_a_rollout_that_failed_leaves_its_problem_with_one_fewer() -> None:
+    good, bad, failed = episode(True), episode(False), episode(None)
+    scores = score_episodes({"sampled": [[good, bad, failed], [failed, failed, good]]}, (1, 2))
+    assert scores["pass@1"] == (0.5, 1.0)
+    assert scores["pass@2"][0] == 1.0
+    assert isnan(scores["pass@2"][1])
+
+
+def episode(correct: bool | None) -> Episode:
+    step = Step((), Generation("x"), "x", 0, 0.0, {}, True, None, None)
+    return Episode(
+        problem_id="p",
+        start_step=0,
+        reward_mode="rlvr",
+        continuation="policy",
+        granularity="step",
+        steps=(step,),
+        verdict=None if correct is None else {"correct": correct, "answer": None},
+        failure={"type": "WorldFailure", "message": ""} if correct is None else None,
+        group=0,
+    )
+
+
+def test_a_dense_reward_is_not_accuracy() -> None:
+    result = evaluate(Coin(0), CountingEnv, EvalSettings(rollouts=1, similarity=True))
+    assert result.scores["similarity"][0] > 0
+    assert result.scores["pass@1"] == (0.0, 0.0, 0.0)
+
+
+def test_greedy_rollouts_are_made_at_temperature_0() -> None:
+    coin = Coin(1)
+    evaluate(coin, CountingEnv, EvalSettings(rollouts=8, temperature=0.7))
+    assert set(coin.calls) == {0.7, 0.0}
+
+
+def test_problems_are_drawn_without_repeats_and_alike_for_every_policy() -> None:
+    source = CountingEnv().problems
+    two = EvalSettings(problems=2)
+    assert choose_problems(source, EvalSettings(problems=50)) == [0, 1, 2]
+    assert len(set(choose_problems(source, two))) == 2
+    assert choose_problems(source, two) == choose_problems(source, two)
+    draws = {tuple(choose_problems(source, EvalSettings(problems=2, seed=s))) for s in range(20)}
+    assert len(draws) == 3
+
+
+def test_small_parts_give_the_same_result_as_one() -> None:
+    whole = evaluate(Oracle(), CountingEnv, SMALL)
+    parts = evaluate(Oracle(), CountingEnv, EvalSettings(problems=3, ks=(1, 4), at_once=8))
+    assert whole.scores == parts.scores
+    assert whole.problem_ids == parts.problem_ids == ("count-2", "count-3", "count-4")
+
+
+def test_results_survive_json_with_their_missing_scores() -> None:
+    result = EvalResult("p", "e", "s", ("a", "b"), {"pass@2": (0.5, nan)}, 4, {}, {}, 1.0)
+    data = json.loads(json.dumps(result.to_json(), allow_nan=False))
+    back = EvalResult.from_json(data)
+    assert data["estimates"]["pass@2"]["value"] == 0.5
+    assert back.scores["pass@2"][0] == 0.5
+    assert isnan(back.scores["pass@2"][1])
+
+
+def test_progress_counts_every_episode() -> None:
+    seen = list[tuple[int, int]]()
+    evaluate(Oracle(), CountingEnv, SMALL, on_progress=lambda *counts: seen.append(counts))
+    assert seen[0] == (0, 27)
+    assert seen[-1] == (27, 27)
+    assert seen == sorted(seen)
+
+
+class Dies(Oracle):
+    """Is interrupted at its n-th call."""
+
+    def __init__(self, calls: int) -> None:
+        self.calls = calls
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        self.calls -= 1
+        if self.calls < 0:
+            raise KeyboardInterrupt
+        return super().act(envs)
+
+
+def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
+    path, settings = tmp_path / "episodes.jsonl", EvalSettings(rollouts=2, at_once=2)
+    with pytest.raises(KeyboardInterrupt):
+        evaluate(Dies(9), CountingEnv, settings, episodes=EpisodeFile(path))
+    written = path.read_bytes()
+    assert written.count(b"\n") == 4  # two of three problems, two rollouts each
+    path.write_bytes(written + written[: len(written) // 3])  # killed while writing
+    result = evaluate(Oracle(), CountingEnv, settings, episodes=EpisodeFile(path))
+    assert result.scores == evaluate(Oracle(), CountingEnv, settings).scores
+    rows = [json.loads(line) for line in path.read_text().splitlines()]
+    assert len(rows) == result.episodes == 9
+    # Nothing is left to run: a policy that always fails is never asked.
+    again = evaluate(Dies(0), CountingEnv, settings, episodes=EpisodeFile(path))
+    assert again.scores == result.scores
+
+
+def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl"
+    path.write_text('{"some": "data"}\n')
+    with pytest.raises(BadData, match=r"episodes\.jsonl:1: not an episode"):
+        EpisodeFile(path)
+    assert path.read_text() == '{"some": "data"}\n'
+
+
+def test_a_torch_generator_is_seeded_and_given_back() -> None:
+    torch = pytest.importorskip("torch")
+
+    class Draws(Oracle):
+        def __init__(self) -> None:
+            self.generator = torch.Generator().manual_seed(5)
+            self.seen = list[int]()
+
+        def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+            self.seen.append(int(torch.randint(10**9, (1,), generator=self.generator)))
+            return super().act(envs)
+
+    first, second = Draws(), Draws()
+    expected = torch.randint(10**9, (1,), generator=torch.Generator().manual_seed(5))
+    second.generator.manual_seed(99)
+    for policy in (first, second):
+        evaluate(policy, CountingEnv, SMALL)
+    assert first.seen == second.seen
+    assert torch.randint(10**9, (1,), generator=first.generator) == expected
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"problems": 0}, "problems is at least 1; got 0"),
+        ({"rollouts": 0}, "rollouts is at least 1"),
+        ({"rollouts": 4, "ks": (8,)}, r"1 ≤ k ≤ rollouts; got k of \(8,\) with 4"),
+        ({"temperature": 0.0}, "temperature is above 0"),
+    ],
+)
+def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        EvalSettings(**settings)  # type: ignore[arg-type]
+
+
+def test_pass_at_k_is_reported_for_powers_of_two_by_default() -> None:
+    assert EvalSettings(rollouts=8).ks == (1, 2, 4, 8)
+    assert EvalSettings(rollouts=6).ks == (1, 2, 4)
