@@ -1,0 +1,69 @@
+"""You, at the terminal."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import TextIO
+
+from srl_env.errors import UserError
+from srl_env.format import CompletionFormat
+from srl_env.policy import Generation, Messages, Sampling
+from srl_env.problem import ExpertStep
+
+
+class InputEnded(UserError):
+    """The input was closed before an action was given."""
+
+
+class HumanPolicy:
+    """Shows the messages and reads an action, which may have several lines.
+
+    An empty line ends the action; so does the end of the input (Ctrl-D) after some text.
+    Messages already shown, as those of earlier steps, are not shown again.
+    """
+
+    def __init__(
+        self,
+        *,
+        format: CompletionFormat | None = None,
+        source: TextIO | None = None,
+        screen: TextIO | None = None,
+    ) -> None:
+        """format: writes what was typed as a completion of that form; None takes it as typed.
+
+        source, screen: where to read and write; the terminal's if not given.
+        """
+        self._format = format
+        self._source, self._screen = source, screen
+        self._shown: list[str] = []
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        """What was typed for each list of messages; InputEnded where nothing can be read."""
+        return [Generation(self._ask(messages)) for messages in batch]
+
+    def _ask(self, messages: Messages) -> str:
+        self._show(messages)
+        text = self._read()
+        return text if self._format is None else self._format.render(ExpertStep(text))
+
+    def _show(self, messages: Messages) -> None:
+        lines = [f"[{message['role']}]\n{message['content']}\n" for message in messages]
+        known = len(self._shown) if lines[: len(self._shown)] == self._shown else 0
+        screen = self._screen or sys.stdout
+        screen.write("\n".join(["", *lines[known:], "Your action (an empty line ends it):", "> "]))
+        screen.flush()
+        self._shown = lines
+
+    def _read(self) -> str:
+        """The lines up to an empty one, which does not count before any text."""
+        lines: list[str] = []
+        source = self._source or sys.stdin
+        while line := source.readline():
+            if line.strip():
+                lines.append(line.rstrip("\n"))
+            elif lines:
+                break
+        if not lines:
+            raise InputEnded("the input ended before an action was typed; the episode is not over")
+        return "\n".join(lines)

@@ -1,0 +1,127 @@
+"""A causal language model and its tokenizer from a folder or the hub, or a clear error."""
+
+from __future__ import annotations
+
+import importlib
+from pathlib import Path
+from typing import Any
+
+import torch
+import transformers
+from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
+
+from srl_env.errors import BadOption, MissingExtra
+
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_DTYPES = ("float32", "bfloat16", "float16", "auto")
+_ADAPTER = "adapter_config.json"
+
+
+def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[Any, Any]:
+    """Model and tokenizer.
+
+    source: a folder, one with LoRA adapters alone too, or a name on the hub. device: "cpu",
+    "cuda", "cuda:1"; None for CUDA where there is one. dtype: of the parameters, or "auto" for
+    the checkpoint's. Raises BadOption where that cannot be loaded, with the reason.
+    """
+    if dtype not in _DTYPES:
+        raise BadOption(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
+    place = find_device(device)
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        source = str(folder)
+        _check_folder(folder)
+    elif _looks_like_a_folder(source):
+        raise BadOption(
+            f"no folder {source!r}; give a folder that holds config.json and the weights, "
+            "or a hub name like 'Qwen/Qwen3-0.6B'"
+        )
+    if not (folder / _ADAPTER).is_file():
+        _check_architecture(source)
+    model = _model(source, dtype, adapters=(folder / _ADAPTER).is_file())
+    return model.to(place).eval(), _tokenizer(source)
+
+
+def find_device(name: str | torch.device | None) -> torch.device:
+    """The device of that name, checked; None is CUDA where there is one, else the CPU."""
+    if name is None:
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError as error:
+        raise BadOption(f"device {name!r} is none that torch knows; try 'cpu' or 'cuda'") from error
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise BadOption(
+            f"device {str(name)!r} was asked for, but torch {torch.__version__} sees no CUDA "
+            "device; use 'cpu', or install a CUDA build of torch on a machine with a GPU"
+        )
+    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        raise BadOption(
+            f"device {str(name)!r} was asked for, but there are {torch.cuda.device_count()}"
+        )
+    return device
+
+
+def _looks_like_a_folder(source: str) -> bool:
+    return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
+
+
+def _check_folder(folder: Path) -> None:
+    if not ((folder / "config.json").is_file() or (folder / _ADAPTER).is_file()):
+        raise BadOption(
+            f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "
+            "Give the folder that save_pretrained wrote"
+        )
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise BadOption(
+            f"{folder} holds no tokenizer ({', '.join(_TOKENIZER_FILES[:3])} …); "
+            "save one there: tokenizer.save_pretrained(folder)"
+        )
+
+
+def _check_architecture(source: str) -> None:
+    """BadOption unless the configuration is that of a causal language model."""
+    try:
+        config = transformers.AutoConfig.from_pretrained(source)
+    except (OSError, ValueError) as error:
+        raise BadOption(f"no model can be read from {source!r}: {_first_line(error)}") from error
+    known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
+    made_for = config.architectures or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)]
+    if not known.intersection(made_for):
+        raise BadOption(
+            f"{source!r} is a {config.model_type!r} model ({', '.join(map(str, made_for))}), "
+            "not a causal language model; give one that continues text"
+        )
+
+
+def _model(source: str, dtype: str, adapters: bool) -> Any:
+    wanted: Any = "auto" if dtype == "auto" else getattr(torch, dtype)
+    try:
+        if not adapters:
+            return transformers.AutoModelForCausalLM.from_pretrained(source, dtype=wanted)
+        try:
+            peft = importlib.import_module("peft")
+        except ImportError:
+            raise MissingExtra("peft", "train") from None
+        return peft.AutoPeftModelForCausalLM.from_pretrained(
+            source, dtype=wanted, is_trainable=True
+        )
+    except (OSError, ValueError, RuntimeError) as error:
+        if isinstance(error, MissingExtra):
+            raise
+        raise BadOption(
+            f"the weights in {source!r} cannot be read: {_first_line(error)}"
+        ) from error
+
+
+def _tokenizer(source: str) -> Any:
+    try:
+        return transformers.AutoTokenizer.from_pretrained(source)
+    except (OSError, ValueError, ImportError) as error:
+        raise BadOption(
+            f"the tokenizer in {source!r} cannot be read: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

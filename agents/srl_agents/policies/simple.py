@@ -1,0 +1,67 @@
+"""Policies without a model: the expert, who looks, and chance, who does not."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, cast
+
+from srl_env.errors import BadOption
+from srl_env.format import CompletionFormat
+from srl_env.policy import Generation, Messages, Sampling
+from srl_env.problem import ExpertStep
+from srl_env.seeding import stream
+
+if TYPE_CHECKING:
+    from srl_env.environment import ReasoningEnv
+
+_CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz +-*/=().,:;"
+
+
+class ExpertPolicy:
+    """Writes what the environment's expert wrote: the upper bound, and a test of both."""
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        """The expert's next step in each environment; BadOption where it has none."""
+        return [Generation(cast("ReasoningEnv", env.unwrapped).expert_completion()) for env in envs]
+
+
+class RandomPolicy:
+    """Writes actions by chance: the lower bound."""
+
+    def __init__(
+        self,
+        seed: int = 0,
+        *,
+        candidates: Sequence[str] | None = None,
+        characters: str = _CHARACTERS,
+        max_length: int = 20,
+        format: CompletionFormat | None = None,
+    ) -> None:
+        """candidates: actions to choose from, each as likely; otherwise an action is 1 to
+        ``max_length`` of ``characters``. format: how a completion is written around the action;
+        None writes the action alone. Raises BadOption where there is nothing to choose from.
+        """
+        if candidates is not None and not candidates:
+            raise BadOption("candidates is empty; give at least one action, or None for characters")
+        if candidates is None and (not characters or max_length < 1):
+            raise BadOption(
+                "random actions need at least one character and max_length of 1 or more"
+            )
+        self._candidates, self._characters, self._max_length = candidates, characters, max_length
+        self._format = format
+        self._random = stream("random-policy", seed)
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        """A random completion for each list of messages; ``sampling`` does not matter."""
+        return [Generation(self._completion()) for _ in batch]
+
+    def _completion(self) -> str:
+        action = self._action()
+        return action if self._format is None else self._format.render(ExpertStep(action))
+
+    def _action(self) -> str:
+        if self._candidates is not None:
+            return self._candidates[int(self._random.integers(len(self._candidates)))]
+        length = int(self._random.integers(1, self._max_length + 1))
+        drawn = self._random.integers(len(self._characters), size=length)
+        return "".join(self._characters[i] for i in drawn)
