@@ -1,3 +1,83 @@
-"""sandbox"""
-from srl_env.sandbox.interface import (Change, CommandResult, Limits, Mount, Sandbox, Session, Snapshot, printable)
+"""Running code that a policy wrote, and letting it reach nothing else.
+
+A sandbox starts *sessions* on a read-only tree: a workspace that begins as the tree and can be
+changed, listed, saved and brought back, and commands in it under limits::
+
+    sandbox = open_sandbox()          # tried out; SandboxUnavailable says what is missing
+    with sandbox.start(Path("checkout")) as session:
+        done = session.run("python3 -m unittest", timeout_s=20)
+        print(done.ended, done.status, done.text(), session.changes())
+    sandbox.close()
+
+What every session does: when a command ends, by itself or at a limit (wall time, CPU time,
+memory, processes, files, inodes, bytes of output), all it started is killed and reaped before
+the result comes back. A sandbox that is itself dead or cannot be set up is a SandboxFailure,
+never a result. Nothing of a workspace is opened through a link, and reading it cannot block.
+
+**namespaces** (isolation "full"): user, mount, PID, network, IPC, UTS and cgroup namespaces, no
+capabilities, a system-call filter. A root controller becomes a user that no account has first.
+It stops: reading or changing files of the host beyond /usr (without /usr/local and /usr/src),
+the interpreter, and what the task names; seeing or signalling other processes; any network,
+unix sockets of the host included; more memory, processes, disk or inodes than `Limits`;
+mounts, nested namespaces, ptrace, bpf, io_uring, keyrings, kernel modules.
+It does NOT stop:
+
+- faults of the kernel itself: there is one kernel, and whoever breaks it is out;
+- use of memory above the limit for some 30 ms, and, where no memory cgroup surrounds the whole
+  process, kernel memory on behalf of a session (queues of unix sockets up to about 110 MB,
+  pipes up to 64 MB, page tables);
+- use of all cores until the time limit, at lower priority; slowing down its neighbours so;
+- reading facts about the machine: /proc/cpuinfo, meminfo, the kernel's version, the clock, the
+  sources of its mounts (paths, not contents), what lies in /usr;
+- timing and cache side channels;
+- a command's influence on later commands of the same session through the workspace and /tmp: a
+  verdict must come from a fresh session;
+- lying: output and exit status come from the code under test.
+
+**landlock** (isolation "weak", only when asked for): Landlock 6 and the same filter, no
+namespaces. Other processes' existence, and names and metadata of host files, can be seen; a
+plain user's own files outside can be chmod'ed or have their times set; the workspace is a copy
+on disk without a bound on bytes or inodes in all; process and memory bounds are looked at, not
+enforced by the kernel (a root controller, which drops to a user of its own, has the former).
+
+**docker** (isolation "full", only when an image is named): what the engine promises, with every
+capability dropped, no network, a read-only root and sized tmpfs; the same keeper inside.
+
+**local** (isolation "none", only when named): no isolation at all. For one's own trusted code.
+"""
+
+from srl_env.sandbox.choose import BACKENDS, open_sandbox
+from srl_env.sandbox.docker import DockerSandbox
+from srl_env.sandbox.interface import (
+    Change,
+    CommandResult,
+    Isolation,
+    Limits,
+    Mount,
+    Sandbox,
+    Session,
+    Snapshot,
+    printable,
+)
 from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
+from srl_env.sandbox.selfcheck import SelfCheck, self_check
+
+__all__ = [
+    "BACKENDS",
+    "Change",
+    "CommandResult",
+    "DockerSandbox",
+    "Isolation",
+    "LandlockSandbox",
+    "Limits",
+    "LocalSandbox",
+    "Mount",
+    "NamespaceSandbox",
+    "Sandbox",
+    "SelfCheck",
+    "Session",
+    "Snapshot",
+    "open_sandbox",
+    "printable",
+    "self_check",
+]

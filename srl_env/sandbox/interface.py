@@ -221,7 +221,7 @@ class Sandbox(Protocol):
         ...
 
     def close(self) -> None:
-        """Ends what the backend itself keeps running; sessions must be closed before."""
+        """Ends its sessions, and what the backend itself keeps running."""
         ...
 
 

@@ -39,6 +39,7 @@ class LaunchedSandbox:
 
     def __init__(self) -> None:
         self._launcher: Launcher | None = None
+        self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def start(
@@ -53,9 +54,13 @@ class LaunchedSandbox:
         if len(json.dumps(spec)) > 1 << 16:
             raise BadOption("start: mounts and env together exceed 64 KiB")
         workspace = "/workspace" if self.name == "namespaces" else "."
-        return KeeperSession(lambda: self._connect(spec), workspace=workspace, limits=limits)
+        session = KeeperSession(lambda: self._connect(spec), workspace=workspace, limits=limits)
+        self._sessions.add(session)
+        return session
 
     def close(self) -> None:
+        for session in list(self._sessions):
+            session.close()
         with self._lock:
             if self._launcher:
                 self._launcher.close()
@@ -117,7 +122,7 @@ class LandlockSandbox(LaunchedSandbox):
 
 
 class LocalSandbox(LaunchedSandbox):
-    """No isolation: a copy of the tree, limits, and an end to what was started. Trusted code only."""
+    """No isolation: a copy of the tree, limits, an end to what was started. Trusted code only."""
 
     name = "local"
     isolation: Isolation = "none"
@@ -206,4 +211,3 @@ def _require_own_paths(name: str, mounts: Sequence[Mount]) -> None:
 def _with_python(interpreter: Interpreter, env: Mapping[str, str]) -> dict[str, str]:
     folder = os.path.dirname(interpreter.executable)
     return {"PATH": f"{folder}:{PATH}", **env}
-

@@ -96,6 +96,7 @@ class KeeperSession:
         self, open_connection: Callable[[], Connection], *, workspace: str, limits: Limits
     ) -> None:
         self._open, self._workspace, self.limits = open_connection, workspace, limits
+        self._connection: Connection | None = None
         self._hold(open_connection())
 
     @property
@@ -173,7 +174,7 @@ class KeeperSession:
         self.close()
 
     def _hold(self, connection: Connection) -> None:
-        self._connection: Connection | None = connection
+        self._connection = connection
         self._finalizer = weakref.finalize(self, connection.close)
 
     def _request(

@@ -93,7 +93,9 @@ def attach_mount(descriptor: int, path: str) -> None:
     )
 
 
-def set_mount(descriptor: int, attributes: int, *, user_namespace: int = 0, deep: bool = True) -> None:
+def set_mount(
+    descriptor: int, attributes: int, *, user_namespace: int = 0, deep: bool = True
+) -> None:
     """Sets MOUNT_ATTR_* on a mount and, where deep, on all below it."""
     packed = struct.pack("QQQQ", attributes, 0, 0, user_namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if deep else 0)

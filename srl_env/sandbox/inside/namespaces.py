@@ -65,7 +65,9 @@ class Shown:
     descriptor: int = -1
 
 
-def run_session(spec: dict[str, Any], wire: socket.socket, who: Identity, owners: dict[tuple[int, int], int]) -> None:
+def run_session(
+    spec: dict[str, Any], wire: socket.socket, who: Identity, owners: dict[tuple[int, int], int]
+) -> None:
     """Starts a session in a child of this process and watches over its set-up; then returns.
 
     owners: user-namespace descriptors that map a file owner to `who` (root only).
@@ -272,9 +274,7 @@ def _link_and_write(spec: dict[str, Any]) -> None:
             file.write(text)
 
 
-def _make_workspace(
-    limits: dict[str, Any], tree: Shown | None, *, overlay: bool
-) -> Workspace:
+def _make_workspace(limits: dict[str, Any], tree: Shown | None, *, overlay: bool) -> Workspace:
     """The workspace over the tree: an overlay where the tree's owner is ours, else a copy."""
     size = f"size={limits['workspace_bytes']},nr_inodes={limits['files']},mode=755"
     if tree:

@@ -180,7 +180,9 @@ def copy_tree(source: str, target: str, owner: tuple[int, int] | None = None) ->
                 if owner:
                     os.chown(goal, *owner, follow_symlinks=False)
                 if not item.is_symlink():
-                    os.chmod(goal, stat.S_IMODE(item.stat().st_mode) | (0o700 if item.is_dir() else 0))
+                    os.chmod(
+                        goal, stat.S_IMODE(item.stat().st_mode) | (0o700 if item.is_dir() else 0)
+                    )
 
 
 def remove_tree(path: str) -> None:

@@ -1,0 +1,51 @@
+"""A session in a container: the keeper as the container's process 1, speaking over its streams.
+
+The engine has made the namespaces and the size-limited mounts; the tree lies at PRISTINE and is
+copied, for a container without capabilities cannot mount an overlay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import Final
+
+from . import kernel
+from .keeper import Keeper
+from .seccomp import seccomp_program
+from .wire import Wire
+from .workspace import Workspace, copy_tree
+
+WORKSPACE: Final = "/workspace"
+PRISTINE: Final = "/pristine"
+
+
+def main(workspace: str = WORKSPACE, pristine: str = PRISTINE) -> None:
+    """Serves one session whose description is the first message."""
+    wire = Wire(os.dup(0), os.dup(1))
+    null = os.open(os.devnull, os.O_RDWR)
+    for stream in (0, 1, 2):
+        os.dup2(null, stream)
+    try:
+        spec, _ = wire.receive()
+        if os.getpid() != 1:
+            raise OSError("the keeper must be process 1 of its container (no --init, no --pid)")
+        copy_tree(pristine, workspace)
+        folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (workspace, pristine)]
+        os.umask(0o022)
+        kernel.drop_capabilities()
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+        kernel.set_seccomp(seccomp_program(kernel.MACHINE))
+        keeper = Keeper(
+            wire,
+            Workspace(*folders),
+            workspace,
+            spec["limits"],
+            spec["environment"],
+            namespace=True,
+        )
+    except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it
+        with contextlib.suppress(OSError):
+            wire.send({"failed": f"{type(error).__name__}: {error}"})
+        return
+    keeper.serve()
