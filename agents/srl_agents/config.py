@@ -78,6 +78,15 @@ class ModelConfig(_Section):
     threads: Annotated[int | None, Field(ge=1)] = None
     gradient_checkpointing: bool = False
 
+    @model_validator(mode="after")
+    def _weights_that_small_steps_change(self) -> Self:
+        if self.dtype == "bfloat16" and self.lora is None:
+            raise ValueError(
+                "model.dtype: weights trained in bfloat16 lose small updates to rounding; keep"
+                " float32 and set model.autocast, or train adapters (model.lora)"
+            )
+        return self
+
 
 class BudgetConfig(_Section):
     """How long the whole run may be: exactly one of the three.
@@ -322,7 +331,7 @@ def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
         return BadOption(f"{key} is missing from the configuration")
     if first["type"] == "value_error":
         cause = str(first["ctx"]["error"])
-        return BadOption(f"{key}: {cause}" if loc else cause)
+        return BadOption(cause if not loc or cause.startswith(key) else f"{key}: {cause}")
     return BadOption(f"{key}: {first['msg'].lower()}; got {first['input']!r}")
 
 

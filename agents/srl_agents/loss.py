@@ -60,6 +60,15 @@ def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
     return torch.exp(difference) - difference - 1
 
 
+def entropy_bonus(logprobs: Tensor) -> Tensor:
+    """Terms whose gradient is, in expectation over sampled tokens, −∇ of the policy's entropy.
+
+    ∇H = −E[log p · ∇log p], so log p·sg(log p) is to be minimised to keep the entropy up; its
+    value has no meaning. logprobs: (B, T) of tokens the policy sampled itself. Returns (B, T).
+    """
+    return logprobs * logprobs.detach()
+
+
 def negative_log_likelihood(logprobs: Tensor) -> Tensor:
     """−log p of each demonstrated token; (B, T) in and out."""
     return -logprobs

@@ -160,11 +160,9 @@ class Method:
             raise BadOption(
                 f"method {self.name!r} needs at least one stage, and names that differ; got {names}"
             )
-        if self.stages[-1].until.informative is not None:
-            raise BadOption(
-                f"stage {names[-1]!r} is the last, so until.informative has no next stage to"
-                " probe; leave it out"
-            )
+        for stage, following in zip(self.stages, (*self.stages[1:], None), strict=True):
+            if stage.until.informative is not None:
+                _check_probe(stage, following)
 
 
 def get_method(name: str) -> Method:
@@ -185,6 +183,17 @@ def register_method(method: Method) -> Method:
     if _METHODS.setdefault(method.name, method) != method:
         raise BadOption(f"a method named {method.name!r} exists already; choose another name")
     return method
+
+
+def _check_probe(stage: Stage, following: Stage | None) -> None:
+    """Raises BadOption where ``until.informative`` has no sampled stage to look forward to."""
+    if following is None:
+        why = "it is the last, so there is no next stage to probe"
+    elif isinstance(following.objective, NLL):
+        why = f"the next one, {following.name!r}, is not sampled"
+    else:
+        return
+    raise BadOption(f"stage {stage.name!r}: until.informative cannot be used, {why}")
 
 
 def _problems(stage: Stage) -> Iterator[str]:
@@ -221,7 +230,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("lr", 0, _INF),
     ("warmup", 0, 1),
     ("share", 0, 1),
-    ("starts.revisit", 0, 1),
+    ("starts.revisit", 0.01, 1),
     ("until.updates", 1, _INF),
     ("until.informative", 0, 1),
     ("until.probe_every", 1, _INF),

@@ -13,6 +13,7 @@ from srl_agents.loss import (
     aggregate,
     clipped_surrogate,
     completion_weights,
+    entropy_bonus,
     kl_estimate,
     negative_log_likelihood,
     sampler_correction,
@@ -86,6 +87,17 @@ def test_the_kl_estimate_is_unbiased() -> None:
     estimate = (policy * kl_estimate(policy.log(), reference.log())).sum()
     exact = (policy * (policy / reference).log()).sum()
     assert estimate.item() == pytest.approx(exact.item())
+
+
+def test_the_entropy_bonus_has_minus_the_entropys_gradient_in_expectation() -> None:
+    logits = torch.tensor([0.3, -1.0, 0.7, 0.0], dtype=torch.float64, requires_grad=True)
+    logprobs = logits.log_softmax(0)
+    (-(logprobs.exp() * logprobs)).sum().backward()
+    assert logits.grad is not None
+    exact, logits.grad = -logits.grad, None
+    logprobs = logits.log_softmax(0)
+    (logprobs.exp().detach() * entropy_bonus(logprobs)).sum().backward()
+    torch.testing.assert_close(logits.grad, exact)
 
 
 def test_likelihood_is_minus_the_log_prob() -> None:

@@ -1,0 +1,131 @@
+"""When a stage is over, and how far along it is: rules over a few counters.
+
+No clock is read here and no model touched; the trainer counts, these functions decide, and
+every decision comes back as a sentence for the log.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from srl_agents.config import BudgetConfig
+from srl_agents.methods import Stage, Until
+
+
+@dataclass(frozen=True, slots=True)
+class Spent:
+    """What training has used up: updates, seconds of training, tokens."""
+
+    updates: int = 0
+    seconds: float = 0.0
+    tokens: int = 0
+
+    def plus(self, seconds: float = 0.0, tokens: int = 0, updates: int = 0) -> Spent:
+        """The sum."""
+        return replace(
+            self,
+            updates=self.updates + updates,
+            seconds=self.seconds + seconds,
+            tokens=self.tokens + tokens,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class StageBudget:
+    """One stage's part of the run's budget, in the budget's own unit.
+
+    begin, end: what the whole run has spent when the stage begins, and when it must be over.
+    """
+
+    unit: str
+    begin: float
+    end: float
+
+    def left(self, spent: Spent) -> float:
+        """How much of it is unspent, in its unit; at least 0."""
+        return max(0.0, self.end - float(getattr(spent, self.unit)))
+
+    def progress(self, spent: Spent, ahead: float = 0.0) -> float:
+        """The share of it, 0 … 1, that is spent once ``ahead`` more is."""
+        size = self.end - self.begin
+        now = float(getattr(spent, self.unit)) + ahead
+        return min(1.0, (now - self.begin) / size) if size else 1.0
+
+
+def whole_budget(budget: BudgetConfig) -> StageBudget:
+    """The whole run's budget as if it were one stage."""
+    unit, total = next((name, float(value)) for name, value in budget if value is not None)
+    return StageBudget(unit, 0.0, total)
+
+
+def stage_budget(budget: BudgetConfig, stage: Stage, begun: Spent, last: bool) -> StageBudget:
+    """The part of a run's budget for a stage.
+
+    begun: what the run had spent when the stage began. last: it takes all that is left.
+    """
+    whole = whole_budget(budget)
+    begin = float(getattr(begun, whole.unit))
+    end = whole.end if last else min(whole.end, begin + stage.share * whole.end)
+    return StageBudget(whole.unit, begin, end)
+
+
+def why_over(
+    until: Until,
+    budget: StageBudget,
+    spent: Spent,
+    update_cost: float,
+    stage_updates: int,
+    rewards: Sequence[float],
+) -> str | None:
+    """Why the stage is over now, as a sentence; None while it goes on.
+
+    update_cost: what the next update will probably spend, in the budget's unit; a stage limited
+    by time stops before an update that would not fit. stage_updates: made in this stage.
+    rewards: the mean reward of each of them.
+    """
+    if budget.left(spent) <= (update_cost if budget.unit == "seconds" else 0):
+        return f"its budget is spent: {budget.end - budget.begin:g} {budget.unit}"
+    if until.updates is not None and stage_updates >= until.updates:
+        return f"{stage_updates} updates were made"
+    if until.plateau is not None:
+        return _why_plateau(rewards, until.plateau, until.min_gain)
+    return None
+
+
+def why_informative(until: Until, share: float) -> str | None:
+    """Why a probe's share of informative groups ends the stage; None where it does not."""
+    if until.informative is None or share < until.informative:
+        return None
+    return f"{share:.2f} of the probed groups are informative, at least {until.informative:g}"
+
+
+def probe_due(until: Until, stage_updates: int) -> bool:
+    """Whether the next stage's groups are to be probed after this many updates of the stage."""
+    return until.informative is not None and stage_updates % until.probe_every == 0
+
+
+def learning_rate(stage: Stage, progress: float) -> float:
+    """The learning rate after a share ``progress`` of the stage's budget."""
+    if progress < stage.warmup:
+        return stage.lr * progress / stage.warmup
+    if stage.schedule == "constant" or stage.warmup == 1:
+        return stage.lr
+    falling = (progress - stage.warmup) / (1 - stage.warmup)
+    if stage.schedule == "linear":
+        return stage.lr * (1 - falling)
+    return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
+
+
+def _why_plateau(rewards: Sequence[float], window: int, min_gain: float) -> str | None:
+    if len(rewards) < 2 * window:
+        return None
+    means = [sum(rewards[end - window : end]) / window for end in range(window, len(rewards) + 1)]
+    best, now = max(means[:-window]), means[-1]
+    if now >= best + min_gain:
+        return None
+    return (
+        f"the reward is on a plateau: {now:.4f} over the last {window} updates,"
+        f" {best:.4f} at its best before"
+    )

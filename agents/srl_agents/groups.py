@@ -1,0 +1,138 @@
+"""From episodes to groups of comparable completions, and from groups to a training batch.
+
+What is compared decides what is learned. Where the expert's step enters the history, every
+step of an episode was written in the same context as the same step of its copies: the group is
+(start, step) and the reward that step's own. Where the policy's step enters, contexts part
+after the first step: the group is the start, the reward the episode's total, and all tokens of
+the episode share its advantage. A failure of ours is in no group; it is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+import torch
+from srl_env.rollout import Episode, Step
+from torch import Tensor
+
+from srl_agents.advantage import group_advantages, group_deviations
+from srl_agents.loss import completion_weights
+from srl_agents.methods import GRPO
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member of a group: a reward and the steps it is for, in order."""
+
+    reward: float
+    steps: tuple[Step, ...]
+
+    @property
+    def format_ok(self) -> bool:
+        """Whether every step kept the format."""
+        return all(step.format_ok for step in self.steps)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """At least two members sampled from the same context.
+
+    start: the number of the start they are copies of. deviation: of their rewards;
+    deviation_in_format: the same without the members that broke the format.
+    """
+
+    start: int
+    members: tuple[Member, ...]
+    deviation: float
+    deviation_in_format: float
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B completions to train on, token-exact.
+
+    prompts, completions: token ids. advantages, weights: (B,) float64, the weights those of one
+    token in the batch's loss. sampler_logprobs: as sampled; empty for demonstrations.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    completions: tuple[tuple[int, ...], ...]
+    advantages: Tensor
+    weights: Tensor
+    sampler_logprobs: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are trained on."""
+        return sum(map(len, self.completions))
+
+
+def groups_of(episodes: Iterable[Episode]) -> list[Group]:
+    """The groups of some episodes, in the order in which they first appear.
+
+    Failed steps (or, where the policy's own steps are the history, failed episodes) are left
+    out, and so is a group of which fewer than two members remain.
+    """
+    members: dict[tuple[int, int], list[Member]] = {}
+    for episode in episodes:
+        for key, member in _members(episode):
+            members.setdefault(key, []).append(member)
+    comparable = {key: tuple(group) for key, group in members.items() if len(group) > 1}
+    everyone = _deviations(list(comparable.values()))
+    in_format = _deviations([[m for m in group if m.format_ok] for group in comparable.values()])
+    return [
+        Group(start, group, deviation, without)
+        for ((start, _), group), deviation, without in zip(
+            comparable.items(), everyone, in_format, strict=True
+        )
+    ]
+
+
+def make_batch(groups: Sequence[Group], objective: GRPO) -> Batch:
+    """The groups' completions with their advantages and weights in the loss."""
+    members = [(number, member) for number, group in enumerate(groups) for member in group.members]
+    rewards = torch.tensor([member.reward for _, member in members], dtype=torch.float64)
+    numbers = torch.tensor([number for number, _ in members])
+    advantages = group_advantages(rewards, numbers, objective.scale)
+    owners, steps = [], []
+    for owner, (_, member) in enumerate(members):
+        for step in member.steps:
+            if step.generation.token_ids:
+                owners.append(owner)
+                steps.append(step)
+    generations = [step.generation for step in steps]
+    completions = tuple(generation.token_ids for generation in generations)
+    sequences = torch.tensor(owners, dtype=torch.long)
+    return Batch(
+        prompts=tuple(generation.prompt_ids for generation in generations),
+        completions=completions,
+        advantages=advantages[sequences],
+        weights=completion_weights(
+            torch.tensor([len(ids) for ids in completions]),
+            sequences,
+            objective.aggregation,
+            objective.max_tokens,
+        ),
+        sampler_logprobs=tuple(generation.logprobs for generation in generations),
+    )
+
+
+def _members(episode: Episode) -> Iterable[tuple[tuple[int, int], Member]]:
+    """((start, step), member) of each member an episode gives."""
+    if episode.continuation == "expert":
+        for step in episode.steps:
+            if step.failure is None:
+                yield (episode.group, step.index), Member(step.reward, (step,))
+    elif episode.failure is None:
+        yield (episode.group, 0), Member(episode.total_reward, episode.steps)
+
+
+def _deviations(groups: Sequence[Sequence[Member]]) -> list[float]:
+    """The population deviation of each group's rewards; 0 for one member or none."""
+    rewards = [member.reward for group in groups for member in group]
+    numbers = [number for number, group in enumerate(groups) for _ in group]
+    found = group_deviations(
+        torch.tensor(rewards, dtype=torch.float64), torch.tensor(numbers, dtype=torch.long)
+    ).tolist()
+    return found + [0.0] * (len(groups) - len(found))  # the last groups may be empty

@@ -1,0 +1,196 @@
+"""One update: a batch in, changed weights and a few numbers out.
+
+The learner owns the optimiser. What the loss is made of is in ``srl_agents.loss``; here it is
+only added up, micro-batch by micro-batch, and stepped on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from srl_agents.config import OptimizerConfig
+from srl_agents.decoder import Decoder, make_decoder
+from srl_agents.groups import Batch
+from srl_agents.loss import (
+    aggregate,
+    clipped_surrogate,
+    entropy_bonus,
+    kl_estimate,
+    negative_log_likelihood,
+    sampler_correction,
+)
+from srl_agents.methods import GRPO, NLL
+from srl_agents.packing import MicroBatch, micro_batches
+from srl_env.errors import SrlEnvError
+
+Numbers = dict[str, float]
+
+
+class TrainingDiverged(SrlEnvError, RuntimeError):
+    """The loss or its gradient is no number any more; the weights were not touched by it."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Part:
+    """A batch, and its log-probs (B, T) under other weights where the loss needs them.
+
+    old: before this update's first step. reference: the run's first weights.
+    """
+
+    batch: Batch
+    old: Tensor | None = None
+    reference: Tensor | None = None
+
+
+class Learner:
+    """Changes a model's trainable weights by batches of completions."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        settings: OptimizerConfig,
+        *,
+        autocast: bool = False,
+        decoder: Decoder | None = None,
+        reference: Decoder | None = None,
+    ) -> None:
+        """model: its parameters with ``requires_grad`` are trained.
+
+        autocast: matrix products in bfloat16. decoder: the model's, made here if not given.
+        reference: that of the run's first weights, where a KL is asked for.
+        """
+        self.settings, self.autocast = settings, autocast
+        self.decoder = decoder or make_decoder(model)
+        self.reference = reference
+        self.parameters = [p for p in model.parameters() if p.requires_grad]
+        self.optimizer = self.fresh_optimizer()
+
+    def fresh_optimizer(self) -> torch.optim.Optimizer:
+        """A new AdamW; weight decay on matrices only."""
+        decay = self.settings.weight_decay
+        return torch.optim.AdamW(
+            [
+                {"params": [p for p in self.parameters if p.ndim > 1], "weight_decay": decay},
+                {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
+            ],
+            lr=0.0,
+            betas=self.settings.betas,
+            eps=self.settings.eps,
+            fused=True,
+        )
+
+    def update(
+        self, batches: Sequence[Batch], objective: GRPO | NLL, lr: float, measure_kl: bool = False
+    ) -> Numbers:
+        """One optimiser step on each batch, as often over as the objective says.
+
+        measure_kl: report the KL to the run's first weights even if the loss does not need it.
+        Returns means over tokens and steps: loss, grad_norm (before clipping), lr, and entropy,
+        kl_to_start, clipped_share, sampler_gap (nats between sampler and trainer) where they
+        were at hand. Raises TrainingDiverged.
+        """
+        for group in self.optimizer.param_groups:
+            group["lr"] = lr
+        if isinstance(objective, NLL):
+            steps = [self._step(_Part(batch), objective) for batch in batches]
+        else:
+            parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
+            steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
+        means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
+        return {"lr": lr, **means}
+
+    def logprobs(self, decoder: Decoder, batch: Batch, temperature: float) -> Tensor:
+        """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0."""
+        width = max(map(len, batch.completions))
+        found = torch.zeros(len(batch.completions), width, device=decoder.device)
+        with torch.no_grad():
+            for micro in self._micro_batches(batch):
+                logprobs, _, _ = self._forward(decoder, micro, temperature)
+                found[list(micro.rows), : logprobs.shape[1]] = logprobs
+        return found
+
+    def _part(self, batch: Batch, objective: GRPO, parts: int, measure_kl: bool) -> _Part:
+        """The batch with what its loss compares with, by weights nobody has stepped on yet."""
+        off_policy = objective.passes * parts > 1 or objective.sampler_cap is not None
+        old = self.logprobs(self.decoder, batch, objective.temperature) if off_policy else None
+        reference = None
+        if objective.kl or measure_kl:
+            assert self.reference is not None, "whoever asks for a KL gives the reference"
+            reference = self.logprobs(self.reference, batch, objective.temperature)
+        return _Part(batch, old, reference)
+
+    def _step(self, part: _Part, objective: GRPO | NLL) -> Numbers:
+        """One optimiser step on a batch, its gradient gathered over micro-batches."""
+        self.optimizer.zero_grad(set_to_none=True)
+        sums: dict[str, Tensor] = {}
+        for micro in self._micro_batches(part.batch):
+            loss, numbers = self._loss(part, micro, objective)
+            loss.backward()
+            for name, value in {"loss": loss.detach(), **numbers}.items():
+                sums[name] = sums[name] + value if name in sums else value
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
+        total = float(sums.pop("loss"))
+        if not (torch.isfinite(norm) and total == total):
+            raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
+        self.optimizer.step()
+        tokens = part.batch.tokens
+        means = {name: float(value) / tokens for name, value in sums.items()}
+        return {"loss": total, "grad_norm": float(norm), **means}
+
+    def _loss(
+        self, part: _Part, micro: MicroBatch, objective: GRPO | NLL
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """A micro-batch's share of the loss, and sums over its tokens for the log."""
+        rows = torch.tensor(micro.rows)
+        batch, device = part.batch, self.decoder.device
+        temperature = objective.temperature if isinstance(objective, GRPO) else 1.0
+        logprobs, mask, entropy = self._forward(self.decoder, micro, temperature)
+        numbers = {"entropy": entropy.where(mask, 0.0).sum()}
+        if isinstance(objective, NLL):
+            terms = negative_log_likelihood(logprobs)
+        else:
+            width = logprobs.shape[1]
+            old = None if part.old is None else part.old[rows, :width]
+            advantages = batch.advantages[rows].to(device, logprobs.dtype)
+            terms = clipped_surrogate(
+                logprobs, advantages, old, objective.clip_low, objective.clip_high
+            )
+            sampled = _padded([batch.sampler_logprobs[row] for row in micro.rows], width, device)
+            numbers["sampler_gap"] = ((logprobs - sampled).detach().abs() * mask).sum()
+            if old is not None:
+                numbers["clipped_share"] = _clipped(logprobs, old, mask, objective)
+            if objective.sampler_cap is not None:
+                assert old is not None
+                terms = terms * sampler_correction(old, sampled, objective.sampler_cap)
+            if part.reference is not None:
+                kl = kl_estimate(logprobs, part.reference[rows, :width])
+                numbers["kl_to_start"] = kl.detach().where(mask, 0.0).sum()
+                terms = terms + objective.kl * kl
+            if objective.entropy:
+                terms = terms + objective.entropy * entropy_bonus(logprobs)
+        return aggregate(terms, mask, batch.weights[rows].to(device)), numbers
+
+    def _forward(
+        self, decoder: Decoder, micro: MicroBatch, temperature: float
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with torch.autocast(decoder.device.type, torch.bfloat16, enabled=self.autocast):
+            return decoder.token_logprobs(micro.trunks, micro.branches, temperature)
+
+    def _micro_batches(self, batch: Batch) -> list[MicroBatch]:
+        return micro_batches(batch.prompts, batch.completions, self.settings.micro_batch_tokens)
+
+
+def _padded(rows: Sequence[Sequence[float]], width: int, device: torch.device) -> Tensor:
+    """Rows of numbers as (B, width), padded with 0."""
+    return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows], device=device)
+
+
+def _clipped(logprobs: Tensor, old: Tensor, mask: Tensor, objective: GRPO) -> Tensor:
+    """How many tokens' ratios are outside the clip."""
+    ratio = torch.exp(logprobs.detach() - old)
+    outside = (ratio < 1 - objective.clip_low) | (ratio > 1 + objective.clip_high)
+    return (outside & mask).sum().float()

@@ -1,0 +1,80 @@
+"""Cutting a batch into micro-batches in which shared beginnings are computed once.
+
+Completions of one prompt are branches of one trunk; and a prompt that is the beginning of
+another one's (the same problem a few steps earlier) lives on that one's trunk. Nothing here
+changes the gradient: the loss is a weighted sum over completions, and the weights are the
+batch's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srl_agents.decoder import Branch
+
+Ids = Sequence[int]
+
+
+@dataclass(frozen=True, slots=True)
+class MicroBatch:
+    """What goes through the model at once: trunks, branches, and each branch's row in the batch."""
+
+    trunks: tuple[Ids, ...]
+    branches: tuple[Branch, ...]
+    rows: tuple[int, ...]
+
+
+def micro_batches(
+    prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int
+) -> list[MicroBatch]:
+    """The batch in parts of at most ``max_tokens`` tokens, or one completion where that is more.
+
+    Parts hold trunks of similar length, in an order that depends on the batch alone.
+    """
+    parts: list[MicroBatch] = []
+    open_trunks: list[tuple[Ids, list[int]]] = []
+    size = 0
+    for trunk, rows in sorted(_families(prompts), key=lambda family: len(family[0])):
+        placed: list[int] = []
+        for row in rows:
+            cost = len(completions[row]) + (0 if placed else len(trunk))
+            if size and size + cost > max_tokens:
+                parts.append(_part([*open_trunks, (trunk, placed)], prompts, completions))
+                open_trunks, placed, size = [], [], 0
+                cost = len(completions[row]) + len(trunk)
+            placed.append(row)
+            size += cost
+        open_trunks.append((trunk, placed))
+    parts.append(_part(open_trunks, prompts, completions))
+    return [part for part in parts if part.rows]
+
+
+def _families(prompts: Sequence[Ids]) -> list[tuple[Ids, list[int]]]:
+    """[(trunk, rows)]: each row's prompt is a beginning of its trunk.
+
+    In descending order a prompt comes right after those it is the beginning of.
+    """
+    rows_of: dict[tuple[int, ...], list[int]] = {}
+    for row, prompt in enumerate(prompts):
+        rows_of.setdefault(tuple(prompt), []).append(row)
+    families: list[tuple[Ids, list[int]]] = []
+    for prompt in sorted(rows_of, reverse=True):
+        if families and tuple(families[-1][0][: len(prompt)]) == prompt:
+            families[-1][1].extend(rows_of[prompt])
+        else:
+            families.append((prompt, list(rows_of[prompt])))
+    return families
+
+
+def _part(
+    trunks: Sequence[tuple[Ids, list[int]]], prompts: Sequence[Ids], completions: Sequence[Ids]
+) -> MicroBatch:
+    used = [(trunk, rows) for trunk, rows in trunks if rows]
+    branches = [
+        Branch(number, len(prompts[row]), completions[row])
+        for number, (_, rows) in enumerate(used)
+        for row in rows
+    ]
+    rows = tuple(row for _, rows in used for row in rows)
+    return MicroBatch(tuple(trunk for trunk, _ in used), tuple(branches), rows)

@@ -1,0 +1,121 @@
+"""Where a run's numbers and episodes are written: JSONL first, TensorBoard and trackers beside.
+
+``metrics.jsonl`` holds one line per update and one per event (a stage that ends and why);
+``rollouts.jsonl`` episodes. A resumed run cuts both back to what its checkpoint had seen, so a
+line never appears twice.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any, TextIO
+
+from srl_env.rollout import Episode
+
+from srl_agents.checkpoint import CannotWrite
+from srl_agents.config import RunConfig
+from srl_env.errors import BadOption, MissingExtra
+
+Offsets = dict[str, int]
+
+
+class RunLog:
+    """The open log files of one run. A context manager."""
+
+    def __init__(self, folder: Path, config: RunConfig, offsets: Offsets, update: int) -> None:
+        """offsets: the length in bytes to which each file is cut back first, {} for empty files.
+
+        update: the last one whose numbers stay. Raises MissingExtra or BadOption if TensorBoard
+        or the tracker that the configuration names is not installed.
+        """
+        self._files = {
+            name: _reopened(folder / f"{name}.jsonl", offsets.get(name, 0))
+            for name in ("metrics", "rollouts")
+        }
+        self._board = _tensorboard(folder, update) if config.log.tensorboard else None
+        self._tracker = _tracker(config)
+
+    def __enter__(self) -> RunLog:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for file in self._files.values():
+            file.close()
+        if self._board is not None:
+            self._board.close()
+        if self._tracker is not None:
+            self._tracker.finish()
+
+    def metrics(self, update: int, stage: str, numbers: Mapping[str, float]) -> None:
+        """Writes one update's numbers everywhere."""
+        self._write("metrics", {"update": update, "stage": stage, **numbers})
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, update)
+        if self._tracker is not None:
+            self._tracker.log(dict(numbers), step=update)
+
+    def event(self, update: int, stage: str, event: str, reason: str) -> None:
+        """Writes that something happened after an update, and why, to ``metrics.jsonl``."""
+        self._write("metrics", {"update": update, "stage": stage, "event": event, "reason": reason})
+
+    def rollouts(self, update: int, stage: str, episodes: Iterable[Episode]) -> None:
+        """Writes episodes to ``rollouts.jsonl``."""
+        for episode in episodes:
+            self._write("rollouts", {"update": update, "stage": stage, **episode.to_json()})
+
+    def durable_offsets(self) -> Offsets:
+        """The files' lengths in bytes, once all of it is on the disk."""
+        offsets = {}
+        for name, file in self._files.items():
+            file.flush()
+            os.fsync(file.fileno())
+            offsets[name] = file.tell()
+        return offsets
+
+    def _write(self, name: str, record: Mapping[str, Any]) -> None:
+        file = self._files[name]
+        try:
+            file.write(json.dumps(record) + "\n")
+            file.flush()
+        except OSError as error:
+            raise CannotWrite(
+                f"{file.name} does not take another line ({error.strerror}); checkpoints are"
+                " untouched. Make room, then go on with resume"
+            ) from error
+
+
+def _reopened(path: Path, size: int) -> TextIO:
+    """The file opened for appending, cut back to ``size`` bytes."""
+    file = path.open("a", encoding="utf-8", newline="\n")
+    file.truncate(size)
+    file.seek(0, os.SEEK_END)
+    return file
+
+
+def _tensorboard(folder: Path, update: int) -> Any:
+    try:
+        tensorboard = importlib.import_module("torch.utils.tensorboard")
+    except ImportError:
+        raise MissingExtra("tensorboard", "train") from None
+    return tensorboard.SummaryWriter(str(folder / "tensorboard"), purge_step=update + 1)
+
+
+def _tracker(config: RunConfig) -> ModuleType | None:
+    """The wandb or trackio module with a run begun, where the configuration asks for one."""
+    name = config.log.tracker
+    if name is None:
+        return None
+    try:
+        tracker = importlib.import_module(name)
+    except ImportError:
+        raise BadOption(
+            f"log.tracker is {name!r}, which is not installed: pip install {name}"
+        ) from None
+    tracker.init(project="srl-env", name=Path(config.out).name, config=config.model_dump())
+    return tracker

@@ -1,0 +1,125 @@
+"""Configurations: read, overridden, checked whole, and refused with the dotted key."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from srl_agents.config import load_config, make_config, with_overrides
+from srl_agents.methods import GRPO, NLL, get_method
+from srl_env.errors import BadOption, UnknownName
+
+LEAST: dict[str, Any] = {
+    "out": "runs/x",
+    "env": {"id": "srl/ModularChain-v0"},
+    "model": {"path": "runs/base"},
+    "budget": {"updates": 3},
+}
+
+
+def test_what_is_left_out_is_the_method_as_it_ships() -> None:
+    config = make_config(LEAST)
+    assert config.resolved_method == get_method("srl-rlvr")
+
+
+def test_train_changes_every_stage_that_has_the_field() -> None:
+    overrides = ["method=sft-rlvr", "train.lr=3e-4", "train.objective.temperature=1.2"]
+    sft, rlvr = make_config(with_overrides(LEAST, overrides)).resolved_method.stages
+    assert (sft.lr, rlvr.lr) == (3e-4, 3e-4)
+    assert isinstance(sft.objective, NLL)
+    assert isinstance(rlvr.objective, GRPO)
+    assert rlvr.objective.temperature == 1.2
+
+
+def test_one_stages_own_change_wins() -> None:
+    overrides = ["train.lr=1e-3", "stages.rlvr.lr=1e-4", "stages.srl.share=0.5"]
+    srl, rlvr = make_config(with_overrides(LEAST, overrides)).resolved_method.stages
+    assert (srl.lr, rlvr.lr, srl.share) == (1e-3, 1e-4, 0.5)
+
+
+def test_a_method_may_be_written_out() -> None:
+    stages = [
+        {"name": "imitate", "objective": {"kind": "nll"}, "starts": {"at": "prefix"}, "share": 0.2},
+        {"name": "refine", "objective": {"reward_mode": "hybrid"}},
+    ]
+    method = make_config({**LEAST, "method": stages}).resolved_method
+    assert method.name == "imitate-refine"
+    assert isinstance(method.stages[0].objective, NLL)
+    assert isinstance(method.stages[1].objective, GRPO)
+    assert method.stages[1].objective.reward_mode == "hybrid"
+
+
+def test_toml_and_json_files_with_overrides(tmp_path: Path) -> None:
+    toml = tmp_path / "run.toml"
+    toml.write_text(
+        'out = "o"\n[env]\nid = "e"\noptions.split = "train"\n[model]\npath = "p"\n'
+        "[budget]\nseconds = 9\n[stages.srl.objective]\nclip_high = 0.28\n"
+    )
+    config = load_config(toml, ["seed=5", "model.dtype=bfloat16", "model.lora.rank=4"])
+    assert (config.seed, config.model.dtype, config.env.options) == (
+        5,
+        "bfloat16",
+        {"split": "train"},
+    )
+    assert isinstance(config.resolved_method.stages[0].objective, GRPO)
+    assert config.resolved_method.stages[0].objective.clip_high == 0.28
+    saved = tmp_path / "config.json"
+    saved.write_text(config.model_dump_json())
+    assert load_config(saved) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "suggestion"),
+    [
+        ("outt=x", "'outt'. Did you mean 'out'?"),
+        ("train.lrr=1", "'train.lrr'. Did you mean 'train.lr'?"),
+        ("train.objective.temprature=1", "Did you mean 'train.objective.temperature'?"),
+        ("stages.srl.lrr=1", "'stages.srl.lrr'. Did you mean 'stages.srl.lr'?"),
+        ("stages.srll.lr=1", "'srll'. Did you mean 'srl'?"),
+        ("stages.srl.objective.groupsize=4", "Did you mean 'stages.srl.objective.group_size'?"),
+        ("stages.srl.starts.target=all", "Did you mean 'stages.srl.starts.targets'?"),
+        ("optimizer.max_grad=1", "Did you mean 'optimizer.max_grad_norm'?"),
+        ("model.lora.rnk=1", "'model.lora.rnk'. Did you mean 'model.lora.rank'?"),
+        ("method=srl-rlv", "no method 'srl-rlv'. Did you mean 'srl-rlvr'?"),
+        ('method=[{name="a", objective={kind="nl"}}]', "no objective 'nl'. Did you mean 'nll'?"),
+    ],
+)
+def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: str) -> None:
+    with pytest.raises(UnknownName) as error:
+        make_config(with_overrides(LEAST, [override]))
+    assert suggestion in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("budget.seconds=1", "exactly one of updates, seconds, tokens; got"),
+        ("model.lora.rank=0", "model.lora.rank: input should be greater than or equal to 1; got 0"),
+        ("stages.srl.starts.at=end", "stages.srl.starts.at: input should be 'problem' or 'prefix'"),
+        ("stages.srl.batch=many", "stages.srl.batch: input should be a valid integer"),
+        ("stages.srl.objective=3", "stages.srl.objective is a table of settings; got 3"),
+        ("stages.srl.objective.group_size=1", "objective.group_size is at least 2; got 1"),
+        ("model.dtype=bfloat16", "model.dtype: .*autocast"),
+        ("train.lr", "an override is KEY=VALUE"),
+        ("=3", "an override is KEY=VALUE"),
+    ],
+)
+def test_values_that_cannot_work_are_errors_that_name_the_key(override: str, message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        make_config(with_overrides(LEAST, [override]))
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(BadOption, match=r"env\.id is missing"):
+        make_config({**LEAST, "env": {}})
+
+
+def test_unreadable_files_are_errors_with_their_place(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="cannot be read: No such file"):
+        load_config(tmp_path / "none.toml")
+    broken = tmp_path / "broken.toml"
+    broken.write_text("out = \n")
+    with pytest.raises(BadOption, match=r"broken\.toml: .*line 1"):
+        load_config(broken)

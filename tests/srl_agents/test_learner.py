@@ -1,0 +1,202 @@
+"""Updates of a real, tiny model: what the gradient depends on, and what it does not."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from srl_agents.config import OptimizerConfig
+from srl_agents.decoder import GenericDecoder, make_decoder
+from srl_agents.groups import Batch
+from srl_agents.learner import Learner, TrainingDiverged
+from srl_agents.loss import completion_weights
+from srl_agents.methods import GRPO, NLL
+from srl_agents.small_models import build, character_tokenizer
+
+TOKENIZER = character_tokenizer("abcdefgh")
+
+
+@pytest.fixture(scope="module", params=["llama-1m", "lfm2-0.3m"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return build(request.param, TOKENIZER, seed=0)
+
+
+def batch(model: Any, seed: int = 0, rows: int = 12) -> Batch:
+    """Completions of 1 to 6 tokens after prompts that repeat and contain one another."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randint(3, 11, (16,), generator=generator).tolist()
+    prompts = [tuple(text[: 4 + 4 * (row % 3)]) for row in range(rows - 1)] + [(5, 3)]
+    completions = [
+        tuple(torch.randint(3, 11, (1 + row % 6,), generator=generator).tolist())
+        for row in range(rows)
+    ]
+    lengths = torch.tensor([len(ids) for ids in completions])
+    plain = Batch(
+        tuple(prompts),
+        tuple(completions),
+        torch.randn(rows, generator=generator, dtype=torch.float64),
+        completion_weights(lengths, torch.arange(rows)),
+    )
+    learner = Learner(model, OptimizerConfig())
+    logprobs = learner.logprobs(learner.decoder, plain, 1.0)
+    sampled = [tuple(row[:n].tolist()) for row, n in zip(logprobs, lengths, strict=True)]
+    return replace(plain, sampler_logprobs=tuple(sampled))
+
+
+def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **changes: Any) -> Any:
+    """The gradient of one update, all parameters in one vector; the weights stay."""
+    learner = Learner(
+        copy.deepcopy(model),
+        OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=1e9),
+        **changes,
+    )
+    numbers = learner.update([batch], objective, lr=0.0)
+    flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]
+    return torch.cat([each.flatten() for each in flat]), numbers
+
+
+OBJECTIVES = [
+    GRPO(),
+    GRPO(temperature=0.7, entropy=0.01, sampler_cap=2.0),
+    GRPO(scale="none", aggregation="token", clip_high=0.28),
+    NLL(),
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=["grpo", "corrected", "token", "nll"])
+def test_the_gradient_is_the_same_under_any_micro_batch_split(
+    model: Any, objective: GRPO | NLL
+) -> None:
+    data = batch(model)
+    whole, numbers = gradient(model, data, objective, tokens=10_000)
+    scale = whole.abs().max()
+    assert scale > 1e-3
+    for tokens in (1, 17, 40):
+        split, same = gradient(model, data, objective, tokens=tokens)
+        assert (split - whole).abs().max() < 1e-6 * max(1.0, scale)
+        assert same == pytest.approx(numbers, rel=1e-4, abs=1e-6)
+
+
+def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: Any) -> None:
+    data = batch(model)
+    shared, _ = gradient(model, data, GRPO(), tokens=10_000)
+    twin = copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=GenericDecoder(twin))
+    learner.update([data], GRPO(), lr=0.0)
+    padded = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
+    torch.testing.assert_close(padded, shared, atol=1e-6, rtol=1e-4)
+
+
+def test_the_gradient_does_not_depend_on_the_order_of_the_batch(model: Any) -> None:
+    data = batch(model)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1)).tolist()
+    turned = Batch(
+        tuple(data.prompts[i] for i in order),
+        tuple(data.completions[i] for i in order),
+        data.advantages[order],
+        data.weights[order],
+        tuple(data.sampler_logprobs[i] for i in order),
+    )
+    first, _ = gradient(model, data, GRPO(), tokens=40)
+    second, _ = gradient(model, turned, GRPO(), tokens=40)
+    torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-4)
+
+
+def test_the_loss_is_the_weighted_sum_over_tokens(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data], NLL(), lr=0.0)
+    by_hand = sum(
+        -weight * sum(row)
+        for weight, row in zip(data.weights.tolist(), data.sampler_logprobs, strict=True)
+    )
+    assert numbers["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_on_policy_the_loss_is_minus_the_mean_advantage(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data], GRPO(), lr=0.0)
+    assert numbers["loss"] == pytest.approx(-data.advantages.mean().item(), abs=1e-6)
+    assert numbers["sampler_gap"] == pytest.approx(0, abs=1e-5)
+
+
+def test_context_tokens_are_never_scored_so_they_get_no_gradient_of_their_own(model: Any) -> None:
+    data, twin, rows = batch(model), copy.deepcopy(model), []
+    learner = Learner(twin, OptimizerConfig())
+    twin.get_output_embeddings().register_forward_hook(
+        lambda _, inputs, __: rows.append(inputs[0].shape[0])
+    )
+    learner.update([data], GRPO(), lr=0.0)
+    assert sum(rows) == data.tokens
+
+
+def test_completions_of_advantage_zero_move_nothing_at_all(model: Any) -> None:
+    silent = replace(batch(model), advantages=torch.zeros(12, dtype=torch.float64))
+    flat, _ = gradient(model, silent, GRPO(), tokens=10_000)
+    assert flat.abs().max() == 0
+
+
+def test_only_the_completions_own_log_probs_are_in_the_loss(model: Any) -> None:
+    """The gradient equals autograd's through a plain forward pass that masks the context."""
+    data = batch(model)
+    shared, _ = gradient(model, data, GRPO(), tokens=10_000)
+    twin = copy.deepcopy(model)
+    loss = torch.zeros(())
+    for row, (prompt, completion) in enumerate(zip(data.prompts, data.completions, strict=True)):
+        ids = torch.tensor([[*prompt, *completion]])
+        logprobs = twin(input_ids=ids).logits.float().log_softmax(-1)[0]
+        for at, token in enumerate(completion):
+            weight = data.weights[row] * data.advantages[row]
+            loss = loss - weight.float() * logprobs[len(prompt) + at - 1, token]
+    loss.backward()
+    plain = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None])
+    torch.testing.assert_close(shared, plain, atol=1e-6, rtol=1e-4)
+
+
+def test_an_update_makes_good_completions_likelier_and_bad_ones_less_so(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    before = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+    for _ in range(3):
+        learner.update([data], GRPO(), lr=1e-3)
+    change = learner.logprobs(learner.decoder, data, 1.0).sum(1) - before
+    assert torch.corrcoef(torch.stack([change.double(), data.advantages]))[0, 1] > 0.5
+
+
+def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data, data], GRPO(passes=3, clip_low=0.01, clip_high=0.01), lr=1e-2)
+    assert numbers["clipped_share"] > 0.1
+    steps = {state["step"].item() for state in learner.optimizer.state.values()}
+    assert steps == {6.0}
+
+
+def test_the_kl_to_the_first_weights_is_zero_at_first_and_grows(model: Any) -> None:
+    data, twin = batch(model), copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig(), reference=make_decoder(copy.deepcopy(model)))
+    first = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
+    later = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
+    assert first["kl_to_start"] == pytest.approx(0, abs=1e-6)
+    assert later["kl_to_start"] > 1e-3
+
+
+def test_a_loss_that_is_no_number_changes_nothing(model: Any) -> None:
+    data, twin = batch(model), copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig())
+    bad = replace(data, advantages=data.advantages * float("nan"))
+    with pytest.raises(TrainingDiverged, match="loss nan"):
+        learner.update([bad], GRPO(), lr=1.0)
+    for one, other in zip(twin.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+def test_autocast_in_bfloat16_stays_close(model: Any) -> None:
+    data = batch(model)
+    exact, _ = gradient(model, data, GRPO(), tokens=10_000)
+    coarse, _ = gradient(model, data, GRPO(), tokens=10_000, autocast=True)
+    assert torch.nn.functional.cosine_similarity(exact, coarse, dim=0) > 0.95
