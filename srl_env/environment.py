@@ -144,7 +144,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self._seed: int | None = None
         self._episode = 0
         self._state: EpisodeState | None = None
-        self._has_world = (
+
+    @property
+    def has_world(self) -> bool:
+        """Whether this class overrides the hooks of a world."""
+        return (
             type(self).world_step is not ReasoningEnv.world_step
             or type(self).world_reset is not ReasoningEnv.world_reset
         )
@@ -339,6 +343,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return self._current().index
 
     @property
+    def history(self) -> tuple[Turn, ...]:
+        """What was done so far and what the world answered, the given steps included."""
+        return self._current().history
+
+    @property
     def start_step(self) -> int:
         """How many expert steps this episode began with."""
         return self._current().start_step
@@ -428,7 +437,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             granularity=granularity,
             max_steps=_read_count("max_steps", options.get("max_steps", self._max_steps), 1),
             start_step=start,
-            world_live=self._has_world and not (continuation == "expert" and recorded),
+            world_live=self.has_world and not (continuation == "expert" and recorded),
         )
 
     def _choose_problem(self, chosen: object, rng: np.random.Generator) -> Problem:

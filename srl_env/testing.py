@@ -58,11 +58,12 @@ class ListSource:
 
 @dataclass(frozen=True, slots=True)
 class CountingVerifier:
-    """Right where the last action ends with "the " and the problem's answer."""
+    """Right where the last action's last line is "the " and the problem's answer."""
 
     def extract(self, text: str) -> str | None:
-        """What stands after "the ", if the text begins with it."""
-        return text[4:] if text.startswith("the ") else None
+        """What stands after "the ", if the last line begins with it."""
+        line = text.rpartition("\n")[2]
+        return line[4:] if line.startswith("the ") else None
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
         """The verdict on the last action."""

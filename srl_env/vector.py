@@ -1,0 +1,227 @@
+"""Many text environments in one process, behind Gymnasium's vector interface.
+
+Gymnasium's own ``AsyncVectorEnv`` cannot share text between processes; here the environments
+stay in one process, verdicts and rewards are made in batches, and slow worlds wait side by side
+(``srl_env.stepping``). A failing reset is an episode that fails on its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Tuple
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure
+from srl_env.seeding import derive_seed
+from srl_env.spaces import AnyText
+from srl_env.stepping import ResetResult, reset_many, step_many
+
+Texts: TypeAlias = tuple[str, ...]
+Info: TypeAlias = dict[str, Any]
+
+
+class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
+    """``num_envs`` environments that step together; observations are a tuple of texts.
+
+    Autoreset, as in Gymnasium 1.x: NEXT_STEP (default: the step after an episode's end resets,
+    ignores the action and pays 0), SAME_STEP (the ending step resets; the last observation and
+    info are in ``infos["final_obs"]`` and ``infos["final_info"]``), DISABLED (``reset`` with
+    options={"reset_mask": …}). Autoresets use the environments' own defaults.
+
+    ``infos`` are batched as Gymnasium does: an array per key, with a mask under "_key", and
+    dictionaries as dictionaries of arrays. Values of mixed types, None among them, keep their
+    type in an object array.
+    """
+
+    def __init__(
+        self,
+        makers: Iterable[Callable[[], ReasoningEnv]],
+        *,
+        autoreset_mode: AutoresetMode | str | None = None,
+    ) -> None:
+        """makers: one for each environment. Environments are best given one shared source."""
+        super().__init__()
+        self.envs: list[ReasoningEnv] = [_bare(make()) for make in makers]
+        if not self.envs:
+            raise BadOption("a vector environment needs at least one environment; none was given")
+        self.num_envs = len(self.envs)
+        self.autoreset_mode = AutoresetMode(autoreset_mode or AutoresetMode.NEXT_STEP)
+        self.metadata = {**self.envs[0].metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = self.envs[0].render_mode
+        self.single_observation_space, self.single_action_space = AnyText(), AnyText()
+        self.observation_space = Tuple((self.single_observation_space,) * self.num_envs)
+        self.action_space = Tuple((self.single_action_space,) * self.num_envs)
+        self._observations = [""] * self.num_envs
+        self._over = np.zeros(self.num_envs, dtype=np.bool_)
+        self._failed: dict[int, Failure] = {}
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Texts, Info]:
+        """Starts episodes; returns (observations, infos).
+
+        seed: one for each environment; or one for all, from which a different one is hashed
+        for each. options: those of ``ReasoningEnv.reset``, for all; "each": a sequence of
+        further options for each; "reset_mask": (num_envs,) bool, where to reset (all).
+        """
+        shared = dict(options or {})
+        chosen = self._read_mask(shared.pop("reset_mask", None))
+        each = shared.pop("each", None) or [{}] * self.num_envs
+        self._one_each("each", each)
+        seeds = self._read_seeds(seed)
+        infos: list[Info | None] = [None] * self.num_envs
+        self._reset(chosen, infos, [seeds[i] for i in chosen], [shared | each[i] for i in chosen])
+        return tuple(self._observations), _batched(infos)
+
+    def step(
+        self, actions: Sequence[str]
+    ) -> tuple[Texts, NDArray[Any], NDArray[Any], NDArray[Any], Info]:
+        """Takes one step in each; returns (observations, rewards, terminated, truncated, infos).
+
+        Rewards are float64, NaN where the library failed. All arrays are new.
+        """
+        self._one_each("actions", actions)
+        infos: list[Info | None] = [None] * self.num_envs
+        rewards = np.zeros(self.num_envs)
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        truncated = np.zeros(self.num_envs, dtype=np.bool_)
+        over = self._ended()
+        moving = [i for i in range(self.num_envs) if not self._over[i] and i not in self._failed]
+        results = step_many([self.envs[i] for i in moving], [actions[i] for i in moving])
+        done = dict(zip(moving, results, strict=True))
+        done |= {i: self.envs[i].fail(failure) for i, failure in self._failed.items()}
+        self._failed.clear()
+        for i, result in done.items():
+            self._observations[i], rewards[i], terminated[i], truncated[i], infos[i] = result
+        self._over = terminated | truncated
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            over = self._ended()
+            finals = [{"final_obs": self._observations[i], "final_info": infos[i]} for i in over]
+            self._reset(over, infos)
+            for i, final in zip(over, finals, strict=True):
+                infos[i] = {**(infos[i] or {}), **final}
+        elif over:
+            self._reset(over, infos)
+        return tuple(self._observations), rewards, terminated, truncated, _batched(infos)
+
+    def render(self) -> tuple[str | None, ...]:  # type: ignore[override]
+        """What each environment renders."""
+        return tuple(env.render() for env in self.envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the environments."""
+        for env in self.envs:
+            env.close()
+
+    def _ended(self) -> list[int]:
+        """Where an episode is over and has to be reset; an error if that is not done here."""
+        over: list[int] = np.flatnonzero(self._over).tolist()
+        if over and self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ResetNeeded(
+                f"episodes have ended in environments {over[:10]}: reset them with "
+                "options={'reset_mask': terminated | truncated}"
+            )
+        return over
+
+    def _reset(
+        self,
+        chosen: Sequence[int],
+        infos: list[Info | None],
+        seeds: Sequence[int | None] | None = None,
+        options: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Resets some environments and notes what they return."""
+        envs = [self.envs[i] for i in chosen]
+        no: list[None] = [None] * len(envs)
+        results = reset_many(envs, seeds or no, options or no)
+        for i, result in zip(chosen, results, strict=True):
+            self._failed.pop(i, None)
+            self._over[i] = False
+            self._observations[i], infos[i] = self._begun(i, result)
+
+    def _begun(self, i: int, result: ResetResult | Failure) -> ResetResult:
+        """Observation and info of a reset; where it failed, the next step will say so again."""
+        if not isinstance(result, Failure):
+            return result
+        self._failed[i] = result
+        observation, _, _, _, info = self.envs[i].fail(result)
+        return observation, info
+
+    def _read_mask(self, mask: Any) -> list[int]:
+        if mask is None:
+            return list(range(self.num_envs))
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+            raise BadOption(
+                f"reset_mask is a bool array of shape ({self.num_envs},) with a True in it; got "
+                f"{mask.dtype} of shape {mask.shape}"
+            )
+        chosen: list[int] = np.flatnonzero(mask).tolist()
+        return chosen
+
+    def _read_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if isinstance(seed, int | np.integer):
+            return [derive_seed("vector", int(seed), i) for i in range(self.num_envs)]
+        self._one_each("seed", seed)
+        return seed
+
+    def _one_each(self, name: str, values: Sequence[Any]) -> None:
+        """Raises ``BadOption`` unless there is one value for each environment."""
+        if isinstance(values, str) or len(values) != self.num_envs:
+            raise BadOption(
+                f"{name} needs one entry for each of {self.num_envs} environments; got "
+                f"{values if isinstance(values, str) else len(values)!r}"
+            )
+
+
+def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(
+            f"VectorEnv steps ReasoningEnv objects without wrappers; got {type(env).__name__}"
+        )
+    return env
+
+
+def _batched(infos: Sequence[Info | None]) -> Info:
+    """The infos by key, as Gymnasium batches them."""
+    columns: dict[str, list[tuple[int, Any]]] = {}
+    for i, info in enumerate(infos):
+        for key, value in (info or {}).items():
+            columns.setdefault(key, []).append((i, value))
+    batch: Info = {}
+    for key, column in columns.items():
+        batch[key] = _column(column, len(infos))
+        batch[f"_{key}"] = mask = np.zeros(len(infos), dtype=np.bool_)
+        mask[[i for i, _ in column]] = True
+    return batch
+
+
+def _column(column: Sequence[tuple[int, Any]], size: int) -> Any:
+    """The values of one key as an array, or as a dictionary of arrays."""
+    kinds = {type(value) for _, value in column}
+    if kinds == {dict}:
+        rows: list[Info | None] = [None] * size
+        for i, value in column:
+            rows[i] = value
+        return _batched(rows)
+    plain = kinds in ({bool}, {float}) or (
+        kinds == {int} and all(-(2**63) <= value < 2**63 for _, value in column)
+    )
+    array: NDArray[Any] = (
+        np.zeros(size, dtype=kinds.pop()) if plain else np.full(size, None, dtype=object)
+    )
+    for i, value in column:
+        array[i] = value
+    return array
