@@ -1,0 +1,354 @@
+"""``srl/WordProblem-v0``: who has how many, in English sentences, steps in sentences too.
+
+Sentences are put together from wordings, so that a language model meets the arithmetic of the
+other families in the form it knows. The expert computes one person after the other.
+"""
+
+from __future__ import annotations
+
+import operator
+import random
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.verifiers import NumericVerifier
+from srl_tasks.generated import (
+    NOMINAL_SIZE,
+    Difficulty,
+    GeneratedEnv,
+    GeneratedSource,
+    Split,
+)
+
+LARGEST = 500
+"""No amount in a problem is larger, totals apart."""
+
+PEOPLE = (
+    "Ada",
+    "Ben",
+    "Cleo",
+    "Dan",
+    "Elif",
+    "Finn",
+    "Gita",
+    "Hugo",
+    "Iris",
+    "Jon",
+    "Kira",
+    "Leo",
+    "Mara",
+    "Nils",
+    "Olga",
+    "Pablo",
+    "Quinn",
+    "Rosa",
+    "Sam",
+    "Tara",
+    "Uma",
+    "Vera",
+    "Wes",
+    "Xenia",
+    "Yara",
+    "Zeno",
+)
+THINGS = (
+    "marbles",
+    "stamps",
+    "coins",
+    "shells",
+    "stickers",
+    "apples",
+    "pencils",
+    "buttons",
+    "beads",
+    "cards",
+    "postcards",
+    "badges",
+    "balloons",
+    "candles",
+    "walnuts",
+    "pebbles",
+)
+WORDINGS = {
+    "more": (
+        "{name} has {number} more {things} than {base}.",
+        "{base} needs {number} more {things} to have as many as {name}.",
+    ),
+    "fewer": (
+        "{name} has {number} fewer {things} than {base}.",
+        "{base} has {number} more {things} than {name}.",
+    ),
+    "times": (
+        "{name} has {number} times as many {things} as {base}.",
+        "For each of the {things} that {base} has, {name} has {number}.",
+    ),
+    "part": (
+        "{name} has {fraction} as many {things} as {base}.",
+        "{base} has {number} times as many {things} as {name}.",
+    ),
+    "sum": (
+        "{name} has as many {things} as {base} and {other} together.",
+        "{base} and {other} together have as many {things} as {name}.",
+    ),
+}
+SIGNS = {"more": "+", "fewer": "-", "times": "*", "part": "/", "sum": "+"}
+KINDS = tuple(WORDINGS)
+FRACTIONS = {2: "half", 3: "a third", 4: "a quarter", 5: "a fifth"}
+CALCULATE: dict[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "*": operator.mul,
+    "/": operator.floordiv,
+}
+
+
+class WordProblemEnv(GeneratedEnv):
+    """Work out in sentences how many of something people have.
+
+    **Task.** "Ada has 12 coins. Ben has 5 more coins than Ada. Cleo has 3 times as many coins
+    as Ben. How many coins do Cleo and Ada have together?" Each person's amount follows from the
+    one before (at times from an earlier one too); ``difficulty`` is the number of calculations.
+
+    **Observation.** The problem and the solution so far, as ``srl_env.prompt`` lays them out.
+
+    **Action.** ``<think>…</think>`` and one sentence: "Ben has 12 + 5 = 17 coins." A question
+    about two people takes one more, "Together they have 51 + 12 = 63 coins." or "The difference
+    is 51 - 12 = 39 coins."; the last action is the answer, "#### 63".
+
+    **Expert.** One sentence for each calculation, the thought being what the problem says, then
+    the answer: ``difficulty`` + 1 steps.
+
+    **Reward.** By the reward mode; "srl" compares the actions without their thoughts.
+
+    **Episode end.** After the expert's last step (continuation "expert") or the first action
+    with "####" (continuation "policy"); cut off after ``max_steps``.
+
+    **Info.** That of ``ReasoningEnv``. ``legal`` is True for a sentence that gives the right
+    amount to a person (or pair) whose grounds were all given or rightly stated, and that was
+    not rightly stated yet. It reads the name before "has" (or "together", "difference"), the
+    last number, and whether an equation in the sentence holds; other words do not matter. The
+    right answer is legal once the last amount was stated. The verdict compares numbers.
+
+    **Data.** Generated (``srl_tasks.generated``), no licence needed; splits are disjoint, also
+    under exchange of names, things and wordings.
+
+    **Versions.** v0: first.
+    """
+
+    def __init__(
+        self,
+        *,
+        difficulty: Difficulty = 4,
+        split: Split = "train",
+        max_problems: int = NOMINAL_SIZE,
+        **options: Any,
+    ) -> None:
+        """The arguments are those of ``GeneratedSource``; options: of ``ReasoningEnv``."""
+        source = WordProblemSource(difficulty, split, max_problems)
+        super().__init__(source, NumericVerifier(), **options)
+
+    def fact(self, action: str) -> str:
+        """ "Ben=17" for "Ben has 12 + 5 = 17 coins."; the text itself where it states none."""
+        return sentence_fact(action)
+
+
+class Relation(NamedTuple):
+    """How a person's amount follows from that of the person before.
+
+    number: what is added, subtracted, multiplied with or divided by; for "sum" the number of
+    the other person.
+    """
+
+    kind: str
+    number: int
+
+
+class Opening(NamedTuple):
+    """How a story begins: the first amount, the first relation, and what is asked.
+
+    asked: "one" (the last person's amount), "together" or "difference" (of the last and
+    another).
+    """
+
+    first: int
+    relation: Relation
+    asked: str
+
+
+class Cast(NamedTuple):
+    """Who has how many of what; person 0 is the one whose amount is given."""
+
+    names: Sequence[str]
+    amounts: Sequence[int]
+    things: str
+
+    def has(self, who: int) -> str:
+        """The amount of a person in a sentence."""
+        return f"{self.names[who]} has {self.amounts[who]} {self.things}."
+
+    def fact(self, who: int) -> str:
+        """The amount of a person as ``sentence_fact`` reads it."""
+        return f"{self.names[who].lower()}={self.amounts[who]}"
+
+
+@dataclass(frozen=True)
+class WordProblemSource(GeneratedSource[Opening]):
+    """Stories with ``difficulty`` calculations and one expert each."""
+
+    family: ClassVar[str] = "word_problem"
+    limits: ClassVar[tuple[int, int]] = (1, len(PEOPLE) - 1)
+
+    def open(self, rng: random.Random, level: int) -> Opening:
+        """An amount, a relation, and a question; with one calculation only about one person."""
+        first = rng.randint(2, 40)
+        asked = "one" if level == 1 else rng.choice(("one", "together", "difference"))
+        return Opening(first, _next_relation(rng, [first]), asked)
+
+    def write(self, rng: random.Random, level: int, opening: Opening, problem_id: str) -> Problem:
+        """The story with random names, things and wordings, solved person by person."""
+        relations, amounts = _relations(rng, opening, level - (opening.asked != "one"))
+        cast = Cast(rng.sample(PEOPLE, len(amounts)), amounts, rng.choice(THINGS))
+        sentences = [cast.has(0)]
+        steps: list[ExpertStep] = []
+        facts: dict[str, list[str]] = {}
+        for who, relation in enumerate(relations, 1):
+            grounds = _grounds(relation, who)
+            sentences.append(_sentence(rng, relation, who, cast))
+            thought = " ".join((sentences[-1], *(cast.has(i) for i in grounds)))
+            equation = _equation(relation, amounts, who)
+            steps.append(
+                ExpertStep(f"{cast.names[who]} has {equation} {cast.things}.", thought=thought)
+            )
+            facts[cast.fact(who)] = [cast.fact(i) for i in grounds if i]
+        question, answer = _ask(rng, opening.asked, cast, steps, facts)
+        return Problem(
+            id=problem_id,
+            prompt=" ".join((*sentences, question)),
+            answer=str(answer),
+            trajectories=(ExpertTrajectory(tuple(steps), self.family),),
+            metadata={"difficulty": level, "facts": facts},
+        )
+
+
+def sentence_fact(sentence: str) -> str:
+    """ "ben=17" for "Ben has 12 + 5 = 17 coins."; the stripped text where it states none.
+
+    The name is the word before "has", or "together" or "difference"; the amount is the last
+    number. A sentence with an equation that does not hold states nothing.
+    """
+    who = _WHO.search(sentence)
+    numbers = _NUMBER.findall(sentence)
+    if who is None or not numbers or not all(map(_holds, _EQUATION.findall(sentence))):
+        return sentence.strip()
+    return f"{(who[1] or who[2]).lower()}={numbers[-1]}"
+
+
+_WHO = re.compile(r"\b(?:(\w{1,20}) has\b|(together|difference)\b)", re.IGNORECASE)
+_NUMBER = re.compile(r"[0-9]{1,9}")
+_EQUATION = re.compile(r"\b([0-9]{1,9}) ?([-+*/]) ?([0-9]{1,9}) ?= ?([0-9]{1,9})\b")
+
+
+def _holds(equation: tuple[str, str, str, str]) -> bool:
+    left, sign, right, amount = equation
+    if sign == "/":
+        return int(right) > 0 and int(left) == int(right) * int(amount)
+    return CALCULATE[sign](int(left), int(right)) == int(amount)
+
+
+def _relations(
+    rng: random.Random, opening: Opening, count: int
+) -> tuple[list[Relation], list[int]]:
+    """``count`` relations, the opening's first, and the amounts of all count + 1 persons."""
+    relations, amounts = [opening.relation], [opening.first]
+    amounts.append(_amount(opening.relation, amounts))
+    while len(relations) < count:
+        relations.append(_next_relation(rng, amounts))
+        amounts.append(_amount(relations[-1], amounts))
+    return relations, amounts
+
+
+def _next_relation(rng: random.Random, amounts: Sequence[int]) -> Relation:
+    """A random relation to the last of ``amounts`` that gives between 2 and ``LARGEST``.
+
+    None gives the amount of the last person again.
+    """
+    while True:
+        kind = rng.choice(KINDS)
+        if kind == "sum" and len(amounts) == 1:
+            continue
+        if kind == "sum":
+            number = rng.randrange(len(amounts) - 1)
+        else:
+            number = rng.randint(2, 5 if kind in ("times", "part") else 30)
+        if kind == "part" and amounts[-1] % number:
+            continue
+        if 2 <= _amount(Relation(kind, number), amounts) <= LARGEST:
+            return Relation(kind, number)
+
+
+def _amount(relation: Relation, amounts: Sequence[int]) -> int:
+    """What the next person has."""
+    kind, number = relation
+    return CALCULATE[SIGNS[kind]](amounts[-1], amounts[number] if kind == "sum" else number)
+
+
+def _grounds(relation: Relation, who: int) -> tuple[int, ...]:
+    """The persons from whose amounts that of person ``who`` follows."""
+    return (who - 1, relation.number) if relation.kind == "sum" else (who - 1,)
+
+
+def _equation(relation: Relation, amounts: Sequence[int], who: int) -> str:
+    """ "12 + 5 = 17", the calculation for person ``who``."""
+    kind, number = relation
+    right = amounts[number] if kind == "sum" else number
+    return f"{amounts[who - 1]} {SIGNS[kind]} {right} = {amounts[who]}"
+
+
+def _sentence(rng: random.Random, relation: Relation, who: int, cast: Cast) -> str:
+    """What the problem says of person ``who``, in one of its wordings."""
+    kind, number = relation
+    return rng.choice(WORDINGS[kind]).format(
+        name=cast.names[who],
+        base=cast.names[who - 1],
+        other=cast.names[number] if kind == "sum" else "",
+        number=number,
+        fraction=FRACTIONS.get(number),
+        things=cast.things,
+    )
+
+
+def _ask(
+    rng: random.Random, asked: str, cast: Cast, steps: list[ExpertStep], facts: dict[str, list[str]]
+) -> tuple[str, int]:
+    """The question and its answer; adds the steps and facts that lead to it."""
+    last = len(cast.names) - 1
+    if asked == "one":
+        question = f"How many {cast.things} does {cast.names[last]} have?"
+        answer, fact = cast.amounts[last], cast.fact(last)
+    else:
+        other = rng.choice([i for i in range(last) if cast.amounts[i] != cast.amounts[last]])
+        high, low = sorted((last, other), key=cast.amounts.__getitem__, reverse=True)
+        question, action, answer = _compare(asked, cast, high, low)
+        fact = f"{asked}={answer}"
+        steps.append(ExpertStep(action, thought=f"{question} {cast.has(high)} {cast.has(low)}"))
+        facts[fact] = [cast.fact(i) for i in (high, low) if i]
+    steps.append(ExpertStep(f"#### {answer}", thought=question))
+    facts[f"#### {answer}"] = [fact]
+    return question, answer
+
+
+def _compare(asked: str, cast: Cast, high: int, low: int) -> tuple[str, str, int]:
+    """The question about two persons, the sentence that answers it, and the answer."""
+    more, less = cast.amounts[high], cast.amounts[low]
+    if asked == "together":
+        question = (
+            f"How many {cast.things} do {cast.names[high]} and {cast.names[low]} have together?"
+        )
+        answer = more + less
+        return question, f"Together they have {more} + {less} = {answer} {cast.things}.", answer
+    question = f"How many more {cast.things} does {cast.names[high]} have than {cast.names[low]}?"
+    answer = more - less
+    return question, f"The difference is {more} - {less} = {answer} {cast.things}.", answer
