@@ -40,18 +40,20 @@ Tree = Mapping[str, Any]
 T = TypeVar("T")
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a configuration: frozen, and without unknown keys."""
+
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-class EnvConfig(_Section):
+class EnvConfig(Section):
     """The environment: a registered id, and keyword arguments for ``srl_env.make``."""
 
     id: str
     options: dict[str, Any] = {}
 
 
-class LoraConfig(_Section):
+class LoraConfig(Section):
     """Low-rank adapters through peft, in place of training all weights.
 
     targets: names of the linear layers, or "all-linear".
@@ -62,7 +64,7 @@ class LoraConfig(_Section):
     targets: str | list[str] = "all-linear"
 
 
-class ModelConfig(_Section):
+class ModelConfig(Section):
     """The model: a folder or hub name of a causal language model, and how it is computed.
 
     device: "auto" takes a GPU where there is one. dtype: of the weights. autocast: matrix
@@ -88,7 +90,7 @@ class ModelConfig(_Section):
         return self
 
 
-class BudgetConfig(_Section):
+class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
     seconds: of training, that is sampling, reward, update and probes; checkpoints, logs and
@@ -107,7 +109,7 @@ class BudgetConfig(_Section):
         return self
 
 
-class OptimizerConfig(_Section):
+class OptimizerConfig(Section):
     """AdamW, the same for every stage; the learning rate is the stage's.
 
     max_grad_norm: the gradient is scaled down to it. micro_batch_tokens: as many tokens go
@@ -121,7 +123,7 @@ class OptimizerConfig(_Section):
     micro_batch_tokens: Annotated[int, Field(ge=1)] = 16384
 
 
-class LogConfig(_Section):
+class LogConfig(Section):
     """What is written besides ``metrics.jsonl``; 0 turns a thing off.
 
     rollouts_every: updates between two that write episodes to ``rollouts.jsonl``, at most
@@ -136,14 +138,14 @@ class LogConfig(_Section):
     kl_every: Annotated[int, Field(ge=0)] = 0
 
 
-class CheckpointConfig(_Section):
+class CheckpointConfig(Section):
     """every: updates between two checkpoints; keep: how many of the last ones stay."""
 
     every: Annotated[int, Field(ge=1)] = 50
     keep: Annotated[int, Field(ge=1)] = 2
 
 
-class RunConfig(_Section):
+class RunConfig(Section):
     """One training run, whole.
 
     out: the run's folder. method: a registered name, or a list of stages written out.
@@ -185,7 +187,7 @@ def make_config(tree: Tree) -> RunConfig:
     Raises UnknownName for a key, method or stage that does not exist, BadOption for a value
     that cannot work.
     """
-    config = _validated(RunConfig, tree, "")
+    config = validated(RunConfig, tree, "")
     _ = config.resolved_method
     return config
 
@@ -259,10 +261,10 @@ def _stage(tree: Tree, where: str) -> Stage:
     kind = objective.get("kind", "grpo")
     if kind not in kinds:
         raise UnknownName("objective", str(kind), kinds)
-    parts["objective"] = _validated(kinds[kind], objective, f"{where}.objective")
+    parts["objective"] = validated(kinds[kind], objective, f"{where}.objective")
     for name, section in (("starts", Starts), ("until", Until)):
-        parts[name] = _validated(section, parts[name], f"{where}.{name}")
-    return _validated(Stage, parts, where)
+        parts[name] = validated(section, parts[name], f"{where}.{name}")
+    return validated(Stage, parts, where)
 
 
 def _check_stage_names(stages: Tree, method: Method) -> None:
@@ -308,8 +310,11 @@ def _leaves(tree: Tree, prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _validated(cls: type[T], tree: Tree, where: str) -> T:
-    """An instance of the class from nested dictionaries; the first mistake is raised."""
+def validated(cls: type[T], tree: Tree, where: str) -> T:
+    """An instance of the class from nested dictionaries; the first mistake is raised.
+
+    where: the dotted place of the tree, for messages. Raises UnknownName or BadOption.
+    """
     try:
         return TypeAdapter(cls).validate_python(dict(tree))
     except ValidationError as error:

@@ -43,7 +43,8 @@ class EpisodeFile:
 def _whole_parts(path: Path) -> dict[Key, list[Episode]]:
     """The parts that are complete; the file is cut off behind the last of them."""
     parts: dict[Key, list[Episode]] = {}
-    key, found, end, read = None, list[Episode](), 0, 0
+    key: Key = ("", 0)
+    found, end, read = list[Episode](), 0, 0
     with path.open("rb") as file:
         for number, line in enumerate(file, 1):
             read += len(line)

@@ -1,0 +1,70 @@
+"""Which problems a model has trained on, so that evaluation never uses them.
+
+A run's folder says what it trained on; the model it began with may come from a run itself, and
+so on. A model without such a history (from the hub, say) cannot be checked.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import srl_env
+from srl_agents.config import RunConfig, make_config, read_tree
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, UserError
+from srl_env.problem import Problem, ProblemSource
+
+COMPARED_BY_TEXT = 20_000
+"""Sources up to this size are also searched for the same text under another id."""
+
+
+def run_folder(path: Path) -> Path | None:
+    """The training run that a path belongs to: its folder, model, or one of its checkpoints."""
+    for folder in (path, path.parent, path.parent.parent):
+        if (folder / "config.json").is_file() and "budget" in read_tree(folder / "config.json"):
+            return folder
+    return None
+
+
+def training_runs(path: str | Path) -> list[RunConfig]:
+    """The runs whose training is in a model, the last one first; [] where none is known."""
+    runs: list[RunConfig] = []
+    visited = set[Path]()
+    folder = run_folder(Path(path))
+    while folder is not None and folder.resolve() not in visited:
+        visited.add(folder.resolve())
+        runs.append(make_config(read_tree(folder / "config.json")))
+        folder = run_folder(Path(runs[-1].model.path))
+    return runs
+
+
+def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None:
+    """Raises BadOption where any of the problems was among those that a run trained on."""
+    for run in runs:
+        env = srl_env.make(run.env.id, **run.env.options).unwrapped
+        assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
+        seen = seen_problems(problems, env.problems)
+        env.close()
+        if seen:
+            raise BadOption(
+                f"{len(seen)} of the {len(problems)} problems were trained on in {run.out}"
+                f" (e.g. {seen[0].id!r} of {env.problems.name}); evaluate on others, for example"
+                " with split 'test'"
+            )
+
+
+def seen_problems(problems: Sequence[Problem], source: ProblemSource) -> list[Problem]:
+    """Those of the problems that a source has, by id and text, or by text if it is not large."""
+    texts = frozenset[str]()
+    if len(source) <= COMPARED_BY_TEXT:
+        texts = frozenset(source[i].prompt for i in range(len(source)))
+    return [p for p in problems if p.prompt in texts or _has(source, p)]
+
+
+def _has(source: ProblemSource, problem: Problem) -> bool:
+    try:
+        found = source[source.index_of(problem.id)]
+    except UserError:
+        return False
+    return found.prompt == problem.prompt

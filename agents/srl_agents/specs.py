@@ -1,0 +1,68 @@
+"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name."""
+
+from __future__ import annotations
+
+import difflib
+from dataclasses import dataclass
+from pathlib import Path
+
+from srl_agents.config import RunConfig
+from srl_agents.evaluation import AnyPolicy
+from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
+from srl_agents.seen import run_folder, training_runs
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, UnknownName
+
+BUILT_IN = ("expert", "human", "random")
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy by name, before anything is loaded.
+
+    model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
+    are in it, the last one first.
+    """
+
+    name: str
+    model: str | None
+    runs: tuple[RunConfig, ...] = ()
+
+    def load(self, env: ReasoningEnv, device: str | None = None, seed: int = 0) -> AnyPolicy:
+        """The policy, for environments like ``env``. Raises BadOption where it cannot be loaded."""
+        if self.model is not None:
+            from srl_agents.policies import TransformersPolicy
+
+            return TransformersPolicy.from_pretrained(self.model, device=device, seed=seed)
+        if self.name == "expert":
+            return ExpertPolicy()
+        if self.name == "human":
+            return HumanPolicy(format=env.format)
+        return RandomPolicy(seed, format=env.format)
+
+
+def read_spec(spec: str) -> PolicySpec:
+    """What a name stands for.
+
+    Raises UnknownName for what is nearly a built-in name, BadOption for an unfinished run.
+    """
+    path = Path(spec)
+    if not path.exists() and "/" not in spec:
+        if spec in BUILT_IN:
+            return PolicySpec(spec, None)
+        if difflib.get_close_matches(spec, BUILT_IN, n=1):
+            raise UnknownName("policy", spec, BUILT_IN)
+    if run_folder(path) == path:
+        return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
+    return PolicySpec(spec, spec, tuple(training_runs(path)))
+
+
+def _trained_model(run: Path) -> str:
+    """The model folder of a finished run."""
+    if (run / "model").is_dir():
+        return str(run / "model")
+    found = sorted((run / "checkpoints").glob("update-*"))
+    other = f", or evaluate its last checkpoint, {found[-1]}" if found else ""
+    raise BadOption(
+        f"{run} is a run that has not finished; go on with it (srl-env train --resume {run}){other}"
+    )
