@@ -35,9 +35,11 @@ from srl_env.rewards.modes import (
 )
 from srl_env.seeding import stream
 from srl_env.spaces import AnyText, utf8_safe
-from srl_env.stepping import ResetResult, StepResult, step_many
+from srl_env.stepping import ResetResult, StepResult, judged_actions, score_all
 from srl_env.verifiers.protocol import Verdict, Verifier
 
+CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
+GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
 
 
@@ -45,13 +47,15 @@ OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode",
 class EpisodeState:
     """All that changes in an episode, the world apart. Everything in it is immutable.
 
-    steps: the expert's steps, () without an expert. history: the turns so far, the expert
-    prefix included. index: how many steps of the solution are done. world_live: whether the
-    world was set up for this episode. open: whether a step may be taken.
+    steps: the expert's steps, () without an expert; expert_actions: their actions. history:
+    the turns so far, the expert prefix included. index: how many steps of the solution are
+    done. world_live: whether the world was set up for this episode. open: whether a step may
+    be taken.
     """
 
     problem: Problem
     steps: tuple[ExpertStep, ...]
+    expert_actions: tuple[str, ...]
     mode: RewardMode
     continuation: Continuation
     granularity: Granularity
@@ -138,8 +142,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
         self._mode = _read_mode(reward_mode)
-        self._continuation = _read_choice("continuation", continuation, Continuation)
-        self._granularity = _read_choice("granularity", granularity, Granularity)
+        self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
+        self._granularity = _read_choice("granularity", granularity, GRANULARITIES)
         self._max_steps = _read_count("max_steps", max_steps, 1)
         self._seed: int | None = None
         self._episode = 0
@@ -216,11 +220,18 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def step(self, action: str) -> StepResult:
         """Takes one step; returns (observation, reward, terminated, truncated, info).
 
-        The same as ``settle(record, reward)`` after ``record = advance(action)``, the verdict
-        where the episode ended, and the reward mode's ``score``.
-        Raises ``ResetNeeded`` before a reset and after the episode's end.
+        Raises ``ResetNeeded`` before a reset and after the episode's end. A ``Failure`` of the
+        world, the verifier or the reward mode ends the episode (``fail``); this and
+        ``srl_env.stepping``, which does the same for many, are where failures are caught.
         """
-        return step_many((self,), (action,))[0]
+        try:
+            record = self.advance(action)
+            if record.ended:
+                record = replace(record, verdict=self.judge(judged_actions(record)))
+            rewards = score_all(self.reward_mode, [record])
+        except Failure as failure:
+            return self.fail(failure)
+        return self.settle(record, rewards[0])
 
     def render(self) -> str | None:
         """The observation, for render_mode "ansi"; else None."""
@@ -249,7 +260,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         state.format_ok = state.format_ok and state.parsed.ok
         state.open = False  # until settled
         said, index = state.parsed.action, state.index
-        before = tuple(turn.action for turn in state.history)
+        before = tuple([turn.action for turn in state.history])
         expert = self._expert_action(state)
         if state.granularity == "step":
             state.legal = self.legal(state.problem, before, said)
@@ -262,7 +273,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             index=index,
             start_step=state.start_step,
             expert_action=expert,
-            expert_actions=tuple(step.action for step in state.steps),
+            expert_actions=state.expert_actions,
             actions=before,
             granularity=state.granularity,
             continuation=state.continuation,
@@ -384,7 +395,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         thoughts = [step.thought for step in rest if step.thought]
         return self.format.render(
             ExpertStep(
-                self.style.join.join(step.action for step in rest),
+                self.style.join.join(state.expert_actions[state.index :]),
                 thought=self.style.join.join(thoughts) if thoughts else None,
             )
         )
@@ -417,12 +428,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if problem.trajectories:
             steps = problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
         continuation = (
-            _read_choice("continuation", options.get("continuation"), Continuation)
+            _read_choice("continuation", options.get("continuation"), CONTINUATIONS)
             or self._continuation
             or mode.default_continuation
         )
         granularity = (
-            _read_choice("granularity", options.get("granularity"), Granularity)
+            _read_choice("granularity", options.get("granularity"), GRANULARITIES)
             or self._granularity
             or mode.default_granularity
         )
@@ -432,6 +443,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return EpisodeState(
             problem=problem,
             steps=steps,
+            expert_actions=tuple([step.action for step in steps]),
             mode=mode,
             continuation=continuation,
             granularity=granularity,
@@ -485,8 +497,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if state.index >= len(state.steps):
             return None
         if state.granularity == "step":
-            return state.steps[state.index].action
-        return self.style.join.join(step.action for step in state.steps[state.index :])
+            return state.expert_actions[state.index]
+        return self.style.join.join(state.expert_actions[state.index :])
 
     def _reward_rng(self, completion: str) -> np.random.Generator:
         """For random rewards: hangs on the episode and on what was written, so that forks of an
@@ -540,17 +552,17 @@ def _read_mode(mode: object) -> RewardMode:
     raise BadOption(f"reward_mode is a name or a RewardMode object; got {mode!r}")
 
 
-def _read_choice(name: str, value: Any, choices: Any) -> Any:
-    """``value``, one of a Literal's choices, or None."""
-    if value is None or value in get_args(choices):
+def _read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
+    """``value``, one of the choices, or None."""
+    if value is None or value in choices:
         return value
-    raise BadOption(f"{name} is {' or '.join(map(repr, get_args(choices)))}; got {value!r}")
+    raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
 
 
 def _read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
     """``value`` as an int, which must be at least ``least``."""
-    if isinstance(value, SupportsIndex) and not isinstance(value, bool):
-        count = operator.index(value)
+    if hasattr(value, "__index__") and not isinstance(value, bool):
+        count = operator.index(cast(SupportsIndex, value))
         if count >= least:
             return count
     raise BadOption(f"{name} is {what}, at least {least}; got {value!r}")

@@ -53,6 +53,10 @@ class CompletionFormat(Protocol):
 
 
 OPEN, CLOSE = "<think>", "</think>"
+THINK_TAGS = (
+    f"draft your thinking, as casual and as long as you want, between {OPEN} and {CLOSE}. Then, "
+    f"after {CLOSE}, write what belongs to the solution and nothing else."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +72,7 @@ class ThinkTags:
     @property
     def instructions(self) -> str:
         """The form in words."""
-        first = "First" if self.require_thought else "If it helps, first"
-        return (
-            f"{first} draft your thinking, as casual and as long as you want, between {OPEN} and "
-            f"{CLOSE}. Then, after {CLOSE}, write what belongs to the solution and nothing else."
-        )
+        return f"First {THINK_TAGS}" if self.require_thought else f"If it helps, first {THINK_TAGS}"
 
     @property
     def stop(self) -> tuple[str, ...]:

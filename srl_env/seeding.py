@@ -8,17 +8,21 @@ made as seed + index: then seeds 42 and 43 would share all but one of their prob
 from __future__ import annotations
 
 import hashlib
+from typing import Any
 
 import numpy as np
+from numpy.random.bit_generator import ISeedSequence
+from numpy.typing import NDArray
 
 
 def stream(*keys: str | int) -> np.random.Generator:
     """A generator of its own for these keys, the same on every machine and in every run.
 
     Keys are e.g. environment, source and split, seed, episode. Order and type count:
-    ("a", "bc"), ("ab", "c") and ("1",), (1,) are different streams.
+    ("a", "bc"), ("ab", "c") and ("1",), (1,) are different streams. Costs about 5 µs.
     """
-    return np.random.Generator(np.random.PCG64(int.from_bytes(_digest(keys, 16), "little")))
+    seed: Any = _Hashed(_digest(keys, 32))  # NumPy's stubs forget ISeedSequence
+    return np.random.Generator(np.random.PCG64(seed))
 
 
 def derive_seed(*keys: str | int) -> int:
@@ -34,3 +38,17 @@ def _digest(keys: tuple[str | int, ...], size: int) -> bytes:
         encoded = data.encode("utf-8", "surrogatepass")
         digest.update(b"%b%d:%b" % (kind, len(encoded), encoded))
     return digest.digest()
+
+
+class _Hashed(ISeedSequence):
+    """The hash as the generator's whole seed.
+
+    NumPy's ``SeedSequence`` would hash it once more, at four times the cost of all the rest.
+    """
+
+    def __init__(self, digest: bytes) -> None:
+        self.digest = digest
+
+    def generate_state(self, n_words: int, dtype: Any = np.uint32) -> NDArray[Any]:
+        """The first ``n_words`` words of the hash: PCG64 asks for four of 64 bits."""
+        return np.frombuffer(self.digest, dtype=dtype, count=n_words)

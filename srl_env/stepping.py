@@ -113,7 +113,7 @@ def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict 
         if len(group) > 1 and members[0][0].plain_judge:
             found = _verify_batch(members)
         else:
-            calls = [partial(env.judge, _all_actions(record)) for env, record in members]
+            calls = [partial(env.judge, judged_actions(record)) for env, record in members]
             found = _overlapped([env for env, _ in members], calls)
         verdicts.update(zip(group, found, strict=True))
     return [verdicts[i] for i in range(len(ended))]
@@ -123,12 +123,12 @@ def _verify_batch(
     members: Sequence[tuple[ReasoningEnv, StepRecord]],
 ) -> list[Verdict | Failure]:
     verifier = members[0][0].verifier
-    items = [(record.problem, _all_actions(record)) for _, record in members]
+    items = [(record.problem, judged_actions(record)) for _, record in members]
     found = _attempt(partial(verifier.verify_many, items))
     return [found] * len(items) if isinstance(found, Failure) else found
 
 
-def _all_actions(record: StepRecord) -> tuple[str, ...]:
+def judged_actions(record: StepRecord) -> tuple[str, ...]:
     """What is judged: the history, in which the expert's steps may stand, and the last action."""
     return (*record.actions, record.parsed.action)
 
@@ -149,20 +149,24 @@ def _scored(
 
 
 def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[StepReward | Failure]:
-    """One finite reward each; where the batch fails, each record stands for itself."""
-    if not records:
-        return []
-    scores = _attempt(partial(mode.score, records))
-    if isinstance(scores, Failure):
-        if len(records) == 1:
-            return [scores]
-        return [_score_batch(mode, [record])[0] for record in records]
+    """One reward each; where the batch fails, each record stands for itself."""
+    scores = _attempt(partial(score_all, mode, records))
+    if not isinstance(scores, Failure):
+        return list(scores)
+    if len(records) == 1:
+        return [scores]
+    return [_score_batch(mode, [record])[0] for record in records]
+
+
+def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
+    """One finite reward each, or ``BadOption`` for a mode that gives anything else."""
+    scores = mode.score(records) if records else []
     if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
         raise BadOption(
             f"reward mode {mode.name!r} must give one finite reward for each of "
             f"{len(records)} steps; got {[score.value for score in scores][:10]}"
         )
-    return list(scores)
+    return scores
 
 
 def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
