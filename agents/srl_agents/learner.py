@@ -24,6 +24,7 @@ from srl_agents.loss import (
     sampler_correction,
 )
 from srl_agents.methods import GRPO, NLL
+from srl_agents.models import Reference
 from srl_agents.packing import MicroBatch, micro_batches
 from srl_env.errors import SrlEnvError
 
@@ -56,7 +57,7 @@ class Learner:
         *,
         autocast: bool = False,
         decoder: Decoder | None = None,
-        reference: Decoder | None = None,
+        reference: Reference | None = None,
     ) -> None:
         """model: its parameters with ``requires_grad`` are trained.
 
@@ -103,7 +104,7 @@ class Learner:
         means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
         return {"lr": lr, **means}
 
-    def logprobs(self, decoder: Decoder, batch: Batch, temperature: float) -> Tensor:
+    def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
         """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0."""
         width = max(map(len, batch.completions))
         found = torch.zeros(len(batch.completions), width, device=decoder.device)
@@ -129,7 +130,7 @@ class Learner:
         sums: dict[str, Tensor] = {}
         for micro in self._micro_batches(part.batch):
             loss, numbers = self._loss(part, micro, objective)
-            loss.backward()
+            torch.autograd.backward(loss)
             for name, value in {"loss": loss.detach(), **numbers}.items():
                 sums[name] = sums[name] + value if name in sums else value
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
@@ -169,13 +170,13 @@ class Learner:
             if part.reference is not None:
                 kl = kl_estimate(logprobs, part.reference[rows, :width])
                 numbers["kl_to_start"] = kl.detach().where(mask, 0.0).sum()
-                terms = terms + objective.kl * kl
+                terms = terms + objective.kl * kl if objective.kl else terms
             if objective.entropy:
                 terms = terms + objective.entropy * entropy_bonus(logprobs)
         return aggregate(terms, mask, batch.weights[rows].to(device)), numbers
 
     def _forward(
-        self, decoder: Decoder, micro: MicroBatch, temperature: float
+        self, decoder: Reference, micro: MicroBatch, temperature: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(decoder.device.type, torch.bfloat16, enabled=self.autocast):
             return decoder.token_logprobs(micro.trunks, micro.branches, temperature)

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from srl_env.seeding import stream
 
 from srl_agents.methods import Starts
 from srl_env.errors import BadOption
 from srl_env.problem import ProblemSource, step_instances
+from srl_env.seeding import stream
 
 _CHUNK = 1024  # problems shuffled together with all their steps
 _EPOCHS_BELOW = 1 << 20  # a larger source (a generator) is drawn from with replacement

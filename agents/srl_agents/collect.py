@@ -1,0 +1,144 @@
+"""Sampling until the batch is full: starts in, episodes and the groups worth learning from out.
+
+Dynamic sampling as in SRL and DAPO: a group is kept if its rewards deviate enough, and sampling
+goes on until there are as many as wanted, or a cap is reached.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from srl_agents.groups import Group, groups_of
+from srl_agents.methods import GRPO
+from srl_agents.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
+from srl_agents.starts import StartPoint, StartSampler
+from srl_env.policy import Generation, Messages, Policy, Sampling
+from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.seeding import derive_seed
+
+_LEAST_KEPT_SHARE = 0.125  # a refill never takes more than 8 times the groups it is short of
+
+
+@dataclass(slots=True)
+class Collected:
+    """What was sampled for one update.
+
+    groups: all of them; kept: those to learn from, at most the batch.
+    seconds_sampling: inside the policy; seconds_environment: in environments and rewards.
+    """
+
+    objective: GRPO
+    episodes: list[Episode] = field(default_factory=list)
+    groups: list[Group] = field(default_factory=list)
+    kept: list[Group] = field(default_factory=list)
+    points: list[StartPoint] = field(default_factory=list)
+    seconds_sampling: float = 0.0
+    seconds_environment: float = 0.0
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens the policy wrote."""
+        return sampled_tokens(self.episodes)
+
+    @property
+    def kept_share(self) -> float:
+        """The share of groups whose rewards deviate enough; 0 where there are no groups."""
+        informative = sum(group.deviation > self.objective.min_deviation for group in self.groups)
+        return informative / len(self.groups) if self.groups else 0.0
+
+    def metrics(self) -> Metrics:
+        """The numbers of these episodes and groups, and the speed of each phase."""
+        return {
+            **episode_metrics(self.episodes),
+            **group_metrics(self.groups, self.kept, self.objective.min_deviation),
+            "time/sample": self.seconds_sampling,
+            "time/environment": self.seconds_environment,
+        }
+
+
+class Collector:
+    """Samples groups of episodes with a policy in a pool of environments."""
+
+    def __init__(self, pool: EnvPool, policy: Policy, seed: int) -> None:
+        """seed: the run's; every episode's seed is derived from it."""
+        self.pool, self.policy, self.seed = pool, _Timed(policy), seed
+
+    def fill(
+        self, objective: GRPO, starts: StartSampler, batch: int, purpose: str, update: int
+    ) -> Collected:
+        """Groups sampled until ``batch`` are kept, or ``objective.max_groups`` times the batch.
+
+        purpose, update: what the episodes' seeds depend on besides the run's.
+        """
+        found = Collected(objective)
+        most = math.floor(batch * objective.max_groups)
+        while len(found.kept) < batch and len(found.points) < most:
+            share = max(found.kept_share, _LEAST_KEPT_SHARE) if found.points else 1.0
+            wanted = math.ceil((batch - len(found.kept)) / share)
+            points = starts.draw(min(wanted, most - len(found.points)))
+            self._sample(found, points, (purpose, update))
+        for number, informative in _informative(found).items():
+            starts.note(found.points[number], informative)
+        found.kept = found.kept[:batch]
+        return found
+
+    def _sample(self, found: Collected, points: Sequence[StartPoint], key: tuple[str, int]) -> None:
+        """Adds the episodes of ``group_size`` copies of each point."""
+        began, inside = time.perf_counter(), self.policy.seconds
+        starts = [
+            start
+            for number, point in enumerate(points, len(found.points))
+            for start in self._copies(found.objective, point, number, key)
+        ]
+        sampling = Sampling(found.objective.temperature, found.objective.max_tokens)
+        episodes = rollout(self.pool, self.policy, starts, sampling)
+        groups = groups_of(episodes)
+        found.points += points
+        found.episodes += episodes
+        found.groups += groups
+        found.kept += [g for g in groups if g.deviation > found.objective.min_deviation]
+        sampling_s = self.policy.seconds - inside
+        found.seconds_sampling += sampling_s
+        found.seconds_environment += time.perf_counter() - began - sampling_s
+
+    def _copies(
+        self, objective: GRPO, point: StartPoint, number: int, key: tuple[str, int]
+    ) -> list[Start]:
+        options: dict[str, Any] = {
+            "problem": point.problem,
+            "start_step": point.start_step,
+            "reward_mode": objective.reward_mode,
+            "continuation": objective.continuation,
+            "granularity": objective.granularity,
+            "max_steps": objective.max_steps,
+        }
+        options = {name: value for name, value in options.items() if value is not None}
+        seed = derive_seed("episode", self.seed, *key, number)
+        return [Start(options, seed, number)] * objective.group_size
+
+
+class _Timed:
+    """A policy that adds up the seconds spent in it."""
+
+    def __init__(self, policy: Policy) -> None:
+        self.policy, self.seconds = policy, 0.0
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        """What the policy generates."""
+        began = time.perf_counter()
+        generations = self.policy.generate(batch, sampling)
+        self.seconds += time.perf_counter() - began
+        return generations
+
+
+def _informative(found: Collected) -> dict[int, bool]:
+    """{start: whether any of its groups' rewards deviate enough}."""
+    informative: dict[int, bool] = {}
+    for group in found.groups:
+        deviates = group.deviation > found.objective.min_deviation
+        informative[group.start] = informative.get(group.start, False) or deviates
+    return informative

@@ -1,0 +1,119 @@
+"""The model a run trains: loaded, adapted if asked, and compared with what it was at first."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from srl_agents.checkpoint import cannot_read
+from srl_agents.config import LoraConfig, ModelConfig
+from srl_agents.decoder import Branch, Decoder, make_decoder
+from srl_agents.policies import TransformersPolicy
+from srl_agents.policies.loading import load
+from srl_env.errors import BadOption, MissingExtra
+from srl_env.seeding import derive_seed
+
+
+class Reference(Protocol):
+    """A decoder with the run's first weights; only its answers are needed, not its gradient."""
+
+    @property
+    def device(self) -> torch.device:
+        """Where it computes."""
+        ...
+
+    def token_logprobs(
+        self,
+        trunks: Sequence[Sequence[int]],
+        branches: Sequence[Branch],
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """As ``Decoder.token_logprobs``."""
+        ...
+
+
+def load_policy(settings: ModelConfig, seed: int, checkpoint: Path | None) -> TransformersPolicy:
+    """The policy to train, with the weights of ``checkpoint`` where there is one.
+
+    seed: the run's; sampling and new adapters draw from it. Raises BadOption where the model
+    cannot be loaded, CannotRead where the checkpoint cannot.
+    """
+    if checkpoint is None:
+        model, tokenizer = load(settings.path, _device(settings), settings.dtype)
+        if settings.lora is not None:
+            model = _adapted(model, settings.lora, derive_seed("adapters", seed))
+    else:
+        try:
+            model, tokenizer = load(str(checkpoint), _device(settings), settings.dtype)
+        except Exception as error:  # safetensors and transformers raise many kinds
+            raise cannot_read(checkpoint, error) from error
+    if settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable()
+    return TransformersPolicy(
+        model, tokenizer, autocast=settings.autocast, seed=derive_seed("sampling", seed)
+    )
+
+
+def load_reference(settings: ModelConfig, policy: TransformersPolicy) -> Reference:
+    """What scores by the run's first weights: a frozen copy, or the base without its adapters."""
+    if settings.lora is not None:
+        return _WithoutAdapters(policy.model, policy.decoder)
+    model, _ = load(settings.path, _device(settings), settings.dtype)
+    return make_decoder(model.requires_grad_(False))
+
+
+def save_merged(policy: TransformersPolicy, folder: Path) -> None:
+    """Writes an ordinary model folder, adapters merged into the weights they adapt.
+
+    A policy with adapters cannot be trained on afterwards.
+    """
+    merge = getattr(policy.model, "merge_and_unload", None)
+    model = policy.model if merge is None else merge()
+    model.save_pretrained(folder)
+    policy.tokenizer.save_pretrained(folder)
+
+
+class _WithoutAdapters:
+    """A decoder whose model's adapters are switched off while it computes."""
+
+    def __init__(self, model: Any, decoder: Decoder) -> None:
+        self.model, self.decoder = model, decoder
+
+    @property
+    def device(self) -> torch.device:
+        return self.decoder.device
+
+    def token_logprobs(
+        self,
+        trunks: Sequence[Sequence[int]],
+        branches: Sequence[Branch],
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        with self.model.disable_adapter():
+            return self.decoder.token_logprobs(trunks, branches, temperature)
+
+
+def _device(settings: ModelConfig) -> str | None:
+    return None if settings.device == "auto" else settings.device
+
+
+def _adapted(model: Any, lora: LoraConfig, seed: int) -> Any:
+    """The model with new adapters; only they are trainable."""
+    try:
+        peft = importlib.import_module("peft")
+    except ImportError:
+        raise MissingExtra("peft", "train") from None
+    settings = peft.LoraConfig(
+        r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets, task_type="CAUSAL_LM"
+    )
+    with torch.random.fork_rng(devices=[]):  # torch's global generator stays as it was
+        torch.manual_seed(seed)
+        try:
+            return peft.get_peft_model(model, settings)
+        except ValueError as error:
+            raise BadOption(f"model.lora.targets: {error}") from error

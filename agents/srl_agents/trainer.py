@@ -1,0 +1,411 @@
+"""Training runs: a configuration in, a folder with a trained model out.
+
+    result = train(make_config({"out": "runs/first", "env": {"id": "srl/ModularChain-v0"}, …}))
+
+The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
+this module counts what is spent, decides with ``curriculum`` when a stage is over, writes the
+log, and keeps checkpoints from which a killed run goes on. The folder holds ``config.json``,
+``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
+``model/``, an ordinary Hugging Face folder.
+"""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import srl_env
+from srl_agents.checkpoint import (
+    TrainerState,
+    checkpoints,
+    load_state,
+    remove_drafts,
+    save_checkpoint,
+    write_whole,
+)
+from srl_agents.collect import Collector
+from srl_agents.config import RunConfig, read_tree
+from srl_agents.curriculum import (
+    Spent,
+    StageBudget,
+    learning_rate,
+    probe_due,
+    stage_budget,
+    whole_budget,
+    why_informative,
+    why_over,
+)
+from srl_agents.demonstrations import demonstrations
+from srl_agents.groups import Batch, make_batch
+from srl_agents.learner import Learner, TrainingDiverged
+from srl_agents.methods import GRPO, NLL, Stage
+from srl_agents.metrics import Metrics
+from srl_agents.models import load_policy, load_reference, save_merged
+from srl_agents.runlog import RunLog
+from srl_agents.starts import StartSampler
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+from srl_env.rollout import EnvPool
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is, after an update. share: of the whole budget, 0 … 1."""
+
+    update: int
+    stage: str
+    share: float
+    spent: Spent
+    metrics: Metrics
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run left behind.
+
+    model: the folder of the trained model, None where the run was interrupted. stages: the name
+    of each stage that ended and why. metrics: the last update's.
+    """
+
+    folder: Path
+    model: Path | None
+    spent: Spent
+    stages: tuple[tuple[str, str], ...]
+    metrics: Metrics
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end rather than being interrupted."""
+        return self.model is not None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def train(
+    config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
+) -> TrainResult:
+    """Runs, or goes on with, the training that the configuration describes.
+
+    resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
+    on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
+    and resumable; a second one ends it at once.
+    Raises BadOption where the folder holds another run, or one already and ``resume`` is not
+    set; TrainingDiverged, CannotWrite, CannotRead as their modules say.
+    """
+    folder = Path(config.out)
+    _claim(folder, config, resume)
+    if config.model.threads is not None:
+        torch.set_num_threads(config.model.threads)
+    remove_drafts(folder / "checkpoints")
+    found = checkpoints(folder / "checkpoints") if resume else []
+    with _interruptible() as interrupted:
+        trainer = Trainer(config, found[-1] if found else None)
+        return trainer.run(interrupted, on_progress or (lambda _: None))
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run is; everything here is in its checkpoints, as JSON.
+
+    stage: the number of the current one. stage_spent: what the run had spent when it began.
+    update_seconds: of the last updates, a running mean. scores: each update's mean reward in
+    this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
+    are over.
+    """
+
+    spent: Spent = field(default_factory=Spent)
+    stage: int = 0
+    stage_spent: Spent = field(default_factory=Spent)
+    update_seconds: float = 0.0
+    scores: list[float] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Position:
+        """The position that ``asdict`` was taken of."""
+        spent = {name: Spent(**data[name]) for name in ("spent", "stage_spent")}
+        return cls(**{**data, **spent, "ended": [tuple(pair) for pair in data["ended"]]})
+
+    def count(self, seconds: float, tokens: int, score: float) -> None:
+        """Adds one update to what is spent."""
+        self.spent = self.spent.plus(seconds, tokens, updates=1)
+        old = self.update_seconds or seconds
+        self.update_seconds = 0.8 * old + 0.2 * seconds
+        self.scores.append(score)
+
+
+class Trainer:
+    """One run, from its configuration and perhaps a checkpoint."""
+
+    def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
+        self.config, self.folder = config, Path(config.out)
+        self.stages = config.resolved_method.stages
+        self.policy = load_policy(config.model, config.seed, checkpoint)
+        self.env = make_env(config)
+        self.collector = Collector(EnvPool(lambda: make_env(config)), self.policy, config.seed)
+        reference = load_reference(config.model, self.policy) if _asks_for_kl(config) else None
+        self.learner = Learner(
+            self.policy.model,
+            config.optimizer,
+            autocast=config.model.autocast,
+            decoder=self.policy.decoder,
+            reference=reference,
+        )
+        self.position = Position()
+        self.starts = self._starts(self.stage, config.seed, self.stage.name)
+        self.log_offsets: dict[str, int] = {}
+        if checkpoint is not None:
+            self._restore(load_state(checkpoint))
+
+    @property
+    def stage(self) -> Stage:
+        """The stage at hand."""
+        return self.stages[self.position.stage]
+
+    def run(self, interrupted: threading.Event, on_progress: OnProgress) -> TrainResult:
+        """Updates until the budget is spent or ``interrupted`` is set; then saves."""
+        metrics: Metrics = {}
+        reason = None
+        with RunLog(self.folder, self.config, self.log_offsets, self.position.spent.updates) as log:
+            while not interrupted.is_set() and (reason := self._why_all_over(log)) is None:
+                metrics = self._update(log)
+                on_progress(self._progress(metrics))
+                if self.position.spent.updates % self.config.checkpoint.every == 0:
+                    self._save(log)
+            self._save(log)
+            if reason is not None:
+                self._end_stage(log, reason)
+        return TrainResult(
+            folder=self.folder,
+            model=None if reason is None else self._save_model(),
+            spent=self.position.spent,
+            stages=tuple(self.position.ended),
+            metrics=metrics,
+        )
+
+    def _update(self, log: RunLog) -> Metrics:
+        """One update of the current stage: sampled or demonstrated, learned from, logged."""
+        stage, number = self.stage, self.position.spent.updates + 1
+        began = time.perf_counter()
+        if isinstance(stage.objective, NLL):
+            metrics, tokens, score = self._imitate(stage, stage.objective)
+        else:
+            metrics, tokens, score = self._reinforce(stage, stage.objective, log)
+        self.position.count(time.perf_counter() - began, tokens, score)
+        spent = self.position.spent
+        metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
+        log.metrics(number, stage.name, metrics)
+        return metrics
+
+    def _reinforce(self, stage: Stage, objective: GRPO, log: RunLog) -> tuple[Metrics, int, float]:
+        """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
+        number, every = self.position.spent.updates + 1, self.config.log
+        collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
+        metrics = collected.metrics()
+        if collected.kept:
+            parts = max(1, min(objective.minibatches, len(collected.kept)))
+            batches = [make_batch(collected.kept[i::parts], objective) for i in range(parts)]
+            measure_kl = bool(every.kl_every) and number % every.kl_every == 0
+            metrics |= self._learn(batches, objective, measure_kl)
+        if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
+            log.rollouts(number, stage.name, collected.episodes[: every.rollouts_kept])
+        return metrics, collected.tokens, metrics.get("reward", 0.0)
+
+    def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
+        """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
+        began = time.perf_counter()
+        points = self.starts.draw(stage.batch)
+        batch = demonstrations(self.env, self.policy, points, objective)
+        metrics = {"time/environment": time.perf_counter() - began}
+        metrics |= self._learn([batch], objective, measure_kl=False)
+        return metrics, batch.tokens, -metrics["loss"]
+
+    def _learn(self, batches: Sequence[Batch], objective: GRPO | NLL, measure_kl: bool) -> Metrics:
+        began = time.perf_counter()
+        progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
+        try:
+            numbers = self.learner.update(
+                batches, objective, learning_rate(self.stage, progress), measure_kl
+            )
+        except TrainingDiverged as error:
+            raise TrainingDiverged(
+                f"update {self.position.spent.updates + 1}: {error}. {_last_good(self.folder)};"
+                " a lower learning rate may help"
+            ) from None
+        self.policy.weights_changed()  # a fused optimiser does not show on the parameters
+        seconds = time.perf_counter() - began
+        tokens = sum(batch.tokens for batch in batches)
+        return {**numbers, "time/update": seconds, "tokens_per_s/update": tokens / seconds}
+
+    # When a stage is over
+
+    def _why_all_over(self, log: RunLog) -> str | None:
+        """Why the last stage is over, None while it is not; begins the next where another is."""
+        while (reason := self._why_over()) is not None:
+            if self.position.stage == len(self.stages) - 1:
+                return reason
+            self._end_stage(log, reason)
+            self.position.stage += 1
+            self.position.stage_spent, self.position.scores = self.position.spent, []
+            self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+            self.learner.optimizer = self.learner.fresh_optimizer()
+        return None
+
+    def _end_stage(self, log: RunLog, reason: str) -> None:
+        self.position.ended.append((self.stage.name, reason))
+        log.event(self.position.spent.updates, self.stage.name, "stage_end", reason)
+
+    def _why_over(self) -> str | None:
+        position, until = self.position, self.stage.until
+        made = position.spent.updates - position.stage_spent.updates
+        reason = why_over(
+            until, self._budget(), position.spent, self._update_cost(), made, position.scores
+        )
+        if reason is None and made and probe_due(until, made):
+            return why_informative(until, self._probe())
+        return reason
+
+    def _probe(self) -> float:
+        """The share of the next stage's groups that would carry a signal now."""
+        began = time.perf_counter()
+        following, number = self.stages[self.position.stage + 1], self.position.spent.updates
+        assert isinstance(following.objective, GRPO), "configuration checks this"
+        once = replace(following.objective, max_groups=1.0)
+        starts = self._starts(following, "probe", self.config.seed, number)
+        found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
+        self.position.spent = self.position.spent.plus(time.perf_counter() - began, found.tokens)
+        return found.kept_share
+
+    def _budget(self) -> StageBudget:
+        position = self.position
+        last = position.stage == len(self.stages) - 1
+        return stage_budget(self.config.budget, self.stage, position.stage_spent, last)
+
+    def _update_cost(self) -> float:
+        """What the next update will probably spend, in the budget's unit."""
+        position, spent = self.position, self.position.spent
+        by_unit = {
+            "updates": 1.0,
+            "seconds": position.update_seconds,
+            "tokens": spent.tokens / spent.updates if spent.updates else 0.0,
+        }
+        return by_unit[self._budget().unit]
+
+    def _progress(self, metrics: Metrics) -> Progress:
+        """The whole run's progress, and the time it will probably still take."""
+        spent, whole = self.position.spent, whole_budget(self.config.budget)
+        share = whole.progress(spent)
+        return Progress(spent.updates, self.stage.name, share, spent, metrics)
+
+    def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
+        return StartSampler(self.env.problems, stage.starts, key)
+
+    # Saving and going on
+
+    def _save(self, log: RunLog) -> None:
+        """A checkpoint of this moment, between two updates."""
+        counters = {
+            "position": asdict(self.position),
+            "starts": self.starts.state(),
+            "log_offsets": log.durable_offsets(),
+        }
+        tensors = {
+            "optimizer": self.learner.optimizer.state_dict(),
+            "sampler": self.policy.generator.get_state(),
+        }
+        save_checkpoint(
+            self.folder / "checkpoints",
+            self.position.spent.updates,
+            self.policy.save,
+            TrainerState(counters, tensors),
+            self.config.checkpoint.keep,
+        )
+
+    def _restore(self, state: TrainerState) -> None:
+        """Goes back to the moment a checkpoint was taken."""
+        self.position = Position.from_json(state.counters["position"])
+        self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+        self.starts.restore(state.counters["starts"])
+        self.log_offsets = state.counters["log_offsets"]
+        self.learner.optimizer.load_state_dict(state.tensors["optimizer"])
+        self.policy.generator.set_state(state.tensors["sampler"])
+
+    def _save_model(self) -> Path:
+        """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
+        return write_whole(self.folder / "model", partial(save_merged, self.policy))
+
+
+def make_env(config: RunConfig) -> ReasoningEnv:
+    """The environment that the configuration names."""
+    env = srl_env.make(config.env.id, **config.env.options).unwrapped
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(
+            f"{config.env.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
+        )
+    return env
+
+
+def _asks_for_kl(config: RunConfig) -> bool:
+    objectives = [stage.objective for stage in config.resolved_method.stages]
+    in_loss = any(isinstance(each, GRPO) and each.kl > 0 for each in objectives)
+    return in_loss or config.log.kl_every > 0
+
+
+def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Makes the run's folder, or checks that it holds this very run to go on with."""
+    file, tree = folder / "config.json", config.model_dump(mode="json")
+    if not file.exists():
+        folder.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        return
+    if not resume:
+        raise BadOption(
+            f"{folder} holds a run already; go on with it by resume, or choose another folder"
+        )
+    free = ("budget", "checkpoint", "log", "out")
+    before = {key: value for key, value in read_tree(file).items() if key not in free}
+    changed = [key for key in before if before[key] != tree.get(key)]
+    if changed:
+        raise BadOption(
+            f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
+            f" {file}"
+        )
+
+
+def _last_good(folder: Path) -> str:
+    found = checkpoints(folder / "checkpoints")
+    return f"The last good state is {found[-1]}" if found else "No checkpoint was written yet"
+
+
+@contextmanager
+def _interruptible() -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
+
+    Off the main thread, where signals cannot be caught, the event is never set.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_signal(*_: object) -> None:
+        event.set()
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
