@@ -1,0 +1,148 @@
+import difflib
+import random
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from srl_env.rewards import similarity, step_similarity
+
+any_text = st.text(st.characters(exclude_categories=()), max_size=120)
+repetitive = st.text("ab c", max_size=120)
+SENTENCE = "so the sum of two odd numbers is even and 12 + 7 = 19 which we carry over then"
+
+
+def difflib_ratio(a: str, b: str) -> float:
+    return difflib.SequenceMatcher(None, a.strip(), b.strip(), autojunk=False).ratio()
+
+
+def prose(length: int, rng: random.Random) -> str:
+    return " ".join(rng.choices(SENTENCE.split(), k=length))[:length]
+
+
+def corrupted(text: str, share: float, rng: random.Random) -> str:
+    return "".join(rng.choice("abc 123") if rng.random() < share else c for c in text)
+
+
+@pytest.mark.parametrize(
+    ("action", "expert", "expected"),
+    [
+        ("abcd", "bcde", 0.75),
+        ("tide", "diet", 0.25),
+        ("diet", "tide", 0.5),
+        ("ab", "acab", 2 * 2 / 6),
+        ("same", "same", 1.0),
+        ("abc", "xyz", 0.0),
+        (" same\n", "\tsame ", 1.0),
+    ],
+)
+def test_reference_values(action: str, expert: str, expected: float) -> None:
+    assert step_similarity(action, expert) == expected
+
+
+@pytest.mark.parametrize(("action", "expert"), [("", ""), ("", "x"), ("x", ""), (" \n", "\t")])
+def test_an_empty_text_is_like_nothing(action: str, expert: str) -> None:
+    assert step_similarity(action, expert) == 0.0
+
+
+def test_a_long_step_that_is_85_percent_alike_scores_so_and_autojunk_would_not_see_it() -> None:
+    rng = random.Random(0)
+    expert = prose(1300, rng)
+    action = corrupted(expert, 0.17, rng)
+    junked = difflib.SequenceMatcher(None, action, expert).ratio()
+    assert 0.8 < step_similarity(action, expert) < 0.9
+    assert junked < 0.1
+
+
+@given(any_text, any_text)
+@example("\ud800\udc00a", "\udc00a\ud800")
+@example("a\x00b", "\x00ab")
+@settings(deadline=None, max_examples=300)
+def test_equals_difflib_on_any_unicode(action: str, expert: str) -> None:
+    if action.strip() or expert.strip():
+        assert step_similarity(action, expert) == difflib_ratio(action, expert)
+
+
+@given(repetitive, repetitive, st.integers(0, 120), st.integers(0, 120))
+@settings(deadline=None, max_examples=300)
+def test_equals_difflib_on_repetitive_and_overlapping_texts(
+    action: str, expert: str, start: int, end: int
+) -> None:
+    expert = action[:start] + expert + action[end:]
+    if action.strip() or expert.strip():
+        assert step_similarity(action, expert) == difflib_ratio(action, expert)
+
+
+@pytest.mark.parametrize("scan_area", [0, 400, 10**9])
+@pytest.mark.parametrize("long_block", [1, 2, 8])
+def test_equals_difflib_whichever_way_blocks_are_found(
+    scan_area: int, long_block: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(similarity, "_SMALL_AREA", 9)
+    monkeypatch.setattr(similarity, "_PLAIN_AREA", 16)
+    monkeypatch.setattr(similarity, "_SCAN_AREA", scan_area)
+    monkeypatch.setattr(similarity, "_LONG_BLOCK", long_block)
+    rng = random.Random(scan_area + long_block)
+    for letters in ("ab", "abc", "abcdefgh", "ab\ud800π\U0001f600") * 60:
+        action = "".join(rng.choices(letters, k=rng.randint(1, 70)))
+        expert = "".join(rng.choices(letters, k=rng.randint(1, 70)))
+        expert = rng.choice([expert, action[: rng.randint(0, 70)] + expert + action[-5:]])
+        assert step_similarity(action, expert) == difflib_ratio(action, expert)
+
+
+@pytest.mark.parametrize("length", [200, 500, 1300, 3000])
+@pytest.mark.parametrize("share", [0.03, 0.15, None])
+def test_equals_difflib_on_steps_of_any_length(length: int, share: float | None) -> None:
+    rng = random.Random(length)
+    expert = prose(length, rng)
+    action = prose(length // 2, rng) if share is None else corrupted(expert, share, rng)
+    assert step_similarity(action, expert) == difflib_ratio(action, expert)
+
+
+HOSTILE = {
+    "one letter against a pattern": ("a" * 16_000, "aab" * 5_000),
+    "pattern against one letter": ("aab" * 5_000, "a" * 16_000),
+    "growing runs": (
+        "".join("a" * k + "b" for k in range(180)),
+        "".join("a" * k + "c" for k in range(180)),
+    ),
+    "two patterns": ("aaaaaab" * 2_000, "aaaaaac" * 2_000),
+    "coin flips": tuple("".join(random.Random(s).choices("ab", k=2_000)) for s in (1, 2)),
+    "below the splitting": ("a" * 447, "aab" * 149),
+    "a million letters": ("a" * 10**6, "aab" * 10**5),
+    "nothing in common": ("x" * 10**6, "aab" * 10**5),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_texts_cost_a_bounded_time(name: str) -> None:
+    action, expert = HOSTILE[name]
+    start = time.thread_time()
+    value = step_similarity(action, expert)
+    assert time.thread_time() - start < 0.6  # 0.08 s at most where this was measured
+    assert 0.0 <= value <= 1.0
+    assert step_similarity(action, expert) == value
+
+
+def test_what_lies_beyond_the_limit_counts_as_different() -> None:
+    limit = similarity.MAX_CHARACTERS
+    shared = "".join(chr(0x4E00 + i) for i in range(limit))
+    assert step_similarity(shared + "x" * 1000, shared + "y" * 3000) == 2 * limit / (
+        2 * limit + 4000
+    )
+    assert step_similarity("x" * limit + "same", "y" * limit + "same") == 0.0
+
+
+def test_without_budget_the_rest_is_matched_greedily(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarity, "_SMALL_AREA", 1)
+    monkeypatch.setattr(similarity, "BUDGET_NS", -1)
+    # t-i-d-e in "diet": t is found last, and nothing behind it; difflib matches "t" likewise.
+    assert step_similarity("tide", "diet") == 0.25
+    # From the left: d, then e; i is passed over as the e of "diet" follows it.
+    assert step_similarity("deit", "diet") == 2 * 3 / 8
+
+
+def test_a_few_texts_beyond_the_budget_are_scored_no_higher_than_all_could_match() -> None:
+    value = step_similarity("ab" * 5_000, "ba" * 5_000 + "c")
+    assert 0.9 < value < 1.0
