@@ -55,18 +55,24 @@ from srl_agents.runlog import RunLog
 from srl_agents.starts import StartSampler
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
+from srl_env.policy import Policy
 from srl_env.rollout import EnvPool
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is, after an update. share: of the whole budget, 0 … 1."""
+    """Where a run is, after an update.
+
+    share: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
+    updates; whoever samples from it leaves its generator as it was.
+    """
 
     update: int
     stage: str
     share: float
     spent: Spent
     metrics: Metrics
+    policy: Policy
 
 
 @dataclass(frozen=True, slots=True)
@@ -306,7 +312,8 @@ class Trainer:
         """The whole run's progress, and the time it will probably still take."""
         spent, whole = self.position.spent, whole_budget(self.config.budget)
         share = whole.progress(spent)
-        return Progress(spent.updates, self.stage.name, share, spent, metrics)
+        policy = self.trained.policy
+        return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
 
     def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
         return StartSampler(self.env.problems, stage.starts, key)
