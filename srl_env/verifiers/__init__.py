@@ -1,5 +1,8 @@
 """Verifiers: whether an answer is right. A verifier that cannot tell raises, never says False."""
 
+from srl_env.verifiers.base import AnswerVerifier
+from srl_env.verifiers.exact import ExactVerifier
+from srl_env.verifiers.numeric import NumericVerifier
 from srl_env.verifiers.protocol import Verdict, Verifier
 
-__all__ = ["Verdict", "Verifier"]
+__all__ = ["AnswerVerifier", "ExactVerifier", "NumericVerifier", "Verdict", "Verifier"]

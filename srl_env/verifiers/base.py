@@ -1,0 +1,45 @@
+"""What answer-comparing verifiers share: read the last action's answer, then compare."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+
+from srl_env.errors import BadData, Failure
+from srl_env.problem import Problem
+from srl_env.verifiers.protocol import Verdict
+
+
+class AnswerVerifier(ABC):
+    """Right if the answer stated in the last action equals the problem's, in a subclass's sense."""
+
+    @abstractmethod
+    def extract(self, text: str) -> str | None:
+        """The final answer stated in ``text``, or None."""
+
+    @abstractmethod
+    def equal(self, answer: str, expected: str) -> bool:
+        """Whether two answers mean the same; may raise a ``Failure``."""
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        """The verdict on the last action; one without an answer is wrong.
+
+        Raises ``BadData`` for a problem without an answer, and what ``equal`` raises.
+        """
+        if problem.answer is None:
+            raise BadData(f"problem {problem.id!r} has no answer; {type(self).__name__} needs one")
+        answer = self.extract(actions[-1]) if actions else None
+        correct = answer is not None and self.equal(answer, problem.answer)
+        return Verdict(correct, answer)
+
+    def verify_many(
+        self, items: Sequence[tuple[Problem, Sequence[str]]]
+    ) -> list[Verdict | Failure]:
+        """One verdict, or the ``Failure`` that prevented it, for each item, in order."""
+        return [self._verdict_or_failure(problem, actions) for problem, actions in items]
+
+    def _verdict_or_failure(self, problem: Problem, actions: Sequence[str]) -> Verdict | Failure:
+        try:
+            return self.verify(problem, actions)
+        except Failure as failure:
+            return failure

@@ -1,0 +1,31 @@
+"""Answers compared character by character."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srl_env.verifiers.base import AnswerVerifier
+
+
+@dataclass(frozen=True, slots=True)
+class ExactVerifier(AnswerVerifier):
+    """Right if the text after the last ``marker`` is the answer, blanks around it apart.
+
+    end: what closes the answer where it is written; the answer runs to the end of the line
+    otherwise.
+    """
+
+    marker: str = "#"
+    end: str = ";"
+
+    def extract(self, text: str) -> str | None:
+        """What stands after the last marker, up to ``end`` or the line's end; None without one."""
+        _, found, rest = text.rpartition(self.marker)
+        if not found:
+            return None
+        line = rest.strip().partition("\n")[0]
+        return (line.partition(self.end)[0] if self.end else line).strip() or None
+
+    def equal(self, answer: str, expected: str) -> bool:
+        """Whether the two are the same text."""
+        return answer == expected.strip()
