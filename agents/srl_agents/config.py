@@ -33,7 +33,7 @@ from typing import (
 
 from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError, model_validator
 
-from srl_agents.methods import GRPO, NLL, Method, Stage, Starts, Until, get_method
+from srl_agents.methods import GRPO, NLL, Method, Stage, Starts, Until, get_method, methods
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
 Tree = Mapping[str, Any]
@@ -149,7 +149,7 @@ class RunConfig(Section):
     """One training run, whole.
 
     out: the run's folder. method: a registered name, or a list of stages written out.
-    train: changes to every stage; stages: changes to one, by its name.
+    train: changes to every stage that has the field; stages: changes to one, by its name.
     """
 
     out: str
@@ -169,10 +169,10 @@ class RunConfig(Section):
         """The method with this configuration's changes to its stages."""
         method = _method(self.method)
         _check_stage_names(self.stages, method)
-        _check_train_keys(self.train, method)
+        _check_train_keys(self.train)
         stages = (
             _stage(
-                _merged(_merged(asdict(stage), _applicable(self.train, stage)), own),
+                merged(merged(asdict(stage), _applicable(self.train, stage)), own),
                 f"stages.{stage.name}",
             )
             for stage in method.stages
@@ -222,7 +222,7 @@ def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
         change: Any = _value(value.strip())
         for part in reversed(key.strip().split(".")):
             change = {part: change}
-        tree = _merged(tree, change)
+        tree = merged(tree, change)
     return dict(tree)
 
 
@@ -233,14 +233,14 @@ def _value(text: str) -> Any:
         return text
 
 
-def _merged(tree: Tree, change: Tree) -> dict[str, Any]:
+def merged(tree: Tree, change: Tree) -> dict[str, Any]:
     """The tree with the change's leaves in place of its own."""
-    merged = dict(tree)
+    result = dict(tree)
     for key, value in change.items():
-        old = merged.get(key)
+        old = result.get(key)
         both = isinstance(old, Mapping) and isinstance(value, Mapping)
-        merged[key] = _merged(old, value) if both else value  # type: ignore[arg-type]
-    return merged
+        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
 
 
 def _method(method: str | Sequence[Tree]) -> Method:
@@ -268,15 +268,24 @@ def _stage(tree: Tree, where: str) -> Stage:
 
 
 def _check_stage_names(stages: Tree, method: Method) -> None:
-    names = [stage.name for stage in method.stages]
+    """UnknownName for a stage that neither this method nor any registered one has.
+
+    Stages of other methods may be there: one configuration then serves to compare methods.
+    """
+    known = {stage.name for name in methods() for stage in get_method(name).stages}
+    known |= {stage.name for stage in method.stages}
     for name in stages:
-        if name not in names:
-            raise UnknownName(f"stage of method {method.name!r}", name, names)
+        if name not in known:
+            raise UnknownName("stage", name, known)
 
 
-def _check_train_keys(train: Tree, method: Method) -> None:
-    """UnknownName for a key under ``train`` that no stage of the method has."""
-    known = {key for stage in method.stages for key in _leaves(asdict(stage))} - {"name", "share"}
+def _check_train_keys(train: Tree) -> None:
+    """UnknownName for a key under ``train`` that no kind of stage has."""
+    known: set[str] = set()
+    for objective in (GRPO(), NLL()):
+        stage = Stage("any", objective, Starts("prefix"))
+        known |= set(_leaves(asdict(stage)))
+    known -= {"name", "share", "objective.kind"}
     for key in _leaves(train):
         if key not in known:
             raise UnknownName("configuration key", f"train.{key}", [f"train.{k}" for k in known])
@@ -296,7 +305,7 @@ def _with_leaf(tree: Tree, key: str, value: Any) -> dict[str, Any]:
     """The tree with ``value`` at a dotted key."""
     for part in reversed(key.split(".")):
         value = {part: value}
-    return _merged(tree, value)
+    return merged(tree, value)
 
 
 def _leaves(tree: Tree, prefix: str = "") -> dict[str, Any]:

@@ -67,8 +67,10 @@ def stage_budget(budget: BudgetConfig, stage: Stage, begun: Spent, last: bool) -
     """
     whole = whole_budget(budget)
     begin = float(getattr(begun, whole.unit))
-    end = whole.end if last else min(whole.end, begin + stage.share * whole.end)
-    return StageBudget(whole.unit, begin, end)
+    size = stage.share * whole.end
+    if whole.unit != "seconds":
+        size = max(1.0, round(size))
+    return StageBudget(whole.unit, begin, whole.end if last else min(whole.end, begin + size))
 
 
 def why_over(

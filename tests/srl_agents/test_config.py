@@ -39,6 +39,12 @@ def test_one_stages_own_change_wins() -> None:
     assert (srl.lr, rlvr.lr, srl.share) == (1e-3, 1e-4, 0.5)
 
 
+def test_one_configuration_serves_several_methods() -> None:
+    overrides = ["train.objective.max_tokens=9", "stages.srl.lr=1e-3", "stages.rlvr.lr=1e-4"]
+    for method in ("sft", "rlvr", "srl", "sft-rlvr"):
+        make_config(with_overrides(LEAST, [*overrides, f"method={method}"]))
+
+
 def test_a_method_may_be_written_out() -> None:
     stages = [
         {"name": "imitate", "objective": {"kind": "nll"}, "starts": {"at": "prefix"}, "share": 0.2},
