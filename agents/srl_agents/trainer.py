@@ -312,8 +312,7 @@ class Trainer:
         """The whole run's progress, and the time it will probably still take."""
         spent, whole = self.position.spent, whole_budget(self.config.budget)
         share = whole.progress(spent)
-        policy = self.trained.policy
-        return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
+        return Progress(spent.updates, self.stage.name, share, spent, metrics, self.policy)
 
     def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
         return StartSampler(self.env.problems, stage.starts, key)
