@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
 from srl_tasks.generated import (
     NOMINAL_SIZE,
@@ -25,6 +26,8 @@ from srl_tasks.generated import (
 
 LARGEST = 500
 """No amount in a problem is larger, totals apart."""
+
+ANSWER_NOTE = "The last step is the answer alone: a line with #### and the number."
 
 PEOPLE = (
     "Ada",
@@ -148,7 +151,8 @@ class WordProblemEnv(GeneratedEnv):
     ) -> None:
         """The arguments are those of ``GeneratedSource``; options: of ``ReasoningEnv``."""
         source = WordProblemSource(difficulty, split, max_problems)
-        super().__init__(source, NumericVerifier(), **options)
+        defaults: dict[str, Any] = {"style": PromptStyle(note=ANSWER_NOTE)}
+        super().__init__(source, NumericVerifier(), **defaults | options)
 
     def fact(self, action: str) -> str:
         """ "Ben=17" for "Ben has 12 + 5 = 17 coins."; the text itself where it states none."""
