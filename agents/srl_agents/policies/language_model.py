@@ -25,8 +25,8 @@ class TransformersPolicy:
     """Any causal language model from a folder, the hub, or memory.
 
     ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities) and ``generator``
-    (all randomness of sampling) are open to trainers. After weights were changed by other
-    means than an optimiser or ``load_state_dict``, call ``weights_changed()``.
+    (all randomness of sampling) are open to trainers. Updates of the weights are noticed;
+    ``weights_changed()`` announces what could go unnoticed, as adapters switched off.
     """
 
     def __init__(

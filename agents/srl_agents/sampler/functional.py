@@ -26,6 +26,7 @@ from srl_agents.sampler.weights import (
     prepare,
 )
 
+_FINGERPRINT_ELEMENTS = 2048  # of each parameter, to notice that weights have changed
 _FIRST_CAPACITY = 16  # tokens an own cache holds at first; it doubles when full
 
 
@@ -36,7 +37,7 @@ class FunctionalEngine(Engine):
         """cache_bytes: how much of earlier prompts' keys and values is kept for reuse."""
         self._decoder = decoder
         self._prefixes = PrefixCache(cache_bytes)
-        self._versions: tuple[int, ...] = ()
+        self._fingerprint = torch.empty(0)
 
     def start(self, prompts: Sequence[Ids], copies: Sequence[int]) -> Session:
         """A session with ``copies[i]`` rows of each distinct prompt, in order."""
@@ -53,11 +54,23 @@ class FunctionalEngine(Engine):
         self._prefixes.clear()
 
     def _forget_if_changed(self) -> None:
-        """Notice changes that autograd saw (optimisers, loading); others must be announced."""
-        versions = tuple(parameter._version for parameter in self._decoder.model.parameters())
-        if versions != self._versions:
-            self._versions = versions
+        fingerprint = _fingerprint(self._decoder.model)
+        known = self._fingerprint
+        if fingerprint.device != known.device or not torch.equal(fingerprint, known):
+            self._fingerprint = fingerprint
             self.weights_changed()
+
+
+def _fingerprint(model: torch.nn.Module) -> Tensor:
+    """Some elements of every parameter, all of small ones.
+
+    Version counters would not do: fused optimisers and ``parameter.data`` leave them alone.
+    """
+    samples = []
+    for parameter in model.parameters():
+        step = max(1, parameter.numel() // _FINGERPRINT_ELEMENTS)
+        samples.append(parameter.detach().flatten()[::step].float())
+    return torch.cat(samples)
 
 
 class _Prefill:

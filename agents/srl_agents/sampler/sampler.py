@@ -68,9 +68,10 @@ class Sampler:
         )
 
     def weights_changed(self) -> None:
-        """Forget what earlier prompts left behind; call it after any change of weights.
+        """Forget what earlier prompts left behind.
 
-        Changes through optimisers and ``load_state_dict`` are noticed without it.
+        Optimiser steps and loading are noticed without it; a change of a few elements, or
+        of adapters' being switched on or off, may not be.
         """
         self._engine.weights_changed()
 

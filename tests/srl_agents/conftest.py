@@ -1,0 +1,87 @@
+"""Tiny models of every family, with weights large enough that mistakes show."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from srl_agents.small_models import build, character_tokenizer
+
+ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789;:()=+- .,\n"
+_SIZES: dict[str, Any] = {
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "initializer_range": 0.3,
+}
+_LLAMA3_ROPE = {
+    "rope_type": "llama3",
+    "rope_theta": 10000.0,
+    "factor": 8.0,
+    "low_freq_factor": 1.0,
+    "high_freq_factor": 4.0,
+    "original_max_position_embeddings": 64,
+}
+_CONFIGS: dict[str, Callable[[], Any]] = {
+    "llama": lambda: transformers.LlamaConfig(**_SIZES),
+    "llama, biases, tied, llama3 rope": lambda: transformers.LlamaConfig(
+        **_SIZES,
+        attention_bias=True,
+        mlp_bias=True,
+        tie_word_embeddings=True,
+        rope_parameters=_LLAMA3_ROPE,
+    ),
+    "mistral, window of 4": lambda: transformers.MistralConfig(
+        **_SIZES, sliding_window=4, head_dim=16
+    ),
+    "qwen2": lambda: transformers.Qwen2Config(**_SIZES),
+    "qwen3": lambda: transformers.Qwen3Config(**_SIZES, head_dim=16),
+    "qwen3, window of 7 in some layers": lambda: transformers.Qwen3Config(
+        **_SIZES, head_dim=16, use_sliding_window=True, sliding_window=7, max_window_layers=1
+    ),
+    "lfm2": lambda: transformers.Lfm2Config(
+        **_SIZES, layer_types=["conv", "full_attention", "conv"], block_auto_adjust_ff_dim=False
+    ),
+    "lfm2, biases, kernel of 4": lambda: transformers.Lfm2Config(
+        **_SIZES,
+        layer_types=["conv", "conv", "full_attention"],
+        block_auto_adjust_ff_dim=False,
+        conv_bias=True,
+        conv_L_cache=4,
+    ),
+}
+FAMILIES = tuple(_CONFIGS)
+
+
+@pytest.fixture(params=FAMILIES)
+def family(request: pytest.FixtureRequest) -> str:
+    """The name of a tiny model; a test that takes it runs once for each."""
+    return str(request.param)
+
+
+@pytest.fixture
+def tokenizer() -> Any:
+    """One token per character."""
+    return character_tokenizer(ALPHABET)
+
+
+@pytest.fixture
+def make_model(tokenizer: Any) -> Callable[[str], Any]:
+    """A function from a family's name to a tiny model for ``tokenizer``."""
+
+    def make(name: str) -> Any:
+        model = build(_CONFIGS[name](), tokenizer, seed=0)
+        generator = torch.Generator().manual_seed(1)
+        for parameter in model.parameters():  # biases and norms that differ from 0 and 1
+            if parameter.ndim == 1:
+                noise = torch.randn(parameter.shape, generator=generator)
+                parameter.data += 0.3 * noise
+        return model
+
+    return make
