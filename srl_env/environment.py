@@ -295,7 +295,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         info["reward_parts"] = dict(reward.parts)
         if record.verdict is not None:
             info["verdict"] = record.verdict.to_info()
-        return observation, reward.value, record.terminated, record.truncated, info
+        return observation, float(reward.value), record.terminated, record.truncated, info
 
     def fail(self, failure: Failure) -> StepResult:
         """Ends the episode because the library failed: NaN, truncated, ``info["failure"]``."""

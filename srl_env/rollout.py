@@ -7,14 +7,13 @@ token-exact, with failures kept apart from rewards. Nothing here knows of models
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure
 from srl_env.policy import (
-    FinishReason,
     Generation,
     Message,
     Messages,
@@ -24,6 +23,8 @@ from srl_env.policy import (
 )
 from srl_env.rewards.modes import Continuation, Granularity
 from srl_env.stepping import StepResult, reset_many, step_many
+
+TOKEN_FIELDS = ("token_ids", "logprobs", "prompt_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +89,7 @@ class Episode:
 
     def to_json(self) -> dict[str, Any]:
         """The episode as JSON-safe data; a reward that is not a number becomes None."""
-        row = asdict(self)
-        for step in row["steps"]:
-            step["reward"] = step["reward"] if math.isfinite(step["reward"]) else None
-        return row
+        return {**_fields(self), "steps": [_step_to_json(step) for step in self.steps]}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Episode:
@@ -243,27 +241,30 @@ def _counted(generations: list[Generation], expected: int) -> list[Generation]:
     return generations
 
 
+def _fields(record: Episode | Step | Generation) -> dict[str, Any]:
+    """The fields by name; not ``asdict``, which copies every token id by itself."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
+
+
+def _step_to_json(step: Step) -> dict[str, Any]:
+    generation = _fields(step.generation)
+    for name in TOKEN_FIELDS:
+        generation[name] = list(generation[name])
+    return {
+        **_fields(step),
+        "messages": list(step.messages),
+        "generation": generation,
+        "reward": step.reward if math.isfinite(step.reward) else None,
+    }
+
+
 def _step_from_json(row: Mapping[str, Any]) -> Step:
-    reward = math.nan if row["reward"] is None else row["reward"]
+    tokens = {name: tuple(row["generation"][name]) for name in TOKEN_FIELDS}
     return Step(
         **{
             **row,
             "messages": tuple(row["messages"]),
-            "generation": _generation_from_json(row["generation"]),
-            "reward": reward,
+            "generation": Generation(**{**row["generation"], **tokens}),
+            "reward": math.nan if row["reward"] is None else row["reward"],
         }
     )
-
-
-def _generation_from_json(row: Mapping[str, Any]) -> Generation:
-    return Generation(
-        text=row["text"],
-        token_ids=_tuple(row["token_ids"]),
-        logprobs=_tuple(row["logprobs"]),
-        prompt_ids=_tuple(row["prompt_ids"]),
-        finish_reason=cast(FinishReason, row["finish_reason"]),
-    )
-
-
-def _tuple(values: Iterable[Any]) -> tuple[Any, ...]:
-    return tuple(values)
