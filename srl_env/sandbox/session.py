@@ -216,6 +216,8 @@ def _take_handle(connection: socket.socket) -> int:
     if not _ended(connection.fileno(), START_S):
         raise SandboxFailure(f"no session after {START_S:g} s")
     data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
+    for descriptor in descriptors:
+        os.set_inheritable(descriptor, False)
     if not data:
         raise SandboxFailure("the launcher died while a session was being started")
     return descriptors[0] if descriptors else -1

@@ -96,7 +96,7 @@ class Keeper:
                 watch_at = time.monotonic() + WATCH_EVERY_S
             if now >= deadline:
                 ended = "timeout"
-            if command.output.total > self.limits["output_kill_bytes"]:
+            if command.output.total + command.report.total > self.limits["output_kill_bytes"]:
                 ended = "output"
             if ended != "exited":
                 break
@@ -122,6 +122,7 @@ class Keeper:
                 os.dup2(source, target)
             if report >= 0:
                 os.dup2(report, REPORT_DESCRIPTOR)
+            os.closerange(REPORT_DESCRIPTOR + (report >= 0), 1 << 20)
             os.chdir(os.path.join(self.folder, header["folder"]))
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
@@ -184,7 +185,7 @@ class Keeper:
     def _excess(self) -> str | None:
         """Which limit the session's processes are over, summed up; None where under all."""
         processes = _all_processes() if self.namespace else descendants(os.getpid())
-        if self.namespace and _unix_sockets() > self.limits["sockets"]:
+        if self.namespace and _sockets() > self.limits["sockets"]:
             return "sockets"
         if len(processes) > self.limits["processes"]:
             return "processes"
@@ -259,7 +260,7 @@ class _Command:
                     self._close(descriptor)
             if any(descriptor == self._handle for descriptor, _ in ready):
                 return os.waitpid(self.process, 0)[1]
-            if left_s <= 0 or self.output.total > self.output.keep:
+            if left_s <= 0 or self.output.total + self.report.total > self.output.keep:
                 return None
 
     def _take(self, pipe: int) -> bool:
@@ -335,9 +336,8 @@ def _own_bytes(process: int) -> int:
     return 0
 
 
-def _unix_sockets() -> int:
-    with contextlib.suppress(OSError), open("/proc/net/protocols") as file:
-        for line in file:
-            if line.startswith("UNIX "):
-                return int(line.split()[2])
+def _sockets() -> int:
+    """Sockets of the network namespace, closed ones included whose data someone still holds."""
+    with contextlib.suppress(OSError), open("/proc/net/sockstat") as file:
+        return int(file.readline().split()[2])
     return 0

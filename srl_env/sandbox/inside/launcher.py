@@ -53,6 +53,8 @@ def main(control: int) -> None:
             data, descriptors, _, _ = socket.recv_fds(connection, MAX_REQUEST, 1)
             if not data:
                 launcher.end()
+            for descriptor in descriptors:
+                os.set_inheritable(descriptor, False)  # what is received is inheritable
             launcher.start(json.loads(data), socket.socket(fileno=descriptors[0]))
 
 
