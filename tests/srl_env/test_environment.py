@@ -1,0 +1,701 @@
+"""The environment, worked by hand on problems of counting."""
+
+from __future__ import annotations
+
+import json
+import math
+import pickle
+import random
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import gymnasium
+import numpy as np
+import pytest
+from gymnasium.error import ResetNeeded
+from gymnasium.utils.env_checker import check_env as gymnasium_check_env
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
+from srl_env.format import Brackets, ThinkTags
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.prompt import PromptStyle
+from srl_env.rewards.modes import (
+    FunctionMode,
+    HybridMode,
+    StepRecord,
+    StepReward,
+    reward_modes,
+)
+from srl_env.stepping import StepResult
+from srl_env.testing import (
+    CountingEnv,
+    CountingVerifier,
+    FailingVerifier,
+    ListSource,
+    SlowWorldEnv,
+    counting_problem,
+)
+
+
+def say(action: str, thought: str = "") -> str:
+    return f"<think>{thought}</think>{action}"
+
+
+COUNT_2 = ["say 1", "say 2", "the sum=3!"]
+
+
+def started(env: ReasoningEnv, **options: Any) -> ReasoningEnv:
+    env.reset(seed=0, options={"problem": "count-2", **options})
+    return env
+
+
+def steps(env: ReasoningEnv, actions: Sequence[str]) -> list[StepResult]:
+    return [env.step(say(action)) for action in actions]
+
+
+# -- an episode ---------------------------------------------------------------------------
+
+
+def test_srl_pays_each_step_its_similarity_and_shows_the_experts_steps() -> None:
+    env = CountingEnv()
+    observation, info = env.reset(seed=0, options={"problem": "count-2"})
+    assert observation.endswith("Problem:\nCount to 2, then add up.")
+    assert (info["problem_id"], info["step"], info["reward_mode"]) == ("count-2", 0, "srl")
+    first, second, third = steps(env, ["say 7", "say 2", "hm"])
+    assert first[1] == pytest.approx(0.8)  # 2 · 4 / (5 + 5)
+    assert second[1] == 1.0
+    assert second[0].endswith("Solution so far:\nsay 1\nsay 2")
+    assert third[2:4] == (True, False)
+    assert third[4]["verdict"] == {"correct": False, "answer": None}
+    assert [result[4]["step"] for result in (first, second, third)] == [1, 2, 3]
+
+
+def test_rlvr_pays_at_the_end_and_shows_ones_own_steps() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr")
+    first, second = steps(env, ["say 7", "the sum=3!"])
+    assert (first[1], first[2]) == (0.0, False)
+    assert first[0].endswith("Solution so far:\nsay 7")
+    assert (second[1], second[2], second[3]) == (1.0, True, False)
+    assert second[4]["verdict"] == {"correct": True, "answer": "sum=3!"}
+
+
+def test_thoughts_never_enter_the_history() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr")
+    observation, *_, info = env.step(say("say 1", thought="secret plan"))
+    assert "secret plan" not in observation + json.dumps(info)
+    assert info["action"] == "say 1"
+
+
+def test_a_broken_form_costs_one_and_the_thinking_in_it_is_still_stripped() -> None:
+    env = started(CountingEnv(), continuation="policy")
+    observation, reward, *_, info = env.step("<think>secret")
+    assert (reward, info["format_ok"], info["action"]) == (-1.0, False, "")
+    assert "secret" not in observation
+
+
+def test_info_says_what_was_done_and_whether_it_was_legal() -> None:
+    env = started(CountingEnv(), continuation="policy")
+    right, wrong = steps(env, ["say 1", "say 7"])
+    assert (right[4]["legal"], wrong[4]["legal"]) == (True, False)
+    assert right[4]["format_ok"] is True
+    assert "action" not in env.reset()[1]
+
+
+def test_verdict_comes_in_every_mode_at_the_end_and_not_before() -> None:
+    for mode in reward_modes():
+        env = started(CountingEnv(), reward_mode=mode, continuation="policy", granularity="step")
+        first, last = steps(env, ["say 1", "the sum=3!"])
+        assert "verdict" not in first[4]
+        assert last[4]["verdict"]["correct"] is True
+
+
+def test_a_whole_solution_is_one_action() -> None:
+    env = started(CountingEnv(), reward_mode="holistic")
+    assert env.expert_completion() == say(
+        "\nsay 1\nsay 2\nthe sum=3!", "after 0 comes 1\nafter 1 comes 2\nadd them up"
+    )
+    _, reward, terminated, truncated, info = env.step(env.expert_completion())
+    assert (reward, terminated, truncated, info["legal"]) == (1.0, True, False, None)
+    assert info["verdict"]["correct"] is True
+
+
+def test_granularity_solution_starts_after_the_given_steps() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr", granularity="solution", start_step=1)
+    assert env.expert_completion().endswith("\nsay 2\nthe sum=3!")
+    assert env.step(say("no idea"))[1:3] == (0.0, True)
+
+
+def test_an_episode_is_truncated_after_max_steps_of_its_own() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr", start_step=1, max_steps=2)
+    first, second = steps(env, ["say 7", "say 8"])
+    assert first[2:4] == (False, False)
+    assert second[2:4] == (False, True)
+    assert second[4]["verdict"]["correct"] is False
+
+
+def test_the_last_allowed_step_may_still_terminate() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr", max_steps=1)
+    assert env.step(say("the sum=3!"))[1:4] == (1.0, True, False)
+
+
+def test_beyond_the_experts_end_srl_pays_nothing_and_the_expert_is_silent() -> None:
+    env = started(CountingEnv(), continuation="policy")
+    results = steps(env, ["say 1", "say 2", "say 3", "say 4"])
+    assert results[3][1] == 0.0
+    with pytest.raises(BadOption, match=r"'count-2' has no step 5; its solution has 3"):
+        env.expert_completion()
+
+
+def test_titles_are_shown_where_asked_for() -> None:
+    env = started(CountingEnv(show_titles=True))
+    assert env.step(say("x"))[0].endswith("The title of the next step: Number 2")
+    assert "Number" not in started(CountingEnv()).step(say("x"))[0]
+
+
+def test_the_bare_style_joins_problem_and_actions() -> None:
+    env = started(CountingEnv(style=PromptStyle.bare(), format=Brackets()), continuation="policy")
+    observation, *_, info = env.step("(hm)say 1;")
+    assert observation == "Count to 2, then add up.say 1;"
+    assert info["messages"] == [{"role": "user", "content": observation}]
+
+
+# -- options of reset ------------------------------------------------------------------------
+
+
+def test_options_hold_for_their_episode_only_in_any_order() -> None:
+    env = CountingEnv()
+    for _ in range(2):
+        for mode in ("rlvr", "srl", "hybrid", "random", "holistic", "format"):
+            env.reset(options={"reward_mode": mode})
+            assert env.reward_mode.name == mode
+        env.reset()
+        assert (env.reward_mode.name, env.continuation, env.start_step) == ("srl", "expert", 0)
+
+
+def test_explicit_options_win_over_the_constructor_and_that_over_the_mode() -> None:
+    env = CountingEnv(continuation="policy")
+    assert started(env).continuation == "policy"
+    assert started(env, continuation="expert").continuation == "expert"
+    assert started(CountingEnv(), reward_mode="rlvr").continuation == "policy"
+    assert started(CountingEnv(granularity="solution")).granularity == "solution"
+
+
+def test_a_problem_is_chosen_by_id_or_index() -> None:
+    env = CountingEnv()
+    assert env.reset(options={"problem": 2})[1]["problem_id"] == "count-4"
+    assert env.reset(options={"problem": np.int64(1)})[1]["problem_id"] == "count-3"
+    assert env.reset(options={"problem": "count-2"})[1]["problem_id"] == "count-2"
+
+
+def test_a_start_step_gives_that_many_expert_steps() -> None:
+    env = started(CountingEnv(), start_step=2)
+    assert (env.step_index, env.start_step) == (2, 2)
+    assert env.render() is None
+    _, reward, terminated, *_ = env.step(env.expert_completion())
+    assert (reward, terminated) == (1.0, True)
+
+
+def test_a_prefix_shows_what_replaying_it_shows() -> None:
+    for continuation in ("expert", "policy"):
+        env = started(CountingEnv(), continuation=continuation)
+        replayed = steps(env, COUNT_2[:2])[-1]
+        given = env.reset(
+            options={"problem": "count-2", "continuation": continuation, "start_step": 2}
+        )
+        assert given[0] == replayed[0]
+        assert given[1]["messages"] == replayed[4]["messages"]
+
+
+def test_a_reward_mode_may_be_an_object() -> None:
+    env = started(CountingEnv(), reward_mode=HybridMode(similarity=0.0, outcome=2.0))
+    assert steps(env, COUNT_2)[-1][1] == 2.0
+
+
+@pytest.mark.parametrize(
+    ("options", "error", "message"),
+    [
+        ({"reward": "srl"}, UnknownName, "no reset option 'reward'. Did you mean 'reward_mode'"),
+        ({"reward_mode": "slr"}, UnknownName, "no reward mode 'slr'. Did you mean 'srl'"),
+        ({"reward_mode": 3}, BadOption, "a name or a RewardMode object; got 3"),
+        ({"problem": "count-9"}, UnknownName, "no problem 'count-9'. Did you mean 'count-"),
+        ({"problem": 3}, BadOption, "'counting/train' has problems 0 … 2"),
+        ({"problem": -1}, BadOption, "problem is an id or an index, at least 0; got -1"),
+        ({"problem": 1.5}, BadOption, "problem is an id or an index, at least 0; got 1.5"),
+        ({"problem": "count-2", "start_step": 3}, BadOption, "has 3 steps, so start_step is at"),
+        ({"start_step": -1}, BadOption, "start_step is a whole number, at least 0; got -1"),
+        ({"start_step": True}, BadOption, "start_step is a whole number, at least 0; got True"),
+        ({"max_steps": 0}, BadOption, "max_steps is a whole number, at least 1; got 0"),
+        ({"continuation": "own"}, BadOption, "continuation is 'expert' or 'policy'; got 'own'"),
+        ({"granularity": "token"}, BadOption, "granularity is 'step' or 'solution'; got 'token'"),
+    ],
+)
+def test_wrong_options_name_the_right_ones_and_leave_the_episode(
+    options: Mapping[str, Any], error: type[Exception], message: str
+) -> None:
+    env = started(CountingEnv())
+    with pytest.raises(error, match=message):
+        env.reset(options=options)
+    assert steps(env, COUNT_2)[-1][4]["verdict"]["correct"] is True
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"reward_mode": "srll"}, "Did you mean 'srl'"),
+        ({"continuation": "me"}, "continuation is 'expert' or 'policy'"),
+        ({"granularity": 1}, "granularity is 'step' or 'solution'"),
+        ({"max_steps": "many"}, "max_steps is a whole number"),
+    ],
+)
+def test_wrong_arguments_are_refused_when_the_environment_is_made(
+    arguments: dict[str, Any], message: str
+) -> None:
+    with pytest.raises((BadOption, UnknownName), match=message):
+        CountingEnv(**arguments)
+
+
+def test_a_negative_seed_is_refused() -> None:
+    with pytest.raises(BadOption, match="seed is a whole number, at least 0; got -1"):
+        CountingEnv().reset(seed=-1)
+
+
+def no_expert() -> ReasoningEnv:
+    problem = Problem("p", "Count to 2, then add up.", "sum=3!")
+    return ReasoningEnv(ListSource((problem,)), CountingVerifier())
+
+
+def test_without_an_expert_srl_says_so_and_rlvr_works() -> None:
+    env = no_expert()
+    with pytest.raises(BadOption, match="'srl' compares with an expert, and problem 'p' has no"):
+        env.reset()
+    with pytest.raises(BadOption, match="continuation 'expert' needs an expert trajectory"):
+        env.reset(options={"reward_mode": "rlvr", "continuation": "expert"})
+    with pytest.raises(BadOption, match="start_step 1 leaves nothing to do"):
+        env.reset(options={"reward_mode": "rlvr", "start_step": 1})
+    env.reset(options={"reward_mode": "rlvr"})
+    assert env.step(say("the sum=3!"))[1] == 1.0
+
+
+def test_an_empty_source_is_refused() -> None:
+    env = ReasoningEnv(ListSource((), "none/train"), CountingVerifier())
+    with pytest.raises(BadOption, match="source 'none/train' is empty"):
+        env.reset()
+
+
+# -- the order of calls ------------------------------------------------------------------------
+
+
+def test_steps_before_reset_and_after_the_end_are_refused() -> None:
+    env = CountingEnv()
+    for call in (lambda: env.step("x"), env.snapshot, lambda: env.problem, env.expert_completion):
+        with pytest.raises(ResetNeeded, match="call reset"):
+            call()
+    steps(started(env), COUNT_2)
+    with pytest.raises(ResetNeeded, match="episode has ended"):
+        env.step("x")
+
+
+def test_an_action_that_is_no_text_is_refused_and_changes_nothing() -> None:
+    env = started(CountingEnv())
+    with pytest.raises(BadOption, match=r"an action is a text \(str\); got int: 3"):
+        env.step(3)  # type: ignore[arg-type]
+    assert steps(env, COUNT_2)[-1][4]["verdict"]["correct"] is True
+
+
+# -- the mode changes nothing but rewards --------------------------------------------------------
+
+
+@pytest.mark.parametrize("continuation", ["expert", "policy"])
+@pytest.mark.parametrize("granularity", ["step", "solution"])
+@pytest.mark.parametrize("make", [CountingEnv, SlowWorldEnv])
+def test_observations_and_ends_are_the_same_in_every_mode(
+    continuation: str, granularity: str, make: type[ReasoningEnv]
+) -> None:
+    seen = []
+    for mode in reward_modes():
+        env = make()
+        env.reset(
+            seed=5,
+            options={
+                "reward_mode": mode,
+                "continuation": continuation,
+                "granularity": granularity,
+                "max_steps": 3,
+            },
+        )
+        trace = []
+        for action in ("<think>", "say 1", "say 9"):
+            result = env.step(action if action == "<think>" else say(action))
+            info = {k: v for k, v in result[4].items() if k not in ("reward_mode", "reward_parts")}
+            trace.append((result[0], result[2], result[3], info))
+            if result[2] or result[3]:
+                break
+        seen.append(trace)
+    assert all(trace == seen[0] for trace in seen)
+
+
+# -- seeds -----------------------------------------------------------------------------------------
+
+
+class Numbered:
+    """A billion problems with nothing in them but their number."""
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def __len__(self) -> int:
+        return 10**9
+
+    def __getitem__(self, index: int) -> Problem:
+        return Problem(str(index), "p", "a")
+
+    def index_of(self, problem_id: str) -> int:
+        return int(problem_id)
+
+
+def drawn(seed: int, name: str = "numbered/train", count: int = 300) -> list[str]:
+    env = ReasoningEnv(Numbered(name), CountingVerifier(), reward_mode="rlvr")
+    first = env.reset(seed=seed)[1]["problem_id"]
+    return [first] + [env.reset()[1]["problem_id"] for _ in range(count - 1)]
+
+
+def test_equal_seeds_draw_equal_problems() -> None:
+    assert drawn(42) == drawn(42)
+
+
+def test_neighbouring_seeds_share_no_problem() -> None:
+    assert set(drawn(42)).isdisjoint(drawn(43))
+
+
+def test_train_and_test_are_drawn_apart() -> None:
+    assert set(drawn(42)).isdisjoint(drawn(42, "numbered/test"))
+
+
+def test_unseeded_environments_draw_apart() -> None:
+    envs = [ReasoningEnv(Numbered("n"), CountingVerifier(), reward_mode="rlvr") for _ in range(2)]
+    assert envs[0].reset()[1]["problem_id"] != envs[1].reset()[1]["problem_id"]
+
+
+def test_choosing_the_problem_leaves_the_rest_of_the_episode_alike() -> None:
+    env = CountingEnv()
+    problem = env.reset(seed=9)[1]["problem_id"]
+    state = env.np_random.bit_generator.state
+    env.reset(seed=9, options={"problem": problem})
+    assert env.np_random.bit_generator.state == state
+    assert env.np_random_seed == 9
+
+
+def test_several_trajectories_are_drawn_from_by_seed() -> None:
+    ways = tuple(ExpertTrajectory((ExpertStep(name), ExpertStep("the a"))) for name in "xyz")
+    env = ReasoningEnv(ListSource((Problem("p", "?", "a", ways),)), CountingVerifier())
+
+    def way(seed: int) -> str:
+        env.reset(seed=seed)
+        return env.expert_steps[0].action
+
+    assert {way(seed) for seed in range(30)} == set("xyz")
+    assert [way(seed) for seed in range(9)] == [way(seed) for seed in range(9)]
+
+
+def test_global_generators_are_left_alone() -> None:
+    random.seed(1)
+    np.random.seed(1)
+    before = random.getstate(), repr(np.random.get_state())
+    steps(started(CountingEnv(), reward_mode="random"), ["the x"])
+    assert before == (random.getstate(), repr(np.random.get_state()))
+
+
+def test_random_rewards_repeat_with_the_episode_and_differ_by_what_was_written() -> None:
+    def reward(seed: int, action: str) -> float:
+        env = CountingEnv(reward_mode="random")
+        env.reset(seed=seed)
+        return env.step(say(action))[1]
+
+    by_action = [reward(0, f"the {n}") for n in range(200)]
+    by_seed = [reward(seed, "the x") for seed in range(200)]
+    assert by_action == [reward(0, f"the {n}") for n in range(200)]
+    assert 70 < sum(by_action) < 130
+    assert 70 < sum(by_seed) < 130
+
+
+# -- failures ----------------------------------------------------------------------------------------
+
+
+def assert_failed(result: StepResult, kind: str) -> None:
+    _, reward, terminated, truncated, info = result
+    assert math.isnan(reward)
+    assert (terminated, truncated) == (False, True)
+    assert info["failure"]["type"] == kind
+    assert "verdict" not in info
+
+
+@pytest.mark.parametrize("mode", reward_modes())
+def test_a_verifier_that_fails_is_never_a_reward(mode: str) -> None:
+    env = started(
+        CountingEnv(verifier=FailingVerifier()),
+        reward_mode=mode,
+        continuation="policy",
+        granularity="step",
+    )
+    first, last = steps(env, ["say 1", "the sum=3!"])
+    assert math.isfinite(first[1])
+    assert_failed(last, "VerifierTimeout")
+    assert last[4]["failure"]["message"] == "no answer within 0 s"
+    with pytest.raises(ResetNeeded):
+        env.step("x")
+
+
+def test_a_world_that_fails_ends_the_episode() -> None:
+    env = SlowWorldEnv(fail_at=2, reward_mode="rlvr")
+    started(env)
+    first, second = steps(env, ["say 1", "say 2"])
+    assert first[1] == 0.0
+    assert_failed(second, "WorldFailure")
+    assert second[4]["action"] == "say 2"
+
+
+def test_a_world_that_cannot_be_set_up_raises_and_leaves_no_open_episode() -> None:
+    env = SlowWorldEnv(fail_at=0, reward_mode="rlvr")
+    with pytest.raises(WorldFailure, match="gone at answer 0"):
+        env.reset(seed=0)
+    with pytest.raises(ResetNeeded):
+        env.step("x")
+    assert_failed(env.fail(WorldFailure("x")), "WorldFailure")
+
+
+def test_a_reward_mode_that_fails_ends_the_episode() -> None:
+    def score(step: StepRecord) -> float:
+        raise VerifierTimeout("the judge is away")
+
+    env = started(CountingEnv(), reward_mode=FunctionMode("away", score))
+    assert_failed(env.step(say("x")), "VerifierTimeout")
+
+
+def test_other_exceptions_are_bugs_and_go_through() -> None:
+    def score(step: StepRecord) -> float:
+        raise ZeroDivisionError
+
+    env = started(CountingEnv(), reward_mode=FunctionMode("broken", score))
+    with pytest.raises(ZeroDivisionError):
+        env.step(say("x"))
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_mode_may_not_pay_what_is_no_number(value: float) -> None:
+    env = started(CountingEnv(), reward_mode=FunctionMode("odd", lambda step: value))
+    with pytest.raises(BadOption, match="'odd' must give one finite reward for each of 1 steps"):
+        env.step(say("x"))
+
+
+def test_settle_takes_a_failure_for_a_reward() -> None:
+    env = started(CountingEnv())
+    record = env.advance(say("say 1"))
+    assert_failed(env.settle(record, Failure("gone")), "Failure")
+
+
+# -- records ---------------------------------------------------------------------------------------------
+
+
+def test_a_record_holds_what_rewards_need() -> None:
+    env = started(CountingEnv(), start_step=1)
+    record = env.advance(say("say 7", "why"))
+    assert record == StepRecord(
+        problem=env.problem,
+        completion=say("say 7", "why"),
+        parsed=ThinkTags().parse(say("say 7", "why")),
+        index=1,
+        start_step=1,
+        expert_action="say 2",
+        expert_actions=("say 1", "say 2", "the sum=3!"),
+        actions=("say 1",),
+        granularity="step",
+        continuation="expert",
+        terminated=False,
+        truncated=False,
+        legal=False,
+        verdict=None,
+        rng=None,
+        format_ok_so_far=True,
+    )
+    settled = env.settle(record, StepReward(0.5, {"x": 0.5}))
+    assert settled[1:4] == (0.5, False, False)
+    assert settled[4]["reward_parts"] == {"x": 0.5}
+
+
+def test_records_remember_a_broken_form_and_end_with_a_generator() -> None:
+    env = started(CountingEnv(), reward_mode="rlvr")
+    env.step("broken")
+    record = env.advance(say("the sum=3!"))
+    assert (record.parsed.ok, record.format_ok_so_far, record.terminated) == (True, False, True)
+    assert record.rng is not None
+
+
+# -- worlds --------------------------------------------------------------------------------------------------
+
+
+def recorded_problem() -> Problem:
+    problem = counting_problem(2)
+    seen = tuple(replace(s, observation=f"seen {s.action}") for s in problem.trajectories[0].steps)
+    return replace(problem, trajectories=(ExpertTrajectory(seen),))
+
+
+class World(SlowWorldEnv):
+    """Notes what its hooks are asked."""
+
+    def __init__(self, problem: Problem, **options: Any) -> None:
+        super().__init__(**options)
+        self.problems = ListSource((problem,))
+        self.calls: list[str] = []
+
+    def world_reset(self, problem: Problem) -> None:
+        self.calls.append("reset")
+        super().world_reset(problem)
+
+    def world_step(self, action: str) -> str:
+        self.calls.append(action)
+        return super().world_step(action)
+
+
+def test_the_world_answers_ones_own_actions() -> None:
+    env = started(World(counting_problem(2)), reward_mode="rlvr")
+    _, *_, info = env.step(say("say 7"))
+    assert env.calls == ["reset", "say 7"]
+    assert info["messages"][-2:] == [
+        {"role": "assistant", "content": "say 7"},
+        {"role": "user", "content": "Observation:\n1 said"},
+    ]
+
+
+def test_a_prefix_is_played_in_the_world() -> None:
+    env = started(World(recorded_problem()), reward_mode="rlvr", start_step=2)
+    assert env.calls == ["reset", "say 1", "say 2"]
+    assert [turn.observation for turn in env.history] == ["1 said", "2 said"]
+
+
+def test_recorded_experts_need_no_world() -> None:
+    env = started(World(recorded_problem()), start_step=1)
+    observation = env.step(say("x"))[0]
+    assert env.calls == []
+    assert observation.endswith("Action:\nsay 2\n\nObservation:\nseen say 2")
+
+
+def test_experts_without_a_record_are_played_in_the_world() -> None:
+    env = started(World(counting_problem(2)))
+    env.step(say("x"))
+    assert env.calls == ["reset", "say 1"]
+
+
+def test_recorded_observations_are_shown_where_there_is_no_world() -> None:
+    env = ReasoningEnv(ListSource((recorded_problem(),)), CountingVerifier())
+    env.reset(options={"start_step": 1})
+    assert [turn.observation for turn in env.history] == ["seen say 1"]
+
+
+# -- forks ---------------------------------------------------------------------------------------------------------
+
+
+def finish(env: ReasoningEnv) -> Iterator[StepResult]:
+    while True:
+        result = env.step(say("say 2") if env.step_index < 3 else say("the sum=3!"))
+        yield result
+        if result[2] or result[3]:
+            return
+
+
+@pytest.mark.parametrize("make", [CountingEnv, SlowWorldEnv])
+@pytest.mark.parametrize("mode", ["srl", "rlvr", "random"])
+def test_a_snapshot_goes_back_to_its_step_world_and_rewards_included(
+    make: type[ReasoningEnv], mode: str
+) -> None:
+    env = started(make(), reward_mode=mode)
+    env.step(say("say 1"))
+    snapshot = env.snapshot()
+    before = env.restore(snapshot)
+    traces = [list(finish(env))]
+    env.reset(seed=99, options={"reward_mode": "format"})
+    for target in (env, make()):
+        assert target.restore(pickle.loads(pickle.dumps(snapshot))) == before
+        traces.append(list(finish(target)))
+        assert target.reset() == traces_of_next_episode(make, mode)
+    assert traces[0] == traces[1] == traces[2]
+
+
+def traces_of_next_episode(make: type[ReasoningEnv], mode: str) -> tuple[str, dict[str, Any]]:
+    env = started(make(), reward_mode=mode)
+    return env.reset()
+
+
+def test_the_world_of_a_snapshot_is_a_copy() -> None:
+    env = SlowWorldEnv(reward_mode="rlvr")
+    started(env)
+    env.step(say("say 1"))
+    snapshot = env.snapshot()
+    env.step(say("say 2"))
+    env.restore(snapshot)
+    assert env.world.said == ["say 1"]
+    env.step(say("say 3"))
+    env.restore(snapshot)
+    assert env.world.said == ["say 1"]
+
+
+def test_a_snapshot_of_an_ended_episode_stays_ended() -> None:
+    env = started(CountingEnv())
+    steps(env, COUNT_2)
+    snapshot = env.snapshot()
+    env.reset()
+    env.restore(snapshot)
+    with pytest.raises(ResetNeeded):
+        env.step("x")
+
+
+def test_a_snapshot_belongs_to_its_class_and_prints_no_secrets() -> None:
+    snapshot = started(CountingEnv()).snapshot()
+    assert "sum=3" not in repr(snapshot)
+    with pytest.raises(BadOption, match="snapshot of CountingEnv cannot be restored in Slow"):
+        SlowWorldEnv().restore(snapshot)
+
+
+# -- what is emitted ---------------------------------------------------------------------------------------------------
+
+
+def test_everything_emitted_can_be_stored_whatever_the_policy_writes() -> None:
+    problem = replace(counting_problem(2), prompt="Count \ud800 up")
+    env = ReasoningEnv(ListSource((problem,)), CountingVerifier(), continuation="policy")
+    observation, info = env.reset()
+    for completion in ("<think>\ud800</think>a\udfff", "\ud83d\ude42", "\0", "the \ud800"):
+        observation.encode()
+        json.dumps(info, allow_nan=False).encode()
+        assert pickle.loads(pickle.dumps(info)) == info
+        observation, *_, info = env.step(completion)
+    assert "Count \ufffd up" in observation
+
+
+def test_every_call_returns_new_data() -> None:
+    env = started(CountingEnv())
+    infos = [env.reset()[1], *(result[4] for result in steps(env, ["a", "b"]))]
+    infos[0]["messages"][0]["content"] = "changed"
+    assert infos[1]["messages"][0]["content"] != "changed"
+
+
+def test_repr_is_short_and_render_shows_the_observation() -> None:
+    env = CountingEnv(render_mode="ansi")
+    assert repr(env) == str(env) == "CountingEnv('counting/train')"
+    observation, _ = env.reset()
+    assert env.render() == observation
+    assert CountingEnv().metadata["render_modes"] == ["ansi"]
+
+
+@pytest.mark.parametrize("mode", reward_modes())
+def test_gymnasiums_own_check_passes_without_warnings(mode: str) -> None:
+    gymnasium_check_env(CountingEnv(reward_mode=mode), skip_render_check=True)
+
+
+def test_gymnasiums_wrappers_fit_around_it() -> None:
+    env = gymnasium.wrappers.RecordEpisodeStatistics(
+        gymnasium.wrappers.OrderEnforcing(gymnasium.wrappers.PassiveEnvChecker(CountingEnv()))
+    )
+    env.reset(seed=0, options={"problem": "count-2"})
+    infos = [env.step(say(action))[4] for action in COUNT_2]
+    assert infos[-1]["episode"]["r"] == 3.0
