@@ -215,6 +215,9 @@ class Sandbox(Protocol):
     ) -> Session:
         """A session whose workspace begins as the tree, which itself never changes.
 
+        The tree should have one owner: files of others than the folder's own can be read as
+        far as their modes allow, but not changed or deleted.
+
         Raises BadOption for a tree or mount that is not there, SandboxFailure where the session
         could not be set up.
         """

@@ -30,6 +30,10 @@ _READ_AT_ONCE: Final = 1 << 16
 _PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
+class ControllerGone(Exception):  # noqa: N818  not an error, but the session's end
+    """The wire was closed while a command ran."""
+
+
 @dataclass
 class Keeper:
     """One session as seen from inside.
@@ -100,7 +104,11 @@ class Keeper:
                 ended = "output"
             if ended != "exited":
                 break
-            status = command.wait(min(watch_at, deadline), self.wire.reading)
+            try:
+                status = command.wait(min(watch_at, deadline), self.wire.reading)
+            except ControllerGone:
+                self._empty(command.process, None)
+                os._exit(0)
         status = self._empty(command.process, status)
         command.drain()
         output, report = command.output.kept(), command.report.kept()
@@ -254,7 +262,7 @@ class _Command:
                 return None
             for descriptor, _ in ready:
                 if descriptor == wire:
-                    os._exit(0)  # nobody speaks while a command runs: the controller is gone
+                    raise ControllerGone  # for nobody speaks while a command runs
                 if descriptor in self._pipes and not self._take(descriptor):
                     poll.unregister(descriptor)
                     self._close(descriptor)

@@ -18,7 +18,7 @@ import textwrap
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -150,7 +150,8 @@ def test_1_a_fork_bomb_stays_within_the_process_limit(namespaces, local, tree, h
 
 def test_1_an_endless_fork_bomb_ends_with_the_command(namespaces, tree, host, marked):
     bomb = "import os\nwhile True:\n    try: os.fork()\n    except OSError: pass"
-    done = holds(namespaces, tree, host, marked, bomb)
+    limits = replace(SMALL, timeout_s=1)
+    done = holds(namespaces, tree, host, marked, bomb, limits)
     assert done.ended == "timeout"
 
 

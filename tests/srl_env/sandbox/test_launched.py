@@ -1,0 +1,271 @@
+"""Sessions of the launched backends: trees, mounts, endings, and who they run as."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import srl_env
+from srl_env.errors import BadOption, SandboxFailure
+from srl_env.sandbox import Limits, LocalSandbox, Mount, NamespaceSandbox, Sandbox
+from srl_env.sandbox import interpreter as interpreters
+
+as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it is about a controller that is root")
+
+
+@as_root
+def test_a_tree_only_root_may_enter_can_be_worked_on_without_being_root(
+    namespaces: Sandbox, tree: Path
+) -> None:
+    (tree / "private").write_text("mine\n")
+    (tree / "private").chmod(0o600)
+    tree.chmod(0o700)
+    with namespaces.start(tree) as session:
+        done = session.run("cat private; echo changed >> private; id -u; cat private")
+        assert done.output == b"mine\n1000\nmine\nchanged\n"
+        assert [change.path for change in session.changes()] == ["private"]
+    assert (tree / "private").read_text() == "mine\n"
+
+
+@as_root
+def test_a_file_of_another_owner_than_the_tree_can_be_read_and_not_changed(
+    namespaces: Sandbox, tree: Path
+) -> None:
+    os.chown(tree / "README", 4321, 4321)
+    with namespaces.start(tree) as session:
+        assert session.run("cat README").output == b"read me\n"
+        assert not session.run("echo new > README").ok
+        assert not session.run("rm -f README").ok
+        assert session.changes() == []
+
+
+def test_a_tree_of_another_owner_is_copied(namespaces: Sandbox) -> None:
+    if os.geteuid() == 0:
+        pytest.skip("root maps any owner")
+    with namespaces.start(Path("/usr/share/doc/bash")) as session:
+        assert session.run("rm copyright; echo x > new").ok
+        assert {change.path for change in session.changes()} == {"copyright", "new"}
+
+
+PLAIN_USER = """
+    import ctypes, os, sys
+    from pathlib import Path
+    from srl_env.sandbox import NamespaceSandbox, interpreter, self_check
+    folder = Path(sys.argv[1])
+    os.setgroups([])
+    os.setresgid(54321, 54321, 54321)
+    os.setresuid(54321, 54321, 54321)
+    ctypes.CDLL(None).prctl(4, 1, 0, 0, 0)  # dumpable, as any program a user starts
+    sys.executable = sys._base_executable = "/usr/bin/python3"
+    sys.base_prefix = "/usr"
+    result = self_check(NamespaceSandbox)
+    result.require()
+    print(len(result.held))
+"""
+
+
+@as_root
+@pytest.mark.skipif(not os.path.exists("/usr/bin/python3"), reason="needs the system's Python")
+def test_a_plain_user_gets_the_same_sandbox(namespaces: Sandbox, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", textwrap.dedent(PLAIN_USER), str(tmp_path)],
+        capture_output=True, text=True, timeout=60, env={**os.environ, "TMPDIR": "/tmp"},
+    )  # fmt: skip
+    assert done.stdout == "17\n", done.stderr[-2000:]
+
+
+def test_a_mount_can_be_read_where_it_was_asked_for_and_not_written(
+    namespaces: Sandbox, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "data.txt").write_text("data\n")
+    mounts = [Mount(tmp_path / "data.txt", "/data/given.txt"), Mount(tree / "pkg", "/packages/pkg")]
+    with namespaces.start(None, mounts=mounts) as session:
+        assert (
+            session.run("cat /data/given.txt /packages/pkg/mod.py").output == b"data\nvalue = 1\n"
+        )
+        assert not session.run("echo x > /data/given.txt").ok
+        assert not session.run("touch /packages/pkg/new").ok
+        assert session.run("ls -A").output == b""
+    assert (tmp_path / "data.txt").read_text() == "data\n"
+
+
+def test_our_packages_beside_the_interpreter_are_shown_empty(
+    namespaces: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = Path(srl_env.__file__).parent.resolve()
+    found = interpreters._hidden(str(package.parent))
+    assert str(package) in found
+    own = interpreters.own_interpreter()
+    given = interpreters.Interpreter(own.executable, own.mounts, found, own.links)
+    monkeypatch.setattr(NamespaceSandbox, "_interpreter", lambda self: given)
+    with namespaces.start(None, mounts=[Mount(package.parent, "/x"), Mount(package)]) as session:
+        assert session.run(["ls", "-A", str(package)]).output == b""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"tree": Path("/nowhere")}, "/nowhere is no folder"),
+        ({"tree": Path("/etc/passwd")}, "/etc/passwd is no folder"),
+        ({"tree": None, "mounts": [Mount(Path("/nowhere"))]}, "/nowhere is no file or folder"),
+        ({"tree": None, "mounts": [Mount(Path("/usr"), "up/..")]}, "an absolute path"),
+        ({"tree": None, "mounts": [Mount(Path("/usr"), "/a/../b")]}, "an absolute path"),
+        ({"tree": None, "env": {"X": "x" * 70_000}}, "exceed 64 KiB"),
+    ],
+)
+def test_what_cannot_be_started_says_why(
+    local: Sandbox, namespaces: Sandbox, arguments: dict[str, object], message: str
+) -> None:
+    with pytest.raises(BadOption, match=message):
+        namespaces.start(**arguments)  # type: ignore[arg-type]
+
+
+def test_a_backend_without_mounts_refuses_to_move_things(local: Sandbox, tree: Path) -> None:
+    with pytest.raises(BadOption, match=r"shows .* where it is, not at /elsewhere"):
+        local.start(None, mounts=[Mount(tree, "/elsewhere")])
+
+
+def test_a_command_with_a_nul_or_nothing_in_it_is_refused(local: Sandbox) -> None:
+    with local.start(None) as session:
+        with pytest.raises(BadOption, match="command is empty"):
+            session.run([])
+        with pytest.raises(BadOption, match="NUL"):
+            session.run("echo \0")
+        assert session.run("echo on").output == b"on\n"
+
+
+def test_a_program_that_is_not_there_is_the_commands_own_mistake(namespaces: Sandbox) -> None:
+    with namespaces.start(None) as session:
+        done = session.run(["no-such-program"])
+        assert (done.ended, done.status) == ("exited", 127)
+        assert done.text() == "no-such-program: No such file or directory\n"
+
+
+def test_a_session_whose_keeper_was_killed_is_a_failure(namespaces: Sandbox) -> None:
+    session = namespaces.start(None)
+    signal.pidfd_send_signal(session._connection._handle, signal.SIGKILL)  # type: ignore[attr-defined]
+    with pytest.raises(SandboxFailure, match="died during 'run'"):
+        session.run("echo on")
+    with pytest.raises(SandboxFailure, match="closed, or died"):
+        session.read("README")
+
+
+def test_a_launcher_that_was_killed_is_replaced(tree: Path, namespaces: Sandbox) -> None:
+    sandbox = NamespaceSandbox()
+    with sandbox.start(tree) as first:
+        assert sandbox._launcher
+        sandbox._launcher._process.kill()
+        sandbox._launcher._process.wait()
+        assert first.run("echo still").output == b"still\n"
+        with sandbox.start(tree) as second:
+            assert second.run("echo again").output == b"again\n"
+    sandbox.close()
+
+
+CONTROLLER = """
+    import sys
+    from srl_env.sandbox import {name}
+    sandbox = {name}()
+    session = sandbox.start(None, env={{"SRL_TEST_MARK": sys.argv[1]}})
+    print("started", flush=True)
+    session.run("sleep 60 & setsid sleep 60 & sleep 60")
+"""
+
+
+@pytest.mark.parametrize("name", ["NamespaceSandbox", "LocalSandbox"])
+def test_the_death_of_the_controller_ends_its_sessions(namespaces, marked, name) -> None:
+    script = textwrap.dedent(CONTROLLER.format(name=name))
+    command = [sys.executable, "-c", script, marked.env["SRL_TEST_MARK"]]
+    with subprocess.Popen(command, stdout=subprocess.PIPE) as controller:
+        assert controller.stdout
+        assert controller.stdout.readline() == b"started\n"
+        until = time.monotonic() + 10
+        while not marked.alive() and time.monotonic() < until:
+            time.sleep(0.01)
+        assert marked.alive() != []
+        controller.kill()
+    assert marked.wait_for_none() == []
+
+
+def test_a_session_nobody_holds_any_more_ends(namespaces, marked) -> None:
+    session = namespaces.start(None, env=marked.env)
+    handle = os.dup(session._connection._handle)
+    del session
+    gc.collect()
+    with pytest.raises(ProcessLookupError):
+        signal.pidfd_send_signal(handle, 0)
+    os.close(handle)
+
+
+def test_closing_a_sandbox_ends_its_sessions(tree: Path) -> None:
+    sandbox = LocalSandbox()
+    session = sandbox.start(tree)
+    sandbox.close()
+    with pytest.raises(SandboxFailure, match="closed"):
+        session.run("echo on")
+
+
+def test_the_copies_of_a_local_session_are_removed(
+    tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sandbox = LocalSandbox()
+    with sandbox.start(tree) as session:
+        folder = Path(session.run("pwd").output.decode().strip()).parent
+        session.run("mkdir -p a/b; chmod 0 a/b a")
+        assert folder.exists()
+    sandbox.close()
+    assert not folder.exists()
+
+
+def test_sessions_can_be_started_from_many_threads(namespaces: Sandbox, tree: Path) -> None:
+    answers: list[bytes] = []
+
+    def one(number: int) -> None:
+        with namespaces.start(tree) as session:
+            answers.append(session.run(f"echo {number} > README; cat README").output)
+
+    threads = [threading.Thread(target=one, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(answers) == sorted(f"{number}\n".encode() for number in range(8))
+    assert (tree / "README").read_text() == "read me\n"
+
+
+def test_an_interrupt_in_the_middle_of_a_command_ends_the_session(
+    namespaces, marked, tree: Path
+) -> None:
+    session = namespaces.start(tree, env=marked.env)
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    with pytest.raises(KeyboardInterrupt):
+        session.run("sleep 5")
+    assert marked.wait_for_none() == []
+    with pytest.raises(SandboxFailure, match="closed"):
+        session.run("echo on")
+
+
+def test_limits_of_a_session_are_the_kernels(namespaces: Sandbox) -> None:
+    limits = Limits(processes=17, open_files=33, file_bytes=1 << 20, workspace_bytes=3 << 20)
+    with namespaces.start(None, limits=limits) as session:
+        assert session.run("ulimit -u; ulimit -n; ulimit -f").output == b"17\n33\n1024\n"
+        assert session.run("df -B1 --output=size . | tail -1").output.strip() == b"3145728"
+
+
+def test_the_environment_of_the_controller_does_not_get_in(
+    namespaces: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with namespaces.start(None, env={"GIVEN": "yes"}) as session:
+        names = session.run(["env"], env={"FOR_THIS": "1"}).text().splitlines()
+    found = {line.partition("=")[0] for line in names}
+    expected = {"PATH", "HOME", "TMPDIR", "LANG", "PYTHONDONTWRITEBYTECODE", "GIVEN", "FOR_THIS"}
+    assert found == expected
