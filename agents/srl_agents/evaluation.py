@@ -12,15 +12,16 @@ evaluation that was stopped ends as it would have. Whether the problems are unse
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, cast
 
+import srl_env
 from srl_agents.episodes import EpisodeFile
 from srl_agents.scoring import EvalResult, Kind, count_failures, score_episodes
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, UnknownName
 from srl_env.policy import Policy, PrivilegedPolicy, Sampling
 from srl_env.problem import ProblemSource
 from srl_env.rollout import EnvPool, Episode, Progress, Start, rollout
@@ -114,6 +115,24 @@ def evaluate(
         settings=asdict(settings),
         seconds=time.perf_counter() - began,
     )
+
+
+def split_maker(
+    env_id: str, arguments: Mapping[str, Any], split: str | None
+) -> Callable[[], ReasoningEnv]:
+    """Makes environments with that id and split, for ``evaluate``.
+
+    split: None, or one that the environment does not take at all, leaves it at its own problems.
+    Raises UnknownName for the id or an argument, BadOption for a value that cannot work.
+    """
+    whole = {**arguments, **({"split": split} if split else {})}
+    try:
+        srl_env.make(env_id, **whole).close()
+    except UnknownName as error:
+        if not split or error.name != "split":
+            raise
+        whole = dict(arguments)
+    return lambda: cast(ReasoningEnv, srl_env.make(env_id, **whole).unwrapped)
 
 
 def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:

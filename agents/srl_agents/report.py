@@ -43,7 +43,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     return path
 
 
-def table(comparison: Comparison) -> Table:
+def comparison_table(comparison: Comparison) -> Table:
     """The comparison's rows for the terminal."""
     rows = comparison.rows
     names = score_columns(rows)

@@ -83,8 +83,8 @@ def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, 
     sampled = [_sound(episodes) for episodes in scored.get("sampled", [])]
     n, c = [len(e) for e in sampled], [sum(map(_right, e)) for e in sampled]
     table = {f"pass@{k}": tuple(pass_at_k(n, c, k).tolist()) for k in ks} if sampled else {}
-    table |= {name: tuple(map(score, sampled)) for name, score in _PER_PROBLEM.items()}
     table["greedy"] = tuple(map(_greedy, map(_sound, scored.get("greedy", []))))
+    table |= {name: tuple(map(score, sampled)) for name, score in _PER_PROBLEM.items()}
     table["similarity"] = tuple(map(_similarity, map(_sound, scored.get("forced", []))))
     return {name: values for name, values in table.items() if not all(map(isnan, values))}
 

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import difflib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from srl_agents.config import RunConfig
 from srl_agents.evaluation import AnyPolicy
+from srl_agents.methods import GRPO
 from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
 from srl_agents.seen import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
+from srl_env.rewards import get_reward_mode
 
 BUILT_IN = ("expert", "human", "random")
 
@@ -55,6 +59,23 @@ def read_spec(spec: str) -> PolicySpec:
     if run_folder(path) == path:
         return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
     return PolicySpec(spec, spec, tuple(training_runs(path)))
+
+
+def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
+    """How the last training had its model write: settings of an evaluation, {} if there is none.
+
+    A model that learned to write whole solutions is not asked for single steps, nor cut off
+    earlier than in training.
+    """
+    if not runs:
+        return {}
+    objective = runs[0].resolved_method.stages[-1].objective
+    found: dict[str, Any] = {"granularity": objective.granularity}
+    if isinstance(objective, GRPO):
+        found |= {"max_tokens": objective.max_tokens}
+    if found["granularity"] is None and isinstance(objective, GRPO):
+        found["granularity"] = get_reward_mode(objective.reward_mode).default_granularity
+    return found
 
 
 def _trained_model(run: Path) -> str:

@@ -1,0 +1,242 @@
+"""The command ``srl-env``: environments listed and checked, policies trained, evaluated, compared.
+
+Only what a command needs is imported, when it runs: ``--help``, ``list`` and ``check`` work
+without torch. Users' mistakes end with one line and exit code 2, other errors of the library
+with one line and 1, Ctrl-C with 130.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from functools import wraps
+from pathlib import Path
+from typing import Annotated, Any, ParamSpec, TypeVar
+
+import typer
+
+import srl_env
+from srl_env.errors import BadOption, SrlEnvError, UnknownName, UserError
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+app = typer.Typer(
+    name="srl-env",
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    pretty_exceptions_show_locals=False,
+    help="Reasoning problems as environments; language models trained on them by SRL and RLVR.",
+    epilog="Start with [bold]srl-env list[/], then"
+    " [bold]srl-env eval -m expert -e srl/ModularChain-v0[/].",
+)
+
+
+def _boundary(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, with the library's errors turned into one line and an exit code."""
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SrlEnvError as error:
+            typer.echo(f"error: {error}", err=True)
+            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+
+    return guarded
+
+
+Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment id.")]
+Kwargs = Annotated[
+    str, typer.Option("--kwargs", help="Arguments of the environment, as JSON.", metavar="JSON")
+]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", help="Set one thing, as train.lr=3e-4; may be repeated."),
+]
+
+
+@app.command(
+    "list",
+    epilog="[bold]srl-env list[/]\n\n[bold]srl-env list chain[/]  ids that contain 'chain'",
+)
+@_boundary
+def list_command(
+    text: Annotated[str, typer.Argument(help="Only ids that contain this.")] = "",
+) -> None:
+    """Every installed environment: its id, what it is, and its splits."""
+    from srl_agents.catalog import catalog_table, entries
+    from srl_agents.console import output
+    from srl_env.rewards import reward_modes
+
+    found = [entry for entry in entries() if text.lower() in entry.id.lower()]
+    if not found:
+        raise UnknownName("environment", text, srl_env.environment_ids())
+    output.print(catalog_table(found))
+    output.print(f"Reward modes, any of them in any episode: {', '.join(reward_modes())}.")
+
+
+@app.command(
+    epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
+    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]"""
+)
+@_boundary
+def check(
+    env_id: Annotated[str, typer.Argument(metavar="ID", help="Environment id.")],
+    kwargs: Kwargs = "{}",
+    problems: Annotated[int, typer.Option(min=1, help="How many problems are tried.")] = 3,
+) -> None:
+    """Whether an environment keeps what every environment here promises; exit code 1 if not."""
+    from srl_agents.console import check_table, output
+    from srl_env.check import check_env
+
+    arguments = _json_object(kwargs)
+    report = check_env(env_id, problems=problems, raise_on_failure=False, **arguments)
+    output.print(check_table(report))
+    if not report.passed:
+        raise typer.Exit(1)
+
+
+@app.command(
+    epilog="Methods: sft, rlvr, srl, holistic, sft-rlvr, srl-rlvr.\n\n"
+    "[bold]srl-env train -e srl/ModularChain-v0 -m runs/base/model --method srl-rlvr"
+    " --seconds 120[/]\n\n"
+    "[bold]srl-env train --config run.toml --set train.lr=3e-4"
+    " --set stages.srl.objective.temperature=1.2[/]\n\n"
+    "[bold]srl-env train --config run.toml --dry-run[/]  prints everything that would hold\n\n"
+    "[bold]srl-env train --resume runs/first[/]  goes on after Ctrl-C, a crash, or a kill"
+)
+@_boundary
+def train(
+    config: Annotated[
+        Path | None, typer.Option("--config", "-c", help="TOML or JSON file of a run.")
+    ] = None,
+    method: Annotated[str | None, typer.Option(help="Method, e.g. srl-rlvr.")] = None,
+    env: Env = None,
+    model: Annotated[
+        str | None, typer.Option("--model", "-m", help="Folder or hub name of the model.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="The run's folder; a new one under runs/.")
+    ] = None,
+    seconds: Annotated[float | None, typer.Option(help="Budget in seconds of training.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of everything random.")] = None,
+    overrides: Overrides = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of a run to go on with.", metavar="RUN")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print the whole configuration and stop.")
+    ] = False,
+) -> None:
+    """Trains a language model in an environment, by a method made of stages."""
+    from srl_agents import commands
+
+    given = {"method": method, "env.id": env, "model.path": model, "out": out}
+    flags = given | {"budget.seconds": seconds, "seed": seed}
+    commands.train_command(config, flags, overrides or [], resume, dry_run)
+
+
+@app.command(
+    "eval",
+    epilog="[bold]srl-env eval -m runs/first[/]  a run, on its environment's test problems\n\n"
+    "[bold]srl-env eval -m Qwen/Qwen3-0.6B -e srl/GSM8K-v0 -n 200 -r 16[/]\n\n"
+    "[bold]srl-env eval -m expert -e srl/ModularChain-v0[/]  also: random, human\n\n"
+    "[bold]srl-env eval --resume runs/eval-first-001[/]  goes on after Ctrl-C",
+)
+@_boundary
+def eval_command(
+    policy: Annotated[
+        str | None,
+        typer.Option(
+            "--policy",
+            "-m",
+            help="expert, random, human, a run's folder, or a model's folder or hub name.",
+        ),
+    ] = None,
+    env: Env = None,
+    kwargs: Kwargs = "{}",
+    problems: Annotated[
+        int | None, typer.Option("--problems", "-n", min=1, help="Problems. [100]")
+    ] = None,
+    rollouts: Annotated[
+        int | None, typer.Option("--rollouts", "-r", "-k", min=1, help="Rollouts of each. [8]")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which problems; never those trained on.")] = "test",
+    temperature: Annotated[float, typer.Option(help="Of the rollouts.")] = 1.0,
+    max_tokens: Annotated[
+        int | None, typer.Option(min=1, help="Of one completion. [as trained, or 256]")
+    ] = None,
+    max_steps: Annotated[int | None, typer.Option(min=1, help="Of one rollout.")] = None,
+    granularity: Annotated[
+        str | None, typer.Option(help="step or solution. [as trained, or the environment's]")
+    ] = None,
+    greedy: Annotated[bool, typer.Option(help="Also one greedy rollout of each.")] = True,
+    similarity: Annotated[
+        bool, typer.Option(help="Also each step's similarity to the expert's.")
+    ] = False,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses problems and random numbers.")] = 0,
+    device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; a new one under runs/.")
+    ] = None,
+    resume: Annotated[
+        Path | None, typer.Option(help="Folder of an evaluation to go on with.")
+    ] = None,
+) -> None:
+    """How often a policy is right on problems it has not seen: pass@k, greedy, legal steps."""
+    from srl_agents import commands
+
+    if resume is not None:
+        commands.resume_evaluation(resume)
+        return
+    if policy is None:
+        raise BadOption("give a policy: -m expert, -m RUN, -m MODEL …")
+    settings = {
+        "problems": problems,
+        "rollouts": rollouts,
+        "temperature": temperature,
+        "max_tokens": max_tokens,
+        "max_steps": max_steps,
+        "granularity": granularity,
+        "greedy": greedy,
+        "similarity": similarity,
+        "seed": seed,
+    }
+    given = {name: value for name, value in settings.items() if value is not None}
+    commands.begin_evaluation(policy, env, _json_object(kwargs), split, given, device, out)
+
+
+@app.command(
+    epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: what is done stays\n\n"
+    "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
+    "A file to begin with:\n\n"
+    'out = "runs/compare"; methods = ["rlvr", "srl-rlvr"]; seeds = [0, 1, 2]; and the tables'
+    " \\[run.env], \\[run.model], \\[run.budget] as in a run's own configuration."
+)
+@_boundary
+def compare(
+    config: Annotated[Path, typer.Argument(help="TOML or JSON file of a comparison.")],
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")
+    ] = None,
+    out: Annotated[str | None, typer.Option("--out", "-o", help="The comparison's folder.")] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Print every run there would be and stop.")
+    ] = False,
+) -> None:
+    """Several methods, several seeds, equal budgets: one table and one report."""
+    from srl_agents import commands
+
+    commands.compare_command(config, {"jobs": jobs, "out": out}, overrides or [], dry_run)
+
+
+def _json_object(text: str) -> dict[str, Any]:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise BadOption(f"--kwargs is JSON, as '{{\"difficulty\": 9}}'; {error}") from None
+    if not isinstance(value, dict):
+        raise BadOption(f"--kwargs is a JSON object, as '{{\"difficulty\": 9}}'; got {text}")
+    return value

@@ -1,0 +1,215 @@
+"""What the longer commands of ``srl-env`` do, once their options are read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+import typer
+
+from srl_agents.compare_config import make_compare_config, plan
+from srl_agents.config import RunConfig, make_config, merged, read_tree, with_overrides
+from srl_agents.console import (
+    TrainingBar,
+    comparison_bars,
+    errors,
+    evaluation_bar,
+    evaluation_table,
+    output,
+)
+from srl_agents.episodes import EpisodeFile
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker
+from srl_agents.seen import check_unseen
+from srl_agents.specs import read_spec, trained_decoding
+from srl_env.errors import BadOption
+
+SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
+INTERRUPTED = 130
+
+Flags = Mapping[str, Any]
+"""{dotted configuration key: value, None where the option was not given}."""
+
+
+# train
+
+
+def train_command(
+    file: Path | None, flags: Flags, overrides: Sequence[str], resume: Path | None, dry_run: bool
+) -> None:
+    """Trains, or goes on training, or says what would hold."""
+    if resume is not None and file is not None:
+        raise BadOption("--resume reads the run's own configuration; leave --config out")
+    source = file if resume is None else resume / "config.json"
+    tree = _with_flags(read_tree(source) if source else {}, flags)
+    tree = with_overrides(tree, overrides)
+    if resume is not None:
+        tree["out"] = str(resume)
+    config = make_config({"out": "", **tree})
+    if not config.out:
+        name = f"{config.method if isinstance(config.method, str) else 'stages'}"
+        config = config.model_copy(update={"out": str(fresh_folder(name))})
+    if dry_run:
+        typer.echo(json.dumps(resolved(config), indent=2))
+        return
+    _train(config, resume is not None)
+
+
+def resolved(config: RunConfig) -> dict[str, Any]:
+    """The configuration with its method written out stage by stage, fit to be read again."""
+    stages = [asdict(stage) for stage in config.resolved_method.stages]
+    return config.model_dump(mode="json") | {"method": stages, "train": {}, "stages": {}}
+
+
+def fresh_folder(name: str) -> Path:
+    """A folder under ``runs`` that does not exist yet: ``runs/NAME-001``, or the next number."""
+    numbers = (Path("runs") / f"{name}-{number:03d}" for number in range(1, 10**6))
+    return next(folder for folder in numbers if not folder.exists())
+
+
+def _train(config: RunConfig, resume: bool) -> None:
+    errors.print(f"Run folder: {config.out}", highlight=False)
+    from srl_agents.trainer import train  # takes seconds: only once the configuration is right
+
+    with _how_to_go_on(f"srl-env train --resume {config.out}"):
+        with TrainingBar(Path(config.out).name) as bar:
+            result = train(config, resume=resume, on_progress=bar.show)
+        if not result.finished:
+            raise KeyboardInterrupt
+    for stage, why in result.stages:
+        typer.echo(f"Stage {stage} ended after {why}")
+    spent = result.spent
+    typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
+    typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
+
+
+# eval
+
+
+def begin_evaluation(
+    policy: str,
+    env_id: str | None,
+    arguments: dict[str, Any],
+    split: str,
+    given: dict[str, Any],
+    device: str | None,
+    out: Path | None,
+) -> None:
+    """Evaluates into a new folder. given: what was said of ``EvalSettings``."""
+    spec = read_spec(policy)
+    if "split" in arguments:
+        raise BadOption("the split is given by --split, not in --kwargs")
+    if env_id is None and not spec.runs:
+        raise BadOption(f"give an environment for {policy!r}, as -e srl/ModularChain-v0")
+    env_id = env_id or spec.runs[0].env.id
+    if spec.runs and spec.runs[0].env.id == env_id:
+        arguments = {**spec.runs[0].env.options, **arguments}
+    defaults = _FOR_PEOPLE if policy == "human" else {}
+    settings = EvalSettings(**{**defaults, **trained_decoding(spec.runs), **given})
+    folder = out or fresh_folder(f"eval-{Path(policy).name}")
+    if (folder / SETTINGS).exists():
+        raise BadOption(
+            f"{folder} holds an evaluation; go on with it (srl-env eval --resume {folder}), or"
+            " choose another --out"
+        )
+    record = {
+        "policy": policy,
+        "env": env_id,
+        "arguments": arguments,
+        "split": split,
+        "device": device,
+        "settings": asdict(settings),
+    }
+    _evaluate(folder, record)
+
+
+def resume_evaluation(folder: Path) -> None:
+    """Goes on with the evaluation in a folder, or shows it again if it is finished."""
+    _evaluate(folder, read_tree(folder / SETTINGS))
+
+
+_FOR_PEOPLE = {"problems": 5, "rollouts": 1, "greedy": False, "at_once": 1}
+
+
+def _evaluate(folder: Path, record: dict[str, Any]) -> None:
+    settings = EvalSettings(**{**record["settings"], "ks": tuple(record["settings"]["ks"])})
+    spec = read_spec(record["policy"])
+    make_env = split_maker(record["env"], record["arguments"], record["split"])
+    env = make_env()
+    problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
+    check_unseen(problems, spec.runs)
+    policy = spec.load(env, record["device"], settings.seed)
+    env.close()
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    with (
+        _how_to_go_on(f"srl-env eval --resume {folder}"),
+        evaluation_bar(record["policy"]) as bar,
+    ):
+        result = evaluate(
+            policy,
+            make_env,
+            settings,
+            name=record["policy"],
+            episodes=EpisodeFile(folder / EPISODES),
+            on_progress=None if record["policy"] == "human" else bar,
+        )
+    result = replace(result, env=record["env"])
+    text = json.dumps(result.to_json(), indent=1) + "\n"
+    (folder / RESULT).write_text(text, encoding="utf-8")
+    output.print(evaluation_table(result))
+    typer.echo(f"Result: {folder / RESULT}\nEpisodes: {folder / EPISODES}")
+
+
+# compare
+
+
+def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run: bool) -> None:
+    """Compares, or says what would be run; writes the report."""
+    tree = with_overrides(_with_flags(read_tree(file), flags), overrides)
+    config = make_compare_config(tree)
+    if dry_run:
+        typer.echo(json.dumps([job.to_json() for job in plan(config)], indent=2))
+        return
+    from srl_agents.compare import compare
+    from srl_agents.report import comparison_table, headline, write_report
+
+    again = f"srl-env compare {file}" + "".join(f" --set {o}" for o in overrides)
+    again += "".join(f" --{name} {value}" for name, value in flags.items() if value is not None)
+    with _how_to_go_on(again), comparison_bars() as bars:
+        comparison = compare(config, on_progress=bars)
+    report = write_report(comparison, Path(config.out))
+    output.print(comparison_table(comparison))
+    typer.echo(f"{headline(comparison)}\nReport: {report}")
+    failed = [run for run in comparison.runs if run.error]
+    for run in failed:
+        typer.echo(f"error: {run.method} seed {run.seed}: {run.error}", err=True)
+    if failed:
+        raise typer.Exit(1)
+
+
+# shared
+
+
+def _with_flags(tree: Mapping[str, Any], flags: Flags) -> dict[str, Any]:
+    """The tree with the value of each option that was given."""
+    for key, value in flags.items():
+        if value is not None:
+            change: Any = value
+            for part in reversed(key.split(".")):
+                change = {part: change}
+            tree = merged(tree, change)
+    return dict(tree)
+
+
+@contextmanager
+def _how_to_go_on(command: str) -> Iterator[None]:
+    """Ctrl-C inside says which command goes on from what is saved."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {command}", err=True)
+        raise typer.Exit(INTERRUPTED) from None

@@ -1,0 +1,208 @@
+"""What a comparison is made of: methods, seeds, and what all of their runs share.
+
+out = "runs/compare"
+methods = ["rlvr", "srl-rlvr"]
+seeds = [0, 1, 2]
+
+[run.env]                       # as for a training run
+id = "srl/ModularChain-v0"
+[run.model]
+path = "runs/base/model"
+[run.budget]                    # the same for every method
+seconds = 90
+
+[changes.srl-rlvr.train]        # what one method does otherwise
+lr = 5e-4
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from srl_agents.comparison import BASE
+from srl_agents.config import (
+    RunConfig,
+    Section,
+    Tree,
+    make_config,
+    merged,
+    read_tree,
+    validated,
+    with_overrides,
+)
+from srl_agents.evaluation import EvalSettings
+from srl_agents.specs import trained_decoding
+from srl_env.errors import BadOption, UnknownName
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class EvaluationConfig(Section):
+    """The evaluation at the end of every run, as in ``EvalSettings``.
+
+    max_tokens, granularity: None for those the method trained with.
+    """
+
+    split: str = "test"
+    problems: Count = 128
+    rollouts: Count = 8
+    ks: tuple[Count, ...] = (1, 8)
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    greedy: bool = True
+    similarity: bool = False
+    max_tokens: Count | None = None
+    max_steps: Count | None = None
+    granularity: Literal["step", "solution"] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+
+    def settings(self, run: RunConfig) -> EvalSettings:
+        """The settings for what a run trained; BadOption where they cannot work."""
+        given = self.model_dump(exclude={"split"}, exclude_none=True)
+        return EvalSettings(**trained_decoding([run]) | given)
+
+
+class CurveConfig(Section):
+    """The small evaluations during training, which do not count as training.
+
+    every_s: seconds of training between two of them; None makes none.
+    """
+
+    split: str = "dev"
+    problems: Count = 48
+    rollouts: Count = 2
+    every_s: Annotated[float, Field(gt=0)] | None = 15.0
+
+    def settings(self, evaluation: EvalSettings) -> EvalSettings:
+        """As the evaluation at the end, with fewer problems and nothing besides."""
+        return EvalSettings(
+            problems=self.problems,
+            rollouts=self.rollouts,
+            ks=(1,),
+            temperature=evaluation.temperature,
+            greedy=False,
+            max_tokens=evaluation.max_tokens,
+            max_steps=evaluation.max_steps,
+            granularity=evaluation.granularity,
+            seed=evaluation.seed,
+        )
+
+
+class CompareConfig(Section):
+    """A comparison, whole.
+
+    methods: registered methods, or names that ``changes`` gives a ``method``. run: what all runs
+    share, as for a training run, without out, method and seed. changes: {method: what its runs
+    do otherwise}; the budget is the same for all. jobs: runs at the same time, each on one
+    thread unless ``run.model.threads`` says otherwise. base: also evaluate the untrained model.
+    """
+
+    out: str
+    methods: Annotated[tuple[str, ...], Field(min_length=1)]
+    run: dict[str, Any]
+    seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    jobs: Count = 1
+    base: bool = True
+    changes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    evaluation: EvaluationConfig = EvaluationConfig()
+    curve: CurveConfig = CurveConfig()
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """One run of a comparison. train: False for the base model, which is only evaluated."""
+
+    method: str
+    seed: int
+    folder: Path
+    train: bool
+    run: RunConfig
+    evaluation: EvaluationConfig
+    curve: CurveConfig
+
+    def to_json(self) -> dict[str, Any]:
+        """JSON-safe; without the folder it lies in."""
+        return {
+            "method": self.method,
+            "seed": self.seed,
+            "train": self.train,
+            "run": self.run.model_dump(mode="json", exclude={"out"}),
+            "evaluation": self.evaluation.model_dump(mode="json"),
+            "curve": self.curve.model_dump(mode="json"),
+        }
+
+    @classmethod
+    def from_json(cls, data: Tree, folder: Path) -> Job:
+        """The job that ``to_json`` was called on, in its folder."""
+        return cls(
+            method=data["method"],
+            seed=data["seed"],
+            folder=folder,
+            train=data["train"],
+            run=make_config({**data["run"], "out": str(folder / "run")}),
+            evaluation=EvaluationConfig(**data["evaluation"]),
+            curve=CurveConfig(**data["curve"]),
+        )
+
+
+def make_compare_config(tree: Tree) -> CompareConfig:
+    """The comparison in nested dictionaries, checked whole, every run included.
+
+    Raises UnknownName for a key, method or stage that does not exist, BadOption for a value that
+    cannot work.
+    """
+    config = validated(CompareConfig, tree, "")
+    plan(config)
+    return config
+
+
+def load_compare_config(path: str | Path, overrides: Iterable[str] = ()) -> CompareConfig:
+    """The comparison in a TOML or JSON file, with ``key.key=value`` overrides on top."""
+    return make_compare_config(with_overrides(read_tree(path), overrides))
+
+
+def plan(config: CompareConfig) -> list[Job]:
+    """Every run there is to make, the base model first, then seed by seed."""
+    _check(config)
+    jobs = [
+        _job(config, method, seed, train=True) for seed in config.seeds for method in config.methods
+    ]
+    if config.base:
+        jobs.insert(0, _job(config, BASE, 0, train=False))
+    for job in jobs:
+        job.evaluation.settings(job.run)
+    return jobs
+
+
+def _job(config: CompareConfig, method: str, seed: int, train: bool) -> Job:
+    folder = Path(config.out) / "runs" / (f"{method}-{seed}" if train else method)
+    own = {"out": str(folder / "run"), "seed": seed}
+    own |= {"method": method if train else "rlvr"}
+    threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
+    tree = merged(merged(threads, config.run), merged(own, config.changes.get(method, {})))
+    return Job(method, seed, folder, train, make_config(tree), config.evaluation, config.curve)
+
+
+def _check(config: CompareConfig) -> None:
+    for name, values in (("methods", config.methods), ("seeds", config.seeds)):
+        if len(set(map(str, values))) < len(values):
+            raise BadOption(f"{name} must differ from each other; got {list(values)}")
+    if BASE in config.methods:
+        raise BadOption(f"methods: {BASE!r} is the untrained model's name; set base = true for it")
+    for method in config.changes:
+        if method not in config.methods:
+            raise UnknownName("method in this comparison", method, config.methods)
+    for where, tree in (("run", config.run), *_named_changes(config)):
+        for key in ("out", "seed") if where != "run" else ("out", "seed", "method"):
+            if key in tree:
+                raise BadOption(f"{where}.{key} is set by the comparison; leave it out")
+        if where != "run" and "budget" in tree:
+            raise BadOption(f"{where}.budget: budgets are equal; set run.budget for all methods")
+
+
+def _named_changes(config: CompareConfig) -> list[tuple[str, Tree]]:
+    return [(f"changes.{method}", tree) for method, tree in config.changes.items()]

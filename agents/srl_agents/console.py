@@ -1,0 +1,184 @@
+"""What the command line shows: progress with the time left, and tables. Nothing is computed."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TaskProgressColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from srl_agents.compare import JobProgress
+    from srl_agents.scoring import EvalResult
+    from srl_agents.trainer import Progress as TrainingProgress
+    from srl_env.check import CheckReport
+
+errors = Console(stderr=True)
+"""Progress and messages; results go to standard output, so that they can be piped."""
+
+output = Console()
+
+
+@contextmanager
+def _bars() -> Iterator[Progress]:
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TaskProgressColumn(),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=errors, speed_estimate_period=120) as bars:
+        yield bars
+
+
+class TrainingBar:
+    """The progress of one training run. A context manager."""
+
+    def __init__(self, title: str) -> None:
+        self._context = _bars()
+        self._bars = self._context.__enter__()
+        self._task = self._bars.add_task(title, total=1.0, note="loading")
+
+    def __enter__(self) -> TrainingBar:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._context.__exit__(None, None, None)
+
+    def show(self, progress: TrainingProgress) -> None:
+        """Shows where the run is after an update."""
+        parts = [f"{progress.stage}, update {progress.update}"]
+        for name, head in _TRAINING_NUMBERS.items():
+            if name in progress.metrics:
+                parts.append(f"{head} {progress.metrics[name]:.3g}")
+        self._bars.update(self._task, completed=progress.share, note=" · ".join(parts))
+
+
+_TRAINING_NUMBERS = {
+    "reward": "reward",
+    "success": "right",
+    "groups/kept_share": "kept",
+    "loss": "loss",
+}
+
+
+@contextmanager
+def evaluation_bar(title: str) -> Iterator[EpisodeBar]:
+    """A bar to give to ``evaluate`` as ``on_progress``."""
+    with _bars() as bars:
+        yield EpisodeBar(bars, title)
+
+
+class EpisodeBar:
+    """Counts episodes."""
+
+    def __init__(self, bars: Progress, title: str) -> None:
+        self._bars, self._task = bars, bars.add_task(title, total=None, note="")
+
+    def __call__(self, done: int, total: int) -> None:
+        """Shows how many episodes are finished."""
+        note = f"{done} of {total} episodes"
+        self._bars.update(self._task, completed=done, total=total, note=note)
+
+
+@contextmanager
+def comparison_bars() -> Iterator[JobBars]:
+    """Bars to give to ``compare`` as ``on_progress``."""
+    with _bars() as bars:
+        yield JobBars(bars)
+
+
+class JobBars:
+    """One bar for all runs together, and one for each that is at work."""
+
+    def __init__(self, bars: Progress) -> None:
+        self._bars = bars
+        self._all = bars.add_task("all runs", total=0.0, note="")
+        self._jobs: dict[tuple[str, int], TaskID] = {}
+        self._shares: dict[tuple[str, int], float] = {}
+
+    def __call__(self, progress: JobProgress) -> None:
+        """Shows where one run is."""
+        key, ended = (progress.method, progress.seed), progress.phase in ("finished", "failed")
+        if key not in self._jobs:
+            title = f"{progress.method} seed {progress.seed}"
+            self._jobs[key] = self._bars.add_task(title, total=1.0, note="", visible=False)
+        self._shares[key] = progress.share
+        self._bars.update(
+            self._jobs[key],
+            completed=progress.share,
+            note=f"{progress.phase} {progress.note}",
+            visible=progress.phase != "waiting" and not ended,
+        )
+        done = sum(share >= 1 for share in self._shares.values())
+        self._bars.update(
+            self._all,
+            completed=sum(self._shares.values()),
+            total=len(self._shares),
+            note=f"{done} of {len(self._shares)} finished",
+        )
+
+
+def evaluation_table(result: EvalResult) -> Table:
+    """The scores of an evaluation with their intervals; shares in per cent."""
+    grid = Table(title=f"{result.policy} on {result.source}")
+    for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
+        grid.add_column(head, justify=side)  # type: ignore[arg-type]
+    for name, found in result.estimates().items():
+        share = name not in ("steps", "tokens")
+        scale = 100 if share else 1
+        low, high = scale * found.low, scale * found.high
+        grid.add_row(
+            _score_title(name, result) + (" %" if share else ""),
+            f"{scale * found.value:.1f}",
+            f"{low:.1f} … {high:.1f}",
+        )
+    for kind, count in result.failures.items():
+        grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
+    return grid
+
+
+def check_table(report: CheckReport) -> Table:
+    """Each check with its findings."""
+    grid = Table(title=report.environment, show_lines=not report.passed)
+    grid.add_column("")
+    grid.add_column("check")
+    grid.add_column("found")
+    for result in report.results:
+        found = "\n".join(map(str, result.findings))
+        mark = "[green]ok[/]" if result.passed else "[red]FAIL[/]"
+        grid.add_row(mark, result.name, found)
+    return grid
+
+
+def _score_title(name: str, result: EvalResult) -> str:
+    if name == "pass@1":
+        return f"pass@1 (avg@{result.settings.get('rollouts', 'k')})"
+    return _TITLES.get(name, name)
+
+
+_TITLES = {
+    "legal": "legal steps",
+    "legal_and_right": "legal throughout and right",
+    "similarity": "step similarity to the expert",
+    "format": "steps that keep the format",
+    "steps": "steps of a rollout",
+    "tokens": "tokens of a rollout",
+    "cut": "steps cut at the token limit",
+}
