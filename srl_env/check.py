@@ -104,10 +104,13 @@ def check_env(
     if not isinstance(env.unwrapped, ReasoningEnv):
         raise BadOption(f"check_env checks ReasoningEnv objects; got {type(env).__name__}")
     env = env.unwrapped
-    results = [_run("Gymnasium's own check", lambda: _check_gymnasium(env))]
-    ids = _draw(env, problems) if results[0].passed else []
+    drawn: dict[str, None] = {}
+    results = [
+        _run("Gymnasium's own check", lambda: _check_gymnasium(env)),
+        _run("problems are drawn", lambda: _check_draws(env, problems, drawn)),
+    ]
     results += [
-        _run(name, lambda check=check: (f for i in ids for f in check(env, i)))  # type: ignore[misc]
+        _run(name, lambda check=check: (f for i in drawn for f in check(env, i)))  # type: ignore[misc]
         for name, check in CHECKS.items()
     ]
     report = CheckReport(repr(env), tuple(results))
@@ -132,15 +135,6 @@ def _run(name: str, check: Callable[[], Iterator[Finding]]) -> CheckResult:
     return CheckResult(name, tuple(dict.fromkeys(findings)))
 
 
-def _draw(env: ReasoningEnv, count: int) -> list[str]:
-    """The ids of problems that the seeds 0 … count−1 draw, without repeats."""
-    ids: dict[str, None] = {}
-    for seed in range(count):
-        env.reset(seed=seed)
-        ids[env.problem.id] = None
-    return list(ids)
-
-
 def _check_gymnasium(env: ReasoningEnv) -> Iterator[Finding]:
     """Its exceptions and its warnings."""
     with warnings.catch_warnings(record=True) as caught:
@@ -151,6 +145,21 @@ def _check_gymnasium(env: ReasoningEnv) -> Iterator[Finding]:
             yield Finding(str(error), "no complaint", "see gymnasium.utils.env_checker")
     for warning in caught:
         yield Finding(str(warning.message), "no warning", "see gymnasium.utils.env_checker")
+
+
+def _check_draws(env: ReasoningEnv, count: int, drawn: dict[str, None]) -> Iterator[Finding]:
+    """The seeds 0 … count−1 draw problems, which source and environment know by their ids."""
+    for seed in range(count):
+        _, info = env.reset(seed=seed)
+        drawn[env.problem.id] = None
+        found = env.problems[env.problems.index_of(env.problem.id)].id
+        if not info["problem_id"] == env.problem.id == found:
+            yield Finding(
+                f"problem {env.problem.id!r} is {info['problem_id']!r} in info and {found!r} at "
+                "its index_of()",
+                "one id for one problem",
+                "mend the source's ids or index_of()",
+            )
 
 
 def _check_expert_srl(env: ReasoningEnv, problem_id: str) -> Iterator[Finding]:
@@ -179,7 +188,7 @@ def _check_expert_srl(env: ReasoningEnv, problem_id: str) -> Iterator[Finding]:
 
 def _check_expert_rlvr(env: ReasoningEnv, problem_id: str) -> Iterator[Finding]:
     """The expert's steps end in a right answer, and not before the last."""
-    if not _begin(env, problem_id, "rlvr", "policy"):
+    if not _begin(env, problem_id, "rlvr", "policy") or not env.expert_steps:
         return
     results, steps = list(_expert_episode(env)), len(env.expert_steps)
     if len(results) != steps or not results[-1][2]:
@@ -197,7 +206,7 @@ def _check_expert_rlvr(env: ReasoningEnv, problem_id: str) -> Iterator[Finding]:
 
 def _check_expert_solution(env: ReasoningEnv, problem_id: str) -> Iterator[Finding]:
     """The expert's whole solution, as one action, is right."""
-    if _begin(env, problem_id, "rlvr", "policy", granularity="solution"):
+    if _begin(env, problem_id, "rlvr", "policy", granularity="solution") and env.expert_steps:
         yield from _right(env.step(env.expert_completion()), problem_id)
 
 

@@ -55,7 +55,7 @@ def steps(env: ReasoningEnv, actions: Sequence[str]) -> list[StepResult]:
     return [env.step(say(action)) for action in actions]
 
 
-# -- an episode ---------------------------------------------------------------------------
+# -- an episode --
 
 
 def test_srl_pays_each_step_its_similarity_and_shows_the_experts_steps() -> None:
@@ -161,7 +161,7 @@ def test_the_bare_style_joins_problem_and_actions() -> None:
     assert info["messages"] == [{"role": "user", "content": observation}]
 
 
-# -- options of reset ------------------------------------------------------------------------
+# -- options of reset --
 
 
 def test_options_hold_for_their_episode_only_in_any_order() -> None:
@@ -284,7 +284,7 @@ def test_an_empty_source_is_refused() -> None:
         env.reset()
 
 
-# -- the order of calls ------------------------------------------------------------------------
+# -- the order of calls --
 
 
 def test_steps_before_reset_and_after_the_end_are_refused() -> None:
@@ -304,7 +304,7 @@ def test_an_action_that_is_no_text_is_refused_and_changes_nothing() -> None:
     assert steps(env, COUNT_2)[-1][4]["verdict"]["correct"] is True
 
 
-# -- the mode changes nothing but rewards --------------------------------------------------------
+# -- the mode changes nothing but rewards --
 
 
 @pytest.mark.parametrize("continuation", ["expert", "policy"])
@@ -336,7 +336,7 @@ def test_observations_and_ends_are_the_same_in_every_mode(
     assert all(trace == seen[0] for trace in seen)
 
 
-# -- seeds -----------------------------------------------------------------------------------------
+# -- seeds --
 
 
 class Numbered:
@@ -420,7 +420,7 @@ def test_random_rewards_repeat_with_the_episode_and_differ_by_what_was_written()
     assert 70 < sum(by_seed) < 130
 
 
-# -- failures ----------------------------------------------------------------------------------------
+# -- failures --
 
 
 def assert_failed(result: StepResult, kind: str) -> None:
@@ -495,7 +495,7 @@ def test_settle_takes_a_failure_for_a_reward() -> None:
     assert_failed(env.settle(record, Failure("gone")), "Failure")
 
 
-# -- records ---------------------------------------------------------------------------------------------
+# -- records --
 
 
 def test_a_record_holds_what_rewards_need() -> None:
@@ -532,7 +532,7 @@ def test_records_remember_a_broken_form_and_end_with_a_generator() -> None:
     assert record.rng is not None
 
 
-# -- worlds --------------------------------------------------------------------------------------------------
+# -- worlds --
 
 
 def recorded_problem() -> Problem:
@@ -593,7 +593,7 @@ def test_recorded_observations_are_shown_where_there_is_no_world() -> None:
     assert [turn.observation for turn in env.history] == ["seen say 1"]
 
 
-# -- forks ---------------------------------------------------------------------------------------------------------
+# -- forks --
 
 
 def finish(env: ReasoningEnv) -> Iterator[StepResult]:
@@ -657,7 +657,7 @@ def test_a_snapshot_belongs_to_its_class_and_prints_no_secrets() -> None:
         SlowWorldEnv().restore(snapshot)
 
 
-# -- what is emitted ---------------------------------------------------------------------------------------------------
+# -- what is emitted --
 
 
 def test_everything_emitted_can_be_stored_whatever_the_policy_writes() -> None:

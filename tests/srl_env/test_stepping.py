@@ -1,0 +1,185 @@
+"""Batches do what single steps do, in fewer calls."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import pytest
+from gymnasium.error import ResetNeeded
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure, VerifierCrash, VerifierTimeout, WorldFailure
+from srl_env.problem import Problem
+from srl_env.rewards.modes import FunctionMode, StepRecord, StepReward, reward_modes
+from srl_env.stepping import reset_many, step_many
+from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv
+from srl_env.verifiers.protocol import Verdict
+
+
+def say(action: str) -> str:
+    return f"<think></think>{action}"
+
+
+@dataclass
+class CountedVerifier:
+    """Notes the sizes of its batches; fails on the answers it is told to."""
+
+    failing: tuple[str, ...] = ()
+    batches: list[int] = field(default_factory=list)
+    singles: int = 0
+
+    def extract(self, text: str) -> str | None:
+        return CountingVerifier().extract(text)
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        self.singles += 1
+        if actions[-1] in self.failing:
+            raise VerifierTimeout(actions[-1])
+        return CountingVerifier().verify(problem, actions)
+
+    def verify_many(
+        self, items: Sequence[tuple[Problem, Sequence[str]]]
+    ) -> list[Verdict | Failure]:
+        self.batches.append(len(items))
+        if "all" in self.failing:
+            raise VerifierCrash("all gone")
+        return [
+            VerifierTimeout(actions[-1])
+            if actions[-1] in self.failing
+            else CountingVerifier().verify(problem, actions)
+            for problem, actions in items
+        ]
+
+
+def started(
+    count: int, make: type[ReasoningEnv] = CountingEnv, **options: object
+) -> list[ReasoningEnv]:
+    envs = [make(**options) for _ in range(count)]
+    for env in envs:
+        env.reset(seed=0, options={"problem": "count-2"})
+    return envs
+
+
+def test_a_batch_of_mixed_modes_gives_what_single_steps_give() -> None:
+    modes = [*reward_modes(), *reward_modes()]
+    batch, single = [
+        [CountingEnv(reward_mode=mode, continuation="policy") for mode in modes] for _ in range(2)
+    ]
+    for seed, envs in enumerate(zip(batch, single, strict=True)):
+        for env in envs:
+            env.reset(seed=seed, options={"problem": "count-2"})
+    for action in ("say 1", "broken", "the sum=3!"):
+        live = [i for i, env in enumerate(single) if env._state is not None and env._state.open]
+        texts = [action if action == "broken" else say(action)] * len(live)
+        expected = [single[i].step(text) for i, text in zip(live, texts, strict=True)]
+        assert step_many([batch[i] for i in live], texts) == expected
+
+
+def test_verdicts_are_made_in_one_batch_by_verifier() -> None:
+    verifier, other = CountedVerifier(), CountedVerifier()
+    envs = started(5, verifier=verifier, reward_mode="rlvr")
+    envs += started(2, verifier=other, reward_mode="rlvr")
+    results = step_many(envs, [say("the sum=3!")] * 4 + [say("say 1")] + [say("the x")] * 2)
+    assert [result[1] for result in results] == [1.0] * 4 + [0.0] * 3
+    assert (verifier.batches, verifier.singles) == ([4], 0)
+    assert other.batches == [2]
+
+
+def test_rewards_are_made_in_one_batch_by_mode() -> None:
+    sizes = []
+
+    @dataclass(frozen=True)
+    class Sized:
+        name: str = "sized"
+        default_continuation: str = "policy"
+        default_granularity: str = "step"
+        needs_expert: bool = False
+
+        def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+            sizes.append(len(steps))
+            return [StepReward(1.0, {})] * len(steps)
+
+    mode = Sized()
+    envs = started(3, reward_mode=mode) + started(2, reward_mode="rlvr")
+    assert [r[1] for r in step_many(envs, [say("x")] * 5)] == [1.0, 1.0, 1.0, 0.0, 0.0]
+    assert sizes == [3]
+
+
+def test_one_failing_verdict_leaves_the_others_alone() -> None:
+    verifier = CountedVerifier(failing=("the trap",))
+    envs = started(3, verifier=verifier, reward_mode="rlvr")
+    results = step_many(envs, [say("the sum=3!"), say("the trap"), say("the x")])
+    assert results[0][1] == 1.0
+    assert math.isnan(results[1][1])
+    assert results[1][4]["failure"] == {"type": "VerifierTimeout", "message": "the trap"}
+    assert results[2][4]["verdict"]["correct"] is False
+
+
+def test_a_verifier_that_fails_on_the_whole_batch_fails_each() -> None:
+    envs = started(3, verifier=CountedVerifier(failing=("all",)), reward_mode="rlvr")
+    results = step_many(envs, [say("the x")] * 2 + [say("say 1")])
+    assert [r[4].get("failure", {}).get("type") for r in results] == ["VerifierCrash"] * 2 + [None]
+
+
+def test_one_failing_score_leaves_the_others_alone() -> None:
+    def score(step: StepRecord) -> float:
+        if "trap" in step.completion:
+            raise VerifierTimeout("trapped")
+        return 0.25
+
+    envs = started(3, reward_mode=FunctionMode("trapped", score))
+    results = step_many(envs, [say("x"), say("trap"), say("y")])
+    assert [results[0][1], results[2][1]] == [0.25, 0.25]
+    assert results[1][4]["failure"]["type"] == "VerifierTimeout"
+
+
+def test_one_failing_world_leaves_the_others_alone() -> None:
+    envs = [SlowWorldEnv(fail_at=1 if i == 1 else None, reward_mode="rlvr") for i in range(3)]
+    reset_many(envs, [0] * 3, [None] * 3)
+    results = step_many(envs, [say("x")] * 3)
+    assert [result[3] for result in results] == [False, True, False]
+    assert results[1][4]["failure"]["type"] == "WorldFailure"
+
+
+def test_nothing_moves_where_one_action_cannot_be_taken() -> None:
+    envs = started(2)
+    with pytest.raises(BadOption, match="an action is a text"):
+        step_many(envs, [say("say 1"), None])  # type: ignore[list-item]
+    assert envs[0].step_index == 0
+    with pytest.raises(ResetNeeded):
+        step_many([*envs, CountingEnv()], [say("say 1")] * 3)
+    assert envs[0].step_index == 0
+    with pytest.raises(ValueError, match="shorter"):
+        step_many(envs, [say("say 1")])
+
+
+class OwnJudge(CountingEnv):
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        return Verdict(True, f"{len(actions)} actions")
+
+
+def test_an_environments_own_judge_is_asked_instead_of_the_verifier() -> None:
+    verifier = CountedVerifier()
+    envs = started(2, OwnJudge, verifier=verifier, reward_mode="rlvr")
+    results = step_many(envs, [say("the x")] * 2)
+    assert [result[4]["verdict"]["answer"] for result in results] == ["1 actions"] * 2
+    assert (verifier.batches, verifier.singles) == ([], 0)
+
+
+def test_failing_resets_are_returned_not_raised() -> None:
+    envs = [SlowWorldEnv(fail_at=0 if i else None, reward_mode="rlvr") for i in range(2)]
+    good, bad = reset_many(envs, [1, 2], [{"problem": 0}, None])
+    assert not isinstance(good, Failure)
+    assert good[1]["problem_id"] == "count-2"
+    assert isinstance(bad, WorldFailure)
+
+
+def test_slow_worlds_wait_side_by_side() -> None:
+    envs: list[ReasoningEnv] = [SlowWorldEnv(delay_s=0.1, reward_mode="rlvr") for _ in range(16)]
+    start = time.perf_counter()
+    reset_many(envs, list(range(16)), [None] * 16)
+    step_many(envs, [say("x")] * 16)
+    assert time.perf_counter() - start < 1.6  # one after the other: 3.2 s
