@@ -28,7 +28,7 @@ LENGTHS = (12, 60, 120, 400, 1300)
 DEGREES = {"97 % alike": 0.97, "85 % alike": 0.85, "unrelated": 0.0}
 PAIRS = 5
 LETTERS = string.ascii_lowercase + " "
-ENGLISH = "eeeeeeeeeeeetttttttttaaaaaaaaooooooooiiiiiiinnnnnnnsssssshhhhhhrrrrrrddddlllcccuummwwffggyyppbbvk"
+ENGLISH = "eeeeeeetttttaaaaooooiiiinnnnssshhhrrrddllcummwwffggyyppbbvk"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import re
 from dataclasses import dataclass
 from fractions import Fraction
 
+from srl_env.errors import BadData
 from srl_env.verifiers.base import AnswerVerifier
 
 MAX_DIGITS = 60
@@ -36,9 +37,11 @@ class NumericVerifier(AnswerVerifier):
         return (rest.strip().partition("\n")[0].strip() or None) if found else None
 
     def equal(self, answer: str, expected: str) -> bool:
-        """Whether both read as the same number."""
-        number = number_in(answer)
-        return number is not None and number == number_in(expected)
+        """Whether both read as the same number; ``BadData`` if ``expected`` is none."""
+        wanted = number_in(expected)
+        if wanted is None:
+            raise BadData(f"the answer {expected[:80]!r} is no number; NumericVerifier needs one")
+        return number_in(answer) == wanted
 
 
 def number_in(text: str) -> Fraction | None:
@@ -46,9 +49,9 @@ def number_in(text: str) -> Fraction | None:
     found = _NUMBER.match(text.strip()[: 3 * MAX_DIGITS])
     if found is None or not (found["whole"] or found["decimals"]):
         return None
-    rest = text.strip()[found.end() : found.end() + 2]
+    rest = text.strip()[found.end() : found.end() + 3]
     whole, decimals = found["whole"].replace(",", ""), found["decimals"] or ""
-    if re.match(r"[eE]|\d|,\d", rest) or len(whole) + len(decimals) > MAX_DIGITS:
+    if re.match(r"[eE][-+]?\d|\s?[\d/]|,\d", rest) or len(whole) + len(decimals) > MAX_DIGITS:
         return None
     value = Fraction(int(whole or "0")) + Fraction(int(decimals or "0"), 10 ** len(decimals))
     if found["below"]:

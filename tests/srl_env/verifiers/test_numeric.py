@@ -5,6 +5,7 @@ from fractions import Fraction
 
 import pytest
 
+from srl_env.errors import BadData
 from srl_env.problem import Problem
 from srl_env.verifiers import NumericVerifier
 from srl_env.verifiers.numeric import number_in
@@ -26,6 +27,8 @@ PROBLEM = Problem("p", "How much?", answer="1,234.50")
         ("5.", 5),
         ("18%", 18),
         ("18 eggs", 18),
+        ("18eggs", 18),
+        ("-1/2.", Fraction(-1, 2)),
     ],
 )
 def test_numbers_are_read_the_ways_people_write_them(text: str, number: Fraction) -> None:
@@ -33,7 +36,20 @@ def test_numbers_are_read_the_ways_people_write_them(text: str, number: Fraction
 
 
 @pytest.mark.parametrize(
-    "text", ["", "eggs", "1,23", "12,3456", "3/0", "1e999999", "9" * 1_000_000, "1/" + "9" * 99]
+    "text",
+    [
+        "",
+        "eggs",
+        "1,23",
+        "12,3456",
+        "3/0",
+        "1e999999",
+        "9" * 1_000_000,
+        "1/" + "9" * 99,
+        "2 1/2",
+        "1 000",
+        "1/2/3",
+    ],
 )
 def test_what_is_no_plain_number_is_no_answer(text: str) -> None:
     assert number_in(text) is None
@@ -49,6 +65,11 @@ def test_a_third_is_not_0_3333() -> None:
 )
 def test_the_number_after_the_last_marker_is_compared(action: str) -> None:
     assert NumericVerifier().verify(PROBLEM, ["#### 1", action]).correct
+
+
+def test_an_expected_answer_that_is_no_number_is_an_error_of_the_data() -> None:
+    with pytest.raises(BadData, match="the answer 'many' is no number"):
+        NumericVerifier().equal("42", "many")
 
 
 def test_no_marker_is_a_wrong_answer() -> None:

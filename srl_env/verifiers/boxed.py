@@ -1,0 +1,100 @@
+"""Answers in LaTeX, ``\\boxed{…}``, compared as mathematics by math-verify."""
+
+from __future__ import annotations
+
+import functools
+import importlib.util
+import re
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+from srl_env.errors import BadOption, Failure, MissingExtra
+from srl_env.problem import Problem
+from srl_env.verifiers.base import AnswerVerifier
+from srl_env.verifiers.deadline import WorkerPool, shared_pool
+from srl_env.verifiers.protocol import Verdict
+
+MAX_CHARACTERS = 5_000
+
+_BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True)
+class BoxedVerifier(AnswerVerifier):
+    """Right if what stands in the last ``\\boxed{…}`` equals the problem's answer.
+
+    Equal texts are equal; others are given to math-verify (extra "math"), which knows that
+    1/2, 0.5 and \\frac{1}{2} are one number. That happens in worker processes that all
+    verifiers of this process share. One that has no verdict after ``deadline_s`` seconds is
+    killed, and ``VerifierTimeout`` raised; works from any thread. What math-verify cannot
+    read, and an answer of more than ``MAX_CHARACTERS``, equals only the same text.
+    """
+
+    deadline_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.deadline_s < 86_400:
+            raise BadOption(f"deadline_s is a number of seconds above 0; got {self.deadline_s!r}")
+        if not _math_verify_installed():
+            raise MissingExtra("math-verify", "math")
+
+    def extract(self, text: str) -> str | None:
+        """What the last closed ``\\boxed{…}`` holds; None without one."""
+        return last_boxed(text)
+
+    def equal(self, answer: str, expected: str) -> bool:
+        """Whether two answers in LaTeX mean the same; ``expected`` may be boxed or in $…$.
+
+        Raises ``VerifierTimeout`` and ``VerifierCrash``.
+        """
+        expected = last_boxed(expected) or expected
+        if _plain(answer) == _plain(expected):
+            return True
+        if not answer or max(len(answer), len(expected)) > MAX_CHARACTERS:
+            return False
+        request = {"answer": answer, "expected": _plain(expected), "deadline_s": self.deadline_s}
+        return bool(_workers().call(request, self.deadline_s)["equal"])
+
+    def verify_many(
+        self, items: Sequence[tuple[Problem, Sequence[str]]]
+    ) -> list[Verdict | Failure]:
+        """One verdict, or the ``Failure`` that prevented it, for each item, in order.
+
+        The workers share the batch.
+        """
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            return list(threads.map(lambda item: self._verdict_or_failure(*item), items))
+
+
+def last_boxed(text: str) -> str | None:
+    """What the last ``\\boxed{…}`` that is closed holds, stripped; None without one. Linear."""
+    if "\\boxed" not in text:
+        return None
+    open_braces: list[int] = []  # where what is in it begins; negative: not of a \boxed
+    last: tuple[int, int] | None = None
+    for found in _BRACES.finditer(text):
+        if found[0].endswith("{") and found[0] != "\\{":
+            open_braces.append(found.end() if len(found[0]) > 1 else -1)
+        elif found[0] == "}" and open_braces:
+            begin = open_braces.pop()
+            if begin >= 0 and (last is None or begin > last[0]):
+                last = begin, found.start()
+    return text[slice(*last)].strip() if last else None
+
+
+def _plain(answer: str) -> str:
+    return answer.strip().strip("$").strip()
+
+
+@functools.cache
+def _math_verify_installed() -> bool:
+    return importlib.util.find_spec("math_verify") is not None
+
+
+def _workers() -> WorkerPool:
+    # -P: the folder of the script must not come before the standard library.
+    worker = Path(__file__).with_name("math_worker.py")
+    return shared_pool([sys.executable, "-P", str(worker)])

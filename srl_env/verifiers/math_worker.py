@@ -1,0 +1,76 @@
+"""The process in which math-verify runs; started by ``srl_env.verifiers.boxed``, as a script.
+
+It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
+it is spoken to. What it limits itself to: processor time, a second beyond each request's
+deadline, so that it ends soon even if whoever started it is gone; ``MEMORY_BYTES`` of address
+space; no core files. What it does not limit: nothing here runs code that it is sent, so
+files and network are left alone.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+import resource
+import sys
+from itertools import product
+from typing import Any
+
+MEMORY_BYTES = 2 * 1024**3
+
+
+def main() -> None:
+    """Answers requests until the input ends."""
+    replies = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
+    os.dup2(2, 1)  # what libraries print must not come between the replies
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    logging.disable()  # math-verify warns that its own deadlines are off
+    try:
+        import math_verify  # noqa: F401  # slow: before the first deadline, not after
+    except Exception as error:  # noqa: BLE001  # told to whoever started this process
+        print(json.dumps({"failure": f"cannot import math_verify: {error!r}"}), file=replies)
+        return
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
+    print(json.dumps({"ready": True}), file=replies)
+    for line in sys.stdin:
+        print(json.dumps(reply_to(json.loads(line))), file=replies)
+
+
+def reply_to(request: dict[str, Any]) -> dict[str, Any]:
+    """{"equal": bool}, or {"failure": …} where memory or stack ran out."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    limit = math.ceil(used.ru_utime + used.ru_stime + request["deadline_s"]) + 1
+    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    try:
+        return {"equal": equal(request["answer"], request["expected"])}
+    except (MemoryError, RecursionError) as error:
+        return {"failure": repr(error)[:200]}
+
+
+def equal(answer: str, expected: str) -> bool:
+    """Whether math-verify takes two LaTeX answers for the same."""
+    return any(_same(*pair) for pair in product(_parsed(expected), _parsed(answer)))
+
+
+def _parsed(latex: str) -> list[Any]:
+    import math_verify
+
+    found: list[Any] = math_verify.parse(f"\\boxed{{{latex}}}", parsing_timeout=None)
+    return found
+
+
+def _same(expected: Any, answer: Any) -> bool:
+    import math_verify
+
+    try:
+        return bool(math_verify.verify(expected, answer, timeout_seconds=None, raise_on_error=True))
+    except (MemoryError, RecursionError):
+        raise
+    except Exception:  # noqa: BLE001  # sympy raises anything on what cannot be compared
+        return False
+
+
+if __name__ == "__main__":
+    main()
