@@ -671,7 +671,8 @@ KERNEL = """
 def test_19_calls_that_widen_the_kernels_surface_are_refused(namespaces, local, tree, host, marked):
     done = holds(namespaces, tree, host, marked, KERNEL)
     assert b"UNSURE" not in done.output, done.text()
-    succeeds(local, tree, KERNEL)
+    few = "for name in ('unshare', 'memfd', 'personality'):\n        arguments = calls[name]"
+    succeeds(local, tree, KERNEL.replace("for name, arguments in calls.items():", few))
 
 
 CORE_PATTERN = """
