@@ -122,8 +122,12 @@ def reward_modes() -> list[str]:
 
 
 def register_reward_mode(mode: RewardMode) -> RewardMode:
-    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken."""
-    if mode.name in _REGISTRY and _REGISTRY[mode.name] != mode:
+    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken.
+
+    A function that is defined again, as when a notebook's cell is run twice, replaces itself.
+    """
+    known = _REGISTRY.get(mode.name, mode)
+    if known != mode and _origin(known) != _origin(mode):
         raise BadOption(f"a reward mode named {mode.name!r} exists already; choose another name")
     _REGISTRY[mode.name] = mode
     return mode
@@ -149,6 +153,13 @@ class FunctionMode:
         return StepReward(
             float(result), {self.name: float(result), "format": float(step.parsed.ok)}
         )
+
+
+def _origin(mode: RewardMode) -> tuple[object, ...]:
+    """Where a mode's function is defined; the mode itself where it is no function's."""
+    if not isinstance(mode, FunctionMode):
+        return (mode,)
+    return mode.function.__module__, mode.function.__qualname__
 
 
 def reward_mode(
