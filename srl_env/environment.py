@@ -24,7 +24,14 @@ from srl_env.errors import BadOption, Failure, UnknownName
 from srl_env.format import CompletionFormat, ParsedStep, ThinkTags
 from srl_env.policy import Message
 from srl_env.problem import ExpertStep, Problem, ProblemSource
-from srl_env.prompt import PromptStyle, Turn, make_messages, observation_text
+from srl_env.prompt import (
+    Opening,
+    PromptStyle,
+    Turn,
+    continue_messages,
+    make_opening,
+    observation_text,
+)
 from srl_env.rewards.modes import (
     Continuation,
     Granularity,
@@ -47,15 +54,16 @@ OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode",
 class EpisodeState:
     """All that changes in an episode, the world apart. Everything in it is immutable.
 
-    steps: the expert's steps, () without an expert; expert_actions: their actions. history:
-    the turns so far, the expert prefix included. index: how many steps of the solution are
-    done. world_live: whether the world was set up for this episode. open: whether a step may
-    be taken.
+    steps: the expert's steps, () without an expert; expert_actions: their actions. opening:
+    what its prompts begin with. history: the turns so far, the expert prefix included. index:
+    how many steps of the solution are done. world_live: whether the world was set up for this
+    episode. open: whether a step may be taken.
     """
 
     problem: Problem
     steps: tuple[ExpertStep, ...]
     expert_actions: tuple[str, ...]
+    opening: Opening
     mode: RewardMode
     continuation: Continuation
     granularity: Granularity
@@ -444,6 +452,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             problem=problem,
             steps=steps,
             expert_actions=tuple([step.action for step in steps]),
+            opening=make_opening(self.style, self.format, granularity, utf8_safe(problem.prompt)),
             mode=mode,
             continuation=continuation,
             granularity=granularity,
@@ -527,14 +536,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         title = None
         if self.show_titles and state.granularity == "step" and state.index < len(state.steps):
             title = state.steps[state.index].title
-        return make_messages(
-            self.style,
-            self.format,
-            state.granularity,
-            utf8_safe(state.problem.prompt),
-            state.history,
-            None if title is None else utf8_safe(title),
-        )
+        safe = None if title is None else utf8_safe(title)
+        return continue_messages(self.style, state.opening, state.history, safe)
 
 
 def _known_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:

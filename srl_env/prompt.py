@@ -84,6 +84,13 @@ class PromptStyle:
         )
 
 
+class Opening(NamedTuple):
+    """What a prompt begins with, the same for all steps of an episode."""
+
+    system: str
+    problem: str
+
+
 def make_messages(
     style: PromptStyle,
     format: CompletionFormat,
@@ -98,11 +105,28 @@ def make_messages(
     Steps without an answer of the world are listed in the user message before them; those
     with one become an assistant message and a user message (see ``PromptStyle.turns``).
     """
+    return continue_messages(
+        style, make_opening(style, format, granularity, prompt), history, next_title
+    )
+
+
+def make_opening(
+    style: PromptStyle, format: CompletionFormat, granularity: str, prompt: str
+) -> Opening:
+    """The texts of ``make_messages`` that do not change from step to step."""
+    task = style.step_task if granularity == "step" else style.solution_task
+    said = [part for part in (task, format.instructions, style.note) if part]
+    return Opening("\n\n".join(said), style.problem.replace("{problem}", prompt))
+
+
+def continue_messages(
+    style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
+) -> list[Message]:
+    """The messages of ``make_messages``, from an opening that was made before."""
     messages: list[Message] = []
-    system = _system(style, format, granularity)
-    if system:
-        messages.append({"role": "system", "content": system})
-    parts, unanswered = [style.problem.replace("{problem}", prompt)], list[str]()
+    if opening.system:
+        messages.append({"role": "system", "content": opening.system})
+    parts, unanswered = [opening.problem], list[str]()
     for action, observation in history:
         unanswered.append(action)
         if observation is None:
@@ -115,7 +139,7 @@ def make_messages(
         else:
             parts += [_so_far(style, unanswered), answer]
         unanswered = []
-    title = [] if next_title is None else [style.title.replace("{title}", next_title)]
+    title = () if next_title is None else (style.title.replace("{title}", next_title),)
     messages.append({"role": "user", "content": _user(style, parts, unanswered, title)})
     return messages
 
@@ -124,15 +148,11 @@ def observation_text(style: PromptStyle, messages: Messages) -> str:
     """The messages as one text: all that is needed to act, in the order of the messages."""
     if len(messages) == 1:
         return messages[0]["content"]
-    return style.between.join(
+    texts = [
         f"Action:\n{message['content']}" if message["role"] == "assistant" else message["content"]
         for message in messages
-    )
-
-
-def _system(style: PromptStyle, format: CompletionFormat, granularity: str) -> str:
-    task = style.step_task if granularity == "step" else style.solution_task
-    return "\n\n".join(part for part in (task, format.instructions, style.note) if part)
+    ]
+    return style.between.join(texts)
 
 
 def _user(

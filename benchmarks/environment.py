@@ -1,0 +1,128 @@
+"""What an environment costs without a model: a step, ten thousand environments, the import.
+
+    python benchmarks/environment.py
+
+Steps are timed one by one, and the median is given, because a machine that does other work
+lengthens some of them. CPU seconds are those of this process. Ratios compare with the named
+alternative in the same run.
+"""
+
+from __future__ import annotations
+
+import gc
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from gymnasium.vector import AutoresetMode, SyncVectorEnv
+
+from srl_env.environment import ReasoningEnv
+from srl_env.testing import CountingEnv
+from srl_env.vector import VectorEnv
+
+STEPS = 20_000
+ENVIRONMENTS = 10_000
+ROUNDS = 5
+IMPORTS = 9
+LIMIT_US = 30.0
+
+make: Callable[..., ReasoningEnv] = partial(CountingEnv, reward_mode="rlvr")
+
+
+def main() -> None:
+    """Measures everything and prints one table."""
+    rows = [*step_rows(), *many_rows(), *import_rows()]
+    width = max(len(name) for name, _ in rows)
+    print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
+
+
+def step_rows() -> list[tuple[str, str]]:
+    """The cost of step and reset; rlvr, so that no similarity is in it."""
+    env = make()
+    steps_us, resets_us, completion = [], [], "<think>on</think>say 1"
+    while len(steps_us) < STEPS:
+        resets_us.append(_microseconds(partial(env.reset, options={"problem": 2, "max_steps": 8})))
+        steps_us += [_microseconds(partial(env.step, completion)) for _ in range(8)]
+    median = statistics.median(steps_us)
+    verdict = "within" if median <= LIMIT_US else "ABOVE"
+    p90 = statistics.quantiles(steps_us, n=10)[-1]
+    return [
+        (f"step, median of {len(steps_us)}", f"{median:.1f} µs ({verdict} {LIMIT_US:.0f} µs)"),
+        ("step, 90th percentile", f"{p90:.1f} µs"),
+        (f"reset, median of {len(resets_us)}", f"{statistics.median(resets_us):.1f} µs"),
+    ]
+
+
+def many_rows() -> list[tuple[str, str]]:
+    """Memory and speed of many environments, against Gymnasium's SyncVectorEnv."""
+    gc.collect()
+    before = _resident_bytes()
+    start = time.process_time()
+    ours = VectorEnv([make] * ENVIRONMENTS, autoreset_mode=AutoresetMode.SAME_STEP)
+    ours.reset(seed=0)
+    built = time.process_time() - start
+    memory = _resident_bytes() - before
+    theirs = SyncVectorEnv([make] * ENVIRONMENTS, autoreset_mode=AutoresetMode.SAME_STEP)
+    theirs.reset(seed=0)
+    fast, slow = _steps_per_second(ours), _steps_per_second(theirs)
+    return [
+        (f"{ENVIRONMENTS:,} environments, made and reset", f"{built:.2f} CPU s"),
+        (
+            f"{ENVIRONMENTS:,} environments, memory",
+            f"{memory / 2**20:.0f} MiB ({memory / ENVIRONMENTS / 2**10:.1f} KiB each)",
+        ),
+        (f"VectorEnv of {ENVIRONMENTS:,}", f"{fast:,.0f} steps per CPU s"),
+        (f"Gymnasium's SyncVectorEnv of {ENVIRONMENTS:,}", f"{slow:,.0f} steps per CPU s"),
+        ("VectorEnv to SyncVectorEnv", f"{fast / slow:.2f} times"),
+    ]
+
+
+def import_rows() -> list[tuple[str, str]]:
+    """`import srl_env` against `import gymnasium`, each in fresh processes, turn by turn."""
+    seconds: dict[str, list[float]] = {"gymnasium": [], "srl_env": []}
+    for _ in range(IMPORTS):
+        for package, measured in seconds.items():
+            measured.append(_import_seconds(package))
+    gymnasium, ours = (statistics.median(measured) for measured in seconds.values())
+    return [
+        (f"import gymnasium, median of {IMPORTS}", f"{gymnasium * 1e3:.0f} ms CPU"),
+        (f"import srl_env, median of {IMPORTS}", f"{ours * 1e3:.0f} ms CPU"),
+        ("import srl_env to import gymnasium", f"{ours / gymnasium:.2f} times"),
+    ]
+
+
+def _microseconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter_ns()
+    call()
+    return (time.perf_counter_ns() - start) / 1e3
+
+
+def _steps_per_second(envs: VectorEnv | SyncVectorEnv) -> float:
+    """Steps per CPU second; every third step ends its episode."""
+    actions = ["<think></think>say 1", "<think></think>say 2", "<think></think>the sum=3!"]
+    start = time.process_time()
+    for i in range(ROUNDS):
+        envs.step([actions[i % 3]] * ENVIRONMENTS)
+    return ROUNDS * ENVIRONMENTS / (time.process_time() - start)
+
+
+def _import_seconds(package: str) -> float:
+    code = f"import time; start = time.process_time(); import {package}; "
+    code += "print(time.process_time() - start)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    return float(done.stdout)
+
+
+def _resident_bytes() -> int:
+    """The memory of this process that is in use (Linux)."""
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
+    line = next(line for line in status.splitlines() if line.startswith("VmRSS:"))
+    return int(line.split()[1]) * 1024
+
+
+if __name__ == "__main__":
+    main()
