@@ -13,7 +13,7 @@ import math
 import operator
 import secrets
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, ClassVar, Literal, SupportsIndex, cast, get_args
 
 import gymnasium
@@ -39,6 +39,7 @@ from srl_env.rewards.modes import (
     StepRecord,
     StepReward,
     get_reward_mode,
+    reward_modes,
 )
 from srl_env.seeding import stream
 from srl_env.spaces import AnyText, utf8_safe
@@ -77,6 +78,17 @@ class EpisodeState:
     parsed: ParsedStep | None = None
     legal: bool | None = None
     open: bool = False
+
+    def __getstate__(self) -> dict[str, Any]:
+        """For pickle: a registered mode goes by its name, as its function may have no other."""
+        state = {field.name: getattr(self, field.name) for field in fields(self)}
+        if self.mode.name in reward_modes() and get_reward_mode(self.mode.name) is self.mode:
+            state["mode"] = self.mode.name
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, _read_mode(value) if name == "mode" else value)
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,6 +21,7 @@ from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, Wor
 from srl_env.format import Brackets, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.prompt import PromptStyle
+from srl_env.rewards import modes
 from srl_env.rewards.modes import (
     FunctionMode,
     HybridMode,
@@ -625,6 +626,16 @@ def test_a_snapshot_goes_back_to_its_step_world_and_rewards_included(
 def traces_of_next_episode(make: type[ReasoningEnv], mode: str) -> tuple[str, dict[str, Any]]:
     env = started(make(), reward_mode=mode)
     return env.reset()
+
+
+def test_a_snapshot_in_a_users_own_mode_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
+    mode = FunctionMode("a-users-own", lambda step: 0.125)  # as a decorated function: unpicklable
+    monkeypatch.setitem(modes._REGISTRY, mode.name, mode)
+    env = started(CountingEnv(), reward_mode="a-users-own")
+    snapshot = pickle.loads(pickle.dumps(env.snapshot()))
+    env.reset()
+    env.restore(snapshot)
+    assert env.step(say("x"))[1] == 0.125
 
 
 def test_the_world_of_a_snapshot_is_a_copy() -> None:
