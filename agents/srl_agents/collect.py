@@ -57,6 +57,8 @@ class Collected:
             **group_metrics(self.groups, self.kept, self.objective.min_deviation),
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
+            "tokens_per_s/sample": self.tokens / self.seconds_sampling,
+            "tokens_per_s/environment": self.tokens / self.seconds_environment,
         }
 
 

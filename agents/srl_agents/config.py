@@ -135,7 +135,7 @@ class LogConfig(Section):
     tracker: Literal["wandb", "trackio"] | None = None
     rollouts_every: Annotated[int, Field(ge=0)] = 10
     rollouts_kept: Annotated[int, Field(ge=1)] = 16
-    kl_every: Annotated[int, Field(ge=0)] = 0
+    kl_every: Annotated[int, Field(ge=0)] = 20
 
 
 class CheckpointConfig(Section):

@@ -21,16 +21,26 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.policy import Messages
 from srl_env.problem import ExpertStep
+from srl_env.seeding import derive_seed
 
 
 def demonstrations(
-    env: ReasoningEnv, policy: TransformersPolicy, points: Sequence[StartPoint], objective: NLL
+    env: ReasoningEnv,
+    policy: TransformersPolicy,
+    points: Sequence[StartPoint],
+    objective: NLL,
+    seed: int,
 ) -> Batch:
     """The expert's completion at each start point, each with its share of the loss.
 
-    Raises BadOption where "reasoning" is asked for and a step has no thought.
+    seed: of which trajectory is shown where a problem has several.
+    Raises BadOption where "reasoning" is asked for and an expert's thoughts are not recorded.
     """
-    shown, written = zip(*(_demonstration(env, point, objective) for point in points), strict=True)
+    pairs = [
+        _demonstration(env, point, objective, derive_seed("trajectory", seed, number))
+        for number, point in enumerate(points)
+    ]
+    shown, written = zip(*pairs, strict=True)
     prompts = tuple(tuple(ids) for ids in policy.encode_many(shown))
     stop = env.format.stop if objective.granularity == "step" else ()
     completions = _completions(policy.tokenizer, written, stop)
@@ -51,10 +61,12 @@ def _completions(
     )
 
 
-def _demonstration(env: ReasoningEnv, point: StartPoint, objective: NLL) -> tuple[Messages, str]:
+def _demonstration(
+    env: ReasoningEnv, point: StartPoint, objective: NLL, seed: int
+) -> tuple[Messages, str]:
     """What the policy is shown at a point, and what the expert would write."""
     _, info = env.reset(
-        seed=0,
+        seed=seed,
         options={
             "problem": point.problem,
             "start_step": point.start_step,
@@ -73,9 +85,9 @@ def _demonstration(env: ReasoningEnv, point: StartPoint, objective: NLL) -> tupl
 
 
 def _with_thoughts(env: ReasoningEnv) -> str:
-    if env.expert_steps[env.step_index].thought is None:
+    if all(step.thought is None for step in env.expert_steps):
         raise BadOption(
-            f"problem {env.problem.id!r} has no thought for step {env.step_index + 1}; fine-tune on"
-            " objective.demonstration = 'outline', or on data that records the expert's thoughts"
+            f"the expert of problem {env.problem.id!r} recorded no thoughts; fine-tune on"
+            " objective.demonstration = 'outline', or on data that has them"
         )
     return env.expert_completion()

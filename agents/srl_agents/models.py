@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -14,7 +15,7 @@ from srl_agents.checkpoint import cannot_read
 from srl_agents.config import LoraConfig, ModelConfig
 from srl_agents.decoder import Branch, Decoder, make_decoder
 from srl_agents.policies import TransformersPolicy
-from srl_agents.policies.loading import load
+from srl_agents.policies.loading import find_device, load
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.seeding import derive_seed
 
@@ -43,15 +44,9 @@ def load_policy(settings: ModelConfig, seed: int, checkpoint: Path | None) -> Tr
     seed: the run's; sampling and new adapters draw from it. Raises BadOption where the model
     cannot be loaded, CannotRead where the checkpoint cannot.
     """
-    if checkpoint is None:
-        model, tokenizer = load(settings.path, _device(settings), settings.dtype)
-        if settings.lora is not None:
-            model = _adapted(model, settings.lora, derive_seed("adapters", seed))
-    else:
-        try:
-            model, tokenizer = load(str(checkpoint), _device(settings), settings.dtype)
-        except Exception as error:  # safetensors and transformers raise many kinds
-            raise cannot_read(checkpoint, error) from error
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
+        model, tokenizer = _load(settings, seed, checkpoint)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable()
     return TransformersPolicy(
@@ -63,7 +58,7 @@ def load_reference(settings: ModelConfig, policy: TransformersPolicy) -> Referen
     """What scores by the run's first weights: a frozen copy, or the base without its adapters."""
     if settings.lora is not None:
         return _WithoutAdapters(policy.model, policy.decoder)
-    model, _ = load(settings.path, _device(settings), settings.dtype)
+    model, _ = load(settings.path, policy.device, settings.dtype)
     return make_decoder(model.requires_grad_(False))
 
 
@@ -98,8 +93,18 @@ class _WithoutAdapters:
             return self.decoder.token_logprobs(trunks, branches, temperature)
 
 
-def _device(settings: ModelConfig) -> str | None:
-    return None if settings.device == "auto" else settings.device
+def _load(settings: ModelConfig, seed: int, checkpoint: Path | None) -> tuple[Any, Any]:
+    """Model and tokenizer, adapters included where there are to be any."""
+    device = find_device(None if settings.device == "auto" else settings.device)
+    if checkpoint is not None:
+        try:
+            return load(str(checkpoint), device, settings.dtype)
+        except Exception as error:  # safetensors and transformers raise many kinds
+            raise cannot_read(checkpoint, error) from error
+    model, tokenizer = load(settings.path, device, settings.dtype)
+    if settings.lora is not None:
+        model = _adapted(model, settings.lora, derive_seed("adapters", seed))
+    return model, tokenizer
 
 
 def _adapted(model: Any, lora: LoraConfig, seed: int) -> Any:
@@ -111,8 +116,8 @@ def _adapted(model: Any, lora: LoraConfig, seed: int) -> Any:
     settings = peft.LoraConfig(
         r=lora.rank, lora_alpha=lora.alpha, target_modules=lora.targets, task_type="CAUSAL_LM"
     )
-    with torch.random.fork_rng(devices=[]):  # torch's global generator stays as it was
-        torch.manual_seed(seed)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)  # peft knows no other generator than the global one
         try:
             return peft.get_peft_model(model, settings)
         except ValueError as error:

@@ -10,16 +10,16 @@ from __future__ import annotations
 import importlib
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
-from srl_env.rollout import Episode
-
 from srl_agents.checkpoint import CannotWrite
 from srl_agents.config import RunConfig
 from srl_env.errors import BadOption, MissingExtra
+from srl_env.rollout import Episode
 
 Offsets = dict[str, int]
 
@@ -33,19 +33,20 @@ class RunLog:
         update: the last one whose numbers stay. Raises MissingExtra or BadOption if TensorBoard
         or the tracker that the configuration names is not installed.
         """
+        self._tracker = _tracker(config)
+        self._board = _tensorboard(folder, update) if config.log.tensorboard else None
         self._files = {
             name: _reopened(folder / f"{name}.jsonl", offsets.get(name, 0))
             for name in ("metrics", "rollouts")
         }
-        self._board = _tensorboard(folder, update) if config.log.tensorboard else None
-        self._tracker = _tracker(config)
 
     def __enter__(self) -> RunLog:
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         for file in self._files.values():
-            file.close()
+            with suppress(OSError) if failed else nullcontext():  # it has been said already
+                file.close()
         if self._board is not None:
             self._board.close()
         if self._tracker is not None:
@@ -73,21 +74,29 @@ class RunLog:
         """The files' lengths in bytes, once all of it is on the disk."""
         offsets = {}
         for name, file in self._files.items():
-            file.flush()
-            os.fsync(file.fileno())
+            with _writing(file):
+                file.flush()
+                os.fsync(file.fileno())
             offsets[name] = file.tell()
         return offsets
 
     def _write(self, name: str, record: Mapping[str, Any]) -> None:
         file = self._files[name]
-        try:
+        with _writing(file):
             file.write(json.dumps(record) + "\n")
             file.flush()
-        except OSError as error:
-            raise CannotWrite(
-                f"{file.name} does not take another line ({error.strerror}); checkpoints are"
-                " untouched. Make room, then go on with resume"
-            ) from error
+
+
+@contextmanager
+def _writing(file: TextIO) -> Iterator[None]:
+    """Turns a disk that refuses into CannotWrite."""
+    try:
+        yield
+    except OSError as error:
+        raise CannotWrite(
+            f"{file.name} does not take another line ({error.strerror}); checkpoints are"
+            " untouched. Make room, then go on with resume"
+        ) from error
 
 
 def _reopened(path: Path, size: int) -> TextIO:

@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import transformers
 
 import srl_env
 from srl_agents.checkpoint import (
@@ -57,6 +58,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.policy import Policy
 from srl_env.rollout import EnvPool
+from srl_env.seeding import derive_seed
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +117,7 @@ def train(
         torch.set_num_threads(config.model.threads)
     remove_drafts(folder / "checkpoints")
     found = checkpoints(folder / "checkpoints") if resume else []
-    with _interruptible() as interrupted:
+    with _interruptible() as interrupted, _without_progress_bars():
         trainer = Trainer(config, found[-1] if found else None)
         return trainer.run(interrupted, on_progress or (lambda _: None))
 
@@ -232,7 +234,8 @@ class Trainer:
         """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
         began = time.perf_counter()
         points = self.starts.draw(stage.batch)
-        batch = demonstrations(self.env, self.policy, points, objective)
+        seed = derive_seed("demonstrations", self.config.seed, self.position.spent.updates)
+        batch = demonstrations(self.env, self.policy, points, objective, seed)
         metrics = {"time/environment": time.perf_counter() - began}
         metrics |= self._learn([batch], objective, measure_kl=False)
         return metrics, batch.tokens, -metrics["loss"]
@@ -392,6 +395,19 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
 def _last_good(folder: Path) -> str:
     found = checkpoints(folder / "checkpoints")
     return f"The last good state is {found[-1]}" if found else "No checkpoint was written yet"
+
+
+@contextmanager
+def _without_progress_bars() -> Iterator[None]:
+    """Silences transformers' bars, which would come with every checkpoint."""
+    bars = transformers.utils.logging
+    shown = bars.is_progress_bar_enabled()
+    bars.disable_progress_bar()
+    try:
+        yield
+    finally:
+        if shown:
+            bars.enable_progress_bar()
 
 
 @contextmanager

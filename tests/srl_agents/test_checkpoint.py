@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import resource
-import signal
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -73,20 +71,9 @@ def test_a_failure_while_writing_leaves_the_earlier_ones(tmp_path: Path) -> None
     load_state(first)
 
 
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """As on a full disk, the system itself refuses what is longer."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
-
-
-def test_a_system_that_takes_no_more_bytes_is_a_clear_error(tmp_path: Path) -> None:
+def test_a_system_that_takes_no_more_bytes_is_a_clear_error(
+    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
+) -> None:
     first = save(tmp_path, 1)
     large = TrainerState({}, {"weights": torch.zeros(100_000)})
     with files_of_at_most(50_000), pytest.raises(CannotWrite, match="Make room"):

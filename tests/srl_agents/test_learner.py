@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 import torch
+
 from srl_agents.config import OptimizerConfig
 from srl_agents.decoder import GenericDecoder, make_decoder
 from srl_agents.groups import Batch

@@ -1,0 +1,94 @@
+"""Logs that are cut back to a checkpoint, and that say so when they cannot be written."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from srl_agents.checkpoint import CannotWrite
+from srl_agents.config import RunConfig, make_config
+from srl_agents.runlog import RunLog
+from srl_env.errors import BadOption
+
+
+def config(**log: Any) -> RunConfig:
+    return make_config(
+        {
+            "out": "runs/x",
+            "env": {"id": "e"},
+            "model": {"path": "p"},
+            "budget": {"updates": 1},
+            "log": {"tensorboard": False, **log},
+        }
+    )
+
+
+def read(folder: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in (folder / "metrics.jsonl").read_text().splitlines()]
+
+
+def test_updates_and_events_are_lines_in_order(tmp_path: Path) -> None:
+    with RunLog(tmp_path, config(), {}, 0) as log:
+        log.metrics(1, "srl", {"reward": 0.5})
+        log.event(1, "srl", "stage_end", "enough")
+    assert read(tmp_path) == [
+        {"update": 1, "stage": "srl", "reward": 0.5},
+        {"update": 1, "stage": "srl", "event": "stage_end", "reason": "enough"},
+    ]
+
+
+def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
+    with RunLog(tmp_path, config(), {}, 0) as log:
+        log.metrics(1, "srl", {})
+        offsets = log.durable_offsets()
+        log.metrics(2, "srl", {"lost": 1.0})
+    with (tmp_path / "metrics.jsonl").open("a") as file:
+        file.write('{"update": 3, "half a li')
+    with RunLog(tmp_path, config(), offsets, 1) as log:
+        log.metrics(2, "srl", {"again": 1.0})
+    assert [line["update"] for line in read(tmp_path)] == [1, 2]
+    assert "again" in read(tmp_path)[1]
+
+
+def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(
+    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
+) -> None:
+    with (
+        files_of_at_most(100),
+        pytest.raises(CannotWrite, match=r"metrics\.jsonl does not take another line.*Make room"),
+        RunLog(tmp_path, config(), {}, 0) as log,
+    ):
+        log.metrics(1, "srl", {"reward": 0.5})
+        log.metrics(2, "srl", {str(n): 0.5 for n in range(100)})
+    first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
+    assert json.loads(first)["update"] == 1
+
+
+def test_a_tracker_that_is_installed_gets_the_numbers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[Any] = []
+    fake = SimpleNamespace(
+        init=lambda **options: calls.append(options["name"]),
+        log=lambda numbers, step: calls.append((step, numbers)),
+        finish=lambda: calls.append("finished"),
+    )
+    monkeypatch.setitem(sys.modules, "trackio", fake)
+    with RunLog(tmp_path, config(tracker="trackio"), {}, 0) as log:
+        log.metrics(1, "srl", {"reward": 0.5})
+    assert calls == ["x", (1, {"reward": 0.5}), "finished"]
+
+
+def test_a_tracker_that_is_not_installed_is_an_error_that_says_what_to_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(BadOption, match="not installed: pip install wandb"):
+        RunLog(tmp_path, config(tracker="wandb"), {}, 0)
