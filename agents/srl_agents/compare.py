@@ -133,7 +133,8 @@ def _feed(
             error = worker.run(job, tell)
             if error is not None:
                 errors[job.folder] = error
-            tell(JobProgress(job.method, job.seed, "failed" if error else "finished", 1.0))
+            if not worker.closed:
+                tell(JobProgress(job.method, job.seed, "failed" if error else "finished", 1.0))
     except queue.Empty:
         worker.finish()
 

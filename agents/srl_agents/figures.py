@@ -46,13 +46,15 @@ def svg(figure: Figure) -> str:
     """The figure as an ``<svg>`` element for a page: as wide as there is room, in its colours."""
     colours = dict.fromkeys(("text.color", "axes.labelcolor", "axes.edgecolor"), _INK)
     ticks = dict.fromkeys(("xtick.color", "ytick.color"), _INK)
-    salt = {"svg.hashsalt": figure.name}  # so that the ids of two figures on a page differ
-    with _style(colours | ticks | salt):
+    with _style(colours | ticks):
         canvas = _canvas(1, 1)
         figure.draw(canvas.axes[0])
         out = io.StringIO()
         canvas.savefig(out, format="svg", transparent=True, metadata={"Date": None})
     text = out.getvalue()
+    text = re.sub(
+        r'(\bid="|href="#|url\(#)', rf"\g<1>{figure.name}-", text
+    )  # one page, many figures
     head, rest = text[text.index("<svg") :].split(">", 1)
     head = re.sub(r' (width|height)="[^"]*"', "", head)
     label = f' role="img" aria-label="{html.escape(figure.caption)}"'
@@ -199,6 +201,7 @@ _STYLE: dict[str, Any] = {
     "font.size": 10,
     "lines.linewidth": 1.8,
     "svg.fonttype": "none",
+    "svg.hashsalt": "srl-env",  # the same ids every time
     "font.family": "sans-serif",
 }
 

@@ -9,6 +9,7 @@ from math import isnan, nan
 from pathlib import Path
 
 import numpy as np
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from srl_agents.comparison import (
@@ -47,12 +48,13 @@ def comparison_table(comparison: Comparison) -> Table:
     """The comparison's rows for the terminal."""
     rows = comparison.rows
     names = score_columns(rows)
-    grid = Table(caption="per cent; [95 % interval] over seeds and problems")
-    grid.add_column("method")
-    for head in ("seeds", *(TITLES.get(name, name) for name in names), "seconds"):
-        grid.add_column(head, justify="right")
+    caption = "per cent; [95 % interval] over seeds and problems; s: seconds of training"
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    grid.add_column("method", no_wrap=True)
+    for head in ("seeds", *(TITLES.get(name, name) for name in names), "s"):
+        grid.add_column(head, justify="right", no_wrap=head == "pass@1")
     for row in rows:
-        grid.add_row(*_cells(row, names))
+        grid.add_row(*_cells(row, names, intervals=("pass@1",)))
     return grid
 
 
@@ -93,8 +95,11 @@ def _title(comparison: Comparison) -> str:
     return f"{', '.join(trained)} on {env}" if env else ", ".join(trained)
 
 
-def _cells(row: Row, names: Sequence[str]) -> list[str]:
-    shares = [percent(row.scores.get(name), interval=name.startswith("pass@")) for name in names]
+def _cells(row: Row, names: Sequence[str], intervals: Sequence[str]) -> list[str]:
+    shares = [
+        percent(row.scores.get(name), interval=name in intervals and name.startswith("pass@"))
+        for name in names
+    ]
     return [row.method, str(len(row.seeds)), *shares, f"{row.seconds:.0f}"]
 
 
@@ -107,7 +112,7 @@ def _rows_table(comparison: Comparison) -> str:
     names = score_columns(rows)
     head = ["method", "seeds", *(TITLES.get(name, name) for name in names), "seconds of training"]
     note = "Per cent; in brackets the 95 % bootstrap interval over seeds and problems."
-    return _table(head, (_cells(row, names) for row in rows)) + f"<p>{note}</p>"
+    return _table(head, (_cells(row, names, intervals=names) for row in rows)) + f"<p>{note}</p>"
 
 
 def _figures(comparison: Comparison) -> str:
