@@ -18,6 +18,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Any
@@ -183,29 +184,35 @@ class _Worker:
             pass  # it died before it could be told
         if self.closed:
             return "interrupted"
-        return f"its process died with exit code {process.wait()}; {self._last_words()}"
+        self._bury(process)
+        return f"its process died with exit code {process.returncode}; {self._last_words()}"
 
     def close(self) -> None:
         """Ends the process after what it is doing has been saved; returns at once."""
         self.closed = True
-        if self.process is not None and self.process.stdin is not None:
-            self.process.stdin.close()
+        if self.process is not None:
+            _close(self.process.stdin)
 
     def finish(self) -> None:
         """Ends the process and waits for it."""
         self.close()
         if self.process is not None:
-            self.process.wait()
-            assert self.process.stdout is not None, "it was started with a pipe"
-            self.process.stdout.close()
+            self._bury(self.process)
 
     def kill(self) -> None:
         """Ends the process now."""
         if self.process is not None:
             self.process.kill()
 
+    def _bury(self, process: subprocess.Popen[str]) -> None:
+        """Waits for the end of a process that is about to end."""
+        process.wait()
+        for pipe in (process.stdin, process.stdout):
+            _close(pipe)
+        self.process = None
+
     def _running(self) -> subprocess.Popen[str]:
-        if self.process is None or self.process.poll() is not None:
+        if self.process is None:
             with self.log.open("a", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
                     [sys.executable, "-m", "srl_agents.compare_run"],
@@ -227,6 +234,12 @@ def _send(pipe: IO[str] | None, text: str) -> None:
     assert pipe is not None, "it was started with a pipe"
     pipe.write(text)
     pipe.flush()
+
+
+def _close(pipe: IO[str] | None) -> None:
+    with suppress(BrokenPipeError):  # what the dead were not told is lost
+        if pipe is not None:
+            pipe.close()
 
 
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}

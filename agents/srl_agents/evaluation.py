@@ -112,7 +112,7 @@ def evaluate(
         scores=score_episodes(found, settings.ks),
         episodes=len(everything),
         failures=count_failures(everything),
-        settings=asdict(settings),
+        settings=asdict(settings) | {"ks": list(settings.ks)},
         seconds=time.perf_counter() - began,
     )
 
