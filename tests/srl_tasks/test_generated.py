@@ -13,7 +13,7 @@ from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem, ProblemSource
 from srl_tasks.column_arithmetic import ColumnArithmeticSource
 from srl_tasks.definition_graph import DefinitionGraphSource
-from srl_tasks.generated import GeneratedSource, Split, split_of
+from srl_tasks.generated import GeneratedSource, Split, split_of_opening
 from srl_tasks.modular_chain import ModularChainEnv, ModularChainSource
 from srl_tasks.word_problem import WordProblemSource
 
@@ -54,7 +54,7 @@ def test_the_splits_of_a_family_share_no_problem_even_where_there_are_few(
 
 
 def test_four_fifths_of_openings_are_for_training_and_a_tenth_each_for_dev_and_test() -> None:
-    splits = [split_of("family", str(i)) for i in range(10_000)]
+    splits = [split_of_opening("family", str(i)) for i in range(10_000)]
     shares = [splits.count(split) / 10_000 for split in SPLITS]
     assert shares == pytest.approx([0.8, 0.1, 0.1], abs=0.015)
 
@@ -184,7 +184,7 @@ def test_wrong_splits_and_sizes_are_errors() -> None:
 
 
 def test_a_split_without_any_problem_is_an_error_and_no_endless_search() -> None:
-    owner = split_of("coins", "0")
+    owner = split_of_opening("coins", "0")
     assert Coins(1, owner)[0].prompt.startswith("1: 0 and ")
     other = next(split for split in SPLITS if split != owner)
     with pytest.raises(BadOption, match="no problem of coins at difficulty 1 is in split"):

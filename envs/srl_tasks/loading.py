@@ -1,0 +1,117 @@
+"""Where the data-backed environments get their problems: a file, the hub, or the sample.
+
+Opening reads every row once, to know which are in the split. What was opened is kept, so that
+a process with thousands of environments reads a file once.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal, get_args
+
+from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
+from srl_env.data.source import OnBadRow
+from srl_env.errors import BadData, BadOption, UnknownName
+
+Source = Literal["hub", "sample"]
+Split = Literal["train", "dev", "test", "all"]
+
+SAMPLES = Path(__file__).parent / "samples"
+SAMPLE_SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
+KEPT_OPEN = 16
+
+
+@dataclass(frozen=True, slots=True)
+class RowData:
+    """A data set: what its rows are, and where they are when no file is given.
+
+    name: also that of the sample file. hub_test: whether the hub has a split "test" beside
+    "train".
+    """
+
+    name: str
+    convert: Converter
+    hub_path: str
+    hub_config: str | None = None
+    hub_test: bool = False
+
+
+def open_problems(
+    data: RowData,
+    path: str | os.PathLike[str] | None,
+    source: Source,
+    split: Split,
+    on_bad_row: OnBadRow,
+) -> RowSource:
+    """The problems of one split, from the file at ``path`` or else from ``source``.
+
+    Splits go by the hash of a problem's id: nine tenths of a file are "train", a twentieth each
+    "dev" and "test"; the sample gives the latter a fifth each. Where the hub has a test split
+    that is "test", and its train split gives "train" and "dev". "all" is a whole file, the whole
+    sample, or the hub's whole train split.
+    Raises ``BadOption`` for options that cannot work and for a hub that cannot be reached, and
+    ``BadData`` for a file that cannot be read.
+    """
+    if split not in get_args(Split):
+        raise UnknownName("split", str(split), get_args(Split))
+    if source not in get_args(Source):
+        raise UnknownName("source", str(source), get_args(Source))
+    if path is None and source == "hub":
+        return _from_hub(data, split, on_bad_row)
+    if path is not None and source == "sample":
+        raise BadOption(f"give path or source='sample', not both; got path={os.fspath(path)!r}")
+    file = SAMPLES / f"{data.name}.jsonl" if path is None else Path(path)
+    return _from_file(data, file, _state(file), path is None, split, on_bad_row)
+
+
+@functools.lru_cache(maxsize=KEPT_OPEN)
+def _from_file(
+    data: RowData,
+    file: Path,
+    state: tuple[int, int],
+    is_sample: bool,
+    split: Split,
+    on_bad_row: OnBadRow,
+) -> RowSource:
+    """state: what the file's size and time were, so that a changed file is opened again."""
+    return JsonlSource(
+        file,
+        data.convert,
+        name=f"{data.name}-sample" if is_sample else None,
+        split=None if split == "all" else split,
+        shares=SAMPLE_SHARES if is_sample else SHARES,
+        on_bad_row=on_bad_row,
+    )
+
+
+@functools.lru_cache(maxsize=KEPT_OPEN)
+def _from_hub(data: RowData, split: Split, on_bad_row: OnBadRow) -> RowSource:
+    """The errors of the hub in one form, which says what to do without it."""
+    official_test = data.hub_test and split == "test"
+    try:
+        return DatasetSource.from_hub(
+            data.hub_path,
+            data.convert,
+            config=data.hub_config,
+            hub_split="test" if official_test else "train",
+            split=None if official_test or split == "all" else split,
+            shares={"train": 0.95, "dev": 0.05} if data.hub_test else SHARES,
+            on_bad_row=on_bad_row,
+        )
+    except OSError as error:  # no network, no such data set, a full disk
+        raise BadOption(
+            f"could not load {data.hub_path!r} from the hub ({type(error).__name__}: {error}). "
+            "Give path= to a file of such rows, or source='sample' for the problems that ship; "
+            "with a network, the hub's copy is kept for later"
+        ) from error
+
+
+def _state(file: Path) -> tuple[int, int]:
+    try:
+        status = file.stat()
+    except OSError as error:
+        raise BadData(f"{file}: {error.strerror}; expected a file of JSON lines") from error
+    return status.st_size, status.st_mtime_ns
