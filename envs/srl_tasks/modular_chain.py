@@ -100,7 +100,7 @@ class ModularChainSource(GeneratedSource[Opening]):
 
     operations: those that definitions may use, out of "+-*".
     noise: the share of the expert's steps, the answer line apart, that state a wrong value. It
-    is a slip of the pen: the thought, the later steps and the answer stay right.
+    is a slip of the pen: the thought, the later steps and the answer stay right. It is not legal.
     hide_thoughts: the expert's thoughts are not recorded, as where only outlines exist.
     Neither noise nor hidden thoughts change which problem an index stands for.
     """

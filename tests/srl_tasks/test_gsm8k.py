@@ -53,11 +53,11 @@ def test_the_prompt_says_how_the_answer_is_stated(plums: GSM8KEnv) -> None:
 
 
 def test_the_class_is_short_enough_to_be_copied() -> None:
-    [tree] = ast.parse(inspect.getsource(GSM8KEnv)).body
+    source = inspect.getsource(GSM8KEnv)
+    [tree] = ast.parse(source).body
     assert isinstance(tree, ast.ClassDef)
     manual = tree.body[0]
     assert manual.end_lineno is not None
-    assert tree.end_lineno is not None
-    code = tree.end_lineno - (manual.end_lineno - manual.lineno + 1)
-    blank = sum(not line.strip() for line in inspect.getsource(GSM8KEnv).splitlines()[-20:])
-    assert code - blank <= 15
+    lines = source.splitlines()
+    code = lines[: manual.lineno - 1] + lines[manual.end_lineno :]
+    assert sum(bool(line.strip()) for line in code) <= 15

@@ -122,19 +122,15 @@ def test_impossible_combinations_and_unknown_names_are_errors(tmp_path: Path) ->
         GSM8KEnv(source="simple")  # type: ignore[arg-type]
 
 
-def test_a_hub_out_of_reach_is_an_error_that_names_the_ways_out(tmp_path: Path) -> None:
-    """In a process of its own, because the hub's client reads its settings when imported."""
-    code = (
-        "import srl_env\n"
-        "for name in ('srl/GSM8K-v0', 'srl/NumberedSolutions-v0'):\n"
-        "    try:\n"
-        "        srl_env.make(name)\n"
-        "    except srl_env.errors.BadOption as error:\n"
-        "        print(error)\n"
-    )
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "HF_HOME": str(tmp_path)}
+def without_network(code: str, cache: Path) -> list[str]:
+    """What code prints in a process of its own: the hub's client reads its settings on import."""
     folders = [str(Path(srl_env.__file__).parents[1]), str(SAMPLES.parents[1])]
-    environment["PYTHONPATH"] = os.pathsep.join(folders)
+    environment = {
+        **os.environ,
+        "HF_HUB_OFFLINE": "1",
+        "HF_HOME": str(cache),
+        "PYTHONPATH": os.pathsep.join(folders),
+    }
     done = subprocess.run(
         [sys.executable, "-c", code],
         capture_output=True,
@@ -143,11 +139,43 @@ def test_a_hub_out_of_reach_is_an_error_that_names_the_ways_out(tmp_path: Path) 
         env=environment,
         timeout=120,
     )
-    first, second = done.stdout.strip().splitlines()
+    return done.stdout.strip().splitlines()
+
+
+def test_a_hub_out_of_reach_is_an_error_that_names_the_ways_out(tmp_path: Path) -> None:
+    code = (
+        "import srl_env\n"
+        "for name in ('srl/GSM8K-v0', 'srl/NumberedSolutions-v0'):\n"
+        "    try:\n"
+        "        srl_env.make(name)\n"
+        "    except srl_env.errors.BadOption as error:\n"
+        "        print(error)\n"
+    )
+    first, second = without_network(code, tmp_path)
     assert first.startswith("could not load 'openai/gsm8k' from the hub (ConnectionError: ")
     assert second.startswith("could not load 'simplescaling/s1K-1.1' from the hub")
     for line in (first, second):
         assert "Give path= to a file of such rows, or source='sample'" in line
+
+
+def test_the_hubs_own_test_split_is_test_and_its_train_split_gives_train_and_dev(
+    tmp_path: Path,
+) -> None:
+    """A folder laid out as on the hub stands in for it: 200 rows to train on, 20 to test."""
+    (tmp_path / "hub").mkdir()
+    write_rows(tmp_path / "hub/train.jsonl", 200)
+    write_rows(tmp_path / "hub/test.jsonl", 20)
+    code = (
+        "from srl_env.data import gsm8k_problem\n"
+        "from srl_tasks.loading import RowData, open_problems\n"
+        f"data = RowData('gsm8k', gsm8k_problem, {str(tmp_path / 'hub')!r}, hub_test=True)\n"
+        "for split in ('train', 'dev', 'test', 'all'):\n"
+        "    print(len(open_problems(data, None, 'hub', split, 'raise')))\n"
+    )
+    train, dev, test, whole = map(int, without_network(code, tmp_path / "cache"))
+    assert (test, whole) == (20, 200)
+    assert train + dev == 200
+    assert dev == pytest.approx(10, abs=8)
 
 
 def test_problems_are_opened_without_an_environment_too() -> None:
