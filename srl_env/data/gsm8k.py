@@ -1,0 +1,40 @@
+"""Rows of GSM8K: grade-school word problems with solutions line by line.
+
+Columns "question" and "answer"; an answer is one line per step, with calculator annotations
+such as ``<<48/2=24>>``, and ``#### 72`` at the end. Data: Cobbe et al., arXiv:2110.14168,
+MIT licence; "openai/gsm8k" on the hub.
+"""
+
+from __future__ import annotations
+
+import re
+
+from srl_env.data.rows import BadRow, Row, content_id, text_in
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.verifiers.numeric import number_in
+
+MARKER = "####"
+_ANNOTATION = re.compile(r"<<[^<>\n]*>>")
+
+
+def gsm8k_problem(row: Row) -> Problem:
+    """The problem in a row: each line of the solution is a step, the last step "#### 72".
+
+    Annotations are taken out, blank lines passed over. ``BadRow`` where no number follows
+    the last ``####`` or no line comes before it.
+    """
+    question, solution = text_in(row, "question").strip(), text_in(row, "answer")
+    body, marker, answer = solution.rpartition(MARKER)
+    answer = answer.strip()
+    if not marker:
+        raise BadRow('no "####" in "answer"', 'a solution ends with a line like "#### 72"')
+    if MARKER in body:
+        raise BadRow('more than one "####" in "answer"', "only the last line has it")
+    if number_in(answer) is None or "\n" in answer:
+        raise BadRow('no number after "####"', f"got {answer[:40]!r}")
+    lines = [line.strip() for line in _ANNOTATION.sub("", body).split("\n")]
+    steps = [ExpertStep(line) for line in lines if line]
+    if not steps:
+        raise BadRow('nothing before "####" in "answer"', "a solution needs a line of work")
+    steps.append(ExpertStep(f"{MARKER} {answer}"))
+    return Problem(content_id(question), question, answer, (ExpertTrajectory(tuple(steps)),))
