@@ -146,34 +146,16 @@ class Learner:
         self, part: _Part, micro: MicroBatch, objective: GRPO | NLL
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """A micro-batch's share of the loss, and sums over its tokens for the log."""
-        rows = torch.tensor(micro.rows)
-        batch, device = part.batch, self.decoder.device
         temperature = objective.temperature if isinstance(objective, GRPO) else 1.0
         logprobs, mask, entropy = self._forward(self.decoder, micro, temperature)
         numbers = {"entropy": entropy.where(mask, 0.0).sum()}
         if isinstance(objective, NLL):
             terms = negative_log_likelihood(logprobs)
         else:
-            width = logprobs.shape[1]
-            old = None if part.old is None else part.old[rows, :width]
-            advantages = batch.advantages[rows].to(device, logprobs.dtype)
-            terms = clipped_surrogate(
-                logprobs, advantages, old, objective.clip_low, objective.clip_high
-            )
-            sampled = _padded([batch.sampler_logprobs[row] for row in micro.rows], width, device)
-            numbers["sampler_gap"] = ((logprobs - sampled).detach().abs() * mask).sum()
-            if old is not None:
-                numbers["clipped_share"] = _clipped(logprobs, old, mask, objective)
-            if objective.sampler_cap is not None:
-                assert old is not None
-                terms = terms * sampler_correction(old, sampled, objective.sampler_cap)
-            if part.reference is not None:
-                kl = kl_estimate(logprobs, part.reference[rows, :width])
-                numbers["kl_to_start"] = kl.detach().where(mask, 0.0).sum()
-                terms = terms + objective.kl * kl if objective.kl else terms
-            if objective.entropy:
-                terms = terms + objective.entropy * entropy_bonus(logprobs)
-        return aggregate(terms, mask, batch.weights[rows].to(device)), numbers
+            terms, more = _policy_terms(part, micro, objective, logprobs, mask)
+            numbers |= more
+        weights = part.batch.weights[list(micro.rows)].to(logprobs.device)
+        return aggregate(terms, mask, weights), numbers
 
     def _forward(
         self, decoder: Reference, micro: MicroBatch, temperature: float
@@ -183,6 +165,30 @@ class Learner:
 
     def _micro_batches(self, batch: Batch) -> list[MicroBatch]:
         return micro_batches(batch.prompts, batch.completions, self.settings.micro_batch_tokens)
+
+
+def _policy_terms(
+    part: _Part, micro: MicroBatch, objective: GRPO, logprobs: Tensor, mask: Tensor
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The policy's loss token by token, (B, T), and sums over the tokens for the log."""
+    rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
+    sampled = _padded([part.batch.sampler_logprobs[row] for row in rows], width, device)
+    numbers = {"sampler_gap": ((logprobs - sampled).detach().abs() * mask).sum()}
+    old = None if part.old is None else part.old[rows, :width]
+    advantages = part.batch.advantages[rows].to(device, logprobs.dtype)
+    terms = clipped_surrogate(logprobs, advantages, old, objective.clip_low, objective.clip_high)
+    if old is not None:
+        numbers["clipped_share"] = _clipped(logprobs, old, mask, objective)
+    if objective.sampler_cap is not None:
+        assert old is not None, "asked for together with the cap"
+        terms = terms * sampler_correction(old, sampled, objective.sampler_cap)
+    if part.reference is not None:
+        kl = kl_estimate(logprobs, part.reference[rows, :width])
+        numbers["kl_to_start"] = kl.detach().where(mask, 0.0).sum()
+        terms = terms + objective.kl * kl if objective.kl else terms
+    if objective.entropy:
+        terms = terms + objective.entropy * entropy_bonus(logprobs)
+    return terms, numbers
 
 
 def _padded(rows: Sequence[Sequence[float]], width: int, device: torch.device) -> Tensor:

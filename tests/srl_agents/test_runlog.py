@@ -60,13 +60,14 @@ def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
 def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(
     tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
 ) -> None:
-    with (
-        files_of_at_most(100),
-        pytest.raises(CannotWrite, match=r"metrics\.jsonl does not take another line.*Make room"),
-        RunLog(tmp_path, config(), {}, 0) as log,
-    ):
-        log.metrics(1, "srl", {"reward": 0.5})
-        log.metrics(2, "srl", {str(n): 0.5 for n in range(100)})
+    def write() -> None:
+        with RunLog(tmp_path, config(), {}, 0) as log:
+            log.metrics(1, "srl", {"reward": 0.5})
+            log.metrics(2, "srl", {str(n): 0.5 for n in range(100)})
+
+    message = r"metrics\.jsonl does not take another line.*Make room"
+    with files_of_at_most(100), pytest.raises(CannotWrite, match=message):
+        write()
     first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
     assert json.loads(first)["update"] == 1
 
