@@ -178,6 +178,10 @@ class Session(Protocol):
         """The workspace as it is. Raises OSError EFBIG above the bounds."""
         ...
 
+    def apply(self, snapshot: Snapshot) -> None:
+        """Makes a snapshot's changes on top of the workspace as it is. Raises OSError."""
+        ...
+
     def restore(self, snapshot: Snapshot) -> None:
         """Makes the workspace what it was; /tmp and /dev/shm are empty afterwards."""
         ...

@@ -160,6 +160,9 @@ class KeeperSession:
         fresh = self._open()
         self.close()
         self._hold(fresh)
+        self.apply(snapshot)
+
+    def apply(self, snapshot: Snapshot) -> None:
         entries = [asdict(change) for change in snapshot.changes]
         self._request({"do": "apply", "entries": entries}, b"".join(snapshot.contents))
 

@@ -135,7 +135,7 @@ class Keeper:
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
             signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
-            os.nice(5)
+            os.nice(1)
             self._limit(header["timeout_s"])
             self.confine()
             os.execvpe(header["command"][0], header["command"], self.environment | header["env"])

@@ -1,0 +1,36 @@
+"""Whether a change to a repository solves its task, decided so that it cannot be talked into it.
+
+The change is taken from the episode's workspace as plain files, filtered, put on a fresh copy of
+the tree, and judged in fresh sessions that the policy never saw. How far the judgement can be
+trusted is its *trust level*, chosen by the task and reported with the verdict:
+
+- ``inprocess``: hidden tests run by pytest, reported over a signed channel of their own. Stops
+  everything that works from outside the test process or before it: conftest files, settings,
+  plug-ins, shadowed modules, planted caches, early exits, forged output. Does NOT stop code under
+  test that reaches into the interpreter it runs in: pytest patched at run time, the reporter found
+  through ``gc``, objects equal to everything, expected values read from the caller's source.
+- ``controlled``: the same, and then again several times with expectations changed at random, which
+  must make every test fail. Stops all of the former that do not adapt. Does NOT stop code that
+  reads the expectation and judges whether it is the true one.
+- ``oracle``: calls are made in the sandbox, exact built-in values come back, and the comparison
+  happens in the controller; the expected values never enter the sandbox. No forgery is known.
+
+A sandbox that fails is a SandboxFailure, which masks the sample; it is never a verdict.
+"""
+
+from srl_env.grading.controls import validate_controls
+from srl_env.grading.grade import Grade, grade
+from srl_env.grading.patch import Dropped, Patch, filter_changes
+from srl_env.grading.task import GradingTask, OracleCase, Trust
+
+__all__ = [
+    "Dropped",
+    "Grade",
+    "GradingTask",
+    "OracleCase",
+    "Patch",
+    "Trust",
+    "filter_changes",
+    "grade",
+    "validate_controls",
+]

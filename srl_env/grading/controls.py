@@ -1,0 +1,226 @@
+"""Tests in which some expectations are changed at random: just these must fail, and no other.
+
+A forgery that makes tests pass whatever they expect passes the changed ones as well, and is found
+out; one that leaves it to chance has to guess for every test. One assertion or expected exception
+is changed in a test; `validate_controls` checks, when a task is built, that a right solution
+reaches it.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import random
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from srl_env.grading.runs import run_tests
+from srl_env.grading.task import GradingTask
+from srl_env.sandbox import Sandbox, Snapshot
+
+Expectation = ast.Assert | ast.Call
+_SAID: Final = {True: "passes although its expectation was changed", False: "fails in a control"}
+_RAISES: Final = ("raises", "assertRaises", "assertRaisesRegex")
+_PAIRS: Final = (
+    ("assertEqual", "assertNotEqual"),
+    ("assertTrue", "assertFalse"),
+    ("assertIn", "assertNotIn"),
+    ("assertIs", "assertIsNot"),
+    ("assertIsNone", "assertIsNotNone"),
+    ("assertIsInstance", "assertNotIsInstance"),
+    ("assertAlmostEqual", "assertNotAlmostEqual"),
+    ("assertGreater", "assertLessEqual"),
+    ("assertLess", "assertGreaterEqual"),
+)
+_OPPOSITES: Final = dict(_PAIRS) | {second: first for first, second in _PAIRS}
+_EXCEPTIONS: Final = tuple(
+    value
+    for value in vars(builtins).values()
+    if isinstance(value, type)
+    and issubclass(value, Exception)
+    and not issubclass(value, Warning)
+    and "Group" not in value.__name__
+)
+
+
+def run_controls(
+    sandbox: Sandbox, task: GradingTask, patch: Snapshot, rng: random.Random
+) -> list[str]:
+    """What is wrong in runs in which some tests must fail and the others pass.
+
+    Empty for a right solution that is truthful. The first run with something wrong is the last.
+    Raises SandboxFailure.
+    """
+    files = _with_shown_tests(task)
+    for chosen in choose_tests(files, task.controls, rng):
+        hidden = {
+            path: change_expectations(content, {name for file, name in chosen if file == path}, rng)
+            if path in task.test_files
+            else content
+            for path, content in files.items()
+        }
+        run = run_tests(sandbox, task, patch, hidden)
+        if run.unclean:
+            return [f"in a control: {run.unclean}"]
+        must_fail = {test for test in task.tests if _function(test) in chosen}
+        if found := [
+            f"{test} {_SAID[passed]}"
+            for test, passed in run.passed.items()
+            if passed == (test in must_fail)
+        ]:
+            return found
+    return []
+
+
+def validate_controls(
+    sandbox: Sandbox, task: GradingTask, gold: Snapshot, rounds: int = 3, seed: int = 0
+) -> tuple[str, ...]:
+    """What controls say against the right solution; a task of trust "controlled" needs nothing.
+
+    Tests named here do not fail for a change in them, or have nothing to change: leave them out.
+    """
+    rng = random.Random(seed)
+    found: dict[str, None] = {}
+    for _ in range(rounds):
+        found |= dict.fromkeys(run_controls(sandbox, task, gold, rng))
+    changeable = set(_changeable(_with_shown_tests(task)))
+    idle = [test for test in task.tests if _function(test) not in changeable]
+    return (*found, *(f"{test} expects nothing that could be changed" for test in idle))
+
+
+def choose_tests(
+    files: Mapping[str, bytes], count: int, rng: random.Random
+) -> list[set[tuple[str, str]]]:
+    """Which tests, as (file, name), to change in each of several runs.
+
+    Runs come in pairs of a random half and the other half, so that two change every test once.
+    """
+    functions = _changeable(files)
+    chosen: list[set[tuple[str, str]]] = []
+    while len(chosen) < count:
+        half = {function for function in functions if rng.random() < 0.5}
+        pair = [half, set(functions) - half]
+        rng.shuffle(pair)
+        chosen += pair
+    return chosen[:count]
+
+
+def change_expectations(source: bytes, names: set[str], rng: random.Random) -> bytes:
+    """A test module with one expectation changed in each of the tests named.
+
+    Names are as in pytest ids, "Class::test" for methods.
+    """
+    tree = ast.parse(source)
+    for name, expectations in _functions_of(tree):
+        if name in names:
+            _change(rng.choice(expectations), rng)
+    return ast.unparse(ast.fix_missing_locations(tree)).encode()
+
+
+def _function(test: str) -> tuple[str, str]:
+    """The file and the name, without parameters, of a test id."""
+    path, _, name = test.partition("::")
+    return path, name.partition("[")[0]
+
+
+def _changeable(files: Mapping[str, bytes]) -> list[tuple[str, str]]:
+    return [
+        (path, name)
+        for path, content in files.items()
+        if path.endswith(".py")
+        for name, expectations in _functions_of(ast.parse(content))
+        if expectations
+    ]
+
+
+def _functions_of(
+    tree: ast.Module | ast.ClassDef, prefix: str = ""
+) -> Iterator[tuple[str, list[Expectation]]]:
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef):
+            yield from _functions_of(node, f"{prefix}{node.name}::")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and "test" in node.name:
+            yield f"{prefix}{node.name}", list(_expectations(node))
+
+
+def _with_shown_tests(task: GradingTask) -> Mapping[str, bytes]:
+    """The hidden files, and the test files that lie in the tree itself."""
+    shown = {
+        path: (task.tree / path).read_bytes() for path in task.test_files if path not in task.hidden
+    }
+    return {**shown, **task.hidden}
+
+
+def _expectations(function: ast.AST) -> Iterator[Expectation]:
+    for node in ast.walk(function):
+        if isinstance(node, ast.Assert) or (
+            isinstance(node, ast.Call)
+            and node.args
+            and (_called(node) in _RAISES or _called(node) in _OPPOSITES)
+        ):
+            yield node
+
+
+def _called(node: ast.Call) -> str:
+    return node.func.attr if isinstance(node.func, ast.Attribute) else ast.unparse(node.func)
+
+
+def _change(node: Expectation, rng: random.Random) -> None:
+    if isinstance(node, ast.Call):
+        if _called(node) in _RAISES:
+            node.args[0] = ast.Name(_other_exception(node.args[0], rng), ast.Load())
+        elif isinstance(node.func, ast.Attribute):
+            node.func.attr = _OPPOSITES[node.func.attr]
+        return
+    literals = _compared_literals(node.test)
+    if literals:
+        _change_literal(rng.choice(literals), rng)
+    elif isinstance(node.test, ast.Compare) and isinstance(node.test.ops[-1], ast.Eq):
+        node.test.comparators[-1] = ast.List([node.test.comparators[-1]], ast.Load())
+    else:
+        node.test = ast.UnaryOp(ast.Not(), node.test)
+
+
+def _compared_literals(test: ast.expr) -> list[ast.Constant]:
+    """Literals that a plain == compares with as they are, so that changing one must matter."""
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return []
+    if not isinstance(test.ops[0], ast.Eq):
+        return []
+    found: list[ast.Constant] = []
+    pending: list[ast.expr] = [test.comparators[0]]
+    while pending:
+        node = pending.pop()
+        if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
+            found.append(node)
+        elif isinstance(node, ast.List | ast.Tuple):
+            pending += node.elts
+        elif isinstance(node, ast.Dict):
+            pending += node.values
+    return found
+
+
+def _change_literal(node: ast.Constant, rng: random.Random) -> None:
+    value = node.value
+    if isinstance(value, bool):
+        node.value = not value
+    elif isinstance(value, int):
+        node.value = value + rng.choice([-3, -2, -1, 1, 2, 3])
+    elif isinstance(value, float):
+        node.value = value * 1.5 + rng.choice([-1.0, 1.0])
+    elif isinstance(value, str):
+        at = rng.randrange(len(value) + 1)
+        node.value = value[:at] + rng.choice("abcdefghijklmnopqrstuvwxyz") + value[at:]
+
+
+def _other_exception(expected: ast.expr, rng: random.Random) -> str:
+    """The name of a built-in exception that is neither above nor below the expected one."""
+    known = [kind for kind in _EXCEPTIONS if ast.unparse(expected) == kind.__name__]
+    if not known:  # one of the repository's own: it may derive from nearly anything
+        return "StopAsyncIteration"
+    others = [
+        kind
+        for kind in _EXCEPTIONS
+        if not issubclass(kind, known[0]) and not issubclass(known[0], kind)
+    ]
+    return rng.choice(others).__name__

@@ -1,0 +1,101 @@
+"""The verdict on an episode's workspace."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass, field
+from typing import Any
+
+from srl_env.grading.controls import run_controls
+from srl_env.grading.patch import Dropped, Patch, filter_changes
+from srl_env.grading.runs import run_cases, run_tests
+from srl_env.grading.task import GradingTask, Trust
+from srl_env.sandbox import Sandbox, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Grade:
+    """Whether a task is solved, on what grounds, and how far that can be trusted.
+
+    fail_to_pass, pass_to_pass, cases: whether each held, by id.
+    clean: nothing about the run was odd; tamper: what was, and what the filter dropped.
+    trust: the level `resolved` stands on. backend: the sandbox it was run in.
+    """
+
+    resolved: bool
+    fail_to_pass: dict[str, bool]
+    pass_to_pass: dict[str, bool]
+    cases: dict[str, bool]
+    clean: bool
+    tamper: tuple[str, ...]
+    trust: Trust
+    backend: str
+    dropped: tuple[Dropped, ...] = ()
+    output: str = field(default="", repr=False)
+
+    def to_info(self) -> dict[str, Any]:
+        """The grade as JSON data for `info["verdict"]`; the tests' output is left out."""
+        return {
+            "resolved": self.resolved,
+            "fail_to_pass": dict(self.fail_to_pass),
+            "pass_to_pass": dict(self.pass_to_pass),
+            "cases": dict(self.cases),
+            "clean": self.clean,
+            "tamper": list(self.tamper),
+            "dropped": [{"path": item.path, "reason": item.reason} for item in self.dropped],
+            "trust": self.trust,
+            "backend": self.backend,
+        }
+
+
+def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot) -> Grade:
+    """The verdict on a workspace, given as the snapshot its session ended with.
+
+    The episode's session must be closed before. Raises SandboxFailure where a sandbox failed:
+    that is no verdict, and the sample must be left out.
+    """
+    patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
+    if patch.too_large:
+        return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
+    cases = run_cases(sandbox, task, patch.kept) if task.trust == "oracle" else {}
+    passed: dict[str, bool] = {}
+    tamper: list[str] = []
+    output = ""
+    if task.tests and all(cases.values()):
+        run = run_tests(sandbox, task, patch.kept, task.hidden)
+        passed, output = dict(run.passed), run.output
+        if run.unclean:
+            tamper.append(run.unclean)
+        elif task.trust == "controlled" and all(passed.values()):
+            tamper += run_controls(sandbox, task, patch.kept, random.SystemRandom())
+    return _grade(sandbox, task, patch, passed, cases, tamper, output)
+
+
+def _grade(
+    sandbox: Sandbox,
+    task: GradingTask,
+    patch: Patch,
+    passed: dict[str, bool],
+    cases: dict[str, bool],
+    tamper: list[str],
+    output: str,
+) -> Grade:
+    def chosen(tests: tuple[str, ...]) -> dict[str, bool]:
+        return {test: passed.get(test, False) for test in tests}
+
+    fail_to_pass, pass_to_pass = chosen(task.fail_to_pass), chosen(task.pass_to_pass)
+    held = all(fail_to_pass.values()) and all(pass_to_pass.values())
+    if task.trust == "oracle":
+        held = held and len(cases) == len(task.cases) and all(cases.values())
+    return Grade(
+        resolved=held and not tamper,
+        fail_to_pass=fail_to_pass,
+        pass_to_pass=pass_to_pass,
+        cases=cases,
+        clean=not tamper,
+        tamper=tuple(tamper),
+        trust=task.trust,
+        backend=sandbox.name,
+        dropped=patch.dropped,
+        output=output,
+    )

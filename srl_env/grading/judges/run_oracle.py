@@ -1,0 +1,42 @@
+"""Makes calls and writes down what came back; what should have come back is known elsewhere.
+
+Started with ``python -P -s -S -B``; the calls come as JSON on standard input.
+Answers go to descriptor 3, one JSON line a call. Whatever the code under test does to this
+process, it can only change the answers, and does not know the right ones.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import traceback
+from typing import Any
+
+from .values import to_json
+
+
+def main() -> None:
+    """Reads the request, makes the calls in order, writes the answers."""
+    request = json.load(sys.stdin.buffer)
+    _report({"ready": True})  # nothing of the workspace has run yet
+    os.chdir(request["workspace"])
+    sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
+    sys.path.extend(request["python_path"])
+    for case in request["cases"]:
+        _report({"name": case["name"], **_answer(case)})
+
+
+def _report(answer: dict[str, Any]) -> None:
+    with os.fdopen(os.dup(3), "wb") as report:
+        report.write(json.dumps(answer).encode() + b"\n")
+
+
+def _answer(case: dict[str, Any]) -> dict[str, Any]:
+    space: dict[str, Any] = {"__name__": "case"}
+    try:
+        exec(case["setup"], space)
+        return {"value": to_json(eval(case["expression"], space))}
+    except BaseException as error:  # noqa: BLE001  the boundary: an exception is an answer
+        traceback.print_exc()
+        return {"raised": type(error).__name__}

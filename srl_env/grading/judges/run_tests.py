@@ -1,0 +1,60 @@
+"""Runs chosen tests with pytest and reports each over descriptor 3, signed.
+
+Started with ``python -P -s -S -B``; the request comes as JSON on standard input. pytest is imported
+before the workspace is on the path, which it then ends; no settings, plug-ins or conftest files
+of the workspace are read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import json
+import os
+import sys
+from typing import Any
+
+
+def main() -> None:
+    """Reads the request, runs the tests, reports, and exits with pytest's status."""
+    request = json.load(sys.stdin.buffer)
+    sys.path[:0] = request["packages"]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    import pytest
+
+    reporter = Reporter(bytes.fromhex(request.pop("key")), request["tests"])
+    reporter.send({"ready": True})  # nothing of the workspace has run yet
+    os.chdir(request["workspace"])
+    sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
+    sys.path.extend(request["python_path"])
+    options = ["-c", os.devnull, "--rootdir", request["workspace"], "--import-mode=importlib"]
+    options += ["-p", "no:cacheprovider", "-q", "--tb=short", "--capture=sys"]
+    options += ["--confcutdir", request["workspace"]]
+    options += [] if request["conftest"] else ["--noconftest"]
+    status = int(pytest.main([*options, *request["files"]], plugins=[reporter]))
+    reporter.send({"end": status})
+    sys.stdout.flush()
+    os._exit(status)
+
+
+class Reporter:
+    """A pytest plug-in: keeps the tests asked for, and reports every phase of each."""
+
+    def __init__(self, key: bytes, tests: list[str]) -> None:
+        self._key, self._wanted = key, frozenset(tests)
+        self._sent = 0
+        self._channel = os.dup(3)
+        os.close(3)
+
+    def send(self, record: dict[str, Any]) -> None:
+        """Writes one signed record, numbered from 0."""
+        text = json.dumps({"number": self._sent, **record})
+        self._sent += 1
+        sign = hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+        os.write(self._channel, f"{sign} {text}\n".encode())
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        items[:] = [item for item in items if item.nodeid in self._wanted]
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        self.send({"test": report.nodeid, "phase": report.when, "outcome": report.outcome})

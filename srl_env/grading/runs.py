@@ -1,0 +1,191 @@
+"""Judging runs, each in a fresh session on a fresh tree: hidden tests, and oracle cases."""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import importlib.util
+import json
+import random
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from srl_env.errors import MissingExtra, SandboxFailure
+from srl_env.grading.task import GradingTask, OracleCase
+from srl_env.grading.values import NotExactError, from_json, same_value
+from srl_env.sandbox import CommandResult, Mount, Sandbox, Session, Snapshot
+
+_JUDGES: Final = Path(__file__).resolve().parent / "judges"
+_FOLDER: Final = "/grading"
+_PYTEST_NEEDS: Final = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
+_READY: Final = {"ready": True}
+_MAIN: Final = f"import sys; sys.path.insert(0, {_FOLDER!r}); from judges import NAME; NAME.main()"
+_PHASES: Final = ("setup", "call", "teardown")
+
+
+@dataclass(frozen=True, slots=True)
+class TestRun:
+    """What a run of tests came to.
+
+    passed: per test id. unclean: why the report cannot be believed, "" where it can; an unclean
+    run counts as no test passed. output: what pytest printed, for people.
+    """
+
+    passed: Mapping[str, bool]
+    unclean: str
+    output: str
+
+
+def run_tests(
+    sandbox: Sandbox, task: GradingTask, patch: Snapshot, hidden: Mapping[str, bytes]
+) -> TestRun:
+    """Runs the task's tests on tree + patch + hidden files. Raises SandboxFailure."""
+    key = secrets.token_bytes(32)
+    request = {
+        "workspace": "",
+        "key": key.hex(),
+        "tests": list(task.tests),
+        "files": list(task.test_files),
+        "conftest": task.conftest,
+        "packages": sorted({str(mount.source.parent) for mount in _pytest_mounts()}),
+    }
+    with _fresh(sandbox, task, patch, [*_pytest_mounts(), *task.mounts]) as session:
+        for path, content in hidden.items():
+            session.write(path, content)
+        done = _run_tool(session, task, "run_tests", request)
+    records, unclean = _read_report(done, key)
+    passed, missing = _outcomes(records, task.tests)
+    if unclean or missing:
+        return TestRun(dict.fromkeys(task.tests, False), unclean or missing, done.text())
+    return TestRun(passed, "", done.text())
+
+
+def run_cases(sandbox: Sandbox, task: GradingTask, patch: Snapshot) -> dict[str, bool]:
+    """Whether each oracle case came out exactly as expected, by name. Raises SandboxFailure.
+
+    The cases are made in an order of the controller's choosing, on tree + patch alone: neither
+    hidden tests nor expected values are there.
+    """
+    cases = random.SystemRandom().sample(task.cases, len(task.cases))
+    request = {
+        "workspace": "",
+        "cases": [
+            {"name": case.name, "setup": case.setup, "expression": case.expression}
+            for case in cases
+        ],
+    }
+    with _fresh(sandbox, task, patch, task.mounts) as session:
+        done = _run_tool(session, task, "run_oracle", request)
+    if not done.report.startswith(json.dumps(_READY).encode()):
+        raise SandboxFailure(f"Python could not be started ({done.ended}): {done.text()[-2000:]}")
+    answers = _read_answers(done.report)
+    return {case.name: _holds(case, answers.get(case.name, {})) for case in task.cases}
+
+
+@contextmanager
+def _fresh(
+    sandbox: Sandbox, task: GradingTask, patch: Snapshot, mounts: Sequence[Mount]
+) -> Iterator[Session]:
+    shown = [Mount(_JUDGES, f"{_FOLDER}/judges"), *mounts]
+    with sandbox.start(task.tree, limits=task.limits, mounts=shown) as session:
+        session.apply(patch)
+        yield session
+
+
+def _run_tool(
+    session: Session, task: GradingTask, name: str, request: dict[str, Any]
+) -> CommandResult:
+    folder = session.workspace
+    roots = [folder if path == "." else f"{folder}/{path}" for path in task.python_path]
+    request |= {"workspace": folder, "python_path": roots}
+    code = _MAIN.replace("NAME", name)
+    return session.run(
+        ["python3", "-P", "-s", "-S", "-B", "-c", code],
+        stdin=json.dumps(request).encode(),
+        timeout_s=task.timeout_s,
+        env={"PYTHONHASHSEED": "0"},
+        report=True,
+    )
+
+
+def _read_report(done: CommandResult, key: bytes) -> tuple[list[dict[str, Any]], str]:
+    """The records of a report, and what is wrong with it: anything that is not exactly as due.
+
+    Raises SandboxFailure where pytest did not even begin, which no code under test can bring about.
+    """
+    records: list[dict[str, Any]] = []
+    if not done.report:
+        raise SandboxFailure(f"pytest could not be started ({done.ended}): {done.text()[-2000:]}")
+    for number, line in enumerate(done.report.splitlines()):
+        sign, _, text = line.partition(b" ")
+        due = hmac.new(key, text, hashlib.sha256).hexdigest().encode()
+        if not hmac.compare_digest(sign, due):
+            return records, "a record that is not signed"
+        records.append(json.loads(text))
+        if records[-1].pop("number") != number:
+            return records, "a record out of order"
+    if done.ended != "exited":
+        return records, f"ended by {done.ended}"
+    if records[0] != _READY or records[-1] != {"end": done.status}:
+        return records, f"exit status {done.status} without the record of an end"
+    if any("test" not in record for record in records[1:-1]):
+        return records, "more than one beginning or end"
+    return records[1:-1], ""
+
+
+def _outcomes(
+    records: Sequence[Mapping[str, Any]], tests: Sequence[str]
+) -> tuple[dict[str, bool], str]:
+    """Whether each test passed: setup, call and teardown once each, all passed."""
+    seen: dict[str, list[tuple[str, str]]] = {test: [] for test in tests}
+    for record in records:
+        if record.get("test") not in seen:
+            return {}, f"a record of {record.get('test')!r}, which was not asked for"
+        seen[record["test"]].append((record["phase"], record["outcome"]))
+    for test, phases in seen.items():
+        names = tuple(phase for phase, _ in phases)
+        if phases and names not in (_PHASES, ("setup", "teardown")):
+            return {}, f"{test}: phases {names}"
+    good = [(phase, "passed") for phase in _PHASES]
+    return {test: phases == good for test, phases in seen.items()}, ""
+
+
+def _read_answers(report: bytes) -> dict[str, dict[str, Any]]:
+    """The first answer to each case; what is no answer is left out."""
+    answers: dict[str, dict[str, Any]] = {}
+    for line in report.splitlines():
+        try:
+            answer = json.loads(line)
+        except (ValueError, RecursionError):
+            continue
+        if isinstance(answer, dict) and isinstance(answer.get("name"), str):
+            answers.setdefault(answer["name"], answer)
+    return answers
+
+
+def _holds(case: OracleCase, answer: Mapping[str, Any]) -> bool:
+    if case.raises is not None:
+        return answer.get("raised") == case.raises
+    if "value" not in answer:
+        return False
+    try:
+        return same_value(from_json(answer["value"]), case.expected)
+    except NotExactError:
+        return False
+
+
+def _pytest_mounts() -> list[Mount]:
+    """pytest and what it needs, from the controller's own installation, where they lie."""
+    return [Mount(_installed(name)) for name in _PYTEST_NEEDS]
+
+
+def _installed(name: str) -> Path:
+    spec = importlib.util.find_spec(name)
+    if spec is None or spec.origin is None:
+        raise MissingExtra(name, "swe")
+    path = Path(spec.origin)
+    return path.parent if path.name == "__init__.py" else path

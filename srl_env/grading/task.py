@@ -1,0 +1,85 @@
+"""What grading needs to know of a task; none of it is ever shown to a policy."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+from srl_env.errors import BadOption
+from srl_env.grading.values import Value, encode_value
+from srl_env.sandbox import Limits, Mount
+
+Trust = Literal["inprocess", "controlled", "oracle"]
+
+
+@dataclass(frozen=True)
+class OracleCase:
+    """One call whose result is known here and nowhere else.
+
+    name: its id in verdicts. setup: statements (imports, values the call needs).
+    expression: what is evaluated after them.
+    expected: the exact value, of built-in types only; or raises: the exception's type name.
+    """
+
+    name: str
+    setup: str
+    expression: str
+    expected: Value = None
+    raises: str | None = None
+
+    def __post_init__(self) -> None:
+        encode_value(self.expected)  # BadOption for what cannot come back
+
+
+@dataclass(frozen=True)
+class GradingTask:
+    """A repository with a fault, and what must hold once it is mended.
+
+    tree: the repository as the policy was given it.
+    hidden: files written over it for grading, tests above all; path → content.
+    fail_to_pass, pass_to_pass: pytest ids of tests that must pass; the first fail before.
+    cases: oracle cases; all must hold for trust "oracle".
+    trust: the level that decides `resolved`. Tests are a further gate at "oracle" where named.
+    allowed: patterns (as of fnmatch, on the whole path) of files a change may touch although the
+    filter would drop them.
+    python_path: folders of the repository its packages are imported from.
+    mounts: what the repository's code needs beyond the standard library.
+    conftest: whether the tree's own conftest files are loaded (a change's never are).
+    timeout_s: wall time of one run of all tests, and of all oracle cases.
+    controls: runs with changed expectations at trust "controlled"; a forgery that leaves it to
+    chance which of n tests it makes pass survives each with probability 2^-n.
+    """
+
+    tree: Path
+    hidden: Mapping[str, bytes] = field(default_factory=dict)
+    fail_to_pass: tuple[str, ...] = ()
+    pass_to_pass: tuple[str, ...] = ()
+    cases: tuple[OracleCase, ...] = ()
+    trust: Trust = "oracle"
+    allowed: tuple[str, ...] = ()
+    python_path: tuple[str, ...] = (".",)
+    mounts: tuple[Mount, ...] = ()
+    conftest: bool = False
+    timeout_s: float = 60.0
+    limits: Limits = field(default_factory=Limits)
+    controls: int = 4
+
+    def __post_init__(self) -> None:
+        if self.trust == "oracle" and not self.cases:
+            raise BadOption("GradingTask: trust='oracle' needs at least one OracleCase")
+        if self.trust != "oracle" and not self.fail_to_pass:
+            raise BadOption(f"GradingTask: trust={self.trust!r} needs at least one fail_to_pass")
+        if self.controls < 2:
+            raise BadOption(f"GradingTask: controls={self.controls}; at least 2 are expected")
+
+    @property
+    def tests(self) -> tuple[str, ...]:
+        """All test ids, each once, in order."""
+        return tuple(dict.fromkeys((*self.fail_to_pass, *self.pass_to_pass)))
+
+    @property
+    def test_files(self) -> tuple[str, ...]:
+        """The files the tests are in."""
+        return tuple(dict.fromkeys(test.partition("::")[0] for test in self.tests))
