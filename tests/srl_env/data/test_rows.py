@@ -5,7 +5,7 @@ import pickle
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srl_env.data import BadRow, StepList, content_id, problem_from_row, row_from_problem
@@ -29,6 +29,7 @@ problems = st.builds(
 
 
 @given(problems)
+@settings(deadline=None)
 def test_a_problem_survives_being_written_and_read(problem: Problem) -> None:
     assert problem_from_row(json.loads(json.dumps(row_from_problem(problem)))) == problem
 
