@@ -1,0 +1,301 @@
+"""The demo's base model: single skills of a chain learned from scratch, long chains not.
+
+A small LFM2 learns chains of one to three definitions of ``srl/ModularChain-v0``, split
+"train", in about a minute. Two kinds of batches:
+
+- *bare steps*: one step after a few values, loss on the digits only; frequent at first;
+- *whole problems as token trees*: problem, actions and answer line are the trunk, each step
+  with its thought is a branch that sees the problem and the actions before it. That is how
+  the model is asked later on, with earlier thinking stripped.
+
+Positions count up inside a clause and jump ahead by chance where one begins; without that
+the model never copes with a problem longer than those it has seen.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from examples.demo.muon import Muon
+from srl_agents.decoder import TokenTree, make_decoder
+from srl_agents.small_models import CONFIGS, build, character_tokenizer
+from srl_env.format import Brackets
+from srl_env.seeding import derive_seed, stream
+from srl_tasks.modular_chain import ALPHABET, LETTERS, ModularChainSource
+
+VALUES = 4  # stated before a bare step
+
+Progress = Callable[[int, float], None]
+"""Called after each update with its number, from 1, and its loss."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """Everything the base model depends on besides the code.
+
+    lengths, weights: how often problems of how many definitions come. rows, bare_rows: of one
+    batch. bare: the share of bare steps at first; it falls to 0 over the
+    first ``bare_until`` of the updates. out_of_turn, largest_jump: see ``problem_tree``.
+    muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
+    ``warmup`` updates and fall to 0 from ``decay_from`` of the updates on.
+    """
+
+    seed: int = 0
+    taps: int = 5
+    updates: int = 900
+    lengths: tuple[int, ...] = (1, 2, 3)
+    weights: tuple[float, ...] = (0.25, 0.25, 0.5)
+    rows: int = 32
+    bare_rows: int = 128
+    bare: float = 0.7
+    bare_until: float = 0.7
+    out_of_turn: float = 0.3
+    largest_jump: int = 14
+    muon_lr: float = 0.02
+    adam_lr: float = 3e-3
+    warmup: int = 100
+    decay_from: float = 0.5
+    max_grad_norm: float = 1.0
+
+    def key(self) -> str:
+        """Names this recipe and this file's code: a cached model is reused if both are the same."""
+        code = "".join(Path(__file__).with_name(f).read_text() for f in ("base.py", "muon.py"))
+        text = json.dumps(asdict(self), sort_keys=True) + code
+        return hashlib.blake2b(text.encode(), digest_size=6).hexdigest()
+
+
+def base_model(recipe: Recipe, cache: Path, progress: Progress | None = None) -> Path:
+    """A folder with the recipe's model and tokenizer, trained now unless the cache has it."""
+    folder = cache / f"base-{recipe.key()}"
+    if folder.exists():
+        return folder
+    model, tokenizer = train_base(recipe, progress)
+    unfinished = folder.with_name(f"{folder.name}.{os.getpid()}")
+    model.save_pretrained(unfinished)
+    tokenizer.save_pretrained(unfinished)
+    (unfinished / "recipe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n")
+    if folder.exists():  # another process was faster
+        shutil.rmtree(unfinished)
+    else:
+        unfinished.rename(folder)
+    return folder
+
+
+def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, Any]:
+    """The model (fp32, on the CPU) and its tokenizer."""
+    tokenizer = character_tokenizer(ALPHABET)
+    config = CONFIGS["lfm2-0.3m"]()
+    config.conv_L_cache = recipe.taps
+    model = build(config, tokenizer, derive_seed("demo base", recipe.seed))
+    decoder = make_decoder(model)
+    params = [param for param in model.parameters() if param.requires_grad]
+    optimizers = _optimizers(model, recipe)
+    for update, (tree, count) in enumerate(batches(recipe, tokenizer), 1):
+        _set_learning_rate(optimizers, recipe, update)
+        scores = decoder.score(tree)
+        loss = -(scores.trunk_logprobs.sum() + scores.logprobs.sum()) / count
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
+        for optimizer in optimizers:
+            optimizer.step()
+            optimizer.zero_grad()
+        if progress is not None:
+            progress(update, float(loss.detach()))
+    return model, tokenizer
+
+
+def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices inside the layers; AdamW for embedding, norms and convolution."""
+    matrices, others = [], []
+    for name, param in model.named_parameters():
+        (matrices if param.dim() == 2 and "embed" not in name else others).append(param)
+    return [
+        Muon(matrices, recipe.muon_lr),
+        torch.optim.AdamW(others, recipe.adam_lr, betas=(0.9, 0.98), weight_decay=0.0, fused=True),
+    ]
+
+
+def _set_learning_rate(
+    optimizers: list[torch.optim.Optimizer], recipe: Recipe, update: int
+) -> None:
+    left = (recipe.updates - update + 1) / recipe.updates
+    factor = min(1.0, update / recipe.warmup, left / (1 - recipe.decay_from))
+    for optimizer, lr in zip(optimizers, (recipe.muon_lr, recipe.adam_lr), strict=True):
+        for group in optimizer.param_groups:
+            group["lr"] = lr * factor
+
+
+def batches(recipe: Recipe, tokenizer: Any) -> Iterator[tuple[TokenTree, int]]:
+    """The recipe's token trees, and how many tokens of each are scored."""
+    rng = stream("demo base", "batches", recipe.seed)
+    encode = _encoder(tokenizer)
+    problems = {n: _texts(ModularChainSource(n, "train"), recipe.seed) for n in recipe.lengths}
+    for update in range(recipe.updates):
+        passed = update / recipe.updates
+        if rng.random() < recipe.bare * (1 - passed / recipe.bare_until):
+            tree = bare_tree(rng, encode, recipe)
+        else:
+            n = recipe.lengths[rng.choice(len(recipe.lengths), p=recipe.weights)]
+            texts = [next(problems[n]) for _ in range(recipe.rows)]
+            tree = problem_tree(rng, encode, texts, recipe)
+        yield tree, int(tree.scored_trunk.sum() + tree.scored_branch.sum())
+
+
+@dataclass(frozen=True, slots=True)
+class SolvedProblem:
+    """The texts of a problem: its prompt, its actions, and its steps with their thoughts."""
+
+    prompt: str
+    actions: tuple[str, ...]
+    steps: tuple[str, ...]
+
+
+def _texts(source: ModularChainSource, seed: int) -> Iterator[SolvedProblem]:
+    """Problems of the source in a random order of its own for each seed."""
+    rng = stream("demo base", source.name, seed)
+    form = Brackets()
+    while True:
+        problem = source[int(rng.integers(len(source)))]
+        steps = problem.trajectories[0].steps
+        yield SolvedProblem(
+            problem.prompt,
+            tuple(step.action for step in steps),
+            tuple(form.render(step) for step in steps[:-1]),
+        )
+
+
+Ids = np.ndarray[Any, np.dtype[np.int64]]
+Mask = np.ndarray[Any, np.dtype[np.bool_]]
+Encode = Callable[[list[str]], Ids]
+
+
+def _encoder(tokenizer: Any) -> Encode:
+    """Texts of one length, one token a character, as ids (N, length)."""
+    ids = np.full(128, tokenizer.unk_token_id)
+    for token, number in tokenizer.get_vocab().items():
+        if len(token) == 1:
+            ids[ord(token)] = number
+
+    def encode(texts: list[str]) -> Ids:
+        characters = np.frombuffer("".join(texts).encode("ascii"), np.uint8)
+        return ids[characters].reshape(len(texts), -1)
+
+    return encode
+
+
+def bare_tree(rng: np.random.Generator, encode: Encode, recipe: Recipe) -> TokenTree:
+    """Single steps after a few values, ``k5,g6;b0,f5,(m:g6-f5)m1;``.
+
+    Scored are the two digits looked up and the digit calculated. Positions jump as in
+    ``problem_tree``.
+    """
+    rows = recipe.bare_rows
+    names = rng.permuted(np.tile(list(LETTERS), (rows, 1)), axis=1)[:, :VALUES].tolist()
+    values = rng.integers(0, 10, (rows, VALUES)).tolist()
+    marks = rng.choice([",", ";"], (rows, VALUES)).tolist()
+    texts = []
+    for name, value, mark in zip(names, values, marks, strict=True):
+        left, right, new = rng.permuted(range(VALUES))[:3].tolist()
+        sign = int(rng.choice([1, -1]))
+        operation, result = "+-"[sign < 0], (value[left] + sign * value[right]) % 10
+        given = "".join(map("{}{}{}".format, name, value, mark))
+        texts.append(
+            f"{given}({name[new]}:{name[left]}{value[left]}{operation}{name[right]}{value[right]})"
+            f"{name[new]}{result};"
+        )
+    ids = encode(texts)
+    scored = np.zeros(ids.shape, np.bool_)
+    scored[:, [-8, -5, -2]] = True
+    largest = rng.integers(0, recipe.largest_jump + 1, rows)
+    return _tree(ids, jumped_positions(rng, clause_starts(texts), largest), scored)
+
+
+def problem_tree(
+    rng: np.random.Generator, encode: Encode, problems: list[SolvedProblem], recipe: Recipe
+) -> TokenTree:
+    """Problems with equally many steps, all of their steps and answer lines scored.
+
+    A share ``out_of_turn`` of the steps is put where more has been said already than need be.
+    Which variable comes next is no question there and not scored; the rest of the step is, and
+    can only be copied by the variable's name. Positions jump by 0 … J at the beginning of each
+    clause, J up to ``largest_jump`` and drawn for each problem.
+    """
+    trunks = ["".join((problem.prompt, *problem.actions)) for problem in problems]
+    branches = [step for problem in problems for step in problem.steps]
+    first = problems[0]
+    rows, count = len(problems), len(first.steps)
+    ends = np.cumsum([len(first.prompt), *map(len, first.actions[:-1])])
+    turn = np.tile(np.arange(count), (rows, 1))
+    late = rng.random((rows, count)) < recipe.out_of_turn
+    said = np.where(late, rng.integers(turn + 1, count + 1), turn)  # actions before the step
+    largest = rng.integers(0, recipe.largest_jump + 1, rows)
+    trunk_positions = jumped_positions(rng, clause_starts(trunks), largest)
+    before = np.take_along_axis(trunk_positions, ends[said] - 1, 1)
+    own = jumped_positions(rng, clause_starts(branches), np.repeat(largest, count))
+    trunk_ids, branch_ids = encode(trunks), encode(branches)
+    scored_trunk = np.zeros(trunk_ids.shape, np.bool_)
+    scored_trunk[:, ends[-1] :] = True
+    scored_branch = np.ones(branch_ids.shape, np.bool_)
+    scored_branch[late.reshape(-1), :2] = False
+    return _tree(
+        trunk_ids,
+        trunk_positions,
+        scored_trunk,
+        branch_ids,
+        before.reshape(-1, 1) + 1 + own,
+        scored_branch,
+        ends[said],
+    )
+
+
+def clause_starts(texts: list[str]) -> Mask:
+    """(N, length) True where a clause begins: at the start, after one of ",>;", and at "?"."""
+    characters = np.array([list(text) for text in texts])
+    starts = characters == "?"
+    starts[:, 0] = True
+    starts[:, 1:] |= np.isin(characters[:, :-1], list(",>;"))
+    return starts
+
+
+def jumped_positions(rng: np.random.Generator, clauses: Mask, largest: Ids) -> Ids:
+    """Position ids (N, length): 1 further each token, and 0 … largest (N,) more at a clause."""
+    jumps = rng.integers(0, largest[:, None] + 1, clauses.shape) * clauses
+    return np.cumsum(1 + jumps, 1) - 1
+
+
+def _tree(
+    trunks: Ids,
+    trunk_positions: Ids,
+    scored_trunk: Mask,
+    branches: Ids | None = None,
+    branch_positions: Ids | None = None,
+    scored_branch: Mask | None = None,
+    starts: Ids | None = None,
+) -> TokenTree:
+    """Trunks (P, L) without padding, and P × S branches (P·S, T) that begin at starts (P, S)."""
+    rows, length = trunks.shape
+    none = np.zeros((0, 0), np.int64)
+    branches = none if branches is None else branches
+    starts = np.zeros((rows, 0), np.int64) if starts is None else starts
+    return TokenTree(
+        trunk_ids=torch.from_numpy(trunks),
+        trunk_lengths=torch.full((rows,), length),
+        branch_ids=torch.from_numpy(branches),
+        branch_lengths=torch.full((len(branches),), branches.shape[1]),
+        branch_trunk=torch.arange(rows).repeat_interleave(starts.shape[1]),
+        branch_start=torch.from_numpy(starts.reshape(-1)),
+        trunk_positions=torch.from_numpy(trunk_positions),
+        branch_positions=None if branch_positions is None else torch.from_numpy(branch_positions),
+        score_trunk=torch.from_numpy(scored_trunk),
+        score_branch=None if scored_branch is None else torch.from_numpy(scored_branch),
+    )

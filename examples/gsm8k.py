@@ -1,0 +1,219 @@
+"""A language model made on the spot learns GSM8K's solution steps by step rewards.
+
+    python examples/gsm8k.py --data ../shared/data/gsm8k/train.jsonl
+
+makes a tokenizer and a small random model from the training split, pretrains it for a minute
+by next-token prediction on problems and solutions, trains it on by SRL, and says how alike its
+steps are to the expert's on problems it has not seen, before and after. Any file with GSM8K's
+columns will do; without ``--data`` the sample that ships is used. A model of this size learns
+what steps look like; it does not learn to calculate.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import random
+import shutil
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import gymnasium
+import torch
+from rich.console import Console
+
+import srl_env
+from srl_agents.config import make_config
+from srl_agents.console import TrainingBar, evaluation_bar
+from srl_agents.decoder import make_decoder
+from srl_agents.evaluation import EvalSettings, evaluate
+from srl_agents.policies import TransformersPolicy
+from srl_agents.scoring import EvalResult
+from srl_agents.small_models import bpe_tokenizer, build
+from srl_agents.trainer import train
+from srl_env.environment import ReasoningEnv
+from srl_env.format import ParsedStep
+from srl_env.problem import ExpertStep
+from srl_env.prompt import PromptStyle
+from srl_tasks.gsm8k import GSM8KEnv
+
+ENV = "examples/GSM8KLines-v0"
+MAX_TOKENS = 64  # of one step
+console = Console()
+
+
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """A step is a line, without a thought: all that a model of this size can write."""
+
+    instructions: str = ""
+    stop: tuple[str, ...] = ("\n",)
+
+    def parse(self, text: str) -> ParsedStep:
+        """The whole text, stripped, as the action."""
+        action = text.strip()
+        return ParsedStep(None, action, bool(action), None if action else "the line is empty")
+
+    def render(self, step: ExpertStep) -> str:
+        """The action as a line."""
+        return f"{step.action}\n"
+
+
+PLAIN = PromptStyle(
+    step_task="",
+    solution_task="",
+    problem="{problem}\n",
+    so_far="{steps}\n",
+    between="",
+    join="\n",
+)
+
+
+class GSM8KLinesEnv(GSM8KEnv):
+    """``srl/GSM8K-v0`` without prose around the problem and without thoughts."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**{"format": Lines(), "style": PLAIN} | options)
+
+
+gymnasium.register(ENV, GSM8KLinesEnv)
+
+
+def main() -> None:
+    """Runs the example."""
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    shutil.rmtree(args.out, ignore_errors=True)
+    options = {"path": str(args.data)} if args.data else {"source": "sample"}
+    texts = solved_texts(options)
+    console.print(f"{len(texts)} training problems; pretraining for {args.pretrain_s:.0f} s")
+    base = pretrain(texts, args.pretrain_s, args.seed, args.out / "base")
+    before = held_out(base, options, args.problems, "before")
+    after = held_out(learn_steps(base, options, args), options, args.problems, "after")
+    _show(before, after, args.out)
+
+
+def solved_texts(options: dict[str, Any]) -> list[str]:
+    """Every training problem with its solution, as the model will see it."""
+    env = _make(options, "train")
+    texts = []
+    for index in range(len(env.problems)):
+        _, info = env.reset(
+            options={"problem": index, "reward_mode": "holistic", "continuation": "expert"}
+        )
+        texts.append(info["messages"][-1]["content"] + _solution(env))
+    return texts
+
+
+def _solution(env: ReasoningEnv) -> str:
+    return "".join(env.format.render(step) for step in env.expert_steps)
+
+
+def pretrain(texts: list[str], seconds: float, seed: int, folder: Path) -> Path:
+    """A folder with a tokenizer and a small model trained for so long to continue the texts."""
+    tokenizer = bpe_tokenizer(texts, vocab_size=1024)
+    model = build("lfm2-0.3m", tokenizer, seed)
+    decoder = make_decoder(model)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
+    ids = tokenizer(texts)["input_ids"]
+    began, shown = time.perf_counter(), 0.0
+    for batch in _batches(ids, random.Random(seed)):
+        passed = (time.perf_counter() - began) / seconds
+        if passed >= 1:
+            break
+        optimizer.param_groups[0]["lr"] = 4e-3 * min(1.0, 20 * passed, 2 * (1 - passed))
+        logprobs, mask = decoder.trunk_logprobs(batch)
+        loss = -logprobs.sum() / mask.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        if passed - shown >= 0.1:
+            shown = passed
+            console.print(f"  {100 * passed:3.0f} %  loss {loss.item():.2f} nats a token")
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def _batches(ids: list[list[int]], rng: random.Random, size: int = 24) -> Iterator[list[list[int]]]:
+    """Batches of texts of similar length, without end."""
+    while True:
+        order = sorted(range(len(ids)), key=lambda i: len(ids[i]) + rng.uniform(0, 20))
+        batches = [order[i : i + size] for i in range(0, len(order), size)]
+        rng.shuffle(batches)
+        for batch in batches:
+            yield [ids[i] for i in batch]
+
+
+def learn_steps(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path:
+    """The folder of the model after SRL on the training split."""
+    config = make_config(
+        {
+            "out": str(args.out / "srl"),
+            "env": {"id": ENV, "options": options},
+            "model": {"path": str(base), "threads": args.threads},
+            "budget": {"seconds": args.srl_s},
+            "method": "srl",
+            "train": {"lr": 3e-4, "batch": 24, "objective": {"max_tokens": MAX_TOKENS}},
+            "seed": args.seed,
+        }
+    )
+    with TrainingBar("srl") as bar:
+        result = train(config, on_progress=bar.show)
+    if result.model is None:
+        raise SystemExit("interrupted")
+    return result.model
+
+
+def held_out(model: Path, options: dict[str, Any], problems: int, name: str) -> EvalResult:
+    """How the model does on problems of the split "dev"."""
+    settings = EvalSettings(
+        problems=problems,
+        rollouts=1,
+        greedy=False,
+        similarity=True,
+        max_tokens=MAX_TOKENS,
+        max_steps=8,
+    )
+    policy = TransformersPolicy.from_pretrained(str(model))
+    with evaluation_bar(f"{name} SRL") as bar:
+        return evaluate(policy, lambda: _make(options, "dev"), settings, name=name, on_progress=bar)
+
+
+def _make(options: dict[str, Any], split: str) -> ReasoningEnv:
+    env = srl_env.make(ENV, split=split, **options).unwrapped
+    assert isinstance(env, ReasoningEnv)
+    return env
+
+
+def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
+    (out / "results.json").write_text(
+        json.dumps({"before": before.to_json(), "after": after.to_json()}, indent=1) + "\n"
+    )
+    for result in (before, after):
+        found = result.estimates()["similarity"]
+        console.print(
+            f"{result.policy:>6} SRL: step similarity {found.value:.3f} "
+            f"[{found.low:.3f}, {found.high:.3f}] on {len(result.problem_ids)} unseen problems"
+        )
+    console.print(f"Everything is in {out}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--data", type=Path, help="a JSON-lines file with GSM8K's columns")
+    parser.add_argument("--out", type=Path, default=Path("runs/gsm8k"), help="replaced if there")
+    parser.add_argument("--pretrain-s", type=float, default=75.0, help="seconds")
+    parser.add_argument("--srl-s", type=float, default=90.0, help="seconds")
+    parser.add_argument("--problems", type=int, default=64, help="held out, for the evaluation")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
