@@ -21,12 +21,13 @@ from pathlib import Path
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from srl_env.environment import ReasoningEnv
-from srl_env.testing import CountingEnv
+from srl_env.testing import CountingEnv, SlowWorldEnv
 from srl_env.vector import VectorEnv
 
 STEPS = 20_000
 ENVIRONMENTS = 10_000
-ROUNDS = 5
+ROUNDS = 6
+SLOW = 32
 IMPORTS = 9
 LIMIT_US = 30.0
 
@@ -35,7 +36,7 @@ make: Callable[..., ReasoningEnv] = partial(CountingEnv, reward_mode="rlvr")
 
 def main() -> None:
     """Measures everything and prints one table."""
-    rows = [*step_rows(), *many_rows(), *import_rows()]
+    rows = [*step_rows(), *many_rows(), *slow_rows(), *import_rows()]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
 
@@ -68,7 +69,7 @@ def many_rows() -> list[tuple[str, str]]:
     memory = _resident_bytes() - before
     theirs = SyncVectorEnv([make] * ENVIRONMENTS, autoreset_mode=AutoresetMode.SAME_STEP)
     theirs.reset(seed=0)
-    fast, slow = _steps_per_second(ours), _steps_per_second(theirs)
+    fast, slow = _steps_per_second(ours, theirs)
     return [
         (f"{ENVIRONMENTS:,} environments, made and reset", f"{built:.2f} CPU s"),
         (
@@ -78,6 +79,22 @@ def many_rows() -> list[tuple[str, str]]:
         (f"VectorEnv of {ENVIRONMENTS:,}", f"{fast:,.0f} steps per CPU s"),
         (f"Gymnasium's SyncVectorEnv of {ENVIRONMENTS:,}", f"{slow:,.0f} steps per CPU s"),
         ("VectorEnv to SyncVectorEnv", f"{fast / slow:.2f} times"),
+    ]
+
+
+def slow_rows() -> list[tuple[str, str]]:
+    """Worlds that wait 10 ms for each answer, against Gymnasium's SyncVectorEnv."""
+    makers = [partial(SlowWorldEnv, delay_s=0.01, reward_mode="rlvr")] * SLOW
+    seconds = []
+    for envs in (VectorEnv(makers), SyncVectorEnv(makers)):
+        envs.reset(seed=0)
+        start = time.perf_counter()
+        envs.step(["<think></think>say 1"] * SLOW)
+        seconds.append(time.perf_counter() - start)
+    return [
+        (f"{SLOW} worlds of 10 ms, VectorEnv", f"{seconds[0] * 1e3:.0f} ms a step"),
+        (f"{SLOW} worlds of 10 ms, SyncVectorEnv", f"{seconds[1] * 1e3:.0f} ms a step"),
+        ("SyncVectorEnv to VectorEnv", f"{seconds[1] / seconds[0]:.1f} times"),
     ]
 
 
@@ -101,13 +118,16 @@ def _microseconds(call: Callable[[], object]) -> float:
     return (time.perf_counter_ns() - start) / 1e3
 
 
-def _steps_per_second(envs: VectorEnv | SyncVectorEnv) -> float:
-    """Steps per CPU second; every third step ends its episode."""
+def _steps_per_second(*competitors: VectorEnv | SyncVectorEnv) -> list[float]:
+    """Steps per CPU second of each, turn by turn; every third step ends its episode."""
     actions = ["<think></think>say 1", "<think></think>say 2", "<think></think>the sum=3!"]
-    start = time.process_time()
+    seconds = [0.0] * len(competitors)
     for i in range(ROUNDS):
-        envs.step([actions[i % 3]] * ENVIRONMENTS)
-    return ROUNDS * ENVIRONMENTS / (time.process_time() - start)
+        for which, envs in enumerate(competitors):
+            start = time.process_time()
+            envs.step([actions[i % 3]] * ENVIRONMENTS)
+            seconds[which] += time.process_time() - start
+    return [ROUNDS * ENVIRONMENTS / taken for taken in seconds]
 
 
 def _import_seconds(package: str) -> float:

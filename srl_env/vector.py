@@ -8,6 +8,7 @@ stay in one process, verdicts and rewards are made in batches, and slow worlds w
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
 from typing import Any, TypeAlias
 
 import gymnasium
@@ -196,32 +197,33 @@ def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:
 
 def _batched(infos: Sequence[Info | None]) -> Info:
     """The infos by key, as Gymnasium batches them."""
-    columns: dict[str, list[tuple[int, Any]]] = {}
-    for i, info in enumerate(infos):
-        for key, value in (info or {}).items():
-            columns.setdefault(key, []).append((i, value))
+    rows = [info or {} for info in infos]
     batch: Info = {}
-    for key, column in columns.items():
-        batch[key] = _column(column, len(infos))
-        batch[f"_{key}"] = mask = np.zeros(len(infos), dtype=np.bool_)
-        mask[[i for i, _ in column]] = True
+    for key in dict.fromkeys(chain.from_iterable(rows)):
+        chosen = [i for i, row in enumerate(rows) if key in row]
+        batch[key] = _column([rows[i][key] for i in chosen], chosen, len(rows))
+        batch[f"_{key}"] = mask = np.zeros(len(rows), dtype=np.bool_)
+        mask[chosen] = True
     return batch
 
 
-def _column(column: Sequence[tuple[int, Any]], size: int) -> Any:
-    """The values of one key as an array, or as a dictionary of arrays."""
-    kinds = {type(value) for _, value in column}
+def _column(values: Sequence[Any], chosen: Sequence[int], size: int) -> Any:
+    """The values of one key at their places, as an array or a dictionary of arrays."""
+    kinds = set(map(type, values))
     if kinds == {dict}:
         rows: list[Info | None] = [None] * size
-        for i, value in column:
+        for i, value in zip(chosen, values, strict=True):
             rows[i] = value
         return _batched(rows)
-    plain = kinds in ({bool}, {float}) or (
-        kinds == {int} and all(-(2**63) <= value < 2**63 for _, value in column)
-    )
-    array: NDArray[Any] = (
-        np.zeros(size, dtype=kinds.pop()) if plain else np.full(size, None, dtype=object)
-    )
-    for i, value in column:
-        array[i] = value
+    if kinds in ({bool}, {float}) or (kinds == {int} and _fits(min(values), max(values))):
+        array: NDArray[Any] = np.zeros(size, dtype=kinds.pop())
+        array[chosen] = values
+    else:
+        array = np.full(size, None, dtype=object)
+        array[chosen] = np.fromiter(values, dtype=object, count=len(values))
     return array
+
+
+def _fits(least: int, greatest: int) -> bool:
+    """Whether an array of int64 can hold these numbers and all between."""
+    return least >= -(2**63) and greatest < 2**63

@@ -209,6 +209,18 @@ def test_infos_of_mixed_types_keep_them() -> None:
     assert infos["legal"].tolist() == [True, None, False]
 
 
+def test_infos_of_any_size_fit_into_their_arrays() -> None:
+    class Big(CountingEnv):
+        def _observe(self, state: Any) -> tuple[str, dict[str, Any]]:
+            observation, info = super()._observe(state)
+            return observation, {**info, "big": 10**30, "pair": [1, 2], "empty": {}}
+
+    infos = VectorEnv([Big] * 2).reset()[1]
+    assert infos["big"].tolist() == [10**30] * 2
+    assert infos["pair"].tolist() == [[1, 2]] * 2
+    assert (infos["empty"], infos["_empty"].tolist()) == ({}, [True, True])
+
+
 @pytest.mark.parametrize(
     ("call", "message"),
     [
