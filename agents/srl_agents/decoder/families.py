@@ -22,9 +22,9 @@ _LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
 
 @dataclass(frozen=True, slots=True)
 class RMSNorm:
-    """A root-mean-square norm: its epsilon and its weight, None where folded elsewhere."""
+    """A root-mean-square norm: its weight (d,) and its epsilon."""
 
-    weight: Tensor | None
+    weight: Tensor
     eps: float
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srl_agents.decoder.families import Network
-from srl_agents.decoder.functional import FunctionalDecoder, rms_norm, rotated
+from srl_agents.decoder.functional import FunctionalDecoder, angles, rms_norm, rotated
 from srl_agents.decoder.layout import chunked
 from srl_agents.sampler.engine import Engine, Session
 from srl_agents.sampler.prefixes import Ids, Prefilled, Prefix, PrefixCache
@@ -105,11 +105,10 @@ class _Prefill:
         self.grid = grid.to(device)
         self.starts = torch.tensor(self.start, device=device)
         hidden = self.weights.embed(ids)
-        cos, sin = self.network.rotary(hidden[None], self.at[None])
-        self.angles = cos[0, :, None], sin[0, :, None]
+        self.angles = angles(self.network.rotary, hidden, self.at)
         caches = []
         for index, layer in enumerate(self.weights.layers):
-            mixed, cache = self._mix(index, layer, rms_norm(layer.mixer_norm, hidden))
+            mixed, cache = self._mix(index, layer, layer.mixer_norm(hidden))
             caches.append(cache)
             hidden = _feed_forward(layer, hidden + mixed)
         return Prefilled(self.prompts, tuple(caches)), hidden[(first + counts - 1).to(device)]
@@ -126,14 +125,12 @@ class _Prefill:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         query, key, value = _heads(self.network, weights, normed, *self.angles)
         rows = len(self.prompts)
-        keys, values = (
-            self._filled(index, which, fresh) for which, fresh in enumerate((key, value))
-        )
+        keys, values = self._filled(index, 0, key), self._filled(index, 1, value)
         grid = query[self.grid].view(rows, self.width, *query.shape[1:]).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(
             grid,
-            keys,
-            values,
+            keys.transpose(0, 1),
+            values.transpose(0, 1),
             attn_mask=self._mask(weights.window),
             is_causal=self._is_causal(weights.window),
             scale=1.0,
@@ -143,19 +140,14 @@ class _Prefill:
         return weights.mix_out(flat), (keys, values)
 
     def _filled(self, index: int, which: int, fresh: Tensor) -> Tensor:
-        """(P, key heads, L, d): known keys or values with the fresh ones (N, heads, d)."""
-        rows, heads, dim = len(self.prompts), fresh.shape[1], fresh.shape[2]
-        buffer = fresh.new_zeros(rows, heads, self.length, dim)
-        self._copy_known(index, which, buffer, 2)
-        buffer[self.row, :, self.at] = fresh
-        return buffer
-
-    def _copy_known(self, index: int, which: int, buffer: Tensor, token_dim: int) -> None:
+        """(heads, P, L, d): what is known of a layer with the fresh tokens' (N, heads, d)."""
+        buffer = fresh.new_zeros(fresh.shape[1], len(self.prompts), self.length, fresh.shape[2])
         for source, here, there in self._sources():
             held = source.layers[index][which]
-            width = min(held.shape[token_dim], self.length)
-            part = held.narrow(token_dim, 0, width).index_select(0, there)
-            buffer.narrow(token_dim, 0, width)[here] = part
+            width = min(held.shape[2], self.length)
+            buffer[:, here, :width] = held[:, there, :width]
+        buffer[:, self.row, self.at] = fresh.transpose(0, 1)
+        return buffer
 
     def _sources(self) -> list[tuple[Prefilled, Tensor, Tensor]]:
         """Where known beginnings come from: source, rows here, rows there."""
@@ -191,13 +183,11 @@ class _Prefill:
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         before, after, x = weights.mix_in(normed).chunk(3, -1)
         fresh = before * x
-        inputs = fresh.new_zeros(len(self.prompts), self.length, fresh.shape[1])
-        self._copy_known(index, 0, inputs, 1)
-        inputs[self.row, self.at] = fresh
+        inputs = self._filled(index, 0, fresh[:, None])
         mixed = fresh * weights.taps[0]
         for back in range(1, len(weights.taps)):
             at = self.at - back
-            earlier = inputs[self.row, at.clamp(min=0)] * (at >= 0)[:, None]
+            earlier = inputs[0, self.row, at.clamp(min=0)] * (at >= 0)[:, None]
             mixed = mixed + earlier * weights.taps[back]
         if weights.bias is not None:
             mixed = mixed + weights.bias
@@ -221,26 +211,25 @@ class FunctionalSession(Session):
         lengths = torch.tensor([len(prompt) for prompt in prefilled.prompts])
         self._shared = _Shared(prompt_of, lengths, device)
         self._position = lengths[prompt_of].to(device)
-        self._made = 0
         self._caches: list[_AttentionCache | _ConvCache] = [
             _ConvCache(layer.mixer, held[0], self._shared)
             if isinstance(layer.mixer, ConvWeights)
             else _AttentionCache(network, layer.mixer, held, self._shared)
             for layer, held in zip(weights.layers, prefilled.layers, strict=True)
         ]
-        logits = weights.head(rms_norm(weights.norm, hidden)).float()
+        logits = weights.head(weights.norm(hidden)).float()
         self.logits = logits[prompt_of.to(device)]
 
     def step(self, tokens: Tensor) -> None:
         """Append one token to each row and make the next logits."""
         hidden = self._weights.embed(tokens)
-        cos, sin = self._network.rotary(hidden[None], self._position[None])
-        angles = cos[0, :, None], sin[0, :, None]
+        turn = angles(self._network.rotary, hidden, self._position)
+        self._shared.begin_step()
         for layer, cache in zip(self._weights.layers, self._caches, strict=True):
-            normed = rms_norm(layer.mixer_norm, hidden)
-            hidden = _feed_forward(layer, hidden + cache.mix(normed, *angles))
+            normed = layer.mixer_norm(hidden)
+            hidden = _feed_forward(layer, hidden + cache.mix(normed, *turn))
         self._position = self._position + 1
-        self.logits = self._weights.head(rms_norm(self._weights.norm, hidden)).float()
+        self.logits = self._weights.head(self._weights.norm(hidden)).float()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
@@ -253,57 +242,81 @@ class FunctionalSession(Session):
 
 
 class _Shared:
-    """Which rows share which prompt: chunks of rows, and masks of prompts' padding."""
+    """Which rows share which prompt, and what each row's query may see at this step.
+
+    Rows stand in R chunks of C slots, each chunk for one prompt; often a slot is a row.
+    """
 
     def __init__(self, prompt_of: Tensor, lengths: Tensor, device: torch.device) -> None:
+        """prompt_of: (rows,) and lengths: (P,) tokens of each prompt, both on the CPU."""
         self.prompt_of, self.lengths, self.device = prompt_of, lengths, device
+        self.made = 0
         self._regroup()
 
     def keep(self, rows: Tensor) -> None:
+        """Go on with these rows only."""
         self.prompt_of = self.prompt_of[rows]
         self._regroup()
 
+    def begin_step(self) -> None:
+        """One more token per row: masks are made anew."""
+        self.made += 1
+        self._masks: dict[int | None, Tensor | None] = {}
+
     def _regroup(self) -> None:
         chunks = chunked(self.prompt_of, len(self.lengths), 1)
-        rows = len(self.prompt_of)
-        self.shape = (len(chunks.chunk_trunk), chunks.size)
-        self.prompts = chunks.chunk_trunk.to(self.device)
-        self.all_prompts = torch.equal(chunks.chunk_trunk, torch.arange(len(self.lengths)))
+        rows = torch.arange(len(self.prompt_of))
+        self.chunks = len(chunks.chunk_trunk)
+        self.prompts: Tensor | None = None  # of each chunk; None where they are all, in order
+        if not torch.equal(chunks.chunk_trunk, torch.arange(len(self.lengths))):
+            self.prompts = chunks.chunk_trunk.to(self.device)
         self.slot_of: Tensor | None = None
         self.row_in: Tensor | None = None
-        if not torch.equal(chunks.slot_of, torch.arange(rows)) or chunks.slots != rows:
+        if chunks.slots != len(rows) or not torch.equal(chunks.slot_of, rows):
             row_in = torch.zeros(chunks.slots, dtype=torch.long)
-            row_in[chunks.slot_of] = torch.arange(rows)
+            row_in[chunks.slot_of] = rows
             self.slot_of, self.row_in = chunks.slot_of.to(self.device), row_in.to(self.device)
-        self.chunk_lengths = self.lengths[chunks.chunk_trunk].to(self.device)
+        row_lengths = self.lengths[self.prompt_of]
+        self._ragged = bool((row_lengths != self.lengths.max()).any())
+        self._row_lengths = row_lengths.to(self.device)[:, None]
 
-    def to_slots(self, rows: Tensor) -> Tensor:
-        """(R, C, …) of (rows, …); empty slots hold some row's values."""
-        slots = rows if self.row_in is None else rows[self.row_in]
-        return slots.view(*self.shape, *rows.shape[1:])
+    def of_chunks(self, held: Tensor) -> Tensor:
+        """(heads, R, L, d) of what is held for the prompts, (heads, P, L, d)."""
+        return held if self.prompts is None else held[:, self.prompts]
 
-    def to_rows(self, slots: Tensor) -> Tensor:
-        """(rows, …) of (R * C, …)."""
-        return slots if self.slot_of is None else slots[self.slot_of]
+    def times(self, rows: Tensor, held: Tensor) -> Tensor:
+        """(heads, rows, g, y): rows (heads, rows, g, x) times their prompt's (heads, R, x, y)."""
+        slots = rows if self.row_in is None else rows[:, self.row_in]
+        grouped = slots.reshape(len(slots), self.chunks, -1, slots.shape[3])
+        product = (grouped @ held).view(*slots.shape[:3], held.shape[3])
+        return product if self.slot_of is None else product[:, self.slot_of]
 
-    def prompt_mask(self, length: int, like: Tensor, newest: int | None) -> Tensor | None:
-        """(R, 1, 1, length) additive over prompt keys; None where every key is seen.
+    def mask(
+        self, window: int | None, length: int, width: int, dtype: torch.dtype
+    ) -> Tensor | None:
+        """(rows, 1, length + width) additive over prompt keys and own keys; None for zeros."""
+        if window not in self._masks:
+            self._masks[window] = self._make_mask(window, length, width, dtype)
+        return self._masks[window]
 
-        newest: with a window, the number of own tokens a query can still see beyond itself
-        taken from the window, so that prompt keys before ``lengths - newest`` are out of it.
-        """
-        seen = torch.arange(length, device=self.device) < self.chunk_lengths[:, None]
-        if newest is not None:
-            at = torch.arange(length, device=self.device)
-            seen = seen & (at > self.chunk_lengths[:, None] - newest)
-        if bool(seen.all()):
+    def _make_mask(
+        self, window: int | None, length: int, width: int, dtype: torch.dtype
+    ) -> Tensor | None:
+        if window is None and width == self.made and not self._ragged:
             return None
-        mask = torch.zeros(seen.shape, dtype=like.dtype, device=self.device)
-        return mask.masked_fill_(~seen, torch.finfo(like.dtype).min)[:, None, None]
+        prompt_at = torch.arange(length, device=self.device)
+        own_at = torch.arange(width, device=self.device).expand(len(self.prompt_of), -1)
+        prompt_seen, own_seen = prompt_at < self._row_lengths, own_at < self.made
+        if window is not None:  # the query stands at its prompt's length + made - 1
+            prompt_seen &= prompt_at >= self._row_lengths + self.made - window
+            own_seen &= own_at >= self.made - window
+        seen = torch.cat([prompt_seen, own_seen], 1)
+        mask = torch.zeros(seen.shape, dtype=dtype, device=self.device)
+        return mask.masked_fill_(~seen, torch.finfo(dtype).min)[:, None]
 
 
 class _AttentionCache:
-    """Keys and values of one layer: the prompts', shared, and each row's own."""
+    """Keys and values of one layer, heads first: the prompts', shared, and each row's own."""
 
     def __init__(
         self,
@@ -314,78 +327,46 @@ class _AttentionCache:
     ) -> None:
         self._network, self._weights, self._shared = network, weights, shared
         self._held = held
-        rows, (_, heads, _, dim) = len(shared.prompt_of), held[0].shape
-        self._own = [part.new_empty(rows, heads, _FIRST_CAPACITY, dim) for part in held]
-        self._made = 0
-        self._regroup()
+        heads, _, _, dim = held[0].shape
+        rows = len(shared.prompt_of)
+        self._own = [part.new_zeros(heads, rows, _FIRST_CAPACITY, dim) for part in held]
+        self._keys, self._values = (shared.of_chunks(part) for part in held)
 
     def mix(self, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(rows, hidden): attention of each row's new token, which is added to its cache."""
         query, key, value = _heads(self._network, self._weights, normed, cos, sin)
         own_keys, own_values = self._append(key, value)
-        rows, key_heads, _, dim = own_keys.shape
-        query = query.view(rows, key_heads, -1, dim)
-        over_own = query @ own_keys.transpose(2, 3)  # (rows, key heads, shared, made)
-        over_prompt = self._in_slots(query) @ self._keys.transpose(2, 3)
-        mask = self._prompt_mask(over_prompt)
+        rows, key_heads, dim = key.shape
+        query = query.view(rows, key_heads, -1, dim).transpose(0, 1).contiguous()
+        length, width = self._keys.shape[2], own_keys.shape[2]
+        over_prompt = self._shared.times(query, self._keys.transpose(2, 3))
+        scores = torch.cat([over_prompt, query @ own_keys.transpose(2, 3)], -1)
+        mask = self._shared.mask(self._weights.window, length, width, scores.dtype)
         if mask is not None:
-            over_prompt = over_prompt + mask
-        scores = torch.cat([over_prompt, self._in_slots(self._windowed(over_own))], -1)
+            scores += mask
         weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
-        length = self._keys.shape[2]
-        mixed = self._in_rows(weights[..., :length] @ self._values)
-        mixed = mixed + self._in_rows(weights[..., length:]) @ own_values
-        return self._weights.mix_out(mixed.reshape(rows, -1))
+        mixed = self._shared.times(weights[..., :length], self._values)
+        mixed = mixed + weights[..., length:] @ own_values  # (key heads, rows, shared, d)
+        return self._weights.mix_out(mixed.transpose(0, 1).reshape(rows, -1))
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only; the shared grouping has been renewed already."""
-        self._own = [part[rows] for part in self._own]
-        self._regroup()
-
-    def _regroup(self) -> None:
-        shared = self._shared
-        keys, values = self._held
-        self._keys = keys if shared.all_prompts else keys[shared.prompts]
-        self._values = values if shared.all_prompts else values[shared.prompts]
-        self._mask: Tensor | None = None
-        self._mask_known = False
+        self._own = [part[:, rows] for part in self._own]
+        self._keys, self._values = (self._shared.of_chunks(part) for part in self._held)
 
     def _append(self, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-        """Own keys and values (rows, key heads, made, d) with one more token each."""
-        if self._made == self._own[0].shape[2]:
-            self._own = [torch.cat([part, torch.empty_like(part)], 2) for part in self._own]
+        """Own keys and values (key heads, rows, width, d) with one more token each.
+
+        The width is the number of tokens made; at first it is more, because products with
+        few columns are slow, and the rest is masked.
+        """
+        made, capacity = self._shared.made, self._own[0].shape[2]
+        if made > capacity:
+            self._own = [torch.cat([part, torch.zeros_like(part)], 2) for part in self._own]
         for part, new in zip(self._own, (key, value), strict=True):
-            part[:, :, self._made] = new
-        self._made += 1
-        return self._own[0][:, :, : self._made], self._own[1][:, :, : self._made]
-
-    def _in_slots(self, rows: Tensor) -> Tensor:
-        """(rows, key heads, shared, x) as (R, key heads, shared * C, x)."""
-        return self._shared.to_slots(rows).permute(0, 2, 3, 1, 4).flatten(2, 3)
-
-    def _in_rows(self, slots: Tensor) -> Tensor:
-        """(R, key heads, shared * C, x) as (rows, key heads, shared, x)."""
-        chunks, size = self._shared.shape
-        parts = slots.view(chunks, slots.shape[1], -1, size, slots.shape[3])
-        return self._shared.to_rows(parts.permute(0, 3, 1, 2, 4).flatten(0, 1))
-
-    def _prompt_mask(self, over_prompt: Tensor) -> Tensor | None:
-        window, length = self._weights.window, over_prompt.shape[-1]
-        if window is not None:  # the query's position is lengths + made - 1
-            return self._shared.prompt_mask(length, over_prompt, window - self._made + 1)
-        if not self._mask_known:
-            self._mask = self._shared.prompt_mask(length, over_prompt, None)
-            self._mask_known = True
-        return self._mask
-
-    def _windowed(self, over_own: Tensor) -> Tensor:
-        window = self._weights.window
-        if window is None or self._made <= window:
-            return over_own
-        gone = self._made - window
-        return over_own.index_fill(
-            -1, torch.arange(gone, device=over_own.device), torch.finfo(over_own.dtype).min
-        )
+            part[:, :, made - 1] = new.transpose(0, 1)
+        width = max(made, _FIRST_CAPACITY)
+        return self._own[0][:, :, :width], self._own[1][:, :, :width]
 
 
 class _ConvCache:
@@ -395,11 +376,11 @@ class _ConvCache:
         self._weights = weights
         prompt_of = shared.prompt_of.to(inputs.device)
         length = shared.lengths.to(inputs.device)
-        every = torch.arange(len(inputs), device=inputs.device)
+        every = torch.arange(inputs.shape[1], device=inputs.device)
         self._last = []
         for back in range(1, len(weights.taps)):
             at = length - back
-            last = inputs[every, at.clamp(min=0)] * (at >= 0)[:, None]
+            last = inputs[0, every, at.clamp(min=0)] * (at >= 0)[:, None]
             self._last.append(last[prompt_of])
 
     def mix(self, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -433,5 +414,5 @@ def _heads(
 
 
 def _feed_forward(layer: LayerWeights, hidden: Tensor) -> Tensor:
-    gate, up = layer.gate_up(rms_norm(layer.feed_norm, hidden)).chunk(2, -1)
+    gate, up = layer.gate_up(layer.feed_norm(hidden)).chunk(2, -1)
     return hidden + layer.down(layer.activation(gate) * up)

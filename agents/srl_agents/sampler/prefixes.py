@@ -23,8 +23,8 @@ Ids = tuple[int, ...]
 class Prefilled:
     """P computed prompts, padded on the right to L tokens.
 
-    prompts: their ids. layers: for each layer keys and values, (P, key heads, L, d) each, or
-    the inputs of a short convolution alone, (P, L, hidden). What lies in the padding is
+    prompts: their ids. layers: for each layer keys and values, (key heads, P, L, d) each, or
+    the inputs of a short convolution alone, (1, P, L, hidden). What lies in the padding is
     finite and means nothing.
     """
 

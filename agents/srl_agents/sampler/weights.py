@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from srl_agents.decoder.families import Attention, Layer, Map, Network, RMSNorm, ShortConv
+from srl_agents.decoder.functional import rms_norm
 
 _FUSE_BELOW = 50_000_000  # parameters
 
@@ -48,9 +49,9 @@ class ConvWeights:
 class LayerWeights:
     """One layer: h += mixer(norm(h)); h += down(act(gate) * up), gate and up in one map."""
 
-    mixer_norm: RMSNorm
+    mixer_norm: Map
     mixer: AttentionWeights | ConvWeights
-    feed_norm: RMSNorm
+    feed_norm: Map
     gate_up: Map
     down: Map
     activation: Map
@@ -62,7 +63,7 @@ class Weights:
 
     embed: Map
     layers: tuple[LayerWeights, ...]
-    norm: RMSNorm
+    norm: Map
     head: Map
 
 
@@ -74,15 +75,19 @@ def prepare(network: Network) -> Weights:
     return Weights(
         embed=network.embed,
         layers=tuple(layer_weights(layer, network) for layer in network.layers),
-        norm=network.norm if head is None else RMSNorm(None, network.norm.eps),
+        norm=_normed(network.norm) if head is None else _unit_norm(network.norm),
         head=network.head if head is None else _folded([head], network.norm),
     )
 
 
 def _worth_fusing(network: Network) -> bool:
     modules = [module for layer in network.layers for module in _linear_modules(layer)]
-    size = sum(p.numel() for module in modules for p in module.parameters())
-    return size < _FUSE_BELOW and all(_linear(module) is not None for module in modules)
+    parameters = [p for module in modules for p in module.parameters()]
+    return (
+        sum(p.numel() for p in parameters) < _FUSE_BELOW
+        and all(p.dtype == torch.float32 for p in parameters)
+        and all(_linear(module) is not None for module in modules)
+    )
 
 
 def _linear_modules(layer: Layer) -> list[nn.Module]:
@@ -102,9 +107,9 @@ def _fused_layer(layer: Layer, network: Network) -> LayerWeights:
         scaled = _Linear(query.weight * scale, None if query.bias is None else query.bias * scale)
         mix_in = _folded([scaled, _plain(mixer.key), _plain(mixer.value)], layer.mixer_norm)
     return LayerWeights(
-        mixer_norm=RMSNorm(None, layer.mixer_norm.eps),
+        mixer_norm=_unit_norm(layer.mixer_norm),
         mixer=_mixer(mixer, network, mix_in, _plain(mixer.out)),
-        feed_norm=RMSNorm(None, layer.feed_norm.eps),
+        feed_norm=_unit_norm(layer.feed_norm),
         gate_up=_folded([_plain(layer.gate), _plain(layer.up)], layer.feed_norm),
         down=_plain(layer.down),
         activation=layer.activation,
@@ -119,9 +124,9 @@ def _separate_layer(layer: Layer, network: Network) -> LayerWeights:
         scale = _query_scale(mixer, network)
         mix_in = _joined([mixer.query, mixer.key, mixer.value], scale)
     return LayerWeights(
-        mixer_norm=layer.mixer_norm,
+        mixer_norm=_normed(layer.mixer_norm),
         mixer=_mixer(mixer, network, mix_in, mixer.out),
-        feed_norm=layer.feed_norm,
+        feed_norm=_normed(layer.feed_norm),
         gate_up=_joined([layer.gate, layer.up]),
         down=layer.down,
         activation=layer.activation,
@@ -145,7 +150,7 @@ def _query_scale(attention: Attention, network: Network) -> float:
 def _head_norm(attention: Attention, network: Network) -> RMSNorm | None:
     """One norm for query heads (scaled) and key heads together."""
     query, key = attention.query_norm, attention.key_norm
-    if query is None or key is None or query.weight is None or key.weight is None:
+    if query is None or key is None:
         return None
     scaled = query.weight * network.head_dim**-0.5
     weight = torch.cat([scaled.expand(network.heads, -1), key.weight.expand(network.key_heads, -1)])
@@ -189,11 +194,27 @@ def _plain(module: nn.Module) -> _Linear:
     return linear
 
 
+def _normed(norm: RMSNorm) -> Map:
+    """The norm itself."""
+    return lambda hidden: rms_norm(norm, hidden)
+
+
+def _unit_norm(norm: RMSNorm) -> Map:
+    """The norm without its weight and the factor sqrt(d), both of which ``_folded`` takes over.
+
+    x / sqrt(mean(x²) + eps) = sqrt(d) * x / hypot(|x|, sqrt(d * eps)), in a third of the time.
+    """
+    floor = (norm.eps * norm.weight.new_tensor(len(norm.weight))).sqrt()
+
+    def unit(hidden: Tensor) -> Tensor:
+        return hidden / torch.hypot(torch.linalg.vector_norm(hidden, dim=-1, keepdim=True), floor)
+
+    return unit
+
+
 def _folded(maps: Sequence[_Linear], norm: RMSNorm) -> _Linear:
-    """The maps in one, over inputs that have not yet been multiplied by the norm's weight."""
-    weight = torch.cat([each.weight for each in maps])
-    if norm.weight is not None:
-        weight = weight * norm.weight
+    """The maps in one, over what ``_unit_norm`` gives."""
+    weight = torch.cat([each.weight for each in maps]) * (norm.weight * len(norm.weight) ** 0.5)
     if all(each.bias is None for each in maps):
         return _Linear(weight, None)
     biases = [
