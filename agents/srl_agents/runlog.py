@@ -72,6 +72,8 @@ class RunLog:
 
     def durable_offsets(self) -> Offsets:
         """The files' lengths in bytes, once all of it is on the disk."""
+        if self._board is not None:
+            self._board.flush()
         offsets = {}
         for name, file in self._files.items():
             with _writing(file):

@@ -119,7 +119,10 @@ def train(
     found = checkpoints(folder / "checkpoints") if resume else []
     with _interruptible() as interrupted, _without_progress_bars():
         trainer = Trainer(config, found[-1] if found else None)
-        return trainer.run(interrupted, on_progress or (lambda _: None))
+        try:
+            return trainer.run(interrupted, on_progress or (lambda _: None))
+        finally:
+            trainer.close()
 
 
 @dataclass(slots=True)
@@ -201,6 +204,11 @@ class Trainer:
             stages=tuple(self.position.ended),
             metrics=metrics,
         )
+
+    def close(self) -> None:
+        """Closes the environments, and whatever worlds stand behind them."""
+        self.collector.pool.close()
+        self.env.close()
 
     def _update(self, log: RunLog) -> Metrics:
         """One update of the current stage: sampled or demonstrated, learned from, logged."""
