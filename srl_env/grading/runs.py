@@ -17,7 +17,8 @@ from typing import Any, Final
 from srl_env.errors import MissingExtra, SandboxFailure
 from srl_env.grading.task import GradingTask, OracleCase
 from srl_env.grading.values import NotExactError, from_json, same_value
-from srl_env.sandbox import CommandResult, Mount, Sandbox, Session, Snapshot
+from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Snapshot
+from srl_env.sandbox.session import KeeperSession
 
 _JUDGES: Final = Path(__file__).resolve().parent / "judges"
 _FOLDER: Final = "/grading"
@@ -38,6 +39,16 @@ class TestRun:
     passed: Mapping[str, bool]
     unclean: str
     output: str
+
+
+def judges() -> Preload:
+    """What a sandbox used for grading may preload: pytest and the judges; grading is faster then.
+
+    ``open_sandbox(preload=judges())``; a sandbox without works as well.
+    """
+    folders = {_installed(name).parent for name in _PYTEST_NEEDS}
+    modules = ("judges.preload", "judges.run_tests", "judges.run_oracle")
+    return Preload((_JUDGES.parent, *sorted(folders)), modules)
 
 
 def run_tests(
@@ -102,12 +113,16 @@ def _run_tool(
     folder = session.workspace
     roots = [folder if path == "." else f"{folder}/{path}" for path in task.python_path]
     request |= {"workspace": folder, "python_path": roots}
+    stdin, module = json.dumps(request).encode(), f"judges.{name}"
+    env = {"PYTHONHASHSEED": "0"}
+    if isinstance(session, KeeperSession) and module in session.preloaded:
+        return session.call(module, stdin=stdin, timeout_s=task.timeout_s, env=env, report=True)
     code = _MAIN.replace("NAME", name)
     return session.run(
         ["python3", "-P", "-s", "-S", "-B", "-c", code],
-        stdin=json.dumps(request).encode(),
+        stdin=stdin,
         timeout_s=task.timeout_s,
-        env={"PYTHONHASHSEED": "0"},
+        env=env,
         report=True,
     )
 

@@ -10,7 +10,7 @@ from typing import Final
 
 from srl_env.errors import SandboxFailure, SandboxUnavailable, UnknownName
 from srl_env.sandbox.docker import DockerSandbox
-from srl_env.sandbox.interface import Sandbox
+from srl_env.sandbox.interface import Preload, Sandbox
 from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
 
 BACKENDS: Final = ("namespaces", "landlock", "docker", "local")
@@ -18,13 +18,18 @@ _OLDEST_LINUX: Final = (5, 12)
 
 
 def open_sandbox(
-    backend: str | None = None, *, allow_weak: bool = False, image: str | None = None
+    backend: str | None = None,
+    *,
+    allow_weak: bool = False,
+    image: str | None = None,
+    preload: Preload | None = None,
 ) -> Sandbox:
     """A sandbox that has been tried out; the caller closes it.
 
     backend: one of BACKENDS, and only that; None takes the first that works of namespaces,
     Landlock (only where allow_weak) and Docker (only where an image is named). Never `local`
     unless it is named: that one isolates nothing.
+    preload: modules that sessions have in memory, where the backend can (namespaces).
     Raises SandboxUnavailable, saying for each what is missing and how to get it.
     """
     if backend is not None and backend not in BACKENDS:
@@ -37,7 +42,7 @@ def open_sandbox(
     missing: list[str] = []
     for name in names:
         try:
-            return _tried(_make(name, image))
+            return _tried(_make(name, image, preload))
         except (SandboxFailure, SandboxUnavailable) as error:
             missing.append(f"- {name}: {error}{_advice(name)}")
     if backend is None and not allow_weak:
@@ -47,10 +52,10 @@ def open_sandbox(
     raise SandboxUnavailable("no sandbox works here:\n" + "\n".join(missing))
 
 
-def _make(name: str, image: str | None) -> Sandbox:
+def _make(name: str, image: str | None, preload: Preload | None) -> Sandbox:
     match name:
         case "namespaces":
-            return NamespaceSandbox()
+            return NamespaceSandbox(preload)
         case "landlock":
             return LandlockSandbox()
         case "docker":

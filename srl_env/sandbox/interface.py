@@ -65,6 +65,18 @@ class Mount:
 
 
 @dataclass(frozen=True, slots=True)
+class Preload:
+    """Python modules that sessions have in memory from their start, for `KeeperSession.call`.
+
+    folders: where they are imported from; modules: their names. They are loaded once, in the
+    launcher, before any session: nothing secret may be in them.
+    """
+
+    folders: tuple[Path, ...]
+    modules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class CommandResult:
     """How a command ended, and what it wrote.
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from srl_env.errors import BadOption, SandboxFailure
-from srl_env.sandbox.interface import Isolation, Limits, Mount
+from srl_env.sandbox.interface import Isolation, Limits, Mount, Preload
 from srl_env.sandbox.interpreter import Interpreter, own_interpreter, system_interpreter
 from srl_env.sandbox.session import Connection, KeeperSession, SocketConnection
 
@@ -27,8 +27,16 @@ BASE_ENVIRONMENT: Final = {
     "LANG": "C.UTF-8",
     "PYTHONDONTWRITEBYTECODE": "1",
 }
+_CLEAN: Final = ("-P", "-s", "-S", "-B")
 _HERE: Final = Path(__file__).resolve().parent
-_MAIN: Final = f"import sys; sys.path.insert(0, {str(_HERE)!r}); from inside import launcher; "
+_MAIN: Final = """import sys
+plain = list(sys.path)
+sys.path[:0] = FOLDERS
+from inside import launcher
+import MODULES
+sys.path[:] = plain
+launcher.main(CONTROL)
+"""
 
 
 class LaunchedSandbox:
@@ -37,7 +45,8 @@ class LaunchedSandbox:
     name: str
     isolation: Isolation
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Preload | None = None) -> None:
+        self._preload = preload or Preload((), ())
         self._launcher: Launcher | None = None
         self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -54,7 +63,12 @@ class LaunchedSandbox:
         if len(json.dumps(spec)) > 1 << 16:
             raise BadOption("start: mounts and env together exceed 64 KiB")
         workspace = "/workspace" if self.name == "namespaces" else "."
-        session = KeeperSession(lambda: self._connect(spec), workspace=workspace, limits=limits)
+        session = KeeperSession(
+            lambda: self._connect(spec),
+            workspace=workspace,
+            limits=limits,
+            preloaded=self._preload.modules,
+        )
         self._sessions.add(session)
         return session
 
@@ -93,7 +107,7 @@ class LaunchedSandbox:
     def _connect(self, spec: dict[str, Any]) -> Connection:
         with self._lock:
             if self._launcher is None or not self._launcher.usable():
-                self._launcher = Launcher()
+                self._launcher = Launcher(self._preload)
             launcher = self._launcher
         return launcher.start(spec)
 
@@ -137,16 +151,16 @@ class LocalSandbox(LaunchedSandbox):
 class Launcher:
     """The helper process, and the socket it takes start requests from."""
 
-    def __init__(self) -> None:
+    def __init__(self, preload: Preload) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._owner = os.getpid()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-I", "-S", "-c", f"{_MAIN}launcher.main({theirs.fileno()})"],
+                [sys.executable, *_CLEAN, "-c", _program(preload, theirs.fileno())],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
-                env=_loader_environment(),
+                env=_launcher_environment(),
                 cwd="/",
                 pass_fds=[theirs.fileno()],
                 start_new_session=True,
@@ -182,10 +196,17 @@ def _end(connection: socket.socket, process: subprocess.Popen[bytes], owner: int
             process.wait()
 
 
-def _loader_environment() -> dict[str, str]:
+def _program(preload: Preload, control: int) -> str:
+    folders = [str(_HERE), *(str(folder.resolve()) for folder in preload.folders)]
+    program = _MAIN.replace("FOLDERS", repr(folders)).replace("CONTROL", str(control))
+    return program.replace("MODULES", ", ".join(("sys", *preload.modules)))
+
+
+def _launcher_environment() -> dict[str, str]:
     """What the interpreter itself may need to start; nothing else of the controller's."""
     names = ("LD_LIBRARY_PATH", "PYTHONHOME")
-    return {name: os.environ[name] for name in names if name in os.environ}
+    found = {name: os.environ[name] for name in names if name in os.environ}
+    return {**found, "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
 
 
 def _existing(path: Path, *, folder: bool = False) -> Path:

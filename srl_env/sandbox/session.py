@@ -93,9 +93,15 @@ class KeeperSession:
     """
 
     def __init__(
-        self, open_connection: Callable[[], Connection], *, workspace: str, limits: Limits
+        self,
+        open_connection: Callable[[], Connection],
+        *,
+        workspace: str,
+        limits: Limits,
+        preloaded: Sequence[str] = (),
     ) -> None:
         self._open, self._workspace, self.limits = open_connection, workspace, limits
+        self.preloaded = frozenset(preloaded)
         self._connection: Connection | None = None
         self._hold(open_connection())
 
@@ -113,10 +119,42 @@ class KeeperSession:
         stdin: bytes = b"",
         report: bool = False,
     ) -> CommandResult:
+        what = {"command": _arguments(command)}
+        return self._run(what, stdin, timeout_s, folder=folder, env=env, report=report)
+
+    def call(
+        self,
+        module: str,
+        *,
+        timeout_s: float | None = None,
+        env: Mapping[str, str] | None = None,
+        stdin: bytes = b"",
+        report: bool = False,
+    ) -> CommandResult:
+        """Runs `main()` of a preloaded module as a command, without starting an interpreter.
+
+        Its process begins as a copy of the keeper, with the session's description in memory and
+        no secret. Raises BadOption for a module that was not preloaded.
+        """
+        if module not in self.preloaded:
+            raise BadOption(f"call: {module!r} was not preloaded; known: {sorted(self.preloaded)}")
+        what = {"command": [module], "module": module}
+        return self._run(what, stdin, timeout_s, folder="", env=env, report=report)
+
+    def _run(
+        self,
+        what: Header,
+        stdin: bytes,
+        timeout_s: float | None,
+        *,
+        folder: str,
+        env: Mapping[str, str] | None,
+        report: bool,
+    ) -> CommandResult:
         timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
         header = {
             "do": "run",
-            "command": _arguments(command),
+            **what,
             "timeout_s": timeout_s,
             "folder": _checked("folder", folder),
             "env": {_checked("env", k): _checked("env", v) for k, v in (env or {}).items()},

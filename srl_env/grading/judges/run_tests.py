@@ -18,6 +18,7 @@ from typing import Any
 def main() -> None:
     """Reads the request, runs the tests, reports, and exits with pytest's status."""
     request = json.load(sys.stdin.buffer)
+    sys.dont_write_bytecode = True
     sys.path[:0] = request["packages"]
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest

@@ -14,12 +14,15 @@ import os
 import resource
 import select
 import signal
+import sys
 import time
+import traceback
 import warnings  # noqa: F401  (os.execvpe loads it late, when its file is out of sight)
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
+from . import kernel
 from .wire import Header, Wire
 from .workspace import Workspace
 
@@ -138,11 +141,32 @@ class Keeper:
             os.nice(1)
             self._limit(header["timeout_s"])
             self.confine()
+            if "module" in header:
+                self._call(header)
             os.execvpe(header["command"][0], header["command"], self.environment | header["env"])
         except OSError as error:
             os.write(2, f"{header['command'][0]}: {error.strerror}\n".encode(errors="replace"))
         finally:
             os._exit(127)
+
+    def _call(self, header: Header) -> NoReturn:
+        """Runs a module that is in memory already, as a fresh interpreter would."""
+        kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        os.environ.clear()
+        os.environ.update(self.environment | header["env"])
+        sys.argv[:] = [header["module"]]
+        status = 0
+        try:
+            sys.modules[header["module"]].main()
+        except SystemExit as error:
+            status = error.code if isinstance(error.code, int) else int(error.code is not None)
+        except BaseException:  # noqa: BLE001  the boundary of what would be a program
+            traceback.print_exc()
+            status = 1
+        finally:
+            with contextlib.suppress(OSError, ValueError):
+                sys.stdout.flush()
+            os._exit(status)
 
     def _limit(self, timeout_s: float) -> None:
         limits = self.limits

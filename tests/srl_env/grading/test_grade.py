@@ -42,6 +42,13 @@ def test_the_right_change_resolves_and_the_empty_one_does_not(
         assert empty.clean
 
 
+def test_grading_needs_nothing_preloaded(task: GradingTask, sandbox: Sandbox) -> None:
+    cold = NamespaceSandbox()
+    assert grade(cold, task, patch({"shop/prices.py": GOLD})).resolved
+    assert not grade(cold, replace(task, trust="inprocess"), EMPTY).resolved
+    cold.close()
+
+
 def test_a_change_that_breaks_something_else_does_not_resolve(
     sandbox: Sandbox, task: GradingTask
 ) -> None:

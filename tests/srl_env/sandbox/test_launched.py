@@ -16,8 +16,18 @@ import pytest
 
 import srl_env
 from srl_env.errors import BadOption, SandboxFailure
-from srl_env.sandbox import Limits, LocalSandbox, Mount, NamespaceSandbox, Sandbox
+from srl_env.sandbox import (
+    Limits,
+    LocalSandbox,
+    Mount,
+    NamespaceSandbox,
+    Preload,
+    Sandbox,
+    open_sandbox,
+)
 from srl_env.sandbox import interpreter as interpreters
+from srl_env.sandbox.session import KeeperSession
+from tests.srl_env.sandbox.conftest import Marked
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it is about a controller that is root")
 
@@ -259,6 +269,56 @@ def test_limits_of_a_session_are_the_kernels(namespaces: Sandbox) -> None:
     with namespaces.start(None, limits=limits) as session:
         assert session.run("ulimit -u; ulimit -n; ulimit -f").output == b"17\n33\n1024\n"
         assert session.run("df -B1 --output=size . | tail -1").output.strip() == b"3145728"
+
+
+MODULE = """
+import os, sys
+held = [1]
+def main():
+    held.append(len(held))
+    text = sys.stdin.buffer.read().decode()
+    print(text, held, os.getcwd(), sorted(os.environ), os.getpid() != 1, "secret" in sys.path)
+    os.write(3, b"reported")
+    raise SystemExit(3)
+"""
+
+
+def test_a_preloaded_module_runs_as_a_command_of_its_own(
+    namespaces: Sandbox, tree: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "modules").mkdir()
+    (tmp_path / "modules" / "warm.py").write_text(MODULE)
+    sandbox = open_sandbox(preload=Preload((tmp_path / "modules",), ("warm",)))
+    with sandbox.start(tree, env={"GIVEN": "1"}) as session:
+        assert isinstance(session, KeeperSession)
+        for _ in range(2):  # what one call changes, the next does not see
+            done = session.call("warm", stdin=b"sent", report=True)
+            names = "['GIVEN', 'HOME', 'LANG', 'PATH', 'PYTHONDONTWRITEBYTECODE', 'TMPDIR']"
+            assert done.text() == f"sent [1, 1] /workspace {names} True False\n"
+            assert (done.ended, done.status, done.report) == ("exited", 3, b"reported")
+        with pytest.raises(BadOption, match=r"'os' was not preloaded; known: \['warm'\]"):
+            session.call("os")
+    sandbox.close()
+
+
+def test_a_preloaded_module_is_held_by_the_same_limits(
+    namespaces: Sandbox, tmp_path: Path, marked: Marked
+) -> None:
+    source = "import os\ndef main():\n    os.fork()\n    print(os.getuid())\n    while True: pass\n"
+    (tmp_path / "endless.py").write_text(source)
+    sandbox = NamespaceSandbox(Preload((tmp_path,), ("endless",)))
+    with sandbox.start(None, env=marked.env) as session:
+        done = session.call("endless", timeout_s=0.5)
+        assert (done.ended, done.status) == ("timeout", -9)
+        with pytest.raises(FileNotFoundError):
+            session.read("missing")
+    sandbox.close()
+    assert marked.wait_for_none() == []
+
+
+def test_a_module_that_cannot_be_preloaded_is_a_failure(namespaces: Sandbox) -> None:
+    with pytest.raises(SandboxFailure, match="launcher"):
+        NamespaceSandbox(Preload((), ("no_such_module",))).start(None)
 
 
 def test_the_environment_of_the_controller_does_not_get_in(
