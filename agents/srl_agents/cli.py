@@ -171,7 +171,9 @@ def eval_command(
     granularity: Annotated[
         str | None, typer.Option(help="step or solution. [as trained, or the environment's]")
     ] = None,
-    greedy: Annotated[bool, typer.Option(help="Also one greedy rollout of each.")] = True,
+    greedy: Annotated[
+        bool | None, typer.Option(help="Also one greedy rollout of each. [yes]")
+    ] = None,
     similarity: Annotated[
         bool, typer.Option(help="Also each step's similarity to the expert's.")
     ] = False,

@@ -64,6 +64,8 @@ class EvalSettings:
             raise BadOption(
                 f"temperature is above 0; got {self.temperature!r}. Greedy scores are made besides"
             )
+        if self.granularity not in (None, "step", "solution"):
+            raise BadOption(f"granularity is 'step' or 'solution'; got {self.granularity!r}")
         if not self.ks:
             powers = (1 << i for i in range(self.rollouts.bit_length()))
             object.__setattr__(self, "ks", tuple(powers))

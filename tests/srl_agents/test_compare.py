@@ -45,7 +45,10 @@ def tree(out: Path, model: str, **changes: Any) -> Tree:
             },
             "model": {"path": model},
             "budget": {"updates": 3},
-            "train": {"batch": 2},
+            "train": {
+                "batch": 2,
+                "objective": {"group_size": 2, "max_groups": 1, "max_tokens": 8},
+            },
             "checkpoint": {"every": 1},
             "log": {"tensorboard": False},
         },
@@ -186,7 +189,6 @@ def test_looking_at_a_run_does_not_change_it(tmp_path: Path, model: str) -> None
     for every_s in (None, 1e-9):
         settings = tree(tmp_path / "c", model, methods=["rlvr"])
         settings["curve"]["every_s"] = every_s
-        settings["run"]["train"]["objective"] = {"group_size": 2, "max_groups": 1, "max_tokens": 8}
         job = plan(make_compare_config(settings))[1]
         folder = write_job(tmp_path / f"job-{every_s}", job)
         outcome = run_job(folder, lambda *said: None)
