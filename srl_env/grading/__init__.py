@@ -21,7 +21,7 @@ A sandbox that fails is a SandboxFailure, which masks the sample; it is never a 
 from srl_env.grading.controls import validate_controls
 from srl_env.grading.grade import Grade, grade
 from srl_env.grading.patch import Dropped, Patch, filter_changes
-from srl_env.grading.runs import judges
+from srl_env.grading.runs import warm_judges
 from srl_env.grading.task import GradingTask, OracleCase, Trust
 
 __all__ = [
@@ -33,6 +33,6 @@ __all__ = [
     "Trust",
     "filter_changes",
     "grade",
-    "judges",
     "validate_controls",
+    "warm_judges",
 ]

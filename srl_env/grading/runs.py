@@ -41,10 +41,10 @@ class TestRun:
     output: str
 
 
-def judges() -> Preload:
+def warm_judges() -> Preload:
     """What a sandbox used for grading may preload: pytest and the judges; grading is faster then.
 
-    ``open_sandbox(preload=judges())``; a sandbox without works as well.
+    ``open_sandbox(preload=warm_judges())``; a sandbox without works as well.
     """
     folders = {_installed(name).parent for name in _PYTEST_NEEDS}
     modules = ("judges.preload", "judges.run_tests", "judges.run_oracle")

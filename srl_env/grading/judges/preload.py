@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 
 import pytest  # noqa: F401
@@ -9,5 +10,8 @@ from _pytest.config import default_plugins
 
 from . import run_oracle, run_tests  # noqa: F401
 
-for _name in default_plugins:
-    importlib.import_module(f"_pytest.{_name}")
+# Beside its plug-ins, what pytest loads once it runs.
+_LATE = ("_pytest._argcomplete", "difflib", "faulthandler", "pdb", "readline", "unittest.case")
+for _name in (*(f"_pytest.{plugin}" for plugin in default_plugins), *_LATE):
+    with contextlib.suppress(ImportError):  # it differs from one version of pytest to the next
+        importlib.import_module(_name)

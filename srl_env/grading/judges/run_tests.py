@@ -14,6 +14,9 @@ import os
 import sys
 from typing import Any
 
+# Plug-ins that would only cost time here; the cache would carry over from earlier runs.
+_NOT_NEEDED = ("cacheprovider", "pastebin", "junitxml", "faulthandler", "setuponly", "setupplan")
+
 
 def main() -> None:
     """Reads the request, runs the tests, reports, and exits with pytest's status."""
@@ -29,7 +32,8 @@ def main() -> None:
     sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
     sys.path.extend(request["python_path"])
     options = ["-c", os.devnull, "--rootdir", request["workspace"], "--import-mode=importlib"]
-    options += ["-p", "no:cacheprovider", "-q", "--tb=short", "--capture=sys"]
+    options += ["-q", "--tb=short", "--capture=sys"]
+    options += [part for name in _NOT_NEEDED for part in ("-p", f"no:{name}")]
     options += ["--confcutdir", request["workspace"]]
     options += [] if request["conftest"] else ["--noconftest"]
     status = int(pytest.main([*options, *request["files"]], plugins=[reporter]))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srl_env.errors import SandboxUnavailable
-from srl_env.grading import GradingTask, OracleCase, judges
+from srl_env.grading import GradingTask, OracleCase, warm_judges
 from srl_env.sandbox import Change, Limits, Sandbox, Snapshot, open_sandbox
 
 FAULTY = '''
@@ -52,7 +52,7 @@ FILE = "tests/test_prices.py"
 def sandbox() -> Iterator[Sandbox]:
     """The namespaces backend, tried out; skips where the kernel does not allow it."""
     try:
-        found = open_sandbox("namespaces", preload=judges())
+        found = open_sandbox("namespaces", preload=warm_judges())
     except SandboxUnavailable as error:
         pytest.skip(str(error))
     yield found
