@@ -418,8 +418,7 @@ KEEPER = """
         except OSError as error:
             print(error)
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.ptrace(16, keeper, 0, 0) == 0:  # PTRACE_ATTACH
-        libc.ptrace(17, keeper, 0, 0)
+    if libc.ptrace(0x4206, keeper, 0, 0) == 0:  # PTRACE_SEIZE, which does not stop it
         print("PWNED ptrace")
     local, remote = (ctypes.c_ulong * 2)(id(libc), 8), (ctypes.c_ulong * 2)(id(libc), 8)
     if libc.process_vm_readv(keeper, local, 1, remote, 1, 0) >= 0:
