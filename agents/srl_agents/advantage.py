@@ -8,12 +8,10 @@ a failed completion leaves its group and so groups need not be equally large.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Scale = Literal["std", "none"]
+from srl_agents.methods import Scale
 
 
 def group_advantages(

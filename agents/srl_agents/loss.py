@@ -11,12 +11,10 @@ Left out: the value function (GRPO has none), and terms on an expert's tokens in
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
-Aggregation = Literal["sequence", "token", "constant"]
+from srl_agents.methods import Aggregation
 
 
 def clipped_surrogate(

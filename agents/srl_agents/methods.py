@@ -13,11 +13,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from srl_agents.advantage import Scale
-from srl_agents.loss import Aggregation
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Targets
 from srl_env.rewards import Continuation, Granularity
+
+Scale = Literal["std", "none"]
+"""What an advantage is divided by; see ``srl_agents.advantage``."""
+
+Aggregation = Literal["sequence", "token", "constant"]
+"""How a batch's tokens are averaged; see ``srl_agents.loss``."""
 
 _FORBID_EXTRA = {"extra": "forbid"}  # for srl_agents.config, which reads stages from files
 
