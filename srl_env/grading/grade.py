@@ -17,7 +17,8 @@ from srl_env.sandbox import Sandbox, Snapshot
 class Grade:
     """Whether a task is solved, on what grounds, and how far that can be trusted.
 
-    fail_to_pass, pass_to_pass, cases: whether each held, by id.
+    fail_to_pass, pass_to_pass, cases: whether each held, by id; tests are False too where they
+    were not run because the oracle had refused already, cases are absent where none were made.
     clean: nothing about the run was odd; tamper: what was, and what the filter dropped.
     trust: the level `resolved` stands on. backend: the sandbox it was run in.
     """

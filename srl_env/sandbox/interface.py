@@ -32,6 +32,7 @@ class Limits:
     processes: processes and threads. open_files: per process. sockets: unix sockets.
     file_bytes: size of any one file. files: inodes, for each of workspace, /tmp and /dev/shm.
     workspace_bytes: all that is changed in the workspace. scratch_bytes: /tmp, and /dev/shm.
+    These three lie in memory, on top of memory_bytes, until the session ends.
     output_keep_bytes: output handed back (its first and last half); output_kill_bytes: output
     after which the command is killed.
     """

@@ -87,16 +87,13 @@ class LaunchedSandbox:
         self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
     ) -> dict[str, Any]:
         interpreter = self._interpreter()
-        shown = [*interpreter.mounts, *mounts]
         return {
             "kind": self.name,
             "tree": str(_existing(tree, folder=True)) if tree else None,
+            # Of what the task names, files only their owner may read are shown as well.
             "mounts": [
-                {
-                    "source": str(_existing(mount.source)),
-                    "target": _target(mount.target or str(mount.source.absolute())),
-                }
-                for mount in shown
+                *(_shown(mount, mapped=False) for mount in interpreter.mounts),
+                *(_shown(mount, mapped=True) for mount in mounts),
             ],
             "hidden": list(interpreter.hidden),
             "links": dict(interpreter.links),
@@ -207,6 +204,11 @@ def _launcher_environment() -> dict[str, str]:
     names = ("LD_LIBRARY_PATH", "PYTHONHOME")
     found = {name: os.environ[name] for name in names if name in os.environ}
     return {**found, "PYTHONHASHSEED": "0", "LANG": "C.UTF-8"}
+
+
+def _shown(mount: Mount, *, mapped: bool) -> dict[str, Any]:
+    target = _target(mount.target or str(mount.source.absolute()))
+    return {"source": str(_existing(mount.source)), "target": target, "mapped": mapped}
 
 
 def _existing(path: Path, *, folder: bool = False) -> Path:

@@ -90,7 +90,8 @@ class Launcher:
     def _know_owners(self, spec: dict[str, Any]) -> None:
         if not self.who.root:
             return
-        for path in (spec["tree"], *(mount["source"] for mount in spec["mounts"])):
+        mapped = [mount["source"] for mount in spec["mounts"] if mount["mapped"]]
+        for path in (spec["tree"], *mapped):
             if path:
                 status = os.stat(path)
                 owner = (status.st_uid, status.st_gid)

@@ -58,11 +58,15 @@ class Identity:
 
 @dataclass
 class Shown:
-    """A mount to attach: where it goes, and its descriptor (or path, opened later)."""
+    """A mount to attach: where it goes, and its descriptor (or path, opened later).
+
+    mapped: whether the files of the source's owner are to count as the session's own.
+    """
 
     source: str
     target: str
     descriptor: int = -1
+    mapped: bool = True
 
 
 def run_session(
@@ -74,7 +78,9 @@ def run_session(
     """
     tree = Shown(spec["tree"], WORKSPACE) if spec["tree"] else None
     shown = [Shown(*pair) for pair in system_mounts()]
-    named = [Shown(mount["source"], mount["target"]) for mount in spec["mounts"]]
+    named = [
+        Shown(mount["source"], mount["target"], mapped=mount["mapped"]) for mount in spec["mounts"]
+    ]
     mapped = False
     if who.root:
         for item in shown:
@@ -146,6 +152,8 @@ def _open_mount(path: str) -> int:
 def _open_for(item: Shown, owners: dict[tuple[int, int], int]) -> bool:
     """Opens a mount the task names; True where its owner could be mapped."""
     item.descriptor = _open_mount(item.source)
+    if not item.mapped:
+        return False
     status = os.stat(item.source)
     namespace = owners.get((status.st_uid, status.st_gid))
     if namespace is None:
