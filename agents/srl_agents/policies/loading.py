@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import importlib
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from srl_env.errors import BadOption, MissingExtra
@@ -84,7 +86,11 @@ def _check_architecture(source: str) -> None:
     try:
         config = transformers.AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
-        raise BadOption(f"no model can be read from {source!r}: {_first_line(error)}") from error
+        raise BadOption(
+            f"no model can be read from {source!r}, which is no folder here: {_first_line(error)}"
+            if not Path(source).is_dir()
+            else f"no model can be read from {source!r}: {_first_line(error)}"
+        ) from error
     known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     made_for = config.architectures or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)]
     if not known.intersection(made_for):
@@ -106,9 +112,9 @@ def _model(source: str, dtype: str, adapters: bool) -> Any:
         return peft.AutoPeftModelForCausalLM.from_pretrained(
             source, dtype=wanted, is_trainable=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
-        if isinstance(error, MissingExtra):
-            raise
+    except MissingExtra:
+        raise
+    except (OSError, ValueError, RuntimeError, SafetensorError, UnpicklingError) as error:
         raise BadOption(
             f"the weights in {source!r} cannot be read: {_first_line(error)}"
         ) from error

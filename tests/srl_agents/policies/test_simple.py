@@ -1,0 +1,51 @@
+"""The expert and chance, in a tiny environment."""
+
+from __future__ import annotations
+
+import pytest
+
+from srl_agents.policies import ExpertPolicy, RandomPolicy
+from srl_env.errors import BadOption
+from srl_env.format import ThinkTags
+from srl_env.policy import Policy, PrivilegedPolicy, Sampling
+from srl_env.rollout import EnvPool, Start, rollout
+from srl_env.testing import CountingEnv
+
+NO_MESSAGES = [[{"role": "user", "content": "go"}]] * 50  # type: ignore[var-annotated]
+
+
+def test_the_expert_solves_what_it_demonstrated() -> None:
+    assert isinstance(ExpertPolicy(), PrivilegedPolicy)
+    episodes = rollout(EnvPool(CountingEnv), ExpertPolicy(), [Start(seed=1), Start(seed=2)])
+    assert all(episode.correct for episode in episodes)
+
+
+def test_chance_writes_what_its_seed_says() -> None:
+    assert isinstance(RandomPolicy(), Policy)
+    first, second, other = (
+        [g.text for g in RandomPolicy(seed).generate(NO_MESSAGES, Sampling())] for seed in (1, 1, 2)
+    )
+    assert first == second
+    assert first != other
+    assert len(set(first)) > 40
+    assert all(1 <= len(text) <= 20 for text in first)
+
+
+def test_chance_takes_every_candidate() -> None:
+    policy = RandomPolicy(candidates=["left", "right"])
+    assert {g.text for g in policy.generate(NO_MESSAGES, Sampling())} == {"left", "right"}
+
+
+def test_chance_keeps_a_format() -> None:
+    policy = RandomPolicy(candidates=["left"], format=ThinkTags())
+    (generation,) = policy.generate(NO_MESSAGES[:1], Sampling())
+    parsed = ThinkTags().parse(generation.text)
+    assert parsed.ok
+    assert parsed.action == "left"
+
+
+def test_nothing_to_choose_from_is_an_error() -> None:
+    with pytest.raises(BadOption, match="candidates is empty"):
+        RandomPolicy(candidates=[])
+    with pytest.raises(BadOption, match="at least one character"):
+        RandomPolicy(characters="")
