@@ -21,7 +21,7 @@ from srl_env.errors import SandboxFailure
 from srl_env.sandbox.interface import Isolation, Limits, Sandbox, Session
 
 SMALL: Final = Limits(
-    timeout_s=5,
+    timeout_s=15,
     memory_bytes=128 << 20,
     address_space_bytes=1 << 30,
     processes=32,

@@ -27,7 +27,7 @@ from srl_env.sandbox import CommandResult, Limits, Sandbox, Session
 
 MIB = 1 << 20
 SMALL = Limits(
-    timeout_s=4,
+    timeout_s=10,
     memory_bytes=96 * MIB,
     address_space_bytes=1024 * MIB,
     processes=32,
@@ -40,7 +40,7 @@ SMALL = Limits(
 )
 # For the local backend, where only the attacks' own bounds are to hold.
 ROOMY = Limits(timeout_s=8, file_bytes=1024 * MIB)
-BOUND_S = 12.0
+BOUND_S = 30.0
 
 
 @dataclass
