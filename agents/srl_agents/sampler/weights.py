@@ -170,6 +170,8 @@ class _Linear:
 
 def _linear(module: nn.Module) -> _Linear | None:
     """A linear module's weight with its active LoRA adapters added, or None for others."""
+    if module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module):
+        return None  # somebody has changed what it does
     if type(module) is nn.Linear:
         return _Linear(module.weight, module.bias)
     lora: Any = module
