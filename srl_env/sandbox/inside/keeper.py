@@ -33,8 +33,8 @@ _READ_AT_ONCE: Final = 1 << 16
 _PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
-class ControllerGone(Exception):  # noqa: N818  not an error, but the session's end
-    """The wire was closed while a command ran."""
+class ControllerGone(Exception):
+    """The wire was closed while a command ran: not an error, but the end of the session."""
 
 
 @dataclass
