@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
+from itertools import islice
 from typing import Any
 
 import torch
@@ -43,7 +44,7 @@ class Stops:
         return ends
 
     def _found(self, ids: list[int]) -> bool:
-        tail = self._texts.decode(ids[-self._tail_tokens - 4 :])
+        tail = self._texts.tail(ids, self._tail_tokens)
         return any(string in tail for string in self._strings)
 
 
@@ -54,12 +55,15 @@ class TokenTexts:
         """size: of the model's vocabulary, which may exceed the tokenizer's."""
         self.size = size
         self._tokenizer = tokenizer
+        self._special = frozenset(tokenizer.all_special_ids)
         self._texts: list[str] | None = None
         self._by_ending: dict[str, Tensor] = {}
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of ids, without special tokens."""
-        text: str = self._tokenizer.decode(ids, skip_special_tokens=True)
+    def tail(self, ids: Sequence[int], tokens: int) -> str:
+        """The text of the last so many ids, and a few more, special tokens left out."""
+        plain = (token for token in reversed(ids) if token not in self._special)
+        last = list(islice(plain, tokens + 4))[::-1]
+        text: str = self._tokenizer.decode(last)
         return text
 
     def could_end(self, strings: Sequence[str]) -> Tensor:

@@ -175,11 +175,11 @@ def _linear(module: nn.Module) -> _Linear | None:
     if type(module) is nn.Linear:
         return _Linear(module.weight, module.bias)
     lora: Any = module
-    base = getattr(module, "base_layer", None)
-    if type(base) is not nn.Linear or not hasattr(module, "get_delta_weight"):
+    base = _linear(lora.base_layer) if hasattr(module, "get_delta_weight") else None
+    if base is None:
         return None
     if lora.disable_adapters:
-        return None if lora.merged else _Linear(base.weight, base.bias)
+        return None if lora.merged else base
     weight = base.weight
     for name in [] if lora.merged else lora.active_adapters:
         if name not in lora.lora_A:
