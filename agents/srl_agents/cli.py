@@ -16,7 +16,7 @@ from typing import Annotated, Any, ParamSpec, TypeVar
 import typer
 
 import srl_env
-from srl_env.errors import BadOption, SrlEnvError, UnknownName, UserError
+from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UnknownName, UserError
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -40,10 +40,23 @@ def _boundary(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except SrlEnvError as error:
-            typer.echo(f"error: {error}", err=True)
-            raise typer.Exit(2 if isinstance(error, UserError) else 1) from None
+            raise _ended(error) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _TRAINING_PACKAGES:
+                raise
+            raise _ended(MissingExtra(package, "train")) from None
 
     return guarded
+
+
+def _ended(error: SrlEnvError) -> typer.Exit:
+    """The exit that goes with an error, which is said."""
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(2 if isinstance(error, UserError) else 1)
+
+
+_TRAINING_PACKAGES = {"torch", "transformers", "tokenizers", "accelerate", "matplotlib"}
 
 
 Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment id.")]
@@ -178,6 +191,9 @@ def eval_command(
         bool, typer.Option(help="Also each step's similarity to the expert's.")
     ] = False,
     seed: Annotated[int, typer.Option(min=0, help="Chooses problems and random numbers.")] = 0,
+    at_once: Annotated[
+        int | None, typer.Option(min=1, help="Episodes side by side; fewer for heavy worlds. [512]")
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; a new one under runs/.")
@@ -204,6 +220,7 @@ def eval_command(
         "greedy": greedy,
         "similarity": similarity,
         "seed": seed,
+        "at_once": at_once,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     commands.begin_evaluation(policy, env, _json_object(kwargs), split, given, device, out)

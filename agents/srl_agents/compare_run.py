@@ -150,6 +150,7 @@ def _load(job: Job, model: str) -> TransformersPolicy:
     return TransformersPolicy.from_pretrained(
         model,
         device=None if settings.device == "auto" else settings.device,
+        dtype=settings.dtype,
         autocast=settings.autocast,
     )
 

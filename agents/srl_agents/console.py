@@ -137,7 +137,8 @@ class JobBars:
 
 def evaluation_table(result: EvalResult) -> Table:
     """The scores of an evaluation with their intervals; shares in per cent."""
-    grid = Table(title=f"{result.policy} on {result.source}")
+    count = len(result.problem_ids)
+    grid = Table(title=f"{result.policy} on {count} problems of {result.source}")
     for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
         grid.add_column(head, justify=side)  # type: ignore[arg-type]
     for name, found in result.estimates().items():

@@ -197,6 +197,8 @@ _INK = "#010203"
 
 _STYLE: dict[str, Any] = {
     "axes.spines.top": False,
+    "figure.constrained_layout.h_pad": 0.08,
+    "figure.constrained_layout.w_pad": 0.08,
     "axes.spines.right": False,
     "font.size": 10,
     "lines.linewidth": 1.8,

@@ -93,7 +93,16 @@ def test_a_wrong_command_is_suggested() -> None:
     assert "'train'" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["list"], ["check", CHAIN]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["list"],
+        ["check", CHAIN],
+        ["eval", "-m", "expert", "-e", CHAIN, "-n", "2"],
+        ["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--dry-run"],
+    ],
+)
 def test_what_needs_no_model_loads_no_torch(arguments: list[str]) -> None:
     code = (
         "import sys\nfrom srl_agents.cli import app\n"
@@ -103,6 +112,17 @@ def test_what_needs_no_model_loads_no_torch(arguments: list[str]) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1] == "False False"
+
+
+def test_without_torch_a_command_that_needs_it_says_what_to_install(model: str) -> None:
+    code = (
+        "import sys; sys.modules['torch'] = None\n"
+        f"from srl_agents.cli import app; app(['eval', '-m', {model!r}, '-e', {CHAIN!r}])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "torch is not installed; install it with: pip install 'srl-env[train]'" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_list_shows_every_environment_and_reward_mode() -> None:
@@ -201,7 +221,13 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
     assert found["source"] == "modular_chain/test/7"
     assert (found["env"], found["policy"], found["failures"]) == (CHAIN, "expert", {})
     assert len((folder / "episodes.jsonl").read_text().splitlines()) == 6 * 4
-    for said in ("pass@1 (avg@2) %", "100.0", "legal throughout and right %", "greedy %"):
+    for said in (
+        "expert on 6 problems of modular_chain/test/7",
+        "pass@1 (avg@2) %",
+        "100.0",
+        "legal throughout and right %",
+        "greedy %",
+    ):
         assert said in result.output
     # Another evaluation goes into another folder; the first is left alone.
     assert run("eval", "-m", "random", "-e", CHAIN, "-n", "2", "-r", "1").exit_code == 0
