@@ -25,6 +25,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from examples.demo.muon import Muon
 from srl_agents.decoder import TokenTree, make_decoder
@@ -52,11 +53,11 @@ class Recipe:
 
     seed: int = 0
     taps: int = 5
-    updates: int = 900
-    lengths: tuple[int, ...] = (1, 2, 3)
-    weights: tuple[float, ...] = (0.25, 0.25, 0.5)
-    rows: int = 32
-    bare_rows: int = 128
+    updates: int = 1600
+    lengths: tuple[int, ...] = (1, 2, 3, 4)
+    weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
+    rows: int = 20
+    bare_rows: int = 96
     bare: float = 0.7
     bare_until: float = 0.7
     out_of_turn: float = 0.3
@@ -104,7 +105,7 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
         _set_learning_rate(optimizers, recipe, update)
         scores = decoder.score(tree)
         loss = -(scores.trunk_logprobs.sum() + scores.logprobs.sum()) / count
-        loss.backward()
+        loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
         for optimizer in optimizers:
             optimizer.step()
@@ -116,7 +117,8 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
 
 def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers; AdamW for embedding, norms and convolution."""
-    matrices, others = [], []
+    matrices: list[Tensor] = []
+    others: list[Tensor] = []
     for name, param in model.named_parameters():
         (matrices if param.dim() == 2 and "embed" not in name else others).append(param)
     return [
