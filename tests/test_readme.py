@@ -19,8 +19,13 @@ def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
 
 
+def joined(block: str) -> str:
+    """The block with lines that end in a backslash joined to the next."""
+    return block.replace("\\\n", " ")
+
+
 def commands() -> list[list[str]]:
-    lines = [line for block in blocks("bash") for line in block.splitlines()]
+    lines = [line for block in blocks("bash") for line in joined(block).splitlines()]
     return [words for line in lines if (words := shlex.split(line, comments=True))]
 
 

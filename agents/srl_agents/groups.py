@@ -13,12 +13,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
-from srl_env.rollout import Episode, Step
 from torch import Tensor
 
 from srl_agents.advantage import group_advantages, group_deviations
 from srl_agents.loss import completion_weights
 from srl_agents.methods import GRPO
+from srl_env.rollout import Episode, Step
 
 
 @dataclass(frozen=True, slots=True)

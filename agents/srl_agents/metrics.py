@@ -10,9 +10,8 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
-from srl_env.rollout import Episode, Step
-
 from srl_agents.groups import Group
+from srl_env.rollout import Episode, Step
 
 Metrics = dict[str, float]
 
