@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+
 from examples.demo import base
 from examples.demo.base import (
     Recipe,
@@ -24,7 +25,6 @@ from examples.demo.base import (
     train_base,
 )
 from examples.demo.muon import Muon, orthogonalized
-
 from srl_agents.decoder import TokenTree
 from srl_agents.policies import TransformersPolicy
 from srl_agents.small_models import character_tokenizer
