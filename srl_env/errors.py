@@ -8,7 +8,9 @@ Two branches, which must never be confused::
     │   ├── BadOption              a known option with a value that cannot work
     │   ├── BadData                a row of data that cannot be read (file and line)
     │   ├── MissingExtra           an optional package that is not installed
-    │   └── SandboxUnavailable     no isolation to be had here; says what is missing
+    │   ├── SandboxUnavailable     no isolation to be had here; says what is missing
+    │   └── CheckError, InputEnded in srl_env.check and srl_agents.policies
+    ├── CheckpointError(RuntimeError), TrainingDiverged(RuntimeError) in srl_agents
     └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0
         ├── VerifierTimeout        a verifier missed its deadline
         ├── VerifierCrash          a verifier's process died or raised
