@@ -18,6 +18,8 @@ forward and backward in the update (6), at the speed that one large product reac
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import itertools
 import json
 import random
@@ -144,7 +146,8 @@ def trl_seconds(model: Path, work: str, updates: int) -> float:
             logging_steps=updates + WARM_UP,
         ),
     )
-    trainer.train()
+    with contextlib.redirect_stdout(io.StringIO()):  # its own report of the run
+        trainer.train()
     _check_length(lengths[0], length)
     return _median_step(ticks)
 

@@ -6,6 +6,8 @@ overrides on top::
     config = load_config("run.toml", ["train.lr=3e-4", "stages.srl.objective.temperature=1.2"])
 
 ``[train]`` changes every stage of the method that has the field, ``[stages.NAME]`` one of them.
+TOML has no word for nothing: ``"off"`` empties a field that may be empty, as in
+``stages.srl.until.informative=off`` or ``budget.seconds=off``.
 Every mistake is an ``UnknownName`` or ``BadOption`` that names the dotted key.
 """
 
@@ -120,7 +122,7 @@ class OptimizerConfig(Section):
     eps: Annotated[float, Field(gt=0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0
-    micro_batch_tokens: Annotated[int, Field(ge=1)] = 16384
+    micro_batch_tokens: Annotated[int, Field(ge=1)] = 4096
 
 
 class LogConfig(Section):
@@ -187,9 +189,20 @@ def make_config(tree: Tree) -> RunConfig:
     Raises UnknownName for a key, method or stage that does not exist, BadOption for a value
     that cannot work.
     """
-    config = validated(RunConfig, tree, "")
+    config = validated(RunConfig, _without_off(tree), "")
     _ = config.resolved_method
     return config
+
+
+def _without_off(tree: Tree) -> dict[str, Any]:
+    """The tree with None for "off"; what an environment is given stays as it is."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and key != "env":
+            result[key] = _without_off(value)
+        else:
+            result[key] = None if value == "off" else value
+    return result
 
 
 def load_config(path: str | Path, overrides: Iterable[str] = ()) -> RunConfig:

@@ -45,6 +45,19 @@ def test_one_configuration_serves_several_methods() -> None:
         make_config(with_overrides(LEAST, [*overrides, f"method={method}"]))
 
 
+def test_off_empties_a_field_and_never_what_an_environment_is_given() -> None:
+    overrides = [
+        "stages.srl.until.informative=off",
+        "budget.updates=off",
+        "budget.tokens=100",
+        "env.options.hints=off",
+    ]
+    config = make_config(with_overrides(LEAST, overrides))
+    assert config.resolved_method.stages[0].until.informative is None
+    assert (config.budget.updates, config.budget.tokens) == (None, 100)
+    assert config.env.options == {"hints": "off"}
+
+
 def test_a_method_may_be_written_out() -> None:
     stages = [
         {"name": "imitate", "objective": {"kind": "nll"}, "starts": {"at": "prefix"}, "share": 0.2},
