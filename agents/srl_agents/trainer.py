@@ -52,6 +52,7 @@ from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
 from srl_agents.models import load_policy, load_reference, save_merged
+from srl_agents.problem_cache import CachedSource
 from srl_agents.runlog import RunLog
 from srl_agents.starts import StartSampler
 from srl_env.environment import ReasoningEnv
@@ -164,7 +165,8 @@ class Trainer:
         self.stages = config.resolved_method.stages
         self.policy = load_policy(config.model, config.seed, checkpoint)
         self.env = make_env(config)
-        self.collector = Collector(EnvPool(lambda: make_env(config)), self.policy, config.seed)
+        self.env.problems = CachedSource(self.env.problems)
+        self.collector = Collector(EnvPool(self._another_env), self.policy, config.seed)
         reference = load_reference(config.model, self.policy) if _asks_for_kl(config) else None
         self.learner = Learner(
             self.policy.model,
@@ -324,6 +326,11 @@ class Trainer:
         spent, whole = self.position.spent, whole_budget(self.config.budget)
         share = whole.progress(spent)
         return Progress(spent.updates, self.stage.name, share, spent, metrics, self.policy)
+
+    def _another_env(self) -> ReasoningEnv:
+        env = make_env(self.config)
+        env.problems = self.env.problems
+        return env
 
     def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
         return StartSampler(self.env.problems, stage.starts, key)
