@@ -116,7 +116,8 @@ def train(
     _claim(folder, config, resume)
     if config.model.threads is not None:
         torch.set_num_threads(config.model.threads)
-    remove_drafts(folder / "checkpoints")
+    for place in (folder, folder / "checkpoints"):
+        remove_drafts(place)
     found = checkpoints(folder / "checkpoints") if resume else []
     with _interruptible() as interrupted, _without_progress_bars():
         trainer = Trainer(config, found[-1] if found else None)
@@ -391,7 +392,9 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
     file, tree = folder / "config.json", config.model_dump(mode="json")
     if not file.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        draft = folder / ".config.json"
+        draft.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        draft.replace(file)  # whole or not there, whenever the process is killed
         return
     if not resume:
         raise BadOption(
