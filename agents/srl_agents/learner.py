@@ -173,8 +173,9 @@ def _policy_terms(
     """The policy's loss token by token, (B, T), and sums over the tokens for the log."""
     rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
     sampled = _padded([part.batch.sampler_logprobs[row] for row in rows], width, device)
-    numbers = {"sampler_gap": ((logprobs - sampled).detach().abs() * mask).sum()}
     old = None if part.old is None else part.old[rows, :width]
+    as_sampled = logprobs.detach() if old is None else old
+    numbers = {"sampler_gap": (as_sampled - sampled).abs().where(mask, 0.0).sum()}
     advantages = part.batch.advantages[rows].to(device, logprobs.dtype)
     terms = clipped_surrogate(logprobs, advantages, old, objective.clip_low, objective.clip_high)
     if old is not None:
