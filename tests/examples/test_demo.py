@@ -1,0 +1,99 @@
+"""What ``make demo`` runs: its settings, and the whole of it in small."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import srl_env
+from examples.demo.base import Recipe, base_model
+from examples.demo.demo import HERE, demo_config, run
+from srl_agents.compare_config import Job, plan
+from srl_agents.config import read_tree
+from srl_agents.methods import GRPO, NLL
+
+SETTINGS = HERE / "demo.toml"
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return base_model(Recipe(updates=1, rows=2, bare_rows=2), tmp_path_factory.mktemp("cache"))
+
+
+@pytest.fixture(scope="module")
+def jobs(base: Path) -> dict[str, Job]:
+    return {job.method: job for job in plan(demo_config(SETTINGS, base, []))}
+
+
+def test_the_four_methods_get_the_same_time_on_the_same_problems(jobs: dict[str, Job]) -> None:
+    assert list(jobs) == ["base", "rlvr", "sft-rlvr", "srl", "srl-rlvr"]
+    trained = [job.run for job in jobs.values() if job.train]
+    assert all(each.budget == trained[0].budget for each in trained)
+    assert all(each.env == trained[0].env for each in trained)
+
+
+def test_a_stage_has_the_same_settings_in_every_method_it_is_part_of(jobs: dict[str, Job]) -> None:
+    found: dict[str, set[object]] = {}
+    for job in (job for job in jobs.values() if job.train):
+        for stage in job.run.resolved_method.stages:
+            alike = replace(stage, share=1.0, until=type(stage.until)())
+            found.setdefault(stage.name, set()).add(alike)
+    assert {name: len(settings) for name, settings in found.items()} == {
+        "rlvr": 1,
+        "sft": 1,
+        "srl": 1,
+    }
+
+
+def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
+    training = jobs["sft-rlvr"].run
+    sft = training.resolved_method.stages[0].objective
+    env = srl_env.make(training.env.id, **training.env.options).unwrapped
+    assert isinstance(sft, NLL)
+    assert sft.demonstration == "outline"
+    assert all(step.thought is None for step in env.problems[0].trajectories[0].steps)
+
+
+def test_development_and_test_problems_are_not_those_trained_on(jobs: dict[str, Job]) -> None:
+    job = jobs["srl-rlvr"]
+    splits = [job.run.env.options["split"], job.curve.split, job.evaluation.split]
+    assert splits == ["train", "dev", "test"]
+
+
+def test_every_step_of_the_longest_problem_fits(jobs: dict[str, Job]) -> None:
+    training = jobs["rlvr"].run
+    env = srl_env.make(
+        training.env.id, **{**training.env.options, "hide_thoughts": False}
+    ).unwrapped
+    objective = training.resolved_method.stages[0].objective
+    assert isinstance(objective, GRPO)
+    steps = env.problems[0].trajectories[0].steps
+    assert len(steps) <= (objective.max_steps or 0)
+    assert max(len(env.format.render(step)) for step in steps) <= objective.max_tokens
+
+
+@pytest.mark.slow
+def test_the_demo_trains_compares_and_reports(
+    base: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tree = read_tree(SETTINGS)
+    tree["changes"] = {method: tree["changes"][method] for method in ("rlvr", "srl-rlvr")}
+    file = tmp_path / "small.json"
+    file.write_text(json.dumps(tree))
+    small = [
+        f'out="{tmp_path}/demo"',
+        'methods=["rlvr", "srl-rlvr"]',
+        "run.budget.seconds=2",
+        "evaluation.problems=2",
+        "evaluation.rollouts=2",
+        "evaluation.ks=[1, 2]",
+        "curve.problems=1",
+    ]
+    run(demo_config(file, base, small))
+    assert "Report:" in capsys.readouterr().out
+    assert (tmp_path / "demo/report.html").is_file()
+    results = json.loads((tmp_path / "demo/results.json").read_text())
+    assert [outcome["error"] for outcome in results["runs"]] == [None, None, None]
