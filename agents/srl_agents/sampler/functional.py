@@ -27,6 +27,7 @@ from srl_agents.sampler.weights import (
 )
 
 _FINGERPRINT_ELEMENTS = 2048  # of each parameter, to notice that weights have changed
+_STEPS_AHEAD = 64  # for which positions' angles are made at once
 _FIRST_CAPACITY = 16  # tokens an own cache holds at first; it doubles when full
 
 
@@ -211,6 +212,8 @@ class FunctionalSession(Session):
         lengths = torch.tensor([len(prompt) for prompt in prefilled.prompts])
         self._shared = _Shared(prompt_of, lengths, device)
         self._position = lengths[prompt_of].to(device)
+        self._longest = int(lengths.max())
+        self._table = (torch.empty(0), torch.empty(0))  # cosines and sines of positions
         self._caches: list[_AttentionCache | _ConvCache] = [
             _ConvCache(layer.mixer, held[0], self._shared)
             if isinstance(layer.mixer, ConvWeights)
@@ -223,13 +226,21 @@ class FunctionalSession(Session):
     def step(self, tokens: Tensor) -> None:
         """Append one token to each row and make the next logits."""
         hidden = self._weights.embed(tokens)
-        turn = angles(self._network.rotary, hidden, self._position)
+        turn = self._turn(hidden)
         self._shared.begin_step()
         for layer, cache in zip(self._weights.layers, self._caches, strict=True):
             normed = layer.mixer_norm(hidden)
             hidden = _feed_forward(layer, hidden + cache.mix(normed, *turn))
         self._position = self._position + 1
         self.logits = self._weights.head(self._weights.norm(hidden)).float()
+
+    def _turn(self, hidden: Tensor) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of every row's position, from a table made for many steps ahead."""
+        reach = self._longest + self._shared.made + 1
+        if reach > self._table[0].shape[0]:
+            positions = torch.arange(reach + _STEPS_AHEAD, device=hidden.device)
+            self._table = angles(self._network.rotary, hidden, positions)
+        return self._table[0][self._position], self._table[1][self._position]
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
@@ -287,8 +298,9 @@ class _Shared:
     def times(self, rows: Tensor, held: Tensor) -> Tensor:
         """(heads, rows, g, y): rows (heads, rows, g, x) times their prompt's (heads, R, x, y)."""
         slots = rows if self.row_in is None else rows[:, self.row_in]
-        grouped = slots.reshape(len(slots), self.chunks, -1, slots.shape[3])
-        product = (grouped @ held).view(*slots.shape[:3], held.shape[3])
+        heads, _, shared, inner = slots.shape
+        grouped = slots.reshape(heads, self.chunks, -1, inner)
+        product = (grouped @ held).view(heads, -1, shared, held.shape[3])
         return product if self.slot_of is None else product[:, self.slot_of]
 
     def mask(
@@ -344,7 +356,7 @@ class _AttentionCache:
         mask = self._shared.mask(self._weights.window, length, width, scores.dtype)
         if mask is not None:
             scores += mask
-        weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+        weights = _softmax(scores)
         mixed = self._shared.times(weights[..., :length], self._values)
         mixed = mixed + weights[..., length:] @ own_values  # (key heads, rows, shared, d)
         return self._weights.mix_out(mixed.transpose(0, 1).reshape(rows, -1))
@@ -404,13 +416,22 @@ def _heads(
     network: Network, weights: AttentionWeights, normed: Tensor, cos: Tensor, sin: Tensor
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Queries (N, heads, d), scaled, keys and values (N, key heads, d), turned by position."""
-    parts = weights.mix_in(normed).view(len(normed), -1, network.head_dim)
-    turned, value = torch.split(parts, [network.heads + network.key_heads, network.key_heads], 1)
+    parts = weights.mix_in(normed).view(normed.shape[0], -1, network.head_dim)
+    heads, turning = network.heads, network.heads + network.key_heads
+    turned, value = parts[:, :turning], parts[:, turning:]
     if weights.norm is not None:
         turned = rms_norm(weights.norm, turned)
-    turned = rotated(turned, cos, sin).to(value.dtype)
-    query, key = torch.split(turned, [network.heads, network.key_heads], 1)
-    return query, key, value
+    turned = rotated(turned, cos, sin)
+    if turned.dtype != value.dtype:
+        turned = turned.to(value.dtype)
+    return turned[:, :heads], turned[:, heads:], value
+
+
+def _softmax(scores: Tensor) -> Tensor:
+    """Over the last dimension, computed in fp32."""
+    if scores.dtype == torch.float32:
+        return torch.softmax(scores, -1)
+    return torch.softmax(scores, -1, dtype=torch.float32).to(scores.dtype)
 
 
 def _feed_forward(layer: LayerWeights, hidden: Tensor) -> Tensor:
