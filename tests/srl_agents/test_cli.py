@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -162,7 +163,7 @@ def test_check_fails_with_exit_code_1_where_a_promise_is_broken(
     monkeypatch.syspath_prepend(tmp_path)
     result = run("check", "broken_env:tests/Broken-v0")
     assert result.exit_code == 1
-    assert "calls the expert's step 0" in " ".join(result.output.split())
+    assert "calls the expert's step 0" in " ".join(re.sub("[│┃]", " ", result.output).split())
 
 
 # Mistakes

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import multiprocessing
-import os
 import signal
 import threading
 import time
@@ -233,8 +232,7 @@ def kill_once_at(config: RunConfig, update: int) -> None:
     process, metrics = start(config), Path(config.out) / "metrics.jsonl"
     while process.is_alive():
         if metrics.exists() and metrics.read_text().count("\n") >= update:
-            assert process.pid is not None
-            os.kill(process.pid, signal.SIGKILL)
+            process.kill()
         time.sleep(0.001)
     process.join()
 
