@@ -15,7 +15,9 @@ Two branches, which must never be confused::
         ├── VerifierTimeout        a verifier missed its deadline
         ├── VerifierCrash          a verifier's process died or raised
         ├── WorldFailure           the world behind an environment is gone
-        └── SandboxFailure         a sandbox died, hangs or could not be set up
+        ├── SandboxFailure         a sandbox died, hangs or could not be set up
+        └── PolicyFailure          the server or engine behind a policy gave no completion;
+                                   kinds of it in srl_agents.policies
 
 A ``Failure`` raised while an environment steps ends that episode with
 ``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
@@ -98,3 +100,7 @@ class WorldFailure(Failure):
 
 class SandboxFailure(Failure):
     """A sandbox died, hangs, or could not be set up: nothing about the code that ran in it."""
+
+
+class PolicyFailure(Failure):
+    """The server or engine behind a policy gave no completion for a prompt."""

@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
 
+from srl_env.errors import Failure
+
 if TYPE_CHECKING:
     from srl_env.environment import ReasoningEnv
 
@@ -28,7 +30,8 @@ FinishReason = Literal["stop", "length"]
 class Generation:
     """One completion, token-exact: these ids are what is trained on, never a re-encoding.
 
-    token_ids: the sampled ids, stop token included where one was sampled (N).
+    token_ids: the sampled ids, stop token included where one was sampled (N); empty where a
+    server gives text alone, which can be evaluated and not trained on.
     logprobs: log-probability of each at the sampling temperature; empty where unknown.
     prompt_ids: the ids the completion was sampled after; empty for policies without tokens.
     finish_reason: "stop" (stop token or stop string), "length" (cut at the token limit).
@@ -54,8 +57,13 @@ class Sampling:
 class Policy(Protocol):
     """Anything that writes the next step when shown the messages."""
 
-    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """One generation for each list of messages, in order."""
+    def generate(
+        self, batch: Sequence[Messages], sampling: Sampling
+    ) -> Sequence[Generation | Failure]:
+        """One generation for each list of messages, in order.
+
+        A ``Failure`` in its place, returned and not raised, ends that episode alone.
+        """
         ...
 
 

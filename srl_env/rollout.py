@@ -138,18 +138,14 @@ def rollout(
 
     Every round shows the policy all live episodes at once. Stop strings that ``sampling``
     leaves out are the completion format's. on_step: called after every round.
-    A failing reset or step makes a failed episode; users' errors are raised.
+    A failing reset, policy or step makes a failed episode; users' errors are raised.
     """
     sampling = sampling or Sampling()
     running = _begin(envs.take(len(starts)), starts)
     live = [run for run in running if not run.ended]
     steps = 0
     while live:
-        generations = _generate(policy, live, sampling)
-        results = step_many([run.env for run in live], [made.text for made in generations])
-        for run, generation, result in zip(live, generations, results, strict=True):
-            run.add(generation, result)
-        steps += len(live)
+        steps += _step(live, _generate(policy, live, sampling))
         live = [run for run in live if not run.ended]
         if on_step:
             on_step(Progress(len(running) - len(live), len(running), steps))
@@ -184,6 +180,10 @@ class _Running:
         )
         self.info, self.ended = info, terminated or truncated
 
+    def fail(self, failure: Failure) -> None:
+        """Ends the episode where it stands: no step was taken."""
+        self.info, self.ended = self.env.fail(failure)[4], True
+
     def episode(self) -> Episode:
         """The episode, finished."""
         return Episode(
@@ -212,14 +212,14 @@ def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[_Runni
 
 def _generate(
     policy: Policy | PrivilegedPolicy, live: Sequence[_Running], sampling: Sampling
-) -> list[Generation]:
+) -> Sequence[Generation | Failure]:
     """One generation for each live episode, in order; one batch for each set of stop strings."""
     if isinstance(policy, PrivilegedPolicy):
         return _counted(policy.act([run.env for run in live]), len(live))
     batches: dict[tuple[str, ...], list[int]] = {}
     for i, run in enumerate(live):
         batches.setdefault(sampling.stop or _stop(run.env), []).append(i)
-    made: dict[int, Generation] = {}
+    made: dict[int, Generation | Failure] = {}
     for stop, members in batches.items():
         shown: list[Messages] = [live[i].info["messages"] for i in members]
         batch = _counted(policy.generate(shown, replace(sampling, stop=stop)), len(members))
@@ -227,12 +227,28 @@ def _generate(
     return [made[i] for i in range(len(live))]
 
 
+def _step(live: Sequence[_Running], generations: Sequence[Generation | Failure]) -> int:
+    """Takes each generation's step; returns how many were taken."""
+    moving: list[tuple[_Running, Generation]] = []
+    for run, made in zip(live, generations, strict=True):
+        if isinstance(made, Failure):
+            run.fail(made)
+        else:
+            moving.append((run, made))
+    results = step_many([run.env for run, _ in moving], [made.text for _, made in moving])
+    for (run, made), result in zip(moving, results, strict=True):
+        run.add(made, result)
+    return len(moving)
+
+
 def _stop(env: ReasoningEnv) -> tuple[str, ...]:
     """The format's stop strings; none where one action is a whole solution."""
     return env.format.stop if env.granularity == "step" else ()
 
 
-def _counted(generations: list[Generation], expected: int) -> list[Generation]:
+def _counted(
+    generations: Sequence[Generation | Failure], expected: int
+) -> Sequence[Generation | Failure]:
     if len(generations) != expected:
         raise BadOption(
             f"a policy gives one generation for each of its prompts; got {len(generations)} "

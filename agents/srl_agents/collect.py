@@ -16,6 +16,7 @@ from srl_agents.groups import Group, groups_of
 from srl_agents.methods import GRPO
 from srl_agents.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
 from srl_agents.starts import StartPoint, StartSampler
+from srl_env.errors import Failure
 from srl_env.policy import Generation, Messages, Policy, Sampling
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.seeding import derive_seed
@@ -129,7 +130,9 @@ class _Timed:
     def __init__(self, policy: Policy) -> None:
         self.policy, self.seconds = policy, 0.0
 
-    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, batch: Sequence[Messages], sampling: Sampling
+    ) -> Sequence[Generation | Failure]:
         """What the policy generates."""
         began = time.perf_counter()
         generations = self.policy.generate(batch, sampling)

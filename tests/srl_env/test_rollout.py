@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption, Failure, PolicyFailure, UnknownName
 from srl_env.format import Brackets
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.rollout import EnvPool, Episode, Progress, Start, Step, rollout
@@ -160,3 +160,36 @@ def test_failed_episodes_go_through_json_as_null() -> None:
     assert math.isnan(back.steps[0].reward)
     assert back.steps[0].generation == generation
     assert (back.failure, back.group, back.verdict) == (failure, 3, None)
+
+
+class Unreliable:
+    """Says "say 1", but cannot be reached for the prompts it is shown at the given places."""
+
+    def __init__(self, *lost: int) -> None:
+        self.lost, self.shown = lost, 0
+
+    def generate(
+        self, batch: Sequence[Messages], sampling: Sampling
+    ) -> Sequence[Generation | Failure]:
+        numbers = range(self.shown, self.shown + len(batch))
+        self.shown += len(batch)
+        lost = PolicyFailure("the server is gone")
+        return [lost if n in self.lost else Generation(say("say 1")) for n in numbers]
+
+
+def test_a_failure_of_the_policy_ends_its_episode_alone_and_takes_no_step() -> None:
+    progress: list[Progress] = []
+    lost, sound = rollout(
+        pool(), Unreliable(2), starts("count-2", "count-2"), on_step=progress.append
+    )
+    assert lost.failure == {"type": "PolicyFailure", "message": "the server is gone"}
+    assert (len(lost.steps), lost.steps[0].reward, lost.correct) == (1, 1.0, None)
+    assert math.isnan(lost.total_reward)
+    assert (len(sound.steps), sound.failure) == (3, None)
+    assert progress[-1] == Progress(2, 2, 4)
+
+
+def test_an_episode_whose_first_completion_failed_has_no_steps() -> None:
+    (lost,) = rollout(pool(), Unreliable(0), starts("count-2"))
+    assert (lost.steps, lost.problem_id) == ((), "count-2")
+    assert lost.failure is not None
