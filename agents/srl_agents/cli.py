@@ -155,6 +155,8 @@ def train(
     epilog="[bold]srl-env eval -m runs/first[/]  a run, on its environment's test problems\n\n"
     "[bold]srl-env eval -m Qwen/Qwen3-0.6B -e srl/GSM8K-v0 -n 200 -r 16[/]\n\n"
     "[bold]srl-env eval -m expert -e srl/ModularChain-v0[/]  also: random, human\n\n"
+    "[bold]srl-env eval -m openai:Qwen/Qwen3-8B --base-url http://localhost:8000/v1"
+    " -e srl/GSM8K-v0[/]\n\n"
     "[bold]srl-env eval --resume runs/eval-first-001[/]  goes on after Ctrl-C",
 )
 @_boundary
@@ -164,7 +166,8 @@ def eval_command(
         typer.Option(
             "--policy",
             "-m",
-            help="expert, random, human, a run's folder, or a model's folder or hub name.",
+            help="expert, random, human, a run's folder, a model's folder or hub name, or"
+            " openai:MODEL on a server.",
         ),
     ] = None,
     env: Env = None,
@@ -195,6 +198,19 @@ def eval_command(
         int | None, typer.Option(min=1, help="Episodes side by side; fewer for heavy worlds. [512]")
     ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
+    base_url: Annotated[
+        str | None, typer.Option(help="Of a server that speaks OpenAI's API; ends in /v1.")
+    ] = None,
+    api_key_env: Annotated[
+        str | None, typer.Option(help="Environment variable that holds the server's key.")
+    ] = None,
+    policy_kwargs: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON",
+            help="""More for a policy on a server: '{"max_requests": 500, "concurrency": 8}'.""",
+        ),
+    ] = "{}",
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; a new one under runs/.")
     ] = None,
@@ -223,7 +239,18 @@ def eval_command(
         "at_once": at_once,
     }
     given = {name: value for name, value in settings.items() if value is not None}
-    commands.begin_evaluation(policy, env, _json_object(kwargs), split, given, device, out)
+    server = {"base_url": base_url, "api_key_env": api_key_env}
+    server = {name: value for name, value in server.items() if value is not None}
+    commands.begin_evaluation(
+        policy,
+        env,
+        _json_object(kwargs),
+        split,
+        given,
+        device,
+        out,
+        {**_json_object(policy_kwargs, "--policy-kwargs"), **server},
+    )
 
 
 @app.command(
@@ -251,11 +278,11 @@ def compare(
     commands.compare_command(config, {"jobs": jobs, "out": out}, overrides or [], dry_run)
 
 
-def _json_object(text: str) -> dict[str, Any]:
+def _json_object(text: str, option: str = "--kwargs") -> dict[str, Any]:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise BadOption(f"--kwargs is JSON, as '{{\"difficulty\": 9}}'; {error}") from None
+        raise BadOption(f"{option} is JSON, as '{{\"difficulty\": 9}}'; {error}") from None
     if not isinstance(value, dict):
-        raise BadOption(f"--kwargs is a JSON object, as '{{\"difficulty\": 9}}'; got {text}")
+        raise BadOption(f"{option} is a JSON object, as '{{\"difficulty\": 9}}'; got {text}")
     return value

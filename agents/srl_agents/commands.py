@@ -97,8 +97,12 @@ def begin_evaluation(
     given: dict[str, Any],
     device: str | None,
     out: Path | None,
+    policy_arguments: Mapping[str, Any] | None = None,
 ) -> None:
-    """Evaluates into a new folder. given: what was said of ``EvalSettings``."""
+    """Evaluates into a new folder.
+
+    given: what was said of ``EvalSettings``. policy_arguments: of a policy on a server.
+    """
     spec = read_spec(policy)
     if "split" in arguments:
         raise BadOption("the split is given by --split, not in --kwargs")
@@ -107,9 +111,9 @@ def begin_evaluation(
     env_id = env_id or spec.runs[0].env.id
     if spec.runs and spec.runs[0].env.id == env_id:
         arguments = {**spec.runs[0].env.options, **arguments}
-    defaults = _FOR_PEOPLE if policy == "human" else {}
+    defaults = _FOR_PEOPLE if policy == "human" else _FOR_SERVERS if spec.on_server else {}
     settings = EvalSettings(**{**defaults, **trained_decoding(spec.runs), **given})
-    folder = out or fresh_folder(f"eval-{Path(policy).name}")
+    folder = out or fresh_folder(f"eval-{Path(policy).name.replace(':', '-')}")
     if (folder / SETTINGS).exists():
         raise BadOption(
             f"{folder} holds an evaluation; go on with it (srl-env eval --resume {folder}), or"
@@ -121,6 +125,7 @@ def begin_evaluation(
         "arguments": arguments,
         "split": split,
         "device": device,
+        "policy_arguments": dict(policy_arguments or {}),
         "settings": asdict(settings),
     }
     _evaluate(folder, record)
@@ -132,6 +137,7 @@ def resume_evaluation(folder: Path) -> None:
 
 
 _FOR_PEOPLE = {"problems": 5, "rollouts": 1, "greedy": False, "at_once": 1}
+_FOR_SERVERS = {"at_once": 64}  # what is saved, and paid for, at a time
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:
@@ -141,7 +147,8 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     env = make_env()
     problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
     check_unseen(problems, spec.runs)
-    policy = spec.load(env, record["device"], settings.seed)
+    arguments = record.get("policy_arguments", {})
+    policy = spec.load(env, record["device"], settings.seed, arguments)
     env.close()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -89,7 +89,8 @@ def evaluate(
 
     make_env: a new environment, equal to the others, of the split that is to be evaluated.
     name: stands for the policy in the result. episodes: keeps every episode as it is made; what
-    is in it already is not run again. A policy with a torch generator gets it back as it was.
+    is in it already is not run again. A policy with a torch generator gets it back as it was;
+    the ``usage`` (a dataclass) of one that counts its requests is part of the result.
     """
     settings = settings or EvalSettings()
     began = time.perf_counter()
@@ -116,6 +117,7 @@ def evaluate(
         failures=count_failures(everything),
         settings=asdict(settings) | {"ks": list(settings.ks)},
         seconds=time.perf_counter() - began,
+        usage=_usage(policy),
     )
 
 
@@ -240,6 +242,12 @@ class _Tally:
         """Counts a part that is done."""
         self.done += count
         self.tell(self.done, self.total)
+
+
+def _usage(policy: AnyPolicy) -> dict[str, float]:
+    """What the policy has counted of its requests; {} for one that counts none."""
+    usage = cast(Any, getattr(policy, "usage", None))
+    return {} if usage is None else asdict(usage)
 
 
 @contextmanager

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from math import isnan, nan
 from typing import Any, Literal
 
@@ -33,7 +33,8 @@ class EvalResult:
     policy, env, source: what was evaluated on what (the source's name includes the split).
     scores: {name: one value per problem, NaN where there is none}; see ``score_episodes``.
     episodes: how many were run, failures included. failures: {kind: episodes it ended}.
-    settings: how it was evaluated, JSON-safe. seconds: of wall clock.
+    settings: how it was evaluated, JSON-safe. seconds: of wall clock. usage: requests, tokens
+    and cost of a policy that counts them; both are of this process, after a resumption too.
     """
 
     policy: str
@@ -45,6 +46,7 @@ class EvalResult:
     failures: dict[str, int]
     settings: dict[str, Any]
     seconds: float
+    usage: dict[str, float] = field(default_factory=dict)
 
     def estimates(self, level: float = 0.95) -> dict[str, Estimate]:
         """Each score's mean over the problems, with a bootstrap interval over the problems."""

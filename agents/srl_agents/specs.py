@@ -1,9 +1,12 @@
-"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name."""
+"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, or
+a model on a server.
+"""
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Sequence
+import inspect
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ from srl_env.errors import BadOption, UnknownName
 from srl_env.rewards import get_reward_mode
 
 BUILT_IN = ("expert", "human", "random")
+SERVER = "openai:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,15 +29,33 @@ class PolicySpec:
     """A policy by name, before anything is loaded.
 
     model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
-    are in it, the last one first.
+    are in it, the last one first. on_server: the model's name on a server.
     """
 
     name: str
     model: str | None
     runs: tuple[RunConfig, ...] = ()
+    on_server: str | None = None
 
-    def load(self, env: ReasoningEnv, device: str | None = None, seed: int = 0) -> AnyPolicy:
-        """The policy, for environments like ``env``. Raises BadOption where it cannot be loaded."""
+    def load(
+        self,
+        env: ReasoningEnv,
+        device: str | None = None,
+        seed: int = 0,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> AnyPolicy:
+        """The policy, for environments like ``env``.
+
+        arguments: of ``OpenAIPolicy``, for a model on a server. Raises BadOption where it cannot
+        be loaded, MissingExtra for a package that is not installed.
+        """
+        if self.on_server is not None:
+            return _server_policy(self.on_server, {"seed": seed, **(arguments or {})})
+        if arguments:
+            raise BadOption(
+                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL; "
+                f"got policy {self.name!r}"
+            )
         if self.model is not None:
             from srl_agents.policies import TransformersPolicy
 
@@ -50,6 +72,8 @@ def read_spec(spec: str) -> PolicySpec:
 
     Raises UnknownName for what is nearly a built-in name, BadOption for an unfinished run.
     """
+    if spec.startswith(SERVER):
+        return PolicySpec(spec, None, on_server=spec.removeprefix(SERVER))
     path = Path(spec)
     if not path.exists() and "/" not in spec:
         if spec in BUILT_IN:
@@ -76,6 +100,16 @@ def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
     if found["granularity"] is None and isinstance(objective, GRPO):
         found["granularity"] = get_reward_mode(objective.reward_mode).default_granularity
     return found
+
+
+def _server_policy(model: str, arguments: Mapping[str, Any]) -> AnyPolicy:
+    from srl_agents.policies.openai import OpenAIPolicy
+
+    known = set(inspect.signature(OpenAIPolicy).parameters) - {"model", "api_key"}
+    for name in arguments:
+        if name not in known:
+            raise UnknownName("argument of OpenAIPolicy", name, known)
+    return OpenAIPolicy(model, **arguments)
 
 
 def _trained_model(run: Path) -> str:

@@ -21,6 +21,7 @@ from srl_agents.config import make_config, read_tree
 from srl_agents.methods import methods
 from srl_agents.small_models import build, character_tokenizer
 from srl_tasks.modular_chain import ALPHABET
+from tests.srl_agents.policies.loopback import Loopback, chat, refuses, says
 
 CHAIN = "srl/ModularChain-v0"
 SMALL = '{"difficulty": 1, "max_problems": 20, "max_steps": 3}'
@@ -360,3 +361,39 @@ def test_compare_writes_one_report(model: str) -> None:
 
 def _dry(model: str) -> tuple[str, ...]:
     return train_arguments(model, "--set", "budget.updates=1", "--dry-run")
+
+
+# a model on a server
+
+
+def test_eval_of_a_model_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.setenv("SERVER_KEY", "secret")
+    with Loopback(says(chat("fine")), refuses(500), answer=lambda _: chat("a1;")) as server:
+        result = run(
+            "eval", "-m", "openai:org/model", "--base-url", server.base_url, "--api-key-env",
+            "SERVER_KEY", "--policy-kwargs", '{"retries": 0, "concurrency": 1, "prices": [1, 2]}',
+            "-e", CHAIN, "--kwargs", SMALL, "-n", "3", "-r", "2", "--no-greedy", "-o", "out",
+        )  # fmt: skip
+        assert result.exit_code == 0, result.output
+        assert {request["key"] for request in server.requests} == {"Bearer secret"}
+    found = read_tree(Path("out/result.json"))
+    assert found["failures"] == {"ServerError": 1}
+    assert found["usage"]["requests"] == len(server.requests)
+    assert "failed: ServerError" in result.stdout
+    assert f"{len(server.requests)}" in result.stdout
+    assert "secret" not in Path("out/settings.json").read_text()
+    assert run("eval", "--resume", "out").exit_code == 0  # nothing is asked again
+
+
+def test_mistakes_with_a_server_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("openai")
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    chain = ("-e", CHAIN, "--kwargs", SMALL)
+    assert "OPENAI_API_KEY is not set" in fails("eval", "-m", "openai:m", *chain)
+    assert "base_url: for a model on a server" in fails(
+        "eval", "-m", "random", "--base-url", "http://x/v1", *chain
+    )
+    assert "'retry'. Did you mean 'retries'?" in fails(
+        "eval", "-m", "openai:m", "--policy-kwargs", '{"retry": 1}', *chain
+    )

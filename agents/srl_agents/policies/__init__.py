@@ -1,6 +1,6 @@
 """Policies: language models, and those that need none.
 
-Only ``TransformersPolicy`` imports torch, and only when it is asked for.
+``TransformersPolicy`` imports torch, and ``OpenAIPolicy`` openai, only when they are asked for.
 """
 
 from __future__ import annotations
@@ -12,8 +12,16 @@ from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
 
 if TYPE_CHECKING:
     from srl_agents.policies.language_model import TransformersPolicy
+    from srl_agents.policies.openai import OpenAIPolicy
 
-__all__ = ["ExpertPolicy", "HumanPolicy", "InputEnded", "RandomPolicy", "TransformersPolicy"]
+__all__ = [
+    "ExpertPolicy",
+    "HumanPolicy",
+    "InputEnded",
+    "OpenAIPolicy",
+    "RandomPolicy",
+    "TransformersPolicy",
+]
 
 
 def __getattr__(name: str) -> Any:
@@ -21,4 +29,8 @@ def __getattr__(name: str) -> Any:
         from srl_agents.policies.language_model import TransformersPolicy
 
         return TransformersPolicy
+    if name == "OpenAIPolicy":
+        from srl_agents.policies.openai import OpenAIPolicy
+
+        return OpenAIPolicy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
