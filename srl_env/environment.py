@@ -36,11 +36,13 @@ from srl_env.rewards.modes import (
     Continuation,
     Granularity,
     RewardMode,
+    Similarity,
     StepRecord,
     StepReward,
     get_reward_mode,
     reward_modes,
 )
+from srl_env.rewards.similarity import step_similarity
 from srl_env.seeding import stream
 from srl_env.spaces import AnyText, utf8_safe
 from srl_env.stepping import ResetResult, StepResult, judged_actions, score_all
@@ -141,6 +143,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     slow_world: ClassVar[bool] = False
     """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
+    similarity: Similarity = step_similarity
+    """How an action is compared with the expert's, (action, expert action) → [0, 1]; for the
+    reward modes srl and hybrid. A subclass or the constructor may set another."""
 
     def __init__(
         self,
@@ -154,11 +159,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         format: CompletionFormat = ThinkTags(),  # noqa: B008  # frozen
         style: PromptStyle = PromptStyle(),  # noqa: B008  # frozen
         show_titles: bool = False,
+        similarity: Similarity | None = None,
         render_mode: str | None = None,
     ) -> None:
-        """show_titles: the title of the next step, where it has one, is part of the prompt."""
+        """show_titles: the title of the next step, where it has one, is part of the prompt.
+        similarity: how actions are compared with the expert's, if not as the class says."""
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
+        # Looked up on the class, where a function is not bound to anything.
+        self.similarity = type(self).similarity if similarity is None else similarity
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
         self._mode = _read_mode(reward_mode)
@@ -303,6 +312,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             verdict=None,
             rng=self._reward_rng(completion) if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
+            similarity=self.similarity,
         )
 
     def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult:

@@ -44,6 +44,8 @@ class PromptStyle:
     join: what stands between the actions of the solution so far.
     turns: whether a step that the world answered becomes an assistant message and a user
     message; otherwise it stays in the one user message.
+    last_turns: only so many steps of the history are shown, the last ones; None for all. SRL
+    on repositories shows the issue and the last two.
     Source of the wording: SRL, arXiv:2510.25992, in substance; its template is not published.
     """
 
@@ -57,8 +59,13 @@ class PromptStyle:
     between: str = "\n\n"
     join: str = "\n"
     turns: bool = True
+    last_turns: int | None = None
 
     def __post_init__(self) -> None:
+        if self.last_turns is not None and not (
+            type(self.last_turns) is int and self.last_turns >= 0
+        ):
+            raise BadOption(f"last_turns is a number from 0 on, or None; got {self.last_turns!r}")
         for name, key in (
             ("problem", "problem"),
             ("so_far", "steps"),
@@ -102,6 +109,7 @@ def make_messages(
     """The chat messages that ask for the next step, or for the rest of the solution.
 
     A system message where there is something to say, then a user message with the problem.
+    Of the history, the last ``PromptStyle.last_turns`` steps are shown.
     Steps without an answer of the world are listed in the user message before them; those
     with one become an assistant message and a user message (see ``PromptStyle.turns``).
     """
@@ -123,6 +131,8 @@ def continue_messages(
     style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
 ) -> list[Message]:
     """The messages of ``make_messages``, from an opening that was made before."""
+    if style.last_turns is not None:
+        history = history[max(0, len(history) - style.last_turns) :]
     messages: list[Message] = []
     if opening.system:
         messages.append({"role": "system", "content": opening.system})

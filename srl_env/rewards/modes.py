@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 Continuation = Literal["expert", "policy"]
 Granularity = Literal["step", "solution"]
+Similarity = Callable[[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +40,7 @@ class StepRecord:
     verdict: set on the step that ends the episode, None before.
     rng: the environment's own stream for random rewards, None where nobody needs one.
     format_ok_so_far: whether every step of the episode, this one included, kept the format.
+    similarity: how the environment compares an action with the expert's, in [0, 1].
     """
 
     problem: Problem
@@ -57,6 +59,7 @@ class StepRecord:
     verdict: Verdict | None
     rng: np.random.Generator | None
     format_ok_so_far: bool
+    similarity: Similarity = step_similarity
 
     @property
     def ended(self) -> bool:
@@ -188,7 +191,8 @@ def reward_mode(
 class SimilarityMode:
     """SRL: each step is paid its similarity to the expert's step, −1 on format failure.
 
-    Beyond the expert's end there is nothing to be similar to: 0.
+    How they are compared is the environment's affair (``StepRecord.similarity``); a whole
+    solution is compared as a text. Beyond the expert's end there is nothing to be similar to: 0.
     Source: SRL, arXiv:2510.25992, section 3.
     """
 
@@ -199,7 +203,7 @@ class SimilarityMode:
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """In [0, 1] ∪ {−1} for each record."""
-        return [_similarity_reward(s.parsed.ok, s.parsed.action, s.expert_action) for s in steps]
+        return [_step_reward(s) for s in steps]
 
 
 @dataclass(frozen=True, slots=True)
@@ -323,11 +327,18 @@ class FormatMode:
         ]
 
 
-def _similarity_reward(parsed_ok: bool, action: str, expert: str | None) -> StepReward:
+def _step_reward(step: StepRecord) -> StepReward:
+    compare = step.similarity if step.granularity == "step" else step_similarity
+    return _similarity_reward(step.parsed.ok, step.parsed.action, step.expert_action, compare)
+
+
+def _similarity_reward(
+    parsed_ok: bool, action: str, expert: str | None, compare: Similarity = step_similarity
+) -> StepReward:
     """−1 on format failure, 0 beyond the expert's end, else the similarity."""
     if not parsed_ok:
         return StepReward(-1.0, {"format": 0.0})
-    value = 0.0 if expert is None else step_similarity(action, expert)
+    value = 0.0 if expert is None else compare(action, expert)
     return StepReward(value, {"similarity": value, "format": 1.0})
 
 

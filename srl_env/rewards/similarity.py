@@ -47,12 +47,12 @@ def step_similarity(action: str, expert_action: str) -> float:
         return 0.0
     if action == expert_action:
         return 1.0
-    matched = _matched(action[:MAX_CHARACTERS], expert_action[:MAX_CHARACTERS])
-    return 2.0 * matched / (len(action) + len(expert_action))
+    return 2.0 * matched_characters(action, expert_action) / (len(action) + len(expert_action))
 
 
-def _matched(a: str, b: str) -> int:
-    """M: how many characters of ``a`` and ``b`` match."""
+def matched_characters(a: str, b: str) -> int:
+    """M: how many characters of ``a`` and ``b`` match; the limits are those of the module."""
+    a, b = a[:MAX_CHARACTERS], b[:MAX_CHARACTERS]
     if len(a) * len(b) <= _SMALL_AREA:
         return _matched_small(a, b)
     return _Splitter(a, b).matched()

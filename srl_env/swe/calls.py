@@ -24,6 +24,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Literal
 
 from srl_env.errors import UserError
@@ -59,6 +60,7 @@ _WORD = re.compile(
     r"""\s*((?:[^\s'"\\]++|\\.|'[^']*+'|"(?:[^"\\]++|\\.)*+")++)(?=\s|\Z)""", re.DOTALL
 )
 _PIECE = re.compile(r"""([^\s'"\\]+)|\\(.)|'([^']*)'|"((?:[^"\\]++|\\.)*+)\"""", re.DOTALL)
+_MOST_WORDS = 20
 _WHOLE_NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
@@ -87,14 +89,14 @@ class ToolCall:
         """The call as text, which ``parse_call`` reads as an equal one.
 
         In the xml form; in the tool form where a value has one of that form's tags in it.
-        Values of several lines stand on lines of their own.
+        ``file_text``, ``old_str`` and ``new_str`` stand on lines of their own, as in SWE-smith.
         """
         values = {name: _written(value) for name, value in self.arguments.items()}
         if any(tag in value for value in values.values() for tag in _TAGS):
             text = json.dumps({"name": self.tool, "arguments": values}, ensure_ascii=False)
             return text.replace("<", "\\u003c")
         lines = [
-            f"<parameter={name}>{_on_own_lines(value)}</parameter>"
+            f"<parameter={name}>{_framed(name, value)}</parameter>"
             for name, value in values.items()
         ]
         return "\n".join([f"<function={self.tool}>", *lines, "</function>"])
@@ -107,13 +109,6 @@ def parse_call(text: str) -> ToolCall:
     """
     form, start = _find_form(text)
     return _READERS[form](text[start:])
-
-
-def last_fenced_block(text: str) -> str | None:
-    """The last fenced block with its fences, None without one: how SWE-agent reads ticks."""
-    fences = list(_FENCE.finditer(text))
-    pairs = list(zip(fences[::2], fences[1::2], strict=False))
-    return text[pairs[-1][0].start() : pairs[-1][1].end()] if pairs else None
 
 
 INSTRUCTIONS = f"""\
@@ -318,7 +313,7 @@ def _decoded_arguments(text: str) -> Any:
 
 
 def _read_ticks(text: str) -> ToolCall:
-    fences = list(_FENCE.finditer(text))
+    fences = list(islice(_FENCE.finditer(text), 3))
     if len(fences) < 2:
         raise CallError("The block is never closed. End it with ``` on a line of its own.")
     if len(fences) > 2:
@@ -343,7 +338,7 @@ def parse_command(command: str) -> ToolCall:
     shell; ``--view_range`` takes two numbers. Raises ``CallError`` where it is none.
     """
     command = command.strip()
-    if command == "submit":
+    if command in ("submit", "submit -f", "submit --force"):
         return ToolCall("submit", {})
     if command.split(maxsplit=1)[:1] != [EDITOR]:
         return ToolCall("bash", {"command": command})
@@ -377,6 +372,8 @@ def _shell_words(command: str) -> list[str]:
     while found := _WORD.match(command, place):
         words.append("".join(map(_unquoted, _PIECE.finditer(found[1]))))
         place = found.end()
+        if len(words) > _MOST_WORDS:
+            raise CallError(f"The command has more than {_MOST_WORDS} words; quote its texts.")
     if command[place:].strip():
         raise CallError("A quote in the command is never closed.")
     return words
@@ -506,8 +503,8 @@ def _written(value: Argument) -> str:
     return f"[{value[0]}, {value[1]}]" if isinstance(value, tuple) else str(value)
 
 
-def _on_own_lines(value: str) -> str:
-    return f"\n{value}\n" if "\n" in value else value
+def _framed(name: str, value: str) -> str:
+    return f"\n{value}\n" if name in _TEXTS else value
 
 
 def _shown(text: str) -> str:
