@@ -16,6 +16,14 @@ from srl_env.data.rows import (
 )
 from srl_env.data.source import RowSource
 from srl_env.data.splits import SHARES, split_of
+from srl_env.data.swe_instances import (
+    SWEInstance,
+    read_instances,
+    reverse_patch,
+    swe_instance,
+    swe_problem,
+)
+from srl_env.data.swe_trajectories import SWETrajectory, TrajSource, open_trajectories
 
 __all__ = [
     "SHARES",
@@ -27,12 +35,20 @@ __all__ = [
     "Numbered",
     "Row",
     "RowSource",
+    "SWEInstance",
+    "SWETrajectory",
     "StepList",
+    "TrajSource",
     "content_id",
     "gsm8k_problem",
     "numbered_steps",
+    "open_trajectories",
     "problem_from_row",
+    "read_instances",
+    "reverse_patch",
     "row_from_problem",
     "split_of",
+    "swe_instance",
+    "swe_problem",
     "write_jsonl",
 ]

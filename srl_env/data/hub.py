@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from srl_env.data.rows import Converter, Row, problem_from_row
-from srl_env.data.source import OnBadRow, RowSource
+from srl_env.data.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
 from srl_env.errors import BadOption, MissingExtra
 
@@ -29,6 +29,7 @@ class DatasetSource(RowSource):
         name: str | None = None,
         split: str | None = None,
         shares: Mapping[str, float] = SHARES,
+        split_by: SplitBy = by_id,
         on_bad_row: OnBadRow = "raise",
     ) -> None:
         if not hasattr(dataset, "num_rows") or isinstance(dataset.num_rows, dict):
@@ -43,6 +44,7 @@ class DatasetSource(RowSource):
             convert,
             split=split,
             shares=shares,
+            split_by=split_by,
             on_bad_row=on_bad_row,
         )
 

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from srl_env.data.rows import BadRow, Converter, Row, problem_from_row, row_from_problem
-from srl_env.data.source import OnBadRow, RowSource
+from srl_env.data.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
 from srl_env.errors import BadData
 from srl_env.problem import Problem
@@ -42,6 +42,7 @@ class JsonlSource(RowSource):
         name: str | None = None,
         split: str | None = None,
         shares: Mapping[str, float] = SHARES,
+        split_by: SplitBy = by_id,
         on_bad_row: OnBadRow = "raise",
     ) -> None:
         self.path = Path(path)
@@ -52,6 +53,7 @@ class JsonlSource(RowSource):
             convert,
             split=split,
             shares=shares,
+            split_by=split_by,
             on_bad_row=on_bad_row,
         )
 
@@ -70,7 +72,7 @@ class JsonlSource(RowSource):
         return self._offsets
 
     def _row(self, key: int) -> Row:
-        return _object_in(self._open().line_at(key))
+        return object_in(self._open().line_at(key))
 
     def _place(self, key: int) -> str:
         before = bisect_left(self._offsets, key) + bisect_left(self._blank, key)
@@ -148,8 +150,8 @@ def _line(problem: Problem) -> bytes:
         return json.dumps(json.loads(text)).encode() + b"\n"
 
 
-def _object_in(line: bytes) -> dict[str, Any]:
-    """The JSON object on a line."""
+def object_in(line: bytes) -> dict[str, Any]:
+    """The JSON object in a line, or in a whole file; ``BadRow`` where there is none."""
     try:
         row = _DECODER.decode(line.decode())
     except UnicodeDecodeError as error:
@@ -157,7 +159,8 @@ def _object_in(line: bytes) -> dict[str, Any]:
             "no UTF-8", f"byte {error.start + 1} of the line is {line[error.start]:#04x}"
         ) from error
     except json.JSONDecodeError as error:
-        raise BadRow("no JSON", f"{error.msg} at column {error.colno}") from error
+        line_number = "" if error.lineno == 1 else f"line {error.lineno}, "
+        raise BadRow("no JSON", f"{error.msg} at {line_number}column {error.colno}") from error
     except BadRow:
         raise
     except (RecursionError, ValueError) as error:  # nested too deep, or a gigantic number

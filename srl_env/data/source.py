@@ -27,13 +27,20 @@ from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.problem import Problem
 
 OnBadRow = Literal["raise", "drop"]
+SplitBy = Callable[[Problem], str]
+
+
+def by_id(problem: Problem) -> str:
+    """The problem's id: each problem is put into a split by itself."""
+    return problem.id
 
 
 class RowSource(ABC):
     """A ``ProblemSource`` over rows that are converted one at a time.
 
     convert: makes a problem of a row. split: only the problems of that part of ``shares``,
-    by the hash of their ids. on_bad_row: "raise" ``BadData`` when a bad row is reached, or
+    by the hash of their ids, or of what ``split_by`` makes of a problem, so that problems that
+    belong together stay in one part. on_bad_row: "raise" ``BadData`` when a bad row is reached, or
     "drop" all bad rows now; ``report`` then says which and why.
     Two rows with the same id are one problem and one bad row.
     """
@@ -45,6 +52,7 @@ class RowSource(ABC):
         *,
         split: str | None = None,
         shares: Mapping[str, float] = SHARES,
+        split_by: SplitBy = by_id,
         on_bad_row: OnBadRow = "raise",
     ) -> None:
         if on_bad_row not in ("raise", "drop"):
@@ -52,7 +60,7 @@ class RowSource(ABC):
         if split is not None and split not in shares:
             raise UnknownName("split", split, shares)
         self.name = name if split is None else f"{name}/{split}"
-        self.convert = convert
+        self.convert, self.split_by = convert, split_by
         self.report: DropReport | None = None
         self._ids: tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]] | None = None
         self._keys = self._locate()
@@ -142,7 +150,7 @@ class RowSource(ABC):
                 continue
             keys.append(key)
             hashes.append(_hash(problem.id))
-            chosen.append(split is None or split_of(problem.id, shares) == split)
+            chosen.append(split is None or split_of(self.split_by(problem), shares) == split)
         rows = _Rows(
             np.array(keys, np.int64), np.array(hashes, np.uint64), np.array(chosen, bool), errors
         )

@@ -10,16 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from srl_env.swe.calls import CallError, ToolCall, ToolCalls, parse_call
+    from srl_env.swe.recorded import RecordedCalls
     from srl_env.swe.similarity import call_similarity
 
 _HOMES = {
     "calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
+    "recorded": ("RecordedCalls",),
     "similarity": ("call_similarity",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "CallError",
+    "RecordedCalls",
     "ToolCall",
     "ToolCalls",
     "call_similarity",

@@ -46,8 +46,9 @@ def call_similarity(
 
     Both are texts that ``parse_call`` reads; one that it does not scores 0. The weights stand
     in the module's docstring. workspaces: folders that paths and commands are relative to.
-    Takes at most a few tenths of a second, whatever the texts: of each argument the first 10,000 characters
-    that have no equal line are compared, and the first 2,000 lines; the rest counts as different.
+    Takes at most a few tenths of a second, whatever the texts: of each argument the first 2,000
+    lines are compared, and of those without an equal one the first 10,000 characters; the rest
+    counts as different.
     """
     try:
         own, expert = parse_call(action), parse_call(expert_action)
