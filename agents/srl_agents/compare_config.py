@@ -36,6 +36,7 @@ from srl_agents.config import (
     with_overrides,
 )
 from srl_agents.evaluation import EvalSettings
+from srl_agents.methods import methods
 from srl_agents.specs import trained_decoding
 from srl_env.errors import BadOption, UnknownName
 
@@ -97,7 +98,8 @@ class CompareConfig(Section):
 
     methods: registered methods, or names that ``changes`` gives a ``method``. run: what all runs
     share, as for a training run, without out, method and seed. changes: {method: what its runs
-    do otherwise}; the budget is the same for all. jobs: runs at the same time, each on one
+    do otherwise}, unused where a method is not compared; the budget is the same for all. jobs:
+    runs at the same time, each on one
     thread unless ``run.model.threads`` says otherwise. base: also evaluate the untrained model.
     """
 
@@ -193,9 +195,9 @@ def _check(config: CompareConfig) -> None:
             raise BadOption(f"{name} must differ from each other; got {list(values)}")
     if BASE in config.methods:
         raise BadOption(f"methods: {BASE!r} is the untrained model's name; set base = true for it")
-    for method in config.changes:
-        if method not in config.methods:
-            raise UnknownName("method in this comparison", method, config.methods)
+    for method, changes in config.changes.items():
+        if method not in (*config.methods, *methods()) and "method" not in changes:
+            raise UnknownName("method", method, {*config.methods, *methods()})
     for where, tree in (("run", config.run), *_named_changes(config)):
         for key in ("out", "seed") if where != "run" else ("out", "seed", "method"):
             if key in tree:

@@ -117,7 +117,7 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
         ({"methods": ["base"]}, BadOption, "'base' is the untrained model's name"),
         ({"seeds": [1, 1]}, BadOption, "seeds must differ"),
         ({"seeds": [-1]}, BadOption, "seeds"),
-        ({"changes": {"rlvr": {}}}, UnknownName, "no method in this comparison 'rlvr'"),
+        ({"changes": {"rvlr": {}}}, UnknownName, "no method 'rvlr'. Did you mean 'rlvr'"),
         ({"changes": {"sft": {"budget": {"updates": 9}}}}, BadOption, "budgets are equal"),
         ({"changes": {"sft": {"seed": 1}}}, BadOption, "changes.sft.seed is set by"),
         ({"changes": {"sft": {"trian": {}}}}, UnknownName, "'trian'. Did you mean 'train'"),
