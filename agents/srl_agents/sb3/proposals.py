@@ -1,0 +1,136 @@
+"""Where candidate steps come from: the expert among distractors, or a policy's own samples."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from itertools import chain
+from typing import Protocol
+
+import numpy as np
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure
+from srl_env.policy import Messages, Policy, Sampling
+from srl_env.problem import ExpertStep, ProblemSource
+from srl_env.seeding import stream
+
+_POOL = 256
+_TRIES = 8
+
+
+class Proposer(Protocol):
+    """Proposes completions for the next step."""
+
+    def propose(
+        self, env: ReasoningEnv, messages: Messages, count: int, rng: np.random.Generator
+    ) -> list[str]:
+        """At most ``count`` completions, in any order; may raise a ``Failure``.
+
+        env: in the middle of an episode; messages: what it shows a policy now.
+        """
+        ...
+
+
+class ExpertAmongOthers:
+    """The expert's next step, perturbed copies of it, and experts' steps of other problems.
+
+    A perturbed step has one of its numbers changed by 1 to 9, or, without numbers, two
+    neighbouring words swapped. The environment decides what each is worth: a perturbed step may
+    be right. Where the expert has no step left there are only the others.
+    """
+
+    def __init__(self, perturbed: int = 1) -> None:
+        """perturbed: how many of the candidates are perturbed."""
+        self.perturbed = perturbed
+        self._pools: dict[str, list[tuple[str, tuple[ExpertStep, ...]]]] = {}
+
+    def propose(
+        self, env: ReasoningEnv, messages: Messages, count: int, rng: np.random.Generator
+    ) -> list[str]:
+        """Completions with distinct actions, the expert's first."""
+        if env.granularity != "step":
+            raise BadOption(
+                "ExpertAmongOthers proposes single steps; this episode's granularity is "
+                f"{env.granularity!r}"
+            )
+        expert = env.expert_steps[env.step_index :][:1]
+        perturbed = [perturb(step, rng) for step in expert for _ in range(self.perturbed)]
+        distinct: dict[str, ExpertStep] = {}
+        for step in chain(expert, perturbed, self._others(env, _TRIES * count, rng)):
+            if step.action.strip():
+                distinct.setdefault(step.action, step)
+            if len(distinct) == count:
+                break
+        return [env.format.render(step) for step in distinct.values()]
+
+    def _others(
+        self, env: ReasoningEnv, tries: int, rng: np.random.Generator
+    ) -> Iterator[ExpertStep]:
+        """Steps of other problems, each as likely as any of its problem."""
+        pool = self._pool(env.problems)
+        for _ in range(tries if pool else 0):
+            problem_id, steps = pool[int(rng.integers(len(pool)))]
+            if problem_id != env.problem.id:
+                yield steps[int(rng.integers(len(steps)))]
+
+    def _pool(self, source: ProblemSource) -> list[tuple[str, tuple[ExpertStep, ...]]]:
+        """(problem id, steps of an expert) of some problems of a source, always the same."""
+        if source.name not in self._pools:
+            rng = stream("distractors", source.name)
+            size = len(source)
+            places = range(size) if size <= _POOL else rng.integers(size, size=_POOL)
+            problems = [source[int(place)] for place in places]
+            self._pools[source.name] = [
+                (p.id, p.trajectories[0].steps) for p in problems if p.trajectories
+            ]
+        return self._pools[source.name]
+
+
+class PolicySamples:
+    """A policy's own samples, with the expert's step among them or not."""
+
+    def __init__(
+        self, policy: Policy, sampling: Sampling | None = None, *, with_expert: bool = False
+    ) -> None:
+        """sampling: stop strings that it leaves out are the format's. with_expert: one of the
+        candidates is the expert's next step, where it has one left."""
+        self.policy, self.sampling, self.with_expert = policy, sampling or Sampling(), with_expert
+
+    def propose(
+        self, env: ReasoningEnv, messages: Messages, count: int, rng: np.random.Generator
+    ) -> list[str]:
+        """Samples as they came, equal ones too; raises the ``Failure`` if none came."""
+        left = env.step_index < len(env.expert_steps)
+        expert = [env.expert_completion()] if self.with_expert and left else []
+        stop = env.format.stop if env.granularity == "step" else ()
+        sampling = replace(self.sampling, stop=self.sampling.stop or stop)
+        made = self.policy.generate([messages] * (count - len(expert)), sampling)
+        texts = [sample.text for sample in made if not isinstance(sample, Failure)]
+        if not expert and not texts:
+            raise next(sample for sample in made if isinstance(sample, Failure))
+        return expert + texts
+
+
+def perturb(step: ExpertStep, rng: np.random.Generator) -> ExpertStep:
+    """The step with one number of its action changed, or two words swapped; the same step where
+    neither can be done. The thought stays."""
+    numbers = list(re.finditer(r"\d+", step.action))
+    if not numbers:
+        return replace(step, action=_swapped(step.action, rng))
+    chosen = numbers[int(rng.integers(len(numbers)))]
+    value = int(chosen.group()[-18:])
+    change = int(rng.integers(1, 10)) * (1 if rng.random() < 0.5 else -1)
+    text = str(value + change if value + change >= 0 else value - change)
+    return replace(step, action=step.action[: chosen.start()] + text + step.action[chosen.end() :])
+
+
+def _swapped(text: str, rng: np.random.Generator) -> str:
+    """The text with two neighbouring words that differ swapped, where there are two."""
+    words = re.split(r"(\s+)", text)
+    places = [i for i in range(0, len(words) - 2, 2) if words[i] != words[i + 2]]
+    if places:
+        i = places[int(rng.integers(len(places)))]
+        words[i], words[i + 2] = words[i + 2], words[i]
+    return "".join(words)
