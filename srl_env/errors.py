@@ -29,6 +29,9 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 
+LISTED = 24
+"""So many known names are listed in a message; of more, only the nearest."""
+
 
 class SrlEnvError(Exception):
     """Base of all errors of this library."""
@@ -39,7 +42,10 @@ class UserError(SrlEnvError, ValueError):
 
 
 class UnknownName(UserError):
-    """A name that is not among the known ones; the nearest is suggested."""
+    """A name that is not among the known ones; the nearest is suggested.
+
+    The message lists the known names where they are few, else the nearest and how many there are.
+    """
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         """kind: what was looked for, e.g. "environment"; known: the names that exist."""
@@ -50,7 +56,12 @@ class UnknownName(UserError):
         near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)
         if near:
             return f"Did you mean {near[0]!r}?"
-        return f"Known: {', '.join(self.known)}." if self.known else "None are known."
+        if not self.known:
+            return "None are known."
+        if len(self.known) <= LISTED:
+            return f"Known: {', '.join(self.known)}."
+        some = difflib.get_close_matches(self.name, self.known, n=3, cutoff=0.0)
+        return f"Known are {len(self.known):,}, e.g. {', '.join(some)}."
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
         return type(self), (self.kind, self.name, self.known)

@@ -3,6 +3,7 @@
 from srl_env.data.gsm8k import gsm8k_problem
 from srl_env.data.hub import DatasetSource
 from srl_env.data.jsonl import JsonlSource, write_jsonl
+from srl_env.data.listed import ListSource
 from srl_env.data.numbered import Numbered, numbered_steps
 from srl_env.data.report import DropReport
 from srl_env.data.rows import (
@@ -32,6 +33,7 @@ __all__ = [
     "DatasetSource",
     "DropReport",
     "JsonlSource",
+    "ListSource",
     "Numbered",
     "Row",
     "RowSource",

@@ -6,9 +6,11 @@ registry maps names to modes; ``reward_mode`` turns a function into one.
 
 from __future__ import annotations
 
+import importlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -81,7 +83,11 @@ class StepReward:
 
 @runtime_checkable
 class RewardMode(Protocol):
-    """How steps are paid. Scoring is batched and must not depend on the order of records."""
+    """How steps are paid. Scoring is batched and must not depend on the order of records.
+
+    A mode may state a ``reward_range``, the (least, greatest) reward of a step; ``check_env``
+    then holds it to that.
+    """
 
     @property
     def name(self) -> str:
@@ -138,13 +144,18 @@ def register_reward_mode(mode: RewardMode) -> RewardMode:
 
 @dataclass(frozen=True, slots=True)
 class FunctionMode:
-    """A reward mode made of one function of one record."""
+    """A reward mode made of one function of one record.
+
+    Pickles to its name and its function's module, where it is registered: the decorator leaves
+    no other name for the function.
+    """
 
     name: str
     function: Callable[[StepRecord], float | StepReward]
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
+    reward_range: tuple[float, float] | None = None
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """The function's value for each record; a bare number becomes part ``name``."""
@@ -153,9 +164,43 @@ class FunctionMode:
     def _reward(self, result: float | StepReward, step: StepRecord) -> StepReward:
         if isinstance(result, StepReward):
             return result
-        return StepReward(
-            float(result), {self.name: float(result), "format": float(step.parsed.ok)}
+        value = _number(result)
+        if value is None:
+            raise BadOption(
+                f"reward mode {self.name!r} returned {type(result).__name__} {result!r} for a "
+                f"step of problem {step.problem.id!r}; its function "
+                f"{self.function.__qualname__}() returns a number or a StepReward"
+            )
+        return StepReward(value, {self.name: value, "format": float(step.parsed.ok)})
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        if _REGISTRY.get(self.name) is self:
+            return _registered_in, (self.function.__module__, self.name)
+        return FunctionMode, (
+            self.name,
+            self.function,
+            self.default_continuation,
+            self.default_granularity,
+            self.needs_expert,
+            self.reward_range,
         )
+
+
+def _number(value: object) -> float | None:
+    """A number of any kind as a float; None for what is no number."""
+    if isinstance(value, str | bytes):
+        return None
+    try:
+        return float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        return None
+
+
+def _registered_in(module: str, name: str) -> RewardMode:
+    """The mode of that name, which importing the module registers."""
+    if name not in _REGISTRY:
+        importlib.import_module(module)
+    return get_reward_mode(name)
 
 
 def _origin(mode: RewardMode) -> tuple[object, ...]:
@@ -171,6 +216,7 @@ def reward_mode(
     default_continuation: Continuation = "policy",
     default_granularity: Granularity = "step",
     needs_expert: bool = False,
+    reward_range: tuple[float, float] | None = None,
 ) -> Callable[[Callable[[StepRecord], float | StepReward]], FunctionMode]:
     """Decorator: registers a function of a record as the reward mode ``name``::
 
@@ -180,7 +226,9 @@ def reward_mode(
     """
 
     def register(function: Callable[[StepRecord], float | StepReward]) -> FunctionMode:
-        mode = FunctionMode(name, function, default_continuation, default_granularity, needs_expert)
+        mode = FunctionMode(
+            name, function, default_continuation, default_granularity, needs_expert, reward_range
+        )
         register_reward_mode(mode)
         return mode
 
@@ -200,6 +248,7 @@ class SimilarityMode:
     default_continuation: Continuation = "expert"
     default_granularity: Granularity = "step"
     needs_expert: bool = True
+    reward_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """In [0, 1] ∪ {−1} for each record."""
@@ -218,6 +267,7 @@ class HolisticMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "solution"
     needs_expert: bool = True
+    reward_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """0 before the end, then in [0, 1] ∪ {−1}, for each record."""
@@ -232,6 +282,7 @@ class OutcomeMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """0 or 1 for each record."""
@@ -252,6 +303,15 @@ class HybridMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = True
+
+    @property
+    def reward_range(self) -> tuple[float, float]:
+        """The weighted ends of the ranges of srl and rlvr."""
+        ends = [
+            (self.similarity * near, self.outcome * right) for near in (-1, 1) for right in (0, 1)
+        ]
+        sums = [math.fsum(pair) for pair in ends]
+        return min(sums), max(sums)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """The weighted sum for each record, with the parts of both."""
@@ -277,6 +337,7 @@ class RandomMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def __post_init__(self) -> None:
         if not 0.0 <= self.p <= 1.0:
@@ -300,6 +361,7 @@ class InverseMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """0 or 1 for each record; the part "outcome" stays the true one."""
@@ -318,6 +380,7 @@ class FormatMode:
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
+    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """0 or 1 for each record."""

@@ -13,10 +13,10 @@ from srl_agents.config import make_config
 from srl_agents.evaluation import EvalSettings, choose_problems, split_maker
 from srl_agents.seen import check_unseen, run_folder, seen_problems, training_runs
 from srl_agents.specs import read_spec, trained_decoding
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem
-from srl_env.testing import ListSource
 
 CHAIN = "srl/ModularChain-v0"
 

@@ -9,9 +9,10 @@ import pytest
 
 from srl_agents.methods import Starts
 from srl_agents.starts import StartPoint, StartSampler
+from srl_env.data import ListSource
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.testing import ListSource, counting_problem
+from srl_env.testing import counting_problem
 
 COUNTING = ListSource(tuple(counting_problem(target) for target in (2, 3, 4)))
 PREFIXES = [StartPoint(p, k) for p, steps in enumerate((3, 4, 5)) for k in range(steps)]

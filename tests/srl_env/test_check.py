@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from srl_env.check import CHECKS, CheckError, check_env
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.format import ParsedStep, ThinkTags
@@ -17,7 +18,6 @@ from srl_env.problem import ExpertTrajectory, Problem
 from srl_env.testing import (
     CountingEnv,
     CountingVerifier,
-    ListSource,
     SlowWorldEnv,
     counting_problem,
 )

@@ -16,12 +16,13 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
 from srl_env.format import Brackets, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.prompt import PromptStyle
-from srl_env.rewards import modes
+from srl_env.rewards import modes, step_similarity
 from srl_env.rewards.modes import (
     FunctionMode,
     HybridMode,
@@ -34,7 +35,6 @@ from srl_env.testing import (
     CountingEnv,
     CountingVerifier,
     FailingVerifier,
-    ListSource,
     SlowWorldEnv,
     counting_problem,
 )
@@ -531,6 +531,40 @@ def test_records_remember_a_broken_form_and_end_with_a_generator() -> None:
     record = env.advance(say("the sum=3!"))
     assert (record.parsed.ok, record.format_ok_so_far, record.terminated) == (True, False, True)
     assert record.rng is not None
+
+
+def same_length(action: str, expert_action: str) -> float:
+    """1 for texts of one length, else 0.25."""
+    return 1.0 if len(action) == len(expert_action) else 0.25
+
+
+class LengthEnv(CountingEnv):
+    similarity = same_length
+
+
+@pytest.mark.parametrize(
+    "env", [CountingEnv(similarity=same_length), LengthEnv()], ids=["constructor", "class"]
+)
+def test_an_environment_says_how_actions_are_compared(env: CountingEnv) -> None:
+    for mode, expected in (("srl", 0.25), ("hybrid", 0.125)):
+        started(env, reward_mode=mode)
+        _, reward, _, _, info = env.step(say("x"))
+        assert (reward, info["reward_parts"]["similarity"]) == (expected, 0.25)
+    started(env, reward_mode="srl")
+    assert env.step(say("SAY 1"))[1] == 1.0
+    assert env.step("SAY 2")[1] == -1.0
+
+
+def test_the_constructor_wins_over_the_class_in_how_actions_are_compared() -> None:
+    env = started(LengthEnv(similarity=step_similarity), reward_mode="srl")
+    # "say " of five characters each: 2*4/10; the class would say 1.
+    assert env.step(say("say 2"))[1] == 0.8
+
+
+def test_whole_solutions_are_compared_as_texts() -> None:
+    for options in ({"reward_mode": "holistic"}, {"granularity": "solution"}):
+        env = started(LengthEnv(), **options)
+        assert env.step(say("x"))[1] == 0.0
 
 
 # -- worlds --

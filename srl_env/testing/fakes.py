@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from srl_env.data.listed import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import Failure, UnknownName, VerifierTimeout, WorldFailure
+from srl_env.errors import Failure, VerifierTimeout, WorldFailure
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers.protocol import Verdict, Verifier
@@ -33,27 +34,6 @@ def counting_problem(target: int) -> Problem:
     steps.append(ExpertStep(f"the {answer}", title="Sum", thought="add them up"))
     trajectory = ExpertTrajectory(tuple(steps), "counting")
     return Problem(f"count-{target}", f"Count to {target}, then add up.", answer, (trajectory,))
-
-
-@dataclass(frozen=True, slots=True)
-class ListSource:
-    """Problems from a list, e.g. the handful of a test."""
-
-    problems: tuple[Problem, ...]
-    name: str = "list/train"
-
-    def __len__(self) -> int:
-        return len(self.problems)
-
-    def __getitem__(self, index: int) -> Problem:
-        return self.problems[index]
-
-    def index_of(self, problem_id: str) -> int:
-        """The index of the problem with that id; ``UnknownName`` if there is none."""
-        ids = [problem.id for problem in self.problems]
-        if problem_id not in ids:
-            raise UnknownName("problem", problem_id, ids)
-        return ids.index(problem_id)
 
 
 @dataclass(frozen=True, slots=True)
