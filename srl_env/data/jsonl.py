@@ -153,7 +153,7 @@ def _line(problem: Problem) -> bytes:
 def object_in(line: bytes) -> dict[str, Any]:
     """The JSON object in a line, or in a whole file; ``BadRow`` where there is none."""
     try:
-        row = _DECODER.decode(line.decode())
+        row = _DECODER.decode(line.decode().rstrip())
     except UnicodeDecodeError as error:
         raise BadRow(
             "no UTF-8", f"byte {error.start + 1} of the line is {line[error.start]:#04x}"

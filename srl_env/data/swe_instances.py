@@ -324,11 +324,11 @@ def _skip(text: str, place: int) -> int:
 
 
 def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
+    if not path.is_file():
+        raise BadData(f"{path}: No such file; expected a parquet file of instances")
     try:
         from datasets import Dataset
     except ImportError as error:
         raise MissingExtra("datasets", "data") from error
-    if not path.is_file():
-        raise BadData(f"{path}: No such file; expected a parquet file of instances")
     for number, row in enumerate(Dataset.from_parquet(str(path), keep_in_memory=True)):
         yield f"{path}, row {number}", row

@@ -37,7 +37,6 @@ from srl_env.swe.calls import (
     ToolCall,
     ToolCalls,
     call_from_json,
-    has_call,
     parse_call,
     parse_command,
 )
@@ -171,7 +170,7 @@ def _traj_turns(row: Row) -> tuple[str, list[_Turn]]:
         thought, observation = step.get("thought"), step.get("observation")
         turns.append(
             _Turn(
-                _without_call(thought) if isinstance(thought, str) else None,
+                (thought.strip() or None) if isinstance(thought, str) else None,
                 _command(step["action"]),
                 observation if isinstance(observation, str) else None,
             )
@@ -198,11 +197,6 @@ def _command(action: str) -> ToolCall | CallError | None:
         return parse_command(action) if action.strip() else None
     except CallError as error:
         return error
-
-
-def _without_call(thought: str) -> str | None:
-    """A thought without the call that it may end with: older files keep both together."""
-    return (ToolCalls().parse(thought).thought if has_call(thought) else thought.strip()) or None
 
 
 def _message_turns(messages: Sequence[Any]) -> tuple[str, list[_Turn]]:

@@ -102,11 +102,6 @@ class ToolCall:
         return "\n".join([f"<function={self.tool}>", *lines, "</function>"])
 
 
-def has_call(text: str) -> bool:
-    """Whether a text has something in it that looks like a call in any of the forms."""
-    return _find_form(text)[0] != "none"
-
-
 def parse_call(text: str) -> ToolCall:
     """The one call in a text, which may have prose before it and nothing after it.
 

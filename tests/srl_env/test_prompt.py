@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from srl_env.errors import BadOption
@@ -79,6 +81,28 @@ def test_the_bare_style_joins_problem_and_actions() -> None:
 def test_actions_that_say_nothing_are_left_out() -> None:
     assert contents(QUIET, Turn("a"), Turn(""), Turn("b")) == contents(QUIET, Turn("a"), Turn("b"))
     assert contents(QUIET, Turn("")) == contents(QUIET)
+
+
+def test_only_the_last_turns_of_the_history_are_shown_where_a_style_says_so() -> None:
+    history = [Turn("a", "1"), Turn("b"), Turn("c", "3"), Turn("d", "4")]
+    for count in (None, 0, 1, 2, 3, 4, 9):
+        style = replace(QUIET, last_turns=count)
+        shown = history if count is None else history[4 - min(count, 4) :]
+        assert contents(style, *history, title="T") == contents(QUIET, *shown, title="T")
+    assert contents(replace(QUIET, last_turns=2), *history) == [
+        ("user", "Problem:\n1+1?"),
+        ("assistant", "c"),
+        ("user", "Observation:\n3"),
+        ("assistant", "d"),
+        ("user", "Observation:\n4"),
+    ]
+    assert contents(replace(QUIET, last_turns=2)) == contents(QUIET)
+
+
+@pytest.mark.parametrize("count", [-1, True, 2.0, "2"])
+def test_the_number_of_turns_shown_is_a_count(count: int) -> None:
+    with pytest.raises(BadOption, match="last_turns is a number from 0 on, or None; got"):
+        PromptStyle(last_turns=count)
 
 
 def test_braces_in_problems_and_actions_are_left_alone() -> None:
