@@ -211,6 +211,10 @@ def eval_command(
             help="""More for a policy on a server: '{"max_requests": 500, "concurrency": 8}'.""",
         ),
     ] = "{}",
+    chooser: Annotated[
+        Path | None,
+        typer.Option(help="Folder of an agent that chooses among the policy's samples."),
+    ] = None,
     out: Annotated[
         Path | None, typer.Option("--out", "-o", help="Folder; a new one under runs/.")
     ] = None,
@@ -250,6 +254,7 @@ def eval_command(
         device,
         out,
         {**_json_object(policy_kwargs, "--policy-kwargs"), **server},
+        chooser,
     )
 
 

@@ -19,15 +19,18 @@ from srl_agents.console import (
     errors,
     evaluation_bar,
     evaluation_table,
+    gain_table,
     output,
 )
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker
+from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
-from srl_agents.specs import read_spec, trained_decoding
+from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.errors import BadOption
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
+ALONE, GAIN = "alone", "gain.json"
 INTERRUPTED = 130
 
 Flags = Mapping[str, Any]
@@ -98,10 +101,13 @@ def begin_evaluation(
     device: str | None,
     out: Path | None,
     policy_arguments: Mapping[str, Any] | None = None,
+    chooser: Path | None = None,
 ) -> None:
     """Evaluates into a new folder.
 
     given: what was said of ``EvalSettings``. policy_arguments: of a policy on a server.
+    chooser: the folder of an agent that chooses among the policy's samples; the policy alone is
+    then evaluated too.
     """
     spec = read_spec(policy)
     if "split" in arguments:
@@ -126,6 +132,7 @@ def begin_evaluation(
         "split": split,
         "device": device,
         "policy_arguments": dict(policy_arguments or {}),
+        "chooser": None if chooser is None else str(chooser),
         "settings": asdict(settings),
     }
     _evaluate(folder, record)
@@ -148,27 +155,41 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
     check_unseen(problems, spec.runs)
     arguments = record.get("policy_arguments", {})
-    policy = spec.load(env, record["device"], settings.seed, arguments)
+    policies = {record["policy"]: spec.load(env, record["device"], settings.seed, arguments)}
+    if record.get("chooser"):
+        alone = policies[record["policy"]]
+        policies[_chosen_name(record)] = load_chooser(record["chooser"], alone, env)
     env.close()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
-    with (
-        _how_to_go_on(f"srl-env eval --resume {folder}"),
-        evaluation_bar(record["policy"]) as bar,
-    ):
-        result = evaluate(
-            policy,
-            make_env,
-            settings,
-            name=record["policy"],
-            episodes=EpisodeFile(folder / EPISODES),
-            on_progress=None if record["policy"] == "human" else bar,
-        )
-    result = replace(result, env=record["env"])
-    text = json.dumps(result.to_json(), indent=1) + "\n"
-    (folder / RESULT).write_text(text, encoding="utf-8")
-    output.print(evaluation_table(result))
+    results = []
+    for number, (name, policy) in enumerate(policies.items(), 1):
+        place = folder if number == len(policies) else folder / ALONE
+        with _how_to_go_on(f"srl-env eval --resume {folder}"), evaluation_bar(name) as bar:
+            result = evaluate(
+                policy,
+                make_env,
+                settings,
+                name=name,
+                episodes=EpisodeFile(place / EPISODES),
+                on_progress=None if name == "human" else bar,
+            )
+        results.append(replace(result, env=record["env"]))
+        _write_json(place / RESULT, results[-1].to_json())
+        output.print(evaluation_table(results[-1]))
+    if len(results) == 2:
+        gain = score_gains(*results)
+        _write_json(folder / GAIN, {score: asdict(found) for score, found in gain.items()})
+        output.print(gain_table(gain))
     typer.echo(f"Result: {folder / RESULT}\nEpisodes: {folder / EPISODES}")
+
+
+def _chosen_name(record: Mapping[str, Any]) -> str:
+    return f"{record['policy']} with {record['chooser']}"
+
+
+def _write_json(path: Path, data: Any) -> None:
+    path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
 
 
 # compare

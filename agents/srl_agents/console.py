@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -22,6 +22,7 @@ from rich.table import Table
 if TYPE_CHECKING:
     from srl_agents.compare import JobProgress
     from srl_agents.scoring import EvalResult
+    from srl_agents.statistics import Estimate
     from srl_agents.trainer import Progress as TrainingProgress
     from srl_env.check import CheckReport
 
@@ -157,6 +158,18 @@ def evaluation_table(result: EvalResult) -> Table:
         tokens = used["prompt_tokens"] + used["completion_tokens"]
         cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
         grid.add_row("tokens of all requests", f"{tokens:.0f}", cost)
+    return grid
+
+
+def gain_table(gains: Mapping[str, Estimate]) -> Table:
+    """What a chooser gains, score by score; shares in points of per cent."""
+    grid = Table(title="gain of choosing, on the same problems")
+    for head, side in (("score", "left"), ("gain", "right"), ("95 % interval", "right")):
+        grid.add_column(head, justify=side)  # type: ignore[arg-type]
+    for name, found in gains.items():
+        scale = 1 if name in ("steps", "tokens") else 100
+        interval = f"{scale * found.low:+.1f} … {scale * found.high:+.1f}"
+        grid.add_row(_TITLES.get(name, name), f"{scale * found.value:+.1f}", interval)
     return grid
 
 

@@ -93,7 +93,7 @@ def evaluate(
     the ``usage`` (a dataclass) of one that counts its requests is part of the result.
     """
     settings = settings or EvalSettings()
-    began = time.perf_counter()
+    began, used = time.perf_counter(), _usage(policy)
     pool = EnvPool(make_env)
     (env,) = pool.take(1)
     indices = choose_problems(env.problems, settings)
@@ -117,7 +117,7 @@ def evaluate(
         failures=count_failures(everything),
         settings=asdict(settings) | {"ks": list(settings.ks)},
         seconds=time.perf_counter() - began,
-        usage=_usage(policy),
+        usage={name: count - used[name] for name, count in _usage(policy).items()},
     )
 
 

@@ -15,7 +15,8 @@ from typing import Any, Literal
 
 import numpy as np
 
-from srl_agents.statistics import Estimate, estimate, pass_at_k
+from srl_agents.statistics import Estimate, difference, estimate, pass_at_k
+from srl_env.errors import BadOption
 from srl_env.rollout import Episode
 from srl_env.seeding import stream
 
@@ -89,6 +90,22 @@ def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, 
     table |= {name: tuple(map(score, sampled)) for name, score in _PER_PROBLEM.items()}
     table["similarity"] = tuple(map(_similarity, map(_sound, scored.get("forced", []))))
     return {name: values for name, values in table.items() if not all(map(isnan, values))}
+
+
+def score_gains(before: EvalResult, after: EvalResult) -> dict[str, Estimate]:
+    """{score: after − before, with its interval}, for scores that both have.
+
+    Paired: the intervals resample the problems of both at once. Raises BadOption where the
+    problems differ.
+    """
+    if before.problem_ids != after.problem_ids:
+        raise BadOption("a gain is measured on the same problems; these two evaluations differ")
+    rng = stream("gain", after.source)
+    return {
+        name: difference(after.scores[name], values, rng=rng)
+        for name, values in before.scores.items()
+        if name in after.scores
+    }
 
 
 def count_failures(episodes: Iterable[Episode]) -> dict[str, int]:

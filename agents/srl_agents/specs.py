@@ -18,6 +18,7 @@ from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
 from srl_agents.seen import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
+from srl_env.policy import PrivilegedPolicy
 from srl_env.rewards import get_reward_mode
 
 BUILT_IN = ("expert", "human", "random")
@@ -83,6 +84,19 @@ def read_spec(spec: str) -> PolicySpec:
     if run_folder(path) == path:
         return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
     return PolicySpec(spec, spec, tuple(training_runs(path)))
+
+
+def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> AnyPolicy:
+    """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
+
+    Raises BadOption for a policy that looks into the environment, BadData where there is no agent
+    in the folder, MissingExtra without stable-baselines3.
+    """
+    from srl_agents.sb3 import SB3Policy
+
+    if isinstance(policy, PrivilegedPolicy):
+        raise BadOption("a chooser chooses among samples; the expert's step is always the same")
+    return SB3Policy.load(folder, policy, format=env.format)
 
 
 def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:

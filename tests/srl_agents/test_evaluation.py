@@ -11,7 +11,8 @@ import pytest
 
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate
-from srl_agents.scoring import EvalResult, score_episodes
+from srl_agents.scoring import EvalResult, score_episodes, score_gains
+from srl_agents.statistics import Estimate
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption
 from srl_env.policy import Generation, Messages, Sampling
@@ -68,6 +69,16 @@ def test_the_expert_is_right_everywhere() -> None:
         assert result.scores[name] == (1.0, 1.0, 1.0)
     assert result.scores["steps"] == (3.0, 4.0, 5.0)
     assert (result.episodes, result.failures) == (3 * 4, {})
+
+
+def test_gains_are_paired_differences_on_the_same_problems() -> None:
+    before, after = (evaluate(Coin(right), CountingEnv, SMALL) for right in (2, 6))
+    gains = score_gains(before, after)
+    assert gains["pass@1"] == Estimate(0.5, 0.5, 0.5)  # equal on every problem
+    assert gains["greedy"].value == 0.0
+    other = evaluate(Coin(2), CountingEnv, EvalSettings(problems=2))
+    with pytest.raises(BadOption, match="same problems"):
+        score_gains(before, other)
 
 
 def test_two_of_eight_right_give_pass_at_4_by_hand() -> None:

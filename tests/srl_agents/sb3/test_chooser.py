@@ -15,7 +15,10 @@ pytest.importorskip("sb3_contrib")
 
 from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
+from typer.testing import CliRunner
 
+import srl_env
+from srl_agents.cli import app
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.sb3 import (
     CandidateSteps,
@@ -167,3 +170,36 @@ def test_a_chooser_is_evaluated_like_any_policy() -> None:
     chosen = evaluate(chooser, CountingEnv, settings)
     assert chosen.scores["pass@1"] == (1.0, 1.0, 1.0)
     assert np.mean(alone.scores["pass@1"]) < 1
+
+
+CHAIN = "srl/ModularChain-v0"
+SMALL_CHAIN = '{"difficulty": 1, "max_problems": 20, "max_steps": 3}'
+
+
+def run(*arguments: str) -> Any:
+    command = ["eval", "-e", CHAIN, "--kwargs", SMALL_CHAIN, "-n", "4", "-r", "2", *arguments]
+    return CliRunner().invoke(app, command)
+
+
+def test_eval_says_what_a_chooser_gains(tmp_path: Path) -> None:
+    env = CandidateSteps(srl_env.make(CHAIN), 3, encoder=SMALL)
+    save_chooser(PPO(ScorerPolicy, env, n_steps=8, batch_size=8), tmp_path / "chooser", SMALL)
+    out = tmp_path / "out"
+    chosen = run("-m", "random", "--chooser", str(tmp_path / "chooser"), "-o", str(out))
+    assert chosen.exit_code == 0, chosen.output
+    assert "gain of choosing, on the same problems" in chosen.stdout
+    gain = json.loads((out / "gain.json").read_text())
+    results = [json.loads((folder / "result.json").read_text()) for folder in (out / "alone", out)]
+    alone, with_chooser = (np.mean(result["scores"]["format"]) for result in results)
+    assert gain["format"]["value"] == pytest.approx(with_chooser - alone)
+    assert results[0]["problem_ids"] == results[1]["problem_ids"]
+    assert results[1]["policy"] == f"random with {tmp_path / 'chooser'}"
+    again = CliRunner().invoke(app, ["eval", "--resume", str(out)])
+    assert again.exit_code == 0, again.output
+
+
+def test_mistakes_with_a_chooser_are_named(tmp_path: Path) -> None:
+    nothing = run("-m", "random", "--chooser", str(tmp_path))
+    assert (nothing.exit_code, "no chooser can be read" in nothing.stderr) == (2, True)
+    expert = run("-m", "expert", "--chooser", str(tmp_path))
+    assert (expert.exit_code, "chooses among samples" in expert.stderr) == (2, True)
