@@ -1,0 +1,483 @@
+"""Software-engineering tasks and the folders they are kept in.
+
+A task is a repository with a fault: what the policy is told, what its workspace begins with,
+and what decides whether the fault is mended. A ``TaskSet`` is a folder of them::
+
+    dataset.json           {"format": 1, "name": "…"}
+    repos/NAME/…           the right code of a repository, its tests included
+    repos/NAME.json        what all tasks made from it share (``Repository``)
+    tasks.jsonl            one ``SWETask`` a line
+
+The tree that a policy is given is made of these when it is first needed (``TaskSet.tree``): the
+faulty files are put in, hidden tests and everything of version control are left out.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, Self
+
+from srl_env.errors import BadData, BadOption, UnknownName
+from srl_env.grading.task import GradingTask, OracleCase, Trust
+from srl_env.grading.values import encode_value, from_json
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.sandbox import Change, Snapshot
+from srl_env.swe.packages import package_mounts
+
+FORMAT: Final = 1
+SPLITS: Final = ("train", "dev", "test")
+CASES_FILE: Final = "oracle_cases.toml"
+CACHE_VARIABLE: Final = "SRL_ENV_CACHE"
+# Never part of a tree: history could hold the fix, and caches the right code.
+LEFT_OUT: Final = frozenset(
+    {".git", ".hg", ".svn", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox",
+     ".venv", CASES_FILE}
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Repository:
+    """What all tasks made from one repository share.
+
+    tests: pytest ids that pass on the right code, time after time. cases: oracle cases with
+    what the right code answers. python_path: folders packages are imported from. packages:
+    distributions that must be installed where its code runs. conftest: whether its tests need
+    its conftest files.
+    """
+
+    name: str
+    tests: tuple[str, ...] = ()
+    cases: tuple[OracleCase, ...] = field(default=(), repr=False)
+    python_path: tuple[str, ...] = (".",)
+    packages: tuple[str, ...] = ()
+    conftest: bool = False
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON data."""
+        return {
+            "name": self.name,
+            "python_path": list(self.python_path),
+            "packages": list(self.packages),
+            "conftest": self.conftest,
+            "tests": list(self.tests),
+            "cases": [_case_to_json(case) for case in self.cases],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """What ``to_json`` gave. Raises KeyError, TypeError, ValueError for anything else."""
+        return cls(
+            name=str(data["name"]),
+            tests=tuple(data.get("tests", ())),
+            cases=tuple(_case_from_json(case) for case in data.get("cases", ())),
+            python_path=tuple(data.get("python_path", (".",))),
+            packages=tuple(data.get("packages", ())),
+            conftest=bool(data.get("conftest", False)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class SWETask:
+    """A fault in a repository, and how an expert mended it.
+
+    statement: the issue, as the policy reads it. split: "train", "dev" or "test".
+    difficulty: an estimate in [0, 1]. change: the text of each faulty file, by path.
+    hidden: test files the policy does not see. fail_to_pass: tests that the fault breaks; all
+    the repository's other tests must go on passing. trust: the level of the verdict.
+    steps: what an expert did, as canonical tool calls with what was observed; the last submits.
+    metadata: JSON data, e.g. the kinds of fault.
+    """
+
+    id: str
+    repository: Repository
+    statement: str
+    change: Mapping[str, str] = field(repr=False)
+    fail_to_pass: tuple[str, ...] = ()
+    hidden: tuple[str, ...] = ()
+    trust: Trust = "oracle"
+    split: str = "train"
+    difficulty: float = 0.5
+    steps: tuple[ExpertStep, ...] = field(default=(), repr=False)
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def pass_to_pass(self) -> tuple[str, ...]:
+        """The repository's tests that the fault does not break."""
+        broken = set(self.fail_to_pass)
+        return tuple(test for test in self.repository.tests if test not in broken)
+
+    def to_row(self) -> dict[str, Any]:
+        """As JSON data, one line of ``tasks.jsonl``; the repository goes by its name."""
+        return {
+            "id": self.id,
+            "repo": self.repository.name,
+            "split": self.split,
+            "difficulty": round(self.difficulty, 3),
+            "trust": self.trust,
+            "statement": self.statement,
+            "change": dict(self.change),
+            "fail_to_pass": list(self.fail_to_pass),
+            "hidden": list(self.hidden),
+            "steps": [
+                {"thought": step.thought, "action": step.action, "observation": step.observation}
+                for step in self.steps
+            ],
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def from_row(cls, row: Mapping[str, Any], repository: Repository) -> Self:
+        """What ``to_row`` gave. Raises KeyError, TypeError, ValueError for anything else."""
+        if row.get("split") not in SPLITS:
+            raise ValueError(f"'split' is one of {', '.join(SPLITS)}; got {row.get('split')!r}")
+        for path in (*row["change"], *row["hidden"]):
+            _check_path(path)
+        return cls(
+            id=str(row["id"]),
+            repository=repository,
+            statement=str(row["statement"]),
+            change={str(path): str(text) for path, text in row["change"].items()},
+            fail_to_pass=tuple(row["fail_to_pass"]),
+            hidden=tuple(row["hidden"]),
+            trust=row["trust"],
+            split=row["split"],
+            difficulty=float(row["difficulty"]),
+            steps=tuple(
+                ExpertStep(
+                    step["action"], thought=step.get("thought"), observation=step["observation"]
+                )
+                for step in row["steps"]
+            ),
+            metadata=row.get("metadata", {}),
+        )
+
+    def to_problem(self) -> Problem:
+        """The task as a problem; the verdict needs a workspace, so there is no answer."""
+        return Problem(
+            id=self.id,
+            prompt=self.statement,
+            trajectories=(ExpertTrajectory(self.steps),) if self.steps else (),
+            metadata={
+                "repo": self.repository.name,
+                "difficulty": self.difficulty,
+                "trust": self.trust,
+            },
+        )
+
+
+class TaskSet:
+    """A folder of tasks, read as they are asked for.
+
+    Raises ``BadData`` for a folder or a line that cannot be read, naming file and line.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = Path(folder)
+        about = _read_json(self.folder / "dataset.json", "a folder of tasks has a dataset.json")
+        if about.get("format") != FORMAT:
+            raise BadData(
+                f"{self.folder / 'dataset.json'}: format {about.get('format')!r}; this version "
+                f"reads format {FORMAT}; build the tasks again"
+            )
+        self.name = str(about.get("name") or self.folder.name)
+        self._repositories: dict[str, Repository] = {}
+        self._digests: dict[str, str] = {}
+        self._lines = list(self._index())
+        self._numbers = {entry.id: number for number, entry in enumerate(self._lines)}
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def __iter__(self) -> Iterator[SWETask]:
+        return (self.task(entry.id) for entry in self._lines)
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """The tasks' ids, in the order of the file."""
+        return tuple(entry.id for entry in self._lines)
+
+    @property
+    def repositories(self) -> tuple[str, ...]:
+        """The names of the repositories that tasks are made from, sorted."""
+        return tuple(sorted({entry.repo for entry in self._lines}))
+
+    def select(
+        self,
+        *,
+        split: str | None = None,
+        repos: Sequence[str] | None = None,
+        max_difficulty: float = 1.0,
+    ) -> tuple[str, ...]:
+        """The ids of the tasks of that split (None: all), of these repositories, no harder."""
+        if split is not None and split not in SPLITS:
+            raise UnknownName("split", split, SPLITS)
+        for name in repos or ():
+            if name not in self.repositories:
+                raise UnknownName("repository", name, self.repositories)
+        return tuple(
+            entry.id
+            for entry in self._lines
+            if (split is None or entry.split == split)
+            and (repos is None or entry.repo in repos)
+            and entry.difficulty <= max_difficulty
+        )
+
+    def task(self, task_id: str) -> SWETask:
+        """The task of that id; ``UnknownName`` if there is none."""
+        if task_id not in self._numbers:
+            raise UnknownName("task", task_id, self._numbers)
+        entry = self._lines[self._numbers[task_id]]
+        with (self.folder / "tasks.jsonl").open("rb") as file:
+            file.seek(entry.offset)
+            return self._parse(file.readline(), entry.line)
+
+    def repository(self, name: str) -> Repository:
+        """What the tasks of a repository share."""
+        if name not in self._repositories:
+            path = self.folder / "repos" / f"{name}.json"
+            data = _read_json(path, "each repository of a task has such a file")
+            try:
+                self._repositories[name] = Repository.from_json(data)
+            except (KeyError, TypeError, ValueError) as error:
+                raise BadData(f"{path}: {_why(error)}; expected what a build writes") from error
+        return self._repositories[name]
+
+    def code(self, task: SWETask) -> Path:
+        """The folder of the right code that a task was made from."""
+        return self.folder / "repos" / task.repository.name
+
+    def gold(self, task: SWETask) -> dict[str, str]:
+        """The right text of each file that the fault is in, by path."""
+        return {path: (self.code(task) / path).read_text("utf-8") for path in task.change}
+
+    def gold_snapshot(self, task: SWETask) -> Snapshot:
+        """The workspace of somebody who mended the fault as the right code has it."""
+        gold = {path: text.encode() for path, text in self.gold(task).items()}
+        changes = tuple(
+            Change("modified", path, "file", 0o644, len(data), 1) for path, data in gold.items()
+        )
+        return Snapshot(changes, tuple(gold.values()))
+
+    def grading_task(self, task: SWETask) -> GradingTask:
+        """What decides whether a workspace mends the fault."""
+        code, repository = self.code(task), task.repository
+        return GradingTask(
+            tree=self.tree(task),
+            hidden={path: (code / path).read_bytes() for path in task.hidden},
+            fail_to_pass=task.fail_to_pass,
+            pass_to_pass=task.pass_to_pass,
+            cases=repository.cases if task.trust == "oracle" else (),
+            trust=task.trust,
+            python_path=repository.python_path,
+            mounts=package_mounts(repository.packages),
+            conftest=repository.conftest,
+        )
+
+    def tree(self, task: SWETask) -> Path:
+        """The folder a policy's workspace begins as: made once, kept in a cache folder.
+
+        The cache is ``$SRL_ENV_CACHE``, else ``srl-env`` in the user's cache folder; what is in
+        it can be deleted at any time. Raises BadOption where it cannot be written.
+        """
+        path = cache_folder() / "trees" / self._digest(task)
+        if not path.is_dir():
+            try:
+                self._make_tree(task, path)
+            except OSError as error:
+                raise BadOption(
+                    f"the tree of task {task.id!r} cannot be written to {path}: {error}; "
+                    f"set {CACHE_VARIABLE} to a folder with space"
+                ) from error
+        return path
+
+    def _make_tree(self, task: SWETask, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:
+            made = Path(folder, "tree")
+            copy_code(self.code(task), made, (*task.hidden, *task.change))
+            for name, text in task.change.items():
+                (made / name).parent.mkdir(parents=True, exist_ok=True)
+                (made / name).write_text(text, "utf-8", newline="")
+            try:
+                made.rename(path)
+            except OSError:
+                if not path.is_dir():  # else another process was quicker, with the same content
+                    raise
+
+    def _digest(self, task: SWETask) -> str:
+        """Names a tree by all that is in it."""
+        repo = task.repository.name
+        if repo not in self._digests:
+            self._digests[repo] = _digest_of_code(self.code(task))
+        content = json.dumps([self._digests[repo], sorted(task.change.items()), task.hidden])
+        return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
+
+    def _index(self) -> Iterator[_Entry]:
+        path, seen, offset = self.folder / "tasks.jsonl", set[str](), 0
+        try:
+            file = path.open("rb")
+        except OSError as error:
+            raise BadData(f"{path}: {error.strerror}; expected the tasks, one a line") from error
+        with file:
+            for number, line in enumerate(file, 1):
+                entry = _entry(path, number, offset, line)
+                offset += len(line)
+                if entry.id in seen:
+                    raise BadData(f"{path}:{number}: a second task with the id {entry.id!r}")
+                seen.add(entry.id)
+                yield entry
+
+    def _parse(self, line: bytes, number: int) -> SWETask:
+        try:
+            row = json.loads(line)
+            return SWETask.from_row(row, self.repository(row["repo"]))
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if isinstance(error, BadData):
+                raise
+            raise BadData(
+                f"{self.folder / 'tasks.jsonl'}:{number}: {_why(error)}; build the tasks again"
+            ) from error
+
+
+class TaskWriter:
+    """Writes a ``TaskSet``; what is in the folder already is kept and added to.
+
+    Raises BadOption for a folder that holds something else.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str], name: str | None = None) -> None:
+        self.folder = Path(folder)
+        about = self.folder / "dataset.json"
+        if not about.exists():
+            if self.folder.exists() and any(self.folder.iterdir()):
+                raise BadOption(
+                    f"{self.folder} is not empty and holds no tasks; name a new or empty folder"
+                )
+            (self.folder / "repos").mkdir(parents=True, exist_ok=True)
+            (self.folder / "tasks.jsonl").touch()
+            _write_json(about, {"format": FORMAT, "name": name or self.folder.name})
+
+    def add_repository(self, repository: Repository, code: Path) -> None:
+        """Puts in a repository's right code, or takes what the folder ``repos`` has already."""
+        _check_path(repository.name)
+        target = self.folder / "repos" / repository.name
+        if target.resolve() != code.resolve():
+            if target.exists():
+                shutil.rmtree(target)
+            copy_code(code, target)
+        _write_json(self.folder / "repos" / f"{repository.name}.json", repository.to_json())
+
+    def add(self, task: SWETask) -> None:
+        """Appends a task."""
+        line = json.dumps(task.to_row(), ensure_ascii=False) + "\n"
+        with (self.folder / "tasks.jsonl").open("a", encoding="utf-8") as file:
+            file.write(line)
+
+
+def copy_code(source: Path, target: Path, without: Sequence[str] = ()) -> None:
+    """Copies a repository's files but version control, caches, links and those in ``without``."""
+    target.mkdir(parents=True)
+    for path in code_files(source):
+        if path.as_posix() not in without:
+            (target / path).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(source / path, target / path)
+            (target / path).chmod(0o755 if os.access(source / path, os.X_OK) else 0o644)
+
+
+def code_files(folder: Path) -> Iterator[Path]:
+    """The regular files of a repository that count, relative to it, sorted."""
+    for here, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
+        for name in sorted(files):
+            path = Path(here, name)
+            if name not in LEFT_OUT and not name.endswith(".pyc") and not path.is_symlink():
+                yield path.relative_to(folder)
+
+
+def cache_folder() -> Path:
+    """Where what can be made again is kept."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "srl-env")
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a task is in the file, and what it is chosen by."""
+
+    id: str
+    repo: str
+    split: str
+    difficulty: float
+    offset: int
+    line: int
+
+
+def _entry(path: Path, number: int, offset: int, line: bytes) -> _Entry:
+    try:
+        row = json.loads(line)
+        chosen = str(row["id"]), str(row["repo"]), str(row["split"]), float(row["difficulty"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(
+            f"{path}:{number}: {_why(error)}; expected a task as a build writes it, one a line"
+        ) from error
+    return _Entry(*chosen, offset, number)
+
+
+def _digest_of_code(folder: Path) -> str:
+    digest = hashlib.sha256()
+    for path in code_files(folder):
+        digest.update(path.as_posix().encode("utf-8", "surrogateescape") + b"\0")
+        digest.update(hashlib.sha256((folder / path).read_bytes()).digest())
+        digest.update(b"x" if os.access(folder / path, os.X_OK) else b"-")
+    return digest.hexdigest()
+
+
+def _case_to_json(case: OracleCase) -> dict[str, Any]:
+    data: dict[str, Any] = {"name": case.name, "setup": case.setup, "expression": case.expression}
+    if case.raises is not None:
+        return data | {"raises": case.raises}
+    return data | {"expected": encode_value(case.expected)}
+
+
+def _case_from_json(data: Mapping[str, Any]) -> OracleCase:
+    if "raises" in data:
+        return OracleCase(data["name"], data["setup"], data["expression"], raises=data["raises"])
+    expected = from_json(data["expected"])
+    return OracleCase(data["name"], data["setup"], data["expression"], expected)
+
+
+def _check_path(path: str) -> None:
+    parts = PurePosixPath(path).parts
+    if not parts or ".." in parts or path.startswith("/"):
+        raise ValueError(f"path {path!r}; a path inside the repository is expected")
+
+
+def _read_json(path: Path, expected: str) -> dict[str, Any]:
+    try:
+        data = json.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}; {expected}") from error
+    except ValueError as error:
+        raise BadData(f"{path}: no JSON ({error}); {expected}") from error
+    if not isinstance(data, dict):
+        raise BadData(f"{path}: a {type(data).__name__}; a JSON object is expected")
+    return data
+
+
+def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    part = path.with_name(path.name + ".part")
+    part.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    part.replace(path)
+
+
+def _why(error: Exception) -> str:
+    return f"no {error}" if isinstance(error, KeyError) else str(error)
