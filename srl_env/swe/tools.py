@@ -1,0 +1,355 @@
+"""The tools of a software-engineering policy, run in a sandbox session.
+
+``Workbench.call`` runs one ``ToolCall`` and returns the observation: what SWE-agent's users
+know, truncated in the middle, made safe to print. What the policy does wrong is an observation
+that says what to do instead; a sandbox that fails is a ``SandboxFailure`` and never an
+observation.
+"""
+
+from __future__ import annotations
+
+import errno
+import posixpath
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Final
+
+from srl_env.errors import SandboxFailure
+from srl_env.sandbox import Session
+from srl_env.sandbox import Snapshot as WorkspaceSnapshot
+from srl_env.sandbox.interface import CommandResult, printable
+from srl_env.swe.calls import ToolCall
+
+HEAD = TAIL = 5_000
+"""Characters of an observation that are kept at its beginning and at its end."""
+NO_OUTPUT = "Your command ran successfully and did not produce any output."
+SUBMITTED = "Submitted. What is in the repository now is judged."
+MOST_COMMAND_BYTES: Final = 100_000  # one argument of a process holds 128 KiB
+MOST_FILE_BYTES: Final = 4 << 20
+_MOST_ENVIRONMENT_BYTES: Final = 30_000
+_UNDO_DEPTH: Final = 20
+_SNIPPET_LINES: Final = 4
+_LISTED: Final = 400
+
+# $1 the command, $2 what was exported before, $3 the folder it left off in. What it leaves is
+# written to descriptor 3, which the command itself does not see.
+_SHELL: Final = """\
+eval "$2" 2>/dev/null
+cd -- "$3" 2>/dev/null
+trap '{ printf "%s\\0" "$PWD"; export -p; } >&3 2>/dev/null' EXIT
+eval "$1"
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A workbench's state: plain data, can be pickled. What ``Workbench`` says of each part."""
+
+    workspace: WorkspaceSnapshot | None = field(repr=False, default=None)
+    folder: str = ""
+    exported: str = ""
+    edits: dict[str, tuple[bytes | None, ...]] = field(repr=False, default_factory=dict)
+    submitted: bool = False
+    timeouts: int = 0
+
+
+class Workbench:
+    """A session with the state that its tools keep between calls.
+
+    The folder a shell command ends in, and what it exports, hold for the next one.
+    timeout_s: wall time of one command. submitted: whether the work was handed in.
+    timeouts: how many commands in a row ran into their time limit.
+    """
+
+    def __init__(self, session: Session, *, timeout_s: float = 30.0) -> None:
+        self.session, self.timeout_s = session, timeout_s
+        self.submitted, self.timeouts = False, 0
+        self._folder = self._exported = ""
+        self._edits: dict[str, tuple[bytes | None, ...]] = {}  # None: there was no file
+
+    def call(self, call: ToolCall) -> str:
+        """Runs a call; returns what the policy sees. Raises ``SandboxFailure``."""
+        arguments = call.arguments
+        if call.tool == "submit":
+            self.submitted = True
+            return SUBMITTED
+        if call.tool == "bash":
+            return self._bash(str(arguments["command"]))
+        path, refusal = self._inside(str(arguments["path"]))
+        if refusal:
+            return refusal
+        try:
+            return truncated(self._edit(path, call))
+        except OSError as error:
+            return f"{_shown(path)}: {_trouble(error)}"
+
+    def snapshot(self) -> Bench:
+        """The state, the workspace's included. Raises SandboxFailure where it is too large."""
+        try:
+            workspace = self.session.snapshot()
+        except OSError as error:
+            raise SandboxFailure(f"the workspace cannot be kept: {error}") from error
+        return Bench(
+            workspace,
+            self._folder,
+            self._exported,
+            dict(self._edits),
+            self.submitted,
+            self.timeouts,
+        )
+
+    def restore(self, bench: Bench) -> None:
+        """Goes back to a state that ``snapshot`` returned, of this session or an equal one."""
+        if bench.workspace is not None:
+            self.session.restore(bench.workspace)
+        self.adopt(bench)
+
+    def adopt(self, bench: Bench) -> None:
+        """Takes all of a state but the workspace."""
+        self._folder, self._exported = bench.folder, bench.exported
+        self._edits = dict(bench.edits)
+        self.submitted, self.timeouts = bench.submitted, bench.timeouts
+
+    # -- bash ------------------------------------------------------------------------------
+
+    def _bash(self, command: str) -> str:
+        if "\0" in command or len(command.encode("utf-8", "replace")) > MOST_COMMAND_BYTES:
+            return (
+                f"The command was not run: it holds a NUL character or more than "
+                f"{MOST_COMMAND_BYTES:,} bytes. Write long texts to files with the editor."
+            )
+        started_in = self._folder or self.session.workspace
+        arguments = ["bash", "-c", _SHELL, "bash", command, self._exported, started_in]
+        done = self.session.run(arguments, timeout_s=self.timeout_s, report=True)
+        self._remember(done.report)
+        self.timeouts = self.timeouts + 1 if done.ended == "timeout" else 0
+        return truncated(_command_observation(done, self.timeout_s))
+
+    def _remember(self, report: bytes) -> None:
+        """Takes over the folder and the exports of a shell that came to its end."""
+        folder, ended, exported = report.partition(b"\0")
+        if not ended or len(report) > _MOST_ENVIRONMENT_BYTES or b"\0" in exported:
+            return
+        self._folder = folder.decode("utf-8", "surrogateescape")
+        self._exported = exported.decode("utf-8", "surrogateescape")
+
+    # -- the editor ------------------------------------------------------------------------
+
+    def _edit(self, path: str, call: ToolCall) -> str:
+        command, arguments = call.arguments["command"], call.arguments
+        if command == "view":
+            return self._view(path, arguments.get("view_range"))  # type: ignore[arg-type]
+        if command == "create":
+            return self._create(path, str(arguments["file_text"]))
+        if command == "undo_edit":
+            return self._undo(path)
+        if command == "insert":
+            line = int(arguments["insert_line"])  # type: ignore[arg-type]
+            return self._insert(path, line, str(arguments["new_str"]))
+        return self._replace(path, str(arguments["old_str"]), str(arguments["new_str"]))
+
+    def _view(self, path: str, view_range: tuple[int, int] | None) -> str:
+        if path == "." or self._is_folder(path):
+            if view_range is not None:
+                return "A folder has no lines: leave view_range out."
+            return self._list(path)
+        lines = _lines(self._read(path))
+        first, last = view_range or (1, len(lines))
+        last = len(lines) if last == -1 else last
+        if not 1 <= first <= len(lines) or not first <= last <= len(lines):
+            return (
+                f"Invalid view_range [{first}, {last}]: {path} has {len(lines)} lines; "
+                f"give [first, last] with 1 <= first <= last <= {len(lines)}, or last = -1."
+            )
+        return _numbered(path, lines[first - 1 : last], first)
+
+    def _list(self, path: str) -> str:
+        found = self.session.run(
+            ["find", path, "-mindepth", "1", "-maxdepth", "2", "-not", "-path", "*/.*",
+             "-not", "-name", "__pycache__", "-printf", "%P\\t%y\\n"]
+        )  # fmt: skip
+        if not found.ok:
+            return f"{path} cannot be listed:\n{found.text()}"
+        names = sorted(_listed(found.text()))
+        more = [f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
+        listing = "\n".join([*names[:_LISTED], *more])
+        return f"Here's what is in {path}, two levels deep, without hidden items:\n{listing}"
+
+    def _create(self, path: str, text: str) -> str:
+        if self._exists(path):
+            return (
+                f"File already exists at: {path}. Cannot overwrite files using command `create`; "
+                "use `str_replace`, or another path."
+            )
+        self._write(path, None, text)
+        return f"File created successfully at: {path}"
+
+    def _replace(self, path: str, old: str, new: str) -> str:
+        text = self._read(path)
+        if not old:
+            return "No replacement was performed: old_str is empty. Use `insert` to add text."
+        places = list(_occurrences(text, old))
+        if not places:
+            return (
+                f"No replacement was performed, old_str `{old}` did not appear verbatim in "
+                f"{path}. View the file and copy the text as it is there, white space included."
+            )
+        if len(places) > 1:
+            lines = [text.count("\n", 0, place) + 1 for place in places]
+            return (
+                f"No replacement was performed. Multiple occurrences of old_str `{old}` in lines "
+                f"{lines}. Add lines around it until it is unique."
+            )
+        begin = places[0]
+        edited = text[:begin] + new + text[begin + len(old) :]
+        self._write(path, text, edited)
+        return _edited(path, edited, text.count("\n", 0, begin), new.count("\n") + 1)
+
+    def _insert(self, path: str, line: int, new: str) -> str:
+        text = self._read(path)
+        lines, count = text.split("\n"), len(_lines(text))
+        if not 0 <= line <= count:
+            return (
+                f"Invalid insert_line {line}: {path} has {count} lines; "
+                f"give 0 (before the first) to {count}."
+            )
+        added = new.removesuffix("\n").split("\n")
+        edited = "\n".join([*lines[:line], *added, *lines[line:]])
+        self._write(path, text, edited)
+        return _edited(path, edited, line, len(added))
+
+    def _undo(self, path: str) -> str:
+        history = self._edits.get(path, ())
+        if not history:
+            return f"No edit history found for {path}."
+        self._edits[path] = history[:-1]
+        before = history[-1]
+        if before is None:
+            self.session.run(["rm", "-f", "--", path])
+            return f"Last edit to {path} undone: the file it created is gone."
+        self.session.write(path, before)
+        return f"Last edit to {path} undone successfully."
+
+    # -- files -----------------------------------------------------------------------------
+
+    def _inside(self, path: str) -> tuple[str, str]:
+        """A path relative to the workspace, or why it is none."""
+        root = self.session.workspace
+        if "\0" in path or len(path) > 1_000:
+            return "", "The path holds a NUL character or is too long."
+        if path.startswith("/"):
+            if path != root and not path.startswith(root + "/"):
+                return "", (
+                    f"The path {_shown(path)} is outside of the repository, which is {root}; give "
+                    "a path in it, absolute or relative to it."
+                )
+            path = posixpath.relpath(path, root)
+        path = posixpath.normpath(path)
+        if path == ".." or path.startswith("../"):
+            return "", f"The path {_shown(path)} leads out of the repository; give a path in it."
+        return path, ""
+
+    def _is_folder(self, path: str) -> bool:
+        try:
+            self.session.read(path, 0)
+        except OSError as error:
+            return error.errno == errno.EISDIR
+        return False
+
+    def _exists(self, path: str) -> bool:
+        try:
+            self.session.read(path, 0)
+        except OSError as error:
+            return error.errno not in (errno.ENOENT, errno.ENOTDIR)
+        return True
+
+    def _read(self, path: str) -> str:
+        """A file as text; bytes that are no UTF-8 come back unchanged when it is written."""
+        return self.session.read(path, MOST_FILE_BYTES).decode("utf-8", "surrogateescape")
+
+    def _write(self, path: str, before: str | None, text: str) -> None:
+        data = text.encode("utf-8", "surrogateescape")
+        self.session.write(path, data)
+        old = None if before is None else before.encode("utf-8", "surrogateescape")
+        self._edits[path] = (*self._edits.get(path, ()), old)[-_UNDO_DEPTH:]
+
+
+def truncated(text: str, head: int = HEAD, tail: int = TAIL) -> str:
+    """A text with its middle left out where it is longer than ``head + tail`` characters."""
+    elided = len(text) - head - tail
+    if elided <= 0:
+        return text
+    return f"{text[:head]}\n[… {elided} characters elided …]\n{text[-tail:]}"
+
+
+def _command_observation(done: CommandResult, timeout_s: float) -> str:
+    output = done.text().strip("\n")
+    if done.ended == "exited":
+        if done.status == 0:
+            return output or NO_OUTPUT
+        return f"{output}\n(exit status {done.status})".lstrip("\n")
+    why = {
+        "timeout": f"The command was ended after {timeout_s:g} s. It must not wait for input; "
+        "run less at a time.",
+        "memory": "The command was ended: it used too much memory.",
+        "processes": "The command was ended: it started too many processes.",
+        "sockets": "The command was ended: it opened too many sockets.",
+        "output": "The command was ended: it printed too much. Print less, e.g. through head.",
+    }[done.ended]
+    return f"{output}\n{why}".lstrip("\n")
+
+
+def _listed(text: str) -> Iterator[str]:
+    for line in text.splitlines():
+        name, _, kind = line.rpartition("\t")
+        if name:
+            yield name + "/" if kind == "d" else name
+
+
+def _occurrences(text: str, part: str) -> Iterator[int]:
+    """Where a part is in a text, the first hundred places, without overlap."""
+    place, found = text.find(part), 0
+    while place >= 0 and found < 100:
+        yield place
+        found += 1
+        place = text.find(part, place + len(part))
+
+
+def _edited(path: str, text: str, line: int, count: int) -> str:
+    """What an edit of ``count`` lines after line number ``line`` came to."""
+    lines = _lines(text)
+    first = max(0, line - _SNIPPET_LINES)
+    snippet = _numbered(
+        f"a snippet of {path}", lines[first : line + count + _SNIPPET_LINES], first + 1
+    )
+    return (
+        f"The file {path} has been edited. {snippet}\n"
+        "Review the changes and make sure they are as expected."
+    )
+
+
+def _lines(text: str) -> list[str]:
+    return text.removesuffix("\n").split("\n")
+
+
+def _numbered(path: str, lines: list[str], first: int) -> str:
+    numbered = [f"{number:6}\t{line}" for number, line in enumerate(lines, first)]
+    shown = printable("\n".join(numbered).encode("utf-8", "replace"))
+    return f"Here's the result of running `cat -n` on {path}:\n{shown}"
+
+
+def _trouble(error: OSError) -> str:
+    known = {
+        errno.ENOENT: "there is no such file; list the folder with `view`",
+        errno.EISDIR: "this is a folder, not a file",
+        errno.ELOOP: "it is a symbolic link, or lies behind one; use the file it points to",
+        errno.EFBIG: "the file is too large for the editor; use bash",
+        errno.ENOSPC: "the workspace is full",
+        errno.EINVAL: "this is no regular file",
+    }
+    return known.get(error.errno or 0, (error.strerror or "it cannot be used").lower())
+
+
+def _shown(path: str) -> str:
+    safe = printable(path.encode("utf-8", "replace"))
+    return safe if len(safe) <= 200 else safe[:197] + "…"
