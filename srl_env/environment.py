@@ -9,18 +9,19 @@ changes what is observed or when an episode terminates.
 
 from __future__ import annotations
 
+import copy
 import math
 import operator
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, ClassVar, Literal, SupportsIndex, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex, cast, get_args
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.errors import BadOption, Failure, UnknownName
+from srl_env.errors import BadOption, Failure, UnknownName, UserError
 from srl_env.format import CompletionFormat, ParsedStep, ThinkTags
 from srl_env.policy import Message
 from srl_env.problem import ExpertStep, Problem, ProblemSource
@@ -45,12 +46,27 @@ from srl_env.rewards.modes import (
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seeding import stream
 from srl_env.spaces import AnyText, utf8_safe
-from srl_env.stepping import ResetResult, StepResult, judged_actions, score_all
+from srl_env.stepping import (
+    ResetResult,
+    StepResult,
+    checked_verdict,
+    judged_actions,
+    score_all,
+)
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
+
+
+_SET_BY_INIT = frozenset(
+    {"problems", "verifier", "format", "style", "show_titles", "_state", "_seed"}
+)
+
+
+class NotInitialised(UserError, AttributeError):
+    """A subclass of ``ReasoningEnv`` that never called its constructor."""
 
 
 @dataclass(slots=True)
@@ -132,9 +148,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     ``verdict``; on failure ``failure`` ({"type", "message"}) with reward NaN, truncated, and
     without a verdict.
 
-    **Worlds.** An environment with a world overrides ``world_reset`` and ``world_step``. Under
-    continuation "expert" a trajectory whose observations are all recorded is replayed from the
-    record, and the world is not even set up; otherwise the world takes the expert's actions.
+    **Worlds.** An environment with a world overrides ``world_step``. Its state is ``self.world``,
+    which each episode begins with as a copy of ``problem.metadata["world"]``; a world that begins
+    otherwise overrides ``world_reset``, and one that cannot be copied ``world_state`` and
+    ``world_restore``. Under continuation "expert" a trajectory whose observations are all
+    recorded is replayed from the record, and the world is not even set up; otherwise the world
+    takes the expert's actions.
 
     **Seeds.** Problem, trajectory and ``np_random`` come from
     ``stream(class name, source name, seed, episode)``; later resets without a seed count episodes.
@@ -178,6 +197,17 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self._episode = 0
         self._state: EpisodeState | None = None
 
+    if not TYPE_CHECKING:  # else every attribute would exist for type checkers
+
+        def __getattr__(self, name: str) -> Any:
+            """Says what is missing where a subclass never called this class's constructor."""
+            if name in _SET_BY_INIT:
+                raise NotInitialised(
+                    f"{type(self).__name__}.__init__() did not call super().__init__(problems, "
+                    f"verifier, **options): {name!r} is missing"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+
     @property
     def has_world(self) -> bool:
         """Whether this class overrides the hooks of a world."""
@@ -205,8 +235,13 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """
         return None
 
+    world: Any = None
+    """The state of the world, where it is not kept elsewhere."""
+
     def world_reset(self, problem: Problem) -> None:
-        """Sets the world up for a problem; may raise a ``Failure``."""
+        """Sets the world up for a problem; may raise a ``Failure``. By default ``self.world``
+        becomes a copy of ``problem.metadata["world"]``."""
+        self.world = copy.deepcopy(problem.metadata.get("world"))
 
     def world_step(self, action: str) -> str | None:
         """What the world answers to an action, or None; may raise a ``Failure``."""
@@ -214,10 +249,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def world_state(self) -> Any:
         """A copy of the world's state for ``snapshot``, independent of the world."""
-        return None
+        return copy.deepcopy(self.world)
 
     def world_restore(self, state: Any) -> None:
         """Puts the world back into a state that ``world_state`` returned."""
+        self.world = copy.deepcopy(state)
 
     def judge(self, actions: Sequence[str]) -> Verdict:
         """The verdict on the episode's actions, the expert prefix included; may raise a
@@ -256,7 +292,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         try:
             record = self.advance(action)
             if record.ended:
-                record = replace(record, verdict=self.judge(judged_actions(record)))
+                verdict = self.judge(judged_actions(record))
+                record = replace(record, verdict=checked_verdict(self, verdict))
             rewards = score_all(self.reward_mode, [record])
         except Failure as failure:
             return self.fail(failure)
@@ -292,7 +329,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         before = tuple([turn.action for turn in state.history])
         expert = self._expert_action(state)
         if state.granularity == "step":
-            state.legal = self.legal(state.problem, before, said)
+            state.legal = _read_legal(self, self.legal(state.problem, before, said))
         terminated = self._move(state, said)
         truncated = not terminated and state.taken >= state.max_steps
         return StepRecord(
@@ -498,7 +535,13 @@ class ReasoningEnv(gymnasium.Env[str, str]):
                     f"problem {index} does not exist: {self.problems.name!r} has problems "
                     f"0 … {len(self.problems) - 1}"
                 )
-        return self.problems[index]
+        problem = self.problems[index]
+        if not isinstance(problem, Problem):
+            raise BadOption(
+                f"the problem source {self.problems.name!r} gave a {type(problem).__name__} for "
+                f"index {index}; it gives srl_env.Problem objects"
+            )
+        return problem
 
     def _move(self, state: EpisodeState, said: str) -> bool:
         """Lets the step happen; returns whether the episode terminates with it."""
@@ -509,17 +552,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             turns = self._expert_turns(state, end)
             state.history, state.index = state.history + turns, end
             return end >= len(state.steps)
-        observed = self.world_step(said) if state.world_live else None
-        answer = None if observed is None else utf8_safe(observed)
+        answer = _read_answer(self, self.world_step(said)) if state.world_live else None
         state.history, state.index = (*state.history, Turn(said, answer)), state.index + 1
-        return whole or self.is_final(said)
+        return whole or bool(self.is_final(said))
 
     def _expert_turns(self, state: EpisodeState, end: int) -> tuple[Turn, ...]:
         """The expert's steps from where the episode stands up to ``end``, as they happen."""
         turns = []
         for step in state.steps[state.index : end]:
             observed = self.world_step(step.action) if state.world_live else step.observation
-            answer = None if observed is None else utf8_safe(observed)
+            answer = _read_answer(self, observed)
             turns.append(Turn(utf8_safe(step.action), answer))
         return tuple(turns)
 
@@ -560,6 +602,27 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             title = state.steps[state.index].title
         safe = None if title is None else utf8_safe(title)
         return continue_messages(self.style, state.opening, state.history, safe)
+
+
+def _read_answer(env: ReasoningEnv, observed: object) -> str | None:
+    """What the world answered, as text that can be stored."""
+    if observed is None:
+        return None
+    if not isinstance(observed, str):
+        raise BadOption(
+            f"{type(env).__name__}.world_step() returned {type(observed).__name__} "
+            f"{observed!r:.80}; it returns a text, or None for no answer"
+        )
+    return utf8_safe(observed)
+
+
+def _read_legal(env: ReasoningEnv, legal: object) -> bool | None:
+    if legal is None or isinstance(legal, bool | np.bool_):
+        return None if legal is None else bool(legal)
+    raise BadOption(
+        f"{type(env).__name__}.legal() returned {type(legal).__name__} {legal!r:.80}; it returns "
+        "True, False, or None where there is no step checker"
+    )
 
 
 def _known_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:

@@ -20,10 +20,11 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
-from gymnasium.envs.registration import load_env_creator
+from gymnasium.envs.registration import EnvSpec, load_env_creator
 from gymnasium.error import DeprecatedEnv, UnregisteredEnv
 
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption, UnknownName, UserError
+from srl_env.locate import GROUP, STEPS, locate
 
 if TYPE_CHECKING:
     from gymnasium.vector import AutoresetMode
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from srl_env.environment import ReasoningEnv
     from srl_env.vector import VectorEnv
 
-GROUP = "srl_env.environments"
 _ours: dict[str, str] = {}
 
 
@@ -55,21 +55,28 @@ def environment_ids() -> list[str]:
 
 
 def make(env_id: str, **arguments: Any) -> ReasoningEnv:
-    """The environment with that id: ``gymnasium.make`` with errors that name what was meant.
+    """The environment of that name: ``gymnasium.make`` with errors that name what was meant.
 
-    arguments: those of the environment's constructor.
-    Raises ``UnknownName`` for an id, or an argument, that does not exist.
+    env_id: an id, or one of the other names that ``srl_env.locate`` knows, e.g.
+    "steps:problems.jsonl". arguments: those of the environment's constructor.
+    Raises ``UnknownName`` for an id, or an argument, that does not exist, and ``BadOption`` for
+    arguments that are missing.
     """
+    found, given = locate(env_id)
     try:
-        return cast("ReasoningEnv", gymnasium.make(env_id, **arguments))
+        return cast("ReasoningEnv", gymnasium.make(found, **{**given, **arguments}))
     except (UnregisteredEnv, DeprecatedEnv) as error:
-        raise UnknownName("environment", env_id.rpartition(":")[2], _ours) from error
-    except TypeError as error:
-        named = re.search(r"unexpected keyword argument '(\w+)'", str(error))
-        if named is None:
+        raise _unknown(env_id) from error
+    except ModuleNotFoundError as error:  # "module:id" with a module that is not there
+        if error.name is None or not env_id.startswith(f"{error.name}:"):
             raise
-        known = _parameters(env_id)
-        raise UnknownName(f"argument of {env_id}", named.group(1), known) from error
+        raise BadOption(
+            f"{env_id!r}: no module {error.name!r} to import; write {STEPS}FILE for a file of "
+            "problems, FILE.py for a file of code, and the id alone for what is installed"
+        ) from error
+    except TypeError as error:
+        _explain_arguments(env_id, found, error)
+        raise
 
 
 def make_vec(
@@ -111,9 +118,31 @@ def _warn_of(entry_point: EntryPoint, error: Exception) -> None:
     )
 
 
-def _parameters(env_id: str) -> set[str]:
+def _unknown(env_id: str) -> UserError:
+    """What is wrong with a name that is no id: also a path that is not there is one."""
+    if env_id.endswith((".json", ".csv", ".parquet", ".txt")) or env_id.startswith((".", "/", "~")):
+        return BadOption(
+            f"{env_id!r} is no environment: give an id (srl-env list), {STEPS}FILE with a file of "
+            "JSON lines, FILE.py, or the folder of a package"
+        )
+    return UnknownName("environment", env_id.rpartition(":")[2], _ours)
+
+
+def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> None:
+    """Raises what is wrong with the arguments of a constructor, if that is what was wrong."""
+    text = str(error)
+    if named := re.search(r"unexpected keyword argument '(\w+)'", text):
+        raise UnknownName(f"argument of {env_id}", named.group(1), _parameters(found)) from error
+    if named := re.search(r"missing \d+ required [\w-]+ arguments?: (.*?)(?:\. |$)", text):
+        raise BadOption(
+            f"{env_id!r} needs the arguments {named.group(1)}; give them, or give them defaults "
+            "in the class's __init__"
+        ) from error
+
+
+def _parameters(found: str | EnvSpec) -> set[str]:
     """The names that the constructor of an environment takes, those it hands on included."""
-    target = gymnasium.spec(env_id).entry_point
+    target = (gymnasium.spec(found) if isinstance(found, str) else found).entry_point
     creator: Any = load_env_creator(target) if isinstance(target, str) else target
     names: set[str] = set()
     for owner in getattr(creator, "__mro__", (creator,)):

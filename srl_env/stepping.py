@@ -101,8 +101,19 @@ def _judged(
         if isinstance(verdict, Failure):
             judged[i] = verdict
         else:
-            judged[i] = replace(record, verdict=verdict)
+            judged[i] = replace(record, verdict=checked_verdict(envs[i], verdict))
     return judged
+
+
+def checked_verdict(env: ReasoningEnv, verdict: object) -> Verdict:
+    """The verdict; ``BadOption`` for anything else that a verifier or ``judge`` returned."""
+    if isinstance(verdict, Verdict):
+        return verdict
+    judge = f"{type(env.verifier).__name__}.verify()" if env.plain_judge else "judge()"
+    raise BadOption(
+        f"{judge} of {type(env).__name__} returned {type(verdict).__name__} {verdict!r:.80} for "
+        f"problem {env.problem.id!r}; it returns a srl_env.Verdict, e.g. Verdict(correct=True)"
+    )
 
 
 def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict | Failure]:
@@ -161,6 +172,11 @@ def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[StepReward
 def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
     """One finite reward each, or ``BadOption`` for a mode that gives anything else."""
     scores = mode.score(records) if records else []
+    if not all(isinstance(score, StepReward) for score in scores):
+        raise BadOption(
+            f"reward mode {mode.name!r} gave {type(scores[0]).__name__} {scores[0]!r:.80}; "
+            "score() gives one StepReward for each step"
+        )
     if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
         raise BadOption(
             f"reward mode {mode.name!r} must give one finite reward for each of "

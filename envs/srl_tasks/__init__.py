@@ -7,4 +7,5 @@ ENVIRONMENTS = {
     "srl/ColumnArithmetic-v0": "srl_tasks.column_arithmetic:ColumnArithmeticEnv",
     "srl/GSM8K-v0": "srl_tasks.gsm8k:GSM8KEnv",
     "srl/NumberedSolutions-v0": "srl_tasks.numbered_solutions:NumberedSolutionsEnv",
+    "srl/Steps-v0": "srl_tasks.steps:StepsEnv",
 }

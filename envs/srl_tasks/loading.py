@@ -63,26 +63,45 @@ def open_problems(
         return _from_hub(data, split, on_bad_row)
     if path is not None and source == "sample":
         raise BadOption(f"give path or source='sample', not both; got path={os.fspath(path)!r}")
-    file = SAMPLES / f"{data.name}.jsonl" if path is None else Path(path)
-    return _from_file(data, file, _state(file), path is None, split, on_bad_row)
+    if path is not None:
+        return open_file(path, data.convert, split, on_bad_row)
+    file = SAMPLES / f"{data.name}.jsonl"
+    return _from_file(data.convert, file, _state(file), f"{data.name}-sample", split, on_bad_row)
+
+
+def open_file(
+    path: str | os.PathLike[str], convert: Converter, split: Split, on_bad_row: OnBadRow
+) -> RowSource:
+    """The problems of one split of a file; split and errors as for ``open_problems``.
+
+    Raises ``BadOption`` where the file has no problem in that split.
+    """
+    if split not in get_args(Split):
+        raise UnknownName("split", str(split), get_args(Split))
+    file = Path(path).expanduser()
+    problems = _from_file(convert, file, _state(file), None, split, on_bad_row)
+    if not len(problems):
+        raise BadOption(_nothing_in(file, problems, split))
+    return problems
 
 
 @functools.lru_cache(maxsize=KEPT_OPEN)
 def _from_file(
-    data: RowData,
+    convert: Converter,
     file: Path,
     state: tuple[int, int],
-    is_sample: bool,
+    sample: str | None,
     split: Split,
     on_bad_row: OnBadRow,
 ) -> RowSource:
-    """state: what the file's size and time were, so that a changed file is opened again."""
+    """state: what the file's size and time were, so that a changed file is opened again.
+    sample: the name of the sample, None for a file of the user's."""
     return JsonlSource(
         file,
-        data.convert,
-        name=f"{data.name}-sample" if is_sample else None,
+        convert,
+        name=sample,
         split=None if split == "all" else split,
-        shares=SAMPLE_SHARES if is_sample else SHARES,
+        shares=SHARES if sample is None else SAMPLE_SHARES,
         on_bad_row=on_bad_row,
     )
 
@@ -115,3 +134,16 @@ def _state(file: Path) -> tuple[int, int]:
     except OSError as error:
         raise BadData(f"{file}: {error.strerror}; expected a file of JSON lines") from error
     return status.st_size, status.st_mtime_ns
+
+
+def _nothing_in(file: Path, problems: RowSource, split: Split) -> str:
+    """Why there is no problem: an empty file, bad rows alone, or a file too small to split."""
+    if not file.read_bytes().strip():
+        return f"{file} is empty; expected a file of JSON lines, one problem in each"
+    if problems.report is not None and problems.report.total_dropped:
+        return f"{file} has no problem in split {split!r}: {problems.report}"
+    return (
+        f"{file} has no problem in split {split!r}: a twentieth of a file is 'dev' and a twentieth "
+        "'test', by the hash of the ids. Give another file for testing, or take split 'all', "
+        "which is the whole file"
+    )

@@ -6,7 +6,6 @@ that waits; ``ScriptedPolicy`` says what it is told to; ``FailingVerifier`` neve
 
 from __future__ import annotations
 
-import copy
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -129,14 +128,6 @@ class SlowWorldEnv(CountingEnv):
         self.world.said.append(action)
         self._wait(len(self.world.said))
         return f"{len(self.world.said)} said"
-
-    def world_state(self) -> Counter:
-        """A copy."""
-        return copy.deepcopy(self.world)
-
-    def world_restore(self, state: Counter) -> None:
-        """A copy becomes the world."""
-        self.world = copy.deepcopy(state)
 
     def _wait(self, number: int) -> None:
         time.sleep(self.delay_s)

@@ -5,12 +5,14 @@ from srl_env.verifiers.boxed import BoxedVerifier
 from srl_env.verifiers.exact import ExactVerifier
 from srl_env.verifiers.numeric import NumericVerifier
 from srl_env.verifiers.protocol import Verdict, Verifier
+from srl_env.verifiers.stated import StatedVerifier
 
 __all__ = [
     "AnswerVerifier",
     "BoxedVerifier",
     "ExactVerifier",
     "NumericVerifier",
+    "StatedVerifier",
     "Verdict",
     "Verifier",
 ]

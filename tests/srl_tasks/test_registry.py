@@ -28,7 +28,7 @@ def offline(env_id: str, **arguments: Any) -> srl_env.ReasoningEnv:
 def test_all_are_registered_by_importing_srl_env() -> None:
     assert set(ENVIRONMENTS) <= set(srl_env.environment_ids())
     assert set(ENVIRONMENTS) <= set(gymnasium.registry)
-    assert len(ENVIRONMENTS) == 6
+    assert len(ENVIRONMENTS) == 7
 
 
 @each_id

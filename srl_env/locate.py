@@ -1,0 +1,211 @@
+"""What the name of an environment stands for: an id, a file of problems, or a file of code.
+
+==========================  =====================================================================
+``srl/GSM8K-v0``            the environment registered under that id
+``steps:problems.jsonl``    problems with expert steps in a file, no class needed (srl/Steps-v0);
+                            a name that ends in ``.jsonl`` means the same
+``my_env.py``               the ``ReasoningEnv`` subclass in a Python file
+``my_env.py:Times``         the one of that name, where there are several
+``my_package/``             a folder whose pyproject.toml names its environments
+==========================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from gymnasium.envs.registration import EnvSpec
+
+from srl_env.errors import BadOption, UnknownName
+
+STEPS = "steps:"
+STEPS_ID = "srl/Steps-v0"
+GROUP = "srl_env.environments"
+
+
+def locate(name: str) -> tuple[str | EnvSpec, dict[str, Any]]:
+    """What ``gymnasium.make`` takes for a name: an id or a spec, and keyword arguments.
+
+    Raises ``BadOption`` for a file or folder that is not there or brings no environment,
+    ``UnknownName`` for a class that a file does not have.
+    """
+    if name.startswith(STEPS):
+        return STEPS_ID, {"path": name.removeprefix(STEPS)}
+    path, _, class_name = name.partition(".py:")
+    if class_name:
+        return _spec(Path(f"{path}.py"), class_name), {}
+    if name.endswith(".py"):
+        return _spec(Path(name), None), {}
+    if name.endswith(".jsonl"):
+        return STEPS_ID, {"path": name}
+    if Path(name).is_dir():
+        return _only(Path(name)), {}
+    return name, {}
+
+
+def environments_in(folder: Path) -> dict[str, EnvSpec]:
+    """The environments that a folder's pyproject.toml names, by id, installed or not.
+
+    Raises ``BadOption`` where there are none or they cannot be loaded.
+    """
+    import tomllib  # only here: importing srl_env stays cheap
+
+    file = folder / "pyproject.toml"
+    try:
+        project = tomllib.loads(file.read_text(encoding="utf-8")).get("project", {})
+    except OSError as error:
+        raise BadOption(
+            f"{folder} holds no pyproject.toml that can be read ({error.strerror}); give a folder "
+            "that `srl-env init` wrote, a file, or an id"
+        ) from error
+    except ValueError as error:
+        raise BadOption(f"{file}: {error}") from error
+    groups = project.get("entry-points", {}).get(GROUP, {})
+    for root in (folder, folder / "src"):
+        if root.is_dir():
+            _importable(root.resolve())
+    table = {env_id: t for value in groups.values() for env_id, t in _table(file, value).items()}
+    if not table:
+        raise BadOption(
+            f"{file} names no environments; it needs a table "
+            f'[project.entry-points."{GROUP}"] with NAME = "package:ENVIRONMENTS"'
+        )
+    return {env_id: _free_spec(env_id, _named(file, target)) for env_id, target in table.items()}
+
+
+def load_file(path: Path) -> ModuleType:
+    """The module in a Python file, under the name that importing it by hand would give it.
+
+    A file in a package is imported as part of it. Raises ``BadOption`` where it cannot be read,
+    and for whatever its code raises, with the line.
+    """
+    if not path.is_file():
+        raise BadOption(f"no file {str(path)!r}; give the path of a Python file, or an id")
+    path = path.resolve()
+    root, name = path.parent, path.stem
+    while (root / "__init__.py").is_file():
+        root, name = root.parent, f"{root.name}.{name}"
+    _importable(root)
+    try:
+        module = importlib.import_module(name) if name.isascii() else None
+        if module is None or not _is_from(module, path):
+            module = _loaded_alone(path)
+    except Exception as error:  # the file is anybody's code
+        raise BadOption(
+            f"{_line_of(error, path)}: importing the file raised {type(error).__name__}: {error}"
+        ) from error
+    return module
+
+
+def _loaded_alone(path: Path) -> ModuleType:
+    """The module in a file whose name another module has already."""
+    name = f"{path.stem}_{hashlib.blake2b(bytes(path), digest_size=4).hexdigest()}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = importlib.util.spec_from_file_location(name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module
+
+
+def _spec(path: Path, class_name: str | None) -> EnvSpec:
+    module = load_file(path)
+    maker = _chosen_class(path, _classes(module), class_name)
+    return _free_spec(f"{path.stem}/{maker.__name__}", maker)
+
+
+def _classes(module: ModuleType) -> dict[str, type]:
+    """The environments that a module defines itself, by name."""
+    from srl_env.environment import ReasoningEnv
+
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type)
+        and issubclass(value, ReasoningEnv)
+        and value.__module__ == module.__name__
+        and not name.startswith("_")
+        and not inspect.isabstract(value)
+    }
+
+
+def _chosen_class(path: Path, found: Mapping[str, type], name: str | None) -> type:
+    if name is not None:
+        if name not in found:
+            raise UnknownName(f"environment class in {path}", name, found)
+        return found[name]
+    if len(found) != 1:
+        which = f"several: {', '.join(found)}; choose one, as {path}:{next(iter(found), '')}"
+        none = "no class derived from srl_env.ReasoningEnv; define one there"
+        raise BadOption(f"{path} defines {which if found else none}")
+    return next(iter(found.values()))
+
+
+def _only(folder: Path) -> EnvSpec:
+    found = environments_in(folder)
+    if len(found) > 1:
+        raise BadOption(
+            f"{folder} brings {len(found)} environments: {', '.join(found)}; give one of their "
+            "files, as FILE.py:Class, or install the package and give an id"
+        )
+    return next(iter(found.values()))
+
+
+def _table(file: Path, target: str) -> dict[str, str]:
+    table = _named(file, target)
+    if not isinstance(table, Mapping):
+        raise BadOption(f"{file}: {target!r} is a table of ids; got a {type(table).__name__}")
+    return dict(table)
+
+
+def _named(file: Path, target: str) -> Any:
+    """The object that "module:name" names; ``BadOption`` where it cannot be had."""
+    module, _, name = str(target).partition(":")
+    try:
+        return getattr(importlib.import_module(module), name)
+    except Exception as error:  # the package is anybody's code
+        raise BadOption(
+            f"{file}: {target!r} cannot be loaded: {type(error).__name__}: {error}"
+        ) from error
+
+
+def _free_spec(env_id: str, maker: Any) -> EnvSpec:
+    """A spec that need not be registered; the two flags as for those that are."""
+    return EnvSpec(env_id, entry_point=maker, order_enforce=False, disable_env_checker=True)
+
+
+def _importable(root: Path) -> None:
+    if str(root) not in sys.path:
+        sys.path.append(str(root))  # behind everything: nothing is to be shadowed
+    importlib.invalidate_caches()
+
+
+def _is_from(module: ModuleType, path: Path) -> bool:
+    return module.__file__ is not None and Path(module.__file__).resolve() == path
+
+
+def _line_of(error: Exception, path: Path) -> str:
+    """Where in the file the error is: "path:line", or the path where that is not known."""
+    if isinstance(error, SyntaxError) and error.lineno is not None:
+        return f"{error.filename}:{error.lineno}"
+    lines = [
+        frame.lineno
+        for frame in traceback.extract_tb(error.__traceback__)
+        if frame.filename == str(path)
+    ]
+    return f"{path}:{lines[-1]}" if lines else str(path)
