@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import importlib.util
 import json
+import os
 import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -62,9 +63,9 @@ def run_tests(
         "tests": list(task.tests),
         "files": list(task.test_files),
         "conftest": task.conftest,
-        "packages": sorted({str(mount.source.parent) for mount in _pytest_mounts()}),
+        "packages": sorted({str(mount.source.parent) for mount in pytest_mounts()}),
     }
-    with _fresh(sandbox, task, patch, [*_pytest_mounts(), *task.mounts]) as session:
+    with _fresh(sandbox, task, patch, [*pytest_mounts(), *task.mounts]) as session:
         for path, content in hidden.items():
             session.write(path, content)
         done = _run_tool(session, task, "run_tests", request)
@@ -76,10 +77,19 @@ def run_tests(
 
 
 def run_cases(sandbox: Sandbox, task: GradingTask, patch: Snapshot) -> dict[str, bool]:
-    """Whether each oracle case came out exactly as expected, by name. Raises SandboxFailure.
+    """Whether each oracle case came out exactly as expected, by name. Raises SandboxFailure."""
+    answers = answer_cases(sandbox, task, patch)
+    return {case.name: _holds(case, answers.get(case.name, {})) for case in task.cases}
 
-    The cases are made in an order of the controller's choosing, on tree + patch alone: neither
-    hidden tests nor expected values are there.
+
+def answer_cases(
+    sandbox: Sandbox, task: GradingTask, patch: Snapshot, env: Mapping[str, str] | None = None
+) -> dict[str, dict[str, Any]]:
+    """What the calls of the oracle cases come to: ``{"value": encoded}`` or ``{"raised": name}``.
+
+    Those that gave no answer are left out. The cases are made in an order of the controller's
+    choosing, on tree + patch alone: neither hidden tests nor expected values are there.
+    env: has the interpreter started anew with these variables. Raises SandboxFailure.
     """
     cases = random.SystemRandom().sample(task.cases, len(task.cases))
     request = {
@@ -90,11 +100,10 @@ def run_cases(sandbox: Sandbox, task: GradingTask, patch: Snapshot) -> dict[str,
         ],
     }
     with _fresh(sandbox, task, patch, task.mounts) as session:
-        done = _run_tool(session, task, "run_oracle", request)
+        done = _run_tool(session, task, "run_oracle", request, env)
     if not done.report.startswith(json.dumps(_READY).encode()):
         raise SandboxFailure(f"Python could not be started ({done.ended}): {done.text()[-2000:]}")
-    answers = _read_answers(done.report)
-    return {case.name: _holds(case, answers.get(case.name, {})) for case in task.cases}
+    return _read_answers(done.report)
 
 
 @contextmanager
@@ -108,14 +117,20 @@ def _fresh(
 
 
 def _run_tool(
-    session: Session, task: GradingTask, name: str, request: dict[str, Any]
+    session: Session,
+    task: GradingTask,
+    name: str,
+    request: dict[str, Any],
+    fresh_env: Mapping[str, str] | None = None,
 ) -> CommandResult:
     folder = session.workspace
     roots = [folder if path == "." else f"{folder}/{path}" for path in task.python_path]
+    shown = [mount.target or str(mount.source.absolute()) for mount in task.mounts]
+    roots += sorted({os.path.dirname(path) for path in shown})
     request |= {"workspace": folder, "python_path": roots}
     stdin, module = json.dumps(request).encode(), f"judges.{name}"
-    env = {"PYTHONHASHSEED": "0"}
-    if isinstance(session, KeeperSession) and module in session.preloaded:
+    env = {"PYTHONHASHSEED": "0", **(fresh_env or {})}
+    if fresh_env is None and isinstance(session, KeeperSession) and module in session.preloaded:
         return session.call(module, stdin=stdin, timeout_s=task.timeout_s, env=env, report=True)
     code = _MAIN.replace("NAME", name)
     return session.run(
@@ -193,7 +208,7 @@ def _holds(case: OracleCase, answer: Mapping[str, Any]) -> bool:
         return False
 
 
-def _pytest_mounts() -> list[Mount]:
+def pytest_mounts() -> list[Mount]:
     """pytest and what it needs, from the controller's own installation, where they lie."""
     return [Mount(_installed(name)) for name in _PYTEST_NEEDS]
 

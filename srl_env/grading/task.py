@@ -45,7 +45,7 @@ class GradingTask:
     allowed: patterns (as of fnmatch, on the whole path) of files a change may touch although the
     filter would drop them.
     python_path: folders of the repository its packages are imported from.
-    mounts: what the repository's code needs beyond the standard library.
+    mounts: packages the repository's code needs beyond the standard library; importable.
     conftest: whether the tree's own conftest files are loaded (a change's never are).
     timeout_s: wall time of one run of all tests, and of all oracle cases.
     controls: runs with changed expectations at trust "controlled"; a forgery that leaves it to

@@ -31,15 +31,20 @@ def main() -> None:
     os.chdir(request["workspace"])
     sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
     sys.path.extend(request["python_path"])
-    options = ["-c", os.devnull, "--rootdir", request["workspace"], "--import-mode=importlib"]
-    options += ["-q", "--tb=short", "--capture=sys"]
-    options += [part for name in _NOT_NEEDED for part in ("-p", f"no:{name}")]
-    options += ["--confcutdir", request["workspace"]]
-    options += [] if request["conftest"] else ["--noconftest"]
+    options = pytest_options(request["workspace"], request["conftest"])
     status = int(pytest.main([*options, *request["files"]], plugins=[reporter]))
     reporter.send({"end": status})
     sys.stdout.flush()
     os._exit(status)
+
+
+def pytest_options(workspace: str, conftest: bool) -> list[str]:
+    """What pytest is told beside the files: nothing of the workspace's settings holds."""
+    options = ["-c", os.devnull, "--rootdir", workspace, "--import-mode=importlib"]
+    options += ["-q", "--tb=short", "--capture=sys"]
+    options += [part for name in _NOT_NEEDED for part in ("-p", f"no:{name}")]
+    options += ["--confcutdir", workspace]
+    return options if conftest else [*options, "--noconftest"]
 
 
 class Reporter:

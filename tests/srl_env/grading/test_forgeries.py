@@ -153,7 +153,7 @@ def test_a_naive_grader_is_talked_into_a_pass(
     sandbox: Sandbox, task: GradingTask, name: str
 ) -> None:
     """Exit status 0 of pytest in the workspace: what the other tests here would let through."""
-    with sandbox.start(task.tree, mounts=runs._pytest_mounts()) as session:
+    with sandbox.start(task.tree, mounts=runs.pytest_mounts()) as session:
         session.apply(patch(dict(task.hidden)))
         session.apply(patch(OUTSIDE[name]))
         packages = str(runs._installed("pytest").parent)

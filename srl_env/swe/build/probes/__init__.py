@@ -1,0 +1,1 @@
+"""What runs inside the sandbox while tasks are made: only the standard library and pytest."""

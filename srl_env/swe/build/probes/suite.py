@@ -1,0 +1,118 @@
+"""Runs a repository's tests with pytest and reports each, with what it ran and what it called.
+
+The request comes as JSON on standard input; the report goes to descriptor 3, one JSON line a
+record. Run as the judges of ``srl_env.grading`` run tests, so that outcomes are the same.
+"""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import random
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from .calls import Recorder
+from .literals import NotLiteral, Writer
+
+_TEXT = 4_000
+
+
+def main() -> None:
+    """Reads the request, runs the tests, reports, and exits with pytest's status."""
+    request = json.load(sys.stdin.buffer)
+    sys.dont_write_bytecode = True
+    sys.path[:0] = request["packages"]
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
+    import pytest
+
+    pytest_options = importlib.import_module("judges.run_tests").pytest_options
+
+    watcher = Watcher(request)
+    watcher.send({"ready": True})
+    os.chdir(request["workspace"])
+    sys.pycache_prefix = "/tmp/no-cache"
+    sys.path.extend(request["python_path"])
+    options = pytest_options(request["workspace"], request["conftest"])
+    status = int(pytest.main([*options, *request["files"]], plugins=[watcher]))
+    watcher.finish(status)
+    sys.stdout.flush()
+    os._exit(status)
+
+
+class Watcher:
+    """A pytest plug-in: chooses and orders tests, and reports what happens to each."""
+
+    def __init__(self, request: dict[str, Any]) -> None:
+        self._wanted = None if request["tests"] is None else frozenset(request["tests"])
+        self._order = request["order"]
+        self._recorder = Recorder(request["workspace"], calls=request["calls"])
+        self._tracing = request["trace"]
+        self._channel = os.dup(3)
+        os.close(3)
+
+    def send(self, record: dict[str, Any]) -> None:
+        data = json.dumps(record).encode() + b"\n"
+        while data:
+            data = data[os.write(self._channel, data) :]
+
+    def finish(self, status: int) -> None:
+        """Sends what was recorded, and the end."""
+        if self._tracing:
+            self.send({"functions": self._recorder.functions})
+            self.send({"calls": self._recorder.calls})
+        self.send({"end": status})
+
+    def pytest_collectreport(self, report: Any) -> None:
+        if report.failed:
+            self.send({"broken": report.nodeid, "text": str(report.longrepr)[-_TEXT:]})
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self._wanted is not None:
+            items[:] = [item for item in items if item.nodeid in self._wanted]
+        if self._order is not None:
+            random.Random(self._order).shuffle(items)
+        if self._tracing:
+            self.send({"parameters": {item.nodeid: _parameters(item) for item in items}})
+
+    def pytest_runtest_protocol(self, item: Any) -> Any:
+        if self._tracing:
+            self._recorder.begin(item.nodeid)
+
+    def pytest_runtest_logfinish(self, nodeid: str) -> None:
+        if self._tracing:
+            self._recorder.end()
+
+    def pytest_runtest_logreport(self, report: Any) -> None:
+        record = {"test": report.nodeid, "phase": report.when, "outcome": report.outcome}
+        record["seconds"] = round(report.duration, 4)
+        if report.failed:
+            record |= {"text": str(report.longrepr)[-_TEXT:], "line": _test_line(report)}
+        self.send(record)
+
+
+def _parameters(item: Any) -> dict[str, str]:
+    """The parameters of a test as source text, where they can be written so."""
+    found = {}
+    for name, value in getattr(getattr(item, "callspec", None), "params", {}).items():
+        try:
+            found[name] = Writer().write(value)
+        except NotLiteral:
+            found[name] = ""
+    return found
+
+
+def _test_line(report: Any) -> int:
+    """The last line in the test's own file that a failure went through; 0 where there is none."""
+    file = report.nodeid.partition("::")[0]
+    lines = [line for path, line in _entries(report.longrepr) if path.endswith(file)]
+    return lines[-1] if lines else 0
+
+
+def _entries(failure: Any) -> Iterator[tuple[str, int]]:
+    for entry in getattr(getattr(failure, "reprtraceback", None), "reprentries", ()):
+        place = getattr(entry, "reprfileloc", None)
+        if place is not None:
+            yield str(place.path), int(place.lineno)

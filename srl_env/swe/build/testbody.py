@@ -1,0 +1,209 @@
+"""A failing test as a script of its own: what it does up to its failing assertion, then a print.
+
+Only tests that need nothing but imports, helpers of their module and parameters can be written
+so. What the test is called, and where it lies, is nowhere in the script.
+"""
+
+from __future__ import annotations
+
+import ast
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from srl_env.swe.build.cases import merge_imports
+from srl_env.swe.build.project import Project
+from srl_env.swe.build.script import Script
+from srl_env.swe.build.source import FunctionNode
+
+_TESTING = frozenset({"pytest", "unittest", "__future__", "hypothesis", "mock"})
+
+
+class _CannotError(Exception):
+    """A test that is no script of its own."""
+
+
+def test_script(project: Project, test: str, line: int) -> Script | None:
+    """The script for a test that failed at a line of its file; None where there is none."""
+    path, _, name = test.partition("::")
+    names = name.partition("[")[0].split("::")
+    try:
+        tree = _parsed(project.checkout.tree / path)
+        function = _find(tree, names)
+        head = list(_parameters(function, project.parameters.get(test, {})))
+        body = list(_body(function, line))
+        needed = _needed(tree, [*head, *body])
+    except (_CannotError, SyntaxError, RecursionError):
+        return None
+    lines = merge_imports([ast.unparse(node) for node in needed])
+    code = "\n".join([ast.unparse(node) for node in (*head, *body)])
+    text = "\n".join(lines) + f"\n\n{code}\n"
+    if names[-1] in text or "self" in {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}:
+        return None
+    return Script(text.lstrip("\n"), _subject(body, needed))
+
+
+test_script.__test__ = False  # type: ignore[attr-defined]  # pytest looks at names
+
+
+@functools.lru_cache(maxsize=64)
+def _parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_bytes())
+
+
+def _find(tree: ast.Module, names: Sequence[str]) -> ast.FunctionDef:
+    scope: ast.AST = tree
+    for name in names:
+        scope = next(
+            (n for n in getattr(scope, "body", []) if getattr(n, "name", None) == name), ast.Pass()
+        )
+    if not isinstance(scope, ast.FunctionDef):
+        raise _CannotError
+    return scope
+
+
+def _parameters(function: ast.FunctionDef, texts: dict[str, str]) -> Iterator[ast.stmt]:
+    """Assignments of a test's parameters; raises _CannotError for fixtures."""
+    for argument in function.args.args:
+        if argument.arg in ("self", "cls"):
+            continue
+        if not texts.get(argument.arg):
+            raise _CannotError
+        yield ast.parse(f"{argument.arg} = {texts[argument.arg]}").body[0]
+
+
+def _body(function: ast.FunctionDef, line: int) -> Iterator[ast.stmt]:
+    """The statements up to the failing one, which prints what it would have asserted."""
+    for statement in function.body:
+        last = statement.end_lineno or statement.lineno
+        if last < line:
+            if not _is_assertion(statement) and not _is_text(statement):
+                yield statement
+        elif statement.lineno <= line:
+            yield from _telling(statement)
+            return
+    raise _CannotError
+
+
+def _telling(statement: ast.stmt) -> list[ast.stmt]:
+    if isinstance(statement, ast.With) and _is_raises(statement.items[0].context_expr):
+        body = list(statement.body)
+        if isinstance(body[-1], ast.Expr):
+            body[-1] = _printed(body[-1].value)
+        return body
+    changed = _Telling().visit(ast.parse(ast.unparse(statement)).body[0])
+    return [ast.fix_missing_locations(changed)]
+
+
+class _Telling(ast.NodeTransformer):
+    """Makes assertions print what they look at."""
+
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:  # noqa: N802  ast's own naming
+        return _printed(_looked_at(node.test))
+
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:  # noqa: N802
+        if _is_assertion(node) and isinstance(node.value, ast.Call):
+            if not node.value.args or "aises" in ast.unparse(node.value.func):
+                raise _CannotError
+            return _printed(node.value.args[0])
+        return node
+
+    def visit_With(self, node: ast.With) -> ast.stmt:  # noqa: N802
+        if _is_raises(node.items[0].context_expr):
+            raise _CannotError
+        self.generic_visit(node)
+        return node
+
+
+def _looked_at(test: ast.expr) -> ast.expr:
+    """What is compared with a known value, or the whole of what is asserted."""
+    if isinstance(test, ast.Compare) and len(test.ops) == 1:
+        if isinstance(test.ops[0], ast.Eq | ast.Is) and not isinstance(test.left, ast.Constant):
+            return test.left
+    return test
+
+
+def _printed(value: ast.expr) -> ast.stmt:
+    shown = ast.Call(ast.Name("repr", ast.Load()), [value], [])
+    statement = ast.Expr(ast.Call(ast.Name("print", ast.Load()), [shown], []))
+    return ast.fix_missing_locations(statement)
+
+
+def _is_raises(node: ast.expr) -> bool:
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("raises", "assertRaises"))
+
+
+def _is_assertion(statement: ast.stmt) -> bool:
+    if isinstance(statement, ast.Assert):
+        return True
+    if isinstance(statement, ast.With):
+        return _is_raises(statement.items[0].context_expr)
+    return (
+        isinstance(statement, ast.Expr)
+        and isinstance(statement.value, ast.Call)
+        and isinstance(statement.value.func, ast.Attribute)
+        and statement.value.func.attr.startswith("assert")
+    )
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _needed(tree: ast.Module, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
+    """What of the module's top level the statements use, in its order."""
+    wanted = set().union(*map(_loaded, statements)) if statements else set()
+    found: dict[int, ast.stmt] = {}
+    for number, node in reversed(list(enumerate(tree.body))):
+        for bound in _bound(node):
+            if bound in wanted:
+                if isinstance(node, FunctionNode) and (node.decorator_list or "test" in node.name):
+                    raise _CannotError
+                narrowed = _narrowed(node, wanted)
+                found[number] = narrowed
+                wanted |= _loaded(narrowed)
+    return [found[number] for number in sorted(found)]
+
+
+def _narrowed(node: ast.stmt, wanted: set[str]) -> ast.stmt:
+    """An import without the names that nothing uses; anything else as it is."""
+    if not isinstance(node, ast.Import | ast.ImportFrom):
+        return node
+    if isinstance(node, ast.ImportFrom) and (node.level or not node.module):
+        raise _CannotError
+    names = [a for a in node.names if (a.asname or a.name.partition(".")[0]) in wanted]
+    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in names]
+    if any(module.partition(".")[0] in _TESTING or "test" in module for module in modules):
+        raise _CannotError
+    if isinstance(node, ast.ImportFrom):
+        return ast.ImportFrom(node.module, names, 0)
+    return ast.Import(names)
+
+
+def _loaded(node: ast.AST) -> set[str]:
+    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+
+
+def _bound(node: ast.stmt) -> list[str]:
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+    if isinstance(node, FunctionNode | ast.ClassDef):
+        return [node.name]
+    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+
+
+def _subject(body: Sequence[ast.stmt], needed: Sequence[ast.stmt]) -> str:
+    """The name that the last statement calls: of something imported, or of a method."""
+    imported = {name for node in needed for name in _bound(node)}
+    names = []
+    for node in ast.walk(body[-1]):
+        if isinstance(node, ast.Call):
+            called = node.func
+            if isinstance(called, ast.Attribute):
+                names.append(called.attr)
+            elif isinstance(called, ast.Name) and called.id in imported:
+                names.append(called.id)
+    if names:
+        return names[0]
+    loaded = [name for statement in reversed(body) for name in sorted(_loaded(statement) & imported)]
+    return loaded[0] if loaded else ""
