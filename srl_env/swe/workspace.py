@@ -1,8 +1,7 @@
-"""A session in which one can work on a repository: its packages and pytest are importable."""
+"""The session a policy works in, and experts too: a task's tree with Python and pytest at hand."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -11,33 +10,26 @@ from srl_env.sandbox import Limits, Sandbox, Session
 from srl_env.swe.packages import package_folders, package_mounts
 from srl_env.swe.task import Repository
 
-_FULL: Final = "/workspace"
+LIMITS: Final = Limits()
 
 
-def start_workspace(
-    sandbox: Sandbox,
-    tree: Path,
-    repository: Repository,
-    limits: Limits = Limits(),  # noqa: B008  frozen
+def open_workspace(
+    sandbox: Sandbox, tree: Path, repository: Repository, limits: Limits = LIMITS
 ) -> Session:
-    """A session on a tree, in which ``python`` and ``python -m pytest`` work from any folder.
+    """A session on a tree in which ``python -m pytest`` runs and the repository can be imported.
 
-    Raises BadOption where a package that the repository needs is not installed, SandboxFailure.
+    pytest is shown from this library's own installation, and so are the packages the repository
+    needs. Raises SandboxFailure, and BadOption for a package that is not installed.
     """
     mounts = (*pytest_mounts(), *package_mounts(repository.packages))
-    folders = [*_roots(sandbox, repository), *package_folders(mounts)]
-    return sandbox.start(tree, limits=limits, mounts=mounts, env=_environment(folders))
-
-
-def _roots(sandbox: Sandbox, repository: Repository) -> list[str]:
-    folder = _FULL if sandbox.isolation == "full" else "."
-    return [folder if path == "." else f"{folder}/{path}" for path in repository.python_path]
-
-
-def _environment(folders: list[str]) -> Mapping[str, str]:
-    return {
-        "PYTHONPATH": ":".join(folders),
+    root = "/workspace" if sandbox.name == "namespaces" else "."
+    roots = [root if path == "." else f"{root}/{path}" for path in repository.python_path]
+    env = {
+        "PYTHONPATH": ":".join([*roots, *package_folders(mounts)]),
         "PYTHONHASHSEED": "0",
-        "PYTEST_ADDOPTS": "-p no:cacheprovider",
+        "PYTEST_ADDOPTS": "-p no:cacheprovider --color=no",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
+        "PAGER": "cat",
+        "TERM": "dumb",
     }
+    return sandbox.start(tree, limits=limits, mounts=mounts, env=env)
