@@ -19,7 +19,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any, Final, Self
@@ -49,7 +49,8 @@ class Repository:
     tests: pytest ids that pass on the right code, time after time. cases: oracle cases with
     what the right code answers. python_path: folders packages are imported from. packages:
     distributions that must be installed where its code runs. conftest: whether its tests need
-    its conftest files.
+    its conftest files. uncontrolled: tests that controls cannot judge; at trust "controlled"
+    they are left out.
     """
 
     name: str
@@ -58,6 +59,7 @@ class Repository:
     python_path: tuple[str, ...] = (".",)
     packages: tuple[str, ...] = ()
     conftest: bool = False
+    uncontrolled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """As JSON data."""
@@ -67,6 +69,7 @@ class Repository:
             "packages": list(self.packages),
             "conftest": self.conftest,
             "tests": list(self.tests),
+            "uncontrolled": list(self.uncontrolled),
             "cases": [_case_to_json(case) for case in self.cases],
         }
 
@@ -80,6 +83,7 @@ class Repository:
             python_path=tuple(data.get("python_path", (".",))),
             packages=tuple(data.get("packages", ())),
             conftest=bool(data.get("conftest", False)),
+            uncontrolled=tuple(data.get("uncontrolled", ())),
         )
 
 
@@ -110,8 +114,10 @@ class SWETask:
     @property
     def pass_to_pass(self) -> tuple[str, ...]:
         """The repository's tests that the fault does not break."""
-        broken = set(self.fail_to_pass)
-        return tuple(test for test in self.repository.tests if test not in broken)
+        left_out = set(self.fail_to_pass)
+        if self.trust == "controlled":
+            left_out.update(self.repository.uncontrolled)
+        return tuple(test for test in self.repository.tests if test not in left_out)
 
     def to_row(self) -> dict[str, Any]:
         """As JSON data, one line of ``tasks.jsonl``; the repository goes by its name."""
@@ -373,6 +379,19 @@ class TaskWriter:
                 shutil.rmtree(target)
             copy_code(code, target)
         _write_json(self.folder / "repos" / f"{repository.name}.json", repository.to_json())
+
+    def put(self, repository: str, tasks: Iterable[SWETask]) -> None:
+        """Makes these the tasks of a repository, in place of those it had: all, or none at all."""
+        path = self.folder / "tasks.jsonl"
+        kept = [
+            line
+            for line in path.read_text("utf-8").splitlines(keepends=True)
+            if json.loads(line)["repo"] != repository
+        ]
+        kept += [json.dumps(task.to_row(), ensure_ascii=False) + "\n" for task in tasks]
+        aside = path.with_suffix(".new")
+        aside.write_text("".join(kept), "utf-8")
+        aside.replace(path)
 
     def add(self, task: SWETask) -> None:
         """Appends a task."""
