@@ -160,6 +160,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
+    granularities: ClassVar[tuple[Granularity, ...]] = GRANULARITIES
+    """What one action may be. ("step",) where a solution cannot be written without the world's
+    answers; a mode that is for whole solutions is then paid at the end of the steps."""
     slow_world: ClassVar[bool] = False
     """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
     similarity: Similarity = step_similarity
@@ -191,7 +194,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.observation_space, self.action_space = AnyText(), AnyText()
         self._mode = _read_mode(reward_mode)
         self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
-        self._granularity = _read_choice("granularity", granularity, GRANULARITIES)
+        self._granularity = _read_choice("granularity", granularity, self.granularities)
         self._max_steps = _read_count("max_steps", max_steps, 1)
         self._seed: int | None = None
         self._episode = 0
@@ -246,6 +249,18 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def world_step(self, action: str) -> str | None:
         """What the world answers to an action, or None; may raise a ``Failure``."""
         return None
+
+    def world_replay(self, actions: Sequence[str]) -> Sequence[str | None]:
+        """What the world answers to an expert's first actions, right after ``world_reset``.
+
+        By default it takes them one by one; a slow world may know a shorter way there.
+        """
+        return [self.world_step(action) for action in actions]
+
+    def world_info(self) -> Mapping[str, Any]:
+        """What ``info["world"]`` says of a world that is set up: JSON-safe, nothing secret.
+        By default nothing, and then there is no such key."""
+        return {}
 
     def world_state(self) -> Any:
         """A copy of the world's state for ``snapshot``, independent of the world."""
@@ -500,10 +515,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             or mode.default_continuation
         )
         granularity = (
-            _read_choice("granularity", options.get("granularity"), GRANULARITIES)
+            _read_choice("granularity", options.get("granularity"), self.granularities)
             or self._granularity
             or mode.default_granularity
         )
+        if granularity not in self.granularities:  # a mode's default, which is no demand
+            granularity = self.granularities[0]
         start = _read_count("start_step", options.get("start_step", 0), 0)
         _check_expert(problem, steps, mode, continuation, start)
         recorded = all(step.observation is not None for step in steps)
@@ -558,12 +575,18 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def _expert_turns(self, state: EpisodeState, end: int) -> tuple[Turn, ...]:
         """The expert's steps from where the episode stands up to ``end``, as they happen."""
-        turns = []
-        for step in state.steps[state.index : end]:
-            observed = self.world_step(step.action) if state.world_live else step.observation
-            answer = _read_answer(self, observed)
-            turns.append(Turn(utf8_safe(step.action), answer))
-        return tuple(turns)
+        steps = state.steps[state.index : end]
+        observed: Sequence[str | None]
+        if not state.world_live:
+            observed = [step.observation for step in steps]
+        elif state.index == state.taken == 0:
+            observed = self.world_replay([step.action for step in steps])
+        else:
+            observed = [self.world_step(step.action) for step in steps]
+        return tuple(
+            Turn(utf8_safe(step.action), _read_answer(self, answer))
+            for step, answer in zip(steps, observed, strict=True)
+        )
 
     def _expert_action(self, state: EpisodeState) -> str | None:
         """What the expert would do now; None beyond its end."""
@@ -594,6 +617,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             info["action"] = state.parsed.action
             info["format_ok"] = state.parsed.ok
             info["legal"] = state.legal
+        if state.world_live and (world := self.world_info()):
+            info["world"] = dict(world)
         return observation_text(self.style, messages), info
 
     def _messages(self, state: EpisodeState) -> list[Message]:

@@ -68,7 +68,7 @@ def test_the_expert_gets_full_marks_in_both_modes(env_id: str) -> None:
 def test_an_empty_answer_gets_nothing(env_id: str) -> None:
     env = offline(env_id)
     for problem in range(10):
-        for granularity in ("step", "solution"):
+        for granularity in env.granularities:
             options = {"problem": problem, "reward_mode": "rlvr", "max_steps": 1}
             env.reset(options={**options, "granularity": granularity})
             _, reward, _, _, info = env.step("")
