@@ -14,7 +14,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers.numeric import number_in
 
 MARKER = "####"
-_ANNOTATION = re.compile(r"<<[^<>\n]*>>")
+ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 
 
 def gsm8k_problem(row: Row) -> Problem:
@@ -32,7 +32,7 @@ def gsm8k_problem(row: Row) -> Problem:
         raise BadRow('more than one "####" in "answer"', "only the last line has it")
     if number_in(answer) is None or "\n" in answer:
         raise BadRow('no number after "####"', f"got {answer[:40]!r}")
-    lines = [line.strip() for line in _ANNOTATION.sub("", body).split("\n")]
+    lines = [line.strip() for line in ANNOTATION.sub("", body).split("\n")]
     steps = [ExpertStep(line) for line in lines if line]
     if not steps:
         raise BadRow('nothing before "####" in "answer"', "a solution needs a line of work")

@@ -131,7 +131,7 @@ def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> in
     try:
         with partial.open("wb") as file:
             for problem in problems:
-                file.write(_line(problem))
+                file.write(json_line(problem))
                 count += 1
         partial.replace(path)
     finally:
@@ -139,15 +139,21 @@ def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> in
     return count
 
 
-def _line(problem: Problem) -> bytes:
-    try:
-        text = json.dumps(row_from_problem(problem), ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError) as error:
-        raise BadData(f"problem {problem.id!r}: its metadata is no JSON: {error}") from error
+def json_line(problem: Problem) -> bytes:
+    """The line that a problem is written as; ``BadData`` for metadata that is no JSON."""
+    text = json_text(problem, row_from_problem(problem))
     try:
         return text.encode() + b"\n"
     except UnicodeEncodeError:  # lone surrogates can only be written as escapes
         return json.dumps(json.loads(text)).encode() + b"\n"
+
+
+def json_text(problem: Problem, value: Any) -> str:
+    """A value as JSON text; ``BadData``, naming the problem, where its metadata is none."""
+    try:
+        return json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadData(f"problem {problem.id!r}: its metadata is no JSON: {error}") from error
 
 
 def object_in(line: bytes) -> dict[str, Any]:

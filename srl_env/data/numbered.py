@@ -50,7 +50,7 @@ class Numbered:
         return Problem(
             id=id_in(row, self.id) or content_id(question),
             prompt=question,
-            answer=_answer(answer_in(row, self.answer), solution),
+            answer=stated_answer(answer_in(row, self.answer), solution),
             trajectories=(ExpertTrajectory(steps, self.solution),),
         )
 
@@ -82,8 +82,8 @@ def _step(heading: re.Match[str], rest: str) -> ExpertStep:
     return ExpertStep(body, title=title)
 
 
-def _answer(reference: str | None, solution: str) -> str | None:
-    """The answer to verify against; see ``Numbered``."""
+def stated_answer(reference: str | None, solution: str) -> str | None:
+    """The answer to verify against: the reference's, else the solution's; see ``Numbered``."""
     reference = (reference or "").strip()
     boxed = last_boxed(reference)
     if boxed:

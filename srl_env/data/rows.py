@@ -13,12 +13,13 @@ The canonical row, which ``write_jsonl`` writes::
 the same id wherever it stands. A step is a text or an object with "action" and any of
 "title", "thought", "observation". Several solutions stand under "trajectories", each
 {"steps": […], "source": …}, instead of "steps". Whatever else is to be kept goes under
-"metadata".
+"metadata", an object or the JSON text of one.
 """
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -29,7 +30,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 Row = Mapping[str, Any]
 Converter = Callable[[Row], Problem]
 
-_PROBLEM_KEYS = ("id", "prompt", "answer", "steps", "trajectories", "metadata")
+PROBLEM_KEYS = ("id", "prompt", "answer", "steps", "trajectories", "metadata")
 _STEP_KEYS = ("action", "title", "thought", "observation")
 
 
@@ -51,11 +52,11 @@ class BadRow(BadData):
 def problem_from_row(row: Row) -> Problem:
     """The problem in a canonical row; ``BadRow`` where it is none. null is as good as absent."""
     row = {key: value for key, value in row.items() if value is not None}
-    _known_keys(row, _PROBLEM_KEYS, 'other columns go under "metadata"')
+    _known_keys(row, PROBLEM_KEYS, 'other columns go under "metadata"')
     prompt = text_in(row, "prompt")
     if "steps" in row and "trajectories" in row:
         raise BadRow('both "steps" and "trajectories"', "a row has one of them")
-    metadata = row.get("metadata", {})
+    metadata = _metadata(row.get("metadata", {}))
     if not isinstance(metadata, Mapping):
         raise BadRow('"metadata" is no object', f"got {_shown(metadata)}")
     return Problem(
@@ -143,6 +144,16 @@ def id_in(row: Row, column: str) -> str | None:
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
         raise BadRow(f'"{column}" is no id', f"expected a text or an integer, got {_shown(value)}")
     return str(value)
+
+
+def _metadata(value: Any) -> Any:
+    """What is in JSON text, as tables have it, which need one type in a column."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError) as error:
+        raise BadRow('"metadata" is a text but no JSON', str(error)) from error
 
 
 def _trajectories(row: Row) -> Iterable[ExpertTrajectory]:
