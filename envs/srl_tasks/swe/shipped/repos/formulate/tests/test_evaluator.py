@@ -76,7 +76,9 @@ def test_logic_stops_as_soon_as_it_knows():
     assert calculate("not false") is True
 
 
-@pytest.mark.parametrize("source", ["1 and true", "true and 1", "not 0", "'a' ? 1 : 2", "0 or true"])
+@pytest.mark.parametrize(
+    "source", ["1 and true", "true and 1", "not 0", "'a' ? 1 : 2", "0 or true"]
+)
 def test_logic_needs_truth_values(source):
     with pytest.raises(EvaluationError, match="true or false is needed"):
         calculate(source)

@@ -51,8 +51,8 @@ def test_other_parentheses_are_left_out(source, expected):
 def test_texts_are_quoted():
     assert literal_text("it's") == '"it\'s"'
     assert literal_text('5"') == "'5\"'"
-    assert literal_text("\"it's\"") == '"""it\'s"""'
-    assert parse(literal_text("\"it's\"")) == Literal("\"it's\"")
+    assert literal_text('"it\'s"') == '"""it\'s"""'
+    assert parse(literal_text('"it\'s"')) == Literal('"it\'s"')
 
 
 def test_numbers_and_truth_values():

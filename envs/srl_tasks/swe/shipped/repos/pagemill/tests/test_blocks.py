@@ -87,8 +87,6 @@ def test_tabs_are_four_spaces():
 
 
 def test_a_table_needs_a_divider():
-    assert read_blocks("a | b\n--- | ---\n1 | 2") == [
-        Table(("a", "b"), ("", ""), (("1", "2"),))
-    ]
+    assert read_blocks("a | b\n--- | ---\n1 | 2") == [Table(("a", "b"), ("", ""), (("1", "2"),))]
     assert read_blocks("a | b\n1 | 2") == [Paragraph("a | b\n1 | 2")]
     assert read_blocks("a | b") == [Paragraph("a | b")]

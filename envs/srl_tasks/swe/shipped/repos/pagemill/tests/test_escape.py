@@ -4,12 +4,12 @@ from pagemill.escape import attributes, element, escape, safe_target, strip_tags
 
 
 def test_what_means_something_in_html_is_escaped():
-    assert escape("a < b & c > \"d\"") == "a &lt; b &amp; c &gt; &quot;d&quot;"
+    assert escape('a < b & c > "d"') == "a &lt; b &amp; c &gt; &quot;d&quot;"
     assert escape("it's") == "it's"
 
 
 def test_unescaping_gives_the_text_back():
-    text = "&lt; <b> && \"x\""
+    text = '&lt; <b> && "x"'
     assert unescape(escape(text)) == text
     assert unescape("&amp;lt;") == "&lt;"
 
@@ -29,7 +29,8 @@ def test_usual_targets_are_safe(target):
 
 
 @pytest.mark.parametrize(
-    "target", ["javascript:alert(1)", "JavaScript:x", " data:text/html,x", "java\nscript:x", "file:x"]
+    "target",
+    ["javascript:alert(1)", "JavaScript:x", " data:text/html,x", "java\nscript:x", "file:x"],
 )
 def test_other_schemes_are_not(target):
     assert safe_target(target) is None

@@ -20,7 +20,9 @@ def test_marks(text, html):
     assert render_inline(text) == html
 
 
-@pytest.mark.parametrize("text", ["*a", "a*", "2 * 3 * 4", "**a*b", "* a*", "`a", "**", "``", "[a]"])
+@pytest.mark.parametrize(
+    "text", ["*a", "a*", "2 * 3 * 4", "**a*b", "* a*", "`a", "**", "``", "[a]"]
+)
 def test_marks_without_a_partner_stand_for_themselves(text):
     assert render_inline(text) == text
 

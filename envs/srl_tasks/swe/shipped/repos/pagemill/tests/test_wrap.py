@@ -27,7 +27,9 @@ def test_lines_are_indented():
     assert wrap("abcdef", 4, indent="- ", hang="") == ["- ab", "cdef"]
 
 
-@pytest.mark.parametrize(("width", "indent", "hang"), [(0, "", None), (2, "- ", None), (2, "", "  ")])
+@pytest.mark.parametrize(
+    ("width", "indent", "hang"), [(0, "", None), (2, "- ", None), (2, "", "  ")]
+)
 def test_something_must_fit_into_the_width(width, indent, hang):
     with pytest.raises(WidthError, match=f"{width} columns"):
         wrap("a", width, indent, hang)

@@ -21,7 +21,7 @@ class OpeningHours:
     def weekdays(cls, *spans: str) -> OpeningHours:
         """The same hours from Monday to Friday, such as ``"9:00-17:00"``."""
         parsed = [parse_span(span) for span in spans]
-        return cls({weekday: parsed for weekday in range(5)})
+        return cls(dict.fromkeys(range(5), parsed))
 
     @classmethod
     def parse(cls, text: str) -> OpeningHours:

@@ -31,7 +31,9 @@ def test_times_are_read(text, minutes):
     assert parse_time(text) == minutes
 
 
-@pytest.mark.parametrize("text", ["", "9:5", "9:60", "24:01", "25:00", "13pm", "0am", "nine", "9:00x"])
+@pytest.mark.parametrize(
+    "text", ["", "9:5", "9:60", "24:01", "25:00", "13pm", "0am", "nine", "9:00x"]
+)
 def test_other_texts_are_no_times(text):
     with pytest.raises(TimeError, match="not a time"):
         parse_time(text)

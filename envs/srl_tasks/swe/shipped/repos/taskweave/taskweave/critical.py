@@ -73,9 +73,7 @@ def most_parallel(plan: Plan) -> int:
     busy = 0
     for moment in starts.values():
         running = [
-            task
-            for task in plan
-            if starts[task.name] <= moment < starts[task.name] + task.hours
+            task for task in plan if starts[task.name] <= moment < starts[task.name] + task.hours
         ]
         busy = max(busy, len(running))
     return busy

@@ -33,7 +33,7 @@ def parse_hours(text: str) -> int:
 
 
 def format_hours(hours: int) -> str:
-    """The hours as ``1w 2d 4h``, without what is zero; ``0h`` for none. Negative ones with ``-``."""
+    """The hours as ``1w 2d 4h``, without what is zero; ``0h`` for none, ``-2h`` below it."""
     if hours < 0:
         return "-" + format_hours(-hours)
     parts = []

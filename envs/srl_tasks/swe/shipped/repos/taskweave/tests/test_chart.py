@@ -10,11 +10,7 @@ SCHEDULE = make_schedule(read_plan("dig 4h\npour 3h after dig\nb 1h"), 2)
 
 
 def test_bars_go_from_start_to_end():
-    assert gantt(SCHEDULE, width=7) == (
-        "dig  |AAAA   |\n"
-        "b    |B      |\n"
-        "pour |    AAA|"
-    )
+    assert gantt(SCHEDULE, width=7) == ("dig  |AAAA   |\nb    |B      |\npour |    AAA|")
     assert gantt(SCHEDULE, width=14).splitlines()[2] == "pour |        AAAAAA|"
 
 

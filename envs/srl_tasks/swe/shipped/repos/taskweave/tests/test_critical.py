@@ -11,7 +11,9 @@ from taskweave.critical import (
 from taskweave.errors import PlanError, UnknownTask
 from taskweave.plan import Plan, read_plan
 
-HOUSE = read_plan("dig 24h\npour 16h after dig\nbricks 8h\nwalls 40h after pour, bricks\nlawn 4h after dig")
+HOUSE = read_plan(
+    "dig 24h\npour 16h after dig\nbricks 8h\nwalls 40h after pour, bricks\nlawn 4h after dig"
+)
 
 
 def test_windows_go_from_the_earliest_to_the_latest_start():

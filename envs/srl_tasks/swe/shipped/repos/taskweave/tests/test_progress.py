@@ -8,7 +8,10 @@ from taskweave.progress import Progress
 @pytest.fixture
 def progress():
     return Progress(
-        read_plan("dig 24h\npour 16h after dig\nbricks 8h\nwalls 40h after pour, bricks\npaint 12h after walls")
+        read_plan(
+            "dig 24h\npour 16h after dig\nbricks 8h\nwalls 40h after pour, bricks\n"
+            "paint 12h after walls"
+        )
     )
 
 
