@@ -10,7 +10,7 @@ Two branches, which must never be confused::
     │   ├── MissingExtra           an optional package that is not installed
     │   ├── SandboxUnavailable     no isolation to be had here; says what is missing
     │   ├── CallError              in srl_env.swe.calls: a text that is no tool call
-    │   └── CheckError, InputEnded in srl_env.check and srl_agents.policies
+    │   └── CheckError, InputEnded, LimitReached in srl_env.check and srl_agents.policies
     ├── CheckpointError(RuntimeError), TrainingDiverged(RuntimeError) in srl_agents
     └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0
         ├── VerifierTimeout        a verifier missed its deadline

@@ -188,6 +188,8 @@ class OpenAIPolicy:
                 except Exception as error:
                     meaning = read_error(error, self._server)
                     unknown = unknown_field(error, self._dispensable(fields))
+                    if meaning is error:
+                        raise
                     if unknown is None or not isinstance(meaning, RequestRefused):
                         raise meaning from error
                     self._unknown.add(unknown)
@@ -237,11 +239,15 @@ class OpenAIPolicy:
 
     def _check_limits(self) -> None:
         """LimitReached where no further request is allowed."""
-        spent = f"{self.usage.requests} requests, {self.usage.cost:.4f} spent"
-        if self.max_requests is not None and self.usage.requests >= self.max_requests:
-            raise LimitReached(f"max_requests={self.max_requests} is reached ({spent}); raise it")
-        if self.max_cost is not None and self.usage.cost >= self.max_cost:
-            raise LimitReached(f"max_cost={self.max_cost:g} is reached ({spent}); raise it")
+        for name, limit, spent in (
+            ("max_requests", self.max_requests, self.usage.requests),
+            ("max_cost", self.max_cost, self.usage.cost),
+        ):
+            if limit is not None and spent >= limit:
+                raise LimitReached(
+                    f"{name}={limit:g} is reached after {self.usage.requests} requests. Episodes "
+                    "that were saved are kept; a resumed evaluation counts from 0"
+                )
 
 
 class RequestSeeds:
@@ -332,7 +338,8 @@ def _check_options(
 def _find_key(base_url: str | None, api_key_env: str | None) -> str:
     """The key from the environment. Servers of one's own usually take any."""
     host = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL") or "//api.openai.com").hostname
-    if api_key_env is None and base_url and not (host or "").endswith("openai.com"):
+    openais = host is not None and f".{host}".endswith(".openai.com")
+    if api_key_env is None and base_url and not openais:
         return "none"
     name = api_key_env or KEY_ENV
     if key := os.environ.get(name):

@@ -66,6 +66,16 @@ def hangs_up(handler: Handler) -> None:
     handler.close_connection = True
 
 
+def breaks_off(handler: Handler) -> None:
+    """Closes the connection in the middle of an answer."""
+    handler.send_response(200)
+    handler.send_header("Content-Type", "application/json")
+    handler.send_header("Content-Length", "1000")
+    handler.end_headers()
+    handler.wfile.write(b'{"choices": [{"message": {"content": "x = ')
+    handler.close_connection = True
+
+
 class Handler(BaseHTTPRequestHandler):
     """Notes the request and gives the next reply of the script."""
 

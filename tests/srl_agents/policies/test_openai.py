@@ -30,6 +30,7 @@ from srl_env.testing import CountingEnv
 from tests.srl_agents.policies.loopback import (
     Loopback,
     Reply,
+    breaks_off,
     chat,
     hangs_up,
     refuses,
@@ -177,6 +178,7 @@ def test_a_reasoning_server_solves_an_environment_in_its_format(make: Make) -> N
         refuses(503),
         refuses(408),
         hangs_up,
+        breaks_off,
         says(b'{"choices": [{"message": {"content": "x = '),
         says({"choices": []}),
         says({"choices": [{"message": {"content": 7}}]}),
@@ -197,6 +199,7 @@ def test_what_passes_is_tried_again(make: Make, trouble: Reply) -> None:
         (refuses(429), RateLimited),
         (refuses(500), ServerError),
         (hangs_up, ServerUnreachable),
+        (breaks_off, ServerUnreachable),
         (says(b"{"), BadAnswer),
         (says({"choices": []}), BadAnswer),
         (stalls, RequestTimeout),
@@ -351,6 +354,21 @@ def test_a_key_goes_to_another_server_only_where_it_is_named(
         ask(make(server), "a")
         ask(make(server, api_key_env="OPENAI_API_KEY"), "a")
     assert [request["key"] for request in server.requests] == ["Bearer none", "Bearer secret"]
+
+
+def test_a_key_of_openai_goes_to_no_host_that_only_ends_alike(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "secret")
+    keys = {
+        url: OpenAIPolicy("m", base_url=f"https://{url}/v1")._client.api_key
+        for url in ("notopenai.com", "openai.com.example", "eu.api.openai.com")
+    }
+    assert keys == {
+        "notopenai.com": "none",
+        "openai.com.example": "none",
+        "eu.api.openai.com": "secret",
+    }
 
 
 def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

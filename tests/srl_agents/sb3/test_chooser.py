@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -203,3 +204,12 @@ def test_mistakes_with_a_chooser_are_named(tmp_path: Path) -> None:
     assert (nothing.exit_code, "no chooser can be read" in nothing.stderr) == (2, True)
     expert = run("-m", "expert", "--chooser", str(tmp_path))
     assert (expert.exit_code, "chooses among samples" in expert.stderr) == (2, True)
+
+
+def test_missing_packages_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in sys.modules if name.startswith("srl_agents.sb3")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "stable_baselines3", None)
+    result = run("-m", "random", "--chooser", str(tmp_path))
+    assert result.exit_code == 2
+    assert "pip install 'srl-env[sb3]'" in result.stderr
