@@ -79,6 +79,21 @@ def make(env_id: str, **arguments: Any) -> ReasoningEnv:
         raise
 
 
+def offline_arguments(name: str) -> dict[str, Any]:
+    """What a class says it needs to be made without network, its ``offline_kwargs``; {} for none,
+    for a name that says where the data is, and for one that does not exist."""
+    found, given = locate(name)
+    spec = gymnasium.registry.get(found) if isinstance(found, str) else found
+    if given or spec is None:
+        return {}
+    try:
+        target: Any = spec.entry_point
+        maker = load_env_creator(target) if isinstance(target, str) else target
+    except (ImportError, AttributeError):
+        return {}
+    return dict(getattr(maker, "offline_kwargs", {}))
+
+
 def make_vec(
     env_id: str,
     num_envs: int,

@@ -119,6 +119,10 @@ class RowSource(ABC):
         some = [self[index].id for index in range(min(3, len(self)))]
         raise UnknownName("problem", problem_id, [*some, "…"])
 
+    def where(self, index: int) -> str:
+        """Where the row of problem number ``index`` stands, e.g. "train.jsonl:41"."""
+        return self._place(self._keys[index])
+
     def check(self) -> DropReport:
         """Reads all rows; says how many are good, and what is wrong with the others."""
         return self._report(self._read_all())

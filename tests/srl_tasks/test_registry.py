@@ -33,13 +33,20 @@ def test_all_are_registered_by_importing_srl_env() -> None:
 
 @each_id
 def test_our_check_passes(env_id: str) -> None:
-    srl_env.check_env(offline(env_id), problems=5)
+    srl_env.check_env(offline(env_id), problems=5, hostile=300, seconds=2)
+
+
+@pytest.mark.slow
+@each_id
+def test_ten_thousand_hostile_texts_break_nothing(env_id: str) -> None:
+    report = srl_env.check_env(offline(env_id), problems=1, seconds=300)
+    assert report.results[-1].notes == ()
 
 
 @each_id
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_our_check_passes_on_the_other_splits(env_id: str, split: str) -> None:
-    srl_env.check_env(offline(env_id, split=split), problems=2)
+    srl_env.check_env(offline(env_id, split=split), problems=2, seconds=0)
 
 
 @each_id

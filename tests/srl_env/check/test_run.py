@@ -26,7 +26,7 @@ from srl_env.verifiers.protocol import Verdict
 
 def failed(env: ReasoningEnv) -> dict[str, str]:
     """What check_env finds wrong: the findings' texts by check."""
-    report = check_env(env, raise_on_failure=False)
+    report = check_env(env, raise_on_failure=False, hostile=200)
     return {
         result.name: "\n".join(map(str, result.findings))
         for result in report.results
@@ -42,20 +42,21 @@ def with_problem(change: Callable[[Problem], Problem], **options: Any) -> Reason
 
 @pytest.mark.parametrize("make", [CountingEnv, SlowWorldEnv])
 def test_good_environments_pass_every_check(make: type[ReasoningEnv]) -> None:
-    report = check_env(make())
+    report = check_env(make(), hostile=500)
     assert report.passed
-    assert len(report.results) == 2 + len(CHECKS)
+    assert [result.name for result in report.results] == list(CHECKS)
     assert str(report).startswith(f"{make.__name__}('counting/train')\nok   Gymnasium's own check")
 
 
 def test_an_environment_without_experts_passes() -> None:
     problem = Problem("p", "Count to 3, then add up.", "sum=6!")
     source = ListSource((problem,))
-    assert check_env(ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")).passed
+    env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
+    assert check_env(env, hostile=50).passed
 
 
 def test_an_id_is_made_with_its_arguments() -> None:
-    report = check_env("srl/ModularChain-v0", difficulty=2, problems=1)
+    report = check_env("srl/ModularChain-v0", difficulty=2, problems=1, hostile=50)
     assert report.environment == "ModularChainEnv('modular_chain/train/2')"
 
 
@@ -66,7 +67,7 @@ def test_only_reasoning_environments_can_be_checked() -> None:
 
 def test_a_broken_promise_raises_with_what_was_seen_and_what_to_do() -> None:
     with pytest.raises(CheckError, match=r"(?s)FAIL nothing leaks.*seen: .*expected: .*to do: "):
-        check_env(with_problem(lambda p: replace(p, id="the sum=6!")))
+        check_env(with_problem(lambda p: replace(p, id="the sum=6!")), hostile=50)
 
 
 class Strict(CountingVerifier):
@@ -87,13 +88,18 @@ def test_a_verifier_that_refuses_the_expert_is_found() -> None:
     assert set(found) == {
         "the expert gets full marks, step by step (srl)",
         "the expert gets full marks at the end (rlvr)",
+        "the expert gets full marks in the other modes",
         "the expert's whole solution is right",
     }
     assert "did not terminate" in found["the expert gets full marks at the end (rlvr)"]
 
 
 def test_a_verifier_that_likes_everything_is_found() -> None:
-    assert set(failed(CountingEnv(verifier=Lenient()))) == {"an empty answer gets nothing"}
+    assert set(failed(CountingEnv(verifier=Lenient()))) == {
+        "an empty answer gets nothing",
+        "a shuffled answer gets less",
+        "an echo of the prompt gains nothing",
+    }
 
 
 def test_an_answer_that_ends_the_episode_too_early_is_found() -> None:
@@ -270,6 +276,6 @@ def test_what_gymnasium_complains_of_is_reported_and_the_rest_is_left() -> None:
             super().reset(**arguments)
             return 3, {}
 
-    report = check_env(Wordless(), raise_on_failure=False)
+    report = check_env(Wordless(), raise_on_failure=False, hostile=50)
     assert not report.results[0].passed
     assert "not within the observation space" in str(report)

@@ -1,0 +1,80 @@
+"""What checks find, and the report on all of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from srl_env.errors import UserError
+
+
+class CheckError(UserError):
+    """An environment breaks a promise; the message lists what was seen and what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One thing that is wrong: what was seen, what was expected, what to do.
+
+    where: "file:line" of the code (or data) to look at, where it is known.
+    """
+
+    seen: str
+    expected: str
+    advice: str
+    where: str | None = None
+
+    def __str__(self) -> str:
+        lines = [f"seen: {self.seen}", f"expected: {self.expected}", f"to do: {self.advice}"]
+        return "\n  ".join(lines if self.where is None else [*lines, f"where: {self.where}"])
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """Something to say about a check that is no fault, e.g. how much of it was done.
+
+    skipped: whether the check could not be made at all.
+    """
+
+    text: str
+    skipped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class CheckResult:
+    """One check: passed where nothing was found. skipped: it could not be made."""
+
+    name: str
+    findings: tuple[Finding, ...] = ()
+    notes: tuple[str, ...] = ()
+    skipped: bool = False
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing is wrong."""
+        return not self.findings
+
+    @property
+    def mark(self) -> str:
+        """ "ok", "skip" or "FAIL"."""
+        return "FAIL" if self.findings else "skip" if self.skipped else "ok"
+
+    def __str__(self) -> str:
+        notes = f" ({'; '.join(self.notes)})" if self.notes else ""
+        lines = [f"{self.mark:4} {self.name}{notes}"]
+        return "\n".join([*lines, *(f"  {finding}" for finding in self.findings)])
+
+
+@dataclass(frozen=True, slots=True)
+class CheckReport:
+    """All checks of one environment."""
+
+    environment: str
+    results: tuple[CheckResult, ...]
+
+    @property
+    def passed(self) -> bool:
+        """Whether every check passed."""
+        return all(result.passed for result in self.results)
+
+    def __str__(self) -> str:
+        return "\n".join([self.environment, *map(str, self.results)])

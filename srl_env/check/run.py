@@ -1,0 +1,138 @@
+"""``check_env``, and the checks in the order in which they are made."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from srl_env.check import hostile, leaks, marks, records, repeats
+from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding, Note
+from srl_env.check.trial import Trial, line_in
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+from srl_env.registration import make, offline_arguments
+
+Found = Iterator[Finding | Note]
+
+
+def check_env(
+    env: ReasoningEnv | str,
+    *,
+    problems: int = 3,
+    hostile: int = 10_000,
+    seconds: float = 20.0,
+    raise_on_failure: bool = True,
+    **arguments: Any,
+) -> CheckReport:
+    """The report on an environment, or on the one of that name made with these arguments.
+
+    env: made without arguments, a class is given its ``offline_kwargs`` where it has some.
+    problems: how many problems are drawn and tried. hostile: how many hostile texts are tried;
+    seconds: for how long at most, for each of the two checks that do so.
+    Raises ``CheckError`` with the report as text, unless ``raise_on_failure`` is off.
+    """
+    checker = Checker(env, problems=problems, hostile=hostile, seconds=seconds, **arguments)
+    report = CheckReport(checker.title, tuple(checker.run(name) for name in CHECKS))
+    if raise_on_failure and not report.passed:
+        raise CheckError(str(report))
+    return report
+
+
+class Checker:
+    """An environment whose checks are made one at a time, by their names in ``CHECKS``."""
+
+    def __init__(
+        self,
+        env: ReasoningEnv | str,
+        *,
+        problems: int = 3,
+        hostile: int = 10_000,
+        seconds: float = 20.0,
+        **arguments: Any,
+    ) -> None:
+        """As for ``check_env``."""
+        offline = offline_arguments(env) if isinstance(env, str) and not arguments else {}
+        env = make(env, **{**offline, **arguments}) if isinstance(env, str) else env
+        bare = getattr(env, "unwrapped", None)
+        if not isinstance(bare, ReasoningEnv):
+            raise BadOption(f"check_env checks ReasoningEnv objects; got {type(env).__name__}")
+        self.trial = Trial(bare, hostile=hostile, seconds=seconds)
+        self.title = repr(bare)
+        if offline:
+            made = ", ".join(f"{key}={value!r}" for key, value in offline.items())
+            self.title += f", made with its offline_kwargs: {made}"
+        self._problems = problems
+        self._drawn: list[Finding | Note] | None = None
+
+    def run(self, name: str) -> CheckResult:
+        """The result of the check of that name."""
+        if name == DRAWS:
+            return _result(name, self._draw)
+        if self._drawn is None:
+            _result(DRAWS, self._draw)
+        return _result(name, lambda: CHECKS[name](self.trial))
+
+    def _draw(self) -> Iterable[Finding | Note]:
+        """Draws the problems that the other checks are made on, once."""
+        if self._drawn is None:
+            self._drawn = []
+            self._drawn += records.check_draws(self.trial, self._problems)
+        return self._drawn
+
+
+def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
+    """The check made on each of the drawn problems."""
+    return lambda trial: (found for i in list(trial.problems) for found in check(trial, i))
+
+
+def _first(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
+    """The check made on the first of the drawn problems."""
+    return lambda trial: (found for i in trial.problems[:1] for found in check(trial, i))
+
+
+DRAWS = "problems are drawn"
+CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
+    "Gymnasium's own check": records.check_gymnasium,
+    DRAWS: lambda trial: (),  # made by Checker, before any other
+    "the expert gets full marks, step by step (srl)": _each(marks.check_expert_srl),
+    "the expert gets full marks at the end (rlvr)": _each(marks.check_expert_rlvr),
+    "the expert gets full marks in the other modes": _each(marks.check_expert_other),
+    "the expert's whole solution is right": _each(marks.check_expert_solution),
+    "an empty answer gets nothing": _each(marks.check_empty),
+    "a shuffled answer gets less": _each(marks.check_shuffled),
+    "an echo of the prompt gains nothing": _each(marks.check_echo),
+    "rewards stay in their range": _each(marks.check_ranges),
+    "nothing leaks": _each(leaks.check_leaks),
+    "a prefix equals its replay": _each(repeats.check_prefix),
+    "modes leave the world alone": _each(repeats.check_modes),
+    "a seed repeats the episode": repeats.check_seeds,
+    "snapshots go back": _each(repeats.check_snapshots),
+    "splits share no problem": records.check_splits,
+    "infos can be stored": _each(records.check_infos),
+    "repr is short": records.check_repr,
+    "the verifier ends at its deadline": _first(hostile.check_deadline),
+    "hostile text breaks nothing": _first(hostile.check_hostile),
+}
+
+
+def _result(name: str, check: Callable[[], Iterable[Finding | Note]]) -> CheckResult:
+    """The result of one check, equal findings once."""
+    found: list[Finding | Note] = []
+    try:
+        found += check()
+    except Exception as error:  # noqa: BLE001  # the boundary to the author's code
+        found.append(
+            Finding(
+                f"{type(error).__name__}: {error}",
+                "no exception",
+                "run the same calls by hand to see where it comes from",
+                line_in(error),
+            )
+        )
+    notes = dict.fromkeys(item for item in found if isinstance(item, Note))
+    return CheckResult(
+        name,
+        tuple(dict.fromkeys(item for item in found if isinstance(item, Finding))),
+        tuple(note.text for note in notes),
+        any(note.skipped for note in notes),
+    )

@@ -1,0 +1,290 @@
+"""Each check finds the broken environment that it is there for, and says where to look."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import pytest
+
+import srl_env
+from srl_env.check import CHECKS, Checker, CheckResult, Finding
+from srl_env.check.hostile import hostile_text
+from srl_env.data import JsonlSource, ListSource
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import VerifierTimeout
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.rewards.modes import FunctionMode, StepRecord
+from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv, counting_problem
+from srl_env.verifiers import NumericVerifier
+from srl_env.verifiers.protocol import Verdict
+
+HERE = "test_broken.py:"
+
+
+def check(env: ReasoningEnv | str, name: str, **options: Any) -> CheckResult:
+    (full,) = [known for known in CHECKS if name in known]
+    return Checker(env, **options).run(full)
+
+
+def finding(env: ReasoningEnv | str, name: str, **options: Any) -> Finding:
+    """The first thing that one check finds."""
+    result = check(env, name, **options)
+    assert result.findings, str(result)
+    return result.findings[0]
+
+
+def steps(*actions: str) -> ExpertTrajectory:
+    return ExpertTrajectory(tuple(map(ExpertStep, actions)))
+
+
+def sums(*problems: Problem, **options: Any) -> ReasoningEnv:
+    return ReasoningEnv(ListSource(problems), NumericVerifier(), **options)
+
+
+# Full marks
+
+
+def test_a_wrong_answer_in_the_data_is_found_with_its_line(tmp_path: Path) -> None:
+    file = tmp_path / "sums.jsonl"
+    file.write_text('{"prompt": "1 + 1?", "answer": "3", "steps": ["1 + 1 = 2", "#### 2"]}\n')
+    env = ReasoningEnv(JsonlSource(file), NumericVerifier())
+    found = finding(env, "at the end (rlvr)", problems=1)
+    assert "return 0.0 for the expert" in found.seen
+    found = finding(env, "whole solution", problems=1)
+    assert found.where == f"{file}:1"
+    assert f"where: {file}:1" in str(found)
+
+
+def test_a_similarity_that_is_less_for_equal_steps_is_found() -> None:
+    env = CountingEnv(similarity=lambda action, expert: 0.5)
+    assert "reward 0.5" in finding(env, "step by step (srl)").seen
+    assert "{'similarity': 0.5}" in finding(env, "in the other modes").seen
+
+
+def test_a_similarity_that_likes_every_step_is_found() -> None:
+    env = CountingEnv(similarity=lambda action, expert: 1.0)
+    assert "reward 1.0 for 'say 2'" in finding(env, "shuffled").seen
+    assert "is paid 1.00 a step" in finding(env, "echo").seen
+
+
+def test_a_similarity_above_one_is_out_of_range() -> None:
+    env = CountingEnv(similarity=lambda action, expert: 2.0)
+    found = {found.seen[:24]: found for found in check(env, "in their range").findings}
+    assert found["reward 2.0 in mode srl f"].expected == (
+        "a reward from -1 to 1, as the mode states"
+    )
+
+
+def test_a_reward_that_leaves_the_stated_range_is_found() -> None:
+    def rich(step: StepRecord) -> float:
+        return 3.0
+
+    mode = FunctionMode("rich", rich, reward_range=(0.0, 1.0))
+    srl_env.rewards.modes.register_reward_mode(mode)
+    try:
+        assert "reward 3.0 in mode rich" in finding(CountingEnv(), "in their range").seen
+    finally:
+        del srl_env.rewards.modes._REGISTRY["rich"]
+
+
+class Careless(CountingVerifier):
+    """Takes any answer that is written as one."""
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        answer = self.extract(actions[-1])
+        return Verdict(answer is not None, answer)
+
+
+def test_a_verifier_that_takes_another_problems_answer_is_found() -> None:
+    found = finding(CountingEnv(verifier=Careless()), "shuffled")
+    assert "for the solution of 'count-" in found.seen
+    assert HERE in str(found.where)
+
+
+def test_where_all_answers_are_equal_they_are_not_swapped() -> None:
+    way = steps("1 + 1 = 2", "#### 2")
+    env = sums(Problem("a", "1 + 1?", "2", (way,)), Problem("b", "2 + 0?", "2.0", (way,)))
+    result = check(env, "shuffled")
+    assert result.passed
+    assert result.notes == ("answers not swapped: no two problems with different ones",)
+
+
+def test_an_answer_that_stands_in_the_prompt_is_found_by_echoing() -> None:
+    problem = Problem("p", "#### 4 is the answer to 2 + 2", "4", (steps("2 + 2 = 4", "#### 4"),))
+    found = finding(sums(problem), "echo")
+    assert "start_step 0, for repeating the problem" in found.seen
+
+
+# The same again
+
+
+def test_a_world_that_goes_on_otherwise_after_restore_is_found() -> None:
+    class Forgetful(SlowWorldEnv):
+        def world_restore(self, state: Any) -> None:
+            self.world_reset(self.problem)
+
+    found = finding(Forgetful(), "snapshots")
+    assert "goes on differently after restore()" in found.seen
+    assert HERE in str(found.where)
+
+
+# Splits
+
+
+class SameSplits(CountingEnv):
+    """Gives the same problems in every split."""
+
+    def __init__(self, split: Literal["train", "test", "all"] = "train", **options: Any) -> None:
+        super().__init__(**options)
+
+
+class HashedSplits(ReasoningEnv):
+    """Divides the same problems by their ids."""
+
+    def __init__(self, split: str = "train", **options: Any) -> None:
+        problems = [counting_problem(n) for n in range(2, 40)]
+        shares = {"train": 0.5, "test": 0.5}
+        super().__init__(
+            ListSource(problems, "c", split=split, shares=shares), CountingVerifier(), **options
+        )
+
+
+def test_splits_that_share_problems_are_found() -> None:
+    seen = finding(SameSplits(), "splits").seen
+    assert seen.startswith("6 of the first problems of split 'train' are in 'test' too")
+
+
+def test_disjoint_splits_pass_and_classes_without_are_skipped() -> None:
+    assert check(HashedSplits(), "splits").mark == "ok"
+    result = check(CountingEnv(), "splits")
+    assert (result.mark, result.notes) == ("skip", ("the class takes no split",))
+
+
+# Hostile texts
+
+
+@dataclass(frozen=True)
+class Endless(CountingVerifier):
+    """Never answers to digits."""
+
+    deadline_s: float = -4.9  # with the grace of five seconds: a tenth of one
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        while "999" in actions[-1]:
+            time.sleep(0.001)
+        return super().verify(problem, actions)
+
+
+def test_a_verifier_that_does_not_end_is_found_with_the_line_it_is_in() -> None:
+    found = finding(CountingEnv(verifier=Endless()), "deadline")
+    assert "verifier.verify() had not ended after 0.1 s" in found.seen
+    assert HERE in str(found.where)
+
+
+def test_a_verifier_that_fails_at_its_deadline_passes() -> None:
+    class Late(CountingVerifier):
+        def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+            raise VerifierTimeout("too late")
+
+    assert check(CountingEnv(verifier=Late()), "deadline").passed
+
+
+def test_an_exception_for_a_hostile_text_is_found_with_the_line_and_the_text() -> None:
+    class Fragile(CountingVerifier):
+        def extract(self, text: str) -> str | None:
+            return str(int(text)) if text.strip().startswith("0") else super().extract(text)
+
+    result = check(CountingEnv(verifier=Fragile()), "hostile", hostile=2000)
+    assert 1 <= len(result.findings) <= 3
+    assert "ValueError: invalid literal for int()" in result.findings[0].seen
+    assert "on the text '" in result.findings[0].seen
+    assert HERE in str(result.findings[0].where)
+
+
+def test_a_reward_that_is_no_number_is_found() -> None:
+    env = CountingEnv(similarity=lambda action, expert: float("nan") if "9" in action else 0.5)
+    found = finding(env, "hostile", hostile=1000)
+    assert "must give one finite reward" in found.seen
+
+
+def test_ten_thousand_texts_are_the_default_and_time_limits_them() -> None:
+    assert Checker(CountingEnv()).trial.hostile == 10_000
+    result = check(CountingEnv(), "hostile", seconds=0.0)
+    assert result.passed
+    assert result.notes == ("0 of 10,000 texts in 0 s",)
+
+
+def test_hostile_texts_are_the_same_every_time_and_many() -> None:
+    env = CountingEnv()
+    texts = [hostile_text(env, number) for number in range(500)]
+    assert texts == [hostile_text(env, number) for number in range(500)]
+    assert len(set(texts)) > 450
+    assert any("\ud800" in text for text in texts)
+    assert any(len(text) > 5000 for text in texts)
+
+
+def test_failures_under_hostile_texts_are_counted_and_no_fault() -> None:
+    class Late(CountingVerifier):
+        def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+            raise VerifierTimeout("too late")
+
+    result = check(CountingEnv(verifier=Late()), "hostile", hostile=100)
+    assert result.passed
+    assert "of the texts ended in a failure" in result.notes[0]
+
+
+# Ids, names
+
+
+class TwoNames(ListSource):
+    """Finds every problem at the first place."""
+
+    def index_of(self, problem_id: str) -> int:
+        return 0
+
+
+def test_a_source_that_does_not_find_its_problems_is_found() -> None:
+    env = CountingEnv()
+    env.problems = TwoNames([counting_problem(n) for n in (2, 3, 4)])
+    assert "at its index_of()" in finding(env, "problems are drawn", problems=8).seen
+
+
+def test_offline_arguments_are_used_and_said() -> None:
+    checker = Checker("srl/GSM8K-v0")
+    assert checker.title == (
+        "GSM8KEnv('gsm8k-sample/train'), made with its offline_kwargs: source='sample'"
+    )
+    assert Checker("srl/GSM8K-v0", source="sample", split="dev").title.endswith("dev')")
+
+
+def test_an_exception_in_a_hook_names_its_line() -> None:
+    class Raising(CountingEnv):
+        def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool:
+            raise RuntimeError("not today")
+
+    found = finding(Raising(), "step by step")
+    assert found.seen == "RuntimeError: not today"
+    assert HERE in str(found.where)
+
+
+def test_a_check_alone_draws_its_problems_first() -> None:
+    checker = Checker(CountingEnv(), problems=2)
+    assert checker.run("nothing leaks").passed
+    assert len(checker.trial.problems) >= 1
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_every_check_passes_alone_on_a_good_environment(name: str) -> None:
+    result = Checker(SlowWorldEnv(), hostile=100).run(name)
+    assert result.passed, str(result)
+
+
+def test_an_id_in_the_prompt_is_no_leak_and_results_print() -> None:
+    problem = replace(counting_problem(3), id="count-3")
+    env = CountingEnv()
+    env.problems = ListSource([problem])
+    assert str(check(env, "nothing leaks")) == "ok   nothing leaks"
