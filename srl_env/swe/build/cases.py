@@ -21,9 +21,9 @@ from srl_env.grading.runs import answer_cases
 from srl_env.grading.values import NotExactError, from_json
 from srl_env.sandbox import Sandbox, Snapshot
 from srl_env.swe.build.checkout import Checkout
-from srl_env.swe.build.project import CASES_FILE
+from srl_env.swe.task import CASES_FILE
 
-MAX_CASES: Final = 400
+MAX_CASES: Final = 200
 PER_FUNCTION: Final = 8
 _MANY: Final = 1_000
 _OPEN, _CLOSE = "list(itertools.islice(", f", {_MANY}))"
@@ -109,10 +109,11 @@ def settle_cases(
 
 def shown_expression(case: OracleCase) -> str:
     """A case's expression as someone would write it."""
-    if case.expression.startswith(_OPEN) and isinstance(case.expected, list):
-        if len(case.expected) < _MANY:
-            return f"list({case.expression.removeprefix(_OPEN).removesuffix(_CLOSE)})"
-    return case.expression
+    if not case.expression.startswith(_OPEN) or not isinstance(case.expected, list):
+        return case.expression
+    if len(case.expected) >= _MANY:
+        return case.expression
+    return f"list({case.expression.removeprefix(_OPEN).removesuffix(_CLOSE)})"
 
 
 def shown_setup(case: OracleCase) -> str:

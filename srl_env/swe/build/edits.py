@@ -27,7 +27,7 @@ def _first(text: str, right: str) -> tuple[str, str]:
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     changed = [code[1:] for code in matcher.get_opcodes() if code[0] != "equal"]
     a, b, c, d = changed[0]
-    for w, x, y, z in changed[1:]:
+    for w, x, _, z in changed[1:]:
         if w - b > 2:
             break
         b, d = x, z

@@ -130,7 +130,9 @@ class _Expert:
         self._seen: dict[str, list[tuple[int, int]]] = {}
         self.steps: list[ExpertStep] = []
 
-    def do(self, tool: str, arguments: Mapping[str, Argument], thoughts: Sequence[str], **words: object) -> str:
+    def do(
+        self, tool: str, arguments: Mapping[str, Argument], thoughts: Sequence[str], **words: object
+    ) -> str:
         """Makes one call, and records it with a thought and what came back."""
         call = ToolCall(tool, arguments)
         thought = self._pick(thoughts).format(**words)
@@ -156,8 +158,9 @@ class _Expert:
             self._require(repair.shown.expected.error or repair.shown.expected.printed, said)
 
     def run_tests(self, tests: Sequence[str]) -> None:
-        said = self.do("bash", {"command": "python -m pytest -qq"}, _TESTS)
-        if "rror" in said.splitlines()[-1] or "%]" not in said:
+        command = f"python -m pytest -qq {' '.join(map(shlex.quote, tests))}"
+        said = self.do("bash", {"command": command}, _TESTS)
+        if not said.rstrip().endswith("[100%]"):
             raise ExpertError("the visible tests do not pass")
 
     def _find(self, repair: Repair) -> None:
@@ -175,7 +178,11 @@ class _Expert:
             )
             if path not in said:
                 raise ExpertError(f"searching for {name} does not find it")
-            view = {"command": "view", "path": path, "view_range": (first, last)}
+            view: dict[str, Argument] = {
+                "command": "view",
+                "path": path,
+                "view_range": (first, last),
+            }
             self.do(EDITOR, view, _VIEW, name=name, path=path, line=function.node.lineno)
             self._seen.setdefault(path, []).append((first, last))
 

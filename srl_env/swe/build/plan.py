@@ -6,10 +6,12 @@ Everything follows from the repository's text and the seed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
+
+import numpy as np
 
 from srl_env.seeding import stream
 from srl_env.swe.build.mutate import Mutation, mutations
@@ -91,9 +93,7 @@ def several_bugs(
             )
 
 
-def difficulty(
-    *, bugs: int, hops: int, failing: int, lines: int, raises: bool
-) -> float:
+def difficulty(*, bugs: int, hops: int, failing: int, lines: int, raises: bool) -> float:
     """How hard a task is guessed to be, in 0 … 1.
 
     bugs: how many there are; hops: calls from the statement's example to the fault (the longest
@@ -114,11 +114,11 @@ def _queue(project: Project, target: Target, seed: int) -> list[Mutation]:
     kinds: dict[str, list[Mutation]] = {}
     for bug in mutations(project.sources[target.path], target.function):
         kinds.setdefault(bug.kind, []).append(bug)
-    piles = [_shuffled(pile, rng.permutation(len(pile))) for _, pile in sorted(kinds.items())]
+    piles = [_shuffled(pile, rng) for _, pile in sorted(kinds.items())]
     piles = [piles[int(number)] for number in rng.permutation(len(piles))]
     longest = max(map(len, piles), default=0)
     return [pile[turn] for turn in range(longest) for pile in piles if turn < len(pile)]
 
 
-def _shuffled(pile: Sequence[Mutation], order: Mapping[int, int] | Sequence[int]) -> list[Mutation]:
-    return [pile[int(order[number])] for number in range(len(pile))]
+def _shuffled(pile: Sequence[Mutation], rng: np.random.Generator) -> list[Mutation]:
+    return [pile[int(number)] for number in rng.permutation(len(pile))]

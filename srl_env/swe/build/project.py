@@ -22,9 +22,11 @@ from srl_env.swe.build.checkout import Checkout
 from srl_env.swe.build.source import Function, Source
 from srl_env.swe.build.suite import SuiteRun, run_suite
 from srl_env.swe.packages import distributions_of, package_mounts
+from srl_env.swe.task import CASES_FILE, Repository
+from srl_env.swe.workspace import open_workspace
 
-CASES_FILE: Final = "oracle_cases.toml"
 REPEATS: Final = 3
+MAX_SUITE_S: Final = 20.0
 _LEFT_OUT: Final = frozenset(
     {"__pycache__", "node_modules", "build", "dist", "site-packages", "venv", "env", CASES_FILE}
 )
@@ -52,7 +54,9 @@ class Project:
 
     tests: ids of tests that always pass; left_out: the other ones, and why.
     sources: files that bugs can be put in. calls: what its tests call, as recorded.
-    parameters: of parametrised tests, as source text. suite_s: what one run of all tests takes.
+    parameters: of parametrised tests, as source text. suite_s: what one run of all tests takes;
+    seconds: each of them. visible_files: test files in which everything passes under pytest as a
+    user runs it, with the repository's own settings.
     """
 
     name: str
@@ -62,6 +66,8 @@ class Project:
     sources: Mapping[str, Source]
     targets: tuple[Target, ...]
     suite_s: float
+    seconds: Mapping[str, float] = field(repr=False)
+    visible_files: tuple[str, ...]
     calls: Sequence[Mapping[str, str]] = field(default=(), repr=False)
     parameters: Mapping[str, Mapping[str, str]] = field(default_factory=dict, repr=False)
 
@@ -103,7 +109,8 @@ def inspect_project(
     _require_passing(first, checkout)
     checkout = replace(checkout, timeout_s=min(timeout_s, 5.0 + 10 * first.wall_s))
     left_out = dict(_left_out(first))
-    stable = [test for test in first.outcomes if test in first.passed]
+    stable, slow = _fast_enough(first, MAX_SUITE_S)
+    left_out |= slow
     for number in range(1, REPEATS):
         tell(f"running the tests in another order ({number} of {REPEATS - 1})")
         again = run_suite(sandbox, checkout, tests=stable, order=number, hash_seed=number)
@@ -127,6 +134,8 @@ def inspect_project(
         sources=sources,
         targets=targets,
         suite_s=first.wall_s,
+        seconds={test: first.outcomes[test].seconds for test in stable},
+        visible_files=_visible_files(sandbox, checkout),
         calls=first.calls,
         parameters=first.parameters,
     )
@@ -140,7 +149,8 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
     tests = tuple(path for path in files if is_test_file(path))
     if not tests:
         raise BadOption(
-            f"{tree.name}: there are no tests in it; files named test_*.py or *_test.py are expected"
+            f"{tree.name}: there are no tests in it; files named test_*.py or *_test.py are "
+            "expected"
         )
     imported = _imports(tree, files)
     folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in tests)
@@ -163,7 +173,18 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
 def is_test_file(path: str) -> bool:
     """Whether pytest would look for tests in a file of this name."""
     name = PurePosixPath(path).name
-    return name.startswith("test_") and name.endswith(".py") or name.endswith("_test.py")
+    return (name.startswith("test_") and name.endswith(".py")) or name.endswith("_test.py")
+
+
+def _visible_files(sandbox: Sandbox, checkout: Checkout) -> tuple[str, ...]:
+    """The test files that pass when a user runs them one by one."""
+    repository = Repository("", python_path=checkout.python_path, packages=checkout.distributions)
+    with open_workspace(sandbox, checkout.tree, repository) as session:
+        return tuple(
+            path
+            for path in checkout.test_files
+            if session.run(["python3", "-m", "pytest", "-qq", path]).ok
+        )
 
 
 def _is_left_out(path: Path) -> bool:
@@ -229,7 +250,8 @@ def _require_passing(run: SuiteRun, checkout: Checkout) -> None:
     if run.broken:
         file, text = next(iter(run.broken.items()))
         raise BadOption(
-            f"{name}: {file} cannot be imported, and no test passes:\n{_reason(text)}{_advice(text)}"
+            f"{name}: {file} cannot be imported, and no test passes:\n"
+            f"{_reason(text)}{_advice(text)}"
         )
     if not run.outcomes:
         raise BadOption(f"{name}: pytest finds no test in {', '.join(checkout.test_files[:5])}")
@@ -252,6 +274,16 @@ def _advice(text: str) -> str:
             f"{sys.prefix}"
         )
     return ""
+
+
+def _fast_enough(run: SuiteRun, limit_s: float) -> tuple[list[str], dict[str, str]]:
+    """The tests that pass, without the slowest where all together would take too long."""
+    spent, slow = 0.0, {}
+    for test in sorted(run.passed, key=lambda test: run.outcomes[test].seconds):
+        spent += run.outcomes[test].seconds
+        if spent > limit_s:
+            slow[test] = f"slow: all tests together may take {limit_s:g} s when a task is graded"
+    return [test for test in run.outcomes if test in run.passed and test not in slow], slow
 
 
 def _left_out(run: SuiteRun) -> Iterator[tuple[str, str]]:

@@ -45,15 +45,19 @@ def reproduce(
     files: Mapping[str, str],
     failing: Sequence[OracleCase],
     run: SuiteRun,
+    together: Mapping[str, str],
 ) -> Reproduction | None:
     """The best of the scripts that show what is wrong; None where none does.
 
-    files: the faulty ones, path → text. failing: the oracle cases that fail on them.
-    run: of the tests, on them.
+    files: path → text, with this bug alone. failing: the oracle cases that fail on them.
+    run: of the tests, on them. together: the files with all bugs of a task, on which it must
+    show too; what it comes to there is what the reproduction says.
     """
     found = []
     for script in _scripts(project, failing, run):
         shown = _shown(sandbox, project, target, files, script)
+        if shown is not None and files != together:
+            shown = _shown(sandbox, project, target, together, script)
         if shown is not None:
             found.append(shown)
         if len(found) == MAX_TRIED // 2:
@@ -69,16 +73,16 @@ def gives_away(text: str, script: Script, target: Target) -> bool:
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in hidden)
 
 
-def _scripts(
-    project: Project, failing: Sequence[OracleCase], run: SuiteRun
-) -> Iterator[Script]:
+def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> Iterator[Script]:
     shown = [case_script(case) for case in sorted(failing, key=_length)]
     taken = _distinct(shown)[:MAX_TRIED]
     yield from taken
     if len(taken) < MAX_TRIED:
-        bodies = (test_script(project, test, run.outcomes[test].line) for test in sorted(run.failed))
-        written = [script for script in bodies if script is not None]
-        short = sorted((s for s in written if len(s.text) < _MAX_SCRIPT), key=lambda s: len(s.text))
+        bodies = (
+            test_script(project, test, run.outcomes[test].line) for test in sorted(run.failed)
+        )
+        short = [script for script in bodies if script and len(script.text) < _MAX_SCRIPT]
+        short.sort(key=lambda script: (len(script.text), script.text))
         yield from _distinct(short)[: MAX_TRIED - len(taken)]
 
 

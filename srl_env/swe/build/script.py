@@ -20,7 +20,9 @@ from srl_env.swe.packages import package_folders
 MODULE: Final = "probes.script"
 _PROBES: Final = Path(__file__).resolve().parent / "probes"
 _FOLDER: Final = "/probing"
-_MAIN: Final = f"import sys; sys.path.insert(0, {_FOLDER!r}); from probes import script; script.main()"
+_MAIN: Final = (
+    f"import sys; sys.path.insert(0, {_FOLDER!r}); from probes import script; script.main()"
+)
 _SCRIPT_S: Final = 5.0
 
 

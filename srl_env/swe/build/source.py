@@ -1,4 +1,4 @@
-"""Python source that is changed in place: by positions of its syntax tree, keeping every other byte.
+"""Python source changed in place: by positions of its syntax tree, keeping every other byte.
 
 Positions of syntax trees count UTF-8 bytes, so the text is held as bytes. Nothing here knows which
 changes make a bug.

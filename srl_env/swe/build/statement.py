@@ -7,7 +7,7 @@ wrong; wording varies with the seed.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, Protocol, TypeVar
 
 from srl_env.seeding import stream
 from srl_env.swe.build.reproduce import Reproduction
@@ -95,6 +95,14 @@ _SEVERAL: Final = (
 )
 _NOTHING: Final = "(nothing)"
 
+T = TypeVar("T")
+
+
+class Pick(Protocol):
+    """Chooses one of several wordings."""
+
+    def __call__(self, choices: Sequence[T]) -> T: ...
+
 
 def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed: int) -> str:
     """The statement for one bug or several, in Markdown.
@@ -103,10 +111,10 @@ def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed:
     """
     rng = stream("statement", key, seed)
 
-    def pick(choices: Sequence[str]) -> str:
+    def pick(choices: Sequence[T]) -> T:
         return choices[int(rng.integers(len(choices)))]
 
-    sections = [_section(package, one, pick, rng.integers(len(_LABELS))) for one in shown]
+    sections = [_section(package, one, pick, pick(_LABELS)) for one in shown]
     closing = pick(_CLOSINGS)
     if len(shown) == 1:
         return "\n\n".join(filter(None, (*sections[0], closing))) + "\n"
@@ -119,8 +127,7 @@ def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed:
     return "\n\n".join(filter(None, (*parts, closing))) + "\n"
 
 
-def _section(package: str, shown: Reproduction, pick: object, labels: int) -> list[str]:
-    assert callable(pick)
+def _section(package: str, shown: Reproduction, pick: Pick, labels: tuple[str, str]) -> list[str]:
     kind = _kind(shown)
     words = {
         "package": package,
@@ -128,7 +135,7 @@ def _section(package: str, shown: Reproduction, pick: object, labels: int) -> li
         "actual": _name(shown.actual.error),
         "expected": _name(shown.expected.error),
     }
-    get, expect = _LABELS[labels]
+    get, expect = labels
     return [
         pick(_TITLES[kind]).format(**words),
         pick(_OPENINGS[kind]).format(**words),

@@ -20,7 +20,10 @@ _PROBES: Final = Path(__file__).resolve().parent / "probes"
 _JUDGES: Final = Path(__file__).resolve().parents[2] / "grading" / "judges"
 _FOLDER: Final = "/probing"
 _MODULE: Final = "probes.suite"
-_MAIN: Final = f"import sys; sys.path.insert(0, {_FOLDER!r}); from probes import suite; suite.main()"
+_PRELOADED: Final = (_MODULE, "probes.script")
+_MAIN: Final = (
+    f"import sys; sys.path.insert(0, {_FOLDER!r}); from probes import suite; suite.main()"
+)
 _NOTHING: Final[Mapping[str, str]] = {}
 
 
@@ -64,13 +67,15 @@ class SuiteRun:
     @property
     def failed(self) -> set[str]:
         """The tests that ran and failed; those skipped are not among them."""
-        return {t for t, outcome in self.outcomes.items() if not (outcome.passed or outcome.skipped)}
+        return {
+            t for t, outcome in self.outcomes.items() if not (outcome.passed or outcome.skipped)
+        }
 
 
 def warm_probes() -> Preload:
     """What a sandbox that tasks are made with may preload: the judges and the probes."""
     judges = warm_judges()
-    return Preload((*judges.folders, _PROBES.parent), (*judges.modules, _MODULE))
+    return Preload((*judges.folders, _PROBES.parent), (*judges.modules, *_PRELOADED))
 
 
 def run_suite(

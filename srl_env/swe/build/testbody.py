@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from srl_env.swe.build.cases import merge_imports
@@ -38,7 +38,9 @@ def test_script(project: Project, test: str, line: int) -> Script | None:
     lines = merge_imports([ast.unparse(node) for node in needed])
     code = "\n".join([ast.unparse(node) for node in (*head, *body)])
     text = "\n".join(lines) + f"\n\n{code}\n"
-    if names[-1] in text or "self" in {n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)}:
+    if names[-1] in text or "self" in {
+        n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)
+    }:
         return None
     return Script(text.lstrip("\n"), _subject(body, needed))
 
@@ -62,7 +64,7 @@ def _find(tree: ast.Module, names: Sequence[str]) -> ast.FunctionDef:
     return scope
 
 
-def _parameters(function: ast.FunctionDef, texts: dict[str, str]) -> Iterator[ast.stmt]:
+def _parameters(function: ast.FunctionDef, texts: Mapping[str, str]) -> Iterator[ast.stmt]:
     """Assignments of a test's parameters; raises _CannotError for fixtures."""
     for argument in function.args.args:
         if argument.arg in ("self", "cls"):
@@ -98,17 +100,17 @@ def _telling(statement: ast.stmt) -> list[ast.stmt]:
 class _Telling(ast.NodeTransformer):
     """Makes assertions print what they look at."""
 
-    def visit_Assert(self, node: ast.Assert) -> ast.stmt:  # noqa: N802  ast's own naming
+    def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         return _printed(_looked_at(node.test))
 
-    def visit_Expr(self, node: ast.Expr) -> ast.stmt:  # noqa: N802
+    def visit_Expr(self, node: ast.Expr) -> ast.stmt:
         if _is_assertion(node) and isinstance(node.value, ast.Call):
             if not node.value.args or "aises" in ast.unparse(node.value.func):
                 raise _CannotError
             return _printed(node.value.args[0])
         return node
 
-    def visit_With(self, node: ast.With) -> ast.stmt:  # noqa: N802
+    def visit_With(self, node: ast.With) -> ast.stmt:
         if _is_raises(node.items[0].context_expr):
             raise _CannotError
         self.generic_visit(node)
@@ -117,10 +119,10 @@ class _Telling(ast.NodeTransformer):
 
 def _looked_at(test: ast.expr) -> ast.expr:
     """What is compared with a known value, or the whole of what is asserted."""
-    if isinstance(test, ast.Compare) and len(test.ops) == 1:
-        if isinstance(test.ops[0], ast.Eq | ast.Is) and not isinstance(test.left, ast.Constant):
-            return test.left
-    return test
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return test
+    known = isinstance(test.ops[0], ast.Eq | ast.Is) and not isinstance(test.left, ast.Constant)
+    return test.left if known else test
 
 
 def _printed(value: ast.expr) -> ast.stmt:
@@ -130,7 +132,9 @@ def _printed(value: ast.expr) -> ast.stmt:
 
 
 def _is_raises(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("raises", "assertRaises"))
+    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+        ("raises", "assertRaises")
+    )
 
 
 def _is_assertion(statement: ast.stmt) -> bool:
@@ -189,7 +193,9 @@ def _bound(node: ast.stmt) -> list[str]:
         return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
     if isinstance(node, FunctionNode | ast.ClassDef):
         return [node.name]
-    return [n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)]
+    return [
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    ]
 
 
 def _subject(body: Sequence[ast.stmt], needed: Sequence[ast.stmt]) -> str:
@@ -205,5 +211,7 @@ def _subject(body: Sequence[ast.stmt], needed: Sequence[ast.stmt]) -> str:
                 names.append(called.id)
     if names:
         return names[0]
-    loaded = [name for statement in reversed(body) for name in sorted(_loaded(statement) & imported)]
+    loaded = [
+        name for statement in reversed(body) for name in sorted(_loaded(statement) & imported)
+    ]
     return loaded[0] if loaded else ""

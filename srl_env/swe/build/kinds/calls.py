@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from typing import Final
 
 from srl_env.swe.build.kinds.kind import Edits, kind
@@ -89,7 +90,7 @@ def swapped_arguments(site: Site) -> Edits:
     """Two neighbouring arguments of a call in the wrong order."""
     if isinstance(site.node, ast.Call):
         arguments = site.node.args
-        for one, other in zip(arguments, arguments[1:], strict=False):
+        for one, other in itertools.pairwise(arguments):
             if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
                 texts = site.source.of(one), site.source.of(other)
                 yield site.replace(one, texts[1]), site.replace(other, texts[0])
@@ -118,7 +119,9 @@ def missing_argument(site: Site) -> Edits:
     if isinstance(site.node, ast.Call) and not site.node.keywords:
         arguments = site.node.args
         if len(arguments) >= 2 and len(arguments) == _EXTRAS.get(_called(site.node)):
-            yield (Edit(site.source.span(arguments[-2])[1], site.source.span(arguments[-1])[1], ""),)
+            yield (
+                Edit(site.source.span(arguments[-2])[1], site.source.span(arguments[-1])[1], ""),
+            )
 
 
 @kind

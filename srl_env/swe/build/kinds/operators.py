@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator, Mapping
 from typing import Final
 
@@ -57,11 +58,10 @@ def arithmetic(site: Site) -> Edits:
         if not any(map(_is_no_number, (node.left, node.right))):
             text, others = _CALCULATED[type(node.op)]
             yield from _operators(site, node.left, node.right, text, others)
-    elif isinstance(node, ast.AugAssign) and type(node.op) in _CALCULATED:
-        if not _is_no_number(node.value):
-            text, others = _CALCULATED[type(node.op)]
-            found = _operators(site, node.target, node.value, text + "=", [f"{o}=" for o in others])
-            yield from found
+    elif isinstance(node, ast.AugAssign) and not _is_no_number(node.value):
+        text, others = _CALCULATED.get(type(node.op), ("", ()))
+        changed = [f"{other}=" for other in others]
+        yield from _operators(site, node.target, node.value, f"{text}=", changed)
 
 
 @kind
@@ -70,7 +70,7 @@ def boolean(site: Site) -> Edits:
     if isinstance(site.node, ast.BoolOp):
         text, other = ("and", "or") if isinstance(site.node.op, ast.And) else ("or", "and")
         values = site.node.values
-        for left, right in zip(values, values[1:], strict=False):
+        for left, right in itertools.pairwise(values):
             yield from _operators(site, left, right, text, (other,))
 
 
@@ -109,9 +109,10 @@ def removed_not(site: Site) -> Edits:
 def removed_sign(site: Site) -> Edits:
     """A minus before something that is no number in the text is forgotten."""
     node = site.node
-    if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
-        if not isinstance(node.operand, ast.Constant):
-            yield (site.replace(node, _kept(site, node.operand)),)
+    if not isinstance(node, ast.UnaryOp) or not isinstance(node.op, ast.USub):
+        return
+    if not isinstance(node.operand, ast.Constant):
+        yield (site.replace(node, _kept(site, node.operand)),)
 
 
 @kind
@@ -131,9 +132,10 @@ def off_by_one(site: Site) -> Edits:
             within = isinstance(site.parent, ast.BinOp | ast.UnaryOp | ast.Attribute)
             text = f"{site.source.of(node)} - 1"
             yield (site.replace(node, f"({text})" if within else text),)
-    if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add | ast.Sub):
-        if isinstance(node.right, ast.Constant) and node.right.value == 1:
-            yield (site.replace(node, _kept(site, node.left)),)
+    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add | ast.Sub):
+        return
+    if isinstance(node.right, ast.Constant) and node.right.value == 1:
+        yield (site.replace(node, _kept(site, node.left)),)
 
 
 @kind
@@ -173,10 +175,10 @@ def wrong_index(site: Site) -> Edits:
 def swapped_operands(site: Site) -> Edits:
     """``b - a`` for ``a - b``; only where the order matters."""
     node = site.node
-    if isinstance(node, ast.BinOp):
-        if isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow):
-            if not any(map(_is_no_number, (node.left, node.right))):
-                yield _swapped(site, node.left, node.right)
+    if not isinstance(node, ast.BinOp) or any(map(_is_no_number, (node.left, node.right))):
+        return
+    if isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow):
+        yield _swapped(site, node.left, node.right)
 
 
 @kind

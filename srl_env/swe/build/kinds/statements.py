@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import itertools
 from collections.abc import Iterator
 
 from srl_env.swe.build.kinds.kind import Edits, kind
@@ -16,9 +17,10 @@ def removed_guard(site: Site) -> Edits:
     """A check at which a function would have stopped is left out."""
     for block in _blocks(site.node):
         for statement in block:
-            if isinstance(statement, ast.If) and not statement.orelse:
-                if isinstance(statement.body[-1], _ENDS):
-                    yield from _without(site, block, statement)
+            if not isinstance(statement, ast.If) or statement.orelse:
+                continue
+            if isinstance(statement.body[-1], _ENDS):
+                yield from _without(site, block, statement)
 
 
 @kind
@@ -34,17 +36,16 @@ def dropped_statement(site: Site) -> Edits:
 def lost_return(site: Site) -> Edits:
     """A value is computed and not returned."""
     node = site.node
-    if isinstance(node, ast.Return) and node.value is not None:
-        if not isinstance(node.value, ast.Constant):
-            kept = site.source.of(node.value) if isinstance(node.value, ast.Call) else "return"
-            yield (site.replace(node, kept),)
+    if isinstance(node, ast.Return) and not isinstance(node.value, ast.Constant | None):
+        kept = site.source.of(node.value) if isinstance(node.value, ast.Call) else "return"
+        yield (site.replace(node, kept),)
 
 
 @kind
 def early_return(site: Site) -> Edits:
     """``return`` inside the loop instead of after it."""
     for block in _blocks(site.node):
-        for loop, last in zip(block, block[1:], strict=False):
+        for loop, last in itertools.pairwise(block):
             if not isinstance(loop, ast.For) or not isinstance(last, ast.Return):
                 continue
             if loop.orelse or last.value is None or not _whole_lines(site, loop.body[-1]):
@@ -83,10 +84,11 @@ def swapped_branches(site: Site) -> Edits:
 def removed_else(site: Site) -> Edits:
     """What should happen otherwise is left out."""
     node = site.node
-    if isinstance(node, ast.If) and node.orelse and not isinstance(node.orelse[0], ast.If):
-        if all(_whole_lines(site, part) for part in node.orelse):
-            first, last = node.orelse[0], node.orelse[-1]
-            yield (Edit(site.source.span(first)[0], site.source.span(last)[1], "pass"),)
+    if not isinstance(node, ast.If) or not node.orelse or isinstance(node.orelse[0], ast.If):
+        return
+    if all(_whole_lines(site, part) for part in node.orelse):
+        first, last = node.orelse[0], node.orelse[-1]
+        yield (Edit(site.source.span(first)[0], site.source.span(last)[1], "pass"),)
 
 
 @kind

@@ -66,7 +66,11 @@ class Recorder:
 
     def _called(self, frame: FrameType, ours: bool) -> None:
         code = frame.f_code
-        if code.co_name == "__init__" and code.co_argcount and code.co_varnames[0] in frame.f_locals:
+        if (
+            code.co_name == "__init__"
+            and code.co_argcount
+            and code.co_varnames[0] in frame.f_locals
+        ):
             self._constructed(frame)
         elif ours and not code.co_name.startswith("_") and "<" not in code.co_qualname:
             module = sys.modules.get(frame.f_globals.get("__name__", ""))

@@ -57,9 +57,7 @@ class Writer:
             return self._write_object(value, self._made)
         raise NotLiteral(kind.__qualname__)
 
-    def _write_object(
-        self, value: Any, made: Mapping[int, tuple[Any, str, frozenset[str]]]
-    ) -> str:
+    def _write_object(self, value: Any, made: Mapping[int, tuple[Any, str, frozenset[str]]]) -> str:
         kind = type(value)
         if known := made.get(id(value)):
             self.imports |= known[2]

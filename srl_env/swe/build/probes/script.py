@@ -55,9 +55,9 @@ class Way:
             return
         path = frame.f_code.co_filename[len(self._root) :]
         for number, (wanted, first, last) in enumerate(self._functions):
-            if path == wanted and first <= frame.f_code.co_firstlineno <= last:
-                if not self.found[number]:
-                    self.found[number] = self._way_to(frame)
+            reached = path == wanted and first <= frame.f_code.co_firstlineno <= last
+            if reached and not self.found[number]:
+                self.found[number] = self._way_to(frame)
 
     def _way_to(self, frame: FrameType | None) -> list[str]:
         way = []

@@ -1,0 +1,11 @@
+"""Tasks made from any Python project with tests: bugs put in, tried out, described and mended.
+
+``build_tasks(path, out)`` does all of it; ``srl-env swe build`` is the command. What runs of the
+project's own runs in the sandbox.
+"""
+
+from srl_env.swe.build.builder import BuildOptions, BuildProgress, build_tasks
+from srl_env.swe.build.report import BuildReport
+from srl_env.swe.build.suite import warm_probes
+
+__all__ = ["BuildOptions", "BuildProgress", "BuildReport", "build_tasks", "warm_probes"]
