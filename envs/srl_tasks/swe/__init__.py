@@ -1,0 +1,1 @@
+"""``srl/SWE-v0``: mend a fault in a repository; hidden tests decide."""

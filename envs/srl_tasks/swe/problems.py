@@ -1,0 +1,69 @@
+"""Tasks made from repositories as the problems of an environment."""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final, Literal, get_args
+
+from srl_env.errors import BadOption, UnknownName
+from srl_env.problem import Problem
+from srl_env.swe.task import SWETask, TaskSet
+
+Split = Literal["train", "dev", "test", "all"]
+
+SHIPPED: Final = Path(__file__).parent / "shipped"
+_KEPT_OPEN: Final = 8
+
+
+class TaskProblems:
+    """The chosen tasks of a folder; ``name`` says which choice it is. See ``TaskSet.select``.
+
+    Raises ``BadData`` for a folder that holds no tasks, ``UnknownName`` and ``BadOption`` for a
+    choice of none.
+    """
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        split: Split = "train",
+        repos: Sequence[str] | None = None,
+        max_difficulty: float = 1.0,
+    ) -> None:
+        if split not in get_args(Split):
+            raise UnknownName("split", str(split), get_args(Split))
+        if isinstance(repos, str):
+            raise BadOption(f"repos is a list of names, e.g. [{repos!r}]; got {repos!r}")
+        self.tasks = open_tasks(Path(folder).absolute())
+        self.ids = self.tasks.select(
+            split=None if split == "all" else split, repos=repos, max_difficulty=max_difficulty
+        )
+        chosen = ",".join(sorted(repos)) if repos else "all"
+        self.name = f"swe/{self.tasks.name}/{split}/{chosen}/{max_difficulty:g}"
+        self._numbers = {task_id: number for number, task_id in enumerate(self.ids)}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __getitem__(self, index: int) -> Problem:
+        return self.task(self.ids[index]).to_problem()
+
+    def index_of(self, problem_id: str) -> int:
+        """The index of the task with that id; ``UnknownName`` if it is not among the chosen."""
+        try:
+            return self._numbers[problem_id]
+        except KeyError:
+            raise UnknownName("task", problem_id, self._numbers) from None
+
+    def task(self, problem_id: str) -> SWETask:
+        """The task behind a problem."""
+        return self.tasks.task(problem_id)
+
+
+@functools.lru_cache(maxsize=_KEPT_OPEN)
+def open_tasks(folder: Path) -> TaskSet:
+    """The tasks in a folder, opened once for all environments of a process."""
+    return TaskSet(folder)

@@ -1,0 +1,104 @@
+"""A tiny set of tasks: one repository with one fault, made as a build would make it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srl_env.grading import OracleCase
+from srl_env.problem import ExpertStep
+from srl_env.sandbox import open_sandbox
+from srl_env.swe.calls import EDITOR, Argument, ToolCall
+from srl_env.swe.task import Repository, SWETask, TaskSet, TaskWriter
+from srl_env.swe.tools import Workbench
+from srl_env.swe.workspace import open_workspace
+
+FILES = {
+    "shop/__init__.py": "",
+    "shop/prices.py": "def total(prices, off=0.0):\n    return sum(prices) * (1 - off)\n",
+    "shop/text.py": "def shout(text):\n    return text.upper()\n",
+    "tests/test_prices.py": (
+        "from shop.prices import total\n\n\n"
+        "def test_a_discount_is_taken_off():\n    assert total([10, 20], 0.5) == 15.0\n\n\n"
+        "def test_no_discount():\n    assert total([1, 2]) == 3\n"
+    ),
+    "tests/test_text.py": (
+        "from shop.text import shout\n\n\ndef test_shout():\n    assert shout('a') == 'A'\n"
+    ),
+    "oracle_cases.toml": "# never shown",
+}
+FAULTY = FILES["shop/prices.py"].replace("(1 - off)", "(1 + off)")
+CASES = (
+    OracleCase("half off", "from shop.prices import total", "total([10, 20], 0.5)", 15.0),
+    OracleCase("nothing off", "from shop.prices import total", "total([1, 2])", 3.0),
+)
+SHOW = 'python -c "from shop.prices import total; print(total([10, 20], 0.5))"'
+EXPERT: tuple[tuple[str, dict[str, Argument]], ...] = (
+    ("bash", {"command": SHOW}),
+    (EDITOR, {"command": "view", "path": "shop/prices.py"}),
+    (
+        EDITOR,
+        {
+            "command": "str_replace",
+            "path": "shop/prices.py",
+            "old_str": "1 + off",
+            "new_str": "1 - off",
+        },
+    ),
+    ("bash", {"command": "python -m pytest -qq"}),
+    ("submit", {}),
+)
+
+
+@pytest.fixture(scope="session")
+def tiny_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a task set with one task in each split."""
+    cache = tmp_path_factory.mktemp("cache")
+    code = tmp_path_factory.mktemp("code")
+    for name, text in FILES.items():
+        (code / name).parent.mkdir(exist_ok=True)
+        (code / name).write_text(text)
+    folder = tmp_path_factory.mktemp("tasks") / "tiny"
+    patch = pytest.MonkeyPatch()
+    patch.setenv("SRL_ENV_CACHE", str(cache))
+    writer = TaskWriter(folder, "tiny")
+    tests = (
+        "tests/test_prices.py::test_a_discount_is_taken_off",
+        "tests/test_prices.py::test_no_discount",
+        "tests/test_text.py::test_shout",
+    )
+    writer.add_repository(Repository("shop", tests, CASES), code)
+    for split in ("train", "dev", "test"):
+        writer.add(_task(Repository("shop", tests, CASES), split, folder))
+    patch.undo()
+    return folder
+
+
+def _task(repository: Repository, split: str, folder: Path) -> SWETask:
+    task = SWETask(
+        id=f"shop-{split}",
+        repository=repository,
+        statement="A discount of half makes an order dearer: 45.0 instead of 15.0.",
+        change={"shop/prices.py": FAULTY},
+        fail_to_pass=repository.tests[:1],
+        hidden=("tests/test_prices.py",),
+        split=split,
+    )
+    sandbox = open_sandbox()
+    try:
+        tree = TaskSet(folder).tree(task)
+        with open_workspace(sandbox, tree, repository) as session:
+            bench = Workbench(session)
+            calls = [ToolCall(tool, arguments) for tool, arguments in EXPERT]
+            steps = [
+                ExpertStep(call.render(), thought="next", observation=bench.call(call))
+                for call in calls
+            ]
+    finally:
+        sandbox.close()
+    return SWETask.from_row({**task.to_row(), "steps": [_row(s) for s in steps]}, repository)
+
+
+def _row(step: ExpertStep) -> dict[str, str | None]:
+    return {"thought": step.thought, "action": step.action, "observation": step.observation}
