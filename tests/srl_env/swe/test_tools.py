@@ -1,0 +1,168 @@
+"""What a policy sees of its tools."""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from srl_env.errors import SandboxFailure
+from srl_env.sandbox import Sandbox, open_sandbox
+from srl_env.swe.calls import EDITOR, Argument, ToolCall
+from srl_env.swe.task import Repository
+from srl_env.swe.tools import NO_OUTPUT, SUBMITTED, Workbench, truncated
+from srl_env.swe.workspace import open_workspace
+
+
+@pytest.fixture(scope="module")
+def sandbox() -> Iterator[Sandbox]:
+    made = open_sandbox()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def bench(sandbox: Sandbox, tmp_path: Path) -> Iterator[Workbench]:
+    (tmp_path / "pkg").mkdir()
+    (tmp_path / "pkg/a.py").write_text("def f(x):\n    return x - 1\n")
+    (tmp_path / "raw").write_bytes(b"caf\xe9 one\n")
+    (tmp_path / "test_a.py").write_text("from pkg.a import f\ndef test(): assert f(1) == 0\n")
+    with open_workspace(sandbox, tmp_path, Repository("r")) as session:
+        yield Workbench(session)
+
+
+def bash(bench: Workbench, command: str) -> str:
+    return bench.call(ToolCall("bash", {"command": command}))
+
+
+def edit(bench: Workbench, command: str, path: str, **arguments: Argument) -> str:
+    return bench.call(ToolCall(EDITOR, {"command": command, "path": path, **arguments}))
+
+
+def test_a_command_is_answered_by_its_output_and_status(bench: Workbench) -> None:
+    assert bash(bench, "echo out; echo err >&2; exit 3") == "out\nerr\n(exit status 3)"
+    assert bash(bench, "true") == NO_OUTPUT
+
+
+def test_the_folder_and_exports_hold_for_the_next_command(bench: Workbench) -> None:
+    bash(bench, "cd pkg && export GREETING='it'\"'\"'s me'")
+    assert bash(bench, 'pwd; echo "$GREETING"') == "/workspace/pkg\nit's me"
+    bash(bench, "kill -9 $$")
+    assert bash(bench, "pwd") == "/workspace/pkg"
+
+
+def test_pytest_runs_the_repository_s_tests(bench: Workbench) -> None:
+    assert "100%" in bash(bench, "python -m pytest -qq")
+
+
+def test_a_command_that_takes_too_long_is_ended_and_counted(bench: Workbench) -> None:
+    bench.timeout_s = 0.2
+    assert "ended after 0.2 s" in bash(bench, "echo begun; sleep 9")
+    assert bench.timeouts == 1
+    bash(bench, "true")
+    assert bench.timeouts == 0
+
+
+def test_long_output_is_cut_in_the_middle(bench: Workbench) -> None:
+    said = bash(bench, "seq 1 10000")
+    assert said.startswith("1\n2\n")
+    assert said.endswith("\n10000")
+    assert "characters elided" in said
+    assert truncated("abcdef", 2, 2) == "ab\n[… 2 characters elided …]\nef"
+
+
+def test_a_command_no_process_can_be_given_is_answered(bench: Workbench) -> None:
+    assert "NUL character" in bash(bench, "echo \0")
+    assert "100,000 bytes" in bash(bench, "x" * 100_001)
+
+
+def test_a_file_is_shown_with_line_numbers(bench: Workbench) -> None:
+    head = "Here's the result of running `cat -n` on pkg/a.py:\n"
+    assert edit(bench, "view", "pkg/a.py") == head + "     1\tdef f(x):\n     2\t    return x - 1"
+    assert edit(bench, "view", "/workspace/pkg/a.py", view_range=(2, -1)) == (
+        head + "     2\t    return x - 1"
+    )
+    assert "has 2 lines" in edit(bench, "view", "pkg/a.py", view_range=(2, 3))
+
+
+def test_a_folder_is_listed_two_levels_deep(bench: Workbench) -> None:
+    bash(bench, "mkdir -p x/y/z .hidden && touch x/y/z/deep x/y/there")
+    assert edit(bench, "view", ".").splitlines()[1:] == [
+        "pkg/",
+        "pkg/a.py",
+        "raw",
+        "test_a.py",
+        "x/",
+        "x/y/",
+    ]
+
+
+def test_text_is_replaced_where_it_occurs_once(bench: Workbench) -> None:
+    said = edit(bench, "str_replace", "pkg/a.py", old_str="x - 1", new_str="x + 1")
+    assert "a snippet of pkg/a.py:\n     1\tdef f(x):\n     2\t    return x + 1\n" in said
+    assert bench.session.read("pkg/a.py") == b"def f(x):\n    return x + 1\n"
+    said = edit(bench, "str_replace", "pkg/a.py", old_str="x - 1", new_str="")
+    assert said.startswith("No replacement was performed, old_str `x - 1` did not appear verbatim")
+    assert "in lines [1, 2]" in edit(bench, "str_replace", "pkg/a.py", old_str="x")
+
+
+def test_lines_are_inserted_and_edits_taken_back(bench: Workbench) -> None:
+    edit(bench, "insert", "pkg/a.py", insert_line=2, new_str="y = 1\n")
+    assert bench.session.read("pkg/a.py").endswith(b"x - 1\ny = 1\n")
+    edit(bench, "undo_edit", "pkg/a.py")
+    assert bench.session.read("pkg/a.py").endswith(b"x - 1\n")
+    assert edit(bench, "undo_edit", "pkg/a.py") == "No edit history found for pkg/a.py."
+    assert "0 (before the first) to 2" in edit(
+        bench, "insert", "pkg/a.py", insert_line=3, new_str="z"
+    )
+
+
+def test_a_file_is_created_once_and_its_creation_taken_back(bench: Workbench) -> None:
+    assert "created successfully" in edit(bench, "create", "new/b.py", file_text="b\n")
+    assert "already exists" in edit(bench, "create", "new/b.py", file_text="c\n")
+    edit(bench, "undo_edit", "new/b.py")
+    assert "no such file" in edit(bench, "view", "new/b.py")
+
+
+def test_bytes_that_are_no_utf8_survive_an_edit(bench: Workbench) -> None:
+    edit(bench, "str_replace", "raw", old_str="one", new_str="two")
+    assert bench.session.read("raw") == b"caf\xe9 two\n"
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../secret", "a\0b", "x" * 2_000, "pkg/../.."])
+def test_paths_outside_of_the_repository_are_refused(bench: Workbench, path: str) -> None:
+    said = edit(bench, "view", path)
+    assert "root:" not in said
+    assert "path" in said.lower()
+
+
+def test_links_are_not_followed(bench: Workbench) -> None:
+    bash(bench, "ln -s /etc/passwd link; ln -s /etc folder")
+    assert "symbolic link" in edit(bench, "view", "link")
+    assert "root:" not in edit(bench, "view", "folder/passwd")
+
+
+def test_submitting_is_remembered(bench: Workbench) -> None:
+    assert bench.call(ToolCall("submit", {})) == SUBMITTED
+    assert bench.submitted
+
+
+def test_a_bench_goes_back_to_an_earlier_state(bench: Workbench) -> None:
+    bash(bench, "cd pkg; echo 1 > note")
+    edit(bench, "str_replace", "pkg/a.py", old_str="x - 1", new_str="x + 1")
+    state = pickle.loads(pickle.dumps(bench.snapshot()))
+    bash(bench, "rm -r ../pkg; cd /tmp")
+    bench.restore(state)
+    assert bash(bench, "pwd; cat note") == "/workspace/pkg\n1"
+    edit(bench, "undo_edit", "pkg/a.py")
+    assert b"x - 1" in bench.session.read("pkg/a.py")
+
+
+def test_a_dead_sandbox_is_never_an_observation(bench: Workbench) -> None:
+    bench.session.close()
+    with pytest.raises(SandboxFailure):
+        bash(bench, "ls")
+    with pytest.raises(SandboxFailure):
+        edit(bench, "view", "pkg/a.py")
