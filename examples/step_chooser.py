@@ -124,14 +124,13 @@ def learn(
 
 def figures_table(rows: Sequence[Figures]) -> Table:
     """The figures, in per cent."""
-    grid = Table(title="right steps chosen on held-out problems")
-    for head in ("environment", "agent", "k", "chance %", "untrained %", "trained %", "steps", "s"):
-        grid.add_column(head, justify="right" if head[0] in "kcuts" else "left")
+    grid = Table(title="right steps chosen on held-out problems, in %")
+    for head in ("environment", "agent", "k", "chance", "untrained", "trained", "steps", "s"):
+        grid.add_column(head, justify="left" if head in ("environment", "agent") else "right")
     for row in rows:
         shares = (f"{100 * share:.1f}" for share in (row.chance, row.untrained, row.trained))
-        grid.add_row(
-            row.env, row.algorithm, str(row.k), *shares, str(row.steps), f"{row.seconds:.0f}"
-        )
+        name, spent = row.env.partition("/")[2], f"{row.seconds:.0f}"
+        grid.add_row(name, row.algorithm, str(row.k), *shares, str(row.steps), spent)
     return grid
 
 
