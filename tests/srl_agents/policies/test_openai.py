@@ -140,7 +140,7 @@ def test_no_more_requests_run_at_once_than_allowed(make: Make) -> None:
 
     with Loopback(answer=slow) as server:
         ask(make(server, concurrency=3), *"abcdefgh")
-    assert seen[1] == 3
+    assert 1 < seen[1] <= 3
 
 
 def test_equal_seeds_send_equal_seeds_and_no_two_alike(make: Make) -> None:
@@ -210,7 +210,7 @@ def test_what_does_not_pass_is_a_failure_of_its_kind(
     make: Make, trouble: Reply, kind: type[Failure]
 ) -> None:
     with Loopback(says(chat("first")), *[trouble] * 3) as server:
-        policy = make(server, retries=2, timeout_s=0.3)
+        policy = make(server, retries=2, timeout_s=1.0)
         assert ask(policy, "a") == [Generation("first")]
         (failure,) = ask(policy, "b")
         assert ask(policy, "c") == [Generation("fine")]
