@@ -4,12 +4,12 @@ from gridfile.errors import CellError, ColumnError, CsvError
 from gridfile.table import Table, read_table
 
 
-@pytest.fixture
-def table():
+def make_table():
     return Table({"city": ["Ulm", "Bonn", "Aue"], "size": [3, None, 1], "old": [True, False, True]})
 
 
-def test_columns_and_rows(table):
+def test_columns_and_rows():
+    table = make_table()
     assert table.names == ["city", "size", "old"]
     assert len(table) == 3
     assert table.column("size") == [3, None, 1]
@@ -24,7 +24,8 @@ def test_columns_have_equal_lengths():
     assert Table({}).rows() == []
 
 
-def test_a_table_does_not_change(table):
+def test_a_table_does_not_change():
+    table = make_table()
     table.column("city").append("Hof")
     assert len(table.column("city")) == 3
 
@@ -44,14 +45,16 @@ def test_tables_are_equal_with_equal_columns_in_order():
     assert Table({"a": [1]}) != {"a": [1]}
 
 
-def test_unknown_columns_are_named_with_a_hint(table):
+def test_unknown_columns_are_named_with_a_hint():
+    table = make_table()
     with pytest.raises(ColumnError, match="no column 'City'; is 'city' meant"):
         table.column("City")
     with pytest.raises(ColumnError, match="there are city, size, old"):
         table.column("x")
 
 
-def test_columns_are_selected_in_the_order_given(table):
+def test_columns_are_selected_in_the_order_given():
+    table = make_table()
     assert table.select(["old", "city"]).names == ["old", "city"]
     assert table.drop(["size"]).names == ["city", "old"]
     with pytest.raises(ColumnError):
@@ -60,7 +63,8 @@ def test_columns_are_selected_in_the_order_given(table):
         table.select(["x"])
 
 
-def test_columns_are_renamed(table):
+def test_columns_are_renamed():
+    table = make_table()
     renamed = table.rename({"city": "town"})
     assert renamed.names == ["town", "size", "old"]
     assert renamed.column("town") == ["Ulm", "Bonn", "Aue"]
@@ -70,14 +74,16 @@ def test_columns_are_renamed(table):
         table.rename({"x": "y"})
 
 
-def test_rows_are_taken(table):
+def test_rows_are_taken():
+    table = make_table()
     assert table.take([2, 0, 2]).column("city") == ["Aue", "Ulm", "Aue"]
     assert table.head(2).column("city") == ["Ulm", "Bonn"]
     assert table.head(-1).column("city") == ["Ulm", "Bonn"]
     assert len(table.head()) == 3
 
 
-def test_rows_are_sorted_with_empty_values_last(table):
+def test_rows_are_sorted_with_empty_values_last():
+    table = make_table()
     assert table.sort(["size"]).column("city") == ["Aue", "Ulm", "Bonn"]
     assert table.sort(["size"], descending=True).column("city") == ["Ulm", "Aue", "Bonn"]
 

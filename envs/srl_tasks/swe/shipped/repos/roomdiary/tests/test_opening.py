@@ -9,12 +9,12 @@ from roomdiary.opening import OpeningHours
 MONDAY, SATURDAY = date(2024, 5, 6), date(2024, 5, 11)
 
 
-@pytest.fixture
-def hours():
+def make_hours():
     return OpeningHours.weekdays("9:00-12:00", "13:00-17:00")
 
 
-def test_working_days_have_hours_and_weekends_have_none(hours):
+def test_working_days_have_hours_and_weekends_have_none():
+    hours = make_hours()
     assert hours.on(MONDAY) == [Interval(540, 720), Interval(780, 1020)]
     assert hours.on(date(2024, 5, 10)) == hours.on(MONDAY)
     assert hours.on(SATURDAY) == []
@@ -24,25 +24,29 @@ def test_spans_that_touch_are_one():
     assert OpeningHours.weekdays("9-12", "12-17").on(MONDAY) == [Interval(540, 1020)]
 
 
-def test_a_special_day_has_its_own_hours(hours):
+def test_a_special_day_has_its_own_hours():
+    hours = make_hours()
     hours.set_special(MONDAY, "10:00-11:00")
     hours.set_special(SATURDAY, "10:00-11:00")
     assert hours.on(MONDAY) == [Interval(600, 660)]
     assert hours.on(SATURDAY) == [Interval(600, 660)]
 
 
-def test_a_special_day_without_hours_is_closed(hours):
+def test_a_special_day_without_hours_is_closed():
+    hours = make_hours()
     hours.set_special(MONDAY)
     assert hours.on(MONDAY) == []
 
 
-def test_open_at_a_moment(hours):
+def test_open_at_a_moment():
+    hours = make_hours()
     assert hours.is_open(MONDAY, 540)
     assert not hours.is_open(MONDAY, 720)
     assert not hours.is_open(SATURDAY, 600)
 
 
-def test_a_span_must_lie_within_one_stretch(hours):
+def test_a_span_must_lie_within_one_stretch():
+    hours = make_hours()
     assert hours.allows(MONDAY, Interval(540, 720))
     assert not hours.allows(MONDAY, Interval(700, 800))
     assert not hours.allows(MONDAY, Interval(480, 600))
@@ -69,7 +73,8 @@ def test_other_texts_are_refused(text):
         OpeningHours.parse(text)
 
 
-def test_minutes_of_a_week(hours):
+def test_minutes_of_a_week():
+    hours = make_hours()
     assert hours.weekly_minutes() == 5 * 7 * 60
     hours.set_special(MONDAY)
     assert hours.weekly_minutes() == 5 * 7 * 60

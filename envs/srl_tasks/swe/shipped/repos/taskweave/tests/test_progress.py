@@ -5,8 +5,7 @@ from taskweave.plan import Plan, read_plan
 from taskweave.progress import Progress
 
 
-@pytest.fixture
-def progress():
+def make_progress():
     return Progress(
         read_plan(
             "dig 24h\npour 16h after dig\nbricks 8h\nwalls 40h after pour, bricks\n"
@@ -15,20 +14,23 @@ def progress():
     )
 
 
-def test_at_first_only_the_roots_are_ready(progress):
+def test_at_first_only_the_roots_are_ready():
+    progress = make_progress()
     assert progress.ready() == ["bricks", "dig"]
     assert progress.percent() == 0
     assert progress.remaining_hours() == 92
 
 
-def test_a_finished_task_makes_others_ready(progress):
+def test_a_finished_task_makes_others_ready():
+    progress = make_progress()
     assert progress.finish("dig") == ["pour"]
     assert progress.finish("bricks") == []
     assert progress.finish("pour") == ["walls"]
     assert progress.ready() == ["walls"]
 
 
-def test_only_ready_tasks_are_finished_and_only_once(progress):
+def test_only_ready_tasks_are_finished_and_only_once():
+    progress = make_progress()
     with pytest.raises(PlanError, match="pour is not ready"):
         progress.finish("pour")
     progress.finish("dig")
@@ -38,19 +40,22 @@ def test_only_ready_tasks_are_finished_and_only_once(progress):
         progress.finish("pool")
 
 
-def test_blocked_tasks_know_what_they_wait_for(progress):
+def test_blocked_tasks_know_what_they_wait_for():
+    progress = make_progress()
     progress.finish("dig")
     assert progress.blocked() == {"walls": ["bricks", "pour"], "paint": ["walls"]}
 
 
-def test_hours_are_spent(progress):
+def test_hours_are_spent():
+    progress = make_progress()
     assert progress.spend("dig", 10) == 14
     assert progress.spend("dig", 4) == 10
     assert progress.spend("dig", 100) == 0
     assert progress.left("bricks") == 8
 
 
-def test_hours_are_spent_on_ready_tasks_only(progress):
+def test_hours_are_spent_on_ready_tasks_only():
+    progress = make_progress()
     with pytest.raises(PlanError, match="not ready"):
         progress.spend("walls", 1)
     with pytest.raises(PlanError, match="0 hours"):
@@ -61,7 +66,8 @@ def test_hours_are_spent_on_ready_tasks_only(progress):
     assert progress.left("dig") == 0
 
 
-def test_a_reopened_task_takes_those_that_need_it_along(progress):
+def test_a_reopened_task_takes_those_that_need_it_along():
+    progress = make_progress()
     for name in ("dig", "bricks", "pour", "walls"):
         progress.finish(name)
     assert progress.reopen("pour") == ["pour", "walls"]
@@ -71,14 +77,16 @@ def test_a_reopened_task_takes_those_that_need_it_along(progress):
         progress.reopen("paint")
 
 
-def test_hours_spent_are_forgotten_when_a_task_is_finished(progress):
+def test_hours_spent_are_forgotten_when_a_task_is_finished():
+    progress = make_progress()
     progress.spend("dig", 10)
     progress.finish("dig")
     progress.reopen("dig")
     assert progress.left("dig") == 24
 
 
-def test_the_part_that_is_done(progress):
+def test_the_part_that_is_done():
+    progress = make_progress()
     progress.spend("dig", 10)
     assert progress.percent() == 10
     progress.finish("dig")
@@ -96,7 +104,8 @@ def test_plans_without_hours():
     assert Progress(read_plan("a 0h")).percent() == 0
 
 
-def test_remaining_hours_go_along_the_longest_way(progress):
+def test_remaining_hours_go_along_the_longest_way():
+    progress = make_progress()
     progress.finish("dig")
     assert progress.remaining_hours() == 68
     progress.finish("pour")

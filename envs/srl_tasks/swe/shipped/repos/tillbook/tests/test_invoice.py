@@ -13,8 +13,7 @@ def euros(minor):
     return Money(minor, "EUR")
 
 
-@pytest.fixture
-def invoice():
+def make_invoice():
     made = Invoice("2024-0007", date(2024, 3, 1))
     made.add(LineItem("Desk", euros(24900), 2, "furniture"))
     made.add(LineItem("Coffee", euros(1250), 4, "food"))
@@ -25,38 +24,45 @@ def test_an_item_costs_price_times_quantity():
     assert LineItem("Pen", euros(120), 3).net() == euros(360)
 
 
-def test_the_subtotal_is_the_sum_of_all_items(invoice):
+def test_the_subtotal_is_the_sum_of_all_items():
+    invoice = make_invoice()
     assert invoice.subtotal() == euros(54800)
     assert Invoice("2024-0001", date(2024, 1, 1), "USD").subtotal() == Money(0, "USD")
 
 
-def test_an_item_seen_before_joins_the_earlier_one(invoice):
+def test_an_item_seen_before_joins_the_earlier_one():
+    invoice = make_invoice()
     invoice.add(LineItem("Coffee", euros(1250), 2, "food"))
     assert [(item.name, item.quantity) for item in invoice.items] == [("Desk", 2), ("Coffee", 6)]
 
 
-def test_an_item_at_another_price_stands_on_its_own(invoice):
+def test_an_item_at_another_price_stands_on_its_own():
+    invoice = make_invoice()
     invoice.add(LineItem("Coffee", euros(1300), 2, "food"))
     assert len(invoice.items) == 3
 
 
-def test_a_quantity_is_at_least_one(invoice):
+def test_a_quantity_is_at_least_one():
+    invoice = make_invoice()
     with pytest.raises(InvoiceError, match="at least 1"):
         invoice.add(LineItem("Pen", euros(120), 0))
 
 
-def test_another_currency_is_refused(invoice):
+def test_another_currency_is_refused():
+    invoice = make_invoice()
     with pytest.raises(CurrencyMismatch):
         invoice.add(LineItem("Pen", Money(120, "USD")))
 
 
-def test_nothing_is_added_once_issued(invoice):
+def test_nothing_is_added_once_issued():
+    invoice = make_invoice()
     invoice.issue()
     with pytest.raises(InvoiceError, match="is issued; nothing"):
         invoice.add(LineItem("Pen", euros(120)))
 
 
-def test_an_invoice_is_issued_once(invoice):
+def test_an_invoice_is_issued_once():
+    invoice = make_invoice()
     invoice.issue()
     assert invoice.issued
     with pytest.raises(InvoiceError, match="already"):
@@ -70,25 +76,29 @@ def test_an_empty_invoice_is_not_issued():
     assert not empty.issued
 
 
-def test_without_discount_nothing_comes_off(invoice):
+def test_without_discount_nothing_comes_off():
+    invoice = make_invoice()
     assert invoice.discount_amount() == euros(0)
     assert invoice.nets_by_category() == {"furniture": euros(49800), "food": euros(5000)}
 
 
-def test_the_discount_is_shared_out_over_the_categories(invoice):
+def test_the_discount_is_shared_out_over_the_categories():
+    invoice = make_invoice()
     invoice.discount = percent_off(10)
     assert invoice.discount_amount() == euros(5480)
     assert invoice.nets_by_category() == {"furniture": euros(44820), "food": euros(4500)}
 
 
-def test_a_total_has_discount_and_tax(invoice):
+def test_a_total_has_discount_and_tax():
+    invoice = make_invoice()
     assert invoice.tax(standard_table()) == euros(9462 + 350)
     assert invoice.total(standard_table()) == euros(64612)
     invoice.discount = percent_off(10)
     assert invoice.total(standard_table()) == euros(58151)
 
 
-def test_a_discount_of_everything_leaves_nothing_to_tax(invoice):
+def test_a_discount_of_everything_leaves_nothing_to_tax():
+    invoice = make_invoice()
     invoice.discount = fixed_off(euros(99999))
     assert invoice.total(standard_table()) == euros(0)
 
