@@ -8,18 +8,14 @@ with one line and 1, Ctrl-C with 130.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any, ParamSpec, TypeVar
+from typing import Annotated, Any
 
 import typer
 
 import srl_env
-from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UnknownName, UserError
-
-P = ParamSpec("P")
-T = TypeVar("T")
+from srl_agents.boundary import boundary
+from srl_env.errors import BadOption, UnknownName
 
 app = typer.Typer(
     name="srl-env",
@@ -30,34 +26,6 @@ app = typer.Typer(
     epilog="Start with [bold]srl-env list[/], then"
     " [bold]srl-env eval -m expert -e srl/ModularChain-v0[/].",
 )
-
-
-def _boundary(command: Callable[P, None]) -> Callable[P, None]:
-    """The command, with the library's errors turned into one line and an exit code."""
-
-    @wraps(command)
-    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
-        try:
-            command(*args, **kwargs)
-        except SrlEnvError as error:
-            raise _ended(error) from None
-        except ModuleNotFoundError as error:
-            package = (error.name or "").partition(".")[0]
-            if package not in _TRAINING_PACKAGES:
-                raise
-            raise _ended(MissingExtra(package, "train")) from None
-
-    return guarded
-
-
-def _ended(error: SrlEnvError) -> typer.Exit:
-    """The exit that goes with an error, which is said."""
-    typer.echo(f"error: {error}", err=True)
-    return typer.Exit(2 if isinstance(error, UserError) else 1)
-
-
-_TRAINING_PACKAGES = {"torch", "transformers", "tokenizers", "accelerate", "matplotlib"}
-
 
 Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment id.")]
 Kwargs = Annotated[
@@ -73,7 +41,7 @@ Overrides = Annotated[
     "list",
     epilog="[bold]srl-env list[/]\n\n[bold]srl-env list chain[/]  ids that contain 'chain'",
 )
-@_boundary
+@boundary
 def list_command(
     text: Annotated[str, typer.Argument(help="Only ids that contain this.")] = "",
 ) -> None:
@@ -93,7 +61,7 @@ def list_command(
     epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
     """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]"""
 )
-@_boundary
+@boundary
 def check(
     env_id: Annotated[str, typer.Argument(metavar="ID", help="Environment id.")],
     kwargs: Kwargs = "{}",
@@ -119,7 +87,7 @@ def check(
     "[bold]srl-env train --config run.toml --dry-run[/]  prints everything that would hold\n\n"
     "[bold]srl-env train --resume runs/first[/]  goes on after Ctrl-C, a crash, or a kill"
 )
-@_boundary
+@boundary
 def train(
     config: Annotated[
         Path | None, typer.Option("--config", "-c", help="TOML or JSON file of a run.")
@@ -159,7 +127,7 @@ def train(
     " -e srl/GSM8K-v0[/]\n\n"
     "[bold]srl-env eval --resume runs/eval-first-001[/]  goes on after Ctrl-C",
 )
-@_boundary
+@boundary
 def eval_command(
     policy: Annotated[
         str | None,
@@ -265,7 +233,7 @@ def eval_command(
     'out = "runs/compare"; methods = ["rlvr", "srl-rlvr"]; seeds = [0, 1, 2]; and the tables'
     " \\[run.env], \\[run.model], \\[run.budget] as in a run's own configuration."
 )
-@_boundary
+@boundary
 def compare(
     config: Annotated[Path, typer.Argument(help="TOML or JSON file of a comparison.")],
     overrides: Overrides = None,

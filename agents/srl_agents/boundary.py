@@ -1,0 +1,41 @@
+"""Where errors of the library become one line and an exit code, for every command."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import typer
+
+from srl_env.errors import MissingExtra, SrlEnvError, UserError
+
+P = ParamSpec("P")
+
+_TRAINING_PACKAGES = {"torch", "transformers", "tokenizers", "accelerate", "matplotlib"}
+
+
+def boundary(command: Callable[P, None]) -> Callable[P, None]:
+    """The command, ending with one line and exit code 2 for a user's mistake, 1 for other errors
+    of the library. Anything else is a bug and goes through.
+    """
+
+    @wraps(command)
+    def guarded(*args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            command(*args, **kwargs)
+        except SrlEnvError as error:
+            raise _ended(error) from None
+        except ModuleNotFoundError as error:
+            package = (error.name or "").partition(".")[0]
+            if package not in _TRAINING_PACKAGES:
+                raise
+            raise _ended(MissingExtra(package, "train")) from None
+
+    return guarded
+
+
+def _ended(error: SrlEnvError) -> typer.Exit:
+    """The exit that goes with an error, which is said."""
+    typer.echo(f"error: {error}", err=True)
+    return typer.Exit(2 if isinstance(error, UserError) else 1)
