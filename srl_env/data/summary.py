@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
+from typing import Any
 
 from srl_env.data.forms import Item, Reading, split_of_item
 from srl_env.data.report import DropReport
@@ -33,6 +34,14 @@ class Spread:
         """The mean; NaN without any value."""
         total = self.total
         return sum(v * n for v, n in self.counts.items()) / total if total else float("nan")
+
+    def to_json(self) -> dict[str, float | None]:
+        """Mean and quantiles; null without any value."""
+        found = {f"{share:.0%}": self.quantile(share) for share in (0.05, 0.5, 0.95, 1.0)}
+        known = self.total > 0
+        return {"mean": self.mean if known else None} | {
+            name: value if known else None for name, value in found.items()
+        }
 
     def quantile(self, share: float) -> int:
         """The value that so large a share of the values does not exceed; 0 without any."""
@@ -69,6 +78,25 @@ class Summary:
     thought: Spread = field(default_factory=Spread)
     first: Problem | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """The numbers, JSON-safe."""
+        spreads = {"solutions": self.solutions, "steps": self.steps}
+        lengths = {"prompt": self.prompt, "action": self.action, "thought": self.thought}
+        return {
+            "form": self.reading.form.name,
+            "about": self.reading.about,
+            "problems": self.bad.kept,
+            "bad_rows": dict(self.bad.dropped),
+            "splits": dict(self.splits),
+            "answers": self.answers,
+            "instances": dict(self.instances),
+            "titled": self.titled,
+            "thought_out": self.thought_out,
+            "observed": self.observed,
+            **{name: spread.to_json() for name, spread in spreads.items()},
+            "characters": {name: spread.to_json() for name, spread in lengths.items()},
+        }
+
     def add(self, item: Item) -> None:
         """Counts an item."""
         problem = item.problem
@@ -93,11 +121,3 @@ class Summary:
                 if step.thought is not None:
                     self.thought_out += 1
                     self.thought.add(len(step.thought))
-
-
-def summarize(reading: Reading) -> Summary:
-    """The summary of everything in a reading, which is read to its end."""
-    summary = Summary(reading)
-    for item in reading:
-        summary.add(item)
-    return summary
