@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 import srl_env
-from srl_agents import data_commands
+from srl_agents import data_commands, swe_commands
 from srl_agents.boundary import boundary
 from srl_env.errors import BadOption, UnknownName
 
@@ -28,6 +28,7 @@ app = typer.Typer(
     " [bold]srl-env eval -m expert -e srl/ModularChain-v0[/].",
 )
 app.add_typer(data_commands.app, name="data")
+app.add_typer(swe_commands.app, name="swe")
 
 Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment id.")]
 Kwargs = Annotated[

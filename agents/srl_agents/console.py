@@ -33,7 +33,7 @@ output = Console()
 
 
 @contextmanager
-def _bars() -> Iterator[Progress]:
+def progress_bars() -> Iterator[Progress]:
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}"),
@@ -52,7 +52,7 @@ class TrainingBar:
     """The progress of one training run. A context manager."""
 
     def __init__(self, title: str) -> None:
-        self._context = _bars()
+        self._context = progress_bars()
         self._bars = self._context.__enter__()
         self._task = self._bars.add_task(title, total=1.0, note="loading")
 
@@ -82,7 +82,7 @@ _TRAINING_NUMBERS = {
 @contextmanager
 def evaluation_bar(title: str) -> Iterator[EpisodeBar]:
     """A bar to give to ``evaluate`` as ``on_progress``."""
-    with _bars() as bars:
+    with progress_bars() as bars:
         yield EpisodeBar(bars, title)
 
 
@@ -101,7 +101,7 @@ class EpisodeBar:
 @contextmanager
 def comparison_bars() -> Iterator[JobBars]:
     """Bars to give to ``compare`` as ``on_progress``."""
-    with _bars() as bars:
+    with progress_bars() as bars:
         yield JobBars(bars)
 
 

@@ -7,5 +7,14 @@ project's own runs in the sandbox.
 from srl_env.swe.build.builder import BuildOptions, BuildProgress, build_tasks
 from srl_env.swe.build.report import BuildReport
 from srl_env.swe.build.suite import warm_probes
+from srl_env.swe.build.validate import Validation, validate_tasks
 
-__all__ = ["BuildOptions", "BuildProgress", "BuildReport", "build_tasks", "warm_probes"]
+__all__ = [
+    "BuildOptions",
+    "BuildProgress",
+    "BuildReport",
+    "Validation",
+    "build_tasks",
+    "validate_tasks",
+    "warm_probes",
+]

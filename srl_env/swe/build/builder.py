@@ -15,12 +15,13 @@ import itertools
 import os
 import re
 import tempfile
+import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -42,7 +43,7 @@ PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2
 SEVERAL_SHARE: Final = 0.25
 USES_OF_A_BUG: Final = 3
-_CONTROL_ROUNDS: Final = 8
+_CONTROL_ROUNDS: Final = 6
 _CONTROLS_S: Final = 4.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -86,7 +87,7 @@ def build_tasks(
     out: Path,
     *,
     name: str | None = None,
-    options: BuildOptions = BuildOptions(),  # noqa: B008  frozen
+    options: BuildOptions = BuildOptions(),
     replace_tasks: bool = False,
     sandbox: Sandbox | None = None,
     on_progress: Callable[[BuildProgress], None] = lambda _: None,
@@ -137,6 +138,7 @@ class _Build:
         self._dropped: Counter[str] = Counter()
         self._tried = self._kept_count = 0
         self._total = 1
+        self._controls = threading.Lock()
 
     # -- what a repository offers ------------------------------------------------------------
 
@@ -162,26 +164,36 @@ class _Build:
         self.journal = Journal(self._writer.folder / ".build" / f"{name}.jsonl", about)
         self._tell("settling oracle cases")
         cases, self.cases_left_out = self._cases(path)
-        self._tell("trying which tests can be controlled")
-        repository = Repository(
+        self.repository = Repository(
             name=name,
             tests=self.project.tests,
             cases=cases,
             python_path=self.project.checkout.python_path,
             packages=self.project.checkout.distributions,
             conftest=self.project.checkout.conftest,
-            uncontrolled=self._uncontrolled(),
         )
-        self._writer.add_repository(repository, _code_of(path, self._tree, self._writer.folder))
+        self.code = _code_of(path, self._tree, self._writer.folder)
+        self._writer.add_repository(self.repository, self.code)
         tasks = TaskSet(self._writer.folder)
-        self.shop = Workshop(self._sandbox, self.project, repository, tasks, options.seed)
+        self.shop = Workshop(
+            self._sandbox, self.project, self.repository, tasks, options.seed, self._uncontrolled
+        )
 
     def _cases(self, path: Path) -> tuple[tuple[OracleCase, ...], dict[str, str]]:
         drafts = read_cases(path) or recorded_cases(self.project.calls)
         return settle_cases(self._sandbox, self.project.checkout, drafts)
 
     def _uncontrolled(self) -> tuple[str, ...]:
-        """The tests that controls cannot judge on the right code; all, where trying takes long."""
+        """The tests that controls cannot judge on the right code; tried out once in a build."""
+        with self._controls:
+            found = self.journal.get("uncontrolled", "")
+            if found is None:
+                found = self._try_controls()
+                self.journal.put("uncontrolled", "", list(found))
+        return tuple(found)
+
+    def _try_controls(self) -> tuple[str, ...]:
+        """All tests are uncontrolled where trying would take long."""
         project, checkout = self.project, self.project.checkout
         if project.suite_s > _CONTROLS_S:
             return project.tests
@@ -219,6 +231,9 @@ class _Build:
         if self._options.max_bugs > 1:
             wanted = len(tasks) // 3 if quota is None else quota - len(tasks)
             tasks += self._several([candidate for candidate, _ in singles], wanted)
+        if (uncontrolled := self.journal.get("uncontrolled", "")) is not None:
+            self.repository = replace(self.repository, uncontrolled=tuple(uncontrolled))
+            self._writer.add_repository(self.repository, self.code)
         return tasks
 
     def _singles(self, quota: int | None) -> list[tuple[Candidate, SWETask]]:
@@ -248,6 +263,8 @@ class _Build:
                 if not self._too_alike(c, found, chosen, per_failing)
             ]
             if quota is not None:
+                for _ in chosen[quota - len(kept) :]:
+                    self._drop(Dropped("not needed: there are enough"))
                 chosen = chosen[: quota - len(kept)]
             made = self._each(self._made, [candidate for candidate, _ in chosen])
             for (candidate, found), result in zip(chosen, made, strict=True):
@@ -319,8 +336,10 @@ class _Build:
         found = self.journal.get("make", candidate.key)
         if found is None:
             result = _twice(lambda: make(self.shop, candidate))
-            dropped = isinstance(result, Dropped)
-            found = {"dropped": result.reason} if dropped else {"task": result.to_row()}
+            if isinstance(result, Dropped):
+                found = {"dropped": result.reason}
+            else:
+                found = {"task": result.to_row()}
             self.journal.put("make", candidate.key, found)
         if "dropped" in found:
             return Dropped(found["dropped"])

@@ -8,7 +8,6 @@ interpreters with other hash seeds and another time zone; what varies is left ou
 from __future__ import annotations
 
 import re
-import sys
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -114,34 +113,6 @@ def shown_expression(case: OracleCase) -> str:
     if len(case.expected) >= _MANY:
         return case.expression
     return f"list({case.expression.removeprefix(_OPEN).removesuffix(_CLOSE)})"
-
-
-def shown_setup(case: OracleCase) -> str:
-    """A case's setup as someone would write it: imports put together, none that is not used."""
-    lines = case.setup.strip().splitlines()
-    if shown_expression(case) != case.expression:
-        lines = [line for line in lines if line != "import itertools"]
-    return "\n".join(merge_imports(lines))
-
-
-def merge_imports(lines: Iterable[str]) -> list[str]:
-    """Lines with their leading imports sorted, and one for each module."""
-    plain, names, rest = set(), dict[str, set[str]](), list[str]()
-    for line in lines:
-        found = re.fullmatch(r"from (\S+) import ([\w, ]+)", line)
-        if found and not rest:
-            names.setdefault(found[1], set()).update(re.split(r",\s*", found[2]))
-        elif re.fullmatch(r"import [\w.]+", line) and not rest:
-            plain.add(line)
-        else:
-            rest.append(line)
-    froms = [f"from {module} import {', '.join(sorted(found))}" for module, found in names.items()]
-    imports = [*sorted(plain), *sorted(froms, key=lambda line: (not _is_standard(line), line))]
-    return [*imports, *rest]
-
-
-def _is_standard(line: str) -> bool:
-    return line.split()[1].partition(".")[0] in sys.stdlib_module_names
 
 
 def _read_case(path: Path, number: int, row: Any) -> OracleCase:

@@ -7,6 +7,7 @@ who finds it by reading on from the statement.
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -60,7 +61,8 @@ def solve(
 ) -> tuple[ExpertStep, ...]:
     """The steps of a solution, made in a workspace.
 
-    faulty, right: the files with bugs, path → text. tests: test files that are in the workspace.
+    faulty: the files with bugs, path → text. right: the right text of every file.
+    tests: test files that are in the workspace.
     key: names the task; the wording is drawn from it and seed.
     Raises ExpertError where an observation is not what it must be.
     """
@@ -99,6 +101,10 @@ _VIEW = (
     "It is in {path}, line {line}. I view it.",
     "Let me see what `{name}` does.",
 )
+_VIEW_TOLD = (
+    "The traceback goes through {path}, line {line}. I view `{name}` there.",
+    "Line {line} of {path} is where it breaks; let me read it.",
+)
 _EDIT = (
     "Here is the fault: this cannot give what the report expects. I correct it.",
     "This is wrong in `{name}`; it explains the output. I mend it.",
@@ -127,6 +133,7 @@ class _Expert:
         rng: np.random.Generator,
     ) -> None:
         self._runs, self._files, self._right, self._rng = runs, files, right, rng
+        self._traceback = ""
         self._seen: dict[str, list[tuple[int, int]]] = {}
         self.steps: list[ExpertStep] = []
 
@@ -147,10 +154,11 @@ class _Expert:
 
     def mend(self, repair: Repair, *, last: bool) -> None:
         """From the example that fails to the example that works."""
-        command = self._command(repair.shown.script.text)
+        command = self._command(repair.shown.script)
         first = not any(step.action.startswith(f"<function={EDITOR}") for step in self.steps)
         said = self.do("bash", {"command": command}, _SHOW if first else _SHOWN_MORE)
         self._require(repair.shown.actual.error or repair.shown.actual.printed, said)
+        self._traceback = said
         self._find(repair)
         self._edit(repair, whole=last)
         if last or repair.shown.expected.text:
@@ -172,23 +180,22 @@ class _Expert:
             first, last = self._window(path, function, fault)
             if any(a <= first and last <= b for a, b in self._seen.get(path, ())):
                 continue
-            command = self._search(function)
-            said = self.do(
-                "bash", {"command": command}, _SEARCH if number == 0 else _SEARCH_ON, name=name
-            )
-            if path not in said:
-                raise ExpertError(f"searching for {name} does not find it")
+            line = self._told(path, function)
+            if not line:
+                self._search(function, _SEARCH if number == 0 else _SEARCH_ON, path)
             view: dict[str, Argument] = {
                 "command": "view",
                 "path": path,
                 "view_range": (first, last),
             }
-            self.do(EDITOR, view, _VIEW, name=name, path=path, line=function.node.lineno)
+            words = {"name": name, "path": path, "line": line or function.node.lineno}
+            self.do(EDITOR, view, _VIEW_TOLD if line else _VIEW, **words)
             self._seen.setdefault(path, []).append((first, last))
 
     def _way(self, repair: Repair) -> list[tuple[str, Function]]:
         """The functions from the example's call to the fault, at most MAX_HOPS."""
-        sources = {path: Source(text, path) for path, text in self._files.items()}
+        paths = {path for path, _ in repair.shown.way} | {repair.path}
+        sources = {path: Source(self._text(path), path) for path in paths if path in self._right}
         found: dict[tuple[str, str], tuple[str, Function]] = {}
         for path, line in repair.shown.way:
             function = sources[path].function_at(line) if path in sources else None
@@ -197,11 +204,13 @@ class _Expert:
         source = sources[repair.path]
         end = next(f for f in source.functions if f.name == repair.function)
         found.pop((repair.path, repair.function), None)
+        if self._told(repair.path, end):
+            return [(repair.path, end)]
         hops = [*found.values(), (repair.path, end)]
         return hops if len(hops) <= MAX_HOPS else [hops[0], *hops[1 - MAX_HOPS :]]
 
     def _window(self, path: str, function: Function, fault: int | None) -> tuple[int, int]:
-        lines = self._files[path].count("\n") + 1
+        lines = self._text(path).count("\n") + 1
         first, last = max(1, function.first - _AROUND), min(lines, function.last + _AROUND)
         if last - first >= _MAX_VIEW:
             middle = fault or function.first + _MAX_VIEW // 2
@@ -209,12 +218,23 @@ class _Expert:
             last = min(last, first + _MAX_VIEW)
         return first, last
 
-    def _search(self, function: Function) -> str:
+    def _told(self, path: str, function: Function) -> int:
+        """The line of a function that the last traceback names; 0 where it names none."""
+        lines = re.findall(rf'File "[^"]*/{re.escape(path)}", line (\d+)', self._traceback)
+        inside = [int(line) for line in lines if function.first <= int(line) <= function.last]
+        return inside[-1] if inside else 0
+
+    def _search(self, function: Function, thoughts: Sequence[str], path: str) -> None:
         word = "async def" if function.node.__class__.__name__.startswith("Async") else "def"
         what = f"{word} {function.node.name}("
-        if self._rng.random() < 0.5:
-            return f'grep -rn "{what}" --include="*.py" .'
-        return f'grep -rn "{what}" .'
+        only = ' --include="*.py"' if self._rng.random() < 0.5 else ""
+        command = f'grep -rn "{what}"{only} .'
+        name = function.node.name
+        if path not in self.do("bash", {"command": command}, thoughts, name=name):
+            raise ExpertError(f"searching for {name} does not find it")
+
+    def _text(self, path: str) -> str:
+        return self._files.get(path, self._right[path])
 
     def _edit(self, repair: Repair, *, whole: bool) -> None:
         """The repair of one function; of all that is left of its file where `whole`."""

@@ -7,7 +7,7 @@ In two stages, so that duplicates are not finished: ``probe`` runs the tests tha
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -52,13 +52,17 @@ class Probed:
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every candidate of a build is made with."""
+    """What every candidate of a build is made with.
+
+    uncontrolled: the tests that controls cannot judge; found out when first asked for.
+    """
 
     sandbox: Sandbox
     project: Project
     repository: Repository
     tasks: TaskSet
     seed: int
+    uncontrolled: Callable[[], tuple[str, ...]]
 
     def faulty(self, bugs: Sequence[Mutation]) -> dict[str, str] | None:
         """The files with bugs in them; None where one is no Python, or means the same."""
@@ -161,7 +165,7 @@ def _repairs(
         if shown is None:
             return Dropped("no short example shows it")
         found.append(Repair(shown, bug.path, bug.function, bug.line))
-    if len({repair.shown.script.text for repair in found}) < len(found):
+    if len({repair.shown.script for repair in found}) < len(found):
         return Dropped("one example shows several bugs")
     return found
 
@@ -187,17 +191,19 @@ def _task(
     repairs: Sequence[Repair],
 ) -> SWETask:
     """The task without its steps."""
-    name = shop.repository.name
+    name, repository, trust = shop.repository.name, shop.repository, _trust(shop, failing, cases)
+    if trust == "controlled":
+        repository = replace(repository, uncontrolled=shop.uncontrolled())
     return SWETask(
         id=f"{name}-{candidate.id}",
-        repository=shop.repository,
+        repository=repository,
         statement=write_statement(
             _package(shop.project), [r.shown for r in repairs], candidate.key, shop.seed
         ),
         change=files,
         fail_to_pass=failing,
         hidden=tuple(dict.fromkeys(test.partition("::")[0] for test in failing)),
-        trust=_trust(shop.repository, failing, cases),
+        trust=trust,
         split=candidate.split,
         difficulty=difficulty(
             bugs=len(repairs),
@@ -214,10 +220,10 @@ def _task(
     )
 
 
-def _trust(repository: Repository, failing: Sequence[str], cases: Sequence[OracleCase]) -> Trust:
+def _trust(shop: Workshop, failing: Sequence[str], cases: Sequence[OracleCase]) -> Trust:
     if cases:
         return "oracle"
-    return "inprocess" if set(failing) & set(repository.uncontrolled) else "controlled"
+    return "inprocess" if set(failing) & set(shop.uncontrolled()) else "controlled"
 
 
 def _package(project: Project) -> str:
@@ -235,7 +241,7 @@ def _solve(
     shop: Workshop, task: SWETask, repairs: Sequence[Repair]
 ) -> tuple[tuple[ExpertStep, ...], Snapshot]:
     """The expert's steps, and the workspace they lead to. Raises ExpertError."""
-    right = {path: shop.project.sources[path].text for path in task.change}
+    right = {path: source.text for path, source in shop.project.sources.items()}
     visible = [file for file in shop.project.visible_files if file not in task.hidden]
     with open_workspace(shop.sandbox, shop.tasks.tree(task), task.repository) as session:
         bench = Workbench(session)

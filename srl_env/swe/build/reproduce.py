@@ -6,16 +6,24 @@ print is never guessed: they are run on both.
 
 from __future__ import annotations
 
+import ast
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from srl_env.grading import OracleCase
 from srl_env.sandbox import Sandbox
-from srl_env.swe.build.cases import shown_expression, shown_setup
+from srl_env.swe.build.cases import shown_expression
 from srl_env.swe.build.project import Project, Target
-from srl_env.swe.build.script import Outcome, Script, run_script
+from srl_env.swe.build.script import (
+    Outcome,
+    bound_names,
+    names_in,
+    run_script,
+    written_script,
+)
+from srl_env.swe.build.source import Source
 from srl_env.swe.build.suite import SuiteRun
 from srl_env.swe.build.testbody import test_script
 
@@ -29,10 +37,12 @@ _SHORT: Final = 260
 class Reproduction:
     """A script that shows a bug: what it comes to on the right code, and on the faulty one.
 
+    subject: the public name that the script is about; "" where there is none.
     way: the calls that lead from the script to the faulty function, as (path, line).
     """
 
-    script: Script
+    script: str
+    subject: str
     expected: Outcome
     actual: Outcome
     way: tuple[tuple[str, int], ...]
@@ -65,49 +75,32 @@ def reproduce(
     return min(found, key=_awkwardness, default=None)
 
 
-def gives_away(text: str, script: Script, target: Target) -> bool:
+def gives_away(text: str, script: str, target: Target) -> bool:
     """Whether a text names the faulty function, or its file, where the script does not."""
     name = target.function.node.name
-    names = {name} - script.names - {script.subject}
-    hidden = [target.path, target.path.rpartition("/")[2], *names]
+    hidden = [target.path, target.path.rpartition("/")[2], *({name} - names_in(script))]
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in hidden)
 
 
-def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> Iterator[Script]:
-    shown = [case_script(case) for case in sorted(failing, key=_length)]
-    taken = _distinct(shown)[:MAX_TRIED]
-    yield from taken
-    if len(taken) < MAX_TRIED:
-        bodies = (
-            test_script(project, test, run.outcomes[test].line) for test in sorted(run.failed)
-        )
-        short = [script for script in bodies if script and len(script.text) < _MAX_SCRIPT]
-        short.sort(key=lambda script: (len(script.text), script.text))
-        yield from _distinct(short)[: MAX_TRIED - len(taken)]
-
-
-def case_script(case: OracleCase) -> Script:
+def case_script(case: OracleCase) -> str:
     """The script that prints what an oracle case's expression comes to."""
     expression = shown_expression(case)
-    value = f"repr({expression})" if isinstance(case.expected, str) else expression
-    if expression.startswith("repr("):
-        value = expression
-    text = f"{shown_setup(case)}\n\nprint({value})\n".lstrip("\n")
-    return Script(text, subject_of(expression))
+    text = isinstance(case.expected, str) and not expression.startswith("repr(")
+    printed = f"print(repr({expression}))" if text else f"print({expression})"
+    return written_script(case.setup, [printed], lambda _: None)
 
 
-def subject_of(expression: str) -> str:
-    """The name that an expression is about: the last thing called in it, as its writer sees it."""
-    inner = re.sub(r"^(?:repr|list|sorted|str|dict|set|tuple|len)\((.*)\)$", r"\1", expression)
-    depth, names = 0, []
-    for word in re.finditer(r"[\w.]*\w(?=\()|[()\[\]{}]|\.\w+\Z|\"[^\"]*\"|'[^']*'", inner):
-        if word[0] in "([{":
-            depth += 1
-        elif word[0] in ")]}":
-            depth -= 1
-        elif depth == 0 and word[0][0] not in "\"'":
-            names.append(word[0])
-    return names[-1].rpartition(".")[2] if names else inner
+def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> Iterator[str]:
+    taken = _shortest(map(case_script, failing))
+    yield from taken
+    if len(taken) < MAX_TRIED:
+        bodies = (test_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
+        yield from _shortest(filter(None, bodies))[: MAX_TRIED - len(taken)]
+
+
+def _shortest(scripts: Iterable[str]) -> list[str]:
+    short = sorted({script for script in scripts if len(script) < _MAX_SCRIPT})
+    return sorted(short, key=len)[:MAX_TRIED]
 
 
 def _shown(
@@ -115,20 +108,48 @@ def _shown(
     project: Project,
     target: Target,
     files: Mapping[str, str],
-    script: Script,
+    script: str,
 ) -> Reproduction | None:
     """What a script shows, where it shows something, the same with other hash seeds."""
-    expected = run_script(sandbox, project.checkout, script.text, {})
-    actual = run_script(sandbox, project.checkout, script.text, files, (target,))
+    expected = run_script(sandbox, project.checkout, script, {})
+    actual = run_script(sandbox, project.checkout, script, files, (target,))
     if expected is None or actual is None or expected.text == actual.text:
         return None
     if not all(map(_presentable, (expected, actual))) or gives_away(actual.text, script, target):
         return None
     for files_, first in (({}, expected), (files, actual)):
-        again = run_script(sandbox, project.checkout, script.text, files_, hash_seed=7)
+        again = run_script(sandbox, project.checkout, script, files_, hash_seed=7)
         if again is None or again.text != first.text:
             return None
-    return Reproduction(script, expected, actual, actual.ways[0])
+    way = actual.ways[0]
+    subject = _subject(script, [_function(project, files, *place) for place in way])
+    return Reproduction(script, subject, expected, actual, way)
+
+
+def _function(project: Project, files: Mapping[str, str], path: str, line: int) -> str:
+    """The name of the function around a line, "" where there is none."""
+    source = Source(files[path], path) if path in files else project.sources.get(path)
+    function = source.function_at(line) if source else None
+    return function.name if function else ""
+
+
+def _subject(script: str, way: Sequence[str]) -> str:
+    """The first name on the way that the script itself has; else what it last calls."""
+    names = names_in(script)
+    for function in way:
+        owner, _, name = function.rpartition(".")
+        if name in names and not name.startswith("_"):
+            return name
+        if name.startswith("_") and owner and owner in names:
+            return owner
+    tree = ast.parse(script)
+    imported = {n for node in tree.body if _is_import(node) for n in bound_names(node)}
+    last = [n.id for n in ast.walk(tree.body[-1]) if isinstance(n, ast.Name) and n.id in imported]
+    return last[0] if last else next(iter(sorted(imported)), "")
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
 
 
 def _presentable(outcome: Outcome) -> bool:
@@ -139,13 +160,5 @@ def _presentable(outcome: Outcome) -> bool:
 def _awkwardness(shown: Reproduction) -> tuple[bool, bool, int]:
     """Scripts that reach the fault, and print two different values, come first."""
     both_printed = not shown.expected.error and not shown.actual.error
-    length = len(shown.script.text) + len(shown.expected.text) + len(shown.actual.text)
+    length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
     return not shown.way, not both_printed and length > _SHORT, length
-
-
-def _length(case: OracleCase) -> tuple[int, str]:
-    return len(case.setup) + len(case.expression), case.name
-
-
-def _distinct(scripts: Sequence[Script]) -> list[Script]:
-    return list({script.text: script for script in scripts}.values())

@@ -118,7 +118,7 @@ def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed:
     closing = pick(_CLOSINGS)
     if len(shown) == 1:
         return "\n\n".join(filter(None, (*sections[0], closing))) + "\n"
-    subjects = [f"`{one.script.subject}`" for one in shown]
+    subjects = [f"`{one.subject or package}`" for one in shown]
     listed = ", ".join(dict.fromkeys(subjects[:-1])) + f" and {subjects[-1]}"
     title = pick(_SEVERAL).format(package=package, subjects=listed, count=len(shown))
     parts = [title]
@@ -131,7 +131,7 @@ def _section(package: str, shown: Reproduction, pick: Pick, labels: tuple[str, s
     kind = _kind(shown)
     words = {
         "package": package,
-        "subject": shown.script.subject,
+        "subject": shown.subject or package,
         "actual": _name(shown.actual.error),
         "expected": _name(shown.expected.error),
     }
@@ -139,7 +139,7 @@ def _section(package: str, shown: Reproduction, pick: Pick, labels: tuple[str, s
     return [
         pick(_TITLES[kind]).format(**words),
         pick(_OPENINGS[kind]).format(**words),
-        f"{pick(_EXAMPLE)}\n\n```python\n{shown.script.text.strip()}\n```",
+        f"{pick(_EXAMPLE)}\n\n```python\n{shown.script.strip()}\n```",
         f"{get}\n\n```\n{shown.actual.text or _NOTHING}\n```",
         f"{expect}\n\n```\n{shown.expected.text or _NOTHING}\n```",
     ]

@@ -11,9 +11,8 @@ import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-from srl_env.swe.build.cases import merge_imports
 from srl_env.swe.build.project import Project
-from srl_env.swe.build.script import Script
+from srl_env.swe.build.script import names_in, written_script
 from srl_env.swe.build.source import FunctionNode
 
 _TESTING = frozenset({"pytest", "unittest", "__future__", "hypothesis", "mock"})
@@ -23,34 +22,27 @@ class _CannotError(Exception):
     """A test that is no script of its own."""
 
 
-def test_script(project: Project, test: str, line: int) -> Script | None:
+def test_script(project: Project, test: str, line: int) -> str | None:
     """The script for a test that failed at a line of its file; None where there is none."""
     path, _, name = test.partition("::")
     names = name.partition("[")[0].split("::")
     try:
-        tree = _parsed(project.checkout.tree / path)
-        function = _find(tree, names)
+        text = _text(project.checkout.tree / path)
+        function = _find(ast.parse(text), names)
         head = list(_parameters(function, project.parameters.get(test, {})))
         body = list(_body(function, line))
-        needed = _needed(tree, [*head, *body])
-    except (_CannotError, SyntaxError, RecursionError):
+        script = written_script(text, [ast.unparse(n) for n in (*head, *body)], _check_usable)
+    except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
         return None
-    lines = merge_imports([ast.unparse(node) for node in needed])
-    code = "\n".join([ast.unparse(node) for node in (*head, *body)])
-    text = "\n".join(lines) + f"\n\n{code}\n"
-    if names[-1] in text or "self" in {
-        n.id for n in ast.walk(ast.parse(text)) if isinstance(n, ast.Name)
-    }:
-        return None
-    return Script(text.lstrip("\n"), _subject(body, needed))
+    return None if names[-1] in script or "self" in names_in(script) else script
 
 
 test_script.__test__ = False  # type: ignore[attr-defined]  # pytest looks at names
 
 
 @functools.lru_cache(maxsize=64)
-def _parsed(path: Path) -> ast.Module:
-    return ast.parse(path.read_bytes())
+def _text(path: Path) -> str:
+    return path.read_bytes().decode()
 
 
 def _find(tree: ast.Module, names: Sequence[str]) -> ast.FunctionDef:
@@ -154,64 +146,16 @@ def _is_text(statement: ast.stmt) -> bool:
     return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
-def _needed(tree: ast.Module, statements: Sequence[ast.stmt]) -> list[ast.stmt]:
-    """What of the module's top level the statements use, in its order."""
-    wanted = set().union(*map(_loaded, statements)) if statements else set()
-    found: dict[int, ast.stmt] = {}
-    for number, node in reversed(list(enumerate(tree.body))):
-        for bound in _bound(node):
-            if bound in wanted:
-                if isinstance(node, FunctionNode) and (node.decorator_list or "test" in node.name):
-                    raise _CannotError
-                narrowed = _narrowed(node, wanted)
-                found[number] = narrowed
-                wanted |= _loaded(narrowed)
-    return [found[number] for number in sorted(found)]
-
-
-def _narrowed(node: ast.stmt, wanted: set[str]) -> ast.stmt:
-    """An import without the names that nothing uses; anything else as it is."""
-    if not isinstance(node, ast.Import | ast.ImportFrom):
-        return node
-    if isinstance(node, ast.ImportFrom) and (node.level or not node.module):
+def _check_usable(node: ast.stmt) -> None:
+    """Raises _CannotError for what a script outside the tests cannot have."""
+    if isinstance(node, FunctionNode) and (node.decorator_list or "test" in node.name):
         raise _CannotError
-    names = [a for a in node.names if (a.asname or a.name.partition(".")[0]) in wanted]
-    modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in names]
+    modules: list[str] = []
+    if isinstance(node, ast.Import):
+        modules = [alias.name for alias in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        modules = [node.module or ""]
+        if node.level or not node.module:
+            raise _CannotError
     if any(module.partition(".")[0] in _TESTING or "test" in module for module in modules):
         raise _CannotError
-    if isinstance(node, ast.ImportFrom):
-        return ast.ImportFrom(node.module, names, 0)
-    return ast.Import(names)
-
-
-def _loaded(node: ast.AST) -> set[str]:
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
-
-
-def _bound(node: ast.stmt) -> list[str]:
-    if isinstance(node, ast.Import | ast.ImportFrom):
-        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-    if isinstance(node, FunctionNode | ast.ClassDef):
-        return [node.name]
-    return [
-        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
-    ]
-
-
-def _subject(body: Sequence[ast.stmt], needed: Sequence[ast.stmt]) -> str:
-    """The name that the last statement calls: of something imported, or of a method."""
-    imported = {name for node in needed for name in _bound(node)}
-    names = []
-    for node in ast.walk(body[-1]):
-        if isinstance(node, ast.Call):
-            called = node.func
-            if isinstance(called, ast.Attribute):
-                names.append(called.attr)
-            elif isinstance(called, ast.Name) and called.id in imported:
-                names.append(called.id)
-    if names:
-        return names[0]
-    loaded = [
-        name for statement in reversed(body) for name in sorted(_loaded(statement) & imported)
-    ]
-    return loaded[0] if loaded else ""
