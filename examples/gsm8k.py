@@ -13,10 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
-import random
 import shutil
-import time
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -26,13 +23,12 @@ import torch
 from rich.console import Console
 
 import srl_env
+from examples.pretraining import pretrain
 from srl_agents.config import make_config
 from srl_agents.console import TrainingBar, evaluation_bar
-from srl_agents.decoder import make_decoder
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.policies import TransformersPolicy
 from srl_agents.scoring import EvalResult
-from srl_agents.small_models import bpe_tokenizer, build
 from srl_agents.trainer import train
 from srl_env.environment import ReasoningEnv
 from srl_env.format import ParsedStep
@@ -110,43 +106,6 @@ def solved_texts(options: dict[str, Any]) -> list[str]:
 
 def _solution(env: ReasoningEnv) -> str:
     return "".join(env.format.render(step) for step in env.expert_steps)
-
-
-def pretrain(texts: list[str], seconds: float, seed: int, folder: Path) -> Path:
-    """A folder with a tokenizer and a small model trained for so long to continue the texts."""
-    tokenizer = bpe_tokenizer(texts, vocab_size=1024)
-    model = build("lfm2-0.3m", tokenizer, seed)
-    decoder = make_decoder(model)
-    optimizer = torch.optim.AdamW(model.parameters(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01)
-    ids = tokenizer(texts)["input_ids"]
-    began, shown = time.perf_counter(), 0.0
-    for batch in _batches(ids, random.Random(seed)):
-        passed = (time.perf_counter() - began) / seconds
-        if passed >= 1:
-            break
-        optimizer.param_groups[0]["lr"] = 4e-3 * min(1.0, 20 * passed, 2 * (1 - passed))
-        logprobs, mask = decoder.trunk_logprobs(batch)
-        loss = -logprobs.sum() / mask.sum()
-        optimizer.zero_grad()
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        optimizer.step()
-        if passed - shown >= 0.1:
-            shown = passed
-            console.print(f"  {100 * passed:3.0f} %  loss {loss.item():.2f} nats a token")
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-def _batches(ids: list[list[int]], rng: random.Random, size: int = 24) -> Iterator[list[list[int]]]:
-    """Batches of texts of similar length, without end."""
-    while True:
-        order = sorted(range(len(ids)), key=lambda i: len(ids[i]) + rng.uniform(0, 20))
-        batches = [order[i : i + size] for i in range(0, len(order), size)]
-        rng.shuffle(batches)
-        for batch in batches:
-            yield [ids[i] for i in batch]
 
 
 def learn_steps(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path:

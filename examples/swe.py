@@ -1,0 +1,163 @@
+"""A language model made on the spot learns to work in repositories: SRL, then RLVR.
+
+    python examples/swe.py
+
+makes a tokenizer and a small random model from the training tasks, pretrains it by next-token
+prediction on what experts saw and did there, trains it on ``srl/SWE-v0`` by SRL (each tool call
+against the expert's; nothing is executed) and then by RLVR (its own calls are executed in the
+sandbox, hidden tests decide), and says how alike its calls are to the expert's on tasks it has
+not seen, before and after. A model of this size learns how one works, not how one programs.
+
+``--tasks DIR`` takes a folder that ``srl-env swe build`` made instead of the tasks that ship.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+
+import srl_env
+from examples.pretraining import pretrain
+from srl_agents.config import make_config
+from srl_agents.console import TrainingBar, evaluation_bar
+from srl_agents.evaluation import EvalSettings, evaluate
+from srl_agents.policies import TransformersPolicy
+from srl_agents.scoring import EvalResult
+from srl_agents.trainer import train
+from srl_env.environment import ReasoningEnv
+
+ENV = "srl/SWE-v0"
+VOCABULARY = 2048
+MAX_TOKENS = 192  # of one call, thinking included
+console = Console()
+
+
+def main() -> None:
+    """Runs the example."""
+    args = _arguments()
+    torch.set_num_threads(args.threads)
+    shutil.rmtree(args.out, ignore_errors=True)
+    options: dict[str, Any] = {"context_turns": 1}
+    if args.tasks:
+        options["path"] = str(args.tasks)
+    texts = step_texts(options)
+    console.print(f"{len(texts)} training steps; pretraining for {args.pretrain_s:.0f} s")
+    base = pretrain(texts, args.pretrain_s, args.seed, args.out / "base", vocabulary=VOCABULARY)
+    before = held_out(base, options, args, "before")
+    after = held_out(learn(base, options, args), options, args, "after")
+    _show(before, after, args.out)
+
+
+def step_texts(options: dict[str, Any]) -> list[str]:
+    """Every expert step of the training tasks: what is shown, and what the expert does."""
+    env, texts = _make(options, "train"), []
+    for index in range(len(env.problems)):
+        steps = len(env.problems[index].trajectories[0].steps)
+        for start in range(steps):
+            _, info = env.reset(
+                options={"problem": index, "start_step": start, "reward_mode": "srl"}
+            )
+            shown = "".join(message["content"] for message in info["messages"])
+            texts.append(shown + env.expert_completion())
+    return texts
+
+
+def learn(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path:
+    """The folder of the model after SRL and RLVR on the training tasks."""
+    whole = args.srl_s + args.rlvr_s
+    objective = {"max_tokens": MAX_TOKENS, "group_size": 8}
+    config = make_config(
+        {
+            "out": str(args.out / "run"),
+            "env": {"id": ENV, "options": options},
+            "model": {"path": str(base), "threads": args.threads},
+            "budget": {"seconds": whole},
+            "method": "srl-rlvr",
+            "stages": {
+                "srl": {
+                    "lr": 3e-4,
+                    "batch": 8,
+                    "share": args.srl_s / whole,
+                    "until": {"informative": "off"},
+                    "objective": objective,
+                },
+                # Begun after each of the expert's steps, which are executed, so that some
+                # episodes can succeed.
+                "rlvr": {
+                    "lr": 1e-4,
+                    "batch": 4,
+                    "starts": {"at": "prefix", "targets": "all"},
+                    "objective": {**objective, "max_steps": 4},
+                },
+            },
+            "seed": args.seed,
+        }
+    )
+    with TrainingBar("srl-rlvr") as bar:
+        result = train(config, on_progress=bar.show)
+    if result.model is None:
+        raise SystemExit("interrupted")
+    return result.model
+
+
+def held_out(
+    model: Path, options: dict[str, Any], args: argparse.Namespace, name: str
+) -> EvalResult:
+    """How the model does on tasks of the split "test": its own whole episodes, executed, and
+    each next call after the expert's."""
+    settings = EvalSettings(
+        problems=args.problems,
+        rollouts=1,
+        greedy=False,
+        similarity=True,
+        max_tokens=MAX_TOKENS,
+        max_steps=8,
+    )
+    policy = TransformersPolicy.from_pretrained(str(model))
+    with evaluation_bar(f"{name} training") as bar:
+        return evaluate(
+            policy, lambda: _make(options, "test"), settings, name=name, on_progress=bar
+        )
+
+
+def _make(options: dict[str, Any], split: str) -> ReasoningEnv:
+    env = srl_env.make(ENV, split=split, **options).unwrapped
+    assert isinstance(env, ReasoningEnv)
+    return env
+
+
+def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
+    (out / "results.json").write_text(
+        json.dumps({"before": before.to_json(), "after": after.to_json()}, indent=1) + "\n"
+    )
+    for result in (before, after):
+        likeness, solved = (result.estimates()[name] for name in ("similarity", "pass@1"))
+        console.print(
+            f"{result.policy:>6} training: call similarity {likeness.value:.3f} "
+            f"[{likeness.low:.3f}, {likeness.high:.3f}], resolved {100 * solved.value:.0f} %, "
+            f"on {len(result.problem_ids)} unseen tasks"
+        )
+    console.print(f"Everything is in {out}")
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
+    parser.add_argument("--tasks", type=Path, help="a folder of tasks; those that ship if none")
+    parser.add_argument("--out", type=Path, default=Path("runs/swe"), help="replaced if there")
+    parser.add_argument("--pretrain-s", type=float, default=120.0, help="seconds")
+    parser.add_argument("--srl-s", type=float, default=150.0, help="seconds")
+    parser.add_argument("--rlvr-s", type=float, default=60.0, help="seconds")
+    parser.add_argument("--problems", type=int, default=20, help="held out, for the evaluation")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--seed", type=int, default=0)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()
