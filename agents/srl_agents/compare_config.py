@@ -98,9 +98,9 @@ class CompareConfig(Section):
 
     methods: registered methods, or names that ``changes`` gives a ``method``. run: what all runs
     share, as for a training run, without out, method and seed. changes: {method: what its runs
-    do otherwise}, unused where a method is not compared; the budget is the same for all. jobs:
-    runs at the same time, each on one
-    thread unless ``run.model.threads`` says otherwise. base: also evaluate the untrained model.
+    do otherwise}, unused where a method is not compared; the budget is the same for all.
+    jobs: runs at the same time, each on one thread unless ``run.model.threads`` says otherwise.
+    base: also evaluate the untrained model.
     """
 
     out: str
