@@ -176,7 +176,13 @@ class _Build:
         self._writer.add_repository(self.repository, self.code)
         tasks = TaskSet(self._writer.folder)
         self.shop = Workshop(
-            self._sandbox, self.project, self.repository, tasks, options.seed, self._uncontrolled
+            self._sandbox,
+            self.project,
+            self.repository,
+            tasks,
+            options.seed,
+            self._uncontrolled,
+            own_cases=bool(read_cases(path)),
         )
 
     def _cases(self, path: Path) -> tuple[tuple[OracleCase, ...], dict[str, str]]:

@@ -210,7 +210,7 @@ class _Expert:
         return hops if len(hops) <= MAX_HOPS else [hops[0], *hops[1 - MAX_HOPS :]]
 
     def _window(self, path: str, function: Function, fault: int | None) -> tuple[int, int]:
-        lines = self._text(path).count("\n") + 1
+        lines = len(self._text(path).splitlines())
         first, last = max(1, function.first - _AROUND), min(lines, function.last + _AROUND)
         if last - first >= _MAX_VIEW:
             middle = fault or function.first + _MAX_VIEW // 2

@@ -55,6 +55,7 @@ class Workshop:
     """What every candidate of a build is made with.
 
     uncontrolled: the tests that controls cannot judge; found out when first asked for.
+    own_cases: whether the oracle cases are the repository's own, which are never shown.
     """
 
     sandbox: Sandbox
@@ -63,6 +64,7 @@ class Workshop:
     tasks: TaskSet
     seed: int
     uncontrolled: Callable[[], tuple[str, ...]]
+    own_cases: bool = False
 
     def faulty(self, bugs: Sequence[Mutation]) -> dict[str, str] | None:
         """The files with bugs in them; None where one is no Python, or means the same."""
@@ -176,7 +178,7 @@ def _shown(
     alone = shop.faulty([bug])
     assert alone is not None
     run = shop.run(alone, target.tests)
-    cases = shop.failing_cases(alone)
+    cases = [] if shop.own_cases else shop.failing_cases(alone)
     if cases is None:
         return None
     return reproduce(shop.sandbox, shop.project, target, alone, cases, run, files)
