@@ -6,7 +6,8 @@ Everything follows from the repository's text and the seed.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import count
 from typing import Final
@@ -52,8 +53,12 @@ def split_of(repository: str, function: str) -> str:
 
 def single_bugs(project: Project, seed: int) -> Iterator[Candidate]:
     """Candidates of one bug: in turn one for each function, kinds mixed, at most MAX_TRIES each."""
-    queues = {target.id: _queue(project, target, seed) for target in project.targets}
     targets = {target.id: target for target in project.targets}
+    piles = {name: _piles(project, target, seed) for name, target in targets.items()}
+    offered = Counter(kind for kinds in piles.values() for kind in kinds)
+    queues = {
+        name: _queue(kinds, offered, project.name, name, seed) for name, kinds in piles.items()
+    }
     for turn in count():
         left = [name for name, queue in queues.items() if turn < min(len(queue), MAX_TRIES)]
         if not left:
@@ -108,16 +113,32 @@ def difficulty(*, bugs: int, hops: int, failing: int, lines: int, raises: bool) 
     return round(value + 0.15 / failing + (0.0 if raises else 0.15), 3)
 
 
-def _queue(project: Project, target: Target, seed: int) -> list[Mutation]:
-    """A function's bugs in the order they are tried: kinds in turn, each in a random order."""
-    rng = stream("bugs", project.name, target.id, seed)
+def _piles(project: Project, target: Target, seed: int) -> dict[str, list[Mutation]]:
+    """A function's bugs by kind, each pile in a random order."""
     kinds: dict[str, list[Mutation]] = {}
     for bug in mutations(project.sources[target.path], target.function):
         kinds.setdefault(bug.kind, []).append(bug)
-    piles = [_shuffled(pile, rng) for _, pile in sorted(kinds.items())]
-    piles = [piles[int(number)] for number in rng.permutation(len(piles))]
-    longest = max(map(len, piles), default=0)
-    return [pile[turn] for turn in range(longest) for pile in piles if turn < len(pile)]
+    rng = stream("bugs", project.name, target.id, seed)
+    return {kind: _shuffled(pile, rng) for kind, pile in sorted(kinds.items())}
+
+
+def _queue(
+    piles: Mapping[str, Sequence[Mutation]],
+    offered: Mapping[str, int],
+    repository: str,
+    function: str,
+    seed: int,
+) -> list[Mutation]:
+    """A function's bugs in the order they are tried: kinds in turn, in a random order.
+
+    offered: how many functions have bugs of a kind. What few have tends to come sooner, or else
+    most tasks would be of the few kinds that every function has.
+    """
+    rng = stream("kinds", repository, function, seed)
+    places = {kind: rng.exponential() * offered[kind] for kind in piles}
+    ordered = [piles[kind] for kind in sorted(piles, key=lambda kind: places[kind])]
+    longest = max(map(len, ordered), default=0)
+    return [pile[turn] for turn in range(longest) for pile in ordered if turn < len(pile)]
 
 
 def _shuffled(pile: Sequence[Mutation], rng: np.random.Generator) -> list[Mutation]:
