@@ -104,13 +104,14 @@ class SWEEnv(ReasoningEnv):
                 raise BadOption(f"{name}_timeout_s is a positive number of seconds; got {value!r}")
         if similarity not in _SIMILARITIES:
             raise BadOption(f"similarity is 'calls' or 'string'; got {similarity!r}")
-        self._problems = TaskProblems(
+        problems = TaskProblems(
             SHIPPED if path is None else path,
             split=split,
             repos=repos,
             max_difficulty=max_difficulty,
         )
-        self._choice = (sandbox, allow_weak, image)
+        self.task_set, self.replays = problems.tasks, _REPLAYS
+        self.sandbox_choice = (sandbox, allow_weak, image)
         self._command_s, self._episode_s = command_timeout_s, episode_timeout_s
         self._world: _World | None = None
         own: dict[str, Any] = {
@@ -121,7 +122,7 @@ class SWEEnv(ReasoningEnv):
             "similarity": _SIMILARITIES[similarity],
             "max_steps": 30,
         }
-        super().__init__(self._problems, RecordedCalls(), **own | options)
+        super().__init__(problems, RecordedCalls(), **own | options)
 
     def world_reset(self, problem: Problem) -> None:
         """Starts a session on the task's tree."""
@@ -136,7 +137,7 @@ class SWEEnv(ReasoningEnv):
         """The expert's first calls: executed once in this process, then put in place."""
         if not actions:
             return ()
-        return _REPLAYS.replay(self._world_key(), actions, self._live())
+        return self.replays.replay(self._world_key(), actions, self._live())
 
     def world_info(self) -> Mapping[str, Any]:
         """The sandbox in use and how much it holds back."""
@@ -169,7 +170,7 @@ class SWEEnv(ReasoningEnv):
             return self.verifier.verify(self.problem, actions)
         world = self._live()
         workspace = world.end()
-        task = self._problems.tasks.grading_task(self._problems.task(world.task))
+        task = self.task_set.grading_task(self.task_set.task(world.task))
         result = grade(self._sandbox(), task, workspace)
         return Verdict(result.resolved, None, result.to_info())
 
@@ -185,16 +186,16 @@ class SWEEnv(ReasoningEnv):
         return self._world
 
     def _world_key(self) -> str:
-        return f"{self._problems.tasks.folder}\0{self._live().task}\0{self._choice}"
+        return f"{self.task_set.folder}\0{self._live().task}\0{self.sandbox_choice}"
 
     def _open(self, task_id: str, spent_s: float = 0.0) -> _World:
-        task = self._problems.task(task_id)
-        tree = self._problems.tasks.tree(task)
+        task = self.task_set.task(task_id)
+        tree = self.task_set.tree(task)
         session = open_workspace(self._sandbox(), tree, task.repository)
         return _World(task_id, session, Workbench(session, timeout_s=self._command_s), spent_s)
 
     def _sandbox(self) -> Sandbox:
-        return shared_sandbox(os.getpid(), *self._choice)
+        return shared_sandbox(os.getpid(), *self.sandbox_choice)
 
 
 @dataclass(frozen=True, slots=True)

@@ -198,7 +198,7 @@ def test_many_environments_are_stepped_together(tiny_tasks: Path) -> None:
 
 
 def test_every_promise_of_an_environment_is_kept(tiny_tasks: Path) -> None:
-    srl_env.check_env(SWEEnv(tiny_tasks))
+    srl_env.check_env(SWEEnv(tiny_tasks), hostile=300, seconds=5.0)
 
 
 def test_gymnasium_s_own_check_passes(env: SWEEnv) -> None:
