@@ -431,6 +431,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return self._current().steps
 
     @property
+    def expert_action(self) -> str | None:
+        """What the expert would do now, the whole rest of the solution for granularity
+        "solution"; None beyond its end and without an expert."""
+        return self._expert_action(self._current())
+
+    @property
     def step_index(self) -> int:
         """How many steps of the solution are done, the given ones included."""
         return self._current().index

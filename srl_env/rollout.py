@@ -45,7 +45,8 @@ class Step:
     """One step of an episode.
 
     messages: what the policy was shown. index: the step's number in the whole solution.
-    reward: NaN where ``failure`` is set.
+    reward: NaN where ``failure`` is set. expert_action: what the expert does at this step, for
+    those who look at it afterwards; None beyond the expert's end or without an expert.
     """
 
     messages: tuple[Message, ...]
@@ -57,6 +58,7 @@ class Step:
     format_ok: bool
     legal: bool | None
     failure: Mapping[str, str] | None
+    expert_action: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,8 +164,8 @@ class _Running:
     steps: list[Step] = field(default_factory=list)
     ended: bool = False
 
-    def add(self, generation: Generation, result: StepResult) -> None:
-        """Notes one step."""
+    def add(self, generation: Generation, result: StepResult, expert: str | None) -> None:
+        """Notes one step; expert: what the expert does there."""
         _, reward, terminated, truncated, info = result
         self.steps.append(
             Step(
@@ -176,6 +178,7 @@ class _Running:
                 format_ok=info["format_ok"],
                 legal=info["legal"],
                 failure=info.get("failure"),
+                expert_action=expert,
             )
         )
         self.info, self.ended = info, terminated or truncated
@@ -235,9 +238,10 @@ def _step(live: Sequence[_Running], generations: Sequence[Generation | Failure])
             run.fail(made)
         else:
             moving.append((run, made))
+    experts = [run.env.expert_action for run, _ in moving]
     results = step_many([run.env for run, _ in moving], [made.text for _, made in moving])
-    for (run, made), result in zip(moving, results, strict=True):
-        run.add(made, result)
+    for (run, made), result, expert in zip(moving, results, experts, strict=True):
+        run.add(made, result, expert)
     return len(moving)
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -46,6 +47,20 @@ class Group:
     members: tuple[Member, ...]
     deviation: float
     deviation_in_format: float
+
+
+Fate = Literal["kept", "flat", "surplus"]
+"""What became of a group: learned from; dropped, its rewards being too alike; or more than the
+batch holds."""
+
+
+@dataclass(frozen=True, slots=True)
+class Signal:
+    """What a step's group made of it: its advantage, the group's deviation and fate."""
+
+    advantage: float
+    deviation: float
+    fate: Fate
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +131,26 @@ def make_batch(groups: Sequence[Group], objective: GRPO) -> Batch:
         ),
         sampler_logprobs=tuple(generation.logprobs for generation in generations),
     )
+
+
+def signals(groups: Sequence[Group], kept: Sequence[Group], objective: GRPO) -> dict[int, Signal]:
+    """{id of a step: what its group made of it}, for the steps of these groups.
+
+    kept: the groups that are learned from; whoever of ``groups`` is not among them is flat or
+    surplus. Steps that a failure left without a group are absent.
+    """
+    members = [(number, member) for number, group in enumerate(groups) for member in group.members]
+    rewards = torch.tensor([member.reward for _, member in members], dtype=torch.float64)
+    numbers = torch.tensor([number for number, _ in members], dtype=torch.long)
+    advantages = group_advantages(rewards, numbers, objective.scale).tolist()
+    learned = {id(group) for group in kept}
+    found: dict[int, Signal] = {}
+    for (number, member), advantage in zip(members, advantages, strict=True):
+        group = groups[number]
+        flat = group.deviation <= objective.min_deviation
+        fate: Fate = "kept" if id(group) in learned else "flat" if flat else "surplus"
+        found |= {id(step): Signal(advantage, group.deviation, fate) for step in member.steps}
+    return found
 
 
 def _members(episode: Episode) -> Iterable[tuple[tuple[int, int], Member]]:

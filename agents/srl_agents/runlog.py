@@ -1,8 +1,8 @@
 """Where a run's numbers and episodes are written: JSONL first, TensorBoard and trackers beside.
 
 ``metrics.jsonl`` holds one line per update and one per event (a stage that ends and why);
-``rollouts.jsonl`` episodes. A resumed run cuts both back to what its checkpoint had seen, so a
-line never appears twice.
+``rollouts.jsonl`` episodes, with what their groups made of each step. A resumed run cuts both
+back to what its checkpoint had seen, so a line never appears twice.
 """
 
 from __future__ import annotations
@@ -12,12 +12,14 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import asdict
 from pathlib import Path
 from types import ModuleType
 from typing import Any, TextIO
 
 from srl_agents.checkpoint import CannotWrite
 from srl_agents.config import RunConfig
+from srl_agents.groups import Signal
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.rollout import Episode
 
@@ -65,10 +67,28 @@ class RunLog:
         """Writes that something happened after an update, and why, to ``metrics.jsonl``."""
         self._write("metrics", {"update": update, "stage": stage, "event": event, "reason": reason})
 
-    def rollouts(self, update: int, stage: str, episodes: Iterable[Episode]) -> None:
-        """Writes episodes to ``rollouts.jsonl``."""
+    def rollouts(
+        self,
+        update: int,
+        stage: str,
+        episodes: Iterable[Episode],
+        signals: Mapping[int, Signal] | None = None,
+    ) -> None:
+        """Writes episodes to ``rollouts.jsonl``.
+
+        signals: as ``srl_agents.groups.signals`` gives them; each line has one for each of its
+        steps, null where there is none.
+        """
+        found = signals or {}
         for episode in episodes:
-            self._write("rollouts", {"update": update, "stage": stage, **episode.to_json()})
+            theirs = [found.get(id(step)) for step in episode.steps]
+            record = {
+                "update": update,
+                "stage": stage,
+                **episode.to_json(),
+                "signals": [signal and asdict(signal) for signal in theirs],
+            }
+            self._write("rollouts", record)
 
     def durable_offsets(self) -> Offsets:
         """The files' lengths in bytes, once all of it is on the disk."""

@@ -47,7 +47,7 @@ from srl_agents.curriculum import (
     why_over,
 )
 from srl_agents.demonstrations import demonstrations
-from srl_agents.groups import Batch, make_batch
+from srl_agents.groups import Batch, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
@@ -238,7 +238,11 @@ class Trainer:
             measure_kl = bool(every.kl_every) and number % every.kl_every == 0
             metrics |= self._learn(batches, objective, measure_kl)
         if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
-            log.rollouts(number, stage.name, collected.episodes[: every.rollouts_kept])
+            episodes = collected.episodes[: every.rollouts_kept]
+            shown = {episode.group for episode in episodes}
+            groups = [group for group in collected.groups if group.start in shown]
+            found = signals(groups, collected.kept, objective)
+            log.rollouts(number, stage.name, episodes, found)
         return metrics, collected.tokens, metrics.get("reward", 0.0)
 
     def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.groups import groups_of, make_batch
+from srl_agents.groups import Signal, groups_of, make_batch, signals
 from srl_agents.methods import GRPO
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
@@ -111,3 +111,28 @@ def test_a_completion_without_tokens_counts_for_the_baseline_alone() -> None:
     assert batch.completions == ((5,),)
     assert batch.advantages.tolist() == [0.5]
     assert batch.weights.tolist() == [1.0]
+
+
+def test_signals_say_what_became_of_each_step() -> None:
+    episodes = [episode(0, step(0.0)), episode(0, step(1.0))]
+    episodes += [episode(1, step(0.5)), episode(1, step(0.5))]
+    episodes += [episode(2, step(0.0)), episode(2, step(0.4))]
+    groups = groups_of(episodes)
+    found = signals(groups, groups[:1], GRPO(scale="none"))
+    assert [found[id(e.steps[0])] for e in episodes] == [
+        Signal(-0.5, 0.5, "kept"),
+        Signal(0.5, 0.5, "kept"),
+        Signal(0.0, 0.0, "flat"),
+        Signal(0.0, 0.0, "flat"),
+        Signal(pytest.approx(-0.2), pytest.approx(0.2), "surplus"),
+        Signal(pytest.approx(0.2), pytest.approx(0.2), "surplus"),
+    ]
+
+
+def test_a_failed_step_has_no_signal() -> None:
+    failed = step(math.nan, 0, failure=FAILURE)
+    episodes = [episode(0, step(r)) for r in (0.0, 1.0)] + [episode(0, failed, failure=FAILURE)]
+    found = signals(groups_of(episodes), [], GRPO())
+    assert id(failed) not in found
+    assert len(found) == 2
+    assert signals([], [], GRPO()) == {}

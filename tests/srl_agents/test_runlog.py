@@ -14,8 +14,11 @@ import pytest
 
 from srl_agents.checkpoint import CannotWrite
 from srl_agents.config import RunConfig, make_config
+from srl_agents.groups import Signal
 from srl_agents.runlog import RunLog
 from srl_env.errors import BadOption
+from srl_env.policy import Generation
+from srl_env.rollout import Episode, Step
 
 
 def config(**log: Any) -> RunConfig:
@@ -93,3 +96,17 @@ def test_a_tracker_that_is_not_installed_is_an_error_that_says_what_to_do(
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(BadOption, match="not installed: pip install wandb"):
         RunLog(tmp_path, config(tracker="wandb"), {}, 0)
+
+
+def test_episodes_are_written_with_a_signal_for_each_step(tmp_path: Path) -> None:
+    steps = [
+        Step((), Generation("x"), "x", index, 0.5, {}, True, None, None, expert_action="y")
+        for index in range(2)
+    ]
+    episode = Episode("p", 0, "srl", "expert", "step", tuple(steps), None, None, 3)
+    with RunLog(tmp_path, config(), {}, 0) as log:
+        log.rollouts(7, "srl", [episode], {id(steps[1]): Signal(1.5, 0.25, "kept")})
+    row = json.loads((tmp_path / "rollouts.jsonl").read_text())
+    assert (row["update"], row["group"]) == (7, 3)
+    assert row["signals"] == [None, {"advantage": 1.5, "deviation": 0.25, "fate": "kept"}]
+    assert [step["expert_action"] for step in row["steps"]] == ["y", "y"]

@@ -50,6 +50,7 @@ def test_a_step_holds_what_was_shown_and_what_was_said() -> None:
     assert first.reward == pytest.approx(0.8)
     assert first.reward_parts == {"similarity": pytest.approx(0.8), "format": 1.0}
     assert (second.index, second.reward, second.format_ok) == (2, -1.0, False)
+    assert (first.expert_action, second.expert_action) == ("say 2", "the sum=3!")
     assert (episode.start_step, episode.reward_mode) == (1, "srl")
     assert (episode.continuation, episode.granularity) == ("expert", "step")
     assert episode.total_reward == pytest.approx(-0.2)
