@@ -27,6 +27,11 @@ def package_mounts(distributions: Iterable[str]) -> tuple[Mount, ...]:
 
     Raises BadOption for one that is not installed.
     """
+    return _package_mounts(tuple(distributions))
+
+
+@functools.cache
+def _package_mounts(distributions: tuple[str, ...]) -> tuple[Mount, ...]:
     found: dict[Path, None] = {}
     for name in required_distributions(distributions):
         for path in _entries(metadata.distribution(name)):

@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -163,7 +164,7 @@ class _Build:
         )
         self.journal = Journal(self._writer.folder / ".build" / f"{name}.jsonl", about)
         self._tell("settling oracle cases")
-        cases, self.cases_left_out = self._cases(path)
+        cases, examples = self._cases(path)
         self.repository = Repository(
             name=name,
             tests=self.project.tests,
@@ -182,12 +183,18 @@ class _Build:
             tasks,
             options.seed,
             self._uncontrolled,
-            own_cases=bool(read_cases(path)),
+            examples,
         )
 
-    def _cases(self, path: Path) -> tuple[tuple[OracleCase, ...], dict[str, str]]:
-        drafts = read_cases(path) or recorded_cases(self.project.calls)
-        return settle_cases(self._sandbox, self.project.checkout, drafts)
+    def _cases(self, path: Path) -> tuple[tuple[OracleCase, ...], tuple[OracleCase, ...]]:
+        """The oracle cases, and those that may be shown."""
+        settle = partial(settle_cases, self._sandbox, self.project.checkout)
+        examples, left_out = settle(recorded_cases(self.project.calls))
+        cases = examples
+        if own := read_cases(path):
+            cases, left_out = settle(own)
+        self.cases_left_out = left_out
+        return cases, examples
 
     def _uncontrolled(self) -> tuple[str, ...]:
         """The tests that controls cannot judge on the right code; tried out once in a build."""

@@ -19,7 +19,7 @@ from srl_env.problem import ExpertStep
 from srl_env.sandbox import Sandbox, Snapshot
 from srl_env.swe.build.checkout import files_written
 from srl_env.swe.build.expert import ExpertError, Repair, solve
-from srl_env.swe.build.mutate import Mutation, code_digest, mutated
+from srl_env.swe.build.mutate import Mutation, mutated
 from srl_env.swe.build.plan import Candidate, difficulty
 from srl_env.swe.build.project import Project, Target
 from srl_env.swe.build.reproduce import Reproduction, reproduce
@@ -30,7 +30,6 @@ from srl_env.swe.task import Repository, SWETask, TaskSet
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
-GOLD_RUNS: Final = 2
 MOST_FAILING: Final = 0.6
 _HANGS_S: Final = 10.0
 
@@ -55,7 +54,8 @@ class Workshop:
     """What every candidate of a build is made with.
 
     uncontrolled: the tests that controls cannot judge; found out when first asked for.
-    own_cases: whether the oracle cases are the repository's own, which are never shown.
+    examples: calls with what the right code answers that may be shown in statements; the
+    repository's own oracle cases never are.
     """
 
     sandbox: Sandbox
@@ -64,7 +64,7 @@ class Workshop:
     tasks: TaskSet
     seed: int
     uncontrolled: Callable[[], tuple[str, ...]]
-    own_cases: bool = False
+    examples: tuple[OracleCase, ...]
 
     def faulty(self, bugs: Sequence[Mutation]) -> dict[str, str] | None:
         """The files with bugs in them; None where one is no Python, or means the same."""
@@ -84,13 +84,15 @@ class Workshop:
         checkout = self.project.checkout
         return run_suite(self.sandbox, checkout, tests=known, files=files, timeout_s=limit)
 
-    def failing_cases(self, files: Mapping[str, str]) -> list[OracleCase] | None:
-        """The oracle cases that do not hold on faulty files; None where they hang."""
-        if not self.repository.cases:
+    def failing(
+        self, cases: tuple[OracleCase, ...], files: Mapping[str, str]
+    ) -> list[OracleCase] | None:
+        """Those of the cases that do not hold on faulty files; None where they hang."""
+        if not cases:
             return []
         task = GradingTask(
             tree=self.project.checkout.tree,
-            cases=self.repository.cases,
+            cases=cases,
             python_path=self.repository.python_path,
             mounts=self.project.checkout.mounts,
             timeout_s=_HANGS_S,
@@ -99,7 +101,7 @@ class Workshop:
         held = run_cases(self.sandbox, task, files_written(files))
         if time.monotonic() - started >= _HANGS_S:
             return None
-        return [case for case in self.repository.cases if not held[case.name]]
+        return [case for case in cases if not held[case.name]]
 
 
 def probe(shop: Workshop, candidate: Candidate) -> Probed | Dropped:
@@ -115,8 +117,8 @@ def probe(shop: Workshop, candidate: Candidate) -> Probed | Dropped:
         return Dropped("no test notices it")
     if len(run.failed) > max(5, MOST_FAILING * len(shop.project.tests)):
         return Dropped("nearly every test fails")
-    trees = [code_digest(Source(files[path], path).tree) for path in sorted(files)]
-    return Probed(tuple(sorted(run.failed)), "".join(trees))
+    digests = [Source(files[path], path).digest for path in sorted(files)]
+    return Probed(tuple(sorted(run.failed)), " ".join(digests))
 
 
 def make(shop: Workshop, candidate: Candidate) -> SWETask | Dropped:
@@ -127,12 +129,12 @@ def make(shop: Workshop, candidate: Candidate) -> SWETask | Dropped:
     if unfit := _unfit(run, shop.project.tests):
         return Dropped(unfit)
     failing = tuple(test for test in shop.project.tests if test in run.failed)
-    cases = shop.failing_cases(files)
+    cases = shop.failing(shop.repository.cases, files)
     if not failing:
         return Dropped("the failing tests differ from run to run")
     if cases is None:
         return Dropped("the code hangs")
-    repairs = _repairs(shop, candidate, files)
+    repairs = _repairs(shop, candidate, files, run)
     if isinstance(repairs, Dropped):
         return repairs
     task = _task(shop, candidate, files, failing, cases, repairs)
@@ -158,12 +160,12 @@ def _unfit(run: SuiteRun, tests: Sequence[str]) -> str:
 
 
 def _repairs(
-    shop: Workshop, candidate: Candidate, files: Mapping[str, str]
+    shop: Workshop, candidate: Candidate, files: Mapping[str, str], run: SuiteRun
 ) -> list[Repair] | Dropped:
     """How each bug shows. Several are shown one by one first, and then all together."""
     found = []
     for bug, target in zip(candidate.bugs, candidate.targets, strict=True):
-        shown = _shown(shop, bug, target, files)
+        shown = _shown(shop, bug, target, files, run)
         if shown is None:
             return Dropped("no short example shows it")
         found.append(Repair(shown, bug.path, bug.function, bug.line))
@@ -173,12 +175,14 @@ def _repairs(
 
 
 def _shown(
-    shop: Workshop, bug: Mutation, target: Target, files: Mapping[str, str]
+    shop: Workshop, bug: Mutation, target: Target, files: Mapping[str, str], run: SuiteRun
 ) -> Reproduction | None:
+    """run: of the tests with all bugs, which will do where there is only this one."""
     alone = shop.faulty([bug])
     assert alone is not None
-    run = shop.run(alone, target.tests)
-    cases = [] if shop.own_cases else shop.failing_cases(alone)
+    if alone != files:
+        run = shop.run(alone, target.tests)
+    cases = shop.failing(shop.examples, alone)
     if cases is None:
         return None
     return reproduce(shop.sandbox, shop.project, target, alone, cases, run, files)
@@ -263,9 +267,8 @@ def _graded(shop: Workshop, task: SWETask, left: Snapshot) -> SWETask | Dropped:
     except BadData as error:
         return Dropped(f"it cannot be graded: {error}")
     gold = shop.tasks.gold_snapshot(task)
-    for _ in range(GOLD_RUNS):
-        if not grade(shop.sandbox, judged, gold).resolved:
-            return Dropped("the right code is not graded as resolved")
+    if not grade(shop.sandbox, judged, gold).resolved:
+        return Dropped("the right code is not graded as resolved")
     if not grade(shop.sandbox, judged, left).resolved:
         return Dropped("the expert's workspace is not graded as resolved")
     if grade(shop.sandbox, judged, Snapshot((), ())).resolved:

@@ -7,6 +7,7 @@ changes make a bug.
 from __future__ import annotations
 
 import ast
+import hashlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
@@ -91,6 +92,11 @@ class Source:
             parts += [self.data[at : edit.start], edit.text.encode()]
             at = edit.end
         return b"".join([*parts, self.data[at:]]).decode()
+
+    @cached_property
+    def digest(self) -> str:
+        """A digest that is equal for code that differs only in its layout and comments."""
+        return hashlib.sha256(ast.dump(self.tree).encode()).hexdigest()
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
 
@@ -59,12 +60,12 @@ class SuiteRun:
     calls: Sequence[Mapping[str, str]]
     parameters: Mapping[str, Mapping[str, str]]
 
-    @property
+    @cached_property
     def passed(self) -> set[str]:
         """The tests that passed."""
         return {test for test, outcome in self.outcomes.items() if outcome.passed}
 
-    @property
+    @cached_property
     def failed(self) -> set[str]:
         """The tests that ran and failed; those skipped are not among them."""
         return {
