@@ -207,6 +207,7 @@ def convert(
 
     if bad_rows not in ("drop", "raise"):
         raise BadOption(f"--bad-rows is drop or raise; got {bad_rows!r}")
+    shares = _shares(split)
     check_free(out, kind_of(out), force)
     reading = _reading(paths, form, column, splitter, join_below, answer_step, resolved_only)
     report = DropReport(", ".join(str(path) for path in paths))
@@ -221,7 +222,7 @@ def convert(
         write_all(
             reading,
             writer,
-            shares=_shares(split),
+            shares=shares,
             on_bad_row="drop" if bad_rows == "drop" else "raise",
             report=report,
             on_progress=show,

@@ -40,7 +40,8 @@ def reading_bar(title: str, reading: Reading) -> Iterator[Callable[[int], None]]
         TimeRemainingColumn(),
         TextColumn("{task.fields[rows]}"),
     )
-    with Progress(*columns, console=errors, transient=True) as bars:
+    shown = errors.is_terminal  # elsewhere a bar that goes away again leaves empty lines
+    with Progress(*columns, console=errors, transient=True, disable=not shown) as bars:
         task = bars.add_task(title, total=reading.stream.bytes_total, rows="")
 
         def show(rows: int) -> None:

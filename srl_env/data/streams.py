@@ -24,7 +24,8 @@ from srl_env.errors import BadData, MissingExtra
 
 _BOM = b"\xef\xbb\xbf"
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
-_SPLIT = re.compile(r"(?:^|[-_.])(train|dev|val|valid|validation|test|eval)(?:[-_.]|$)")
+_SPLITS = ("train", "dev", "val", "valid", "validation", "test", "eval")
+_SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(_SPLITS)})(?:[-_.]|$)")
 _CHUNK = 1 << 16
 _ROWS_AT_ONCE = 256
 
@@ -74,10 +75,10 @@ class RowStream:
     def split(self, file: int) -> str | None:
         """The split that a file is, by its name or its folder's; None where neither says one."""
         path = self.files[file]
-        for name in (path.stem, path.parent.name):
-            if found := _SPLIT.search(name):
-                return found[1]
-        return None
+        if path.parent.name in _SPLITS:
+            return path.parent.name
+        found = _SPLIT.search(path.stem)
+        return found[1] if found else None
 
 
 Note = Callable[[int], None]

@@ -93,10 +93,10 @@ def open_writer(
         writer = _WRITERS[kind](partial)
         try:
             yield writer
+            writer.finish()
         except BaseException:
             writer.abandon()
             raise
-        writer.finish()
         if isinstance(writer, _Folder) and card is not None:
             (partial / CARD).write_text(card(writer.counts), encoding="utf-8")
         _put(partial, path)
