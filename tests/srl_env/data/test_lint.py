@@ -199,7 +199,7 @@ def test_a_verifier_that_fails_is_not_the_datas_fault(
         def verify(self, problem: Problem, actions: Any) -> Verdict:
             raise VerifierTimeout("no verdict within 5 s")
 
-    monkeypatch.setitem(linting.VERIFIERS, "slow", Slow)  # type: ignore[arg-type]
+    monkeypatch.setitem(linting.VERIFIERS, "slow", Slow)
     report = checked(tmp_path, GOOD, verifier="slow")
     assert report.counts == {"verifier-failed": 1}
     assert report.passed
