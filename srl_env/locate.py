@@ -32,12 +32,14 @@ STEPS_ID = "srl/Steps-v0"
 GROUP = "srl_env.environments"
 
 
-def locate(name: str) -> tuple[str | EnvSpec, dict[str, Any]]:
+def locate(name: str | EnvSpec) -> tuple[str | EnvSpec, dict[str, Any]]:
     """What ``gymnasium.make`` takes for a name: an id or a spec, and keyword arguments.
 
     Raises ``BadOption`` for a file or folder that is not there or brings no environment,
     ``UnknownName`` for a class that a file does not have.
     """
+    if isinstance(name, EnvSpec):
+        return name, {}
     if name.startswith(STEPS):
         return STEPS_ID, {"path": name.removeprefix(STEPS)}
     path, _, class_name = name.partition(".py:")
@@ -79,7 +81,7 @@ def environments_in(folder: Path) -> dict[str, EnvSpec]:
             f"{file} names no environments; it needs a table "
             f'[project.entry-points."{GROUP}"] with NAME = "package:ENVIRONMENTS"'
         )
-    return {env_id: _free_spec(env_id, _named(file, target)) for env_id, target in table.items()}
+    return {env_id: _free_spec(env_id, _environment(file, t)) for env_id, t in table.items()}
 
 
 def load_file(path: Path) -> ModuleType:
@@ -182,6 +184,15 @@ def _named(file: Path, target: str) -> Any:
         raise BadOption(
             f"{file}: {target!r} cannot be loaded: {type(error).__name__}: {error}"
         ) from error
+
+
+def _environment(file: Path, target: str) -> type:
+    from srl_env.environment import ReasoningEnv
+
+    maker = _named(file, target)
+    if not (isinstance(maker, type) and issubclass(maker, ReasoningEnv)):
+        raise BadOption(f"{file}: {target!r} is no class derived from srl_env.ReasoningEnv")
+    return maker
 
 
 def _free_spec(env_id: str, maker: Any) -> EnvSpec:

@@ -54,15 +54,16 @@ def environment_ids() -> list[str]:
     return sorted(_ours)
 
 
-def make(env_id: str, **arguments: Any) -> ReasoningEnv:
+def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
     """The environment of that name: ``gymnasium.make`` with errors that name what was meant.
 
-    env_id: an id, or one of the other names that ``srl_env.locate`` knows, e.g.
-    "steps:problems.jsonl". arguments: those of the environment's constructor.
+    name: an id, or one of the other names that ``srl_env.locate`` knows, e.g.
+    "steps:problems.jsonl"; or a spec. arguments: those of the environment's constructor.
     Raises ``UnknownName`` for an id, or an argument, that does not exist, and ``BadOption`` for
     arguments that are missing.
     """
-    found, given = locate(env_id)
+    found, given = locate(name)
+    env_id = name if isinstance(name, str) else name.id
     try:
         return cast("ReasoningEnv", gymnasium.make(found, **{**given, **arguments}))
     except (UnregisteredEnv, DeprecatedEnv) as error:

@@ -30,7 +30,10 @@ app = typer.Typer(
 app.add_typer(data_commands.app, name="data")
 app.add_typer(swe_commands.app, name="swe")
 
-Env = Annotated[str | None, typer.Option("--env", "-e", help="Environment id.")]
+Env = Annotated[
+    str | None,
+    typer.Option("--env", "-e", help="Environment: an id, steps:FILE.jsonl, or FILE.py."),
+]
 Kwargs = Annotated[
     str, typer.Option("--kwargs", help="Arguments of the environment, as JSON.", metavar="JSON")
 ]
@@ -60,25 +63,83 @@ def list_command(
     output.print(f"Reward modes, any of them in any episode: {', '.join(reward_modes())}.")
 
 
+@app.command(epilog="[bold]srl-env init my_tasks[/]\n\n[bold]srl-env init my_tasks --kind tools[/]")
+@boundary
+def init(
+    name: Annotated[str, typer.Argument(help="Of the package, as my_tasks.")],
+    kind: Annotated[
+        str, typer.Option(help="What the environment is made of: data, generated or tools.")
+    ] = "data",
+    folder: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Where to write. [a folder of that name]")
+    ] = None,
+) -> None:
+    """Writes a package with a working environment, ten problems, and tests, to be changed."""
+    from srl_agents.scaffold import write_package
+
+    package = write_package(name, kind, folder)
+    lines = [f"wrote {path}" for path in package.files]
+    typer.echo("\n".join([*lines, "", "It works as it is:", *package.next_steps]))
+
+
 @app.command(
     epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
-    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]"""
+    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]\n\n"""
+    "[bold]srl-env check steps:problems.jsonl[/]  or my_env.py, my_env.py:Class, my_package/"
 )
 @boundary
 def check(
-    env_id: Annotated[str, typer.Argument(metavar="ID", help="Environment id.")],
+    env_id: Annotated[
+        str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")
+    ],
     kwargs: Kwargs = "{}",
     problems: Annotated[int, typer.Option(min=1, help="How many problems are tried.")] = 3,
+    hostile: Annotated[int, typer.Option(min=0, help="How many hostile texts are tried.")] = 10_000,
+    seconds: Annotated[float, typer.Option(help="For each of the checks with such texts.")] = 20.0,
 ) -> None:
     """Whether an environment keeps what every environment here promises; exit code 1 if not."""
-    from srl_agents.console import check_table, output
-    from srl_env.check import check_env
+    from srl_agents.checking import check_all
 
-    arguments = _json_object(kwargs)
-    report = check_env(env_id, problems=problems, raise_on_failure=False, **arguments)
-    output.print(check_table(report))
-    if not report.passed:
+    settings = {"problems": problems, "hostile": hostile, "seconds": seconds}
+    if not check_all(env_id, _json_object(kwargs), settings):
         raise typer.Exit(1)
+
+
+@app.command(
+    epilog="""[bold]srl-env play srl/GSM8K-v0 --kwargs '{"source": "sample"}'[/]\n\n"""
+    "[bold]srl-env play steps:problems.jsonl --mode rlvr[/]"
+)
+@boundary
+def play(
+    env_id: Annotated[
+        str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")
+    ],
+    kwargs: Kwargs = "{}",
+    mode: Annotated[str | None, typer.Option(help="Reward mode. [the environment's]")] = None,
+    problem: Annotated[str | None, typer.Option(help="Id or number. [drawn]")] = None,
+    start_step: Annotated[int, typer.Option(min=0, help="Expert steps taken already.")] = 0,
+    continuation: Annotated[
+        str | None, typer.Option(help="expert: its step enters the history; policy: yours does.")
+    ] = None,
+    granularity: Annotated[str | None, typer.Option(help="step or solution.")] = None,
+    episodes: Annotated[int | None, typer.Option(min=1, help="How many. [until :quit]")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Draws the problems.")] = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder; one from before is added to.")
+    ] = None,
+) -> None:
+    """You take the steps: see rewards, and where yours agree with the expert's."""
+    from srl_agents import commands
+
+    given = {
+        "reward_mode": mode,
+        "problem": problem,
+        "start_step": start_step or None,
+        "continuation": continuation,
+        "granularity": granularity,
+    }
+    options = {name: value for name, value in given.items() if value is not None}
+    commands.play_command(env_id, _json_object(kwargs), options, seed, episodes, out)
 
 
 @app.command(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
@@ -11,6 +12,7 @@ from typing import Any
 
 import typer
 
+import srl_env
 from srl_agents.compare_config import make_compare_config, plan
 from srl_agents.config import RunConfig, make_config, merged, read_tree, with_overrides
 from srl_agents.console import (
@@ -27,6 +29,7 @@ from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split
 from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
@@ -190,6 +193,46 @@ def _chosen_name(record: Mapping[str, Any]) -> str:
 
 def _write_json(path: Path, data: Any) -> None:
     path.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+
+
+# play
+
+
+def play_command(
+    env_id: str,
+    arguments: dict[str, Any],
+    options: dict[str, Any],
+    seed: int | None,
+    episodes: int | None,
+    out: Path | None,
+) -> None:
+    """Plays at this terminal, and saves what was played."""
+    from srl_agents.play import play
+    from srl_agents.played import Book
+
+    env = srl_env.make(env_id, **arguments).unwrapped
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(f"{env_id!r} is a {type(env).__name__}; only a ReasoningEnv can be played")
+    if "problem" in options:
+        options["problem"] = _problem(options["problem"])
+        episodes = episodes or 1
+    book = Book(out or fresh_folder("play"))
+    finished = play(
+        env,
+        book,
+        screen=output,
+        source=sys.stdin,
+        options=options,
+        seed=seed,
+        episodes=episodes,
+    )
+    env.close()
+    typer.echo(f"{finished} episodes finished. What was played is in {book.folder}")
+
+
+def _problem(text: str) -> str | int:
+    """A problem's number where it is one, else its id."""
+    return int(text) if text.isascii() and text.isdigit() else text
 
 
 # compare

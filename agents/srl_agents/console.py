@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console
+from rich.console import Console, ConsoleDimensions
+from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -24,12 +26,50 @@ if TYPE_CHECKING:
     from srl_agents.scoring import EvalResult
     from srl_agents.statistics import Estimate
     from srl_agents.trainer import Progress as TrainingProgress
-    from srl_env.check import CheckReport
+    from srl_env.check import CheckResult
 
 errors = Console(stderr=True)
 """Progress and messages; results go to standard output, so that they can be piped."""
 
-output = Console()
+_PIPED_WIDTH = 10_000
+
+
+class _Output(Console):
+    """A console that cuts and wraps nothing where nobody looks at it through a terminal."""
+
+    @property
+    def size(self) -> ConsoleDimensions:
+        """The terminal's; as wide as it takes where the output is piped."""
+        if self.is_terminal or "COLUMNS" in os.environ:
+            return super().size
+        return ConsoleDimensions(_PIPED_WIDTH, super().size.height)
+
+    @size.setter
+    def size(self, new_size: tuple[int, int]) -> None:
+        self._width, self._height = new_size
+
+
+output = _Output()
+
+
+def visible(text: str) -> str:
+    """Text of unknown origin for a terminal: control characters become marks that are seen.
+
+    Line ends and tabs stay; an escape becomes ␛, so that nothing moves the cursor.
+    """
+    return "".join(_mark(character) for character in text)
+
+
+def _mark(character: str) -> str:
+    code = ord(character)
+    if code < 0x20 and character not in "\n\t":
+        return chr(0x2400 + code)
+    if 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or character in _DIRECTIONS:
+        return "\N{REPLACEMENT CHARACTER}"
+    return character
+
+
+_DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 @contextmanager
@@ -173,17 +213,14 @@ def gain_table(gains: Mapping[str, Estimate]) -> Table:
     return grid
 
 
-def check_table(report: CheckReport) -> Table:
-    """Each check with its findings."""
-    grid = Table(title=report.environment, show_lines=not report.passed)
-    grid.add_column("")
-    grid.add_column("check")
-    grid.add_column("found")
-    for result in report.results:
-        found = "\n".join(map(str, result.findings))
-        mark = "[green]ok[/]" if result.passed else "[red]FAIL[/]"
-        grid.add_row(mark, result.name, found)
-    return grid
+def print_check(result: CheckResult) -> None:
+    """Writes one check, with its notes and findings."""
+    style = {"ok": "green", "skip": "yellow", "FAIL": "bold red"}[result.mark]
+    notes = f" [dim]({escape('; '.join(result.notes))})[/]" if result.notes else ""
+    output.print(f"[{style}]{result.mark:4}[/] {result.name}{notes}", highlight=False)
+    for finding in result.findings:
+        text = visible(str(finding)).replace("\n", "\n     ")
+        output.print(f"     {escape(text)}", highlight=False, soft_wrap=True)
 
 
 def _score_title(name: str, result: EvalResult) -> str:

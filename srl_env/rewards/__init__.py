@@ -20,7 +20,7 @@ from srl_env.rewards.modes import (
     reward_mode,
     reward_modes,
 )
-from srl_env.rewards.similarity import step_similarity
+from srl_env.rewards.similarity import matched_blocks, step_similarity
 
 __all__ = [
     "Continuation",
@@ -38,6 +38,7 @@ __all__ = [
     "StepRecord",
     "StepReward",
     "get_reward_mode",
+    "matched_blocks",
     "register_reward_mode",
     "reward_mode",
     "reward_modes",

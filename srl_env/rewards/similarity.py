@@ -22,6 +22,8 @@ from __future__ import annotations
 import numpy as np
 from cydifflib import SequenceMatcher
 
+Block = tuple[int, int, int]
+
 MAX_CHARACTERS = 10_000
 BUDGET_NS = 50_000_000
 
@@ -54,8 +56,20 @@ def matched_characters(a: str, b: str) -> int:
     """M: how many characters of ``a`` and ``b`` match; the limits are those of the module."""
     a, b = a[:MAX_CHARACTERS], b[:MAX_CHARACTERS]
     if len(a) * len(b) <= _SMALL_AREA:
-        return _matched_small(a, b)
+        blocks = SequenceMatcher(None, list(a), list(b), False).get_matching_blocks()
+        return sum([size for _, _, size in blocks])
     return _Splitter(a, b).matched()
+
+
+def matched_blocks(a: str, b: str) -> list[Block]:
+    """The blocks whose characters ``matched_characters`` counts, in order.
+
+    Each is (i, j, size): a[i : i+size] is b[j : j+size]. For showing where two steps agree.
+    """
+    a, b = a[:MAX_CHARACTERS], b[:MAX_CHARACTERS]
+    if len(a) * len(b) <= _SMALL_AREA:
+        return sorted(_blocks_small(a, b))
+    return sorted(_Splitter(a, b).blocks())
 
 
 class _Splitter:
@@ -72,17 +86,22 @@ class _Splitter:
 
     def matched(self) -> int:
         """How many characters match."""
+        return sum([size for _, _, size in self.blocks()])
+
+    def blocks(self) -> list[Block]:
+        """The matching blocks, in no order."""
         longest = _LONG_BLOCK if _share_long_block(self.a, self.b) else 0
         rest = [(0, len(self.a), 0, len(self.b), longest)]
-        matched = 0
+        matched: list[Block] = []
         while rest:
             alo, ahi, blo, bhi, longest = rest.pop()
             block = self._longest_block(alo, ahi, blo, bhi, longest)
             if block is None:
-                matched += self._finish(alo, ahi, blo, bhi)
+                found = self._finish(alo, ahi, blo, bhi)
+                matched += [(alo + i, blo + j, size) for i, j, size in found]
                 continue
             i, j, size = block
-            matched += size
+            matched.append(block)
             if alo < i and blo < j:
                 rest.append((alo, i, blo, j, size))
             if i + size < ahi and j + size < bhi:
@@ -104,31 +123,33 @@ class _Splitter:
         self.budget_ns -= self.pairs.cost_ns(ahi - alo, bhi - blo)
         return self.pairs.find(alo, ahi, blo, bhi) if self.budget_ns >= 0 else None
 
-    def _finish(self, alo: int, ahi: int, blo: int, bhi: int) -> int:
-        """How many characters of a rectangle match that is not to be split."""
+    def _finish(self, alo: int, ahi: int, blo: int, bhi: int) -> list[Block]:
+        """The matching blocks of a rectangle that is not to be split, counted from its corner."""
         area = (ahi - alo) * (bhi - blo)
         self.budget_ns -= 10 * area
         if self.budget_ns < 0 or area > _PLAIN_AREA:
             # Without budget an approximation; with it no common block is longer than one
             # character, and then it is exact.
-            return _matched_greedily(self.a[alo:ahi], self.b[blo:bhi])
-        return _matched_small(self.a[alo:ahi], self.b[blo:bhi])
+            return _blocks_greedy(self.a[alo:ahi], self.b[blo:bhi])
+        return _blocks_small(self.a[alo:ahi], self.b[blo:bhi])
 
 
-def _matched_small(a: str, b: str) -> int:
+def _blocks_small(a: str, b: str) -> list[Block]:
     # Lists, as cydifflib takes characters out of a string one by one: 20 % slower.
     blocks = SequenceMatcher(None, list(a), list(b), False).get_matching_blocks()
-    return sum([size for _, _, size in blocks])
+    return [(i, j, size) for i, j, size in blocks if size]
 
 
-def _matched_greedily(a: str, b: str) -> int:
+def _blocks_greedy(a: str, b: str) -> list[Block]:
     """Matches each character of ``a`` with the next equal one in ``b``."""
-    matched = start = 0
-    for character in a:
+    blocks: list[Block] = []
+    start = 0
+    for i, character in enumerate(a):
         found = b.find(character, start) + 1
         if found:
-            matched, start = matched + 1, found
-    return matched
+            blocks.append((i, found - 1, 1))
+            start = found
+    return blocks
 
 
 def _share_long_block(a: str, b: str) -> bool:
