@@ -7,15 +7,15 @@ with one line and 1, Ctrl-C with 130.
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 import srl_env
-from srl_agents import data_commands, swe_commands
+from srl_agents import analysis_commands, data_commands, swe_commands
 from srl_agents.boundary import boundary
+from srl_agents.json_option import json_object
 from srl_env.errors import BadOption, UnknownName
 
 app = typer.Typer(
@@ -29,6 +29,7 @@ app = typer.Typer(
 )
 app.add_typer(data_commands.app, name="data")
 app.add_typer(swe_commands.app, name="swe")
+app.add_typer(analysis_commands.app)
 
 Env = Annotated[
     str | None,
@@ -101,7 +102,7 @@ def check(
     from srl_agents.checking import check_all
 
     settings = {"problems": problems, "hostile": hostile, "seconds": seconds}
-    if not check_all(env_id, _json_object(kwargs), settings):
+    if not check_all(env_id, json_object(kwargs), settings):
         raise typer.Exit(1)
 
 
@@ -139,7 +140,7 @@ def play(
         "granularity": granularity,
     }
     options = {name: value for name, value in given.items() if value is not None}
-    commands.play_command(env_id, _json_object(kwargs), options, seed, episodes, out)
+    commands.play_command(env_id, json_object(kwargs), options, seed, episodes, out)
 
 
 @app.command(
@@ -229,6 +230,10 @@ def eval_command(
     at_once: Annotated[
         int | None, typer.Option(min=1, help="Episodes side by side; fewer for heavy worlds. [512]")
     ] = None,
+    parallel: Annotated[
+        int | None,
+        typer.Option(min=1, help="Batches of those at once, for a model on a server. [1, or 4]"),
+    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Of a server that speaks OpenAI's API; ends in /v1.")
@@ -273,6 +278,7 @@ def eval_command(
         "similarity": similarity,
         "seed": seed,
         "at_once": at_once,
+        "parallel": parallel,
     }
     given = {name: value for name, value in settings.items() if value is not None}
     server = {"base_url": base_url, "api_key_env": api_key_env}
@@ -280,12 +286,12 @@ def eval_command(
     commands.begin_evaluation(
         policy,
         env,
-        _json_object(kwargs),
+        json_object(kwargs),
         split,
         given,
         device,
         out,
-        {**_json_object(policy_kwargs, "--policy-kwargs"), **server},
+        {**json_object(policy_kwargs, "--policy-kwargs"), **server},
         chooser,
     )
 
@@ -313,13 +319,3 @@ def compare(
     from srl_agents import commands
 
     commands.compare_command(config, {"jobs": jobs, "out": out}, overrides or [], dry_run)
-
-
-def _json_object(text: str, option: str = "--kwargs") -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise BadOption(f"{option} is JSON, as '{{\"difficulty\": 9}}'; {error}") from None
-    if not isinstance(value, dict):
-        raise BadOption(f"{option} is a JSON object, as '{{\"difficulty\": 9}}'; got {text}")
-    return value

@@ -121,6 +121,8 @@ def begin_evaluation(
     if spec.runs and spec.runs[0].env.id == env_id:
         arguments = {**spec.runs[0].env.options, **arguments}
     defaults = _FOR_PEOPLE if policy == "human" else _FOR_SERVERS if spec.on_server else {}
+    if chooser:
+        defaults = {name: value for name, value in defaults.items() if name != "parallel"}
     settings = EvalSettings(**{**defaults, **trained_decoding(spec.runs), **given})
     folder = out or fresh_folder(f"eval-{Path(policy).name.replace(':', '-')}")
     if (folder / SETTINGS).exists():
@@ -147,7 +149,7 @@ def resume_evaluation(folder: Path) -> None:
 
 
 _FOR_PEOPLE = {"problems": 5, "rollouts": 1, "greedy": False, "at_once": 1}
-_FOR_SERVERS = {"at_once": 64}  # what is saved, and paid for, at a time
+_FOR_SERVERS = {"at_once": 16, "parallel": 4}  # what is saved, and paid for, at a time
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:

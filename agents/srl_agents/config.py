@@ -49,10 +49,15 @@ class Section(BaseModel):
 
 
 class EnvConfig(Section):
-    """The environment: a registered id, and keyword arguments for ``srl_env.make``."""
+    """The environment: a registered id, and keyword arguments for ``srl_env.make``.
+
+    problems: a file of problem ids, as ``srl-env difficulty`` writes it, that alone are trained
+    on; None for all.
+    """
 
     id: str
     options: dict[str, Any] = {}
+    problems: str | None = None
 
 
 class LoraConfig(Section):

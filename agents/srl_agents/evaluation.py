@@ -13,8 +13,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from functools import partial
+from queue import SimpleQueue
+from threading import Lock
 from typing import Any, Literal, cast
 
 import srl_env
@@ -41,7 +45,10 @@ class EvalSettings:
     greedy: also one rollout of each at temperature 0. similarity: also, greedily, each next step
     after the expert's steps before it, compared with the expert's.
     max_tokens: of one completion. max_steps, granularity: None for the environment's own.
-    seed: chooses problems and random numbers. at_once: episodes that run side by side.
+    seed: chooses problems and random numbers. at_once: episodes that run in step, and are saved
+    together. parallel: how many times that runs at the same time, in threads, so that a policy
+    that waits (a server) is not kept waiting by its slowest answer; random numbers then do not
+    repeat.
     """
 
     problems: int = 100
@@ -55,9 +62,10 @@ class EvalSettings:
     granularity: Literal["step", "solution"] | None = None
     seed: int = 0
     at_once: int = 512
+    parallel: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("problems", "rollouts", "max_tokens", "at_once"):
+        for name in ("problems", "rollouts", "max_tokens", "at_once", "parallel"):
             if getattr(self, name) < 1:
                 raise BadOption(f"{name} is at least 1; got {getattr(self, name)!r}")
         if self.temperature <= 0:
@@ -93,19 +101,20 @@ def evaluate(
     the ``usage`` (a dataclass) of one that counts its requests is part of the result.
     """
     settings = settings or EvalSettings()
+    _check_parallel(policy, settings)
     began, used = time.perf_counter(), _usage(policy)
-    pool = EnvPool(make_env)
-    (env,) = pool.take(1)
-    indices = choose_problems(env.problems, settings)
-    plan = list(_plan(indices, settings))
+    pools = [EnvPool(make_env) for _ in range(settings.parallel)]
+    (env,) = pools[0].take(1)
+    plan = list(plan_episodes(choose_problems(env.problems, settings), settings))
     tally = _Tally(sum(len(part.starts) for part in plan), on_progress)
     found: dict[Kind, list[Sequence[Episode]]] = {}
     try:
-        for part in plan:
-            made = _run(part, policy, pool, settings, episodes, tally)
-            found.setdefault(part.kind, []).extend(_by_problem(made, part))
+        runs = _run_all(plan, policy, pools, settings, episodes, tally)
+        for part, made in zip(plan, runs, strict=True):
+            found.setdefault(part.kind, []).extend(by_problem(made, part))
     finally:
-        pool.close()
+        for pool in pools:
+            pool.close()
     everything = [e for groups in found.values() for group in groups for e in group]
     return EvalResult(
         policy=name,
@@ -151,7 +160,7 @@ def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
+class Part:
     """Episodes that are run together: ``copies`` of each of some problems."""
 
     kind: Kind
@@ -160,7 +169,7 @@ class _Part:
     starts: list[Start]
 
 
-def _plan(indices: Sequence[int], settings: EvalSettings) -> Iterator[_Part]:
+def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> Iterator[Part]:
     """Everything there is to run, in parts of about ``at_once`` episodes."""
     kinds: list[tuple[Kind, int]] = [("sampled", settings.rollouts)]
     kinds += [("greedy", 1)] if settings.greedy else []
@@ -173,7 +182,7 @@ def _plan(indices: Sequence[int], settings: EvalSettings) -> Iterator[_Part]:
                 for place, index in enumerate(indices[begin : begin + size])
                 for _ in range(copies)
             ]
-            yield _Part(kind, number, copies, starts)
+            yield Part(kind, number, copies, starts)
 
 
 def _options(kind: Kind, index: int, settings: EvalSettings) -> dict[str, Any]:
@@ -200,8 +209,42 @@ def _episode_seed(settings: EvalSettings, index: int) -> int:
     return derive_seed("evaluation episode", settings.seed, index)
 
 
+def _run_all(
+    plan: Sequence[Part],
+    policy: AnyPolicy,
+    pools: Sequence[EnvPool],
+    settings: EvalSettings,
+    episodes: EpisodeFile | None,
+    tally: _Tally,
+) -> Iterator[list[Episode]]:
+    """The episodes of each part, in order; as many parts at the same time as there are pools."""
+    if len(pools) == 1:
+        for part in plan:
+            with _seeded(policy, _sampling_seed(part, settings)):
+                made = _run(part, policy, pools[0], settings, episodes, tally)
+            yield made
+        return
+    free = SimpleQueue[EnvPool]()
+    for pool in pools:
+        free.put(pool)
+
+    def run(part: Part) -> list[Episode]:
+        pool = free.get()
+        try:
+            return _run(part, policy, pool, settings, episodes, tally)
+        finally:
+            free.put(pool)
+
+    threads = ThreadPoolExecutor(len(pools), thread_name_prefix="srl-env-eval")
+    try:
+        with _seeded(policy, _sampling_seed(plan[0], settings)):
+            yield from threads.map(run, plan)
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
 def _run(
-    part: _Part,
+    part: Part,
     policy: AnyPolicy,
     pool: EnvPool,
     settings: EvalSettings,
@@ -212,36 +255,52 @@ def _run(
     made = episodes.get(part.kind, part.number) if episodes else None
     if made is None:
         temperature = settings.temperature if part.kind == "sampled" else 0.0
-        seed = derive_seed("evaluation sampling", settings.seed, part.kind, part.number)
-        with _seeded(policy, seed):
-            sampling = Sampling(temperature, settings.max_tokens)
-            made = rollout(pool, policy, part.starts, sampling, on_step=tally.running)
+        sampling = Sampling(temperature, settings.max_tokens)
+        running = partial(tally.running, (part.kind, part.number))
+        made = rollout(pool, policy, part.starts, sampling, on_step=running)
         if episodes:
             episodes.add(part.kind, part.number, made)
-    tally.add(len(made))
+    tally.add((part.kind, part.number), len(made))
     return made
 
 
-def _by_problem(made: Sequence[Episode], part: _Part) -> Iterator[Sequence[Episode]]:
+def _sampling_seed(part: Part, settings: EvalSettings) -> int:
+    return derive_seed("evaluation sampling", settings.seed, part.kind, part.number)
+
+
+def _check_parallel(policy: AnyPolicy, settings: EvalSettings) -> None:
+    if settings.parallel > 1 and not getattr(policy, "concurrent", False):
+        raise BadOption(
+            f"parallel={settings.parallel} needs a policy that several threads may ask at once,"
+            f" as one on a server (its class says concurrent = True); {type(policy).__name__} is"
+            " none, and takes many episodes in one batch: raise at_once instead"
+        )
+
+
+def by_problem(made: Sequence[Episode], part: Part) -> Iterator[Sequence[Episode]]:
+    """A part's episodes, those of each problem together, in order."""
     for begin in range(0, len(made), part.copies):
         yield made[begin : begin + part.copies]
 
 
 class _Tally:
-    """Counts finished episodes and tells of them."""
+    """Counts finished episodes and tells of them; from any thread."""
 
     def __init__(self, total: int, on_progress: OnProgress | None) -> None:
-        self.total, self.done, self.tell = total, 0, on_progress or (lambda done, total: None)
+        self.total, self.tell = total, on_progress or (lambda done, total: None)
+        self._done: dict[tuple[str, int], int] = {}
+        self._lock = Lock()
         self.tell(0, total)
 
-    def running(self, progress: Progress) -> None:
+    def running(self, part: tuple[str, int], progress: Progress) -> None:
         """Tells of a part that is being run."""
-        self.tell(self.done + progress.finished, self.total)
+        self.add(part, progress.finished)
 
-    def add(self, count: int) -> None:
-        """Counts a part that is done."""
-        self.done += count
-        self.tell(self.done, self.total)
+    def add(self, part: tuple[str, int], finished: int) -> None:
+        """Tells of how many of a part's episodes are finished."""
+        with self._lock:
+            self._done[part] = finished
+            self.tell(sum(self._done.values()), self.total)
 
 
 def _usage(policy: AnyPolicy) -> dict[str, float]:

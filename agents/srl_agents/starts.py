@@ -7,7 +7,7 @@ from the seed and a few counters, which are all that a checkpoint keeps.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -34,12 +34,14 @@ class StartPoint:
 class StartSampler:
     """Draws start points from a source, epoch after epoch.
 
-    key: what the order depends on besides the source, e.g. (seed, stage name).
+    key: what the order depends on besides the source, e.g. (seed, stage name). only: the indices
+    of the problems that are drawn from, None for all.
     """
 
     source: ProblemSource
     starts: Starts
     key: tuple[str | int, ...]
+    only: Sequence[int] | None = None
     epoch: int = 0
     chunk: int = 0
     position: int = 0
@@ -95,7 +97,7 @@ class StartSampler:
             empty_since = 0 if points else empty_since + 1
             if empty_since > len(self._chunks()):
                 raise BadOption(
-                    f"{self.source.name} gives no start: {len(self.source)} problems, none with a"
+                    f"{self.source.name} gives no start: {self._size()} problems, none with a"
                     f" step for targets={self.starts.targets!r}; use problems with expert"
                     " trajectories, or start at the problem"
                 )
@@ -108,7 +110,10 @@ class StartSampler:
             self.epoch, self.chunk = self.epoch + 1, 0
 
     def _chunks(self) -> range:
-        return range(max(1, -(-min(len(self.source), _EPOCHS_BELOW) // _CHUNK)))
+        return range(max(1, -(-min(self._size(), _EPOCHS_BELOW) // _CHUNK)))
+
+    def _size(self) -> int:
+        return len(self.source) if self.only is None else len(self.only)
 
     def _chunk_points(self) -> list[StartPoint]:
         """The points of the current chunk, shuffled."""
@@ -119,7 +124,12 @@ class StartSampler:
         return self._points
 
     def _chunk_problems(self) -> list[int]:
-        size, first = len(self.source), self.chunk * _CHUNK
+        """The indices of the problems of the current chunk, in the source."""
+        numbers = self._chunk_numbers()
+        return numbers if self.only is None else [self.only[number] for number in numbers]
+
+    def _chunk_numbers(self) -> list[int]:
+        size, first = self._size(), self.chunk * _CHUNK
         generator = stream("problems", *self.key, self.source.name, self.epoch)
         if size < _EPOCHS_BELOW:
             order = generator.permutation(size)

@@ -53,6 +53,7 @@ from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
 from srl_agents.models import load_policy, load_reference, save_merged
 from srl_agents.problem_cache import CachedSource
+from srl_agents.problem_file import indices_of
 from srl_agents.runlog import RunLog
 from srl_agents.starts import StartSampler
 from srl_env.environment import ReasoningEnv
@@ -164,8 +165,10 @@ class Trainer:
     def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
         self.config, self.folder = config, Path(config.out)
         self.stages = config.resolved_method.stages
-        self.policy = load_policy(config.model, config.seed, checkpoint)
         self.env = make_env(config)
+        file = config.env.problems
+        self.only = None if file is None else indices_of(Path(file), self.env.problems)
+        self.policy = load_policy(config.model, config.seed, checkpoint)
         self.env.problems = CachedSource(self.env.problems)
         self.collector = Collector(EnvPool(self._another_env), self.policy, config.seed)
         reference = load_reference(config.model, self.policy) if _asks_for_kl(config) else None
@@ -338,7 +341,7 @@ class Trainer:
         return env
 
     def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
-        return StartSampler(self.env.problems, stage.starts, key)
+        return StartSampler(self.env.problems, stage.starts, key, self.only)
 
     # Saving and going on
 

@@ -15,7 +15,7 @@ import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from srl_agents.policies.answers import Answer, read_answer
@@ -67,6 +67,9 @@ class OpenAIPolicy:
     raises that failure where nothing was ever answered or 20 prompts in a row have failed;
     BadOption where the server does not take the key, the model, or any request; and LimitReached.
     """
+
+    concurrent: ClassVar[bool] = True
+    """Several threads may generate at the same time; they share the requests at once."""
 
     def __init__(
         self,

@@ -1,0 +1,44 @@
+"""Files that name problems: which ones a run trains on (``env.problems``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from srl_env.errors import BadData, UnknownName
+from srl_env.problem import ProblemSource
+
+
+def read_problem_ids(path: Path) -> list[str]:
+    """The ids in a file of problems: JSON with "problems", or a list of ids.
+
+    Raises BadData where it is no such file or names none.
+    """
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}; expected a file of problem ids") from error
+    except (ValueError, RecursionError) as error:
+        raise BadData(f"{path}: no JSON; {error}") from error
+    ids = data.get("problems") if isinstance(data, Mapping) else data
+    if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
+        raise BadData(
+            f'{path}: expected {{"problems": [ids]}} with at least one id, as srl-env difficulty'
+            " writes it, or a list of ids"
+        )
+    return list(dict.fromkeys(ids))
+
+
+def indices_of(path: Path, source: ProblemSource) -> list[int]:
+    """Where the problems of a file stand in a source, ascending.
+
+    Raises BadData for one that is not there, besides what ``read_problem_ids`` raises.
+    """
+    try:
+        return sorted(source.index_of(problem_id) for problem_id in read_problem_ids(path))
+    except UnknownName as error:
+        raise BadData(
+            f"{path}: {error} It must be of {source.name}; rate the problems that are trained on,"
+            " as srl-env eval --split train does"
+        ) from error
