@@ -29,13 +29,14 @@ from typing import Final, TypeVar
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.grading import GradingTask, OracleCase, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
-from srl_env.swe.build.cases import read_cases, recorded_cases, settle_cases
+from srl_env.swe.build.cases import asserted_cases, read_cases, recorded_cases, settle_cases
 from srl_env.swe.build.journal import Journal
 from srl_env.swe.build.make import Dropped, Probed, Workshop, make, probe
 from srl_env.swe.build.plan import MAX_TRIES, Candidate, several_bugs, single_bugs
 from srl_env.swe.build.project import Project, copy_repository, inspect_project
 from srl_env.swe.build.report import BuildReport, count_tasks
 from srl_env.swe.build.suite import warm_probes
+from srl_env.swe.build.testbody import assertion_cases
 from srl_env.swe.task import Repository, SWETask, TaskSet, TaskWriter, code_files
 
 FORMAT: Final = 1
@@ -45,7 +46,7 @@ SAME_FAILING: Final = 2
 SEVERAL_SHARE: Final = 0.25
 USES_OF_A_BUG: Final = 3
 _CONTROL_ROUNDS: Final = 6
-_CONTROLS_S: Final = 4.0
+_CONTROLS_S: Final = 15.0
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
 T = TypeVar("T")
@@ -190,9 +191,11 @@ class _Build:
         """The oracle cases, and those that may be shown."""
         settle = partial(settle_cases, self._sandbox, self.project.checkout)
         examples, left_out = settle(recorded_cases(self.project.calls))
-        cases = examples
         if own := read_cases(path):
             cases, left_out = settle(own)
+        else:
+            asserted, more = settle(asserted_cases(assertion_cases(self.project)))
+            cases, left_out = (*examples, *asserted), {**left_out, **more}
         self.cases_left_out = left_out
         return cases, examples
 

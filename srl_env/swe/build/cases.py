@@ -76,6 +76,12 @@ def recorded_cases(calls: Iterable[Mapping[str, str]]) -> tuple[Draft, ...]:
     return tuple(_spread(cases, MAX_CASES))
 
 
+def asserted_cases(found: Iterable[tuple[str, str, str]]) -> tuple[Draft, ...]:
+    """What tests compare, as (name, setup, expression), as cases; each call once."""
+    cases = {(setup, text): OracleCase(name, setup, text) for name, setup, text in found}
+    return tuple(Draft(case, may_raise=False) for case in _spread([*cases.values()], MAX_CASES))
+
+
 def settle_cases(
     sandbox: Sandbox, checkout: Checkout, drafts: Sequence[Draft]
 ) -> tuple[tuple[OracleCase, ...], dict[str, str]]:

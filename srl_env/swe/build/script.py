@@ -61,7 +61,8 @@ def written_script(before: str, last: Sequence[str], used: Callable[[ast.stmt], 
     statement that is taken over.
     """
     statements = [node for text in last for node in ast.parse(text).body]
-    wanted = set().union(*map(loaded_names, statements)) if statements else set()
+    wanted = {name for node in statements for name in loaded_names(node)}
+    wanted -= {name for node in statements for name in bound_names(node)}
     head: list[str] = []
     rest: list[str] = []
     for node in reversed(ast.parse(before).body):

@@ -148,7 +148,7 @@ def sites(source: Source, function: Function) -> Iterator[Site]:
 
 
 def _children(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
-    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Call) and _only_tells(node)):
+    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Call) and only_tells(node)):
         return []
     found = []
     for name, value in ast.iter_fields(node):
@@ -158,13 +158,13 @@ def _children(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
             continue
         children = value if isinstance(value, list) else [value]
         found += [(child, node) for child in children if isinstance(child, ast.AST)]
-    return [(child, parent) for child, parent in found if not _only_tells(child)]
+    return [(child, parent) for child, parent in found if not only_tells(child)]
 
 
-def _only_tells(node: ast.AST) -> bool:
+def only_tells(node: ast.AST) -> bool:
     """Whether a statement or call only documents or logs."""
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant) or _only_tells(node.value)
+        return isinstance(node.value, ast.Constant) or only_tells(node.value)
     if not isinstance(node, ast.Call):
         return False
     if not isinstance(node.func, ast.Attribute):

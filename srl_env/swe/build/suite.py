@@ -127,7 +127,8 @@ def roots(session: Session, checkout: Checkout) -> list[str]:
 
 def _run(session: Session, stdin: bytes, hash_seed: int | None, limit: float) -> CommandResult:
     if hash_seed is None and isinstance(session, KeeperSession) and _MODULE in session.preloaded:
-        return session.call(_MODULE, stdin=stdin, timeout_s=limit, report=True)
+        env = {"PYTHONHASHSEED": "0"}
+        return session.call(_MODULE, stdin=stdin, timeout_s=limit, env=env, report=True)
     return session.run(
         ["python3", "-P", "-s", "-S", "-B", "-c", _MAIN],
         stdin=stdin,

@@ -10,11 +10,13 @@ import ast
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Final
 
 from srl_env.swe.build.project import Project
 from srl_env.swe.build.script import names_in, written_script
 from srl_env.swe.build.source import FunctionNode
 
+PER_TEST: Final = 2
 _TESTING = frozenset({"pytest", "unittest", "__future__", "hypothesis", "mock"})
 
 
@@ -35,6 +37,47 @@ def test_script(project: Project, test: str, line: int) -> str | None:
     except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
         return None
     return None if names[-1] in script or "self" in names_in(script) else script
+
+
+def assertion_cases(project: Project) -> Iterator[tuple[str, str, str]]:
+    """What the tests compare with a value, as oracle cases: name, setup, expression.
+
+    At most PER_TEST of a test; only of tests that can be written without fixtures.
+    """
+    for test in project.tests:
+        path, _, name = test.partition("::")
+        names = name.partition("[")[0].split("::")
+        try:
+            text = _text(project.checkout.tree / path)
+            function = _find(ast.parse(text), names)
+            head = list(_parameters(function, project.parameters.get(test, {})))
+            compared = list(_compared(function))
+        except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
+            continue
+        for number, (before, value) in enumerate(compared[-PER_TEST:], 1):
+            lines = [ast.unparse(node) for node in (*head, *before)]
+            expression = ast.unparse(value)
+            try:
+                script = written_script(text, [*lines, expression], _check_usable)
+            except _CannotError:
+                continue
+            if "self" not in names_in(script):
+                yield f"{test} {number}", script.removesuffix(f"{expression}\n"), expression
+
+
+def _compared(function: ast.FunctionDef) -> Iterator[tuple[list[ast.stmt], ast.expr]]:
+    """Each value that an assertion of the body compares, and the statements before it."""
+    before: list[ast.stmt] = []
+    for statement in function.body:
+        if not _is_assertion(statement):
+            if not _is_text(statement):
+                before = [*before, statement]
+        elif isinstance(statement, ast.Assert):
+            yield before, _looked_at(statement.test)
+        elif isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+            called = statement.value
+            if "Equal" in ast.unparse(called.func) and called.args:
+                yield before, called.args[0]
 
 
 test_script.__test__ = False  # type: ignore[attr-defined]  # pytest looks at names

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator
 
 from srl_env.swe.build.kinds.kind import Edits, kind
-from srl_env.swe.build.source import Edit, Site
+from srl_env.swe.build.source import Edit, Site, only_tells
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
@@ -110,7 +110,8 @@ def _can_be_dropped(site: Site, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AugAssign):
         return True
     if isinstance(statement, ast.Expr):
-        return isinstance(statement.value, ast.Call | ast.Yield | ast.YieldFrom)
+        whole = isinstance(statement.value, ast.Call | ast.Yield | ast.YieldFrom)
+        return whole and not only_tells(statement)
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return False
     target = statement.targets[0]

@@ -36,6 +36,7 @@ def main() -> None:
     sys.pycache_prefix = "/tmp/no-cache"
     sys.path.extend(request["python_path"])
     options = pytest_options(request["workspace"], request["conftest"])
+    options += ["--continue-on-collection-errors"]
     status = int(pytest.main([*options, *request["files"]], plugins=[watcher]))
     watcher.finish(status)
     sys.stdout.flush()
