@@ -160,7 +160,7 @@ class _Game:
         if over:
             self.result = info
             self._show_end(info)
-        elif turn is not None and (own or turn.observation):
+        elif turn is not None:
             self._say_turn(own)
         return over
 

@@ -47,8 +47,8 @@ def check_leaks(trial: Trial, problem_id: str) -> Iterator[Finding]:
 def _leaks(trial: Trial, observation: str, info: dict[str, Any]) -> Iterator[Finding]:
     env = trial.env
     shown = [observation, *(message["content"] for message in info["messages"])]
-    shown.append(pickle.dumps(observation).decode("utf-8", "replace"))
     other = [repr(env), str(env), *_texts({k: v for k, v in info.items() if k != "messages"})]
+    other.append(pickle.dumps(observation).decode("utf-8", "replace"))
     public = "\n".join(_public(env))
     for kind, secret in _secrets(env):
         pattern = re.compile(rf"(?<!\w){re.escape(secret)}(?!\w)")

@@ -1,0 +1,110 @@
+"""Files of problems as environments: every known form of row, and what is wrong with others."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import srl_env
+from srl_env.errors import BadData, BadOption, UnknownName
+from srl_tasks.steps import BOXED_NOTE, NOTE, StepsRow
+
+ROW = {"prompt": "What is 2 + 3 + 4?", "steps": ["2 + 3 = 5", "5 + 4 = 9"], "answer": "9"}
+
+
+def write(folder: Path, *rows: dict[str, Any]) -> str:
+    path = folder / "rows.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return f"steps:{path}"
+
+
+def test_prompt_steps_and_answer_are_a_two_mode_environment(tmp_path: Path) -> None:
+    env = srl_env.make(write(tmp_path, ROW), split="all")
+    env.reset(options={"reward_mode": "srl"})
+    assert [env.step(env.expert_completion())[1] for _ in range(3)] == [1.0, 1.0, 1.0]
+    _, info = env.reset(options={"reward_mode": "rlvr"})
+    assert NOTE in info["messages"][0]["content"]
+    results = [env.step(f"<think></think>{said}") for said in ("guess", "#### 9.0")]
+    assert [result[1] for result in results] == [0.0, 1.0]
+    assert results[-1][4]["verdict"] == {"correct": True, "answer": "9.0"}
+
+
+def test_the_whole_check_passes_on_a_file(tmp_path: Path) -> None:
+    rows = [{**ROW, "prompt": f"What is {n} + 3?", "steps": [f"{n} + 3 = {n + 3}"],
+             "answer": n + 3} for n in range(40)]  # fmt: skip
+    report = srl_env.check_env(write(tmp_path, *rows), hostile=100)
+    assert report.passed
+
+
+@pytest.mark.parametrize(
+    ("row", "last"),
+    [
+        (ROW, "#### 9"),
+        ({**ROW, "steps": ["2 + 3 = 5", "so #### 9"]}, "so #### 9"),
+        ({**ROW, "steps": ["5", r"\boxed{9}"]}, r"\boxed{9}"),
+        ({"question": "2 + 3 + 4?", "answer": "2 + 3 = 5\n5 + 4 = 9\n#### 9"}, "#### 9"),
+        (
+            {
+                "question": "2 + 3 + 4?",
+                "deepseek_attempt": "1. **Add** 5\n2. **Add** $\\boxed{9}$",
+                "solution": "9",
+            },
+            r"$\boxed{9}$",
+        ),
+    ],
+)
+def test_every_form_ends_with_its_answer_stated(row: dict[str, Any], last: str) -> None:
+    problem = StepsRow()(row)
+    assert problem.answer == "9"
+    assert problem.trajectories[0].actions[-1] == last
+
+
+def test_answers_are_boxed_for_mathematics(tmp_path: Path) -> None:
+    name = write(tmp_path, {**ROW, "answer": r"\frac{1}{2}"})
+    env = srl_env.make(name, split="all", answers="math")
+    env.reset(options={"reward_mode": "rlvr", "granularity": "solution"})
+    assert env.unwrapped.style.note == BOXED_NOTE
+    assert env.unwrapped.expert_steps[-1].action == r"\boxed{\frac{1}{2}}"
+    assert env.step(r"<think></think>\boxed{0.5}")[1] == 1.0
+
+
+def test_columns_are_renamed_and_others_passed_over(tmp_path: Path) -> None:
+    name = write(tmp_path, {"q": "1 + 1?", "how": ["1 + 1 = 2"], "answer": 2, "level": "easy"})
+    env = srl_env.make(name, split="all", columns={"prompt": "q", "steps": "how"})
+    assert env.unwrapped.problems[0].prompt == "1 + 1?"
+    with pytest.raises(UnknownName, match="Did you mean 'prompt'"):
+        srl_env.make(name, columns={"promt": "q"})
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"answer": None}, r'rows.jsonl:1: no "answer"; a row needs one to be verified by'),
+        ({"steps": None}, r'rows.jsonl:1: no "steps"; a row needs a list of the expert'),
+        ({"steps": ["#### 9", "done"]}, "rows.jsonl:1: a step before the last states an answer"),
+        ({"answer": "two\nlines"}, "the answer cannot be stated on a line; got 'two"),
+        ({"level": 3}, 'unknown key "level"; other columns go under "metadata"'),
+        ({"prompt": 3}, '"prompt" is no text; got int 3'),
+    ],
+)
+def test_bad_rows_are_named(change: dict[str, Any], message: str, tmp_path: Path) -> None:
+    name = write(tmp_path, {**ROW, **change})
+    with pytest.raises(BadData, match=message):
+        srl_env.make(name)
+
+
+def test_splits_of_a_small_file_may_be_empty_and_say_so(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"no problem in split 'test': a twentieth .* split 'all'"):
+        srl_env.make(write(tmp_path, ROW), split="test")
+    with pytest.raises(UnknownName, match="Did you mean 'test'"):
+        srl_env.make(write(tmp_path, ROW), split="tset")
+
+
+def test_wrong_arguments_are_named(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match="needs a file: path="):
+        srl_env.make("srl/Steps-v0")
+    with pytest.raises(UnknownName, match="no kind of answers 'maths'. Did you mean 'math'"):
+        srl_env.make(write(tmp_path, ROW), answers="maths")
