@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import ast
 import functools
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -31,8 +31,10 @@ def test_script(project: Project, test: str, line: int) -> str | None:
     try:
         text = _text(project.checkout.tree / path)
         function = _find(ast.parse(text), names)
-        head = list(_parameters(function, project.parameters.get(test, {})))
         body = list(_body(function, line))
+        used = names_in("\n".join(map(ast.unparse, body)))
+        given = _parameters(function, project.parameters.get(test, {}))
+        head = [node for node in given if _sets(node, used)]
         script = written_script(text, [ast.unparse(n) for n in (*head, *body)], _check_usable)
     except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
         return None
@@ -107,6 +109,11 @@ def _parameters(function: ast.FunctionDef, texts: Mapping[str, str]) -> Iterator
         if not texts.get(argument.arg):
             raise _CannotError
         yield ast.parse(f"{argument.arg} = {texts[argument.arg]}").body[0]
+
+
+def _sets(statement: ast.stmt, names: Collection[str]) -> bool:
+    """Whether an assignment is to one of these names: a script sets no more than it uses."""
+    return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in names
 
 
 def _body(function: ast.FunctionDef, line: int) -> Iterator[ast.stmt]:

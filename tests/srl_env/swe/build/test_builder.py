@@ -43,6 +43,7 @@ def _make_small(patched: pytest.MonkeyPatch, cache: Path) -> None:
     """A cache of its own, and rounds that suit a repository of two functions."""
     patched.setenv("SRL_ENV_CACHE", str(cache))
     patched.setattr(builder, "ROUND", 6)
+    patched.setattr(builder, "SEVERAL_SHARE", 0.4)
 
 
 @pytest.fixture(scope="module")
@@ -51,7 +52,7 @@ def built(
 ) -> tuple[Path, BuildReport]:
     """The tasks of an uninterrupted build with one worker."""
     out = tmp_path_factory.mktemp("tasks")
-    options = BuildOptions(max_tasks=4, seed=3, jobs=1)
+    options = BuildOptions(max_tasks=3, seed=3, jobs=1)
     with pytest.MonkeyPatch.context() as patched:
         _make_small(patched, cache)
         report = build_tasks(shop, out, options=options, sandbox=sandbox)
@@ -60,7 +61,7 @@ def built(
 
 def test_tasks_are_what_they_should_be(built: tuple[Path, BuildReport], sandbox: Sandbox) -> None:
     tasks = TaskSet(built[0])
-    assert len(tasks) == 4
+    assert len(tasks) == 3
     assert sum(len(task.metadata["kinds"]) > 1 for task in tasks) == 1
     for task in tasks:
         assert task.trust == "oracle"
@@ -100,10 +101,10 @@ def test_functions_are_of_one_split(built: tuple[Path, BuildReport]) -> None:
 
 def test_the_report_adds_up(built: tuple[Path, BuildReport]) -> None:
     out, report = built
-    assert (report.kept, report.tests, report.functions) == (4, 5, 2)
+    assert (report.kept, report.tests, report.functions) == (3, 5, 2)
     singles = report.kept - 1
     assert report.tried >= singles
-    assert sum(report.splits.values()) == sum(report.trust.values()) == 4
+    assert sum(report.splits.values()) == sum(report.trust.values()) == 3
     assert json.loads((out / "report.json").read_text())["shop"]["dropped"] == report.dropped
     assert sorted(path.name for path in out.iterdir()) == [
         "dataset.json",
@@ -121,7 +122,7 @@ def test_an_interrupted_build_goes_on_and_ends_as_if_it_never_was(
             raise KeyboardInterrupt
 
     out = tmp_path / "tasks"
-    options = BuildOptions(max_tasks=4, seed=3, jobs=3)
+    options = BuildOptions(max_tasks=3, seed=3, jobs=3)
     with pytest.raises(KeyboardInterrupt):
         build_tasks(shop, out, options=options, sandbox=sandbox, on_progress=interrupt)
     journal = out / ".build" / "shop.jsonl"
