@@ -80,6 +80,12 @@ def test_parameters_become_assignments(tmp_path: Path) -> None:
     assert script.endswith("count = 3\nprint(repr(total([count])))\n")
 
 
+def test_a_parameter_that_is_only_expected_is_left_out(tmp_path: Path) -> None:
+    body = "def test_a(count):\n    assert total([1, 2]) == count\n"
+    script = script_of(tmp_path, body, "== count", params="3")
+    assert script == "from shop import total\n\nprint(repr(total([1, 2])))\n"
+
+
 def test_assertions_in_a_loop_print_as_well(tmp_path: Path) -> None:
     body = "def test_a():\n    for n in (1, 2):\n        assert total([n]) == n\n"
     expected = "for n in (1, 2):\n    print(repr(total([n])))\n"
