@@ -35,7 +35,7 @@ NEAR = 0.8
 BANDS, BAND_ROWS = 6, 6
 SHINGLE = 3
 MAX_WORDS = 2000  # of a prompt, that are looked at
-SORTED_AT_ONCE = 1 << 21
+SORTED_AT_ONCE = 1 << 20
 _BLOCK, _KEPT_WORDS = 256, 1 << 16
 _MOST_COMPARED = 4
 

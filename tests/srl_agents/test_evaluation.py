@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from math import isnan, nan
 from pathlib import Path
+from threading import Barrier
 
 import pytest
 
@@ -263,3 +265,52 @@ def test_impossible_settings_are_refused(settings: dict[str, object], message: s
 def test_pass_at_k_is_reported_for_powers_of_two_by_default() -> None:
     assert EvalSettings(rollouts=8).ks == (1, 2, 4, 8)
     assert EvalSettings(rollouts=6).ks == (1, 2, 4)
+
+
+class Waiting(Coin):
+    """One that may be asked from several threads, and knows how many did at once."""
+
+    concurrent = True
+
+    def __init__(self, right: int) -> None:
+        super().__init__(right)
+        self.together = Barrier(2, timeout=30)
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        self.together.wait()
+        return super().generate(batch, sampling)
+
+
+def test_parts_run_side_by_side_give_the_same_result_and_can_be_gone_on_from(
+    tmp_path: Path,
+) -> None:
+    settings = EvalSettings(problems=2, rollouts=8, greedy=False, at_once=8)
+    alone = evaluate(Coin(4), CountingEnv, settings)
+    both = replace(settings, parallel=2)
+    seen: list[tuple[int, int]] = []
+    file = EpisodeFile(tmp_path / "episodes.jsonl")
+    found = evaluate(
+        Waiting(4), CountingEnv, both, episodes=file, on_progress=lambda *at: seen.append(at)
+    )
+    assert found.scores == alone.scores
+    assert (seen[0], seen[-1]) == ((0, 16), (16, 16))
+    assert seen == sorted(seen)
+    again = EpisodeFile(tmp_path / "episodes.jsonl")
+    assert evaluate(Waiting(4), CountingEnv, both, episodes=again).scores == alone.scores
+
+
+def test_an_error_in_one_part_ends_the_others_before_they_begin() -> None:
+    class Broken(Coin):
+        concurrent = True
+
+        def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+            raise BadOption("no")
+
+    settings = EvalSettings(problems=3, rollouts=8, at_once=8, parallel=2)
+    with pytest.raises(BadOption, match="no"):
+        evaluate(Broken(4), CountingEnv, settings)
+
+
+def test_parts_side_by_side_need_a_policy_that_allows_it() -> None:
+    with pytest.raises(BadOption, match="parallel=2 needs a policy that several threads"):
+        evaluate(Coin(1), CountingEnv, EvalSettings(parallel=2))

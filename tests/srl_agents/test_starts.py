@@ -111,3 +111,9 @@ def test_a_source_without_experts_has_no_prefixes_to_start_from() -> None:
     source = ListSource((Problem("p", "?", "!"),))
     with pytest.raises(BadOption, match="gives no start: 1 problems, none with a step"):
         StartSampler(source, Starts("prefix"), ()).draw(1)
+
+
+def test_only_the_named_problems_are_drawn() -> None:
+    only = StartSampler(COUNTING, Starts("prefix"), ("key",), only=[2])
+    assert {point.problem for point in only.draw(20)} == {2}
+    assert {point.start_step for point in only.draw(20)} == {0, 1, 2, 3, 4}
