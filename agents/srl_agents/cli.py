@@ -319,3 +319,67 @@ def compare(
     from srl_agents import commands
 
     commands.compare_command(config, {"jobs": jobs, "out": out}, overrides or [], dry_run)
+
+
+@app.command(
+    epilog="[bold]srl-env view runs/first[/]  writes runs/first/view.html\n\n"
+    "[bold]srl-env view runs/compare runs/eval-first-001 -o both.html[/]\n\n"
+    "[bold]srl-env view runs/first --terminal --where group=dropped --where step=0-2[/]"
+)
+@_boundary
+def view(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…", help="Folders of runs, comparisons, evaluations; files of rollouts."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page. [RUN/view.html]")
+    ] = None,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", "-t", help="Show it here instead of writing a page.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="In the terminal: only steps with run=, problem=, step=, reward=, verdict=,"
+            " failure=, group=, form=, part=, text=; may be repeated.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="In the terminal: this step of the list.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="At most so many steps, evenly. [200000]")
+    ] = None,
+    tokens: Annotated[bool, typer.Option(help="Token ids and log-probs in the page too.")] = True,
+) -> None:
+    """What happened in a run, step by step: one HTML page that needs no network."""
+    from srl_agents.view.command import view_command
+
+    view_command(runs, out, terminal, where or [], step, steps, tokens)
+
+
+@app.command(
+    epilog="[bold]srl-env plot runs/compare[/]  into runs/compare/figures\n\n"
+    "[bold]srl-env plot runs/first runs/second -o figures --format pdf[/]"
+)
+@_boundary
+def plot(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(metavar="RUN…", help="Folders of runs, comparisons, evaluations."),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="Folder. [RUN/figures, or figures]")
+    ] = None,
+    formats: Annotated[
+        list[str] | None, typer.Option("--format", help="png, svg, pdf; may be repeated. [all]")
+    ] = None,
+) -> None:
+    """The figures and tables of a paper: curves, success by difficulty and step, numbers."""
+    from srl_agents.view.command import plot_command
+
+    plot_command(runs, out, formats)

@@ -214,13 +214,26 @@ class Comparison:
 
 def markdown_table(rows: Sequence[Row]) -> str:
     """The rows as a Markdown table, values in per cent with their 95 % intervals."""
+    head, *body = table_cells(rows)
+    return as_markdown(head, body)
+
+
+def table_cells(rows: Sequence[Row]) -> list[list[str]]:
+    """The heads and then each row's cells, values in per cent with their 95 % intervals."""
     names = score_columns(rows)
-    head = ["method", "seeds", *(f"{TITLES.get(name, name)} %" for name in names), "seconds"]
-    lines = [head, ["---"] + ["--:"] * (len(head) - 1)]
+    lines = [["method", "seeds", *(f"{TITLES.get(name, name)} %" for name in names), "seconds"]]
     for row in rows:
         cells = [percent(row.scores.get(name), interval=name == "pass@1") for name in names]
         lines.append([row.method, str(len(row.seeds)), *cells, f"{row.seconds:.0f}"])
-    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+    return lines
+
+
+def as_markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Cells as a Markdown table, all columns but the first set right."""
+    lines = [head, ["---"] + ["--:"] * (len(head) - 1), *body]
+    return "".join(
+        f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines
+    )
 
 
 TITLES = {

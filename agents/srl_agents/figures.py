@@ -61,6 +61,16 @@ def svg(figure: Figure) -> str:
     return head + label + ">" + rest.replace(_INK, "currentColor")
 
 
+def save(figure: Figure, path: Path) -> Path:
+    """The path of the figure alone, black on white, in the format that the suffix names."""
+    with _style({}):
+        canvas = _canvas(1, 1)
+        figure.draw(canvas.axes[0])
+        dated = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}  # the same every time
+        canvas.savefig(path, dpi=200, facecolor="white", metadata=dated.get(path.suffix))
+    return path
+
+
 def png(found: Sequence[Figure], path: Path, columns: int = 2) -> Path:
     """The path of one PNG that holds all figures, black on white, in rows of ``columns``."""
     columns = min(columns, len(found))
@@ -112,7 +122,7 @@ def _scores_figure(comparison: Comparison) -> Figure | None:
     def draw(axes: Any) -> None:
         for y, row in enumerate(rows):
             found = row.scores["pass@1"]
-            colour = _look(comparison, row.method)["color"]
+            colour = look(comparison.methods, row.method)["color"]
             seeds = np.nanmean(comparison.scores(row.method, "pass@1"), axis=1)
             axes.plot([found.low, found.high], [y, y], color=colour, lw=2.5, solid_capstyle="round")
             axes.plot(found.value, y, "o", color=colour, ms=9)
@@ -154,10 +164,10 @@ def _curve_figure(
 
     def draw(axes: Any) -> None:
         for method, found in curves.items():
-            look = _look(comparison, method)
+            style = look(comparison.methods, method)
             seconds, low, middle, high = seed_range(found)
-            axes.fill_between(seconds, low, high, color=look["color"], alpha=0.15, lw=0)
-            axes.plot(seconds, middle, label=method, markevery=0.2, ms=5, **look)
+            axes.fill_between(seconds, low, high, color=style["color"], alpha=0.15, lw=0)
+            axes.plot(seconds, middle, label=method, markevery=0.2, ms=5, **style)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel(ylabel)
         axes.set_xlim(left=0)
@@ -180,11 +190,11 @@ def seed_range(curves: Sequence[Points]) -> tuple[np.ndarray[Any, Any], ...]:
     return times, values.min(axis=0), values.mean(axis=0), values.max(axis=0)
 
 
-def _look(comparison: Comparison, method: str) -> dict[str, Any]:
-    """Colour, line and marker of a method, the same in every figure."""
+def look(methods: Sequence[str], method: str) -> dict[str, Any]:
+    """Colour, line and marker of one of the methods, the same in every figure."""
     if method == BASE:
         return {"color": BASE_COLOUR, "ls": "-", "marker": "o"}
-    index = [m for m in comparison.methods if m != BASE].index(method)
+    index = [m for m in methods if m != BASE].index(method)
     return {
         "color": COLOURS[index % len(COLOURS)],
         "ls": LINES[index % len(LINES)],
