@@ -326,7 +326,7 @@ def compare(
     "[bold]srl-env view runs/compare runs/eval-first-001 -o both.html[/]\n\n"
     "[bold]srl-env view runs/first --terminal --where group=dropped --where step=0-2[/]"
 )
-@_boundary
+@boundary
 def view(
     runs: Annotated[
         list[Path],
@@ -366,7 +366,7 @@ def view(
     epilog="[bold]srl-env plot runs/compare[/]  into runs/compare/figures\n\n"
     "[bold]srl-env plot runs/first runs/second -o figures --format pdf[/]"
 )
-@_boundary
+@boundary
 def plot(
     runs: Annotated[
         list[Path],
