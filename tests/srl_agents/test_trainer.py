@@ -22,7 +22,7 @@ from srl_agents.config import RunConfig, make_config, merged
 from srl_agents.learner import TrainingDiverged
 from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import Progress, train
-from srl_env.errors import BadOption, VerifierTimeout
+from srl_env.errors import BadData, BadOption, VerifierTimeout
 from srl_env.verifiers import Verdict
 from srl_tasks.modular_chain import ModularChainEnv
 
@@ -117,6 +117,22 @@ def test_equal_settings_give_equal_trajectories_and_another_seed_does_not(
     first, second, other = (left_behind(folder) for folder in folders)
     assert first == second
     assert first["model"] != other["model"]
+
+
+def test_a_run_trains_on_the_problems_that_a_file_names_alone(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    source = ModularChainEnv(difficulty=3, max_problems=8).problems
+    (tmp_path / "hard.json").write_text(json.dumps({"problems": [source[5].id]}))
+    options = {"max_problems": 8}
+    named = {"env": {"options": options, "problems": str(tmp_path / "hard.json")}}
+    config = configured(tree, **named, budget={"updates": 2}, log={"rollouts_every": 1})
+    train(config)
+    seen = {line["problem_id"] for line in lines(Path(config.out), "rollouts")}
+    assert seen == {source[5].id}
+    (tmp_path / "hard.json").write_text('["there is none"]')
+    with pytest.raises(BadData, match="hard.json: no problem 'there is none'"):
+        train(configured(tree, **named, out=str(tmp_path / "other")))
 
 
 def test_the_gradient_of_a_run_does_not_hang_on_its_micro_batches(
