@@ -54,10 +54,12 @@ def rescore(
     from srl_agents.analysis_console import rescore_table
     from srl_agents.console import evaluation_bar, output
     from srl_agents.episodes import EpisodeFile
-    from srl_agents.rescore import changed_verdicts
+    from srl_agents.rescore import changed_verdicts, step_rewards
     from srl_agents.rescore import rescore as judge
     from srl_agents.saved import EPISODES, RESULT, SETTINGS, open_evaluation
+    from srl_agents.statistics import estimate
     from srl_env.rewards import get_reward_mode
+    from srl_env.seeding import stream
 
     if reward_mode is not None:
         get_reward_mode(reward_mode)
@@ -76,7 +78,12 @@ def rescore(
     _write_json(out / SETTINGS, {**saved.record, "rescored": again})
     before, after = _result(saved, saved.parts), _result(saved, judged)
     _write_json(out / RESULT, after.to_json())
-    output.print(rescore_table(before, after, changed_verdicts(saved.parts, judged)))
+    rng = stream("bootstrap", before.source)
+    old, new = (
+        {"reward of a step": estimate(step_rewards(parts), rng=rng), **result.estimates()}
+        for parts, result in ((saved.parts, before), (judged, after))
+    )
+    output.print(rescore_table(after.policy, old, new, changed_verdicts(saved.parts, judged)))
     typer.echo(f"Result: {out / RESULT}\nEpisodes: {out / EPISODES}")
 
 

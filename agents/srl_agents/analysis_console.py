@@ -9,14 +9,17 @@ from rich.table import Table
 from srl_agents.difficulty import BANDS, Difficulty
 from srl_agents.monitors import MONITORS
 from srl_agents.probe import Probe
-from srl_agents.scoring import EvalResult
 from srl_agents.statistics import Estimate
 
 
-def rescore_table(before: EvalResult, after: EvalResult, changed: Mapping[str, int]) -> Table:
+def rescore_table(
+    policy: str,
+    old: Mapping[str, Estimate],
+    new: Mapping[str, Estimate],
+    changed: Mapping[str, int],
+) -> Table:
     """Scores before and after, and how many verdicts changed."""
-    grid = _table(f"{after.policy}, judged again", "score", "before", "after")
-    old, new = before.estimates(), after.estimates()
+    grid = _table(f"{policy}, judged again", "score", "before", "after")
     for name in dict.fromkeys([*old, *new]):
         grid.add_row(name, _shown(old.get(name)), _shown(new.get(name)))
     for name, count in changed.items():

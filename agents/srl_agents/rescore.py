@@ -66,6 +66,16 @@ def changed_verdicts(
     return dict(sorted(counts.items()))
 
 
+def step_rewards(parts: Sequence[tuple[Part, Sequence[Episode]]]) -> tuple[float, ...]:
+    """The mean reward of a step in each sampled episode that did not fail, in order."""
+    return tuple(
+        episode.total_reward / len(episode.steps)
+        for part, episodes in parts
+        for episode in episodes
+        if part.kind == "sampled" and episode.failure is None and episode.steps
+    )
+
+
 _WORDS = {True: "right", False: "wrong", None: "failed"}
 
 

@@ -18,7 +18,7 @@ from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, evaluate, split_maker
 from srl_agents.monitors import Seen, coherence, little_work, monitor, repeats, skipped
 from srl_agents.problem_file import indices_of, read_problem_ids
-from srl_agents.rescore import changed_verdicts, rescore
+from srl_agents.rescore import changed_verdicts, rescore, step_rewards
 from srl_agents.saved import SavedEvaluation, open_evaluation
 from srl_env.data.listed import ListSource
 from srl_env.environment import ReasoningEnv
@@ -83,6 +83,7 @@ def test_another_mode_pays_what_the_recording_would_have_been_paid(tmp_path: Pat
     assert part == saved.parts[0][0]
     assert all(step.reward == 1.0 for e in episodes for step in e.steps)
     assert {e.reward_mode for e in episodes} == {"srl"}
+    assert step_rewards([(part, episodes)]) == (1.0,) * 12
     before = saved.parts[0][1]
     assert [[s.generation for s in e.steps] for e in episodes] == [
         [s.generation for s in e.steps] for e in before
@@ -129,6 +130,7 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     evaluation(tmp_path / "eval", one_shot)
     result = run("rescore", tmp_path / "eval", "--verifier", "exact", "--reward-mode", "format")
     assert result.exit_code == 0, result.output
+    assert "reward of a step" in result.output
     again = open_evaluation(tmp_path / "eval-rescored")
     assert again.record["rescored"]["reward_mode"] == "format"
     assert {e.reward_mode for _, episodes in again.parts for e in episodes} == {"format"}
