@@ -97,6 +97,20 @@ class ModelConfig(Section):
         return self
 
 
+class PolicyConfig(Section):
+    """What samples: the trained model itself, or vLLM's engine with its weights.
+
+    sampler_cap: of stages that set none, where another engine than the trained model samples
+    (GRPO's ``sampler_cap``); None trusts the engine's log-probs. rows: completions vLLM samples
+    at once. engine: further arguments of ``vllm.LLM``.
+    """
+
+    sampler: Literal["transformers", "vllm"] = "transformers"
+    sampler_cap: Annotated[float | None, Field(gt=0)] = 2.0
+    rows: Annotated[int, Field(ge=1)] = 256
+    engine: dict[str, Any] = {}
+
+
 class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
@@ -167,6 +181,7 @@ class RunConfig(Section):
     seed: Annotated[int, Field(ge=0)] = 0
     train: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
+    policy: PolicyConfig = PolicyConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
@@ -177,9 +192,10 @@ class RunConfig(Section):
         method = _method(self.method)
         _check_stage_names(self.stages, method)
         _check_train_keys(self.train)
+        cap = self.policy.sampler_cap if self.policy.sampler == "vllm" else None
         stages = (
             _stage(
-                merged(merged(asdict(stage), _applicable(self.train, stage)), own),
+                merged(merged(_corrected(stage, cap), _applicable(self.train, stage)), own),
                 f"stages.{stage.name}",
             )
             for stage in method.stages
@@ -283,6 +299,14 @@ def _stage(tree: Tree, where: str) -> Stage:
     for name, section in (("starts", Starts), ("until", Until)):
         parts[name] = validated(section, parts[name], f"{where}.{name}")
     return validated(Stage, parts, where)
+
+
+def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
+    """The stage as a tree, with this cap of the sampler correction where it has none."""
+    tree = asdict(stage)
+    if isinstance(stage.objective, GRPO) and stage.objective.sampler_cap is None:
+        tree["objective"]["sampler_cap"] = cap
+    return tree
 
 
 def _check_stage_names(stages: Tree, method: Method) -> None:

@@ -6,18 +6,21 @@ import importlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor
 
 from srl_agents.checkpoint import cannot_read
-from srl_agents.config import LoraConfig, ModelConfig
+from srl_agents.config import LoraConfig, ModelConfig, PolicyConfig
 from srl_agents.decoder import Branch, Decoder, make_decoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.loading import find_device, load
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from srl_agents.policies.vllm import VLLMPolicy
 
 
 class Reference(Protocol):
@@ -52,6 +55,29 @@ def load_policy(settings: ModelConfig, seed: int, checkpoint: Path | None) -> Tr
     return TransformersPolicy(
         model, tokenizer, autocast=settings.autocast, seed=derive_seed("sampling", seed)
     )
+
+
+def load_engine(
+    settings: PolicyConfig, model: ModelConfig, seed: int, policy: TransformersPolicy
+) -> VLLMPolicy | None:
+    """vLLM's engine with the policy's weights, None where the policy samples for itself.
+
+    seed: the run's. On a GPU it takes 0.3 of the memory, if ``settings.engine`` says nothing
+    else, because the training needs the rest. Raises MissingExtra, BadOption.
+    """
+    if settings.sampler == "transformers":
+        return None
+    from srl_agents.policies.vllm import VLLMPolicy
+
+    engine = VLLMPolicy(
+        model.path,
+        dtype="bfloat16" if model.autocast else model.dtype,
+        seed=derive_seed("sampling", seed),
+        rows=settings.rows,
+        **{"gpu_memory_utilization": 0.3, **settings.engine},
+    )
+    engine.push_weights(policy.model)
+    return engine
 
 
 def load_reference(settings: ModelConfig, policy: TransformersPolicy) -> Reference:

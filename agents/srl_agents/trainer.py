@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import transformers
 
 import srl_env
 from srl_agents.checkpoint import (
@@ -51,7 +50,8 @@ from srl_agents.groups import Batch, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
-from srl_agents.models import load_policy, load_reference, save_merged
+from srl_agents.models import load_engine, load_policy, load_reference, save_merged
+from srl_agents.policies.loading import without_notices
 from srl_agents.problem_cache import CachedSource
 from srl_agents.problem_file import indices_of
 from srl_agents.runlog import RunLog
@@ -120,7 +120,7 @@ def train(
     for place in (folder, folder / "checkpoints"):
         remove_drafts(place)
     found = checkpoints(folder / "checkpoints") if resume else []
-    with _interruptible() as interrupted, _without_progress_bars():
+    with _interruptible() as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None)
         try:
             return trainer.run(interrupted, on_progress or (lambda _: None))
@@ -169,8 +169,10 @@ class Trainer:
         file = config.env.problems
         self.only = None if file is None else indices_of(Path(file), self.env.problems)
         self.policy = load_policy(config.model, config.seed, checkpoint)
+        self.engine = load_engine(config.policy, config.model, config.seed, self.policy)
+        self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
-        self.collector = Collector(EnvPool(self._another_env), self.policy, config.seed)
+        self.collector = Collector(EnvPool(self._another_env), self.sampler, config.seed)
         reference = load_reference(config.model, self.policy) if _asks_for_kl(config) else None
         self.learner = Learner(
             self.policy.model,
@@ -212,9 +214,11 @@ class Trainer:
         )
 
     def close(self) -> None:
-        """Closes the environments, and whatever worlds stand behind them."""
+        """Closes the environments, whatever worlds stand behind them, and the engine."""
         self.collector.pool.close()
         self.env.close()
+        if self.engine is not None:
+            self.engine.close()
 
     def _update(self, log: RunLog) -> Metrics:
         """One update of the current stage: sampled or demonstrated, learned from, logged."""
@@ -273,7 +277,16 @@ class Trainer:
         self.policy.weights_changed()  # a fused optimiser does not show on the parameters
         seconds = time.perf_counter() - began
         tokens = sum(batch.tokens for batch in batches)
-        return {**numbers, "time/update": seconds, "tokens_per_s/update": tokens / seconds}
+        timed = {"time/update": seconds, "tokens_per_s/update": tokens / seconds}
+        return {**numbers, **timed, **self._push_weights()}
+
+    def _push_weights(self) -> Metrics:
+        """Hands the new weights to the engine, where one samples; the seconds that took."""
+        if self.engine is None:
+            return {}
+        began = time.perf_counter()
+        self.engine.push_weights(self.policy.model)
+        return {"time/push": time.perf_counter() - began}
 
     # When a stage is over
 
@@ -354,7 +367,7 @@ class Trainer:
         }
         tensors = {
             "optimizer": self.learner.optimizer.state_dict(),
-            "sampler": self.policy.generator.get_state(),
+            "sampler": self.sampler.generator.get_state(),
         }
         save_checkpoint(
             self.folder / "checkpoints",
@@ -371,7 +384,7 @@ class Trainer:
         self.starts.restore(state.counters["starts"])
         self.log_offsets = state.counters["log_offsets"]
         self.learner.optimizer.load_state_dict(state.tensors["optimizer"])
-        self.policy.generator.set_state(state.tensors["sampler"])
+        self.sampler.generator.set_state(state.tensors["sampler"])
 
     def _save_model(self) -> Path:
         """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
@@ -420,19 +433,6 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
 def _last_good(folder: Path) -> str:
     found = checkpoints(folder / "checkpoints")
     return f"The last good state is {found[-1]}" if found else "No checkpoint was written yet"
-
-
-@contextmanager
-def _without_progress_bars() -> Iterator[None]:
-    """Silences transformers' bars, which would come with every checkpoint."""
-    bars = transformers.utils.logging
-    shown = bars.is_progress_bar_enabled()
-    bars.disable_progress_bar()
-    try:
-        yield
-    finally:
-        if shown:
-            bars.enable_progress_bar()
 
 
 @contextmanager

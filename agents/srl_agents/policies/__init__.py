@@ -1,6 +1,7 @@
 """Policies: language models, and those that need none.
 
-``TransformersPolicy`` imports torch, and ``OpenAIPolicy`` openai, only when they are asked for.
+``TransformersPolicy`` imports torch, ``OpenAIPolicy`` openai and ``VLLMPolicy`` vllm, each only
+when it is asked for.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
 if TYPE_CHECKING:
     from srl_agents.policies.language_model import TransformersPolicy
     from srl_agents.policies.openai import OpenAIPolicy
+    from srl_agents.policies.vllm import VLLMPolicy
 
 __all__ = [
     "ExpertPolicy",
@@ -21,6 +23,7 @@ __all__ = [
     "OpenAIPolicy",
     "RandomPolicy",
     "TransformersPolicy",
+    "VLLMPolicy",
 ]
 
 
@@ -33,4 +36,8 @@ def __getattr__(name: str) -> Any:
         from srl_agents.policies.openai import OpenAIPolicy
 
         return OpenAIPolicy
+    if name == "VLLMPolicy":
+        from srl_agents.policies.vllm import VLLMPolicy
+
+        return VLLMPolicy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

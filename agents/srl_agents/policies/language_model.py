@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Sequence
 from os import PathLike
 from typing import Any
@@ -11,14 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from srl_agents.decoder import Branch, make_decoder
-from srl_agents.policies.loading import find_device, load
-from srl_agents.sampler import Completion, Sampler
-from srl_env.errors import BadOption
+from srl_agents.policies.loading import find_device, load, without_notices
+from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
+from srl_agents.sampler import Sampler
 from srl_env.policy import Generation, Messages, Sampling
-
-_REMEMBERED_PROMPTS = 4096
-
-MessageKey = tuple[tuple[str, str], ...]
 
 
 class TransformersPolicy:
@@ -48,15 +43,17 @@ class TransformersPolicy:
         self.model: Any = model if device is None else model.to(find_device(device))
         self.tokenizer, self.autocast = tokenizer, autocast
         self.decoder = make_decoder(self.model)
+        causal_lm = self.decoder.causal_lm
+        generation_config = getattr(causal_lm, "generation_config", None)
         self.sampler = Sampler(
             self.decoder,
             tokenizer,
-            stop_ids=_stop_ids(self.decoder.causal_lm, tokenizer),
+            stop_ids=stop_ids(tokenizer, causal_lm.config, generation_config),
             seed=seed,
             rows=rows,
             cache_bytes=cache_bytes,
         )
-        self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
+        self._prompts = PromptEncoder(tokenizer)
 
     @classmethod
     def from_pretrained(
@@ -99,7 +96,14 @@ class TransformersPolicy:
             [list(completion.token_ids) for completion in completions], skip_special_tokens=True
         )
         return [
-            _generation(text, prompt, completion, sampling.stop)
+            make_generation(
+                text,
+                prompt,
+                completion.token_ids,
+                completion.logprobs,
+                completion.finish_reason,
+                sampling.stop,
+            )
             for text, prompt, completion in zip(texts, prompts, completions, strict=True)
         ]
 
@@ -113,14 +117,7 @@ class TransformersPolicy:
 
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
         """``encode`` for each list of messages; equal ones are encoded once."""
-        keys = [tuple((m["role"], m["content"]) for m in messages) for messages in batch]
-        new = [key for key in dict.fromkeys(keys) if key not in self._encoded]
-        if new:
-            self._encoded.update(zip(new, self._encode_keys(new), strict=True))
-        prompts = [self._encoded[key] for key in keys]
-        while len(self._encoded) > _REMEMBERED_PROMPTS:
-            self._encoded.popitem(last=False)
-        return prompts
+        return self._prompts.encode_many(batch)
 
     def logprobs(
         self,
@@ -147,54 +144,9 @@ class TransformersPolicy:
 
     def save(self, folder: str | PathLike[str]) -> None:
         """Writes model (adapters alone, where there are any) and tokenizer into a folder."""
-        self.model.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
+        with without_notices():
+            self.model.save_pretrained(folder)
+            self.tokenizer.save_pretrained(folder)
 
     def _precision(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
-
-    def _encode_keys(self, keys: Sequence[MessageKey]) -> list[list[int]]:
-        if getattr(self.tokenizer, "chat_template", None) is None:
-            texts = ["".join(content for _, content in key) for key in keys]
-            first = self._first_ids()
-            ids = self.tokenizer(texts, add_special_tokens=False)["input_ids"]
-            return [[*first, *row] for row in ids]
-        chats = [[{"role": role, "content": content} for role, content in key] for key in keys]
-        try:
-            rows: list[list[int]] = self.tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
-        except Exception as error:  # templates are programs, and raise whatever they like
-            raise BadOption(
-                f"the tokenizer's chat template refuses these messages: {error}. If it knows no "
-                "system role, use a PromptStyle without a system text"
-            ) from error
-        return rows
-
-    def _first_ids(self) -> list[int]:
-        """The beginning-of-text token, if the tokenizer puts it before every text."""
-        bos = self.tokenizer.bos_token_id
-        empty: list[int] = self.tokenizer("")["input_ids"]
-        return [bos] if bos is not None and empty[:1] == [bos] else []
-
-
-def _stop_ids(model: Any, tokenizer: Any) -> set[int]:
-    """Every id that model or tokenizer takes for the end of a text."""
-    found: set[int] = set()
-    for owner in (tokenizer, model.config, getattr(model, "generation_config", None)):
-        ids = getattr(owner, "eos_token_id", None)
-        found.update(ids if isinstance(ids, (list, tuple)) else [] if ids is None else [ids])
-    return found
-
-
-def _generation(
-    text: str, prompt: Sequence[int], completion: Completion, stop: Sequence[str]
-) -> Generation:
-    ends = [text.find(s) + len(s) for s in stop if s and s in text]
-    return Generation(
-        text=text[: min(ends)] if ends else text,
-        token_ids=completion.token_ids,
-        logprobs=completion.logprobs,
-        prompt_ids=tuple(prompt),
-        finish_reason=completion.finish_reason,
-    )

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -40,8 +42,25 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
         )
     if not (folder / _ADAPTER).is_file():
         _check_architecture(source)
-    model = _model(source, dtype, adapters=(folder / _ADAPTER).is_file())
-    return model.to(place).eval(), _tokenizer(source)
+    # What comes from the hub may take minutes; its bars are wanted.
+    with without_notices() if folder.is_dir() else nullcontext():
+        model = _model(source, dtype, adapters=(folder / _ADAPTER).is_file())
+        return model.to(place).eval(), _tokenizer(source)
+
+
+@contextmanager
+def without_notices() -> Iterator[None]:
+    """Silences transformers' bars and notices, which come with every load and save of weights."""
+    logging = transformers.utils.logging
+    shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if shown:
+            logging.enable_progress_bar()
 
 
 def find_device(name: str | torch.device | None) -> torch.device:

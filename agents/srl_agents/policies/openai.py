@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from srl_agents.policies.answers import Answer, read_answer
+from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.server_failures import (
     BadAnswer,
     LimitReached,
@@ -30,7 +31,6 @@ from srl_agents.policies.server_failures import (
 )
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import Generation, Messages, Sampling
-from srl_env.seeding import derive_seed
 
 T = TypeVar("T")
 
@@ -110,7 +110,7 @@ class OpenAIPolicy:
         self.prices = tuple(prices) if prices else (0.0, 0.0)
         self.logprobs, self.extra_body = logprobs, dict(extra_body or {})
         self.usage = Usage()
-        self.generator = None if seed is None else RequestSeeds(seed)
+        self.generator = None if seed is None else RequestSeeds(seed, "openai request")
         key = api_key or _find_key(base_url, api_key_env)
         self._client = _make_client(key, base_url, timeout_s)
         self._server = base_url or "the OpenAI API"
@@ -251,30 +251,6 @@ class OpenAIPolicy:
                     f"{name}={limit:g} is reached after {self.usage.requests} requests. Episodes "
                     "that were saved are kept; a resumed evaluation counts from 0"
                 )
-
-
-class RequestSeeds:
-    """A different seed for each request, in order; handled like a torch generator."""
-
-    def __init__(self, seed: int) -> None:
-        self._seed, self._drawn = seed, 0
-
-    def manual_seed(self, seed: int) -> None:
-        """Begins anew."""
-        self._seed, self._drawn = seed, 0
-
-    def get_state(self) -> tuple[int, int]:
-        """For ``set_state``."""
-        return self._seed, self._drawn
-
-    def set_state(self, state: tuple[int, int]) -> None:
-        """Goes back."""
-        self._seed, self._drawn = state
-
-    def next(self) -> int:
-        """The next request's seed, 31 bits."""
-        self._drawn += 1
-        return derive_seed("openai request", self._seed, self._drawn) % 2**31
 
 
 class _BackgroundLoop:

@@ -83,7 +83,7 @@ class Sampler:
         Log-probabilities are at the sampling temperature, for greedy decoding (temperature
         0) at 1. Raises BadOption for an empty prompt, or settings that cannot be sampled.
         """
-        _check(prompts, sampling)
+        check_request(prompts, sampling)
         model, was_training = self._decoder.model, self._decoder.model.training
         stops = Stops(self._stop_ids, sampling.stop, self._texts)
         model.eval()
@@ -130,6 +130,19 @@ class Sampler:
                 going, tokens = going[kept], tokens[kept.to(tokens.device)]
             session.step(tokens)
         return record.completions()
+
+
+def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
+    """BadOption for an empty prompt, or settings that cannot be sampled."""
+    if sampling.temperature < 0:
+        raise BadOption(f"temperature {sampling.temperature} is negative; 0 decodes greedily")
+    if sampling.max_tokens < 1:
+        raise BadOption(
+            f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"
+        )
+    for i, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise BadOption(f"prompt {i} has no tokens; a completion needs at least one before it")
 
 
 def choose(logits: Tensor, temperature: float, random: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -218,15 +231,3 @@ class _Record:
             )
             for tokens, logprobs, length, ended in rows
         ]
-
-
-def _check(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
-    if sampling.temperature < 0:
-        raise BadOption(f"temperature {sampling.temperature} is negative; 0 decodes greedily")
-    if sampling.max_tokens < 1:
-        raise BadOption(
-            f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"
-        )
-    for i, prompt in enumerate(prompts):
-        if not len(prompt):
-            raise BadOption(f"prompt {i} has no tokens; a completion needs at least one before it")
