@@ -8,4 +8,5 @@ ENVIRONMENTS = {
     "srl/GSM8K-v0": "srl_tasks.gsm8k:GSM8KEnv",
     "srl/NumberedSolutions-v0": "srl_tasks.numbered_solutions:NumberedSolutionsEnv",
     "srl/Steps-v0": "srl_tasks.steps:StepsEnv",
+    "srl/SWE-v0": "srl_tasks.swe.env:SWEEnv",
 }

@@ -25,6 +25,11 @@ def offline(env_id: str, **arguments: Any) -> srl_env.ReasoningEnv:
     return srl_env.make(env_id, **{**getattr(maker, "offline_kwargs", {}), **arguments})
 
 
+def few(env: srl_env.ReasoningEnv, many: int) -> int:
+    """How many problems to try: one where each step is a command in a sandbox."""
+    return 1 if env.slow_world else many
+
+
 def test_all_are_registered_by_importing_srl_env() -> None:
     assert set(ENVIRONMENTS) <= set(srl_env.environment_ids())
     assert set(ENVIRONMENTS) <= set(gymnasium.registry)
@@ -33,7 +38,8 @@ def test_all_are_registered_by_importing_srl_env() -> None:
 
 @each_id
 def test_our_check_passes(env_id: str) -> None:
-    srl_env.check_env(offline(env_id), problems=5, hostile=300, seconds=2)
+    env = offline(env_id)
+    srl_env.check_env(env, problems=few(env, 5), hostile=300, seconds=2)
 
 
 @pytest.mark.slow
@@ -46,7 +52,10 @@ def test_ten_thousand_hostile_texts_break_nothing(env_id: str) -> None:
 @each_id
 @pytest.mark.parametrize("split", ["dev", "test"])
 def test_our_check_passes_on_the_other_splits(env_id: str, split: str) -> None:
-    srl_env.check_env(offline(env_id, split=split), problems=2, seconds=0)
+    env = offline(env_id, split=split)
+    if env.slow_world:
+        pytest.skip("its splits differ in nothing but the tasks, which have tests of their own")
+    srl_env.check_env(env, problems=2, seconds=0)
 
 
 @each_id
@@ -59,7 +68,7 @@ def test_gymnasiums_check_passes_without_warnings(env_id: str) -> None:
 @each_id
 def test_the_expert_gets_full_marks_in_both_modes(env_id: str) -> None:
     env = offline(env_id)
-    for problem in range(10):
+    for problem in range(few(env, 10)):
         env.reset(options={"problem": problem, "reward_mode": "srl"})
         steps = len(env.expert_steps)
         results = [env.step(env.expert_completion()) for _ in range(steps)]
@@ -101,8 +110,9 @@ def test_nothing_of_the_coming_steps_or_the_answer_is_shown(env_id: str) -> None
         for number in range(len(env.expert_steps)):
             observation, info = result[0], result[-1]
             places = [observation, json.dumps(info), repr(env), repr(pickle.dumps(observation))]
+            done = {step.action for step in env.expert_steps[:number]}  # may be done once more
             for step in env.expert_steps[number:]:
-                assert not any(step.action in place for place in places)
+                assert step.action in done or not any(step.action in place for place in places)
                 if step.thought and step.thought not in env.problem.prompt:
                     assert not any(step.thought in place for place in places)
             result = env.step(env.format.render(env.expert_steps[0]))
