@@ -186,6 +186,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     ) -> None:
         """show_titles: the title of the next step, where it has one, is part of the prompt.
         similarity: how actions are compared with the expert's, if not as the class says."""
+        _check_parts(type(self).__name__, problems, verifier, format, style)
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
         # Looked up on the class, where a function is not bound to anything.
@@ -405,6 +406,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def restore(self, snapshot: Snapshot) -> ResetResult:
         """Goes back to a snapshot; returns (observation, info) as they were then."""
+        if not isinstance(snapshot, Snapshot):
+            raise BadOption(f"restore() takes what snapshot() gave; got {type(snapshot).__name__}")
         if snapshot.environment != type(self).__name__:
             raise BadOption(
                 f"a snapshot of {snapshot.environment} cannot be restored in {type(self).__name__}"
@@ -633,6 +636,37 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             title = state.steps[state.index].title
         safe = None if title is None else utf8_safe(title)
         return continue_messages(self.style, state.opening, state.history, safe)
+
+
+def _check_parts(
+    name: str, problems: object, verifier: object, format: object, style: object
+) -> None:
+    """Raises ``BadOption`` where an environment is not made of what it is made of."""
+    if not isinstance(problems, ProblemSource):
+        raise BadOption(
+            f"{name} needs a problem source; got a {type(problems).__name__}. "
+            "srl_env.data.ListSource(problems) makes one of a list"
+        )
+    for what, part, kind, example in (
+        ("verifier", verifier, Verifier, "NumericVerifier()"),
+        ("format", format, CompletionFormat, "ThinkTags() or Brackets()"),
+        ("style", style, PromptStyle, "PromptStyle()"),
+    ):
+        if isinstance(part, type) or not isinstance(part, kind):
+            given = f"the class {part.__name__}" if isinstance(part, type) else repr(part)[:80]
+            raise BadOption(
+                f"{name}: {what} is a {kind.__name__} object, e.g. {example}; got {given}"
+                f"{_lacking(part, kind)}"
+            )
+
+
+def _lacking(part: object, kind: type) -> str:
+    """Which methods of a protocol an object does not have, as the end of a message."""
+    public = [m for m in dir(kind) if not m.startswith("_")]
+    missing = [m for m in public if not hasattr(part, m)]
+    if isinstance(part, str | type) or len(missing) == len(public) or not missing:
+        return ""
+    return f", which lacks {', '.join(missing)}"
 
 
 def _read_answer(env: ReasoningEnv, observed: object) -> str | None:

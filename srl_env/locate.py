@@ -40,6 +40,8 @@ def locate(name: str | EnvSpec) -> tuple[str | EnvSpec, dict[str, Any]]:
     """
     if isinstance(name, EnvSpec):
         return name, {}
+    if name == STEPS:
+        raise BadOption(f"{STEPS} needs a file behind it, as in {STEPS}problems.jsonl")
     if name.startswith(STEPS):
         return STEPS_ID, {"path": name.removeprefix(STEPS)}
     path, _, class_name = name.partition(".py:")

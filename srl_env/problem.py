@@ -41,6 +41,12 @@ class ExpertTrajectory:
     def __post_init__(self) -> None:
         if not self.steps:
             raise BadOption("an expert trajectory needs at least one step; none was given")
+        for step in self.steps:
+            if not isinstance(step, ExpertStep):
+                raise BadOption(
+                    f"an expert trajectory is made of ExpertStep objects; got a "
+                    f"{type(step).__name__} {step!r:.60}. Write ExpertStep(action)"
+                )
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -62,6 +68,20 @@ class Problem:
     answer: str | None = None
     trajectories: tuple[ExpertTrajectory, ...] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in ("id", "prompt", "answer"):
+            value = getattr(self, name)
+            if not (isinstance(value, str) or (name == "answer" and value is None)):
+                raise BadOption(
+                    f"the {name} of a problem is a text (str); got {type(value).__name__} "
+                    f"{value!r:.60} in problem {self.id!r:.60}"
+                )
+        if not all(isinstance(way, ExpertTrajectory) for way in self.trajectories):
+            raise BadOption(
+                f"the trajectories of problem {self.id!r:.60} are ExpertTrajectory objects, each "
+                "of a whole solution: trajectories=(ExpertTrajectory(steps),)"
+            )
 
 
 @runtime_checkable

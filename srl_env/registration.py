@@ -62,6 +62,8 @@ def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
     Raises ``UnknownName`` for an id, or an argument, that does not exist, and ``BadOption`` for
     arguments that are missing.
     """
+    if not isinstance(name, str | EnvSpec) or not name:
+        raise BadOption(f"an environment is named by its id (srl-env list); got {name!r}")
     found, given = locate(name)
     env_id = name if isinstance(name, str) else name.id
     try:

@@ -143,6 +143,11 @@ def rollout(
     A failing reset, policy or step makes a failed episode; users' errors are raised.
     """
     sampling = sampling or Sampling()
+    if isinstance(policy, type) or not isinstance(policy, Policy | PrivilegedPolicy):
+        raise BadOption(
+            f"a policy is an object with generate(batch, sampling); got {policy!r:.80}. See "
+            "srl_agents.policies for those that there are"
+        )
     running = _begin(envs.take(len(starts)), starts)
     live = [run for run in running if not run.ended]
     steps = 0
@@ -253,11 +258,23 @@ def _stop(env: ReasoningEnv) -> tuple[str, ...]:
 def _counted(
     generations: Sequence[Generation | Failure], expected: int
 ) -> Sequence[Generation | Failure]:
-    if len(generations) != expected:
+    try:
+        given = len(generations)
+    except TypeError:
+        given = -1
+    if given != expected:
+        what = type(generations).__name__ if given < 0 else given
         raise BadOption(
-            f"a policy gives one generation for each of its prompts; got {len(generations)} "
-            f"for {expected}"
+            f"a policy gives one generation for each of its prompts; got {what} for {expected}"
         )
+    for made in generations:
+        if not isinstance(made, Generation | Failure) or (
+            isinstance(made, Generation) and not isinstance(made.text, str)
+        ):
+            raise BadOption(
+                f"a policy gives Generation objects; got a {type(made).__name__} {made!r:.60}. "
+                "Write srl_env.Generation(text)"
+            )
     return generations
 
 

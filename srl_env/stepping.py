@@ -136,7 +136,14 @@ def _verify_batch(
     verifier = members[0][0].verifier
     items = [(record.problem, judged_actions(record)) for _, record in members]
     found = _attempt(partial(verifier.verify_many, items))
-    return [found] * len(items) if isinstance(found, Failure) else found
+    if isinstance(found, Failure):
+        return [found] * len(items)
+    if len(found) != len(items):
+        raise BadOption(
+            f"{type(verifier).__name__}.verify_many() gave {len(found)} verdicts for {len(items)} "
+            "items; it gives one for each"
+        )
+    return found
 
 
 def judged_actions(record: StepRecord) -> tuple[str, ...]:

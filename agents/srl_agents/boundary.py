@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from functools import wraps
 from typing import ParamSpec
 
 import typer
 
-from srl_env.errors import MissingExtra, SrlEnvError, UserError
+from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UserError
 
 P = ParamSpec("P")
 
@@ -31,8 +32,27 @@ def boundary(command: Callable[P, None]) -> Callable[P, None]:
             if package not in _TRAINING_PACKAGES:
                 raise
             raise _ended(MissingExtra(package, "train")) from None
+        except OSError as error:
+            if error.errno is None or error.strerror is None:
+                raise
+            raise _ended(_about_files(error)) from None
 
     return guarded
+
+
+def _about_files(error: OSError) -> BadOption:
+    """What the system says of a file or a disk, and what to do."""
+    advice = {
+        errno.ENOSPC: "make room on that disk and go on",
+        errno.EDQUOT: "make room in that quota and go on",
+        errno.EFBIG: "make room for larger files there and go on",
+        errno.EACCES: "choose another place, or change who may use that one",
+        errno.EPERM: "choose another place, or change who may use that one",
+        errno.EROFS: "choose another place with --out",
+        errno.ENOENT: "check the path",
+    }.get(error.errno or 0, "choose another place")
+    where = f"{error.filename}: " if error.filename else "while writing: "
+    return BadOption(f"{where}{error.strerror}; {advice}")
 
 
 def _ended(error: SrlEnvError) -> typer.Exit:

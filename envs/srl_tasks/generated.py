@@ -65,7 +65,7 @@ class GeneratedSource(ABC, Generic[Opening]):
         object.__setattr__(self, "difficulty", _as_range(self.difficulty, self.limits))
         if self.split not in get_args(Split):
             raise BadOption(f"split is 'train', 'dev' or 'test'; got {self.split!r}")
-        if self.max_problems < 1:
+        if not isinstance(self.max_problems, int) or self.max_problems < 1:
             raise BadOption(f"max_problems is at least 1; got {self.max_problems!r}")
 
     @property

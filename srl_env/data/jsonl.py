@@ -19,7 +19,7 @@ from typing import Any, BinaryIO
 from srl_env.data.rows import BadRow, Converter, Row, problem_from_row, row_from_problem
 from srl_env.data.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
-from srl_env.errors import BadData
+from srl_env.errors import BadData, BadOption
 from srl_env.problem import Problem
 
 _BOM = b"\xef\xbb\xbf"
@@ -123,15 +123,26 @@ def write_jsonl(path: str | os.PathLike[str], problems: Iterable[Problem]) -> in
     """Writes problems as canonical rows, which ``JsonlSource`` reads; returns how many.
 
     The file appears when all are written, or not at all. Raises ``BadData`` for metadata that
-    is no JSON.
+    is no JSON, and ``BadOption`` where nothing can be written, e.g. on a full disk.
     """
-    path, count = Path(path), 0
+    path = Path(path)
+    try:
+        return _write(path, map(json_line, problems))
+    except OSError as error:
+        raise BadOption(
+            f"{path} cannot be written: {error.strerror or error}; choose another place, or make "
+            "room there"
+        ) from error
+
+
+def _write(path: Path, lines: Iterable[bytes]) -> int:
+    count = 0
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f"{path.name}.{os.getpid()}.part")
     try:
         with partial.open("wb") as file:
-            for problem in problems:
-                file.write(json_line(problem))
+            for line in lines:
+                file.write(line)
                 count += 1
         partial.replace(path)
     finally:

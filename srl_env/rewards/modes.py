@@ -402,6 +402,11 @@ def _similarity_reward(
     if not parsed_ok:
         return StepReward(-1.0, {"format": 0.0})
     value = 0.0 if expert is None else compare(action, expert)
+    if not isinstance(value, float | int | np.floating):
+        raise BadOption(
+            f"the similarity {getattr(compare, '__qualname__', compare)!r} returned "
+            f"{type(value).__name__} {value!r:.60}; it returns a number from 0 to 1"
+        )
     return StepReward(value, {"similarity": value, "format": 1.0})
 
 

@@ -74,7 +74,7 @@ def train_arguments(model: str, *more: str) -> tuple[str, ...]:
 
 
 def test_help_teaches_with_commands_that_exist() -> None:
-    for command in ("list", "check", "train", "eval", "compare"):
+    for command in ("list", "init", "check", "play", "train", "eval", "compare"):
         result = run(command, "--help")
         assert result.exit_code == 0
         assert f"srl-env {command}" in result.output
@@ -165,6 +165,46 @@ def test_check_fails_with_exit_code_1_where_a_promise_is_broken(
     result = run("check", "broken_env:tests/Broken-v0")
     assert result.exit_code == 1
     assert "calls the expert's step 0" in " ".join(re.sub("[│┃]", " ", result.output).split())
+
+
+def test_what_is_piped_is_neither_cut_nor_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS")
+    output = run("list").output
+    assert 'Solve a word problem line by line; the last line is "#### 72".' in output
+    assert max(map(len, output.splitlines())) < 200
+
+
+def test_check_takes_files_and_folders_and_says_what_is_wrong(tmp_path: Path) -> None:
+    result = run("init", "cli-tasks", "--kind", "tools")
+    assert result.exit_code == 0, result.output
+    assert "srl-env check cli_tasks" in result.output
+    result = run("check", "cli_tasks", "--hostile", "20")
+    assert result.exit_code == 0, result.output
+    assert "20 checks, all passed" in result.output
+    Path("rows.jsonl").write_text('{"prompt": "1 + 1?", "steps": ["#### 3"], "answer": "2"}\n')
+    result = run("check", "steps:rows.jsonl", "--hostile", "20")
+    assert result.exit_code == 1
+    assert "FAIL the expert's whole solution is right" in result.output
+    assert "where: rows.jsonl:1" in result.output
+
+
+def test_play_saves_what_was_played_and_a_file_is_trained_on(model: str) -> None:
+    typed = "say\n\n:quit\n"
+    asked = ["play", CHAIN, "--kwargs", SMALL, "--mode", "srl", "--problem", "0"]
+    result = CliRunner().invoke(app, asked, input=typed)
+    assert result.exit_code == 0, result.output
+    assert "0 episodes finished. What was played is in runs/play-001" in result.output
+    assert Path("runs/play-001/played.jsonl").exists()
+    row = {"prompt": "ab", "steps": ["a1", "b2"], "answer": "3"}
+    Path("rows.jsonl").write_text(
+        "".join(json.dumps({**row, "id": f"{i}"}) + "\n" for i in range(20))
+    )
+    arguments = ["train", "-e", "steps:rows.jsonl", "-m", model, "--method", "srl", "--dry-run"]
+    result = run(*arguments, "--set", "budget.updates=1")
+    assert json.loads(result.output)["env"]["id"] == "steps:rows.jsonl"
+    result = run("eval", "-m", "expert", "-e", "steps:rows.jsonl", "--split", "all", "-r", "1")
+    assert result.exit_code == 0, result.output
+    assert "100.0" in result.output
 
 
 # Mistakes
