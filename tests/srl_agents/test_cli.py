@@ -24,6 +24,7 @@ from srl_tasks.modular_chain import ALPHABET
 from tests.srl_agents.policies.loopback import Loopback, chat, refuses, says
 
 CHAIN = "srl/ModularChain-v0"
+SPLIT_ALL = '{"split": "all"}'
 SMALL = '{"difficulty": 1, "max_problems": 20, "max_steps": 3}'
 
 
@@ -182,7 +183,7 @@ def test_check_takes_files_and_folders_and_says_what_is_wrong(tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     assert "20 checks, all passed" in result.output
     Path("rows.jsonl").write_text('{"prompt": "1 + 1?", "steps": ["#### 3"], "answer": "2"}\n')
-    result = run("check", "steps:rows.jsonl", "--hostile", "20")
+    result = run("check", "steps:rows.jsonl", "--hostile", "20", "--kwargs", SPLIT_ALL)
     assert result.exit_code == 1
     assert "FAIL the expert's whole solution is right" in result.output
     assert "where: rows.jsonl:1" in result.output
