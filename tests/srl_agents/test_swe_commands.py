@@ -75,6 +75,16 @@ def test_a_path_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     assert not (tmp_path / "tasks").exists()
 
 
+@pytest.mark.usefixtures("_isolated")
+def test_nothing_is_left_of_a_build_that_cannot_be(tmp_path: Path) -> None:
+    (tmp_path / "one").mkdir()
+    (tmp_path / "one" / "one.py").write_text("")
+    done = run("build", "one", "--out", "tasks")
+    assert done.exit_code == 2
+    assert "no tests in it" in done.stderr
+    assert not (tmp_path / "tasks").exists()
+
+
 def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "one").mkdir()
     (tmp_path / "full").mkdir()

@@ -108,13 +108,11 @@ def build_tasks(
     with _sandbox(sandbox) as used, tempfile.TemporaryDirectory(prefix="srl-build-") as folder:
         tree = Path(folder, name)
         copy_repository(path, tree)
-        writer = TaskWriter(out)
-        if not replace_tasks:
-            _require_new(out, name)
-        build = _Build(used, options, tree, writer, on_progress)
+        _check_folder(out, name, replace_tasks)
+        build = _Build(used, options, tree, out, on_progress)
         build.prepare(path)
         tasks = build.run()
-        writer.put(name, tasks)
+        TaskWriter(out).put(name, tasks)
     report = build.report(tasks, time.monotonic() - started)
     report.write(out / "report.json")
     build.journal.path.unlink()
@@ -131,11 +129,11 @@ class _Build:
         sandbox: Sandbox,
         options: BuildOptions,
         tree: Path,
-        writer: TaskWriter,
+        out: Path,
         on_progress: Callable[[BuildProgress], None],
     ) -> None:
         self._sandbox, self._options, self._tree = sandbox, options, tree
-        self._writer, self._on_progress = writer, on_progress
+        self._out, self._on_progress = out, on_progress
         self._jobs = options.jobs or len(os.sched_getaffinity(0))
         self._dropped: Counter[str] = Counter()
         self._tried = self._kept_count = 0
@@ -163,7 +161,8 @@ class _Build:
             timeout_s=options.test_timeout_s,
             tell=self._tell,
         )
-        self.journal = Journal(self._writer.folder / ".build" / f"{name}.jsonl", about)
+        writer = TaskWriter(self._out)
+        self.journal = Journal(self._out / ".build" / f"{name}.jsonl", about)
         self._tell("settling oracle cases")
         cases, examples = self._cases(path)
         self.repository = Repository(
@@ -174,9 +173,9 @@ class _Build:
             packages=self.project.checkout.distributions,
             conftest=self.project.checkout.conftest,
         )
-        self.code = _code_of(path, self._tree, self._writer.folder)
-        self._writer.add_repository(self.repository, self.code)
-        tasks = TaskSet(self._writer.folder)
+        self.code = _code_of(path, self._tree, self._out)
+        writer.add_repository(self.repository, self.code)
+        tasks = TaskSet(self._out)
         self.shop = Workshop(
             self._sandbox,
             self.project,
@@ -249,7 +248,7 @@ class _Build:
             tasks += self._several([candidate for candidate, _ in singles], wanted)
         if (uncontrolled := self.journal.get("uncontrolled", "")) is not None:
             self.repository = replace(self.repository, uncontrolled=tuple(uncontrolled))
-            self._writer.add_repository(self.repository, self.code)
+            TaskWriter(self._out).add_repository(self.repository, self.code)
         return tasks
 
     def _singles(self, quota: int | None) -> list[tuple[Candidate, SWETask]]:
@@ -395,7 +394,7 @@ class _Build:
         """What came of it."""
         return BuildReport(
             name=self._tree.name,
-            folder=str(self._writer.folder),
+            folder=str(self._out),
             tests=len(self.project.tests),
             functions=len(self.project.targets),
             cases=len(self.shop.repository.cases),
@@ -436,9 +435,12 @@ def _checked_name(name: str) -> str:
     return name
 
 
-def _require_new(out: Path, name: str) -> None:
-    """Raises BadOption where a folder has tasks from a repository of that name already."""
-    if name in TaskSet(out).repositories:
+def _check_folder(out: Path, name: str, replace_tasks: bool) -> None:
+    """Raises BadOption for a folder that holds something else, or such tasks already."""
+    if not out.exists() or not any(out.iterdir()):
+        return
+    TaskWriter(out)
+    if not replace_tasks and name in TaskSet(out).repositories:
         raise BadOption(
             f"{out} has tasks from a repository {name!r} already; choose another folder (--out) "
             "or name (--name), or have them replaced (--replace)"
