@@ -6,7 +6,7 @@ and what decides whether the fault is mended. A ``TaskSet`` is a folder of them:
     dataset.json           {"format": 1, "name": "…"}
     repos/NAME/…           the right code of a repository, its tests included
     repos/NAME.json        what all tasks made from it share (``Repository``)
-    tasks.jsonl            one ``SWETask`` a line
+    tasks.jsonl            one ``SWETask`` a line, its faulty files as edits of the right ones
 
 The tree that a policy is given is made of these when it is first needed (``TaskSet.tree``): the
 faulty files are put in, hidden tests and everything of version control are left out.
@@ -14,6 +14,7 @@ faulty files are put in, hidden tests and everything of version control are left
 
 from __future__ import annotations
 
+import difflib
 import hashlib
 import json
 import os
@@ -343,7 +344,12 @@ class TaskSet:
     def _parse(self, line: bytes, number: int) -> SWETask:
         try:
             row = json.loads(line)
-            return SWETask.from_row(row, self.repository(row["repo"]))
+            repository = self.repository(row["repo"])
+            code = self.folder / "repos" / repository.name
+            row["change"] = {
+                path: _unpacked(code, path, how) for path, how in row["change"].items()
+            }
+            return SWETask.from_row(row, repository)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             if isinstance(error, BadData):
                 raise
@@ -388,16 +394,47 @@ class TaskWriter:
             for line in path.read_text("utf-8").splitlines(keepends=True)
             if json.loads(line)["repo"] != repository
         ]
-        kept += [json.dumps(task.to_row(), ensure_ascii=False) + "\n" for task in tasks]
+        kept += map(self._line, tasks)
         aside = path.with_suffix(".new")
         aside.write_text("".join(kept), "utf-8")
         aside.replace(path)
 
     def add(self, task: SWETask) -> None:
         """Appends a task."""
-        line = json.dumps(task.to_row(), ensure_ascii=False) + "\n"
         with (self.folder / "tasks.jsonl").open("a", encoding="utf-8") as file:
-            file.write(line)
+            file.write(self._line(task))
+
+    def _line(self, task: SWETask) -> str:
+        row, code = task.to_row(), self.folder / "repos" / task.repository.name
+        row["change"] = {path: _packed(code / path, text) for path, text in task.change.items()}
+        return json.dumps(row, ensure_ascii=False) + "\n"
+
+
+def _packed(path: Path, text: str) -> str | list[list[Any]]:
+    """A text as edits of a file: [first line, line after the last, text in their place], from 0.
+
+    The text itself where there is no such file.
+    """
+    if not path.is_file():
+        return text
+    old, new = path.read_bytes().decode().splitlines(True), text.splitlines(True)
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [[a, b, "".join(new[c:d])] for kind, a, b, c, d in blocks if kind != "equal"]
+
+
+def _unpacked(code: Path, path: str, how: Any) -> str:
+    """What ``_packed`` was given. Raises TypeError, ValueError for anything else."""
+    if isinstance(how, str):
+        return how
+    _check_path(path)
+    if not (code / path).is_file():
+        raise ValueError(f"the change edits {path!r}, which the right code has not")
+    lines = (code / path).read_bytes().decode().splitlines(True)
+    for first, last, text in reversed(how):
+        if not 0 <= first <= last <= len(lines):
+            raise ValueError(f"the change edits lines {first} to {last} of {len(lines)} in {path}")
+        lines[first:last] = [text]
+    return "".join(lines)
 
 
 def copy_code(source: Path, target: Path, without: Sequence[str] = ()) -> None:

@@ -65,6 +65,38 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
     assert pickle.loads(pickle.dumps(tasks)).task("pkg-2").split == "test"
 
 
+def test_a_faulty_file_is_kept_as_edits_of_the_right_one(folder: Path) -> None:
+    right = "".join(f"line {number}\r\n" for number in range(9))
+    (folder / "repos/pkg/pkg/a.py").write_bytes(right.encode())
+    faulty = right.replace("line 2", "other").replace("line 7\r\n", "") + "end"
+    made = task("pkg-3", change={"pkg/a.py": faulty, "pkg/new.py": "added\n"})
+    TaskWriter(folder).add(made)
+    row = json.loads((folder / "tasks.jsonl").read_text().splitlines()[-1])
+    assert row["change"]["pkg/a.py"] == [[2, 3, "other\r\n"], [7, 8, ""], [9, 9, "end"]]
+    assert row["change"]["pkg/new.py"] == "added\n"
+    assert TaskSet(folder).task("pkg-3") == made
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"../x.py": [[0, 0, ""]]}, "a path inside the repository"),
+        ({"pkg/none.py": [[0, 0, ""]]}, "which the right code has not"),
+        ({"pkg/a.py": [[1, 9, ""]]}, "lines 1 to 9 of 1 in pkg/a.py"),
+        ({"pkg/a.py": [[0]]}, "not enough values"),
+        ({"pkg/a.py": 7}, "not reversible"),
+    ],
+)
+def test_edits_that_cannot_be_made_are_reported_by_line(
+    folder: Path, change: dict[str, object], message: str
+) -> None:
+    lines = (folder / "tasks.jsonl").read_text().splitlines()
+    broken = json.loads(lines[1]) | {"change": change}
+    (folder / "tasks.jsonl").write_text(f"{lines[0]}\n{json.dumps(broken)}\n")
+    with pytest.raises(BadData, match=rf"tasks.jsonl:2: .*{message}"):
+        TaskSet(folder).task("pkg-2")
+
+
 def test_tests_that_the_fault_leaves_alone_must_go_on_passing() -> None:
     assert task().pass_to_pass == ("tests/test_b.py::test_g",)
 
