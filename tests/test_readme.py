@@ -14,6 +14,22 @@ import pytest
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
+YOUR_PROJECT = {
+    "prices.py": (
+        "def total(prices, off=0):\n"
+        "    if off < 0:\n        raise ValueError('off is negative')\n"
+        "    return sum(prices) * (1 - off)\n\n\n"
+        "def cheapest(prices):\n    return min(prices)\n"
+    ),
+    "tests/test_prices.py": (
+        "import pytest\nfrom prices import cheapest, total\n\n\n"
+        "def test_half_off():\n    assert total([10, 20], 0.5) == 15\n\n\n"
+        "def test_no_negative_discount():\n"
+        "    with pytest.raises(ValueError):\n        total([1], -1)\n\n\n"
+        "def test_cheapest():\n    assert cheapest([3, 1, 2]) == 1\n"
+    ),
+}
+
 
 def blocks(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
@@ -35,6 +51,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
     (folder / "readme.py").write_text("\n".join(blocks("python")), encoding="utf-8")
     run([sys.executable, "-W", "error", "readme.py"], folder)
+    for name, text in YOUR_PROJECT.items():
+        (folder / "your-project" / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / "your-project" / name).write_text(text, encoding="utf-8")
     return folder
 
 

@@ -262,7 +262,8 @@ class TaskSet:
 
     def gold(self, task: SWETask) -> dict[str, str]:
         """The right text of each file that the fault is in, by path."""
-        return {path: (self.code(task) / path).read_text("utf-8") for path in task.change}
+        code = self.code(task)
+        return {path: (code / path).read_bytes().decode("utf-8") for path in task.change}
 
     def gold_snapshot(self, task: SWETask) -> Snapshot:
         """The workspace of somebody who mended the fault as the right code has it."""
