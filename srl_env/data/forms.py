@@ -258,7 +258,8 @@ def _is_raw(row: Row, options: ReadOptions) -> bool:
 
 def _is_swe(row: Row, options: ReadOptions) -> bool:
     own = "trajectory" in row and ("history" in row or "replay_config" in row)
-    return not options.columns and (own or "messages" in row)
+    row_of_run = "messages" in row and ("instance_id" in row or "traj_id" in row)
+    return not options.columns and (own or row_of_run)
 
 
 def _is_instance(row: Row, options: ReadOptions) -> bool:

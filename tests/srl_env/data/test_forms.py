@@ -115,6 +115,11 @@ def test_a_raw_solution_is_split_as_coarsely_as_it_can_be(
     assert found.about.endswith(f"split into {splitter})")
 
 
+def test_a_conversation_beside_a_solution_is_no_trajectory_of_an_agent(tmp_path: Path) -> None:
+    row = {"problem": "a", "solution": "b\nc", "messages": [{"role": "user", "content": "a"}]}
+    assert reading(tmp_path, [row]).form.name == "raw"
+
+
 def test_naming_a_splitter_makes_any_solution_a_raw_one(tmp_path: Path) -> None:
     found = reading(
         tmp_path, [EXAMPLES["gsm8k"]], splitter="calculations", answer_step="#### {answer}"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.data import JsonlSource
+from srl_env.data import DatasetSource, JsonlSource
 from srl_env.data.card import CardFacts, dataset_card
 from srl_env.data.forms import read_problems
 from srl_env.data.report import DropReport
@@ -109,6 +109,10 @@ def test_splits_of_a_folder_are_files_that_datasets_reads(tmp_path: Path) -> Non
         "train": ["a", "b"],
         "dev": ["c"],
     }
+    again = DatasetSource.from_hub(
+        str(tmp_path / "out"), hub_split="dev", load={"cache_dir": str(tmp_path / "cache")}
+    )
+    assert list(again) == PROBLEMS[2:]
     card = (tmp_path / "out" / "README.md").read_text()
     assert "| dev | 1 |\n| train | 2 |" in card
     assert "| no / mark | 2 |" in card
