@@ -3,16 +3,20 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+VLLM_VENV := .venv-vllm
+VLLM_STAMP := $(VLLM_VENV)/.installed
+VLLM_TESTS := tests/srl_agents/policies/test_vllm.py tests/srl_agents/policies/test_vllm_server.py tests/srl_agents/test_vllm_training.py
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test test-slow check format bench clean
+.PHONY: help setup demo test test-slow test-vllm check format bench clean
 
 help:
 	@echo "make demo       train the small model four ways and compare them (runs/demo/report.html)"
 	@echo "make test       the tests, in minutes"
 	@echo "make test-slow  the slow tests: kill and resume, whole trainings"
+	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 3 GB)"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      the speed figures"
 
@@ -33,6 +37,15 @@ test: $(STAMP)
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow --timeout 1800
+
+test-vllm: $(VLLM_STAMP)
+	$(VLLM_VENV)/bin/python -m pytest --timeout 900 $(VLLM_TESTS)
+
+$(VLLM_STAMP): pyproject.toml constraints-vllm.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-vllm.txt
+	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(VLLM_STAMP)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .

@@ -1,0 +1,125 @@
+"""Whole runs whose completions vLLM samples; run by ``make test-vllm``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import transformers
+
+from srl_agents.config import RunConfig, make_config, merged
+from srl_agents.methods import GRPO
+from srl_agents.small_models import build, character_tokenizer
+from srl_agents.trainer import train
+
+# vLLM and what it imports warn of their own deprecations.
+pytestmark = pytest.mark.filterwarnings("default")
+
+ALPHABET = "0123456789abcdefghijklmnopqrst+-*,:?>();#"
+CAP = 3.0
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny model with random weights, its head tied."""
+    folder = tmp_path_factory.mktemp("base")
+    tokenizer = character_tokenizer(ALPHABET)
+    config = transformers.LlamaConfig(
+        hidden_size=64,
+        intermediate_size=128,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+        max_position_embeddings=512,
+    )
+    build(config, tokenizer, seed=0).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tree(base: Path, tmp_path: Path) -> dict[str, Any]:
+    return {
+        "out": str(tmp_path / "run"),
+        "env": {
+            "id": "srl/ModularChain-v0",
+            "options": {"difficulty": 1, "max_problems": 2, "max_steps": 4},
+        },
+        "model": {"path": str(base), "device": "cpu", "threads": 1},
+        "policy": {"sampler": "vllm", "engine": {"kv_cache_memory_bytes": 2**26}},
+        "method": "srl",
+        "budget": {"updates": 30},
+        "train": {"lr": 1e-2, "batch": 8, "objective": {"max_tokens": 8}},
+        "log": {"tensorboard": False},
+    }
+
+
+def run(tree: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
+    """The metrics of each update of a run."""
+    config = make_config(merged(tree, changes))
+    train(config, resume=Path(config.out).exists())
+    text = (Path(config.out) / "metrics.jsonl").read_text()
+    return [line for line in map(json.loads, text.splitlines()) if "event" not in line]
+
+
+def largest_gap(lines: Sequence[dict[str, Any]]) -> float:
+    """Between sampler and trainer, in nats; updates without a signal measure none."""
+    return max(line["sampler_gap"] for line in lines if "sampler_gap" in line)
+
+
+def objective(config: RunConfig) -> GRPO:
+    found = config.resolved_method.stages[0].objective
+    assert isinstance(found, GRPO)
+    return found
+
+
+def test_where_vllm_samples_the_difference_is_corrected(tree: dict[str, Any]) -> None:
+    assert objective(make_config(tree)).sampler_cap == 2.0
+    for changes, cap in (
+        ({"policy": {"sampler": "transformers"}}, None),
+        ({"policy": {"sampler_cap": CAP}}, CAP),
+        ({"policy": {"sampler_cap": "off"}}, None),
+        ({"train": {"objective": {"sampler_cap": CAP}}}, CAP),
+        ({"train": {"objective": {"sampler_cap": "off"}}}, None),
+    ):
+        assert objective(make_config(merged(tree, changes))).sampler_cap == cap
+
+
+def test_a_run_on_vllm_learns_as_one_on_transformers_does(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("vllm")
+    gained = {}
+    for sampler in ("vllm", "transformers"):
+        lines = run(tree, out=str(tmp_path / sampler), policy={"sampler": sampler})
+        assert largest_gap(lines) < 1e-4
+        assert ("time/push" in lines[0]) == (sampler == "vllm")
+        rewards = [line["reward"] for line in lines]
+        assert np.mean(rewards[:3]) < -0.3
+        gained[sampler] = np.mean(rewards[-5:])
+    assert gained["vllm"] > 0.3
+    assert gained["vllm"] == pytest.approx(gained["transformers"], abs=0.4)
+
+
+def test_a_resumed_run_samples_with_the_checkpoints_weights(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    pytest.importorskip("vllm")
+    whole = run(tree, out=str(tmp_path / "whole"), budget={"updates": 6})
+    run(tree, out=str(tmp_path / "parts"), budget={"updates": 3})
+    parts = run(tree, out=str(tmp_path / "parts"), budget={"updates": 6})
+    assert largest_gap(parts) < 1e-4
+    assert [line["reward"] for line in parts] == [line["reward"] for line in whole]
+    assert [line["tokens"] for line in parts] == [line["tokens"] for line in whole]
+
+
+def test_adapters_are_trained_on_what_vllm_samples(tree: dict[str, Any]) -> None:
+    pytest.importorskip("vllm")
+    lines = run(tree, model={"lora": {"rank": 4}}, budget={"updates": 3})
+    assert largest_gap(lines) < 1e-4
