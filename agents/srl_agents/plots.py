@@ -132,12 +132,12 @@ def _rollout_figures(runs: Sequence[ViewedRun], notes: list[str]) -> Iterator[Fi
     index = make_index(runs, most_steps=MOST_STEPS)
     judged = [e for e in index.episodes if e.correct is not None]
     chosen = _evaluated_or_trained(judged)
-    difficulty = _difficulties(runs, chosen, notes)
+    measure, difficulty = _difficulties(runs, chosen, notes)
     right = _by_problem(
         runs, ((e, difficulty.get((e.run, e.problem)), float(bool(e.correct))) for e in chosen)
     )
     yield from _figure(
-        runs, _in_levels(right), "success-difficulty", "difficulty", "right answers", notes
+        runs, _in_levels(right), "success-difficulty", measure, "right answers", notes
     )
     given = _by_problem(runs, ((e, e.start_step, float(bool(e.correct))) for e in judged))
     if len({place for values in given.values() for place in values}) > 1:
@@ -222,8 +222,10 @@ def _figure(
     notes: list[str],
 ) -> Iterator[Figure]:
     """The figure, unless there is nothing to draw."""
-    if not any(values.values()):
-        notes.append(f"no figure {name}: the rollouts do not say enough for it")
+    places = {place for of in values.values() for place in of}
+    if len(places) < 2:
+        why = "all lie at the same place" if places else "the rollouts do not say enough for it"
+        notes.append(f"no figure {name} ({ylabel} by {xlabel}): {why}")
         return
     points = {
         method: {
@@ -262,10 +264,10 @@ def _draw_points(
 
 def _difficulties(
     runs: Sequence[ViewedRun], episodes: Sequence[EpisodeEntry], notes: list[str]
-) -> dict[tuple[int, str], float]:
-    """{(run, problem): difficulty}, as the problems of the run's environment say.
+) -> tuple[str, dict[tuple[int, str], float]]:
+    """What is measured, and {(run, problem): difficulty}, as the run's environment says.
 
-    Where they say none, or all the same, the number of steps of the expert's solution.
+    Where it says none, or the same of all, the number of steps of the expert's solution.
     """
     stated: dict[tuple[int, str], float] = {}
     steps: dict[tuple[int, str], float] = {}
@@ -282,7 +284,9 @@ def _difficulties(
                 stated[number, problem.id] = float(level)
             if problem.trajectories:
                 steps[number, problem.id] = float(len(problem.trajectories[0].steps))
-    return stated if len(set(stated.values())) > 1 or not steps else steps
+    if len(set(stated.values())) > 1 or not steps:
+        return "difficulty", stated
+    return "steps of the expert's solution", steps
 
 
 def _problems(run: ViewedRun, ids: Sequence[str]) -> list[srl_env.Problem]:

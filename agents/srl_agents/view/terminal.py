@@ -124,7 +124,7 @@ class _Screen:
             told = "Nothing fits; try clear." if self.index.steps else "No rollouts are in these."
             self.console.print(told, style="yellow")
             return
-        grid = Table(box=SIMPLE_HEAD, pad_edge=False, expand=True)
+        grid = Table(box=SIMPLE_HEAD, pad_edge=False, expand=self.console.is_terminal)
         for head in ("no.", "where", "step", "reward", "adv.", "", "action"):
             right = head in ("no.", "step", "reward", "adv.")
             grid.add_column(
@@ -165,7 +165,7 @@ class _Screen:
             for place, theirs in enumerate(self.index.steps_of(other))
             if theirs.index == step.index
         ]
-        self.console.print(Columns(cards, equal=True, expand=True))
+        self.console.print(Columns(cards, equal=True, expand=self.console.is_terminal))
 
     def _filter(self, query: Query) -> None:
         self.found, self.page = find_steps(query, self.runs, self.index), 0
@@ -209,7 +209,7 @@ class _Screen:
             "–" if step.reward is None else f"{step.reward:.2f}",
             "" if step.advantage is None else f"{step.advantage:+.2f}",
             _mark(episode),
-            Text(visible(action).replace("\n", "⏎") or "(empty)"),
+            Text(visible(action[:200]).replace("\n", "⏎") or "(empty)"),
         ]
 
     def _head(self, episode: EpisodeEntry, step: StepEntry) -> Text:

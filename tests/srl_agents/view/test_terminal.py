@@ -1,0 +1,100 @@
+"""The terminal's view: what is printed, and that nothing of a rollout moves the cursor."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from srl_agents.view.sources import ViewedRun, find_runs
+from srl_agents.view.terminal import show, visible
+from srl_env.errors import BadOption
+from tests.srl_agents.view.rows import FAILURE, episode, group, step, training_run
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[ViewedRun]:
+    rows = [
+        *group("abc", "xbc"),
+        episode(step("a", 0, text="<think>hm</think>a"), step("b", 1), group=1),
+        episode(step("c", 1, failure=FAILURE, reward=None), group=2, verdict=None, failure=FAILURE),
+    ]
+    return find_runs([training_run(tmp_path / "run", rows)])
+
+
+def printed(runs: list[ViewedRun], *commands: str, **options: object) -> str:
+    """What is printed for a person who types these commands, or for nobody."""
+    console = Console(file=io.StringIO(), width=110, force_terminal=False)
+    typed: Iterator[str] = iter([*commands, "q"])
+    ask = (lambda: next(typed)) if commands else None
+    show(runs, console, ask=ask, **options)  # type: ignore[arg-type]
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_runs_curves_and_steps_are_listed(runs: list[ViewedRun]) -> None:
+    text = printed(runs)
+    assert "Mean reward in training" in text
+    assert "▁" in text
+    assert "1–5 of 5 steps" in text
+    assert "update 1 · sum/0" in text
+
+
+def test_filters_shorten_the_list(runs: list[ViewedRun]) -> None:
+    assert "1–1 of 1 steps" in printed(runs, filters=["failure=any"])
+    assert "Nothing fits" in printed(runs, filters=["text=nowhere"])
+
+
+def test_a_step_is_shown_beside_its_group(runs: list[ViewedRun]) -> None:
+    text = printed(runs, step=1)
+    assert "the expert" in text
+    assert "rollout 1 · no. 0" in text
+    assert "rollout 2 · no. 1" in text
+    assert "group kept: learned from" in text
+    assert "advantage +1.00" in text
+
+
+def test_commands_turn_to_the_rollout_its_thinking_and_its_tokens(runs: list[ViewedRun]) -> None:
+    text = printed(runs, "2", "w", "m", "t")
+    assert "step 1 · no. 3" in text
+    assert "<think>hm</think>a" in text
+    assert "a -0.50" in text
+    assert "(4 prompt tokens, masked)" in text
+
+
+def test_l_goes_to_the_next_rollout_of_the_group(runs: list[ViewedRun]) -> None:
+    assert printed(runs, "0", "l", "w").count("step 0 · no. 1") == 1
+
+
+def test_a_failure_is_shown_with_its_message(runs: list[ViewedRun]) -> None:
+    assert "VerifierTimeout: no answer within 2 s" in printed(runs, step=4)
+
+
+def test_a_wrong_command_is_answered_and_the_next_one_heard(runs: list[ViewedRun]) -> None:
+    text = printed(runs, "dance", "99", "step=x", "verdict=none")
+    assert "no command 'dance'" in text
+    assert "no step 99; there are 5" in text
+    assert "step takes 2, or 2-5" in text
+    assert "1–1 of 1 steps" in text
+
+
+def test_a_step_that_does_not_exist_is_refused(runs: list[ViewedRun]) -> None:
+    with pytest.raises(BadOption, match="no step 7"):
+        printed(runs, step=7)
+
+
+def test_escape_sequences_markup_and_marks_of_direction_are_text(tmp_path: Path) -> None:
+    hostile = "\x1b[31m[red]x[/red]\x1b]0;title\x07‮ \ud800"
+    rows = [episode(step(hostile, expert_action=hostile), problem_id=hostile)]
+    runs = find_runs([training_run(tmp_path / "run", rows)])
+    text = printed(runs, "0", "w", "m")
+    assert not set(text) & {"\x1b", "\x07", "‮", "\ud800"}
+    assert "␛[31m[red]x[/red]␛]0;title␇⟨U+202E⟩ ⟨U+D800⟩" in text
+
+
+def test_every_control_character_is_shown_by_name() -> None:
+    assert visible("a\tb\nc") == "a\tb\nc"
+    assert visible("\x00\x1b\x7f\x85\u2066") == "␀␛␡⟨U+0085⟩⟨U+2066⟩"
