@@ -245,7 +245,7 @@ def eval_command(
         str,
         typer.Option(
             metavar="JSON",
-            help="""More for a policy on a server: '{"max_requests": 500, "concurrency": 8}'.""",
+            help="""More for openai:MODEL or vllm:MODEL: '{"max_requests": 500}'.""",
         ),
     ] = "{}",
     chooser: Annotated[

@@ -1,5 +1,5 @@
 """What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, or
-a model on a server.
+a model on a server or in vLLM's engine.
 """
 
 from __future__ import annotations
@@ -7,9 +7,9 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from srl_agents.config import RunConfig
 from srl_agents.evaluation import AnyPolicy
@@ -23,6 +23,7 @@ from srl_env.rewards import get_reward_mode
 
 BUILT_IN = ("expert", "human", "random")
 SERVER = "openai:"
+ENGINE = "vllm:"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,14 @@ class PolicySpec:
     """A policy by name, before anything is loaded.
 
     model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
-    are in it, the last one first. on_server: the model's name on a server.
+    are in it, the last one first. on_server: the model's name on a server. engine: what runs it.
     """
 
     name: str
     model: str | None
     runs: tuple[RunConfig, ...] = ()
     on_server: str | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
 
     def load(
         self,
@@ -47,15 +49,18 @@ class PolicySpec:
     ) -> AnyPolicy:
         """The policy, for environments like ``env``.
 
-        arguments: of ``OpenAIPolicy``, for a model on a server. Raises BadOption where it cannot
-        be loaded, MissingExtra for a package that is not installed.
+        arguments: of ``OpenAIPolicy`` for a model on a server, of ``VLLMPolicy`` for vLLM's
+        engine. Raises BadOption where it cannot be loaded, MissingExtra for a package that is
+        not installed.
         """
         if self.on_server is not None:
             return _server_policy(self.on_server, {"seed": seed, **(arguments or {})})
+        if self.engine == "vllm":
+            return _engine_policy(str(self.model), device, {"seed": seed, **(arguments or {})})
         if arguments:
             raise BadOption(
-                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL; "
-                f"got policy {self.name!r}"
+                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL, or in vLLM's "
+                f"engine, as {ENGINE}MODEL; got policy {self.name!r}"
             )
         if self.model is not None:
             from srl_agents.policies import TransformersPolicy
@@ -75,6 +80,11 @@ def read_spec(spec: str) -> PolicySpec:
     """
     if spec.startswith(SERVER):
         return PolicySpec(spec, None, on_server=spec.removeprefix(SERVER))
+    if spec.startswith(ENGINE):
+        found = read_spec(spec.removeprefix(ENGINE))
+        if found.model is None:
+            raise BadOption(f"{ENGINE}MODEL needs a folder, a run or a hub name; got {spec!r}")
+        return replace(found, name=spec, engine="vllm")
     path = Path(spec)
     if not path.exists() and "/" not in spec:
         if spec in BUILT_IN:
@@ -124,6 +134,14 @@ def _server_policy(model: str, arguments: Mapping[str, Any]) -> AnyPolicy:
         if name not in known:
             raise UnknownName("argument of OpenAIPolicy", name, known)
     return OpenAIPolicy(model, **arguments)
+
+
+def _engine_policy(model: str, device: str | None, arguments: Mapping[str, Any]) -> AnyPolicy:
+    from srl_agents.policies.vllm import VLLMPolicy
+
+    if device is not None:
+        raise BadOption(f"vLLM's engine takes the device it was built for; got device {device!r}")
+    return VLLMPolicy(model, **arguments)
 
 
 def _trained_model(run: Path) -> str:

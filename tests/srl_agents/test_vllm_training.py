@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import json
+import re
+import runpy
+import shlex
+import subprocess
+import sys
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -11,10 +17,13 @@ import numpy as np
 import pytest
 import transformers
 
-from srl_agents.config import RunConfig, make_config, merged
+from srl_agents.config import PolicyConfig, RunConfig, make_config, merged
 from srl_agents.methods import GRPO
-from srl_agents.small_models import build, character_tokenizer
+from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
+from srl_agents.specs import read_spec
 from srl_agents.trainer import train
+from srl_env.errors import BadOption
+from srl_tasks.modular_chain import ModularChainEnv
 
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -123,3 +132,31 @@ def test_adapters_are_trained_on_what_vllm_samples(tree: dict[str, Any]) -> None
     pytest.importorskip("vllm")
     lines = run(tree, model={"lora": {"rank": 4}}, budget={"updates": 3})
     assert largest_gap(lines) < 1e-4
+
+
+def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The section's Python, its command and its configuration."""
+    pytest.importorskip("vllm")
+    page = (Path(__file__).parents[2] / "docs/agents.md").read_text(encoding="utf-8")
+    section = page.split("\n## vLLM\n")[1].split("\n## ")[0].replace("Qwen/Qwen3-0.6B", "./tiny")
+    kinds = dict(re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+    monkeypatch.chdir(tmp_path)
+    tokenizer = bpe_tokenizer(["Anna has 3 apples. How many?"], vocab_size=300)
+    build("llama-1m", tokenizer, seed=0).save_pretrained("tiny")
+    tokenizer.save_pretrained("tiny")
+    Path("page.py").write_text(kinds["py"], "utf-8")
+    runpy.run_path("page.py", run_name="__main__")
+    name, *words = shlex.split(kinds["sh"].replace("\\\n", " "))
+    command = [str(Path(sys.executable).with_name(name)), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert "pass@1" in done.stdout
+    config = PolicyConfig(**tomllib.loads(kinds["toml"])["policy"])
+    assert config.sampler_cap == PolicyConfig().sampler_cap
+
+
+def test_only_a_model_can_be_run_by_the_engine() -> None:
+    with pytest.raises(BadOption, match="vllm:expert"):
+        read_spec("vllm:expert")
+    with pytest.raises(BadOption, match="'cuda'"):
+        read_spec("vllm:./model").load(ModularChainEnv(), device="cuda")
