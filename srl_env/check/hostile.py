@@ -19,7 +19,7 @@ from srl_env.check.report import Finding, Note
 from srl_env.check.trial import Trial, line_in, short
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
-from srl_env.rewards.modes import get_reward_mode, reward_modes
+from srl_env.rewards.modes import get_reward_mode
 from srl_env.seeding import stream
 
 DEADLINE_S = 10.0
@@ -75,9 +75,7 @@ def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     """Hostile texts cause no exception, and no reward that is not a finite number."""
     env, found, failures = trial.env, 0, 0
     end = time.monotonic() + trial.seconds
-    modes = [
-        m for m in map(get_reward_mode, reward_modes()) if _possible(trial, problem_id, m.name)
-    ]
+    modes = [m for m in map(get_reward_mode, trial.modes()) if _possible(trial, problem_id, m.name)]
     for number in range(trial.hostile):
         if time.monotonic() > end:
             yield Note(f"{number:,} of {trial.hostile:,} texts in {trial.seconds:g} s")

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from srl_env.check.report import Finding, Note
 from srl_env.check.trial import Trial, short
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.modes import RewardMode, get_reward_mode, reward_modes
+from srl_env.rewards.modes import RewardMode, get_reward_mode
 from srl_env.stepping import StepResult
 from srl_env.verifiers.numeric import number_in
 
@@ -225,7 +225,7 @@ def _echo(trial: Trial, what: str, observation: str) -> str:
 
 def check_ranges(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """Every mode that states a range of rewards keeps to it."""
-    for mode in map(get_reward_mode, reward_modes()):
+    for mode in map(get_reward_mode, trial.modes()):
         if not trial.begin(problem_id, mode.name, "policy"):
             continue
         for result in trial.probe_episode():

@@ -11,7 +11,6 @@ import numpy as np
 
 from srl_env.check.report import Finding
 from srl_env.check.trial import Trial
-from srl_env.rewards.modes import reward_modes
 from srl_env.stepping import StepResult
 
 _SEED = 12345
@@ -46,7 +45,7 @@ def check_modes(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """The same actions show the same in every reward mode."""
     for continuation in ("expert", "policy"):
         seen: dict[str, Any] = {}
-        for mode in reward_modes():
+        for mode in trial.modes():
             if trial.begin(problem_id, mode, continuation, granularity="step"):
                 seen[mode] = [_without_reward(result) for result in trial.probe_episode()]
         for mode, trace in seen.items():

@@ -15,11 +15,12 @@ import gymnasium
 import srl_env
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.modes import get_reward_mode
+from srl_env.rewards.modes import get_reward_mode, reward_modes
 from srl_env.stepping import StepResult
 
 _OURS = Path(srl_env.__file__).parent
 _FOREIGN = (_OURS, Path(gymnasium.__file__).parent)
+_FEW_MODES = ("hybrid", "rlvr", "srl")
 NONSENSE = ("hm", "", "\ud800 <think> (")
 
 
@@ -39,6 +40,10 @@ class Trial:
     def problem(self, problem_id: str) -> Problem:
         """The problem with that id, the answer included."""
         return self.env.problems[self.env.problems.index_of(problem_id)]
+
+    def modes(self) -> list[str]:
+        """The reward modes that are tried: all there are, in a slow world a few."""
+        return list(_FEW_MODES) if self.env.slow_world else reward_modes()
 
     def begin(
         self, problem_id: str, mode: str, continuation: str | None, **options: Any

@@ -101,7 +101,7 @@ def test_a_wrong_command_is_suggested() -> None:
     [
         ["--help"],
         ["list"],
-        ["check", CHAIN],
+        ["check", CHAIN, "--hostile", "50"],
         ["eval", "-m", "expert", "-e", CHAIN, "-n", "2"],
         ["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--dry-run"],
     ],
@@ -145,7 +145,7 @@ def test_list_can_be_narrowed() -> None:
 
 
 def test_check_passes_for_what_ships() -> None:
-    result = run("check", CHAIN, "--kwargs", SMALL, "--problems", "1")
+    result = run("check", CHAIN, "--kwargs", SMALL, "--problems", "1", "--hostile", "50")
     assert result.exit_code == 0
     assert "nothing leaks" in result.output
 
@@ -163,7 +163,7 @@ def test_check_fails_with_exit_code_1_where_a_promise_is_broken(
         " order_enforce=False, disable_env_checker=True)\n"
     )
     monkeypatch.syspath_prepend(tmp_path)
-    result = run("check", "broken_env:tests/Broken-v0")
+    result = run("check", "broken_env:tests/Broken-v0", "--hostile", "50")
     assert result.exit_code == 1
     assert "calls the expert's step 0" in " ".join(re.sub("[│┃]", " ", result.output).split())
 

@@ -33,7 +33,6 @@ def few(env: srl_env.ReasoningEnv, many: int) -> int:
 def test_all_are_registered_by_importing_srl_env() -> None:
     assert set(ENVIRONMENTS) <= set(srl_env.environment_ids())
     assert set(ENVIRONMENTS) <= set(gymnasium.registry)
-    assert len(ENVIRONMENTS) == 7
 
 
 @each_id

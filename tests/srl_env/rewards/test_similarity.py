@@ -6,7 +6,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from srl_env.rewards import similarity, step_similarity
+from srl_env.rewards import matched_blocks, similarity, step_similarity
+from srl_env.rewards.similarity import matched_characters
 
 any_text = st.text(st.characters(exclude_categories=()), max_size=120)
 repetitive = st.text("ab c", max_size=120)
@@ -146,3 +147,16 @@ def test_without_budget_the_rest_is_matched_greedily(monkeypatch: pytest.MonkeyP
 def test_a_few_texts_beyond_the_budget_are_scored_no_higher_than_all_could_match() -> None:
     value = step_similarity("ab" * 5_000, "ba" * 5_000 + "c")
     assert 0.9 < value < 1.0
+
+
+def test_matched_blocks_are_where_the_texts_are_equal_and_add_up() -> None:
+    assert matched_blocks("say 7 now", "say 1 now") == [(0, 0, 4), (5, 5, 4)]
+    assert matched_blocks("abc", "xyz") == matched_blocks("", "a") == []
+    rng = random.Random(0)
+    for size in (30, 300, 1500):  # by each of the ways of matching
+        a, b = ("".join(rng.choices("abcd efgh", k=size)) for _ in range(2))
+        b = b[: size // 2] + a[size // 2 :]
+        blocks = matched_blocks(a, b)
+        assert blocks == sorted(blocks)
+        assert all(a[i : i + n] == b[j : j + n] for i, j, n in blocks)
+        assert sum(n for _, _, n in blocks) == matched_characters(a, b)
