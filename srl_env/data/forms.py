@@ -374,7 +374,7 @@ FORMS: Mapping[str, Form] = {
         ),
         Form(
             "swe-trajectory",
-            "SWE-agent's .traj, or rows with \"messages\" and \"instance_id\" as in SWE-smith",
+            'SWE-agent\'s .traj, or rows with "messages" and "instance_id" as in SWE-smith',
             _is_swe,
             lambda rows, options: SWETrajectory(options.resolved_only),
             verifier="calls",
