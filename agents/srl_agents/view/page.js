@@ -23,10 +23,18 @@ function draw(tag, attributes, ...children) {
   return node;
 }
 
+function fromBase64(text) {
+  if (Uint8Array.fromBase64) return Uint8Array.fromBase64(text); // some fifty times as fast
+  const binary = atob(text);
+  const bytes = new Uint8Array(binary.length);
+  for (let i = 0; i < bytes.length; i++) bytes[i] = binary.charCodeAt(i);
+  return bytes;
+}
+
 async function unpack(id) {
   const node = $(id);
   if (!node) return null;
-  const bytes = Uint8Array.from(atob(node.textContent), (c) => c.charCodeAt(0));
+  const bytes = fromBase64(node.textContent);
   const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
   return JSON.parse(await new Response(stream).text());
 }
@@ -47,14 +55,10 @@ const plural = (count, one) => `${count.toLocaleString("en")} ${one}${count === 
 // Characters that cannot be seen, or that change how their neighbours are: shown by name.
 const ODD = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff0-\uffff\ud800-\udfff\u{e0000}-\u{e0fff}]/gu;
 
-function named(character) {
-  const code = character.codePointAt(0);
-  if (code < 32) return String.fromCharCode(0x2400 + code);
-  if (code === 127) return "␡";
-  return "U+" + code.toString(16).toUpperCase().padStart(4, "0");
-}
+const named = (character) => "U+" + character.codePointAt(0).toString(16).toUpperCase().padStart(4, "0");
+const bracketed = (character) => `⟨${named(character)}⟩`;
 
-const plain = (text) => text.replace(ODD, named).replace(/\s+/g, " ");
+const plain = (text) => text.replace(ODD, bracketed).replace(/\s+/g, " ");
 
 function appendText(node, text) {
   let last = 0;
@@ -177,7 +181,7 @@ function comparison(action, expert) {
 
 let index, episodes, steps;
 const groups = new Map(); // group → its episodes
-const parts = []; // {texts: Promise, ready, tokens: Promise, hay}
+const parts = []; // {texts: Promise, ready, tokens: Promise}
 const state = { query: "", shown: new Uint32Array(0), place: -1, step: -1, view: "group", tokens: new Set(), run: 0 };
 
 function columns(packed) {
@@ -346,27 +350,25 @@ function said(found) {
 
 async function searched(candidates, run) {
   const found = [];
+  const wanted = new RegExp(state.query.replace(/[.*+?^${}()|[\]\\]/g, "\\$&"), "i");
   let number = -1;
-  let pieces = null;
+  let texts, holds;
   for (const s of candidates) {
     const part = partOf(s);
     if (part !== number) {
       number = part;
-      const texts = await loadTexts(part);
+      texts = await loadTexts(part);
       if (run !== state.run) return null; // another search has begun
-      pieces = parts[part].hay ||= texts.steps.map((_, i) => haystack(texts, i));
+      holds = texts.strings.map((text) => wanted.test(text)); // each text once, however often it was said
       $("count").textContent = `Searching … ${Math.round((100 * part) / index.parts.length)} %`;
     }
-    if (pieces[s - index.parts[part]].includes(state.query) || episodes.problem(steps.episode(s)).toLowerCase().includes(state.query)) found.push(s);
+    if (says(texts.steps[s - index.parts[part]], holds) || wanted.test(episodes.problem(steps.episode(s)))) found.push(s);
   }
   return found;
 }
 
-function haystack(texts, place) {
-  const found = texts.steps[place];
-  const numbers = [found.a, found.e, found.c, found.x, found.v, ...found.m.map((message) => message[2])];
-  return numbers.filter((i) => i !== undefined).map((i) => texts.strings[i]).join("\n").toLowerCase();
-}
+const says = (step, holds) =>
+  holds[step.a] || holds[step.e] || holds[step.c] || holds[step.x] || holds[step.v] || step.m.some((message) => holds[message[2]]);
 
 // -- the list: only the rows in sight are in the document -----------------------------------------
 
@@ -670,7 +672,7 @@ async function tokenRows(s) {
   ];
 }
 
-const plainToken = (text) => text.replace(ODD, named).replace(/\n/g, "⏎").replace(/ /g, "␣").replace(/\t/g, "⇥");
+const plainToken = (text) => text.replace(ODD, bracketed).replace(/\n/g, "⏎").replace(/ /g, "␣").replace(/\t/g, "⇥");
 
 // -- runs and curves -----------------------------------------------------------------------------------
 
@@ -818,9 +820,9 @@ function scale(low, high, begin, end) {
 // -- keys, tabs, theme -----------------------------------------------------------------------------------
 
 const KEYS = {
-  "j ↓ / k ↑": ["the next, the last step", { j: () => choose(state.place + 1), ArrowDown: () => choose(state.place + 1), k: () => choose(state.place - 1), ArrowUp: () => choose(state.place - 1) }],
+  "j ↓ / k ↑": ["the next step, the one before", { j: () => choose(state.place + 1), ArrowDown: () => choose(state.place + 1), k: () => choose(state.place - 1), ArrowUp: () => choose(state.place - 1) }],
   "Page, Home, End": ["further through the list", { PageDown: () => choose(state.place + 10), PageUp: () => choose(state.place - 10), Home: () => choose(0), End: () => choose(state.shown.length - 1) }],
-  "l / h": ["the next, the last rollout of the group", { l: () => move(1), h: () => move(-1) }],
+  "l / h": ["the next rollout of the group, the one before", { l: () => move(1), h: () => move(-1) }],
   "Enter": ["read the chosen step", { Enter: () => { if (state.place < 0) choose(0); read(); $("detail").focus(); } }],
   "g / w": ["its group, its whole rollout", { g: () => state.step >= 0 && turnView("group"), w: () => state.step >= 0 && turnView("whole") }],
   "t": ["its tokens", { t: () => unfold(".of-tokens") }],

@@ -72,7 +72,7 @@ def show(
 
 def visible(text: str) -> str:
     """The text with every character that cannot be seen, or moves others, shown by name."""
-    return _ODD.sub(lambda match: _name(match.group()), text)
+    return _ODD.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", text)
 
 
 class _Screen:
@@ -370,10 +370,3 @@ _ODD = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
     "\ufff0-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
 )
-
-
-def _name(character: str) -> str:
-    code = ord(character)
-    if code < 32:
-        return chr(0x2400 + code)
-    return "␡" if code == 127 else f"⟨U+{code:04X}⟩"

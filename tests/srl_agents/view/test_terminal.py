@@ -92,9 +92,9 @@ def test_escape_sequences_markup_and_marks_of_direction_are_text(tmp_path: Path)
     runs = find_runs([training_run(tmp_path / "run", rows)])
     text = printed(runs, "0", "w", "m")
     assert not set(text) & {"\x1b", "\x07", "‮", "\ud800"}
-    assert "␛[31m[red]x[/red]␛]0;title␇⟨U+202E⟩ ⟨U+D800⟩" in text
+    assert "⟨U+001B⟩[31m[red]x[/red]⟨U+001B⟩]0;title⟨U+0007⟩⟨U+202E⟩ ⟨U+D800⟩" in text
 
 
 def test_every_control_character_is_shown_by_name() -> None:
     assert visible("a\tb\nc") == "a\tb\nc"
-    assert visible("\x00\x1b\x7f\x85\u2066") == "␀␛␡⟨U+0085⟩⟨U+2066⟩"
+    assert visible("\x00\x1b\x7f\x85\u2066") == "⟨U+0000⟩⟨U+001B⟩⟨U+007F⟩⟨U+0085⟩⟨U+2066⟩"
