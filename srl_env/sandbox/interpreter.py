@@ -6,6 +6,7 @@ import functools
 import importlib.util
 import os
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -13,7 +14,7 @@ from typing import Final
 from srl_env.errors import SandboxUnavailable
 from srl_env.sandbox.interface import Mount
 
-# Our own packages hold tasks' solutions: never shown, even where they lie beside the interpreter.
+# Our own packages hold tasks' solutions: never shown, even where a task names them.
 HIDDEN_PACKAGES: Final = ("srl_env", "srl_tasks", "srl_agents")
 _ALWAYS_SHOWN: Final = ("/usr/bin", "/usr/lib")
 
@@ -21,12 +22,14 @@ _ALWAYS_SHOWN: Final = ("/usr/bin", "/usr/lib")
 @dataclass(frozen=True)
 class Interpreter:
     """executable: its path; mounts: what it needs beyond /usr; hidden: folders shown empty;
-    links: names by which commands find it, and where they lead."""
+    links: names by which commands find it, and where they lead; covered: folders of installed
+    packages, which hold only what a task names in them."""
 
     executable: str
     mounts: tuple[Mount, ...]
     hidden: tuple[str, ...]
     links: tuple[tuple[str, str], ...]
+    covered: tuple[str, ...] = ()
 
 
 @functools.cache
@@ -38,7 +41,8 @@ def own_interpreter() -> Interpreter:
     if executable.startswith(_ALWAYS_SHOWN) and prefix == "/usr":
         return Interpreter(executable, (), _hidden("/usr"), _links(executable))
     links = () if prefix == "/usr/local" else _links(executable)
-    return Interpreter(executable, (Mount(Path(prefix)),), _hidden(prefix), links)
+    mounts = (Mount(Path(prefix)),)
+    return Interpreter(executable, mounts, _hidden(prefix), links, _covered(prefix))
 
 
 def system_interpreter() -> Interpreter:
@@ -65,6 +69,14 @@ def _hidden(prefix: str) -> tuple[str, ...]:
     found = (importlib.util.find_spec(name) for name in HIDDEN_PACKAGES)
     paths = [path for spec in found if spec for path in spec.submodule_search_locations or ()]
     resolved = {os.path.realpath(path) for path in paths}
+    return tuple(sorted(path for path in resolved if path.startswith(f"{prefix}/")))
+
+
+def _covered(prefix: str) -> tuple[str, ...]:
+    """Where packages are installed beside an interpreter: a task's right code may be there."""
+    scheme = sysconfig.get_preferred_scheme("prefix")
+    paths = sysconfig.get_paths(scheme, {"base": prefix, "platbase": prefix})
+    resolved = {os.path.realpath(paths[name]) for name in ("purelib", "platlib")}
     return tuple(sorted(path for path in resolved if path.startswith(f"{prefix}/")))
 
 

@@ -96,6 +96,7 @@ class LaunchedSandbox:
                 *(_shown(mount, mapped=True) for mount in mounts),
             ],
             "hidden": list(interpreter.hidden),
+            "covered": list(interpreter.covered),
             "links": dict(interpreter.links),
             "limits": asdict(limits),
             "environment": {**BASE_ENVIRONMENT, **env},

@@ -233,8 +233,7 @@ def _build(
     _tmpfs("/tmp", "size=4m,nr_inodes=4096,mode=755")
     os.chdir("/tmp")
     _make_folders(limits)
-    for item in shown:
-        _attach(item)
+    _attach_all(shown, spec["covered"])
     for path in spec["hidden"]:
         if os.path.isdir(f".{path}"):
             _tmpfs(f".{path}", "size=4k,nr_inodes=1,mode=555")
@@ -258,13 +257,32 @@ def _make_folders(limits: dict[str, Any]) -> None:
     _tmpfs("./dev/shm", f"size={limits['scratch_bytes']},nr_inodes={limits['files']},mode=1777")
 
 
+def _attach_all(shown: list[Shown], covered: list[str]) -> None:
+    """Attaches mounts; a covered folder holds only those whose own place is in it."""
+    within = tuple(f"{path}/" for path in covered)
+    for item in shown:
+        if not item.target.startswith(within):
+            _attach(item)
+    places = [f".{path}" for path in covered if os.path.isdir(f".{path}")]
+    for place in places:
+        _tmpfs(place, "size=1m,nr_inodes=4096,mode=755")
+    for item in shown:
+        if item.target.startswith(within):
+            _attach(item)
+    for place in places:
+        folder = os.open(place, os.O_PATH | os.O_CLOEXEC)
+        kernel.set_mount(folder, _READ_ONLY, deep=False)
+        os.close(folder)
+
+
 def _attach(item: Shown) -> None:
     place = f".{item.target}"
     if stat.S_ISDIR(os.fstat(item.descriptor).st_mode):
         os.makedirs(place, exist_ok=True)
     else:
         os.makedirs(os.path.dirname(place), exist_ok=True)
-        os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
+        if not os.path.lexists(place):  # else it may lie in what cannot be written
+            os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
     kernel.attach_mount(item.descriptor, place)
     os.close(item.descriptor)
 

@@ -146,6 +146,37 @@ def test_our_packages_beside_the_interpreter_are_shown_empty(
         assert session.run(["ls", "-A", str(package)]).output == b""
 
 
+def test_packages_beside_the_interpreter_are_shown_only_where_a_task_names_them(
+    namespaces: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    site = tmp_path.resolve() / "prefix" / "site-packages"
+    for name in ("named", "other"):
+        (site / name).mkdir(parents=True)
+        (site / f"{name}.py").write_text(name)
+    own = interpreters.own_interpreter()
+    given = interpreters.Interpreter(
+        own.executable, (*own.mounts, Mount(site.parent)), own.hidden, own.links, (str(site),)
+    )
+    monkeypatch.setattr(NamespaceSandbox, "_interpreter", lambda self: given)
+    with namespaces.start(
+        None, mounts=[Mount(site / "named"), Mount(site / "named.py")]
+    ) as session:
+        assert session.run(["ls", str(site)]).output == b"named\nnamed.py\n"
+        assert session.run(["cat", str(site / "named.py")]).output == b"named"
+        assert not session.run(f"chmod 777 {site}; touch {site}/new").ok
+
+
+def test_a_file_is_shown_in_place_of_one_in_a_folder_that_cannot_be_written(
+    namespaces: Sandbox, tmp_path: Path
+) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("mine", "folder/theirs"):
+        (tmp_path / name).write_text(name)
+    mounts = [Mount(tmp_path / "folder", "/given"), Mount(tmp_path / "mine", "/given/theirs")]
+    with namespaces.start(None, mounts=mounts) as session:
+        assert session.run(["cat", "/given/theirs"]).output == b"mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import pickle
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,11 @@ def env(tiny_tasks: Path) -> Iterator[SWEEnv]:
 
 def bash(command: str) -> str:
     return ToolCall("bash", {"command": command}).render()
+
+
+def answer(env: SWEEnv, action: str) -> str:
+    """What an action is answered by."""
+    return env.step(action)[0].rpartition("\nObservation:\n")[2]
 
 
 def play(env: SWEEnv, **options: Any) -> list[Any]:
@@ -140,12 +146,20 @@ def test_a_snapshot_forks_the_workspace_too(env: SWEEnv) -> None:
     env.snapshot()  # of an episode that has ended: its last workspace
 
 
-def test_the_workspace_holds_nothing_that_gives_the_solution_away(env: SWEEnv) -> None:
+def test_nothing_in_reach_gives_the_solution_away(env: SWEEnv) -> None:
     env.reset(seed=0, options={"reward_mode": "rlvr"})
-    shown = env.step(bash("find . -type f | sort; ls -a; grep -rn '1 - off' . /tmp /home /root 2>/dev/null"))[0]
-    assert "shop/prices.py" in shown
-    for secret in ("test_prices", "oracle_cases", ".git", "1 - off)"):
-        assert secret not in shown.split("grep -rn")[-1].replace("'1 - off'", "")
+    shown = answer(env, bash("find . -type f | sort; ls -A"))
+    assert shown.split() == [
+        *("./shop/__init__.py", "./shop/prices.py", "./shop/text.py", "./tests/test_text.py"),
+        *("shop", "tests"),
+    ]
+    elsewhere = f"find / -path /proc -prune -o -path /usr -prune -o -path {sys.base_prefix} -prune"
+    secrets = ("test_prices*", "oracle_cases*", "tasks.jsonl", ".git")
+    names = " -o ".join(f"-name '{name}'" for name in ("prices.py", *secrets))
+    found = answer(env, bash(rf"{elsewhere} -o \( {names} \) -print"))
+    assert found == "/workspace/shop/prices.py"
+    assert "exit status 1" in answer(env, bash("grep -rF '1 - off' . /tmp /dev/shm /etc"))
+    assert "exit status 1" in answer(env, bash("env | grep -F shop"))
 
 
 def test_three_time_outs_in_a_row_end_the_episode(tiny_tasks: Path) -> None:
