@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import signal
 import subprocess
 import sys
@@ -49,14 +48,15 @@ def test_lint_ends_with_1_where_there_are_errors(data: Path, tmp_path: Path) -> 
     result = run("lint", data)
     assert result.exit_code == 1
     assert 'bad-row: no "answer"' in result.output
-    assert f"{data}:21" in re.sub(r"[\s│]", "", result.output)  # however wide the terminal
     assert "1 errors, 0 warnings" in result.output
     good = tmp_path / "good.jsonl"
     good.write_text(json.dumps(GOOD))
     assert run("lint", good).exit_code == 0
     assert run("lint", good, "--shortest", 30).exit_code == 0
     assert run("lint", good, "--shortest", 30, "--strict").exit_code == 1
-    assert json.loads(run("lint", data, "--json").stdout)["passed"] is False
+    told = run("lint", data, "--json").stdout
+    assert json.loads(told)["passed"] is False
+    assert f"{data}:21" in told
 
 
 def test_convert_writes_what_is_read_again(data: Path, tmp_path: Path) -> None:
