@@ -65,9 +65,11 @@ class WorkerPool:
     def close(self) -> None:
         """Kills all workers; the next call starts new ones."""
         with self._lock:
-            workers, self._all, self._idle = self._all, set(), []
+            workers, idle, self._all, self._idle = self._all, self._idle, set(), []
         for worker in workers:
-            worker.kill()
+            worker.end()
+        for worker in idle:  # the pipes of a busy one are still being read, and closed there
+            worker.abandon()
 
     def abandon(self) -> None:
         """Lets go of all workers without touching them: in a fork, they belong to the parent."""
@@ -127,10 +129,14 @@ class _Worker:
             raise self._death() from error
         return self._reply(deadline_s)
 
-    def kill(self) -> None:
-        """Ends the process, now, and closes the pipes."""
+    def end(self) -> None:
+        """Ends the process, now; who waits for its reply reads the end of its output."""
         self.process.kill()
         self.process.wait()
+
+    def kill(self) -> None:
+        """Ends the process, now, and closes the pipes."""
+        self.end()
         self.abandon()
 
     def abandon(self) -> None:
