@@ -1,9 +1,7 @@
 """How alike two steps are: Ratcliff–Obershelp over characters, as ``difflib`` computes it.
 
 The longest common block is matched, then what lies left of it and right of it, and so on.
-``cydifflib`` does that in C++, but walks over the whole text again for every block, so
-longer texts are split here first: each split is one longest common block, found by whatever
-is cheapest, and the halves do not depend on each other. The result is bit-equal to
+The result is bit-equal to
 ``difflib.SequenceMatcher(None, action, expert_action, autojunk=False).ratio()`` as long as
 two limits are kept, which only very long or hostile texts exceed:
 
@@ -13,12 +11,19 @@ two limits are kept, which only very long or hostile texts exceed:
   then still unmatched is matched character by character from the left, each with the next
   equal one. The estimate counts operations, not time: the same pair scores the same always.
 
+Steps of usual length go to ``difflib_fast``, whose suffix automata cost at worst some 5 ns for
+each pair of characters. It says how much matches but not where, and has no limit of its own.
+Where the blocks are asked for, and for texts too long for it, texts are split here: each split
+is one longest common block, found by whatever is cheapest, the halves do not depend on each
+other, and ``cydifflib`` matches what is left once that is small.
+
 Common beginnings and ends are not stripped first: that would change the result
 ("ab" against "acab" shares "ab", not "a").
 """
 
 from __future__ import annotations
 
+import difflib_fast
 import numpy as np
 from cydifflib import SequenceMatcher
 
@@ -29,6 +34,7 @@ BUDGET_NS = 50_000_000
 
 # Areas are products of two lengths; where one way of matching overtakes another was measured
 # by benchmarks/similarity.py.
+_AUTOMATON_AREA = 10_000_000
 _SMALL_AREA = 20_000
 _PLAIN_AREA = 200_000
 _SCAN_AREA = 4_000_000
@@ -55,10 +61,14 @@ def step_similarity(action: str, expert_action: str) -> float:
 def matched_characters(a: str, b: str) -> int:
     """M: how many characters of ``a`` and ``b`` match; the limits are those of the module."""
     a, b = a[:MAX_CHARACTERS], b[:MAX_CHARACTERS]
-    if len(a) * len(b) <= _SMALL_AREA:
-        blocks = SequenceMatcher(None, list(a), list(b), False).get_matching_blocks()
-        return sum([size for _, _, size in blocks])
-    return _Splitter(a, b).matched()
+    if not a or not b:
+        return 0
+    if len(a) * len(b) <= _AUTOMATON_AREA:
+        try:
+            return round(difflib_fast.ratio(a, b) * (len(a) + len(b)) / 2)
+        except UnicodeEncodeError:  # lone surrogates, which it does not take
+            pass
+    return sum([size for _, _, size in _Splitter(a, b).blocks()])
 
 
 def matched_blocks(a: str, b: str) -> list[Block]:
@@ -83,10 +93,6 @@ class _Splitter:
         self.a, self.b = a, b
         self.budget_ns = BUDGET_NS
         self.pairs: _PairFinder | None = None
-
-    def matched(self) -> int:
-        """How many characters match."""
-        return sum([size for _, _, size in self.blocks()])
 
     def blocks(self) -> list[Block]:
         """The matching blocks, in no order."""

@@ -80,6 +80,7 @@ def test_equals_difflib_on_repetitive_and_overlapping_texts(
 def test_equals_difflib_whichever_way_blocks_are_found(
     scan_area: int, long_block: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(similarity, "_AUTOMATON_AREA", 0)
     monkeypatch.setattr(similarity, "_SMALL_AREA", 9)
     monkeypatch.setattr(similarity, "_PLAIN_AREA", 16)
     monkeypatch.setattr(similarity, "_SCAN_AREA", scan_area)
@@ -111,6 +112,8 @@ HOSTILE = {
     "two patterns": ("aaaaaab" * 2_000, "aaaaaac" * 2_000),
     "coin flips": tuple("".join(random.Random(s).choices("ab", k=2_000)) for s in (1, 2)),
     "below the splitting": ("a" * 447, "aab" * 149),
+    "just short enough for automata": ("a" * 3_162, "aab" * 1_054),
+    "with a lone surrogate": ("a" * 3_161 + "\ud800", "aab" * 1_054),
     "a million letters": ("a" * 10**6, "aab" * 10**5),
     "nothing in common": ("x" * 10**6, "aab" * 10**5),
 }
@@ -136,6 +139,7 @@ def test_what_lies_beyond_the_limit_counts_as_different() -> None:
 
 
 def test_without_budget_the_rest_is_matched_greedily(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(similarity, "_AUTOMATON_AREA", 0)
     monkeypatch.setattr(similarity, "_SMALL_AREA", 1)
     monkeypatch.setattr(similarity, "BUDGET_NS", -1)
     # t-i-d-e in "diet": t is found last, and nothing behind it; difflib matches "t" likewise.
