@@ -16,6 +16,7 @@ from srl_agents.groups import Group, groups_of
 from srl_agents.methods import GRPO
 from srl_agents.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
 from srl_agents.starts import StartPoint, StartSampler
+from srl_agents.team import ALONE, Team
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Messages, Policy, Sampling
 from srl_env.rollout import EnvPool, Episode, Start, rollout
@@ -29,7 +30,8 @@ class Collected:
     """What was sampled for one update.
 
     groups: all of them; kept: those to learn from, at most the batch.
-    seconds_sampling: inside the policy; seconds_environment: in environments and rewards.
+    seconds_sampling: inside the policy; seconds_environment: in environments and rewards;
+    seconds_waiting: until other processes had sampled theirs, 0 where there are none.
     """
 
     objective: GRPO
@@ -39,6 +41,7 @@ class Collected:
     points: list[StartPoint] = field(default_factory=list)
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0
+    seconds_waiting: float = 0.0
 
     @property
     def tokens(self) -> int:
@@ -58,17 +61,21 @@ class Collected:
             **group_metrics(self.groups, self.kept, self.objective.min_deviation),
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
-            "tokens_per_s/sample": self.tokens / self.seconds_sampling,
-            "tokens_per_s/environment": self.tokens / self.seconds_environment,
+            **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),
+            "tokens_per_s/sample": _rate(self.tokens, self.seconds_sampling),
+            "tokens_per_s/environment": _rate(self.tokens, self.seconds_environment),
         }
 
 
 class Collector:
     """Samples groups of episodes with a policy in a pool of environments."""
 
-    def __init__(self, pool: EnvPool, policy: Policy, seed: int) -> None:
-        """seed: the run's; every episode's seed is derived from it."""
-        self.pool, self.policy, self.seed = pool, _Timed(policy), seed
+    def __init__(self, pool: EnvPool, policy: Policy, seed: int, team: Team = ALONE) -> None:
+        """seed: the run's; every episode's seed is derived from it.
+
+        team: the processes that sample together; each has the episodes of all in the end.
+        """
+        self.pool, self.policy, self.seed, self.team = pool, _Timed(policy), seed, team
 
     def fill(
         self, objective: GRPO, starts: StartSampler, batch: int, purpose: str, update: int
@@ -94,19 +101,23 @@ class Collector:
         began, inside = time.perf_counter(), self.policy.seconds
         starts = [
             start
-            for number, point in enumerate(points, len(found.points))
+            for number, point in self.team.share(list(enumerate(points, len(found.points))))
             for start in self._copies(found.objective, point, number, key)
         ]
         sampling = Sampling(found.objective.temperature, found.objective.max_tokens)
-        episodes = rollout(self.pool, self.policy, starts, sampling)
+        mine = rollout(self.pool, self.policy, starts, sampling)
+        sampling_s = self.policy.seconds - inside
+        found.seconds_sampling += sampling_s
+        found.seconds_environment += time.perf_counter() - began - sampling_s
+        began = time.perf_counter()
+        episodes = self.team.gathered(mine)
+        if self.team.size > 1:
+            found.seconds_waiting += time.perf_counter() - began
         groups = groups_of(episodes)
         found.points += points
         found.episodes += episodes
         found.groups += groups
         found.kept += [g for g in groups if g.deviation > found.objective.min_deviation]
-        sampling_s = self.policy.seconds - inside
-        found.seconds_sampling += sampling_s
-        found.seconds_environment += time.perf_counter() - began - sampling_s
 
     def _copies(
         self, objective: GRPO, point: StartPoint, number: int, key: tuple[str, int]
@@ -138,6 +149,11 @@ class _Timed:
         generations = self.policy.generate(batch, sampling)
         self.seconds += time.perf_counter() - began
         return generations
+
+
+def _rate(tokens: int, seconds: float) -> float:
+    """Tokens per second; 0 in a process that had nothing to do."""
+    return tokens / seconds if seconds else 0.0
 
 
 def _informative(found: Collected) -> dict[int, bool]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,8 @@ def train_command(
     if resume is not None:
         tree["out"] = str(resume)
     config = make_config({"out": "", **tree})
+    if not config.out and "RANK" in os.environ:
+        raise BadOption("give --out: the processes of a launcher have to agree on the folder")
     if not config.out:
         name = f"{config.method if isinstance(config.method, str) else 'stages'}"
         config = config.model_copy(update={"out": str(fresh_folder(name))})
@@ -77,6 +80,9 @@ def fresh_folder(name: str) -> Path:
 
 
 def _train(config: RunConfig, resume: bool) -> None:
+    if os.environ.get("RANK", "0") != "0":
+        _train_along(config, resume)
+        return
     errors.print(f"Run folder: {config.out}", highlight=False)
     from srl_agents.trainer import train  # takes seconds: only once the configuration is right
 
@@ -85,11 +91,27 @@ def _train(config: RunConfig, resume: bool) -> None:
             result = train(config, resume=resume, on_progress=bar.show)
         if not result.finished:
             raise KeyboardInterrupt
+    _leave_team()
     for stage, why in result.stages:
         typer.echo(f"Stage {stage} ended after {why}")
     spent = result.spent
     typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
+
+
+def _train_along(config: RunConfig, resume: bool) -> None:
+    """The part of a process that a launcher started beside the main one; it says nothing."""
+    from srl_agents.trainer import train
+
+    if not train(config, resume=resume).finished:
+        raise KeyboardInterrupt
+    _leave_team()
+
+
+def _leave_team() -> None:
+    from srl_agents.team import leave
+
+    leave()
 
 
 # eval

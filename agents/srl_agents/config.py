@@ -76,7 +76,9 @@ class ModelConfig(Section):
 
     device: "auto" takes a GPU where there is one. dtype: of the weights. autocast: matrix
     products in bfloat16 over weights kept in dtype. threads: of torch on CPU, None for its own
-    default. gradient_checkpointing: recompute activations to save memory.
+    default. gradient_checkpointing: recompute activations to save memory. parallel: what several
+    processes hold, where a launcher starts them: each the whole model ("ddp"), or each a part of
+    every weight, gradient and optimiser state ("fsdp").
     """
 
     path: str
@@ -86,6 +88,7 @@ class ModelConfig(Section):
     lora: LoraConfig | None = None
     threads: Annotated[int | None, Field(ge=1)] = None
     gradient_checkpointing: bool = False
+    parallel: Literal["ddp", "fsdp"] = "ddp"
 
     @model_validator(mode="after")
     def _weights_that_small_steps_change(self) -> Self:

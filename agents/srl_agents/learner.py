@@ -2,6 +2,12 @@
 
 The learner owns the optimiser. What the loss is made of is in ``srl_agents.loss``; here it is
 only added up, micro-batch by micro-batch, and stepped on.
+
+Where several processes train, each has the whole batch, weights in the loss included, and computes
+its part of the micro-batches; the sum of all gradients is that of one process. Copies of a model
+(DDP) add up their gradients once a step, after the last micro-batch, as DistributedDataParallel
+does where gradients are gathered over several backward passes; sharded weights (FSDP) are put
+together, and their gradients added up, layer by layer in each of them.
 """
 
 from __future__ import annotations
@@ -25,7 +31,9 @@ from srl_agents.loss import (
 )
 from srl_agents.methods import GRPO, NLL
 from srl_agents.models import Reference
-from srl_agents.packing import MicroBatch, micro_batches
+from srl_agents.packing import MicroBatch, even_tokens, micro_batches, my_part
+from srl_agents.sharding import is_sharded, whole
+from srl_agents.team import ALONE, Team
 from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
@@ -58,13 +66,16 @@ class Learner:
         autocast: bool = False,
         decoder: Decoder | None = None,
         reference: Reference | None = None,
+        team: Team = ALONE,
     ) -> None:
         """model: its parameters with ``requires_grad`` are trained.
 
         autocast: matrix products in bfloat16. decoder: the model's, made here if not given.
-        reference: that of the run's first weights, where a KL is asked for.
+        reference: that of the run's first weights, where a KL is asked for. team: the processes
+        that train the model together, all of which make the same updates.
         """
-        self.settings, self.autocast = settings, autocast
+        self.settings, self.autocast, self.team = settings, autocast, team
+        self.sharded = is_sharded(model)
         self.decoder = decoder or make_decoder(model)
         self.reference = reference
         self.parameters = [p for p in model.parameters() if p.requires_grad]
@@ -105,11 +116,14 @@ class Learner:
         return {"lr": lr, **means}
 
     def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
-        """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0."""
+        """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0.
+
+        In a team, of the completions in this process's micro-batches; the others' are 0.
+        """
         width = max(map(len, batch.completions))
         found = torch.zeros(len(batch.completions), width, device=decoder.device)
         with torch.no_grad():
-            for micro in self._micro_batches(batch):
+            for micro, _ in self._micro_batches(batch):
                 logprobs, _, _ = self._forward(decoder, micro, temperature)
                 found[list(micro.rows), : logprobs.shape[1]] = logprobs
         return found
@@ -128,13 +142,17 @@ class Learner:
         """One optimiser step on a batch, its gradient gathered over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
-        for micro in self._micro_batches(part.batch):
+        for micro, counts in self._micro_batches(part.batch):
             loss, numbers = self._loss(part, micro, objective)
-            torch.autograd.backward(loss)
+            torch.autograd.backward(loss * self._factor(counts))
             for name, value in {"loss": loss.detach(), **numbers}.items():
+                value = value if counts else torch.zeros_like(value)
                 sums[name] = sums[name] + value if name in sums else value
+        self.team.add_up(list(sums.values()))
+        if not self.sharded:
+            self.team.add_up([p.grad for p in self.parameters if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
-        total = float(sums.pop("loss"))
+        norm, total = whole(norm), float(sums.pop("loss"))
         if not (torch.isfinite(norm) and total == total):
             raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
         self.optimizer.step()
@@ -163,8 +181,18 @@ class Learner:
         with torch.autocast(decoder.device.type, torch.bfloat16, enabled=self.autocast):
             return decoder.token_logprobs(micro.trunks, micro.branches, temperature)
 
-    def _micro_batches(self, batch: Batch) -> list[MicroBatch]:
-        return micro_batches(batch.prompts, batch.completions, self.settings.micro_batch_tokens)
+    def _factor(self, counts: bool) -> float:
+        """What a micro-batch's loss is multiplied by before its gradient is taken."""
+        if not counts:
+            return 0.0
+        return float(self.team.size) if self.sharded else 1.0  # FSDP takes the mean over processes
+
+    def _micro_batches(self, batch: Batch) -> list[tuple[MicroBatch, bool]]:
+        """This process's micro-batches, and whether each counts; see ``packing.my_part``."""
+        rows, ranks = (batch.prompts, batch.completions), self.team.size
+        tokens = even_tokens(*rows, self.settings.micro_batch_tokens, ranks)
+        parts = micro_batches(*rows, tokens, self.decoder.shares_trunks)
+        return my_part(parts, self.team.rank, ranks)
 
 
 def _policy_terms(

@@ -6,21 +6,40 @@ import importlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from srl_agents.checkpoint import cannot_read
 from srl_agents.config import LoraConfig, ModelConfig, PolicyConfig
 from srl_agents.decoder import Branch, Decoder, make_decoder
+from srl_agents.decoder.families import causal_lm
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.loading import find_device, load
+from srl_agents.policies.vllm import engine_weights
+from srl_agents.sharding import is_sharded, shard, whole, whole_weights
+from srl_agents.team import ALONE, Team
 from srl_env.errors import BadOption, MissingExtra
+from srl_env.policy import Policy
 from srl_env.seeding import derive_seed
 
-if TYPE_CHECKING:
-    from srl_agents.policies.vllm import VLLMPolicy
+
+class SamplingEngine(Policy, Protocol):
+    """What samples in the trained model's place, with its weights."""
+
+    @property
+    def generator(self) -> Any:
+        """All randomness of sampling; ``get_state`` and ``set_state`` keep it."""
+        ...
+
+    def push_weights(self, model: nn.Module) -> None:
+        """Takes the weights of the model, which may be spread over processes."""
+        ...
+
+    def close(self) -> None:
+        """Ends it and frees its memory."""
+        ...
 
 
 class Reference(Protocol):
@@ -41,62 +60,122 @@ class Reference(Protocol):
         ...
 
 
-def load_policy(settings: ModelConfig, seed: int, checkpoint: Path | None) -> TransformersPolicy:
+def load_policy(
+    settings: ModelConfig, seed: int, checkpoint: Path | None, team: Team = ALONE
+) -> TransformersPolicy:
     """The policy to train, with the weights of ``checkpoint`` where there is one.
 
-    seed: the run's; sampling and new adapters draw from it. Raises BadOption where the model
-    cannot be loaded, CannotRead where the checkpoint cannot.
+    seed: the run's; sampling and new adapters draw from it. team: the processes that train it
+    together. Raises BadOption where the model cannot be loaded, CannotRead where the checkpoint
+    cannot.
     """
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
-        model, tokenizer = _load(settings, seed, checkpoint)
+    spread = _spread(settings, team)
+    model, tokenizer = _load(settings, seed, checkpoint, torch.device("cpu") if spread else None)
     if settings.gradient_checkpointing:
-        model.gradient_checkpointing_enable()
+        _recompute_activations(model)
+    if spread:
+        shard(model, find_device(_device(settings)), settings.autocast)
     return TransformersPolicy(
-        model, tokenizer, autocast=settings.autocast, seed=derive_seed("sampling", seed)
+        model, tokenizer, autocast=settings.autocast, seed=_sampling_seed(seed, team)
     )
 
 
 def load_engine(
-    settings: PolicyConfig, model: ModelConfig, seed: int, policy: TransformersPolicy
-) -> VLLMPolicy | None:
-    """vLLM's engine with the policy's weights, None where the policy samples for itself.
+    settings: PolicyConfig,
+    model: ModelConfig,
+    seed: int,
+    policy: TransformersPolicy,
+    team: Team = ALONE,
+) -> SamplingEngine | None:
+    """What samples with the policy's weights, None where the policy samples for itself.
 
-    seed: the run's. On a GPU it takes 0.3 of the memory, if ``settings.engine`` says nothing
-    else, because the training needs the rest. Raises MissingExtra, BadOption.
+    A policy whose weights are spread over processes cannot: each process then has a whole copy,
+    or vLLM's engine. seed: the run's. On a GPU vLLM takes 0.3 of the memory, if
+    ``settings.engine`` says nothing else, because the training needs the rest. Raises
+    MissingExtra, BadOption.
     """
-    if settings.sampler == "transformers":
+    if settings.sampler == "vllm":
+        engine: SamplingEngine = _vllm(settings, model, seed, team)
+    elif _spread(model, team):
+        engine = Copy(*_load(model, seed, None), model.autocast, _sampling_seed(seed, team))
+    else:
         return None
-    from srl_agents.policies.vllm import VLLMPolicy
-
-    engine = VLLMPolicy(
-        model.path,
-        dtype="bfloat16" if model.autocast else model.dtype,
-        seed=derive_seed("sampling", seed),
-        rows=settings.rows,
-        **{"gpu_memory_utilization": 0.3, **settings.engine},
-    )
     engine.push_weights(policy.model)
     return engine
 
 
-def load_reference(settings: ModelConfig, policy: TransformersPolicy) -> Reference:
+class Copy(TransformersPolicy):
+    """A whole copy of a model whose weights are spread over processes; it samples for it."""
+
+    def __init__(self, model: nn.Module, tokenizer: Any, autocast: bool, seed: int) -> None:
+        super().__init__(model.requires_grad_(False), tokenizer, autocast=autocast, seed=seed)
+
+    @torch.no_grad()
+    def push_weights(self, model: nn.Module) -> None:
+        """Takes the weights of a model of the same form, put together one at a time."""
+        theirs = dict(model.named_parameters())
+        for name, parameter in self.model.named_parameters():
+            parameter.copy_(whole(theirs[name].detach()))
+        self.weights_changed()
+
+    def close(self) -> None:
+        """Nothing: there is no engine."""
+
+
+def _vllm(settings: PolicyConfig, model: ModelConfig, seed: int, team: Team) -> SamplingEngine:
+    from srl_agents.policies.vllm import VLLMPolicy
+
+    # With this one, vLLM takes the processes that there are, each for an engine of its own.
+    beside = {"distributed_executor_backend": "external_launcher"} if team.size > 1 else {}
+    return VLLMPolicy(
+        model.path,
+        dtype="bfloat16" if model.autocast else model.dtype,
+        seed=_sampling_seed(seed, team),
+        rows=settings.rows,
+        **{"gpu_memory_utilization": 0.3, **beside, **settings.engine},
+    )
+
+
+def load_reference(
+    settings: ModelConfig, policy: TransformersPolicy, team: Team = ALONE
+) -> Reference:
     """What scores by the run's first weights: a frozen copy, or the base without its adapters."""
     if settings.lora is not None:
         return _WithoutAdapters(policy.model, policy.decoder)
-    model, _ = load(settings.path, policy.device, settings.dtype)
-    return make_decoder(model.requires_grad_(False))
+    spread = _spread(settings, team)
+    model, _ = load(settings.path, "cpu" if spread else policy.device, settings.dtype)
+    model.requires_grad_(False)
+    if spread:
+        shard(model, policy.device, settings.autocast)
+    return make_decoder(model)
 
 
-def save_merged(policy: TransformersPolicy, folder: Path) -> None:
+def save_merged(
+    policy: TransformersPolicy, weights: dict[str, Tensor] | None, folder: Path
+) -> None:
     """Writes an ordinary model folder, adapters merged into the weights they adapt.
 
-    A policy with adapters cannot be trained on afterwards.
+    weights: what ``merged_weights`` gives. A policy with adapters cannot be trained on afterwards.
     """
-    merge = getattr(policy.model, "merge_and_unload", None)
-    model = policy.model if merge is None else merge()
-    model.save_pretrained(folder)
+    if weights is not None:
+        inner: Any = causal_lm(policy.model)
+        inner.save_pretrained(folder, state_dict=weights)
+    else:
+        merge = getattr(policy.model, "merge_and_unload", None)
+        model = policy.model if merge is None else merge()
+        model.save_pretrained(folder)
     policy.tokenizer.save_pretrained(folder)
+
+
+def merged_weights(policy: TransformersPolicy, keep: bool) -> dict[str, Tensor] | None:
+    """The whole weights of a policy that is spread over processes, adapters merged; else None.
+
+    keep: False in processes that only help to put them together.
+    """
+    if not is_sharded(policy.model) or not hasattr(policy.model, "get_base_model"):
+        return whole_weights(policy.model, keep)
+    named = ((name, value.cpu()) for name, value in engine_weights(policy.model))
+    return {name: value for name, value in named if keep}
 
 
 class _WithoutAdapters:
@@ -119,18 +198,46 @@ class _WithoutAdapters:
             return self.decoder.token_logprobs(trunks, branches, temperature)
 
 
-def _load(settings: ModelConfig, seed: int, checkpoint: Path | None) -> tuple[Any, Any]:
-    """Model and tokenizer, adapters included where there are to be any."""
-    device = find_device(None if settings.device == "auto" else settings.device)
-    if checkpoint is not None:
-        try:
-            return load(str(checkpoint), device, settings.dtype)
-        except Exception as error:  # safetensors and transformers raise many kinds
-            raise cannot_read(checkpoint, error) from error
-    model, tokenizer = load(settings.path, device, settings.dtype)
-    if settings.lora is not None:
-        model = _adapted(model, settings.lora, derive_seed("adapters", seed))
+def _load(
+    settings: ModelConfig, seed: int, checkpoint: Path | None, device: torch.device | None = None
+) -> tuple[Any, Any]:
+    """Model and tokenizer, adapters included where there are to be any.
+
+    device: None for the settings' own.
+    """
+    place = device or find_device(_device(settings))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
+        if checkpoint is not None:
+            try:
+                return load(str(checkpoint), place, settings.dtype)
+            except Exception as error:  # safetensors and transformers raise many kinds
+                raise cannot_read(checkpoint, error) from error
+        model, tokenizer = load(settings.path, place, settings.dtype)
+        if settings.lora is not None:
+            model = _adapted(model, settings.lora, derive_seed("adapters", seed))
     return model, tokenizer
+
+
+def _device(settings: ModelConfig) -> str | None:
+    return None if settings.device == "auto" else settings.device
+
+
+def _spread(settings: ModelConfig, team: Team) -> bool:
+    return settings.parallel == "fsdp" and team.size > 1
+
+
+def _sampling_seed(seed: int, team: Team) -> int:
+    """A stream of its own for each process; that of the first is that of a process alone."""
+    return derive_seed("sampling", seed, *([team.rank] if team.rank else []))
+
+
+def _recompute_activations(model: Any) -> None:
+    """Layers keep their inputs alone, and compute the rest again in the backward pass."""
+    inner: Any = causal_lm(model)
+    enable = getattr(inner, "activation_checkpointing_enable", None)  # newer transformers' name
+    (enable or inner.gradient_checkpointing_enable)({"use_reentrant": False})
+    inner.disable_input_require_grads()  # only reentrant checkpoints need them
 
 
 def _adapted(model: Any, lora: LoraConfig, seed: int) -> Any:

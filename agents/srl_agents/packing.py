@@ -26,11 +26,12 @@ class MicroBatch:
 
 
 def micro_batches(
-    prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int
+    prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int, shared: bool = True
 ) -> list[MicroBatch]:
     """The batch in parts of at most ``max_tokens`` tokens, or one completion where that is more.
 
     Parts hold trunks of similar length, in an order that depends on the batch alone.
+    shared: whether the decoder computes trunks once; where not, each completion's is counted.
     """
     parts: list[MicroBatch] = []
     open_trunks: list[tuple[Ids, list[int]]] = []
@@ -38,16 +39,38 @@ def micro_batches(
     for trunk, rows in sorted(_families(prompts), key=lambda family: len(family[0])):
         placed: list[int] = []
         for row in rows:
-            cost = len(completions[row]) + (0 if placed else len(trunk))
+            alone = len(completions[row]) + (len(trunk) if shared else len(prompts[row]))
+            cost = len(completions[row]) if shared and placed else alone
             if size and size + cost > max_tokens:
                 parts.append(_part([*open_trunks, (trunk, placed)], prompts, completions))
                 open_trunks, placed, size = [], [], 0
-                cost = len(completions[row]) + len(trunk)
+                cost = alone
             placed.append(row)
             size += cost
         open_trunks.append((trunk, placed))
     parts.append(_part(open_trunks, prompts, completions))
     return [part for part in parts if part.rows]
+
+
+def my_part(parts: Sequence[MicroBatch], rank: int, ranks: int) -> list[tuple[MicroBatch, bool]]:
+    """What process ``rank`` of ``ranks`` computes of the micro-batches, and whether it counts.
+
+    Equally many for all: sharded weights are put together by all at once, so whoever has nothing
+    left computes the last micro-batch along with another, and it does not count.
+    """
+    mine = [(part, True) for part in parts[rank::ranks]]
+    rounds = -(-len(parts) // ranks)
+    return mine + [(parts[-1], False)] * (rounds - len(mine))
+
+
+def even_tokens(
+    prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int, ranks: int
+) -> int:
+    """``max_tokens``, or less where a micro-batch of that size would leave a process without."""
+    if ranks == 1:
+        return max_tokens
+    size = sum(len(trunk) for trunk, _ in _families(prompts)) + sum(map(len, completions))
+    return min(max_tokens, -(-size // ranks))
 
 
 def _families(prompts: Sequence[Ids]) -> list[tuple[Ids, list[int]]]:

@@ -109,6 +109,16 @@ class RunLog:
             file.flush()
 
 
+class NoLog(RunLog):
+    """Takes everything and writes nothing: the log of processes beside the main one."""
+
+    def __init__(self) -> None:
+        self._tracker, self._board, self._files = None, None, {}
+
+    def _write(self, name: str, record: Mapping[str, Any]) -> None:
+        """Nothing."""
+
+
 @contextmanager
 def _writing(file: TextIO) -> Iterator[None]:
     """Turns a disk that refuses into CannotWrite."""

@@ -4,7 +4,8 @@
 
 The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
 this module counts what is spent, decides with ``curriculum`` when a stage is over, writes the
-log, and keeps checkpoints from which a killed run goes on. The folder holds ``config.json``,
+log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
+of this and the main one writes; see ``srl_agents.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
 ``model/``, an ordinary Hugging Face folder.
 """
@@ -50,12 +51,20 @@ from srl_agents.groups import Batch, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
-from srl_agents.models import load_engine, load_policy, load_reference, save_merged
-from srl_agents.policies.loading import without_notices
+from srl_agents.models import (
+    load_engine,
+    load_policy,
+    load_reference,
+    merged_weights,
+    save_merged,
+)
+from srl_agents.policies.loading import find_device, without_notices
 from srl_agents.problem_cache import CachedSource
 from srl_agents.problem_file import indices_of
-from srl_agents.runlog import RunLog
+from srl_agents.runlog import NoLog, RunLog
+from srl_agents.sharding import load_optimizer, whole_optimizer, whole_weights
 from srl_agents.starts import StartSampler
+from srl_agents.team import ALONE, Team, join
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.policy import Policy
@@ -109,19 +118,23 @@ def train(
 
     resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
     on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
-    and resumable; a second one ends it at once.
+    and resumable; a second one ends it at once. Where a launcher has started several processes,
+    each of them calls this with the same arguments, and they train together.
     Raises BadOption where the folder holds another run, or one already and ``resume`` is not
     set; TrainingDiverged, CannotWrite, CannotRead as their modules say.
     """
     folder = Path(config.out)
-    _claim(folder, config, resume)
+    team = join(find_device(None if config.model.device == "auto" else config.model.device))
+    if team.main:
+        _claim(folder, config, resume)
+        for place in (folder, folder / "checkpoints"):
+            remove_drafts(place)
+    team.wait()
     if config.model.threads is not None:
         torch.set_num_threads(config.model.threads)
-    for place in (folder, folder / "checkpoints"):
-        remove_drafts(place)
     found = checkpoints(folder / "checkpoints") if resume else []
-    with _interruptible() as interrupted, without_notices():
-        trainer = Trainer(config, found[-1] if found else None)
+    with _interruptible(team.size == 1) as interrupted, without_notices():
+        trainer = Trainer(config, found[-1] if found else None, team)
         try:
             return trainer.run(interrupted, on_progress or (lambda _: None))
         finally:
@@ -160,26 +173,28 @@ class Position:
 
 
 class Trainer:
-    """One run, from its configuration and perhaps a checkpoint."""
+    """One run, from its configuration and perhaps a checkpoint; or this process's part in it."""
 
-    def __init__(self, config: RunConfig, checkpoint: Path | None) -> None:
-        self.config, self.folder = config, Path(config.out)
+    def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
+        self.config, self.folder, self.team = config, Path(config.out), team
         self.stages = config.resolved_method.stages
         self.env = make_env(config)
         file = config.env.problems
         self.only = None if file is None else indices_of(Path(file), self.env.problems)
-        self.policy = load_policy(config.model, config.seed, checkpoint)
-        self.engine = load_engine(config.policy, config.model, config.seed, self.policy)
+        self.policy = load_policy(config.model, config.seed, checkpoint, team)
+        self.engine = load_engine(config.policy, config.model, config.seed, self.policy, team)
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
-        self.collector = Collector(EnvPool(self._another_env), self.sampler, config.seed)
-        reference = load_reference(config.model, self.policy) if _asks_for_kl(config) else None
+        self.collector = Collector(EnvPool(self._another_env), self.sampler, config.seed, team)
+        asked = _asks_for_kl(config)
+        reference = load_reference(config.model, self.policy, team) if asked else None
         self.learner = Learner(
             self.policy.model,
             config.optimizer,
             autocast=config.model.autocast,
             decoder=self.policy.decoder,
             reference=reference,
+            team=team,
         )
         self.position = Position()
         self.starts = self._starts(self.stage, config.seed, self.stage.name)
@@ -196,8 +211,10 @@ class Trainer:
         """Updates until the budget is spent or ``interrupted`` is set; then saves."""
         metrics: Metrics = {}
         reason = None
-        with RunLog(self.folder, self.config, self.log_offsets, self.position.spent.updates) as log:
-            while not interrupted.is_set() and (reason := self._why_all_over(log)) is None:
+        with self._open_log() as log:
+            while not self.team.any(interrupted.is_set()):
+                if (reason := self._why_all_over(log)) is not None:
+                    break
                 metrics = self._update(log)
                 on_progress(self._progress(metrics))
                 if self.position.spent.updates % self.config.checkpoint.every == 0:
@@ -228,7 +245,7 @@ class Trainer:
             metrics, tokens, score = self._imitate(stage, stage.objective)
         else:
             metrics, tokens, score = self._reinforce(stage, stage.objective, log)
-        self.position.count(time.perf_counter() - began, tokens, score)
+        self.position.count(self.team.told(time.perf_counter() - began), tokens, score)
         spent = self.position.spent
         metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
         log.metrics(number, stage.name, metrics)
@@ -324,7 +341,8 @@ class Trainer:
         once = replace(following.objective, max_groups=1.0)
         starts = self._starts(following, "probe", self.config.seed, number)
         found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
-        self.position.spent = self.position.spent.plus(time.perf_counter() - began, found.tokens)
+        seconds = self.team.told(time.perf_counter() - began)
+        self.position.spent = self.position.spent.plus(seconds, found.tokens)
         return found.kept_share
 
     def _budget(self) -> StageBudget:
@@ -346,7 +364,8 @@ class Trainer:
         """The whole run's progress, and the time it will probably still take."""
         spent, whole = self.position.spent, whole_budget(self.config.budget)
         share = whole.progress(spent)
-        return Progress(spent.updates, self.stage.name, share, spent, metrics, self.policy)
+        policy = self.sampler if self.learner.sharded else self.policy
+        return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
 
     def _another_env(self) -> ReasoningEnv:
         env = make_env(self.config)
@@ -358,24 +377,32 @@ class Trainer:
 
     # Saving and going on
 
+    def _open_log(self) -> RunLog:
+        if not self.team.main:
+            return NoLog()
+        return RunLog(self.folder, self.config, self.log_offsets, self.position.spent.updates)
+
     def _save(self, log: RunLog) -> None:
-        """A checkpoint of this moment, between two updates."""
+        """A checkpoint of this moment, between two updates; the main process writes it."""
         counters = {
             "position": asdict(self.position),
             "starts": self.starts.state(),
             "log_offsets": log.durable_offsets(),
         }
         tensors = {
-            "optimizer": self.learner.optimizer.state_dict(),
-            "sampler": self.sampler.generator.get_state(),
+            "optimizer": whole_optimizer(self.learner.optimizer, self.team.main),
+            "samplers": self.team.gathered([self.sampler.generator.get_state()]),
         }
-        save_checkpoint(
-            self.folder / "checkpoints",
-            self.position.spent.updates,
-            self.policy.save,
-            TrainerState(counters, tensors),
-            self.config.checkpoint.keep,
-        )
+        weights = whole_weights(self.policy.model, self.team.main)
+        if self.team.main:
+            save_checkpoint(
+                self.folder / "checkpoints",
+                self.position.spent.updates,
+                partial(self.policy.save, weights=weights),
+                TrainerState(counters, tensors),
+                self.config.checkpoint.keep,
+            )
+        self.team.wait()
 
     def _restore(self, state: TrainerState) -> None:
         """Goes back to the moment a checkpoint was taken."""
@@ -383,12 +410,18 @@ class Trainer:
         self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
         self.starts.restore(state.counters["starts"])
         self.log_offsets = state.counters["log_offsets"]
-        self.learner.optimizer.load_state_dict(state.tensors["optimizer"])
-        self.sampler.generator.set_state(state.tensors["sampler"])
+        load_optimizer(self.learner.optimizer, state.tensors["optimizer"])
+        if self.team.rank < len(samplers := state.tensors["samplers"]):
+            self.sampler.generator.set_state(samplers[self.team.rank])
 
     def _save_model(self) -> Path:
         """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
-        return write_whole(self.folder / "model", partial(save_merged, self.policy))
+        final = self.folder / "model"
+        weights = merged_weights(self.policy, self.team.main)
+        if self.team.main:
+            write_whole(final, partial(save_merged, self.policy, weights))
+        self.team.wait()
+        return final
 
 
 def make_env(config: RunConfig) -> ReasoningEnv:
@@ -436,10 +469,12 @@ def _last_good(folder: Path) -> str:
 
 
 @contextmanager
-def _interruptible() -> Iterator[threading.Event]:
+def _interruptible(alone: bool) -> Iterator[threading.Event]:
     """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
 
-    Off the main thread, where signals cannot be caught, the event is never set.
+    alone: a launcher of several processes passes every Ctrl-C on, so that each comes twice; it
+    is the launcher that ends them at once. Off the main thread, where signals cannot be caught,
+    the event is never set.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():
@@ -449,7 +484,8 @@ def _interruptible() -> Iterator[threading.Event]:
 
     def on_signal(*_: object) -> None:
         event.set()
-        signal.signal(signal.SIGINT, before)
+        if alone:
+            signal.signal(signal.SIGINT, before)
 
     signal.signal(signal.SIGINT, on_signal)
     try:

@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srl_agents.sharding import is_sharded
+
 Map = Callable[[Tensor], Tensor]
 FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "lfm2")
 _LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
@@ -88,6 +90,8 @@ def unsupported(model: nn.Module) -> str | None:
     """Why the functional decoder cannot stand in for this model, or None if it may."""
     config: Any = causal_lm(model).config
     rope = getattr(config, "rope_parameters", None) or {}
+    if is_sharded(model):
+        return "its weights are spread over processes, and put together by its own forward pass"
     if config.model_type not in FAMILIES:
         return f"its architecture is {config.model_type!r}"
     if rope.get("rope_type") in _LENGTH_DEPENDENT_ROPE:

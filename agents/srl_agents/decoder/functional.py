@@ -26,6 +26,8 @@ from srl_agents.decoder.tree import TokenTree
 class FunctionalDecoder(Decoder):
     """The decoder of the families in ``families.FAMILIES``."""
 
+    shares_trunks = True
+
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
         super().__init__(model)

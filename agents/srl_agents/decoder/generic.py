@@ -6,6 +6,11 @@ causal language model, and slower the more branches share a trunk.
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -15,6 +20,12 @@ from srl_agents.decoder.tree import TokenTree
 
 class GenericDecoder(Decoder):
     """A decoder over ``model(input_ids, attention_mask, position_ids)``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """model: a Hugging Face causal language model, or one in a peft wrapper."""
+        super().__init__(model)
+        accepted = inspect.signature(self.causal_lm.forward).parameters
+        self._keeps_some = "logits_to_keep" in accepted
 
     def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
         """Scores of the tokens the tree asks for; see ``Decoder.score``."""
@@ -44,14 +55,36 @@ class GenericDecoder(Decoder):
         """Flat log-probabilities and entropies of the scored tokens of rows (N, M)."""
         device = self.device
         target = ids[scored].to(device)
-        logits = self.model(
-            input_ids=ids.to(device),
-            attention_mask=real.long().to(device),
-            position_ids=positions.to(device),
-            use_cache=False,
-        ).logits
-        predicting = logits[:, :-1][scored[:, 1:].to(device)]
+        first = int(scored.any(0).nonzero()[0]) if self._keeps_some else 1
+        kept = {"logits_to_keep": ids.shape[1] - first + 1} if self._keeps_some else {}
+        with _recomputing(self.model):
+            logits = self.model(
+                input_ids=ids.to(device),
+                attention_mask=real.long().to(device),
+                position_ids=positions.to(device),
+                use_cache=False,
+                **kept,
+            ).logits  # (N, M - first + 1, V), from the column before the first that is scored
+        predicting = logits[:, :-1][scored[:, first:].to(device)]
         return token_statistics(predicting, nn.Identity(), target, temperature)
+
+
+@contextmanager
+def _recomputing(model: nn.Module) -> Iterator[None]:
+    """Lets layers that were told to recompute activations do so, which they do only in training.
+
+    The layers' own submodules stay in evaluation: no dropout makes sampling and training disagree.
+    """
+    told: list[Any] = []
+    if torch.is_grad_enabled() and not model.training:
+        told = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    for layer in told:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in told:
+            layer.training = False
 
 
 def _unshared(tree: TokenTree) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -35,7 +35,12 @@ class TokenScores:
 
 
 class Decoder(ABC):
-    """A causal language model that scores trees of tokens; gradients reach its parameters."""
+    """A causal language model that scores trees of tokens; gradients reach its parameters.
+
+    shares_trunks: whether a trunk is computed once for all its branches.
+    """
+
+    shares_trunks = False
 
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
@@ -98,7 +103,7 @@ def token_statistics(
 
     Large vocabularies are done in parts whose logits are recomputed in the backward pass.
     """
-    vocabulary = getattr(head, "out_features", 1)
+    vocabulary = getattr(head, "out_features", hidden.shape[-1])
     rows = max(1, _LOGITS_AT_ONCE // vocabulary)
     if len(target) <= rows:
         return _statistics(hidden, head, target, temperature)

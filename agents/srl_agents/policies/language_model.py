@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from os import PathLike
 from typing import Any
 
@@ -142,10 +142,17 @@ class TransformersPolicy:
         """Forget what was computed with earlier weights."""
         self.sampler.weights_changed()
 
-    def save(self, folder: str | PathLike[str]) -> None:
-        """Writes model (adapters alone, where there are any) and tokenizer into a folder."""
+    def save(
+        self, folder: str | PathLike[str], weights: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Writes model (adapters alone, where there are any) and tokenizer into a folder.
+
+        weights: the model's state dict where it is not at hand, its weights being spread over
+        processes.
+        """
+        given = {} if weights is None else {"state_dict": dict(weights)}
         with without_notices():
-            self.model.save_pretrained(folder)
+            self.model.save_pretrained(folder, **given)
             self.tokenizer.save_pretrained(folder)
 
     def _precision(self) -> torch.autocast:

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_agents.sampler.sampler import check_request
+from srl_agents.sharding import whole
 from srl_env.errors import BadOption, Failure, MissingExtra, PolicyFailure
 from srl_env.policy import FinishReason, Generation, Messages, Sampling
 
@@ -109,8 +110,7 @@ class VLLMPolicy:
         model: a Hugging Face model of the engine's architecture, on any device; it is not
         changed. What was computed with earlier weights is forgotten.
         """
-        weights = list(engine_weights(model))
-        self.llm.collective_rpc("receive_weights", args=(weights,))
+        self.llm.collective_rpc("receive_weights", args=(engine_weights(model),))
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM kept keys and values of earlier weights; requests still run")
 
@@ -158,20 +158,20 @@ class VLLMPolicy:
 def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every weight, as in a checkpoint of the model without adapters.
 
-    model: a Hugging Face model, or peft's around one. A tied head has no weight of its own and
-    is left out.
+    model: a Hugging Face model, or peft's around one; where its weights are spread over processes,
+    all of them ask for each weight in turn. A tied head has no weight of its own and is left out.
     """
     bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     with torch.no_grad():
         for name, parameter in bare.named_parameters():
             if ".lora_" in name:
                 continue
-            value = parameter.detach()
+            value = whole(parameter.detach())
             owner, _, leaf = name.rpartition(".")
             if owner.endswith(".base_layer") and leaf == "weight":
                 layer = bare.get_submodule(owner.removesuffix(".base_layer"))
                 for adapter in layer.active_adapters:
-                    value = value + layer.get_delta_weight(adapter).to(value.dtype)
+                    value = value + whole(layer.get_delta_weight(adapter)).to(value.dtype)
             yield name.replace(".base_layer.", "."), value
 
 

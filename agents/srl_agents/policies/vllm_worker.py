@@ -5,7 +5,7 @@ vLLM finds ``WeightReceiver`` by its name and mixes it into its own worker.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from torch import Tensor
@@ -17,10 +17,17 @@ class WeightReceiver:
     reload_weights: Any  # the worker's own
     get_model: Any
 
-    def receive_weights(self, weights: Sequence[tuple[str, Tensor]]) -> None:
-        """Loads named weights in place of the engine's, a tied head included."""
-        self.reload_weights(weights_iterator=iter(weights))
-        if not any(name == "lm_head.weight" for name, _ in weights):
+    def receive_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Loads named weights in place of the engine's, one at a time, a tied head included."""
+        names: set[str] = set()
+
+        def noted() -> Iterator[tuple[str, Tensor]]:
+            for name, value in weights:
+                names.add(name)
+                yield name, value
+
+        self.reload_weights(weights_iterator=noted())
+        if "lm_head.weight" not in names:
             self.tie_head()
 
     def tie_head(self) -> None:
