@@ -1,0 +1,53 @@
+"""An episode of several steps as one sequence of tokens, for trainers that take one.
+
+The prompt of every step is made anew from the history, so it is by no means certain that it
+begins with what came before: thinking is stripped from the history, and a sampled text may have
+been cut or encoded differently. A sequence is only ever made of contexts in which its tokens
+were really sampled. Where the next prompt does not continue it, the sequence ends there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from srl_env.rollout import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Transcript:
+    """One prompt, and what was written and answered after it.
+
+    completion_ids: of the policy and of the environment (N); mask: 1 for tokens that were
+    sampled, 0 for the environment's (N); logprobs: as sampled, 0.0 for the environment's (N), or
+    empty where unknown. steps: how many steps of the episode it holds, from the first on.
+    """
+
+    prompt_ids: list[int]
+    completion_ids: list[int]
+    mask: list[int]
+    logprobs: list[float]
+    steps: int
+
+
+def transcript(steps: Sequence[Step]) -> Transcript:
+    """The longest beginning of an episode that is one sequence; at least its first step.
+
+    steps: at least one, with token ids.
+    """
+    first = steps[0].generation
+    prompt, written = list(first.prompt_ids), list(first.token_ids)
+    mask, logprobs = [1] * len(written), list(first.logprobs)
+    count = 1
+    for step in steps[1:]:
+        generation, so_far = step.generation, [*prompt, *written]
+        shown = list(generation.prompt_ids)
+        if shown[: len(so_far)] != so_far:
+            break
+        answered = shown[len(so_far) :]
+        written += [*answered, *generation.token_ids]
+        mask += [0] * len(answered) + [1] * len(generation.token_ids)
+        logprobs += [0.0] * len(answered) + list(generation.logprobs)
+        count += 1
+    known = len(logprobs) == len(written)
+    return Transcript(prompt, written, mask, logprobs if known else [], count)
