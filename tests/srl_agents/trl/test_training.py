@@ -1,0 +1,178 @@
+"""TRL's own trainer on our environments: rewards rise, groups are steps, masks are kept."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+
+from srl_agents.small_models import build, character_tokenizer
+from srl_agents.trl import StepRewardsSpread, TRLTask
+from srl_env.data import ListSource
+from srl_env.environment import ReasoningEnv
+from srl_env.problem import Problem
+from srl_env.prompt import PromptStyle
+from srl_env.testing import SlowWorldEnv
+from srl_env.verifiers import ExactVerifier, Verdict
+from tests.srl_agents.trl.test_task import ALPHABET, Plain, Semicolon
+
+trl = pytest.importorskip("trl")
+pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
+
+
+@pytest.fixture(autouse=True)
+def quietly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
+
+
+def tiny(tokenizer: Any) -> Any:
+    config = transformers.LlamaConfig(
+        hidden_size=32,
+        intermediate_size=64,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        num_key_value_heads=2,
+        tie_word_embeddings=True,
+        initializer_range=0.06,
+    )
+    return build(config, tokenizer, seed=0)
+
+
+def make_trainer(folder: Path, tokenizer: Any, **given: Any) -> Any:
+    """A ``GRPOTrainer`` of a tiny model; keyword arguments that it does not take are settings."""
+    names = ("reward_funcs", "train_dataset", "rollout_func", "environment_factory", "model")
+    own = {name: given.pop(name) for name in names if name in given}
+    settings: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": 64,
+        "num_generations": 8,
+        "max_completion_length": 8,
+        "learning_rate": 1e-2,
+        "lr_scheduler_type": "constant",
+        "beta": 0.0,
+        "use_cpu": True,
+        "bf16": False,
+        "gradient_checkpointing": False,
+        "save_strategy": "no",
+        "report_to": [],
+        "disable_tqdm": True,
+        "logging_steps": 1,
+        "seed": 1,
+    }
+    model = own.pop("model", None)
+    return trl.GRPOTrainer(
+        tiny(tokenizer) if model is None else model,
+        processing_class=tokenizer,
+        args=trl.GRPOConfig(**settings | given),
+        **own,
+    )
+
+
+def rewards(trainer: Any) -> list[float]:
+    return [line["reward"] for line in trainer.state.log_history if "reward" in line]
+
+
+def mean(values: list[float]) -> float:
+    return sum(values) / len(values)
+
+
+@pytest.mark.parametrize("sampler", ["trl", pytest.param("own", marks=pytest.mark.slow)])
+def test_rewards_rise_in_srl(tmp_path: Path, sampler: Any) -> None:
+    tokenizer = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")
+    task = TRLTask("srl/ModularChain-v0", targets="all", problems=2, difficulty=3, sampler=sampler)
+    trainer = make_trainer(
+        tmp_path,
+        tokenizer,
+        reward_funcs=task.reward,
+        train_dataset=task.dataset(),
+        rollout_func=task.rollout,
+        max_steps=35,
+    )
+    trainer.train()
+    assert mean(rewards(trainer)[:3]) < -0.3
+    assert mean(rewards(trainer)[-5:]) > 0.25
+    assert not task.failures
+
+
+class Letter(ReasoningEnv):
+    """Name the letter after #: right is the one that is asked for."""
+
+    def __init__(self) -> None:
+        problems = [Problem(letter, f"{letter}#", letter) for letter in "abcd"]
+        super().__init__(
+            ListSource(problems, "letters"),
+            ExactVerifier(marker="", end=""),
+            format=Plain(),
+            style=PromptStyle.bare(),
+        )
+
+    def is_final(self, action: str) -> bool:
+        return True
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        return Verdict(self.problem.answer in actions[-1], actions[-1] or None)
+
+
+def test_accuracy_rises_in_rlvr(tmp_path: Path) -> None:
+    tokenizer = character_tokenizer("abcd#")
+    task = TRLTask(Letter, "rlvr")
+    trainer = make_trainer(
+        tmp_path,
+        tokenizer,
+        reward_funcs=task.reward,
+        train_dataset=task.dataset(),
+        rollout_func=task.rollout,
+        max_completion_length=1,
+        per_device_train_batch_size=32,
+        max_steps=40,
+    )
+    trainer.train()
+    assert mean(rewards(trainer)[:3]) < 0.45
+    assert mean(rewards(trainer)[-5:]) > 0.8
+
+
+def test_tokens_of_the_environment_reach_trl_masked_and_groups_are_rows(tmp_path: Path) -> None:
+    seen: list[dict[str, Any]] = []
+
+    class Watched(trl.GRPOTrainer):  # type: ignore[misc, name-defined]
+        def _compute_loss(self, model: Any, inputs: Any) -> Any:
+            seen.append(inputs)
+            return super()._compute_loss(model, inputs)
+
+    def world() -> ReasoningEnv:
+        return SlowWorldEnv(style=PromptStyle.bare(), format=Semicolon())
+
+    tokenizer = character_tokenizer(ALPHABET)
+    tokenizer.add_special_tokens({"eos_token": "<never>"})
+    model = tiny(tokenizer)
+    with torch.no_grad():
+        model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(";")] *= 4
+    task = TRLTask(world, "hybrid", granularity="step", problems=1, max_steps=3)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trl, "GRPOTrainer", Watched)
+        trainer = make_trainer(
+            tmp_path,
+            tokenizer,
+            model=model,
+            reward_funcs=task.reward,
+            train_dataset=task.dataset(),
+            rollout_func=task.rollout,
+            per_device_train_batch_size=8,
+            max_steps=1,
+        )
+    with pytest.warns(StepRewardsSpread, match="are summed"):
+        trainer.train()
+    (inputs,) = seen
+    assert inputs["prompt_ids"].unique(dim=0).shape[0] == 1
+    for ids, mask, there in zip(
+        inputs["completion_ids"], inputs["tool_mask"], inputs["completion_mask"], strict=True
+    ):
+        answered = tokenizer.decode(ids[(mask == 0) & (there == 1)])
+        written = tokenizer.decode(ids[(mask == 1) & (there == 1)])
+        assert answered in ("", "1 said", "1 said2 said")
+        assert written.count(";") <= 3
+    assert (inputs["tool_mask"] == 0).any()
