@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -281,12 +280,11 @@ def test_sharded_and_alone_resume_each_other(tree: dict[str, Any], tmp_path: Pat
 @pytest.mark.slow
 def test_accelerate_launches_the_command(tree: dict[str, Any], tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps(tree))
-    launch = ["-m", "accelerate.commands.launch", "--cpu", "--num_processes", "2"]
-    launch += ["--num_machines", "1", "--main_process_port", "0", "-m", "srl_agents"]
-    command = [sys.executable, *launch, "train", "--config", str(tmp_path / "run.json")]
-    done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, env={**os.environ, "RANK": ""}
-    )
+    launch = ["-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes", "2"]
+    launch += ["--num_machines", "1", "--mixed_precision", "no", "--dynamo_backend", "no"]
+    launch += ["--main_process_port", "0", "-m", "srl_agents", "train"]
+    command = [sys.executable, *launch, "--config", str(tmp_path / "run.json")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("Model: ") == 1
     assert (tmp_path / "together" / "model" / "config.json").exists()
