@@ -47,6 +47,7 @@ from srl_agents.curriculum import (
     why_over,
 )
 from srl_agents.demonstrations import demonstrations
+from srl_agents.drift import drift_share, find_drifts
 from srl_agents.groups import Batch, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
@@ -68,7 +69,7 @@ from srl_agents.team import ALONE, Team, join
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.policy import Policy
-from srl_env.rollout import EnvPool
+from srl_env.rollout import EnvPool, Episode
 from srl_env.seeding import derive_seed
 
 
@@ -148,7 +149,7 @@ class Position:
     stage: the number of the current one. stage_spent: what the run had spent when it began.
     update_seconds: of the last updates, a running mean. scores: each update's mean reward in
     this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
-    are over.
+    are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
     """
 
     spent: Spent = field(default_factory=Spent)
@@ -157,6 +158,7 @@ class Position:
     update_seconds: float = 0.0
     scores: list[float] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
+    drifts: list[str] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Position:
@@ -255,7 +257,7 @@ class Trainer:
         """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
         number, every = self.position.spent.updates + 1, self.config.log
         collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
-        metrics = collected.metrics()
+        metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         if collected.kept:
             parts = max(1, min(objective.minibatches, len(collected.kept)))
             batches = [make_batch(collected.kept[i::parts], objective) for i in range(parts)]
@@ -268,6 +270,16 @@ class Trainer:
             found = signals(groups, collected.kept, objective)
             log.rollouts(number, stage.name, episodes, found)
         return metrics, collected.tokens, metrics.get("reward", 0.0)
+
+    def _drift(self, episodes: Sequence[Episode], log: RunLog) -> Metrics:
+        """The share of turns whose prompt drifted; each reason is logged the first time."""
+        share = drift_share(episodes)
+        if share:
+            for drift in (d for each in episodes for d in find_drifts(each, self.policy.tokenizer)):
+                if drift.reason not in self.position.drifts:
+                    self.position.drifts.append(drift.reason)
+                    log.event(self.position.spent.updates, self.stage.name, "drift", str(drift))
+        return {} if share is None else {"drift_share": share}
 
     def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
         """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
