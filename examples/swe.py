@@ -47,8 +47,9 @@ def main() -> None:
     if args.tasks:
         options["path"] = str(args.tasks)
     texts = step_texts(options)
-    console.print(f"{len(texts)} training steps; pretraining for {args.pretrain_s:.0f} s")
-    base = pretrain(texts, args.pretrain_s, args.seed, args.out / "base", vocabulary=VOCABULARY)
+    console.print(f"{len(texts)} training steps")
+    folder = args.out / "base"
+    base = pretrain(texts, args.pretrain_updates, args.seed, folder, vocabulary=VOCABULARY)
     before = held_out(base, options, args, "before")
     after = held_out(learn(base, options, args), options, args, "after")
     _show(before, after, args.out)
@@ -70,20 +71,21 @@ def step_texts(options: dict[str, Any]) -> list[str]:
 
 def learn(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path:
     """The folder of the model after SRL and RLVR on the training tasks."""
-    whole = args.srl_s + args.rlvr_s
-    objective = {"max_tokens": MAX_TOKENS, "group_size": 8}
+    whole = args.srl_updates + args.rlvr_updates
+    # Calls differ much in length: see the GSM8K example.
+    objective = {"max_tokens": MAX_TOKENS, "aggregation": "constant", "scale": "none"}
     config = make_config(
         {
             "out": str(args.out / "run"),
             "env": {"id": ENV, "options": options},
             "model": {"path": str(base), "threads": args.threads},
-            "budget": {"seconds": whole},
+            "budget": {"updates": whole},
             "method": "srl-rlvr",
             "stages": {
                 "srl": {
                     "lr": 3e-4,
                     "batch": 8,
-                    "share": args.srl_s / whole,
+                    "share": args.srl_updates / whole,
                     "until": {"informative": "off"},
                     "objective": objective,
                 },
@@ -150,9 +152,9 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--tasks", type=Path, help="a folder of tasks; those that ship if none")
     parser.add_argument("--out", type=Path, default=Path("runs/swe"), help="replaced if there")
-    parser.add_argument("--pretrain-s", type=float, default=120.0, help="seconds")
-    parser.add_argument("--srl-s", type=float, default=150.0, help="seconds")
-    parser.add_argument("--rlvr-s", type=float, default=60.0, help="seconds")
+    parser.add_argument("--pretrain-updates", type=int, default=600)
+    parser.add_argument("--srl-updates", type=int, default=60)
+    parser.add_argument("--rlvr-updates", type=int, default=6)
     parser.add_argument("--problems", type=int, default=20, help="held out, for the evaluation")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)

@@ -45,7 +45,7 @@ def test_held_out_problems_are_in_no_text() -> None:
 
 @pytest.mark.slow
 def test_the_example_runs_on_the_sample(tmp_path: Path) -> None:
-    settings = ["--out", str(tmp_path / "run"), "--pretrain-s", "3", "--srl-s", "3"]
+    settings = ["--out", str(tmp_path / "run"), "--pretrain-updates", "9", "--srl-updates", "2"]
     done = subprocess.run(
         [sys.executable, "examples/gsm8k.py", *settings, "--problems", "3"],
         capture_output=True,
