@@ -10,7 +10,7 @@ export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test test-slow test-vllm check format bench clean
+.PHONY: help setup demo test test-slow test-vllm check format bench docs clean
 
 help:
 	@echo "make demo       train the small model four ways and compare them (runs/demo/report.html)"
@@ -19,6 +19,7 @@ help:
 	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 3 GB)"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      the speed figures"
+	@echo "make docs       the documentation site (site/index.html)"
 
 setup: $(STAMP)
 
@@ -59,5 +60,9 @@ format: $(STAMP)
 bench: $(STAMP)
 	for script in benchmarks/*.py; do $(BIN)/python $$script || exit 1; done
 
+docs: $(STAMP)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[docs]"
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
 clean:
-	rm -rf build dist runs .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis
+	rm -rf build dist site runs .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis

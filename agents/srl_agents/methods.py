@@ -10,7 +10,7 @@ at the bottom, and another one is another tuple of the same parts::
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from srl_env.errors import BadOption, UnknownName
@@ -153,10 +153,14 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Method:
-    """A named list of at least one stage; stage names differ."""
+    """A named list of at least one stage; stage names differ.
+
+    source: where the method is from, a paper or a sentence; not part of what it does.
+    """
 
     name: str
     stages: tuple[Stage, ...]
+    source: str = field(default="", compare=False)
 
     def __post_init__(self) -> None:
         names = [stage.name for stage in self.stages]
@@ -281,11 +285,19 @@ RLVR = Stage(name="rlvr", objective=GRPO(reward_mode="rlvr"), lr=1e-6)
 _METHODS = {
     method.name: method
     for method in (
-        Method("sft", (SFT,)),
-        Method("rlvr", (RLVR,)),
-        Method("srl", (SRL,)),
-        Method("holistic", (HOLISTIC,)),
-        Method("sft-rlvr", (replace(SFT, share=0.3), RLVR)),
-        Method("srl-rlvr", (replace(SRL, share=0.7, until=Until(informative=0.5)), RLVR)),
+        Method("sft", (SFT,), "a baseline of SRL, arXiv:2510.25992"),
+        Method("rlvr", (RLVR,), "GRPO, arXiv:2402.03300; the name from Tülu 3, arXiv:2411.15124"),
+        Method("srl", (SRL,), "SRL, arXiv:2510.25992"),
+        Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
+        Method(
+            "sft-rlvr",
+            (replace(SFT, share=0.3), RLVR),
+            "as a baseline to take seriously: arXiv:2604.23747",
+        ),
+        Method(
+            "srl-rlvr",
+            (replace(SRL, share=0.7, until=Until(informative=0.5)), RLVR),
+            "SRL, arXiv:2510.25992; that RLVR begins once groups differ is ours",
+        ),
     )
 }

@@ -1,0 +1,61 @@
+"""Tables of the training methods that ship, and of the formulas with the papers they are from."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from srl_agents.methods import GRPO, Method, Stage, get_method, methods
+
+ROOT = Path(__file__).parents[1]
+FOLDERS = ("srl_env", "agents/srl_agents", "envs/srl_tasks")
+_ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
+_URL = re.compile(r"(?<![(\[])(https?://[^\s,;)]+[^\s,;.)])")
+_SOURCE = re.compile(r"^(?:Source[\w ]*):\s+(.+?)(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)
+
+
+def methods_table() -> str:
+    """A row for each registered method: its stages, what each does, and where it is from."""
+    rows = [_row(get_method(name)) for name in methods()]
+    return "\n".join(["| method | stages | from |", "|---|---|---|", *rows])
+
+
+def formulas() -> str:
+    """A row for each docstring that names its source, by file."""
+    rows = [f"| `{name}` | `{place}` | {linked(source)} |" for place, name, source in _sources()]
+    return "\n".join(["| what | where | source |", "|---|---|---|", *rows])
+
+
+def linked(text: str) -> str:
+    """The text with papers and addresses as links."""
+    return _ARXIV.sub(r"[arXiv:\1](https://arxiv.org/abs/\1)", _URL.sub(r"<\1>", text))
+
+
+def _row(method: Method) -> str:
+    stages = "<br>".join(_stage(stage) for stage in method.stages)
+    return f"| `{method.name}` | {stages} | {linked(method.source)} |"
+
+
+def _stage(stage: Stage) -> str:
+    where = {"problem": "at the problem", "prefix": "after every expert prefix"}[stage.starts.at]
+    if isinstance(stage.objective, GRPO):
+        what = f"GRPO on reward `{stage.objective.reward_mode}`"
+    else:
+        what = "likelihood of the expert's steps"
+    share = "" if stage.share == 1 else f"; up to {stage.share:.0%} of the budget"
+    return f"**{stage.name}**: {what}, starts {where}{share}"
+
+
+def _sources() -> Iterator[tuple[str, str, str]]:
+    """(file, name, the sentence with the source) of each documented thing that has one."""
+    for folder in FOLDERS:
+        for file in sorted((ROOT / folder).rglob("*.py")):
+            tree = ast.parse(file.read_text(encoding="utf-8"))
+            place = file.relative_to(ROOT).as_posix()
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                    found = _SOURCE.search(ast.get_docstring(node) or "")
+                    if found and not node.name.startswith("_"):
+                        yield place, node.name, " ".join(found[1].split())
