@@ -156,7 +156,7 @@ def test_steps_that_are_no_conversation_cannot_drift() -> None:
 def test_a_turn_is_trained_on_in_the_context_it_was_sampled_in_whether_the_next_drifts_or_not(
     template: str, goes_on: bool
 ) -> None:
-    """A drifted turn shares what agrees; the tokens in its prompt that nobody sampled get no loss."""
+    """A drifted turn shares what agrees; what nobody sampled is context, and has no loss."""
     tokenizer = tokenizer_with(template)
     first = conversation(tokenizer, FIRST, SECOND)
     other = replace(first, steps=tuple(replace(step, reward=0.0) for step in first.steps))
