@@ -286,12 +286,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         Raises ``UnknownName`` and ``BadOption`` for wrong options, leaving the running episode
         as it is, and a ``Failure`` where the world could not be set up.
         """
-        options = _known_options(options)
-        seed, episode = self._next_seed(seed)
-        rng = stream(type(self).__name__, self.problems.name, seed, episode)
-        state = self._new_state(options, rng)
-        self._seed, self._episode, self._state = seed, episode, state
-        self._np_random, self._np_random_seed = rng, seed
+        state = self._begin(seed, options)
         if state.world_live:
             self.world_reset(state.problem)
         state.history = self._expert_turns(state, state.start_step)
@@ -387,6 +382,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         observation, info = self._observe(state)
         info["failure"] = {"type": type(failure).__name__, "message": utf8_safe(str(failure))}
         return observation, math.nan, False, True, info
+
+    def reset_failed(
+        self, failure: Failure, *, seed: int | None, options: Mapping[str, Any] | None
+    ) -> StepResult:
+        """What ``fail`` returns for an episode that failed before its world was set up.
+
+        seed, options: as for ``reset``; by them the episode's problem is known.
+        """
+        self._begin(seed, options)
+        return self.fail(failure)
 
     # -- forks -----------------------------------------------------------------------------
 
@@ -510,6 +515,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if self._seed is None:
             return secrets.randbits(63), 0
         return self._seed, self._episode + 1
+
+    def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> EpisodeState:
+        """The next episode's state, now the environment's; the world is as it was."""
+        options = _known_options(options)
+        seed, episode = self._next_seed(seed)
+        rng = stream(type(self).__name__, self.problems.name, seed, episode)
+        state = self._new_state(options, rng)
+        self._seed, self._episode, self._state = seed, episode, state
+        self._np_random, self._np_random_seed = rng, seed
+        return state
 
     def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
         """The episode that the options ask for, before its first step."""

@@ -159,6 +159,12 @@ def rollout(
     return [run.episode() for run in running]
 
 
+def failed_episode(env: ReasoningEnv, start: Start, failure: Failure) -> Episode:
+    """The episode of a start that was never run, because of a failure; ``env`` loses its own."""
+    result = env.reset_failed(failure, seed=start.seed, options=start.options)
+    return _Running(env, start, result[4], ended=True).episode()
+
+
 @dataclass(slots=True)
 class _Running:
     """An episode that is being made."""

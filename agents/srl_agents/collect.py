@@ -1,7 +1,8 @@
 """Sampling until the batch is full: starts in, episodes and the groups worth learning from out.
 
 Dynamic sampling as in SRL and DAPO: a group is kept if its rewards deviate enough, and sampling
-goes on until there are as many as wanted, or a cap is reached.
+goes on until there are as many as wanted, or a cap is reached. Who runs the episodes is the
+business of ``rollouts``.
 """
 
 from __future__ import annotations
@@ -10,16 +11,17 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from srl_agents.groups import Group, groups_of
 from srl_agents.methods import GRPO
 from srl_agents.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
+from srl_agents.rollouts import Rolled, Rollouts, Unit
 from srl_agents.starts import StartPoint, StartSampler
 from srl_agents.team import ALONE, Team
-from srl_env.errors import Failure
-from srl_env.policy import Generation, Messages, Policy, Sampling
-from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.policy import Sampling
+from srl_env.rollout import Episode, Start
 from srl_env.seeding import derive_seed
 
 _LEAST_KEPT_SHARE = 0.125  # a refill never takes more than 8 times the groups it is short of
@@ -30,8 +32,9 @@ class Collected:
     """What was sampled for one update.
 
     groups: all of them; kept: those to learn from, at most the batch.
-    seconds_sampling: inside the policy; seconds_environment: in environments and rewards;
-    seconds_waiting: until other processes had sampled theirs, 0 where there are none.
+    seconds_sampling: inside the policy; seconds_environment: in environments and rewards (where
+    workers run episodes, the time that passed here, divided as theirs was); seconds_waiting:
+    until other processes had sampled theirs, 0 where there are none.
     """
 
     objective: GRPO
@@ -68,14 +71,14 @@ class Collected:
 
 
 class Collector:
-    """Samples groups of episodes with a policy in a pool of environments."""
+    """Samples groups of episodes."""
 
-    def __init__(self, pool: EnvPool, policy: Policy, seed: int, team: Team = ALONE) -> None:
-        """seed: the run's; every episode's seed is derived from it.
+    def __init__(self, rollouts: Rollouts, seed: int, team: Team = ALONE) -> None:
+        """rollouts: what runs the episodes. seed: the run's; all others are derived from it.
 
         team: the processes that sample together; each has the episodes of all in the end.
         """
-        self.pool, self.policy, self.seed, self.team = pool, _Timed(policy), seed, team
+        self.rollouts, self.seed, self.team = rollouts, seed, team
 
     def fill(
         self, objective: GRPO, starts: StartSampler, batch: int, purpose: str, update: int
@@ -98,19 +101,12 @@ class Collector:
 
     def _sample(self, found: Collected, points: Sequence[StartPoint], key: tuple[str, int]) -> None:
         """Adds the episodes of ``group_size`` copies of each point."""
-        began, inside = time.perf_counter(), self.policy.seconds
-        starts = [
-            start
-            for number, point in self.team.share(list(enumerate(points, len(found.points))))
-            for start in self._copies(found.objective, point, number, key)
-        ]
-        sampling = Sampling(found.objective.temperature, found.objective.max_tokens)
-        mine = rollout(self.pool, self.policy, starts, sampling)
-        sampling_s = self.policy.seconds - inside
-        found.seconds_sampling += sampling_s
-        found.seconds_environment += time.perf_counter() - began - sampling_s
         began = time.perf_counter()
-        episodes = self.team.gathered(mine)
+        mine = self.team.share(list(enumerate(points, len(found.points))))
+        rolled = self.rollouts.run(self._units(found.objective, mine, key))
+        _count_seconds(found, rolled, time.perf_counter() - began)
+        began = time.perf_counter()
+        episodes = self.team.gathered([e for part in rolled for e in part.episodes])
         if self.team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
         groups = groups_of(episodes)
@@ -118,6 +114,20 @@ class Collector:
         found.episodes += episodes
         found.groups += groups
         found.kept += [g for g in groups if g.deviation > found.objective.min_deviation]
+
+    def _units(
+        self, objective: GRPO, points: Sequence[tuple[int, StartPoint]], key: tuple[str, int]
+    ) -> list[Unit]:
+        """So many groups at a time as ``rollouts`` takes, each time with a seed of its own."""
+        size = self.rollouts.groups_at_once
+        parts = [points[i : i + size] for i in range(0, len(points), size)] if size else [points]
+        sampling = Sampling(objective.temperature, objective.max_tokens)
+        units = []
+        for part in filter(None, parts):
+            copies = [self._copies(objective, point, number, key) for number, point in part]
+            seed = derive_seed("unit", self.seed, *key, part[0][0]) if size else None
+            units.append(Unit(tuple(chain.from_iterable(copies)), sampling, seed))
+        return units
 
     def _copies(
         self, objective: GRPO, point: StartPoint, number: int, key: tuple[str, int]
@@ -135,20 +145,13 @@ class Collector:
         return [Start(options, seed, number)] * objective.group_size
 
 
-class _Timed:
-    """A policy that adds up the seconds spent in it."""
-
-    def __init__(self, policy: Policy) -> None:
-        self.policy, self.seconds = policy, 0.0
-
-    def generate(
-        self, batch: Sequence[Messages], sampling: Sampling
-    ) -> Sequence[Generation | Failure]:
-        """What the policy generates."""
-        began = time.perf_counter()
-        generations = self.policy.generate(batch, sampling)
-        self.seconds += time.perf_counter() - began
-        return generations
+def _count_seconds(found: Collected, rolled: Sequence[Rolled], passed: float) -> None:
+    """Adds the seconds that passed, divided as those of the workers were."""
+    sampling = math.fsum(part.seconds_sampling for part in rolled)
+    everything = sampling + math.fsum(part.seconds_environment for part in rolled)
+    share = sampling / everything if everything else 0.0
+    found.seconds_sampling += share * passed
+    found.seconds_environment += (1 - share) * passed
 
 
 def _rate(tokens: int, seconds: float) -> float:

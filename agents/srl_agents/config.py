@@ -41,6 +41,8 @@ from srl_env.errors import BadOption, SrlEnvError, UnknownName
 Tree = Mapping[str, Any]
 T = TypeVar("T")
 
+_RAY_UNIT = 8  # groups
+
 
 class Section(BaseModel):
     """A table of a configuration: frozen, and without unknown keys."""
@@ -114,6 +116,31 @@ class PolicyConfig(Section):
     engine: dict[str, Any] = {}
 
 
+class RolloutConfig(Section):
+    """Who runs the episodes: this process ("local"), or Ray's actors ("ray").
+
+    unit: groups that are rolled out together; with equal ones, one process and any number of
+    workers give the same run. None: 8 for ray; for local all at once, which is the fastest there.
+    workers: actors, each with a processor, environments and a policy of its own. gpus: of each, a
+    share below 1 too. address: of a running cluster, as for ``ray.init``; None starts one here.
+    deadline_s: for one unit, and for a worker's start; who misses it is replaced. retries: how
+    often a unit whose worker was lost is given to another, before its episodes count as failed.
+    """
+
+    engine: Literal["local", "ray"] = "local"
+    unit: Annotated[int | None, Field(ge=1)] = None
+    workers: Annotated[int, Field(ge=1)] = 2
+    gpus: Annotated[float, Field(ge=0)] = 0.0
+    address: str | None = None
+    deadline_s: Annotated[float, Field(gt=0)] = 1800.0
+    retries: Annotated[int, Field(ge=0)] = 2
+
+    @property
+    def groups_at_once(self) -> int | None:
+        """The size of a unit; None for all groups there are."""
+        return self.unit or (_RAY_UNIT if self.engine == "ray" else None)
+
+
 class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
@@ -185,6 +212,7 @@ class RunConfig(Section):
     train: dict[str, Any] = {}
     stages: dict[str, dict[str, Any]] = {}
     policy: PolicyConfig = PolicyConfig()
+    rollout: RolloutConfig = RolloutConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()

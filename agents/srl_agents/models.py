@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import importlib
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from srl_agents.team import ALONE, Team
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.policy import Policy
 from srl_env.seeding import derive_seed
+
+if TYPE_CHECKING:
+    from srl_agents.policies.vllm import VLLMPolicy
 
 
 class SamplingEngine(Policy, Protocol):
@@ -95,7 +98,10 @@ def load_engine(
     MissingExtra, BadOption.
     """
     if settings.sampler == "vllm":
-        engine: SamplingEngine = _vllm(settings, model, seed, team)
+        # With this one, vLLM takes the processes that there are, each for an engine of its own.
+        beside = {"distributed_executor_backend": "external_launcher"} if team.size > 1 else {}
+        options = {"gpu_memory_utilization": 0.3, **beside, **settings.engine}
+        engine: SamplingEngine = _vllm(settings, model, _sampling_seed(seed, team), options)
     elif _spread(model, team):
         engine = Copy(*_load(model, seed, None), model.autocast, _sampling_seed(seed, team))
     else:
@@ -105,35 +111,59 @@ def load_engine(
 
 
 class Copy(TransformersPolicy):
-    """A whole copy of a model whose weights are spread over processes; it samples for it."""
+    """A whole copy of a model that is trained elsewhere, or spread over processes, to sample."""
 
     def __init__(self, model: nn.Module, tokenizer: Any, autocast: bool, seed: int) -> None:
         super().__init__(model.requires_grad_(False), tokenizer, autocast=autocast, seed=seed)
 
-    @torch.no_grad()
     def push_weights(self, model: nn.Module) -> None:
         """Takes the weights of a model of the same form, put together one at a time."""
-        theirs = dict(model.named_parameters())
-        for name, parameter in self.model.named_parameters():
-            parameter.copy_(whole(theirs[name].detach()))
+        self.load_weights((name, whole(p.detach())) for name, p in model.named_parameters())
+
+    @torch.no_grad()
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Takes these weights, by their names in the model; the others stay as they are."""
+        mine = dict(self.model.named_parameters())
+        for name, value in weights:
+            mine[name].copy_(value)
         self.weights_changed()
 
     def close(self) -> None:
         """Nothing: there is no engine."""
 
 
-def _vllm(settings: PolicyConfig, model: ModelConfig, seed: int, team: Team) -> SamplingEngine:
+def load_worker(
+    settings: PolicyConfig, model: ModelConfig, seed: int, gpus: float
+) -> Copy | VLLMPolicy:
+    """What samples in a worker, apart from the training, with weights of ``worker_weights``.
+
+    gpus: how many the worker has, or what share of one; vLLM takes as much of its memory.
+    """
+    if settings.sampler == "vllm":
+        options = {"gpu_memory_utilization": 0.9 * min(gpus or 1.0, 1.0), **settings.engine}
+        return _vllm(settings, model, derive_seed("sampling", seed), options)
+    place = find_device(None if gpus else "cpu")
+    return Copy(*_load(model, seed, None, place), model.autocast, derive_seed("sampling", seed))
+
+
+def worker_weights(settings: PolicyConfig, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """What changes in training, by name, for what ``load_worker`` gives; adapters merged for vLLM.
+
+    Where the weights are spread over processes, all of them ask for each in turn.
+    """
+    if settings.sampler == "vllm":
+        return engine_weights(model)
+    trained = ((name, p) for name, p in model.named_parameters() if p.requires_grad)
+    return ((name, whole(p.detach())) for name, p in trained)
+
+
+def _vllm(
+    settings: PolicyConfig, model: ModelConfig, seed: int, options: Mapping[str, Any]
+) -> VLLMPolicy:
     from srl_agents.policies.vllm import VLLMPolicy
 
-    # With this one, vLLM takes the processes that there are, each for an engine of its own.
-    beside = {"distributed_executor_backend": "external_launcher"} if team.size > 1 else {}
-    return VLLMPolicy(
-        model.path,
-        dtype="bfloat16" if model.autocast else model.dtype,
-        seed=_sampling_seed(seed, team),
-        rows=settings.rows,
-        **{"gpu_memory_utilization": 0.3, **beside, **settings.engine},
-    )
+    dtype = "bfloat16" if model.autocast else model.dtype
+    return VLLMPolicy(model.path, dtype=dtype, seed=seed, rows=settings.rows, **options)
 
 
 def load_reference(

@@ -35,7 +35,7 @@ from srl_agents.checkpoint import (
     write_whole,
 )
 from srl_agents.collect import Collector
-from srl_agents.config import RunConfig, read_tree
+from srl_agents.config import PolicyConfig, RunConfig, read_tree
 from srl_agents.curriculum import (
     Spent,
     StageBudget,
@@ -62,6 +62,8 @@ from srl_agents.models import (
 from srl_agents.policies.loading import find_device, without_notices
 from srl_agents.problem_cache import CachedSource
 from srl_agents.problem_file import indices_of
+from srl_agents.ray_workers import ray_workers
+from srl_agents.rollouts import LocalRollouts, Rollouts
 from srl_agents.runlog import NoLog, RunLog
 from srl_agents.sharding import load_optimizer, whole_optimizer, whole_weights
 from srl_agents.starts import StartSampler
@@ -184,10 +186,12 @@ class Trainer:
         file = config.env.problems
         self.only = None if file is None else indices_of(Path(file), self.env.problems)
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
-        self.engine = load_engine(config.policy, config.model, config.seed, self.policy, team)
+        self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
+        here = config.policy if self.workers is None else PolicyConfig()
+        self.engine = load_engine(here, config.model, config.seed, self.policy, team)
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
-        self.collector = Collector(EnvPool(self._another_env), self.sampler, config.seed, team)
+        self.collector = Collector(self._rollouts(), config.seed, team)
         asked = _asks_for_kl(config)
         reference = load_reference(config.model, self.policy, team) if asked else None
         self.learner = Learner(
@@ -234,7 +238,7 @@ class Trainer:
 
     def close(self) -> None:
         """Closes the environments, whatever worlds stand behind them, and the engine."""
-        self.collector.pool.close()
+        self.collector.rollouts.close()
         self.env.close()
         if self.engine is not None:
             self.engine.close()
@@ -310,11 +314,13 @@ class Trainer:
         return {**numbers, **timed, **self._push_weights()}
 
     def _push_weights(self) -> Metrics:
-        """Hands the new weights to the engine, where one samples; the seconds that took."""
-        if self.engine is None:
+        """Hands the new weights to whoever samples with a copy of them; the seconds that took."""
+        receivers = [each for each in (self.engine, self.workers) if each is not None]
+        if not receivers:
             return {}
         began = time.perf_counter()
-        self.engine.push_weights(self.policy.model)
+        for receiver in receivers:
+            receiver.push_weights(self.policy.model)
         return {"time/push": time.perf_counter() - began}
 
     # When a stage is over
@@ -378,6 +384,12 @@ class Trainer:
         share = whole.progress(spent)
         policy = self.sampler if self.learner.sharded else self.policy
         return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
+
+    def _rollouts(self) -> Rollouts:
+        if self.workers is not None:
+            return self.workers
+        at_once = self.config.rollout.groups_at_once
+        return LocalRollouts(EnvPool(self._another_env), self.sampler, at_once)
 
     def _another_env(self) -> ReasoningEnv:
         env = make_env(self.config)
@@ -446,6 +458,11 @@ def make_env(config: RunConfig) -> ReasoningEnv:
     return env
 
 
+def _on_ray(config: RunConfig) -> bool:
+    sampled = any(isinstance(stage.objective, GRPO) for stage in config.resolved_method.stages)
+    return config.rollout.engine == "ray" and sampled
+
+
 def _asks_for_kl(config: RunConfig) -> bool:
     objectives = [stage.objective for stage in config.resolved_method.stages]
     in_loss = any(isinstance(each, GRPO) and each.kl > 0 for each in objectives)
@@ -465,7 +482,7 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
         raise BadOption(
             f"{folder} holds a run already; go on with it by resume, or choose another folder"
         )
-    free = ("budget", "checkpoint", "log", "out")
+    free = ("budget", "checkpoint", "log", "out", "rollout")
     before = {key: value for key, value in read_tree(file).items() if key not in free}
     changed = [key for key in before if before[key] != tree.get(key)]
     if changed:

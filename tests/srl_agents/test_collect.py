@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from srl_agents.collect import Collected, Collector
 from srl_agents.methods import GRPO, Starts
+from srl_agents.rollouts import LocalRollouts
 from srl_agents.starts import StartSampler
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.rollout import EnvPool
@@ -33,7 +34,7 @@ class Cycling:
 def collected(
     policy: Cycling, batch: int = 4, objective: GRPO = OBJECTIVE, starts: StartSampler | None = None
 ) -> Collected:
-    collector = Collector(EnvPool(CountingEnv), policy, seed=0)
+    collector = Collector(LocalRollouts(EnvPool(CountingEnv), policy), seed=0)
     return collector.fill(objective, starts or sampler(), batch, "train", 1)
 
 
@@ -87,7 +88,7 @@ def seeds(update: int) -> list[int | None]:
             return super().reset(**options)  # type: ignore[arg-type]
 
     make: Callable[[], CountingEnv] = Noting
-    collector = Collector(EnvPool(make), Cycling(2), seed=0)
+    collector = Collector(LocalRollouts(EnvPool(make), Cycling(2)), seed=0)
     collector.fill(OBJECTIVE, sampler(), 2, "train", update)
     return seen
 

@@ -166,8 +166,6 @@ def run(tree: dict[str, Any], resume: bool = False) -> int:
 class Replayed:
     """Writes again what a run has logged, in the same order."""
 
-    seconds = 1.0
-
     def __init__(self, folder: Path) -> None:
         lines = (folder / "rollouts.jsonl").read_text().splitlines()
         fields = Episode.__dataclass_fields__
@@ -186,7 +184,7 @@ def run_on_the_same_groups(config: RunConfig, logged: Path) -> None:
     Path(config.out).mkdir()
     trainer = Trainer(config, None)
     policy: Any = Replayed(logged)
-    trainer.collector.policy = policy
+    trainer.collector.rollouts.policy = policy  # type: ignore[attr-defined]
     trainer.run(threading.Event(), lambda _: None)
     trainer.close()
 

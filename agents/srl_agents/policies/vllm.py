@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import importlib
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
 from typing import Any
@@ -110,7 +110,11 @@ class VLLMPolicy:
         model: a Hugging Face model of the engine's architecture, on any device; it is not
         changed. What was computed with earlier weights is forgotten.
         """
-        self.llm.collective_rpc("receive_weights", args=(engine_weights(model),))
+        self.load_weights(engine_weights(model))
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Puts weights, by the names of ``engine_weights``, into the engine; as above."""
+        self.llm.collective_rpc("receive_weights", args=(iter(weights),))
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM kept keys and values of earlier weights; requests still run")
 
