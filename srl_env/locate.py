@@ -4,6 +4,8 @@
 ``srl/GSM8K-v0``            the environment registered under that id
 ``steps:problems.jsonl``    problems with expert steps in a file, no class needed (srl/Steps-v0);
                             a name that ends in ``.jsonl`` means the same
+``reasoning_gym:NAME``      a data set of reasoning-gym (srl/ReasoningGym-v0)
+``gem:ID``                  an environment of GEM (srl/GEM-v0)
 ``my_env.py``               the ``ReasoningEnv`` subclass in a Python file
 ``my_env.py:Times``         the one of that name, where there are several
 ``my_package/``             a folder whose pyproject.toml names its environments
@@ -29,6 +31,12 @@ from srl_env.errors import BadOption, UnknownName
 
 STEPS = "steps:"
 STEPS_ID = "srl/Steps-v0"
+_PREFIXES = {
+    STEPS: (STEPS_ID, "path", "a file", "problems.jsonl"),
+    "reasoning_gym:": ("srl/ReasoningGym-v0", "dataset", "a data set", "chain_sum"),
+    "gem:": ("srl/GEM-v0", "world", "an id", "game:GuessTheNumber-v0-hard"),
+}
+"""{prefix: (id, argument, what stands behind it, an example)}"""
 GROUP = "srl_env.environments"
 
 
@@ -40,10 +48,11 @@ def locate(name: str | EnvSpec) -> tuple[str | EnvSpec, dict[str, Any]]:
     """
     if isinstance(name, EnvSpec):
         return name, {}
-    if name == STEPS:
-        raise BadOption(f"{STEPS} needs a file behind it, as in {STEPS}problems.jsonl")
-    if name.startswith(STEPS):
-        return STEPS_ID, {"path": name.removeprefix(STEPS)}
+    for prefix, (env_id, argument, what, example) in _PREFIXES.items():
+        if name == prefix:
+            raise BadOption(f"{prefix} needs {what} behind it, as in {prefix}{example}")
+        if name.startswith(prefix):
+            return env_id, {argument: name.removeprefix(prefix)}
     path, _, class_name = name.partition(".py:")
     if class_name:
         return _spec(Path(f"{path}.py"), class_name), {}

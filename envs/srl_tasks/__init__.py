@@ -8,5 +8,7 @@ ENVIRONMENTS = {
     "srl/GSM8K-v0": "srl_tasks.gsm8k:GSM8KEnv",
     "srl/NumberedSolutions-v0": "srl_tasks.numbered_solutions:NumberedSolutionsEnv",
     "srl/Steps-v0": "srl_tasks.steps:StepsEnv",
+    "srl/ReasoningGym-v0": "srl_tasks.reasoning_gym:ReasoningGymEnv",
+    "srl/GEM-v0": "srl_tasks.gem:GEMEnv",
     "srl/SWE-v0": "srl_tasks.swe.env:SWEEnv",
 }

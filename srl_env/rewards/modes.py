@@ -290,6 +290,23 @@ class OutcomeMode:
 
 
 @dataclass(frozen=True, slots=True)
+class ScoreMode:
+    """The verifier's score at episode end, for verifiers that give part marks; 0 before.
+
+    The score is what the verdict's details have as "score"; without one it is the reward of rlvr.
+    """
+
+    name: str = "score"
+    default_continuation: Continuation = "policy"
+    default_granularity: Granularity = "step"
+    needs_expert: bool = False
+
+    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
+        """The score for each record that ends its episode, else 0."""
+        return [_score_reward(s) if s.ended else _format_part(s) for s in steps]
+
+
+@dataclass(frozen=True, slots=True)
 class HybridMode:
     """``similarity`` × the reward of srl + ``outcome`` × the reward of rlvr, step by step.
 
@@ -424,6 +441,13 @@ def _outcome_reward(step: StepRecord) -> StepReward:
     return StepReward(value, {"outcome": value, "format": float(step.parsed.ok)})
 
 
+def _score_reward(step: StepRecord) -> StepReward:
+    outcome = _outcome_reward(step)
+    assert step.verdict is not None, "an ended record carries its verdict"
+    value = float(step.verdict.details.get("score", outcome.value))
+    return StepReward(value, {**outcome.parts, "score": value})
+
+
 def _format_part(step: StepRecord) -> StepReward:
     """Nothing paid yet."""
     return StepReward(0.0, {"format": float(step.parsed.ok)})
@@ -432,6 +456,7 @@ def _format_part(step: StepRecord) -> StepReward:
 for _mode in (
     SimilarityMode(),
     OutcomeMode(),
+    ScoreMode(),
     HybridMode(),
     HolisticMode(),
     RandomMode(),

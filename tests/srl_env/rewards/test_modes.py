@@ -18,6 +18,7 @@ from srl_env.rewards import (
     OutcomeMode,
     RandomMode,
     RewardMode,
+    ScoreMode,
     SimilarityMode,
     StepRecord,
     StepReward,
@@ -123,6 +124,13 @@ def test_inverse_pays_for_wrong_answers_and_logs_the_true_outcome() -> None:
     assert InverseMode().score([LAST])[0].parts["outcome"] == 1.0
 
 
+def test_score_pays_the_verifiers_part_marks_at_the_end() -> None:
+    marked = Verdict(False, "nearly", {"score": 0.25})
+    steps = [STEP, replace(LAST, verdict=marked), LAST, replace(LAST, verdict=WRONG)]
+    assert paid(ScoreMode(), *steps) == [0.0, 0.25, 1.0, 0.0]
+    assert ScoreMode().score(steps[1:2])[0].parts["outcome"] == 0.0
+
+
 def test_format_pays_at_the_end_if_every_step_kept_it() -> None:
     steps = [STEP, LAST, replace(LAST, format_ok_so_far=False)]
     assert paid(FormatMode(), *steps) == [0.0, 1.0, 0.0]
@@ -144,7 +152,7 @@ def test_a_probability_is_between_0_and_1() -> None:
 
 
 def test_the_published_modes_are_registered_with_their_defaults() -> None:
-    names = ["format", "holistic", "hybrid", "inverse", "random", "rlvr", "srl"]
+    names = ["format", "holistic", "hybrid", "inverse", "random", "rlvr", "score", "srl"]
     assert reward_modes() == names
     assert all(isinstance(get_reward_mode(name), RewardMode) for name in names)
     assert get_reward_mode("srl").default_continuation == "expert"

@@ -1,0 +1,261 @@
+"""``srl/ReasoningGym-v0``: the data sets of reasoning-gym (extra "reasoning-gym").
+
+``srl_env.make("reasoning_gym:chain_sum")`` is short for ``srl_env.make("srl/ReasoningGym-v0",
+dataset="chain_sum")``, and so wherever an id is taken.
+"""
+
+from __future__ import annotations
+
+import base64
+import functools
+import importlib
+import json
+import pickle
+import sys
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.prompt import PromptStyle
+from srl_env.seeding import derive_seed
+from srl_env.verifiers import Verdict
+from srl_env.verifiers.deadline import WorkerPool, shared_pool
+from srl_tasks.generated import MAX_DRAWS, NOMINAL_SIZE, Split
+
+MAX_CHARACTERS = 20_000
+"""Longer answers are wrong."""
+
+TASK = (
+    "You solve a problem. Write its answer in the form that the problem asks for, and nothing else."
+)
+
+
+class ReasoningGymEnv(ReasoningEnv):
+    """Solve a problem of a reasoning-gym data set in one step: the answer.
+
+    **Task.** What the data set asks.
+
+    **Observation.** The question, as ``srl_env.prompt`` lays it out.
+
+    **Action.** ``<think>…</think>`` and the answer; all of the action is the answer.
+
+    **Expert.** The data set's own answer, one step, where it has one.
+
+    **Reward.** By the reward mode: with "rlvr" 1 for an answer that the data set scores 1.0, with
+    "score" the score, with "srl" the likeness to the data set's answer.
+
+    **Episode end.** After one action.
+
+    **Info.** That of ``ReasoningEnv``; there is no step checker, ``legal`` is None. The verdict has
+    "score", from the data set's ``score_answer``, which is asked in a process of its own under a
+    deadline. Some data sets evaluate answers as Python or sympy expressions; literals and terms
+    are all that is evaluated there.
+
+    **Data.** ``dataset``: its name in reasoning-gym (Stojanovski et al., arXiv:2505.24760,
+    Apache-2.0). ``config``: of its generator, without seed and size. ``split``: "train", "dev" or
+    "test"; by the hash of the question, so that no question is in two of them. Problem i is drawn
+    by a hash, never by seed + i, which is what reasoning-gym itself adds up. Where a data set goes
+    through Python sets (``isomorphic_strings``, ``knight_swap``, ``polynomial_multiplication``,
+    ``ransom_note``, ``word_ladder``), its problems are the same in two processes only with the same
+    ``PYTHONHASHSEED``.
+
+    **Versions.** v0: first.
+    """
+
+    offline_kwargs: ClassVar[dict[str, Any]] = {"dataset": "chain_sum"}
+
+    def __init__(
+        self,
+        dataset: str | None = None,
+        *,
+        split: Split = "train",
+        config: Mapping[str, Any] | None = None,
+        max_problems: int = NOMINAL_SIZE,
+        deadline_s: float = 5.0,
+        **options: Any,
+    ) -> None:
+        """options: those of ``ReasoningEnv``."""
+        if dataset is None:
+            raise BadOption(
+                "srl/ReasoningGym-v0 needs dataset='chain_sum' or another of reasoning-gym's, or "
+                "reasoning_gym:NAME as id"
+            )
+        problems = ReasoningGymSource(dataset, split, _as_text(config or {}), max_problems)
+        style = PromptStyle(step_task=TASK, solution_task=TASK)
+        super().__init__(problems, ReasoningGymVerifier(deadline_s), **{"style": style} | options)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningGymSource:
+    """Problem ``i`` of a data set and a split, made anew whenever it is asked for.
+
+    config: JSON of the generator's configuration. Ids read "reasoning_gym/NAME/split/index", with
+    a hash of the configuration behind the name where there is one.
+    """
+
+    dataset: str
+    split: Split = "train"
+    config: str = "{}"
+    max_problems: int = NOMINAL_SIZE
+
+    def __post_init__(self) -> None:
+        if self.split not in ("train", "dev", "test"):
+            raise BadOption(f"split is 'train', 'dev' or 'test'; got {self.split!r}")
+        if not isinstance(self.max_problems, int) or self.max_problems < 1:
+            raise BadOption(f"max_problems is at least 1; got {self.max_problems!r}")
+        _generator(self.dataset, self.config)
+
+    @property
+    def name(self) -> str:
+        """Data set, configuration and split."""
+        variant = "" if self.config == "{}" else f"-{derive_seed(self.config):x}"
+        return f"reasoning_gym/{self.dataset}{variant}/{self.split}"
+
+    def __len__(self) -> int:
+        return self.max_problems
+
+    def __getitem__(self, index: int) -> Problem:
+        if not 0 <= index < len(self):
+            raise IndexError(f"{self.name} has problems 0 … {len(self) - 1}; got {index}")
+        return _problem(self, index)
+
+    def index_of(self, problem_id: str) -> int:
+        """The index that stands at the end of an id of this source."""
+        prefix, _, index = problem_id.rpartition("/")
+        if prefix != self.name or not index.isdecimal() or int(index) >= len(self):
+            raise UnknownName("problem", problem_id, (f"{self.name}/0 … {len(self) - 1}",))
+        return int(index)
+
+
+@dataclass(frozen=True, slots=True)
+class ReasoningGymVerifier:
+    """Right where the data set's ``score_answer`` gives 1.0; the verdict has the score.
+
+    It runs in worker processes that all verifiers of this process share. One that has no score
+    after ``deadline_s`` seconds is killed, and ``VerifierTimeout`` raised; works from any thread.
+    """
+
+    deadline_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        if not 0 < self.deadline_s < 86_400:
+            raise BadOption(f"deadline_s is a number of seconds above 0; got {self.deadline_s!r}")
+
+    def extract(self, text: str) -> str | None:
+        """The text without the blanks around it; None where nothing is left."""
+        return text.strip() or None
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        """The verdict on the last action; raises ``VerifierTimeout`` and ``VerifierCrash``."""
+        answer = self.extract(actions[-1]) if actions else None
+        if answer is None or len(answer) > MAX_CHARACTERS:
+            return Verdict(False, answer and answer[:100], {"score": 0.0})
+        asked = {name: problem.metadata[name] for name in ("dataset", "config", "entry")}
+        request = {**asked, "answer": answer, "deadline_s": self.deadline_s}
+        score = float(_workers().call(request, self.deadline_s)["score"])
+        return Verdict(score >= 1.0, answer, {"score": score})
+
+    def verify_many(
+        self, items: Sequence[tuple[Problem, Sequence[str]]]
+    ) -> list[Verdict | Failure]:
+        """One verdict, or the ``Failure`` that prevented it, for each item, in order.
+
+        The workers share the batch.
+        """
+        with ThreadPoolExecutor(max_workers=8) as threads:
+            return list(threads.map(lambda item: self._verdict_or_failure(*item), items))
+
+    def _verdict_or_failure(self, problem: Problem, actions: Sequence[str]) -> Verdict | Failure:
+        try:
+            return self.verify(problem, actions)
+        except Failure as failure:
+            return failure
+
+
+@functools.lru_cache(maxsize=4096)
+def _problem(source: ReasoningGymSource, index: int) -> Problem:
+    for draw in range(MAX_DRAWS):
+        number = derive_seed(source.name, index, draw) % 2**31
+        entry = entry_of(source.dataset, source.config, number)
+        if split_of_question(source.dataset, entry["question"]) == source.split:
+            break
+    else:
+        raise BadOption(f"no problem of {source.dataset} is in split {source.split!r}")
+    answer = entry["answer"]
+    known = isinstance(answer, str) and bool(answer.strip())
+    ways = (ExpertTrajectory((ExpertStep(answer.strip()),), "reasoning-gym"),) if known else ()
+    return Problem(
+        id=f"{source.name}/{index}",
+        prompt=entry["question"],
+        answer=answer.strip() if known else None,
+        trajectories=ways,
+        metadata={"dataset": source.dataset, "config": source.config, "entry": _packed(entry)},
+    )
+
+
+def split_of_question(dataset: str, question: str) -> Split:
+    """The split that owns a question, by its hash: 50 : 25 : 25.
+
+    Other shares than elsewhere, because some of the generators are slow and a problem of a split
+    with a quarter takes four of their items on average.
+    """
+    quarter = derive_seed("split", dataset, question) % 4
+    return "train" if quarter < 2 else "dev" if quarter == 2 else "test"
+
+
+def entry_of(dataset: str, config: str, number: int) -> dict[str, Any]:
+    """The data set's item made from ``random.Random(number)``.
+
+    Most make item n from seed + n, whatever their size; those that list all of their items
+    beforehand are made anew, with the number as their seed.
+    """
+    generator = _generator(dataset, config)
+    try:
+        found: dict[str, Any] = generator[number]
+    except IndexError:
+        found = type(generator)(replace(generator.config, seed=number))[0]
+    return found
+
+
+def _packed(entry: dict[str, Any]) -> str:
+    """All that the data set knows of a problem, as text; some of it is nothing for JSON."""
+    return base64.b64encode(pickle.dumps(entry)).decode("ascii")
+
+
+@functools.cache
+def _generator(dataset: str, config: str) -> Any:
+    """The data set with seed 0."""
+    try:
+        reasoning_gym = importlib.import_module("reasoning_gym")
+    except ModuleNotFoundError as error:
+        if error.name != "reasoning_gym":
+            raise
+        raise MissingExtra("reasoning-gym", "reasoning-gym") from None
+    known = importlib.import_module("reasoning_gym.factory").DATASETS
+    if dataset not in known:
+        raise UnknownName("data set of reasoning-gym", dataset, known)
+    given = json.loads(config)
+    if reserved := sorted({"seed", "size"} & given.keys()):
+        raise BadOption(f"config has {reserved}: problems are drawn by split and index")
+    try:
+        return reasoning_gym.create_dataset(dataset, seed=0, size=1, **given)
+    except (TypeError, AssertionError, ValueError) as error:
+        raise BadOption(f"config of {dataset}: {error}") from error
+
+
+def _as_text(config: Mapping[str, Any]) -> str:
+    try:
+        return json.dumps(dict(config), sort_keys=True)
+    except TypeError as error:
+        raise BadOption(f"config holds what JSON cannot: {error}") from error
+
+
+def _workers() -> WorkerPool:
+    # -P: the folder of the script must not come before the packages: it holds this module.
+    worker = Path(__file__).with_name("reasoning_gym_worker.py")
+    return shared_pool([sys.executable, "-P", str(worker)])

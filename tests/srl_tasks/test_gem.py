@@ -1,0 +1,181 @@
+"""Environments with GEM's interface as ours: a fake of known answers, and GEM's own."""
+
+from __future__ import annotations
+
+import pickle
+import random
+from typing import Any
+
+import numpy as np
+import pytest
+
+import srl_env
+from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
+from srl_env.format import ThinkTags
+from srl_tasks.gem import GEMEnv
+
+
+class Guess:
+    """Guess a number from 0 to 99 in four tries; draws from the global generators, as GEM's do."""
+
+    def reset(self, seed: int | None = None) -> tuple[str, dict[str, Any]]:
+        random.seed(seed)
+        np.random.seed(seed)
+        self.number, self.tries = random.randint(0, 99), 0
+        return f"Guess the number of room {np.random.randint(10**6)}.", {}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        self.tries += 1
+        if action == "crash":
+            raise KeyError(action)
+        if action == "nan":
+            return "?", float("nan"), False, False, {}
+        if not action.isdecimal():
+            return "no number", -0.1, True, False, {}
+        if int(action) == self.number:
+            return f"right, luck {random.random()}", 1.0, True, False, {}
+        hint = "higher" if self.number > int(action) else "lower"
+        return hint, 0.1, False, self.tries == 4, {}
+
+
+class Numbers:
+    """Says a number first, and no text."""
+
+    def reset(self, seed: int | None = None) -> tuple[Any, dict[str, Any]]:
+        return 3, {}
+
+    def step(self, action: str) -> Any:
+        raise AssertionError("never begun")
+
+
+def make(**options: Any) -> GEMEnv:
+    return GEMEnv(Guess, format=ThinkTags(require_thought=False), **options)
+
+
+def number(env: GEMEnv) -> int:
+    """The oracle."""
+    assert env.world is not None
+    return int(env.world.env.number)  # type: ignore[attr-defined]
+
+
+def test_the_oracles_answer_scores_one_and_another_does_not() -> None:
+    env = make()
+    for seed in range(5):
+        env.reset(seed=seed)
+        _, reward, terminated, _, info = env.step(str(number(env)))
+        assert (reward, terminated, info["verdict"]["correct"]) == (1.0, True, True)
+        env.reset(seed=seed)
+        _, reward, terminated, _, info = env.step("none")
+        assert (reward, terminated, info["verdict"]["correct"]) == (0.0, True, False)
+
+
+def test_the_world_answers_and_its_rewards_add_up() -> None:
+    env = make(reward_mode="score")
+    observation, _ = env.reset(seed=1)
+    assert observation.endswith(env.problem.prompt)
+    wrong = number(env) - 1 if number(env) else 1
+    observation, reward, terminated, _, info = env.step(str(wrong))
+    assert (reward, terminated, info["world"]) == (0.0, False, {"reward": 0.1})
+    assert observation.endswith(("higher", "lower"))
+    _, reward, terminated, _, info = env.step(str(number(env)))
+    assert (reward, terminated) == (pytest.approx(1.1), True)
+    assert info["verdict"]["score"] == pytest.approx(1.1)
+
+
+def test_an_episode_ends_where_the_wrapped_one_is_cut_off() -> None:
+    env = make()
+    env.reset(seed=3)
+    wrong = str((number(env) + 1) % 100)
+    ends = [env.step(wrong)[2] for _ in range(4)]
+    assert ends == [False, False, False, True]
+
+
+def test_a_sum_of_small_rewards_is_no_success_before_the_end() -> None:
+    env = make(correct_at=0.2, max_steps=2)
+    env.reset(seed=3)
+    wrong = str((number(env) + 1) % 100)
+    env.step(wrong)
+    _, reward, terminated, truncated, info = env.step(wrong)
+    assert (reward, terminated, truncated) == (0.0, False, True)
+    assert not info["verdict"]["correct"]
+
+
+def test_the_global_generators_are_left_alone_and_each_has_its_own() -> None:
+    random.seed(5)
+    np.random.seed(5)
+    expected = random.random(), np.random.random()
+    random.seed(5)
+    np.random.seed(5)
+    one, other = make(), make()
+    one.reset(seed=1)
+    other.reset(seed=2)
+    said = one.step(str(number(one)))[0]
+    assert (random.random(), np.random.random()) == expected
+    alone = make()
+    alone.reset(seed=1)
+    assert alone.step(str(number(alone)))[0] == said
+
+
+def test_streams_of_seeds_have_no_episode_in_common() -> None:
+    rooms = [{make(seeds=name).problems[i].prompt for i in range(50)} for name in ("train", "test")]
+    assert not rooms[0] & rooms[1]
+    assert all(len(room) == 50 for room in rooms)
+
+
+def test_what_the_wrapped_one_raises_is_a_failure_and_no_reward() -> None:
+    for action, match in (("crash", "Guess.step() raised KeyError"), ("nan", "a reward of nan")):
+        env = make()
+        env.reset(seed=0)
+        _, reward, _, truncated, info = env.step(action)
+        assert np.isnan(reward)
+        assert truncated
+        assert info["failure"]["type"] == "WorldFailure"
+        assert match in info["failure"]["message"]
+
+
+def test_episodes_fork_and_environments_pickle() -> None:
+    env = make()
+    env.reset(seed=9)
+    here = env.snapshot()
+    first = env.step(str(number(env)))
+    env.restore(pickle.loads(pickle.dumps(here)))
+    assert env.step(str(number(env))) == first
+    assert pickle.loads(pickle.dumps(env.problems))[3] == env.problems[3]
+
+
+def test_our_check_passes() -> None:
+    srl_env.check_env(make(), problems=3, hostile=100, seconds=2)
+
+
+def test_what_is_no_text_world_is_refused() -> None:
+    with pytest.raises(BadOption, match=r"Numbers.reset\(\) returned int 3 as observation"):
+        GEMEnv(Numbers).problems[0]  # type: ignore[arg-type]
+    with pytest.raises(BadOption, match="needs world="):
+        GEMEnv()
+    with pytest.raises(BadOption, match="gem: needs an id behind it"):
+        srl_env.make("gem:")
+
+    class Broken(Guess):
+        def reset(self, seed: int | None = None) -> Any:
+            raise OSError("no board")
+
+    with pytest.raises(WorldFailure, match="no board"):
+        GEMEnv(Broken).problems[0]
+
+
+def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(__import__("sys").modules, "gem", None)
+    with pytest.raises(MissingExtra, match=r"srl-env\[gem\]"):
+        srl_env.make("gem:game:GuessTheNumber-v0-hard").reset()
+
+
+def test_gems_own_environments_are_taken_by_their_ids() -> None:
+    pytest.importorskip("gem")
+    env = srl_env.make("gem:game:GuessTheNumber-v0-hard")
+    env.reset(seed=0)
+    answer = env.unwrapped.world.env.game_number
+    _, reward, terminated, _, info = env.step(f"<think>luck</think>\\boxed{{{answer}}}")
+    assert (reward, terminated, info["verdict"]["correct"]) == (1.0, True, True)
+    srl_env.check_env("gem:game:GuessTheNumber-v0-hard", problems=2, hostile=100, seconds=2)
+    with pytest.raises(UnknownName, match="environment of GEM"):
+        srl_env.make("gem:game:Guess-v0").reset()
