@@ -96,6 +96,7 @@ def _outcomes(top: float) -> list[str]:
             )
             lines.append(_text(x + 11, y, sign, anchor="middle", size=11))
         lines += [_mono(120, y, "wrong"), *_numbers(y, 0.0, 0.0)]
+    lines.append(_text(16, top + 144, "✓ a right step, ✗ a wrong one", "faint"))
     return lines
 
 

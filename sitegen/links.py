@@ -52,7 +52,7 @@ def inlined_figures(markdown: str, folder: Path) -> str:
 
     def inline(found: re.Match[str]) -> str:
         svg = (folder / found[2]).read_text(encoding="utf-8")
-        # Blank lines would end the block of HTML for Markdown.
-        return "\n".join(line for line in svg.splitlines() if line.strip())
+        # One line in a block of HTML: Markdown leaves it alone.
+        return f"<div>{' '.join(svg.split())}</div>"
 
     return _FIGURE.sub(inline, markdown)

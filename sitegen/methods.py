@@ -10,7 +10,7 @@ from pathlib import Path
 from srl_agents.methods import GRPO, Method, Stage, get_method, methods
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("srl_env", "agents/srl_agents", "envs/srl_tasks")
+FOLDERS = ("srl_env", "agents/srl_agents")
 _ARXIV = re.compile(r"arXiv:(\d{4}\.\d{5})")
 _URL = re.compile(r"(?<![(\[])(https?://[^\s,;)]+[^\s,;.)])")
 _SOURCE = re.compile(r"^(?:Source[\w ]*):\s+(.+?)(?=\n\s*\n|\Z)", re.MULTILINE | re.DOTALL)

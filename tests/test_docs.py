@@ -1,62 +1,173 @@
-"""The pages under docs: their Python is Python, and agents.md runs as a reader would run it."""
+"""The pages under docs: every block of code runs, every link leads somewhere, every page is found.
+
+How blocks are run, and which are not, is said in ``tests/pages.py``. Pages that need more than
+that (a server, data, a repository) have tests of their own.
+"""
 
 from __future__ import annotations
 
 import re
-import runpy
 import shlex
+from collections.abc import Callable, Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
+import yaml
 
-from srl_agents.cli import app
+from srl_agents.config import make_config, with_overrides
 from srl_agents.small_models import bpe_tokenizer, build
+from tests.pages import (
+    ROOT,
+    blocks,
+    commands,
+    program,
+    run_command,
+    run_program,
+    texts,
+    unknown_options,
+    visiting,
+    write_files,
+    write_your_project,
+)
 from tests.srl_agents.policies.loopback import Loopback, chat
 
-ROOT = Path(__file__).parents[1]
-PAGES = sorted((ROOT / "docs").rglob("*.md"))
-AGENTS = ROOT / "docs/agents.md"
+DOCS = ROOT / "docs"
+PAGES = sorted(DOCS.rglob("*.md"))
+EVERYWHERE = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
+AGENTS = DOCS / "agents.md"
+SHOWN = {"text", "toml", "json", "console", ""}
+PLAIN = ["index", "idea", "environments", "rewards", "training", "evaluation", "security"]
+PLAIN += ["grading", "sandbox"]
+OWN_TESTS = {"large-models", "agents", "data", "swe", "results"}
+
+page_id: Callable[[Path], str] = lambda page: page.relative_to(ROOT).with_suffix("").as_posix()  # noqa: E731
 
 
-def blocks(page: Path, language: str) -> list[str]:
-    text = page.read_text(encoding="utf-8")
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+@pytest.fixture
+def here(tmp_path: Path) -> Iterator[Path]:
+    """An empty folder to run a page in."""
+    with visiting(tmp_path):
+        yield tmp_path
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
-def test_every_python_block_is_python(page: Path) -> None:
-    for block in blocks(page, "python"):
-        compile(block, str(page), "exec")
+@pytest.mark.parametrize("name", PLAIN)
+def test_a_page_runs_from_top_to_bottom(
+    name: str, here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = DOCS / f"{name}.md"
+    write_files(page)
+    run_program(program(page))
+    printed = capsys.readouterr().out
+    for words in commands(page):
+        run_command(words)
+    for shown in texts(page, "text"):
+        if "\n" in shown.strip() and not shown.startswith("def "):
+            assert shown in printed
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
+def test_every_page_with_code_is_run_by_a_test() -> None:
+    with_code = {page.stem for page in PAGES if texts(page, "python") or texts(page, "bash")}
+    assert with_code - set(PLAIN) <= OWN_TESTS
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=page_id)
+def test_code_that_is_shown_only_is_well_formed(page: Path) -> None:
+    assert {block.language for block in blocks(page)} <= {"python", "bash", "py", "sh", *SHOWN}
+    for text in texts(page, "py"):
+        compile(text, str(page), "exec")
+    for words in commands(page, "sh"):
+        if words[0] == "srl-env":
+            assert unknown_options(words) == [], shlex.join(words)
+    for block in blocks(page):
+        assert block.text.count("\t") == 0 or block.language == "text"
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=page_id)
+def test_a_training_that_is_shown_only_has_a_configuration(page: Path) -> None:
+    for words in commands(page, "sh"):
+        if words[:2] == ["srl-env", "train"] and "--config" not in words:
+            given = dict(zip(words[2::2], words[3::2], strict=True))
+            assert "--out" in given
+            changes = [value for name, value in pairwise(words) if name == "--set"]
+            tree = {
+                "out": given["--out"],
+                "method": given["--method"],
+                "env": {"id": given["--env"]},
+            }
+            make_config(with_overrides({**tree, "model": {"path": given["--model"]}}, changes))
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=page_id)
 def test_every_link_into_the_repository_leads_somewhere(page: Path) -> None:
-    targets = re.findall(r"\]\((?!https?:)([^)#]+)[^)]*\)", page.read_text(encoding="utf-8"))
-    assert [target for target in targets if not (page.parent / target).exists()] == []
+    links = re.findall(
+        r"\]\((?!https?:)([^)#\s]*)(?:#([^)]*))?\)", page.read_text(encoding="utf-8")
+    )
+    for target, anchor in links:
+        file = (page.parent / target) if target else page
+        assert file.exists(), target
+        if anchor:
+            assert anchor in anchors(file), f"{target}#{anchor}"
 
 
-def test_the_agents_page_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as the site and code hosts make them."""
+    text = re.sub(r"^```.*?^```$", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.M)
+    headings = re.findall(r"^#+ (.+)$", text, re.MULTILINE)
+    return {
+        re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings
+    }
+
+
+def test_every_page_has_its_place_in_the_navigation_once() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    named = list(leaves(nav))
+    assert sorted(named) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+def leaves(nav: object) -> Iterator[str]:
+    """The pages that a navigation names."""
+    if isinstance(nav, str):
+        yield nav
+    elif isinstance(nav, dict):
+        for inner in nav.values():
+            yield from leaves(inner)
+    elif isinstance(nav, list):
+        for inner in nav:
+            yield from leaves(inner)
+
+
+def test_the_page_on_software_engineering_runs(
+    here: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run_program(program(DOCS / "swe.md"))
+    assert "0.0 False oracle {'sandbox': 'namespaces'" in capsys.readouterr().out
+
+
+@pytest.mark.slow
+def test_the_commands_of_the_page_on_software_engineering_run(here: Path) -> None:
+    write_your_project()
+    for words in commands(DOCS / "swe.md"):
+        run_command(words)
+
+
+def test_the_agents_page_runs(here: Path) -> None:
     """Its Python blocks, which are one program, then its commands; in this process, for time."""
     pytest.importorskip("openai")
     pytest.importorskip("sb3_contrib")
-    monkeypatch.chdir(tmp_path)
     tokenizer = bpe_tokenizer(["Anna has 3 apples. How many?"], vocab_size=300)
     build("lfm2-0.3m", tokenizer, seed=0).save_pretrained("tiny")
     tokenizer.save_pretrained("tiny")
     with Loopback(answer=lambda _: chat("<think>a guess</think>\n#### 7")) as server:
-        Path("agents.py").write_text(here("\n".join(blocks(AGENTS, "python")), server), "utf-8")
-        runpy.run_path("agents.py", run_name="__main__")
-        commands = [shlex.split(here(b, server)) for b in blocks(AGENTS, "bash")]
-        assert [command[:2] for command in commands] == [["srl-env", "eval"]] * 3
-        for _, *words in commands:
-            done = CliRunner().invoke(app, words)
-            assert done.exit_code == 0, done.output
-            assert "pass@1" in done.stdout
+        run_program(replaced(program(AGENTS), server))
+        for words in commands(AGENTS):
+            assert words[:2] == ["srl-env", "eval"]
+            printed = run_command([replaced(word, server) for word in words])
+            assert "pass@1" in printed
     assert {request["model"] for request in server.requests} == {"Qwen/Qwen3-8B"}
 
 
-def here(text: str, server: Loopback) -> str:
-    """The text with the tiny model and the server on loopback; commands on one line."""
-    text = text.replace("\\\n", " ").replace("Qwen/Qwen3-0.6B", "./tiny")
+def replaced(text: str, server: Loopback) -> str:
+    """The text with the tiny model and the server on loopback."""
+    text = text.replace("Qwen/Qwen3-0.6B", "./tiny")
     return text.replace("http://localhost:8000/v1", server.base_url)
