@@ -28,7 +28,7 @@ from srl_agents.config import make_config
 from srl_agents.console import TrainingBar, evaluation_bar
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.scoring import EvalResult
+from srl_agents.scoring import EvalResult, score_gains
 from srl_agents.trainer import train
 from srl_env.environment import ReasoningEnv
 from srl_env.format import ParsedStep
@@ -173,6 +173,10 @@ def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
             f"{result.policy:>6} SRL: step similarity {found.value:.3f} "
             f"[{found.low:.3f}, {found.high:.3f}] on {len(result.problem_ids)} unseen problems"
         )
+    change = score_gains(before, after)["similarity"]
+    console.print(
+        f"a change of {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}], paired by problem"
+    )
     console.print(f"Everything is in {out}")
 
 
@@ -181,7 +185,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--data", type=Path, help="a JSON-lines file with GSM8K's columns")
     parser.add_argument("--out", type=Path, default=Path("runs/gsm8k"), help="replaced if there")
     parser.add_argument("--pretrain-updates", type=int, default=2_500)
-    parser.add_argument("--srl-updates", type=int, default=300)
+    parser.add_argument("--srl-updates", type=int, default=400)
     parser.add_argument("--split", choices=("dev", "test"), default="test", help="judged on")
     parser.add_argument("--problems", type=int, default=256, help="held out, for the evaluation")
     parser.add_argument("--threads", type=int, default=2)

@@ -28,7 +28,7 @@ from srl_agents.config import make_config
 from srl_agents.console import TrainingBar, evaluation_bar
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.scoring import EvalResult
+from srl_agents.scoring import EvalResult, score_gains
 from srl_agents.trainer import train
 from srl_env.environment import ReasoningEnv
 
@@ -145,6 +145,10 @@ def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
             f"[{likeness.low:.3f}, {likeness.high:.3f}], resolved {100 * solved.value:.0f} %, "
             f"on {len(result.problem_ids)} unseen tasks"
         )
+    change = score_gains(before, after)["similarity"]
+    console.print(
+        f"a change of {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}], paired by task"
+    )
     console.print(f"Everything is in {out}")
 
 
