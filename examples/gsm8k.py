@@ -173,9 +173,9 @@ def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
             f"{result.policy:>6} SRL: step similarity {found.value:.3f} "
             f"[{found.low:.3f}, {found.high:.3f}] on {len(result.problem_ids)} unseen problems"
         )
-    change = score_gains(before, after)["similarity"]
+    gain = score_gains(before, after)["similarity"]
     console.print(
-        f"a change of {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}], paired by problem"
+        f"a gain of {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], paired by problem"
     )
     console.print(f"Everything is in {out}")
 

@@ -145,9 +145,9 @@ def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
             f"[{likeness.low:.3f}, {likeness.high:.3f}], resolved {100 * solved.value:.0f} %, "
             f"on {len(result.problem_ids)} unseen tasks"
         )
-    change = score_gains(before, after)["similarity"]
+    gain = score_gains(before, after)["similarity"]
     console.print(
-        f"a change of {change.value:+.3f} [{change.low:+.3f}, {change.high:+.3f}], paired by task"
+        f"a gain of {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], paired by task"
     )
     console.print(f"Everything is in {out}")
 
