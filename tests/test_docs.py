@@ -39,7 +39,7 @@ AGENTS = DOCS / "agents.md"
 SHOWN = {"text", "toml", "json", "console", ""}
 PLAIN = ["index", "idea", "environments", "rewards", "training", "evaluation", "security"]
 PLAIN += ["grading", "sandbox"]
-OWN_TESTS = {"large-models", "agents", "data", "swe", "results"}
+OWN_TESTS = {"agents", "data", "large-models", "swe"}
 
 page_id: Callable[[Path], str] = lambda page: page.relative_to(ROOT).with_suffix("").as_posix()  # noqa: E731
 
