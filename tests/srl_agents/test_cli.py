@@ -133,7 +133,7 @@ def test_list_shows_every_environment_and_reward_mode() -> None:
     for env_id in srl_env.environment_ids():
         assert env_id in output
     assert "train, dev, test" in output
-    assert "rlvr, srl" in output
+    assert "rlvr, score, srl" in output
     assert "cannot be loaded" not in output
 
 
