@@ -25,11 +25,11 @@ def offline(env_id: str, **arguments: Any) -> srl_env.ReasoningEnv:
     maker: Any = load_env_creator(ENVIRONMENTS[env_id])
     try:
         env = srl_env.make(env_id, **{**getattr(maker, "offline_kwargs", {}), **arguments})
-        experts = bool(env.problems[0].trajectories)
+        steps = max((len(way.steps) for way in env.problems[0].trajectories), default=0)
     except MissingExtra as error:
         pytest.skip(str(error))
-    if not experts:
-        pytest.skip("no experts; what it promises is tested where it is")
+    if steps < 2:
+        pytest.skip("no solutions of several steps; what it promises is tested where it is")
     return env
 
 
