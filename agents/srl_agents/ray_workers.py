@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import socket
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Sequence
@@ -326,6 +327,7 @@ def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
     else:
         options |= {"address": settings.address}
     try:
+        _reach(settings.address or "")
         ray.init(**options)
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise BadOption(
@@ -333,6 +335,13 @@ def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
             f"{_first_line(error)}"
         ) from error
     return True
+
+
+def _reach(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT, which Ray takes minutes to say."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=20).close()
 
 
 def _check_size(ray: Any, settings: RolloutConfig) -> None:

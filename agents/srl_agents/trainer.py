@@ -262,6 +262,7 @@ class Trainer:
         number, every = self.position.spent.updates + 1, self.config.log
         collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
+        metrics |= self.collector.rollouts.metrics()
         if collected.kept:
             parts = max(1, min(objective.minibatches, len(collected.kept)))
             batches = [make_batch(collected.kept[i::parts], objective) for i in range(parts)]
