@@ -115,6 +115,10 @@ class VLLMPolicy:
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Puts weights, by the names of ``engine_weights``, into the engine; as above."""
         self.llm.collective_rpc("receive_weights", args=(iter(weights),))
+        self.weights_changed()
+
+    def weights_changed(self) -> None:
+        """Forget what was computed for earlier prompts."""
         if not self.llm.reset_prefix_cache():
             raise RuntimeError("vLLM kept keys and values of earlier weights; requests still run")
 
