@@ -27,7 +27,7 @@ def _sections(command: Any, name: str) -> Iterator[str]:
 
 def _section(command: Any, name: str) -> str:
     rows = [_row(parameter) for parameter in command.params if parameter.name != "help"]
-    table = ["| | |", "|---|---|", *rows] if rows else []
+    table = ["| argument, option | what it is |", "|---|---|", *rows] if rows else []
     return "\n".join(
         [f"## {name}", "", _plain(command.help or ""), "", *_examples(command.epilog), *table]
     )

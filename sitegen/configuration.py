@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, Field, fields, is_dataclass
 from typing import Any
 
@@ -48,9 +48,27 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 
 def _table(cls: type) -> str:
-    about = inspect.cleandoc(cls.__doc__ or "").replace("``", "`")
-    rows = [f"| `{name}` | {type_} | {default} |" for name, type_, default in _keys(cls)]
-    return "\n".join([about, "", "| key | type | default |", "|---|---|---|", *rows])
+    """What a class is for, and a row for each of its keys."""
+    keys = list(_keys(cls))
+    about, meanings = _explained(cls, [name for name, *_ in keys])
+    rows = [
+        f"| `{name}` | {meanings.get(name, '')} | {type_} | {default} |"
+        for name, type_, default in keys
+    ]
+    return "\n".join([about, "", "| key | meaning | type | default |", "|---|---|---|---|", *rows])
+
+
+def _explained(cls: type, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
+    """A class's docstring: what stands before the first "key: meaning", and {key: meaning}."""
+    text = " ".join(inspect.cleandoc(cls.__doc__ or "").split()).replace("``", "`")
+    name = "|".join(keys)
+    about, *rest = re.split(rf"(?:(?<=[.;] )|^)((?:{name})(?:, (?:{name}))*): ", text)
+    meanings = {
+        key: meaning.strip().rstrip(";").replace("|", "or")
+        for names, meaning in zip(rest[::2], rest[1::2], strict=True)
+        for key in names.split(", ")
+    }
+    return about.strip(), meanings
 
 
 def _keys(cls: type) -> Iterator[tuple[str, str, str]]:
@@ -70,10 +88,11 @@ def _made(field: Field[Any]) -> Any:
 
 def _type(text: str) -> str:
     """A type for people: no module names; what is a table of its own is called one."""
-    text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text).replace("Literal", "one of ")
+    text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text)
+    text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
     if re.search(r"\b(?:\w+Config|Stage|Starts|Until|GRPO|NLL|EvalSettings)\b", text):
         text = "a table" + (", or nothing" if "None" in text else "")
-    return f"`{text}`".replace("|", "\\|") if text[:7] != "a table" else text
+    return text if text[:7] == "a table" else f"`{text.replace(' | ', ' or ')}`"
 
 
 def _default(value: Any) -> str:

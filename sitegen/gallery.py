@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, cast
 
 import gymnasium
 from gymnasium.envs.registration import load_env_creator
 
 import srl_env
 from sitegen.docstrings import as_markdown
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import UserError
 from srl_env.registration import offline_arguments
 
@@ -34,7 +35,7 @@ def _section(env_id: str) -> str:
 
 def _step(env_id: str) -> str:
     """What a policy is shown after one expert step, and what the expert writes then."""
-    env = srl_env.make(env_id, **offline_arguments(env_id)).unwrapped
+    env = cast(ReasoningEnv, srl_env.make(env_id, **offline_arguments(env_id)).unwrapped)
     observation, info = env.reset(seed=SEED, options={"reward_mode": "srl", "start_step": 1})
     expert = env.expert_completion()
     reward = env.step(expert)[1]

@@ -13,7 +13,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))  # Griffe loads this file by 
 from sitegen.docstrings import as_markdown
 
 
-class MarkdownDocstrings(griffe.Extension):
+class MarkdownDocstrings(griffe.Extension):  # type: ignore[misc]  # griffe is not installed by make
     """Rewrites each docstring as it is read."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:

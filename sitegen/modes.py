@@ -20,7 +20,7 @@ def _row(name: str) -> str:
     cells = [
         f"`{name}`",
         first,
-        f"{given[0]:g} … {given[1]:g}" if given else "not stated",
+        f"{given[0]:g} … {given[1]:g}".replace("-", "−") if given else "not stated",
         f"{mode.default_continuation}, {mode.default_granularity}",
         "needed" if mode.needs_expert else "not needed",
     ]

@@ -78,7 +78,7 @@ def test_papers_and_addresses_become_links() -> None:
 def test_every_reward_mode_is_in_the_table() -> None:
     rows = modes_table().splitlines()[2:]
     assert [row.split("`")[1] for row in rows] == reward_modes()
-    assert "| -1 … 1 | expert, step | needed |" in modes_table()
+    assert "| −1 … 1 | expert, step | needed |" in modes_table()
 
 
 def test_every_key_of_a_run_and_of_a_stage_is_in_the_reference() -> None:
@@ -88,8 +88,9 @@ def test_every_key_of_a_run_and_of_a_stage_is_in_the_reference() -> None:
         *(f.name for c in (Stage, GRPO) for f in dataclasses.fields(c)),
     ]
     assert [key for key in keys if f"| `{key}` |" not in text] == []
-    assert "| `dtype` | `one of ['float32', 'bfloat16']` | `'float32'` |" in text
-    assert "| `path` | `str` | needed |" in text
+    assert "| `dtype` | of the weights. | `'float32' or 'bfloat16'` | `'float32'` |" in text
+    assert "| `clip_low` | see `advantage` and `loss`. | `float` | `0.2` |" in text
+    assert "| `clip_high` | see `advantage` and `loss`. | `float` | `0.2` |" in text
 
 
 def test_every_command_is_in_the_reference_with_its_options() -> None:
