@@ -6,17 +6,21 @@ STAMP := $(VENV)/.installed
 VLLM_VENV := .venv-vllm
 VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM_TESTS := tests/srl_agents/policies/test_vllm.py tests/srl_agents/policies/test_vllm_server.py tests/srl_agents/test_vllm_training.py
+PEERS_VENV := .venv-peers
+PEERS_STAMP := $(PEERS_VENV)/.installed
+PEERS_TESTS := tests/srl_agents/test_verifiers.py tests/srl_tasks/test_reasoning_gym.py tests/srl_tasks/test_gem.py
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test test-slow test-vllm check format bench docs clean
+.PHONY: help setup demo test test-slow test-vllm test-peers check format bench docs clean
 
 help:
 	@echo "make demo       train the small model four ways and compare them (runs/demo/report.html)"
 	@echo "make test       the tests, in minutes"
 	@echo "make test-slow  the slow tests: kill and resume, whole trainings"
 	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 3 GB)"
+	@echo "make test-peers the tests with verifiers, reasoning-gym and GEM, in an environment of its own ($(PEERS_VENV))"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      the speed figures"
 	@echo "make docs       the documentation site (site/index.html)"
@@ -47,6 +51,15 @@ $(VLLM_STAMP): pyproject.toml constraints-vllm.txt
 	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-vllm.txt
 	$(VLLM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
 	@touch $(VLLM_STAMP)
+
+test-peers: $(PEERS_STAMP)
+	PATH="$(abspath $(PEERS_VENV))/bin:$$PATH" python -m pytest --noconftest --timeout 900 $(PEERS_TESTS)
+
+$(PEERS_STAMP): pyproject.toml constraints-peers.txt
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -r constraints-peers.txt
+	$(PEERS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps -e .
+	@touch $(PEERS_STAMP)
 
 check: $(STAMP)
 	$(BIN)/ruff format --check .
