@@ -19,6 +19,8 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from srl_env.errors import BadOption
+
 T = TypeVar("T")
 
 
@@ -84,12 +86,17 @@ def launched() -> Team:
 def join(device: torch.device) -> Team:
     """This process's team, connected: gloo between CPUs, NCCL between GPUs, one for each process.
 
-    device: what is computed on. Raises ImportError without accelerate where a launcher started
-    several processes.
+    device: what is computed on. Where a launcher started several processes, raises BadOption for
+    one GPU by its number, and ImportError without accelerate.
     """
     team = launched()
     if team.size == 1:
         return ALONE
+    if device.index is not None:
+        raise BadOption(
+            f"model.device is {str(device)!r}, and {team.size} processes need one each; give"
+            f" {device.type!r}, of which each takes its own"
+        )
     from accelerate import PartialState
 
     on_cpu = device.type == "cpu"

@@ -300,6 +300,17 @@ def test_processes_of_a_launcher_have_to_be_told_the_folder(
         train_command(None, flags, [], None, False)
 
 
+def test_one_gpu_by_its_number_is_not_enough_for_several_processes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from srl_env.errors import BadOption
+
+    monkeypatch.setenv("RANK", "0")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadOption, match="'cuda:1', and 2 processes need one each; give 'cuda'"):
+        join(torch.device("cuda:1"))
+
+
 def test_failures_are_counted_over_all_processes() -> None:
     """Each process loses one of its own; both count two."""
     assert together(2, failures_of_all) == [2, 2]
