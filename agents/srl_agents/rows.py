@@ -13,6 +13,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, cast, get_args
 
 import srl_env
@@ -113,7 +114,11 @@ class RowSettings:
 
 
 class Rows:
-    """The rows of an environment, and episodes from them."""
+    """The rows of an environment, and episodes from them.
+
+    Listing ``rows``, which happens when they are first asked for, raises BadOption where there are
+    none, or too many problems to list.
+    """
 
     def __init__(
         self,
@@ -125,14 +130,17 @@ class Rows:
         """env: an id or another name, made with ``arguments``; or a function that makes one.
 
         adapt: what is done to each environment that is made.
-        Raises BadOption where there are no rows or too many problems to list.
         """
         self._env, self._arguments, self._adapt = env, dict(arguments or {}), adapt
         self.pool = EnvPool(self.make)
         (first,) = self.pool.take(1)
         self.settings = _for_environment(settings, first)
-        self.format, self.style = first.format, first.style
-        self.rows = _listed(first, self)
+        self.format = first.format
+
+    @cached_property
+    def rows(self) -> tuple[Row, ...]:
+        """All rows, each prompt once."""
+        return _listed(self.pool.take(1)[0], self)
 
     def make(self) -> ReasoningEnv:
         """A new environment."""

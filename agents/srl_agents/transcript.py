@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srl_env.rollout import Step
+from srl_env.policy import Generation
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,17 +30,17 @@ class Transcript:
     steps: int
 
 
-def transcript(steps: Sequence[Step]) -> Transcript:
+def transcript(generations: Sequence[Generation]) -> Transcript:
     """The longest beginning of an episode that is one sequence; at least its first step.
 
-    steps: at least one, with token ids.
+    generations: of the episode's steps, at least one, with token ids.
     """
-    first = steps[0].generation
+    first = generations[0]
     prompt, written = list(first.prompt_ids), list(first.token_ids)
     mask, logprobs = [1] * len(written), list(first.logprobs)
     count = 1
-    for step in steps[1:]:
-        generation, so_far = step.generation, [*prompt, *written]
+    for generation in generations[1:]:
+        so_far = [*prompt, *written]
         shown = list(generation.prompt_ids)
         if shown[: len(so_far)] != so_far:
             break

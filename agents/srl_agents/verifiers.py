@@ -86,6 +86,7 @@ class SRLTaskset(vf.Taskset[SRLTask, SRLTasksetConfig]):  # type: ignore[misc]
             config.seed,
         )
         self.rows = Rows(config.environment, settings, config.arguments)
+        _ = self.rows.rows  # what is wrong with them shows before anything runs
 
     def load(self) -> Iterator[SRLTask]:
         """A task for each row."""

@@ -85,14 +85,14 @@ def test_prompts_that_are_there_twice_and_problems_without_steps_are_counted() -
         return ReasoningEnv(ListSource(problems, "some"), CountingVerifier())
 
     with pytest.warns(RowsDropped, match="some: 1 rows; 1 rows left out whose prompt") as told:
-        rows = Rows(make, RowSettings("srl"))
+        rows = Rows(make, RowSettings("srl")).rows
     assert "1 problems without a step" in str(told[0].message)
-    assert [row.problem_id for row in rows.rows] == ["a"]
+    assert [row.problem_id for row in rows] == ["a"]
 
 
 def test_a_generator_is_listed_only_as_far_as_is_said() -> None:
     with pytest.raises(BadOption, match="say how many are wanted"):
-        Rows("srl/ModularChain-v0", RowSettings("srl"), {"difficulty": 3})
+        _ = Rows("srl/ModularChain-v0", RowSettings("srl"), {"difficulty": 3}).rows
     rows = Rows("srl/ModularChain-v0", RowSettings("srl", problems=2), {"difficulty": 3})
     assert {row.problem for row in rows.rows} == {0, 1}
 
@@ -125,9 +125,9 @@ def test_an_environment_without_experts_gives_no_rows_of_srl() -> None:
         return ReasoningEnv(ListSource([Problem("a", "b")], "bare"), CountingVerifier())
 
     with pytest.raises(BadOption, match="bare gives no row"):
-        Rows(make, RowSettings("srl"))
+        _ = Rows(make, RowSettings("srl")).rows
     with pytest.raises(BadOption, match="needs experts"):
-        Rows(make, RowSettings("holistic"))
+        _ = Rows(make, RowSettings("holistic")).rows
     assert len(Rows(make, RowSettings("rlvr")).rows) == 1
 
 

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from srl_agents.transcript import Transcript, transcript
 from srl_env.policy import Generation
-from srl_env.rollout import Step
 
 
-def step(prompt: list[int], written: list[int], logprobs: tuple[float, ...] = ()) -> Step:
-    generation = Generation("", tuple(written), logprobs, tuple(prompt))
-    return Step((), generation, "", 0, 0.0, {}, True, None, None)
+def step(prompt: list[int], written: list[int], logprobs: tuple[float, ...] = ()) -> Generation:
+    return Generation("", tuple(written), logprobs, tuple(prompt))
 
 
 def test_one_step_is_its_prompt_and_its_completion() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from srl_env.errors import BadOption
@@ -69,6 +69,24 @@ def stop_ids(*owners: Any) -> set[int]:
         ids = getattr(owner, "eos_token_id", None)
         found.update(ids if isinstance(ids, (list, tuple)) else [] if ids is None else [ids])
     return found
+
+
+def tokens_to_stop(
+    ids: Sequence[int], stop: Sequence[str], decode: Callable[[Sequence[int]], str]
+) -> int:
+    """How many tokens it takes until a stop string is there; all of them without one."""
+
+    def holds(count: int) -> bool:
+        text = decode(ids[:count])
+        return any(string in text for string in stop)
+
+    low, high = 0, len(ids)
+    if not stop or not holds(high):
+        return high
+    while high - low > 1:  # not at low, at high
+        middle = (low + high) // 2
+        low, high = (low, middle) if holds(middle) else (middle, high)
+    return high
 
 
 def make_generation(

@@ -7,10 +7,10 @@ one device and stops at the step's end, but has a temperature and nothing else.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
-from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
+from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids, tokens_to_stop
 from srl_env.errors import BadOption
 from srl_env.policy import FinishReason, Generation, Messages, Sampling
 from srl_env.seeding import derive_seed
@@ -86,24 +86,6 @@ class TRLSampler:
 
     def _ends_with(self, ids: Sequence[int], stop: Sequence[str]) -> bool:
         return bool(stop) and self._decode(ids).endswith(tuple(stop))
-
-
-def tokens_to_stop(
-    ids: Sequence[int], stop: Sequence[str], decode: Callable[[Sequence[int]], str]
-) -> int:
-    """How many tokens it takes until a stop string is there; all of them without one."""
-
-    def holds(count: int) -> bool:
-        text = decode(ids[:count])
-        return any(string in text for string in stop)
-
-    low, high = 0, len(ids)
-    if not stop or not holds(high):
-        return high
-    while high - low > 1:  # not at low, at high
-        middle = (low + high) // 2
-        low, high = (low, middle) if holds(middle) else (middle, high)
-    return high
 
 
 def _check_own(trainer: Any) -> None:

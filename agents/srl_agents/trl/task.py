@@ -190,7 +190,7 @@ class TRLTask:
             if episode.failure is not None:  # TRL takes no empty rows
                 ids.append((policy.encode(row.messages), [filler], [0], [0.0]))
                 continue
-            joined = transcript(episode.steps)
+            joined = transcript([step.generation for step in episode.steps])
             several += len(episode.steps) > 1
             cut += joined.steps < len(episode.steps)
             ids.append((joined.prompt_ids, joined.completion_ids, joined.mask, joined.logprobs))

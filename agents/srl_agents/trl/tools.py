@@ -65,6 +65,7 @@ class TRLTools:
             reward_mode, each, targets, None if by_step else "step", max_steps, problems, seed
         )
         self.rows = Rows(env, settings, arguments, adapt=_by_tool)
+        _ = self.rows.rows  # what is wrong with them shows before a trainer is made
         self.failures: Counter[str] = Counter()
 
     def dataset(self) -> Any:

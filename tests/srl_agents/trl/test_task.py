@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
+from srl_agents.policies.tokens import tokens_to_stop
 from srl_agents.small_models import EOS, character_tokenizer
 from srl_agents.trl import RowsDropped, StepRewardsSpread, TRLTask
-from srl_agents.trl.sampling import TRLSampler, tokens_to_stop
+from srl_agents.trl.sampling import TRLSampler
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, WorldFailure
 from srl_env.format import ParsedStep, ThinkTags
