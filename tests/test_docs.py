@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
@@ -123,6 +124,12 @@ def test_every_page_has_its_place_in_the_navigation_once() -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
     named = list(leaves(nav))
     assert sorted(named) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+def test_the_first_page_names_every_extra() -> None:
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    table = (DOCS / "index.md").read_text(encoding="utf-8").partition("| extra |")[2]
+    assert [e for e in project["optional-dependencies"] if f"`{e}`" not in table] == []
 
 
 def leaves(nav: object) -> Iterator[str]:
