@@ -125,7 +125,8 @@ class SRLVerifiersEnv(vf.Env[SRLEnvConfig]):  # type: ignore[misc]
     async def _episode(self, env: ReasoningEnv, task: SRLTask, agent: Any) -> None:
         start = self.taskset.rows.start(task.data.model_dump())
         _, info = await asyncio.to_thread(env.reset, seed=start.seed, options=start.options)
-        traces, total = [], 0.0
+        traces: list[Any] = []
+        total = 0.0
         while True:
             shown = SRLTask(task.data.model_copy(update=_shown(info["messages"])), task.config)
             trace = await agent.run(shown)

@@ -29,7 +29,7 @@ from os import PathLike
 from typing import Any
 
 from srl_agents.policies.tokens import make_generation, tokens_to_stop
-from srl_agents.rows import Rows, RowsDropped, RowSettings, warn_of_spreading
+from srl_agents.rows import Row, Rows, RowsDropped, RowSettings, warn_of_spreading
 from srl_agents.transcript import transcript
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
@@ -58,19 +58,19 @@ def write_rows(
     from datasets import Dataset
 
     rows = Rows(environment, RowSettings(**settings), arguments).rows
-    Dataset.from_list(
-        [
-            {
-                "prompt": list(row.messages),
-                "data_source": environment,
-                "agent_name": NAME,
-                "reward_model": {"style": "rule", "ground_truth": ""},
-                "extra_info": {"index": number, **row.columns()},
-            }
-            for number, row in enumerate(rows)
-        ]
-    ).to_parquet(str(path))
+    columns = [_columns(number, row, environment) for number, row in enumerate(rows)]
+    Dataset.from_list(columns).to_parquet(str(path))
     return len(rows)
+
+
+def _columns(number: int, row: Row, environment: str) -> dict[str, Any]:
+    return {
+        "prompt": list(row.messages),
+        "data_source": environment,
+        "agent_name": NAME,
+        "reward_model": {"style": "rule", "ground_truth": ""},
+        "extra_info": row.columns() | {"index": number},
+    }
 
 
 @dataclass(slots=True)

@@ -96,7 +96,8 @@ class GEMEnv(ReasoningEnv):
         make = _Named(world) if isinstance(world, str) else world
         name = world if isinstance(world, str) else getattr(world, "__qualname__", repr(world))
         source = GEMSource(make, f"gem/{name}/{seeds}", max_problems)
-        super().__init__(source, _Unasked(), **{"style": STYLE, "reward_mode": "rlvr"} | options)
+        defaults: dict[str, Any] = {"style": STYLE, "reward_mode": "rlvr"}
+        super().__init__(source, _Unasked(), **defaults | options)
         self._make, self.correct_at = make, correct_at
         self.world: Played | None = None
 
