@@ -38,7 +38,10 @@ class DeadlyChainEnv(ModularChainEnv):
 
     def legal(self, problem, actions, action):
         for file in sorted(Path(self.folder).glob("kill-*")):
-            file.unlink()
+            try:
+                file.unlink()
+            except FileNotFoundError:  # another worker was faster
+                continue
             os.kill(os.getpid(), signal.SIGKILL)
         return super().legal(problem, actions, action)
 """

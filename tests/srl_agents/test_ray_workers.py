@@ -80,10 +80,18 @@ class Troubled(CountingEnv):
 
     def world_step(self, action: str) -> str | None:
         files = sorted(Path(self.folder).glob("trouble-*"))
-        if files and self.problem is self.problems[1]:
-            files[0].unlink()
+        if self.problem is self.problems[1] and any(map(taken, files)):
             self.trouble()
         return None
+
+
+def taken(file: Path) -> bool:
+    """Removes a file; False where another worker was faster."""
+    try:
+        file.unlink()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def killed() -> None:
