@@ -61,7 +61,7 @@ def main() -> None:
     for name in options.model:
         for work in options.work:
             with tempfile.TemporaryDirectory() as folder:
-                model = _save_model(name, Path(folder) / "model")
+                model = save_model(name, Path(folder) / "model")
                 theirs = trl_seconds(model, work, options.updates)
                 ours = our_seconds(model, work, options.updates)
                 floor = floor_seconds(model, work)
@@ -106,17 +106,19 @@ def our_seconds(model: Path, work: str, updates: int) -> float:
     return _median_step(ticks)
 
 
-def trl_seconds(model: Path, work: str, updates: int) -> float:
-    """Processor seconds of one update of TRL's trainer."""
+def trl_seconds(model: Path, work: str, updates: int, task: Any = None) -> float:
+    """Processor seconds of one update of TRL's trainer.
+
+    task: a ``srl_agents.trl.TRLTask`` that drives an environment; None for TRL's own generation
+    and a reward function.
+    """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer
 
     _, length = WORK[work]
     ticks: list[float] = []
-    lengths: list[float] = []
 
-    def reward(completions: list[str], completion_ids: list[list[int]], **_: Any) -> list[float]:
-        lengths.append(statistics.mean(map(len, completion_ids)))
+    def reward(completions: list[str], **_: Any) -> list[float]:
         return [vowels(text) for text in completions]
 
     class Ticks(transformers.TrainerCallback):  # type: ignore[misc]
@@ -126,8 +128,11 @@ def trl_seconds(model: Path, work: str, updates: int) -> float:
     trainer = GRPOTrainer(
         model=transformers.AutoModelForCausalLM.from_pretrained(model),
         processing_class=transformers.AutoTokenizer.from_pretrained(model),
-        reward_funcs=reward,
-        train_dataset=Dataset.from_list([{"prompt": text} for text in prompts(work)]),
+        reward_funcs=task.reward if task else reward,
+        rollout_func=task.rollout if task else None,
+        train_dataset=task.dataset(chat=False)
+        if task
+        else Dataset.from_list([{"prompt": text} for text in prompts(work)]),
         callbacks=[Ticks()],
         args=GRPOConfig(
             output_dir=str(model.parent / "trl"),
@@ -149,7 +154,8 @@ def trl_seconds(model: Path, work: str, updates: int) -> float:
     )
     with contextlib.redirect_stdout(io.StringIO()):  # its own report of the run
         trainer.train()
-    _check_length(lengths[0], length)
+    (line,) = [line for line in trainer.state.log_history if "reward" in line]
+    _check_length(line["completions/mean_length"], length)
     return _median_step(ticks)
 
 
@@ -208,7 +214,7 @@ class PromptsEnv(ReasoningEnv):
         )
 
 
-def _save_model(name: str, folder: Path) -> Path:
+def save_model(name: str, folder: Path) -> Path:
     """A model with random weights, and an end token that it has no row for."""
     tokenizer = character_tokenizer(LETTERS)
     model = build(name, tokenizer, seed=0)
