@@ -69,4 +69,4 @@ def test_engines_in_workers_sample_with_the_weights_of_every_update(
     if not adapters:
         rewards = [line["reward"] for line in lines]
         assert np.mean(rewards[:3]) < -0.3
-        assert np.mean(rewards[-5:]) > 0.3
+        assert np.median(rewards[15:]) > 0.3
