@@ -37,7 +37,7 @@ DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EVERYWHERE = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
 AGENTS = DOCS / "agents.md"
-SHOWN = {"text", "toml", "json", "console", ""}
+SHOWN = {"text", "toml", "yaml", "json", "console", ""}
 PLAIN = ["index", "idea", "environments", "rewards", "training", "evaluation", "security"]
 PLAIN += ["grading", "sandbox"]
 OWN_TESTS = {"agents", "data", "large-models", "swe"}
@@ -158,10 +158,13 @@ def test_the_commands_of_the_page_on_software_engineering_run(here: Path) -> Non
         run_command(words)
 
 
-def test_the_agents_page_runs(here: Path) -> None:
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*pin_memory:UserWarning")  # of TRL
+def test_the_agents_page_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python blocks, which are one program, then its commands; in this process, for time."""
     pytest.importorskip("openai")
     pytest.importorskip("sb3_contrib")
+    pytest.importorskip("trl")
+    monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
     tokenizer = bpe_tokenizer(["Anna has 3 apples. How many?"], vocab_size=300)
     build("lfm2-0.3m", tokenizer, seed=0).save_pretrained("tiny")
     tokenizer.save_pretrained("tiny")
