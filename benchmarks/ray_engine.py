@@ -108,7 +108,7 @@ def main() -> None:
     began = time.perf_counter()
     ray.init(
         address="local",
-        num_cpus=max(options.workers),
+        num_cpus=sum(options.workers),  # all take turns
         include_dashboard=False,
         log_to_driver=False,
         logging_level="ERROR",

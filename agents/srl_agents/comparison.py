@@ -241,6 +241,7 @@ TITLES = {
     "legal": "legal steps",
     "legal_and_right": "legal and right",
     "similarity": "step similarity",
+    "sampled_similarity": "step similarity, sampled",
 }
 """How scores that are shares are headed, beside pass@k; lengths are not among them."""
 

@@ -232,7 +232,8 @@ def _score_title(name: str, result: EvalResult) -> str:
 _TITLES = {
     "legal": "legal steps",
     "legal_and_right": "legal throughout and right",
-    "similarity": "step similarity to the expert",
+    "similarity": "step similarity to the expert, greedy",
+    "sampled_similarity": "step similarity to the expert, sampled",
     "format": "steps that keep the format",
     "steps": "steps of a rollout",
     "tokens": "tokens of a rollout",

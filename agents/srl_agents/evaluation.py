@@ -23,7 +23,14 @@ from typing import Any, Literal, cast
 
 import srl_env
 from srl_agents.episodes import EpisodeFile
-from srl_agents.scoring import EvalResult, Kind, count_failures, score_episodes
+from srl_agents.scoring import (
+    FORCED,
+    SAMPLED,
+    EvalResult,
+    Kind,
+    count_failures,
+    score_episodes,
+)
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.policy import Policy, PrivilegedPolicy, Sampling
@@ -42,8 +49,8 @@ class EvalSettings:
 
     problems: how many, drawn without replacement; all of them where the source has fewer.
     rollouts: of each problem, at ``temperature``. ks: of pass@k; empty for 1, 2, 4 … rollouts.
-    greedy: also one rollout of each at temperature 0. similarity: also, greedily, each next step
-    after the expert's steps before it, compared with the expert's.
+    greedy: also one rollout of each at temperature 0. similarity: also each next step after the
+    expert's steps before it, compared with the expert's, greedily and as often sampled.
     max_tokens: of one completion. max_steps, granularity: None for the environment's own.
     seed: chooses problems and random numbers. at_once: episodes that run in step, and are saved
     together. parallel: how many times that runs at the same time, in threads, so that a policy
@@ -173,7 +180,8 @@ def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> Iterator[Pa
     """Everything there is to run, in parts of about ``at_once`` episodes."""
     kinds: list[tuple[Kind, int]] = [("sampled", settings.rollouts)]
     kinds += [("greedy", 1)] if settings.greedy else []
-    kinds += [("forced", 1)] if settings.similarity else []
+    if settings.similarity:
+        kinds += [("forced", 1), ("forced_sampled", settings.rollouts)]
     for kind, copies in kinds:
         size = max(1, settings.at_once // copies)
         for number, begin in enumerate(range(0, len(indices), size)):
@@ -187,7 +195,7 @@ def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> Iterator[Pa
 
 def _options(kind: Kind, index: int, settings: EvalSettings) -> dict[str, Any]:
     """What an episode's ``reset`` is given."""
-    if kind == "forced":
+    if kind in FORCED:
         return {
             "problem": index,
             "reward_mode": "srl",
@@ -254,7 +262,7 @@ def _run(
     """The part's episodes, from the file where it has them."""
     made = episodes.get(part.kind, part.number) if episodes else None
     if made is None:
-        temperature = settings.temperature if part.kind == "sampled" else 0.0
+        temperature = settings.temperature if part.kind in SAMPLED else 0.0
         sampling = Sampling(temperature, settings.max_tokens)
         running = partial(tally.running, (part.kind, part.number))
         made = rollout(pool, policy, part.starts, sampling, on_step=running)

@@ -24,6 +24,7 @@ import srl_env
 from srl_agents.comparison import BASE, as_markdown, table_cells
 from srl_agents.curves import AXES, Axis, Band, band
 from srl_agents.figures import Figure, look, png, save
+from srl_agents.scoring import FORCED
 from srl_agents.statistics import Estimate, estimate
 from srl_agents.view.index import EpisodeEntry, Index, make_index
 from srl_agents.view.sources import ViewedRun, find_runs, run_series, score_rows
@@ -164,7 +165,7 @@ def _step_figures(runs: Sequence[ViewedRun], index: Index, notes: list[str]) -> 
         (
             (e, s.index, s.reward)
             for e in sound
-            if e.phase == "training" or e.part == "forced"
+            if e.phase == "training" or e.part in FORCED
             for s in index.steps_of(e)
             if s.reward is not None
         ),

@@ -85,7 +85,7 @@ class RayWorkers:
             _check_size(self._ray, settings)
             for worker in self._workers:
                 self._start(worker)
-            while any(worker.starting for worker in self._workers):
+            while not self.places:  # the others may come when they are ready
                 self._wait(_Work(()))
         except BaseException:
             self.close()

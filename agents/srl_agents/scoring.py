@@ -20,8 +20,11 @@ from srl_env.errors import BadOption
 from srl_env.rollout import Episode
 from srl_env.seeding import stream
 
-Kind = Literal["sampled", "greedy", "forced"]
-"""How an episode was made: sampled at a temperature; greedily; greedily after expert prefixes."""
+Kind = Literal["sampled", "greedy", "forced", "forced_sampled"]
+"""How an episode was made: sampled at a temperature or greedily; the forced ones are one step
+after the expert's steps."""
+SAMPLED: tuple[Kind, ...] = ("sampled", "forced_sampled")
+FORCED: tuple[Kind, ...] = ("forced", "forced_sampled")
 
 Scored = Mapping[Kind, Sequence[Sequence[Episode]]]
 """For each kind, for each problem in order, its episodes."""
@@ -79,9 +82,10 @@ def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, 
 
     pass@k for each k, pass@1 being the mean over rollouts (avg@k); greedy: 1 or 0; legal: share
     of legal steps, where the environment has a step checker; legal_and_right: share of rollouts
-    that are legal throughout *and* right; similarity: mean over the expert's steps, 0 where the
-    format was not kept; format: share of steps that keep it; steps, tokens: per rollout; cut:
-    share of steps that ran into the token limit.
+    that are legal throughout *and* right; similarity, sampled_similarity: greedily and at the
+    temperature, mean over the expert's steps, 0 where the format was not kept; format: share of
+    steps that keep it; steps, tokens: per rollout; cut: share of steps that ran into the token
+    limit.
     """
     sampled = [_sound(episodes) for episodes in scored.get("sampled", [])]
     n, c = [len(e) for e in sampled], [sum(map(_right, e)) for e in sampled]
@@ -89,6 +93,8 @@ def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, 
     table["greedy"] = tuple(map(_greedy, map(_sound, scored.get("greedy", []))))
     table |= {name: tuple(map(score, sampled)) for name, score in _PER_PROBLEM.items()}
     table["similarity"] = tuple(map(_similarity, map(_sound, scored.get("forced", []))))
+    forced_sampled = map(_sound, scored.get("forced_sampled", []))
+    table["sampled_similarity"] = tuple(map(_similarity, forced_sampled))
     return {name: values for name, values in table.items() if not all(map(isnan, values))}
 
 

@@ -80,7 +80,7 @@ def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
         if time.monotonic() > end:
             yield Note(f"{number:,} of {trial.hostile:,} texts in {trial.seconds:g} s")
             break
-        text, mode = hostile_text(env, number), modes[number % len(modes)]
+        text, mode = hostile_text(env, number), modes[number // 4 % len(modes)]
         try:
             if number % 4 == 0 or not _open(env):
                 trial.begin(problem_id, mode.name, "policy", max_steps=4)

@@ -53,6 +53,6 @@ def test_the_example_runs_on_the_sample(tmp_path: Path) -> None:
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert "after SRL: step similarity" in done.stdout
+    assert "step similarity, sampled:" in done.stdout
     results = json.loads((tmp_path / "run/results.json").read_text())
     assert results["after"]["problem_ids"] == results["before"]["problem_ids"]

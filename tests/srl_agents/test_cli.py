@@ -263,7 +263,7 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
     assert found["estimates"]["pass@1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert found["source"] == "modular_chain/test/7"
     assert (found["env"], found["policy"], found["failures"]) == (CHAIN, "expert", {})
-    assert len((folder / "episodes.jsonl").read_text().splitlines()) == 6 * 4
+    assert len((folder / "episodes.jsonl").read_text().splitlines()) == 6 * 6
     for said in (
         "expert on 6 problems of modular_chain/test/7",
         "pass@1 (avg@2) %",

@@ -41,6 +41,14 @@ class LosesCount(Oracle):
         return env.expert_completion()
 
 
+class Wavering:
+    """Says "say 1" at every step when greedy; sampled, in every second row, nothing like it."""
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        said = ("say 1", "zzzzz" if sampling.temperature else "say 1")
+        return [Generation(f"<think></think>{said[i % 2]}") for i in range(len(batch))]
+
+
 class Coin:
     """Right on the first ``right`` of every 8 sampled rollouts, and never when greedy."""
 
@@ -64,13 +72,13 @@ SMALL = EvalSettings(problems=3, rollouts=8, ks=(1, 4))
 def test_the_expert_is_right_everywhere() -> None:
     result = evaluate(Oracle(), CountingEnv, EvalSettings(rollouts=2, similarity=True))
     assert set(result.scores) == {
-        "pass@1", "pass@2", "greedy", "similarity", "legal", "legal_and_right", "format",
-        "steps", "cut",
+        "pass@1", "pass@2", "greedy", "similarity", "sampled_similarity", "legal",
+        "legal_and_right", "format", "steps", "cut",
     }  # fmt: skip
-    for name in ("pass@1", "greedy", "similarity", "legal", "legal_and_right", "format"):
+    for name in result.scores.keys() - {"steps", "cut"}:
         assert result.scores[name] == (1.0, 1.0, 1.0)
     assert result.scores["steps"] == (3.0, 4.0, 5.0)
-    assert (result.episodes, result.failures) == (3 * 4, {})
+    assert (result.episodes, result.failures) == (3 * 6, {})
 
 
 def test_gains_are_paired_differences_on_the_same_problems() -> None:
@@ -104,6 +112,13 @@ def test_a_right_end_after_an_illegal_step_is_not_legal_and_right() -> None:
     assert result.scores["legal_and_right"] == (0.0, 0.0, 0.0)
     # Count to 2: say 1, say 9, sum. The slip makes what follows it illegal too.
     assert result.scores["legal"] == pytest.approx((1 / 3, 1 / 4, 1 / 5))
+
+
+def test_similarity_is_measured_greedily_and_sampled() -> None:
+    result = evaluate(Wavering(), CountingEnv, EvalSettings(rollouts=2, similarity=True))
+    greedy, sampled = result.scores["similarity"], result.scores["sampled_similarity"]
+    assert all(value > 0.4 for value in greedy)
+    assert sampled == pytest.approx([value / 2 for value in greedy])
 
 
 def test_similarity_is_measured_after_the_experts_own_steps() -> None:

@@ -20,7 +20,7 @@ import pytest
 from srl_agents.config import RolloutConfig, make_config
 from srl_agents.metrics import episode_metrics
 from srl_agents.ray_actor import Parts, RolloutActor
-from srl_agents.ray_workers import NoWorkersLeft, RayWorkers
+from srl_agents.ray_workers import NoWorkersLeft, RayWorkers, _Work
 from srl_agents.rollouts import LocalRollouts, Rolled, Unit
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.policy import Generation, Messages, Sampling
@@ -143,6 +143,8 @@ def make(tmp_path: Path) -> Iterator[Make]:
             RolloutConfig(engine="ray", **settings),
         )
         made.append(found)
+        while len(found.places) < len(found._workers):
+            found._wait(_Work(()))
         return found
 
     yield workers
@@ -304,6 +306,15 @@ def test_older_weights_than_a_worker_has_are_refused() -> None:
     actor._version = 2
     with pytest.raises(AssertionError, match="older"):
         actor.run(units(1)[0], 1, [])
+
+
+def test_work_begins_with_the_first_worker_and_does_not_wait_for_room(make: Make) -> None:
+    first = make(workers=2)
+    second = RayWorkers(remembering, CountingEnv(), RolloutConfig(engine="ray", workers=2))
+    assert len(second.places) == 1  # of three processors, two are taken
+    assert len(second.run(units(2))) == 2
+    second.close()
+    assert told(first.run(units(3))) == expected(3)
 
 
 def counting(folder: str) -> Parts:

