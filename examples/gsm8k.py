@@ -24,7 +24,7 @@ from rich.console import Console
 
 import srl_env
 from examples.pretraining import pretrain
-from srl_agents.config import make_config
+from srl_agents.config import make_config, with_overrides
 from srl_agents.console import TrainingBar, evaluation_bar
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.policies import TransformersPolicy
@@ -118,18 +118,17 @@ def _solution(env: ReasoningEnv) -> str:
 
 def learn_steps(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path:
     """The folder of the model after SRL on the training split."""
-    config = make_config(
-        {
-            "out": str(args.out / "srl"),
-            "env": {"id": ENV, "options": options},
-            "model": {"path": str(base), "threads": args.threads},
-            "budget": {"updates": args.srl_updates},
-            "method": "srl",
-            "optimizer": {"betas": [0.9, 0.95]},
-            "train": {"lr": 3e-4, "batch": 48, "warmup": 0.1, "objective": OBJECTIVE},
-            "seed": args.seed,
-        }
-    )
+    tree = {
+        "out": str(args.out / "srl"),
+        "env": {"id": ENV, "options": options},
+        "model": {"path": str(base), "threads": args.threads},
+        "budget": {"updates": args.srl_updates},
+        "method": "srl",
+        "optimizer": {"betas": [0.9, 0.95]},
+        "train": {"lr": 3e-4, "batch": 48, "warmup": 0.1, "objective": OBJECTIVE},
+        "seed": args.seed,
+    }
+    config = make_config(with_overrides(tree, args.set))
     with TrainingBar("srl") as bar:
         result = train(config, on_progress=bar.show)
     if result.model is None:
@@ -188,6 +187,9 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--problems", type=int, default=256, help="held out, for the evaluation")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="of SRL, as train.lr=1e-4"
+    )
     return parser.parse_args()
 
 
