@@ -138,16 +138,18 @@ def _show(before: EvalResult, after: EvalResult, out: Path) -> None:
     (out / "results.json").write_text(
         json.dumps({"before": before.to_json(), "after": after.to_json()}, indent=1) + "\n"
     )
-    for result in (before, after):
-        likeness, solved = (result.estimates()[name] for name in ("similarity", "pass@1"))
+    gains = score_gains(before, after)
+    for name, title in (("sampled_similarity", "sampled"), ("similarity", "greedy")):
+        old, new = (result.estimates()[name].value for result in (before, after))
+        gain = gains[name]
         console.print(
-            f"{result.policy:>6} training: call similarity {likeness.value:.3f} "
-            f"[{likeness.low:.3f}, {likeness.high:.3f}], resolved {100 * solved.value:.0f} %, "
-            f"on {len(result.problem_ids)} unseen tasks"
+            f"call similarity, {title}: {old:.3f} before training, {new:.3f} after, a gain of"
+            f" {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}]"
         )
-    gain = score_gains(before, after)["similarity"]
+    old, new = (result.estimates()["pass@1"].value for result in (before, after))
     console.print(
-        f"a gain of {gain.value:+.3f} [{gain.low:+.3f}, {gain.high:+.3f}], paired by task"
+        f"resolved: {old:.0%} before, {new:.0%} after; on {len(after.problem_ids)} unseen tasks,"
+        " intervals paired by task"
     )
     console.print(f"Everything is in {out}")
 

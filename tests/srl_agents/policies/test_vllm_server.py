@@ -145,4 +145,4 @@ def test_an_evaluation_through_the_server_ends_without_failures(server: str) -> 
         policy, lambda: srl_env.make("srl/ModularChain-v0", difficulty=1, split="test"), settings
     )
     assert not result.failures
-    assert 0.0 <= result.scores["pass@1"].value <= 1.0
+    assert 0.0 <= result.estimates()["pass@1"].value <= 1.0
