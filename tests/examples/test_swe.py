@@ -13,9 +13,9 @@ import pytest
 @pytest.mark.slow
 def test_the_example_runs_on_the_tasks_that_ship(tmp_path: Path) -> None:
     settings = ["--pretrain-updates", "3", "--srl-updates", "1", "--rlvr-updates", "1"]
+    settings += ["--problems", "2", "--out", str(tmp_path / "run")]
     done = subprocess.run(
-        [sys.executable, "examples/swe.py", "--out", str(tmp_path / "run"), *settings]
-        + ["--problems", "2"],
+        [sys.executable, "examples/swe.py", *settings],
         capture_output=True,
         text=True,
         check=True,
