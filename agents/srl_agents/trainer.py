@@ -473,7 +473,7 @@ def _asks_for_kl(config: RunConfig) -> bool:
 def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
     """Makes the run's folder, or checks that it holds this very run to go on with."""
     file, tree = folder / "config.json", config.model_dump(mode="json")
-    if not file.exists():
+    if not (file.exists() and (resume or _begun(folder))):
         folder.mkdir(parents=True, exist_ok=True)
         draft = folder / ".config.json"
         draft.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
@@ -491,6 +491,11 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
             f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
             f" {file}"
         )
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a run got as far as its first update, or wrote anything else."""
+    return any(path.name not in ("config.json", ".config.json") for path in folder.iterdir())
 
 
 def _last_good(folder: Path) -> str:

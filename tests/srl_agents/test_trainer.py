@@ -22,7 +22,7 @@ from srl_agents.config import RunConfig, make_config, merged
 from srl_agents.learner import TrainingDiverged
 from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import Progress, train
-from srl_env.errors import BadData, BadOption, VerifierTimeout
+from srl_env.errors import BadData, BadOption, UserError, VerifierTimeout
 from srl_env.verifiers import Verdict
 from srl_tasks.modular_chain import ModularChainEnv
 
@@ -357,6 +357,12 @@ def test_a_folder_with_a_run_is_not_written_over(tree: dict[str, Any]) -> None:
     train(configured(tree, budget={"updates": 1}))
     with pytest.raises(BadOption, match="holds a run already; go on with it by resume"):
         train(configured(tree))
+
+
+def test_a_run_that_could_not_begin_is_mended_in_its_folder(tree: dict[str, Any]) -> None:
+    with pytest.raises(UserError, match="nowhere"):
+        train(configured(tree, model={"path": "nowhere"}))
+    assert train(configured(tree, budget={"updates": 1})).finished
 
 
 def test_a_run_is_not_resumed_with_other_settings(tree: dict[str, Any]) -> None:
