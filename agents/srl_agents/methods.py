@@ -35,6 +35,8 @@ class Starts:
     targets: the step that follows is one of 1 … N−1 ("paper") or 1 … N ("all").
     revisit: the chance to take a start again whose group carried no signal when it was last
     sampled; 1 draws all alike, less spends sampling on what is still unsettled.
+    together: so many starts of one problem are drawn one after another, in random order. What
+    their prompts have in common is computed once; 1 mixes all.
     """
 
     __pydantic_config__ = _FORBID_EXTRA
@@ -42,6 +44,7 @@ class Starts:
     at: Literal["problem", "prefix"] = "problem"
     targets: Targets = "all"
     revisit: float = 1.0
+    together: int = 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -239,6 +242,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("warmup", 0, 1),
     ("share", 0, 1),
     ("starts.revisit", 0.01, 1),
+    ("starts.together", 1, _INF),
     ("until.updates", 1, _INF),
     ("until.informative", 0, 1),
     ("until.probe_every", 1, _INF),

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srl_agents.decoder import Branch
+from srl_agents.decoder import Branch, shared_trunks
 
 Ids = Sequence[int]
 
@@ -36,7 +36,7 @@ def micro_batches(
     parts: list[MicroBatch] = []
     open_trunks: list[tuple[Ids, list[int]]] = []
     size = 0
-    for trunk, rows in sorted(_families(prompts), key=lambda family: len(family[0])):
+    for trunk, rows in sorted(shared_trunks(prompts), key=lambda shared: len(shared[0])):
         placed: list[int] = []
         for row in rows:
             alone = len(completions[row]) + (len(trunk) if shared else len(prompts[row]))
@@ -69,25 +69,8 @@ def even_tokens(
     """``max_tokens``, or less where a micro-batch of that size would leave a process without."""
     if ranks == 1:
         return max_tokens
-    size = sum(len(trunk) for trunk, _ in _families(prompts)) + sum(map(len, completions))
+    size = sum(len(trunk) for trunk, _ in shared_trunks(prompts)) + sum(map(len, completions))
     return min(max_tokens, -(-size // ranks))
-
-
-def _families(prompts: Sequence[Ids]) -> list[tuple[Ids, list[int]]]:
-    """[(trunk, rows)]: each row's prompt is a beginning of its trunk.
-
-    In descending order a prompt comes right after those it is the beginning of.
-    """
-    rows_of: dict[tuple[int, ...], list[int]] = {}
-    for row, prompt in enumerate(prompts):
-        rows_of.setdefault(tuple(prompt), []).append(row)
-    families: list[tuple[Ids, list[int]]] = []
-    for prompt in sorted(rows_of, reverse=True):
-        if families and tuple(families[-1][0][: len(prompt)]) == prompt:
-            families[-1][1].extend(rows_of[prompt])
-        else:
-            families.append((prompt, list(rows_of[prompt])))
-    return families
 
 
 def _part(

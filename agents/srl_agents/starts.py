@@ -116,12 +116,26 @@ class StartSampler:
         return len(self.source) if self.only is None else len(self.only)
 
     def _chunk_points(self) -> list[StartPoint]:
-        """The points of the current chunk, shuffled."""
+        """The points of the current chunk, shuffled; so many of one problem stay together."""
         if self._points is None:
-            points = [point for index in self._chunk_problems() for point in self._points_of(index)]
             generator = stream("starts", *self.key, self.source.name, self.epoch, self.chunk)
-            self._points = [points[i] for i in generator.permutation(len(points))]
+            parts = [
+                part
+                for index in self._chunk_problems()
+                for part in self._parts(list(self._points_of(index)), generator)
+            ]
+            order = generator.permutation(len(parts))
+            self._points = [point for i in order for point in parts[i]]
         return self._points
+
+    def _parts(
+        self, points: list[StartPoint], generator: np.random.Generator
+    ) -> Iterator[list[StartPoint]]:
+        """One problem's points in parts of ``together``, which of them is in which at random."""
+        size = self.starts.together
+        if size > 1:
+            points = [points[i] for i in generator.permutation(len(points))]
+        yield from (points[i : i + size] for i in range(0, len(points), size))
 
     def _chunk_problems(self) -> list[int]:
         """The indices of the problems of the current chunk, in the source."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import groupby
 
 import pytest
 
@@ -30,6 +31,13 @@ def test_an_epoch_holds_every_problem_once() -> None:
 
 def test_an_epoch_holds_every_prefix_once() -> None:
     assert sorted(sampler(Starts("prefix")).draw(len(PREFIXES))) == PREFIXES
+
+
+def test_starts_of_one_problem_come_together_in_parts() -> None:
+    for together, most in ((2, 2 + 2 + 3), (9, 3)):  # parts of 3, 4 and 5 starts
+        drawn = sampler(Starts("prefix", together=together)).draw(len(PREFIXES))
+        assert sorted(drawn) == PREFIXES
+        assert len(list(groupby(point.problem for point in drawn))) <= most
 
 
 def test_the_papers_targets_leave_the_last_step_out() -> None:

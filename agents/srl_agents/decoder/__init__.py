@@ -8,7 +8,7 @@ from srl_agents.decoder.functional import FunctionalDecoder
 from srl_agents.decoder.generic import GenericDecoder
 from srl_agents.decoder.make import make_decoder
 from srl_agents.decoder.scores import Decoder, TokenScores
-from srl_agents.decoder.tree import Branch, TokenTree, tree_of
+from srl_agents.decoder.tree import Branch, TokenTree, shared_trunks, tree_of
 
 __all__ = [
     "Branch",
@@ -18,5 +18,6 @@ __all__ = [
     "TokenScores",
     "TokenTree",
     "make_decoder",
+    "shared_trunks",
     "tree_of",
 ]

@@ -29,6 +29,23 @@ class Branch:
     ids: Sequence[int]
 
 
+def shared_trunks(prompts: Sequence[Sequence[int]]) -> list[tuple[tuple[int, ...], list[int]]]:
+    """The fewest trunks of which every prompt is a beginning, each with its prompts' numbers.
+
+    In descending order a prompt comes right after those it is the beginning of.
+    """
+    numbers_of: dict[tuple[int, ...], list[int]] = {}
+    for number, prompt in enumerate(prompts):
+        numbers_of.setdefault(tuple(prompt), []).append(number)
+    trunks: list[tuple[tuple[int, ...], list[int]]] = []
+    for prompt in sorted(numbers_of, reverse=True):
+        if trunks and trunks[-1][0][: len(prompt)] == prompt:
+            trunks[-1][1].extend(numbers_of[prompt])
+        else:
+            trunks.append((prompt, list(numbers_of[prompt])))
+    return trunks
+
+
 @dataclass(frozen=True, slots=True)
 class TokenTree:
     """P trunks of at most L tokens and B branches of at most T, padded on the right.

@@ -1,13 +1,16 @@
 """Sampling with a ``FunctionalDecoder``'s network: shared prompts, own caches.
 
-Each distinct prompt is computed once, from where an earlier prompt's cache ends, and its
-keys are shared by its completions: the queries of a chunk of completions meet them in one
-matrix product. Completions have caches of their own that grow as needed.
+Prompts that are beginnings of one another live on one trunk. Each trunk is computed once, from
+where an earlier one's cache ends, and its keys are shared by all completions on it: the
+queries of a chunk of completions meet them in one matrix product. Completions have caches of
+their own that grow as needed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,6 +19,7 @@ from torch.nn import functional as F
 from srl_agents.decoder.families import Network
 from srl_agents.decoder.functional import FunctionalDecoder, angles, rms_norm, rotated
 from srl_agents.decoder.layout import chunked
+from srl_agents.decoder.tree import shared_trunks
 from srl_agents.sampler.engine import Engine, Session
 from srl_agents.sampler.prefixes import Ids, Prefilled, Prefix, PrefixCache
 from srl_agents.sampler.weights import (
@@ -45,10 +49,15 @@ class FunctionalEngine(Engine):
         self._forget_if_changed()
         network = self._decoder.network
         weights = prepare(network)
-        prefill = _Prefill(network, weights, prompts, [self._prefixes.find(p) for p in prompts])
-        prefilled, hidden = prefill.run(self._decoder.device)
+        on_trunks = _OnTrunks.of(prompts)
+        known = [
+            self._prefixes.find(trunk, below)
+            for trunk, below in zip(on_trunks.trunks, on_trunks.shortest, strict=True)
+        ]
+        prefill = _Prefill(network, weights, on_trunks.trunks, known)
+        prefilled, hidden = prefill.run(on_trunks, self._decoder.device)
         self._prefixes.add(prefilled)
-        return FunctionalSession(network, weights, prefilled, hidden, copies)
+        return FunctionalSession(network, weights, prefilled, hidden, on_trunks.rows(copies))
 
     def weights_changed(self) -> None:
         """Forget the prompts computed with earlier weights."""
@@ -74,24 +83,65 @@ def _fingerprint(model: torch.nn.Module) -> Tensor:
     return torch.cat(samples)
 
 
+@dataclass(frozen=True, slots=True)
+class _OnTrunks:
+    """N prompts, or completions of prompts, as beginnings of T trunks, on the CPU.
+
+    trunk_of: (N,) the trunk of each. lengths: (N,) how many of its tokens it is. shortest: of
+    each trunk, the fewest tokens that any of its prompts is.
+    """
+
+    trunks: tuple[Ids, ...]
+    shortest: tuple[int, ...]
+    trunk_of: Tensor
+    lengths: Tensor
+
+    @classmethod
+    def of(cls, prompts: Sequence[Ids]) -> _OnTrunks:
+        """The prompts, trunks in the order in which the first of their prompts comes."""
+        shared = sorted(shared_trunks(prompts), key=lambda trunk: min(trunk[1]))
+        trunk_of = torch.empty(len(prompts), dtype=torch.long)
+        for trunk, (_, numbers) in enumerate(shared):
+            trunk_of[numbers] = trunk
+        return cls(
+            trunks=tuple(trunk for trunk, _ in shared),
+            shortest=tuple(min(len(prompts[i]) for i in numbers) for _, numbers in shared),
+            trunk_of=trunk_of,
+            lengths=torch.tensor([len(prompt) for prompt in prompts]),
+        )
+
+    def rows(self, copies: Sequence[int]) -> _Rows:
+        """``copies[i]`` rows of each prompt, in order."""
+        prompt_of = torch.repeat_interleave(torch.arange(len(copies)), torch.tensor(copies))
+        return _Rows(prompt_of, self.trunk_of[prompt_of], self.lengths[prompt_of])
+
+
+class _Rows(NamedTuple):
+    """Of each row, on the CPU: its prompt, that prompt's trunk, and its length in tokens."""
+
+    prompt: Tensor
+    trunk: Tensor
+    length: Tensor
+
+
 class _Prefill:
-    """The new tokens of P prompts through the network, over what is known of each."""
+    """The new tokens of T trunks through the network, over what is known of each."""
 
     def __init__(
         self,
         network: Network,
         weights: Weights,
-        prompts: Sequence[Ids],
+        trunks: tuple[Ids, ...],
         known: Sequence[Prefix | None],
     ) -> None:
         self.network, self.weights = network, weights
-        self.prompts, self.known = tuple(prompts), known
+        self.trunks, self.known = trunks, known
         self.start = [0 if prefix is None else prefix.length for prefix in known]
-        self.length = max(map(len, prompts))
+        self.length = max(map(len, trunks))
 
-    def run(self, device: torch.device) -> tuple[Prefilled, Tensor]:
-        """The computed prompts, and the hidden state of each one's last token (P, hidden)."""
-        fresh = [p[s:] for p, s in zip(self.prompts, self.start, strict=True)]
+    def run(self, prompts: _OnTrunks, device: torch.device) -> tuple[Prefilled, Tensor]:
+        """The computed trunks, and the hidden state of each prompt's last token (N, hidden)."""
+        fresh = [ids[start:] for ids, start in zip(self.trunks, self.start, strict=True)]
         counts = torch.tensor([len(ids) for ids in fresh])
         ids = torch.tensor([token for row in fresh for token in row], device=device)
         row = torch.repeat_interleave(torch.arange(len(fresh)), counts)
@@ -100,7 +150,7 @@ class _Prefill:
         at = torch.tensor(self.start)[row] + offset
         self.row, self.at = row.to(device), at.to(device)
         self.width = int(counts.max())
-        self.grid_cell = (row * self.width + offset).to(device)  # of each token in (P, width)
+        self.grid_cell = (row * self.width + offset).to(device)  # of each token in (T, width)
         grid = torch.zeros(len(fresh) * self.width, dtype=torch.long)
         grid[row * self.width + offset] = torch.arange(len(row))
         self.grid = grid.to(device)
@@ -112,7 +162,9 @@ class _Prefill:
             mixed, cache = self._mix(index, layer, layer.mixer_norm(hidden))
             caches.append(cache)
             hidden = _feed_forward(layer, hidden + mixed)
-        return Prefilled(self.prompts, tuple(caches)), hidden[(first + counts - 1).to(device)]
+        last = first[prompts.trunk_of] + prompts.lengths - 1
+        last -= torch.tensor(self.start)[prompts.trunk_of]
+        return Prefilled(self.trunks, tuple(caches)), hidden[last.to(device)]
 
     def _mix(
         self, index: int, layer: LayerWeights, normed: Tensor
@@ -125,7 +177,7 @@ class _Prefill:
         self, index: int, weights: AttentionWeights, normed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         query, key, value = _heads(self.network, weights, normed, *self.angles)
-        rows = len(self.prompts)
+        rows = len(self.trunks)
         keys, values = self._filled(index, 0, key), self._filled(index, 1, value)
         grid = query[self.grid].view(rows, self.width, *query.shape[1:]).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(
@@ -141,8 +193,8 @@ class _Prefill:
         return weights.mix_out(flat), (keys, values)
 
     def _filled(self, index: int, which: int, fresh: Tensor) -> Tensor:
-        """(heads, P, L, d): what is known of a layer with the fresh tokens' (N, heads, d)."""
-        buffer = fresh.new_zeros(fresh.shape[1], len(self.prompts), self.length, fresh.shape[2])
+        """(heads, T, L, d): what is known of a layer with the fresh tokens' (N, heads, d)."""
+        buffer = fresh.new_zeros(fresh.shape[1], len(self.trunks), self.length, fresh.shape[2])
         for source, here, there in self._sources():
             held = source.layers[index][which]
             width = min(held.shape[2], self.length)
@@ -168,7 +220,7 @@ class _Prefill:
         return not any(self.start) and window is None
 
     def _mask(self, window: int | None) -> Tensor | None:
-        """(P, 1, width, L) bool, which keys each query sees; None for plain causal."""
+        """(T, 1, width, L) bool, which keys each query sees; None for plain causal."""
         if self._is_causal(window):
             return None
         device = self.row.device
@@ -196,7 +248,7 @@ class _Prefill:
 
 
 class FunctionalSession(Session):
-    """Rows that share their prompts' caches and have their own for what they add."""
+    """Rows that share their trunks' caches and have their own for what they add."""
 
     def __init__(
         self,
@@ -204,15 +256,13 @@ class FunctionalSession(Session):
         weights: Weights,
         prefilled: Prefilled,
         hidden: Tensor,
-        copies: Sequence[int],
+        rows: _Rows,
     ) -> None:
         self._network, self._weights = network, weights
         device = hidden.device
-        prompt_of = torch.repeat_interleave(torch.arange(len(copies)), torch.tensor(copies))
-        lengths = torch.tensor([len(prompt) for prompt in prefilled.prompts])
-        self._shared = _Shared(prompt_of, lengths, device)
-        self._position = lengths[prompt_of].to(device)
-        self._longest = int(lengths.max())
+        self._shared = _Shared(rows, len(prefilled.prompts), device)
+        self._position = rows.length.to(device)
+        self._longest = int(rows.length.max())
         self._table = (torch.empty(0), torch.empty(0))  # cosines and sines of positions
         self._caches: list[_AttentionCache | _ConvCache] = [
             _ConvCache(layer.mixer, held[0], self._shared)
@@ -221,7 +271,7 @@ class FunctionalSession(Session):
             for layer, held in zip(weights.layers, prefilled.layers, strict=True)
         ]
         logits = weights.head(weights.norm(hidden)).float()
-        self.logits = logits[prompt_of.to(device)]
+        self.logits = logits[rows.prompt.to(device)]
 
     def step(self, tokens: Tensor) -> None:
         """Append one token to each row and make the next logits."""
@@ -253,20 +303,20 @@ class FunctionalSession(Session):
 
 
 class _Shared:
-    """Which rows share which prompt, and what each row's query may see at this step.
+    """Which rows share which trunk, and what each row's query may see at this step.
 
-    Rows stand in R chunks of C slots, each chunk for one prompt; often a slot is a row.
+    Rows stand in R chunks of C slots, each chunk for one trunk; often a slot is a row.
     """
 
-    def __init__(self, prompt_of: Tensor, lengths: Tensor, device: torch.device) -> None:
-        """prompt_of: (rows,) and lengths: (P,) tokens of each prompt, both on the CPU."""
-        self.prompt_of, self.lengths, self.device = prompt_of, lengths, device
+    def __init__(self, rows: _Rows, trunks: int, device: torch.device) -> None:
+        self.rows, self.trunks, self.device = rows, trunks, device
+        self._longest = int(rows.length.max())
         self.made = 0
         self._regroup()
 
     def keep(self, rows: Tensor) -> None:
         """Go on with these rows only."""
-        self.prompt_of = self.prompt_of[rows]
+        self.rows = _Rows(*(part[rows] for part in self.rows))
         self._regroup()
 
     def begin_step(self) -> None:
@@ -275,28 +325,27 @@ class _Shared:
         self._masks: dict[int | None, Tensor | None] = {}
 
     def _regroup(self) -> None:
-        chunks = chunked(self.prompt_of, len(self.lengths), 1)
-        rows = torch.arange(len(self.prompt_of))
+        chunks = chunked(self.rows.trunk, self.trunks, 1)
+        rows = torch.arange(len(self.rows.trunk))
         self.chunks = len(chunks.chunk_trunk)
-        self.prompts: Tensor | None = None  # of each chunk; None where they are all, in order
-        if not torch.equal(chunks.chunk_trunk, torch.arange(len(self.lengths))):
-            self.prompts = chunks.chunk_trunk.to(self.device)
+        self.trunk_of: Tensor | None = None  # of each chunk; None where they are all, in order
+        if not torch.equal(chunks.chunk_trunk, torch.arange(self.trunks)):
+            self.trunk_of = chunks.chunk_trunk.to(self.device)
         self.slot_of: Tensor | None = None
         self.row_in: Tensor | None = None
         if chunks.slots != len(rows) or not torch.equal(chunks.slot_of, rows):
             row_in = torch.zeros(chunks.slots, dtype=torch.long)
             row_in[chunks.slot_of] = rows
             self.slot_of, self.row_in = chunks.slot_of.to(self.device), row_in.to(self.device)
-        row_lengths = self.lengths[self.prompt_of]
-        self._ragged = bool((row_lengths != self.lengths.max()).any())
-        self._row_lengths = row_lengths.to(self.device)[:, None]
+        self._ragged = bool((self.rows.length != self._longest).any())
+        self._row_lengths = self.rows.length.to(self.device)[:, None]
 
     def of_chunks(self, held: Tensor) -> Tensor:
-        """(heads, R, L, d) of what is held for the prompts, (heads, P, L, d)."""
-        return held if self.prompts is None else held[:, self.prompts]
+        """(heads, R, L, d) of what is held for the trunks, (heads, T, L, d)."""
+        return held if self.trunk_of is None else held[:, self.trunk_of]
 
     def times(self, rows: Tensor, held: Tensor) -> Tensor:
-        """(heads, rows, g, y): rows (heads, rows, g, x) times their prompt's (heads, R, x, y)."""
+        """(heads, rows, g, y): rows (heads, rows, g, x) times their trunk's (heads, R, x, y)."""
         slots = rows if self.row_in is None else rows[:, self.row_in]
         heads, _, shared, inner = slots.shape
         grouped = slots.reshape(heads, self.chunks, -1, inner)
@@ -317,7 +366,7 @@ class _Shared:
         if window is None and width == self.made and not self._ragged:
             return None
         prompt_at = torch.arange(length, device=self.device)
-        own_at = torch.arange(width, device=self.device).expand(len(self.prompt_of), -1)
+        own_at = torch.arange(width, device=self.device).expand(len(self.rows.length), -1)
         prompt_seen, own_seen = prompt_at < self._row_lengths, own_at < self.made
         if window is not None:  # the query stands at its prompt's length + made - 1
             prompt_seen &= prompt_at >= self._row_lengths + self.made - window
@@ -340,7 +389,7 @@ class _AttentionCache:
         self._network, self._weights, self._shared = network, weights, shared
         self._held = held
         heads, _, _, dim = held[0].shape
-        rows = len(shared.prompt_of)
+        rows = len(shared.rows.length)
         self._own = [part.new_zeros(heads, rows, _FIRST_CAPACITY, dim) for part in held]
         self._keys, self._values = (shared.of_chunks(part) for part in held)
 
@@ -386,14 +435,12 @@ class _ConvCache:
 
     def __init__(self, weights: ConvWeights, inputs: Tensor, shared: _Shared) -> None:
         self._weights = weights
-        prompt_of = shared.prompt_of.to(inputs.device)
-        length = shared.lengths.to(inputs.device)
-        every = torch.arange(inputs.shape[1], device=inputs.device)
+        trunk = shared.rows.trunk.to(inputs.device)
+        length = shared.rows.length.to(inputs.device)
         self._last = []
         for back in range(1, len(weights.taps)):
             at = length - back
-            last = inputs[0, every, at.clamp(min=0)] * (at >= 0)[:, None]
-            self._last.append(last[prompt_of])
+            self._last.append(inputs[0, trunk, at.clamp(min=0)] * (at >= 0)[:, None])
 
     def mix(self, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(rows, hidden): the convolution at each row's new token, which becomes the last."""

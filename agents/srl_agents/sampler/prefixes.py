@@ -21,7 +21,7 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefilled:
-    """P computed prompts, padded on the right to L tokens.
+    """P computed prompts (trunks, where several share one), padded on the right to L tokens.
 
     prompts: their ids. layers: for each layer keys and values, (key heads, P, L, d) each, or
     the inputs of a short convolution alone, (1, P, L, hidden). What lies in the padding is
@@ -74,8 +74,8 @@ class PrefixCache:
             for held in self._held:
                 self._register(held)
 
-    def find(self, prompt: Ids) -> Prefix | None:
-        """The longest known beginning of a prompt, at least one token short of all of it."""
+    def find(self, prompt: Ids, below: int) -> Prefix | None:
+        """The longest known beginning of a prompt that has less than ``below`` tokens."""
         best = None
         for key in _keys(prompt):
             found = self._index.get(key)
@@ -90,7 +90,7 @@ class PrefixCache:
         if best is None:
             return None
         length = _common(best.source.prompts[best.row], prompt)
-        length = min(length, len(prompt) - 1)
+        length = min(length, below - 1)
         return Prefix(best.source, best.row, length) if length else None
 
     def _register(self, prefilled: Prefilled) -> None:

@@ -16,7 +16,7 @@ def prefilled(*prompts: Ids) -> Prefilled:
 
 def found(cache: PrefixCache, prompt: Ids) -> int:
     """How many tokens of the prompt are known; checks that they are those of the source."""
-    prefix = cache.find(prompt)
+    prefix = cache.find(prompt, len(prompt))
     if prefix is None:
         return 0
     assert prefix.source.prompts[prefix.row][: prefix.length] == prompt[: prefix.length]

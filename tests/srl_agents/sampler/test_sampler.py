@@ -90,9 +90,9 @@ def count_fed(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     fed: list[int] = []
     original = functional._Prefill.run
 
-    def run(self: Any, device: torch.device) -> Any:
-        fed.append(sum(map(len, self.prompts)) - sum(self.start))
-        return original(self, device)
+    def run(self: Any, prompts: Any, device: torch.device) -> Any:
+        fed.append(sum(map(len, self.trunks)) - sum(self.start))
+        return original(self, prompts, device)
 
     monkeypatch.setattr(functional._Prefill, "run", run)
 
@@ -111,6 +111,22 @@ def test_equal_prompts_are_computed_once(
     fed = count_fed(sampler, monkeypatch)
     sampler.sample(groups_of_prompts(), Sampling(max_tokens=2))
     assert fed() == 9 + 14 + 3 + 1 + 20
+
+
+def test_prompts_that_begin_one_another_are_computed_once_in_one_call(
+    make_model: Any, tokenizer: Any, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model, reference = plain(make_model, family)
+    sampler = Sampler(make_decoder(model), tokenizer, stop_ids=[EOS], seed=5)
+    fed = count_fed(sampler, monkeypatch)
+    first, second = some_ids(20), some_ids(9)
+    prompts = [first[:7], first, first, second, first[:1], first[:19], second[:8], first[:7]]
+    found = sampler.sample(prompts, LONG)
+    assert fed() == 20 + 9
+    assert worst_error(reference, prompts, found, 1.3) < 1e-4
+    longer = [(*prompt, 5, 6) for prompt in prompts]
+    found = sampler.sample(longer, LONG)
+    assert worst_error(reference, longer, found, 1.3) < 1e-4
 
 
 def test_a_longer_prompt_reuses_the_one_it_extends(
