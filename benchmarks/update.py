@@ -1,18 +1,19 @@
 """A whole GRPO update, against TRL's GRPOTrainer with the same model, prompts and counts.
 
-    python benchmarks/update.py                    # both workloads, 1 M and 5 M parameters
+    python benchmarks/update.py                    # all workloads, 1 M and 5 M parameters
     python benchmarks/update.py --model llama-1m --work steps --updates 8
 
 An update is sampling, reward, and one optimiser step on 32 prompts × 8 completions, fp32, one
-thread, on the CPU. Two workloads: *steps*, after ~100 tokens of problem and earlier steps an
-action of 16 tokens; *solutions*, after a problem of 48 tokens a solution of 96. Completions
-always have full length in both (there is no end token to sample), and both get the same reward
+thread, on the CPU. Three workloads: *steps*, after ~100 tokens of problem and earlier steps an
+action of 16 tokens; *together*, the same after eight beginnings each, of 44 to 100 tokens, of
+four solutions; *solutions*, after a problem of 48 tokens a solution of 96. Completions
+always have full length in all (there is no end token to sample), and both get the same reward
 function. Time is processor time of the process, the median over the updates after the first
 two. TRL runs with gradient checkpointing off and without a reference model.
 
 The floor is what the matrix products of an update would take if nothing else took time: each
-prompt once and each completion once, forward in sampling (2 operations a weight and token),
-forward and backward in the update (6), at the speed that one large product reaches here.
+shared beginning once and each completion once, forward in sampling (2 operations a weight and
+token), forward and backward in the update (6), at the speed of one large product here.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ from srl_env.testing import CountingVerifier
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789+-*/=(),.;:?! "
 PROMPTS, GROUP = 32, 8
-WORK = {"steps": (100, 16), "solutions": (48, 96)}  # tokens of prompt and completion
+WORK = {"steps": (100, 16), "together": (100, 16), "solutions": (48, 96)}  # prompt, completion
+BEGINNINGS = range(44, 101, 8)  # tokens of the prompts on one solution, where steps are together
 WARM_UP = 2
 
 
@@ -162,17 +164,22 @@ def trl_seconds(model: Path, work: str, updates: int, task: Any = None) -> float
 def floor_seconds(model: Path, work: str) -> float:
     """Seconds for the matrix products alone."""
     prompt, completion = WORK[work]
+    trunks = PROMPTS // len(BEGINNINGS) if work == "together" else PROMPTS
     weights = sum(
         p.numel() for p in transformers.AutoModelForCausalLM.from_pretrained(model).parameters()
     )  # the embedding is tied, and counted once, for the head
-    tokens = PROMPTS * prompt + PROMPTS * GROUP * completion
+    tokens = trunks * prompt + PROMPTS * GROUP * completion
     return (2 + 6) * weights * tokens / _operations_per_second()
 
 
 def prompts(work: str) -> list[str]:
     """The workload's prompts, one token a character."""
     rng, (length, _) = random.Random(0), WORK[work]
-    return ["".join(rng.choices(LETTERS, k=length)) for _ in range(PROMPTS)]
+    texts = ["".join(rng.choices(LETTERS, k=length)) for _ in range(PROMPTS)]
+    if work != "together":
+        return texts
+    whole = texts[: PROMPTS // len(BEGINNINGS)]
+    return [text[:end] for text in whole for end in BEGINNINGS]
 
 
 def vowels(text: str) -> float:
@@ -251,7 +258,7 @@ def _arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--model", nargs="+", default=["llama-1m", "llama-5m"])
-    parser.add_argument("--work", nargs="+", choices=sorted(WORK), default=sorted(WORK))
+    parser.add_argument("--work", nargs="+", choices=list(WORK), default=list(WORK))
     parser.add_argument("--updates", type=int, default=8)
     return parser.parse_args()
 

@@ -13,6 +13,8 @@ from dataclasses import dataclass, replace
 from srl_agents.config import BudgetConfig
 from srl_agents.methods import Stage, Until
 
+_REWARD_UPDATES = 20
+
 
 @dataclass(frozen=True, slots=True)
 class Spent:
@@ -91,6 +93,8 @@ def why_over(
         return f"its budget is spent: {budget.end - budget.begin:g} {budget.unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"
+    if until.reward is not None and (reason := _why_reached(rewards, until.reward)) is not None:
+        return reason
     if until.plateau is not None:
         return _why_plateau(rewards, until.plateau, until.min_gain)
     return None
@@ -118,6 +122,15 @@ def learning_rate(stage: Stage, progress: float) -> float:
     if stage.schedule == "linear":
         return stage.lr * (1 - falling)
     return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
+
+
+def _why_reached(rewards: Sequence[float], goal: float) -> str | None:
+    if len(rewards) < _REWARD_UPDATES:
+        return None
+    mean = sum(rewards[-_REWARD_UPDATES:]) / _REWARD_UPDATES
+    if mean < goal:
+        return None
+    return f"the reward is {mean:.4f} over the last {_REWARD_UPDATES} updates, at least {goal:g}"
 
 
 def _why_plateau(rewards: Sequence[float], window: int, min_gain: float) -> str | None:

@@ -113,12 +113,14 @@ class Until:
     updates with ``probe_groups`` groups on training problems.
     plateau: the mean reward of the last this many updates is less than ``min_gain`` above the
     best earlier mean of as many.
+    reward: the mean reward of the last 20 updates is at least this.
     updates: this many updates have been made.
     """
 
     __pydantic_config__ = _FORBID_EXTRA
 
     updates: int | None = None
+    reward: float | None = None
     informative: float | None = None
     probe_every: int = 10
     probe_groups: int = 16

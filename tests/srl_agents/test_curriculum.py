@@ -72,6 +72,14 @@ def test_a_plateau_needs_two_windows() -> None:
     assert why_over(until, budget, Spent(), 1, 6, [0.5] * 6) is not None
 
 
+def test_a_reward_that_is_reached_over_twenty_updates_ends_the_stage() -> None:
+    budget, until = whole_budget(BudgetConfig(updates=100)), Until(reward=0.5)
+    assert why_over(until, budget, Spent(), 1, 19, [1.0] * 19) is None
+    assert why_over(until, budget, Spent(), 1, 21, [1.0] + [0.49] * 20) is None
+    reason = why_over(until, budget, Spent(), 1, 20, [0.0] * 10 + [1.0] * 10)
+    assert reason == "the reward is 0.5000 over the last 20 updates, at least 0.5"
+
+
 def test_enough_informative_groups_end_a_stage() -> None:
     assert why_informative(Until(informative=0.5), 0.4) is None
     reason = why_informative(Until(informative=0.5), 0.5625)
