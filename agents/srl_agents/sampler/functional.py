@@ -85,7 +85,7 @@ def _fingerprint(model: torch.nn.Module) -> Tensor:
 
 @dataclass(frozen=True, slots=True)
 class _OnTrunks:
-    """N prompts, or completions of prompts, as beginnings of T trunks, on the CPU.
+    """N prompts as beginnings of T trunks, on the CPU.
 
     trunk_of: (N,) the trunk of each. lengths: (N,) how many of its tokens it is. shortest: of
     each trunk, the fewest tokens that any of its prompts is.
