@@ -1,6 +1,6 @@
 """The demo's base model: single skills of a chain learned from scratch, long chains not.
 
-A small LFM2 learns chains of one to three definitions of ``srl/ModularChain-v0``, split
+A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``, split
 "train", in two to three minutes. Two kinds of batches:
 
 - *bare steps*: one step after a few values, loss on the digits only; frequent at first;
