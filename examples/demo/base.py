@@ -1,7 +1,7 @@
 """The demo's base model: single skills of a chain learned from scratch, long chains not.
 
 A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``, split
-"train", in two to three minutes. Two kinds of batches:
+"train", in about two minutes. Two kinds of batches:
 
 - *bare steps*: one step after a few values, loss on the digits only; frequent at first;
 - *whole problems as token trees*: problem, actions and answer line are the trunk, each step
@@ -53,7 +53,7 @@ class Recipe:
 
     seed: int = 0
     taps: int = 5
-    updates: int = 2400
+    updates: int = 1600
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
     rows: int = 20

@@ -39,8 +39,7 @@ def main() -> int:
     args = _arguments()
     began = time.perf_counter()
     try:
-        recipe = Recipe(seed=args.base_seed, updates=args.base_updates)
-        base = make_base(recipe, args.cache)
+        base = make_base(Recipe(seed=args.base_seed), args.cache)
         config = demo_config(args.config, base, args.set)
         run(config)
     except SrlEnvError as error:
@@ -105,9 +104,6 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
     parser.add_argument("--cache", type=Path, default=Path(".cache"), help="of base models")
     parser.add_argument("--base-seed", type=int, default=0)
-    parser.add_argument(
-        "--base-updates", type=int, default=Recipe().updates, help="2,400 if not given"
-    )
     return parser.parse_args()
 
 
