@@ -39,8 +39,10 @@ def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_its_tuned_rate
     jobs: dict[str, Job],
 ) -> None:
     found: dict[str, set[object]] = {}
+    rates: dict[str, set[float]] = {}
     for job in (job for job in jobs.values() if job.train):
         for stage in job.run.resolved_method.stages:
+            rates.setdefault(stage.name, set()).add(stage.lr)
             alike = replace(stage, lr=0.0, share=1.0, until=type(stage.until)())
             found.setdefault(stage.name, set()).add(alike)
     assert {name: len(settings) for name, settings in found.items()} == {
@@ -48,6 +50,7 @@ def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_its_tuned_rate
         "sft": 1,
         "srl": 1,
     }
+    assert rates == {"rlvr": {3e-4}, "sft": {6e-4}, "srl": {6e-4, 1e-3}}  # docs/results.md
 
 
 def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
