@@ -3,7 +3,8 @@
 A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``, split
 "train", in about two minutes. Two kinds of batches:
 
-- *bare steps*: one step after a few values, loss on the digits only; frequent at first;
+- *bare steps*: steps after a few values, loss on the digits only; the worse they go, the more
+  of them, so that most come first;
 - *whole problems as token trees*: problem, actions and answer line are the trunk, each step
   with its thought is a branch that sees the problem and the actions before it. That is how
   the model is asked later on, with earlier thinking stripped.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import shutil
 from collections.abc import Callable, Iterator
@@ -28,13 +30,14 @@ import torch
 from torch import Tensor
 
 from examples.demo.muon import Muon
-from srl_agents.decoder import TokenTree, make_decoder
+from srl_agents.decoder import TokenScores, TokenTree, make_decoder
 from srl_agents.small_models import CONFIGS, build, character_tokenizer
 from srl_env.format import Brackets
 from srl_env.seeding import derive_seed, stream
 from srl_tasks.modular_chain import ALPHABET, LETTERS, ModularChainSource
 
-VALUES = 4  # stated before a bare step
+VALUES = 4  # stated before bare steps
+BARE_STEPS = 3  # after them
 
 Progress = Callable[[int, float], None]
 """Called after each update with its number, from 1, and its loss."""
@@ -45,8 +48,8 @@ class Recipe:
     """Everything the base model depends on besides the code.
 
     lengths, weights: how often problems of how many definitions come. rows, bare_rows: of one
-    batch. bare: the share of bare steps at first; it falls to 0 over the
-    first ``bare_until`` of the updates. out_of_turn, largest_jump: see ``problem_tree``.
+    batch. bare: the largest share of batches of bare steps, which otherwise is their loss, a
+    running mean. out_of_turn, largest_jump: see ``problem_tree``.
     muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
     ``warmup`` updates and fall to 0 from ``decay_from`` of the updates on.
     """
@@ -57,12 +60,11 @@ class Recipe:
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
     rows: int = 20
-    bare_rows: int = 96
+    bare_rows: int = 48
     bare: float = 0.7
-    bare_until: float = 0.7
     out_of_turn: float = 0.3
     largest_jump: int = 14
-    muon_lr: float = 0.02
+    muon_lr: float = 0.006
     adam_lr: float = 3e-3
     warmup: int = 100
     decay_from: float = 0.5
@@ -101,18 +103,31 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
     decoder = make_decoder(model)
     params = [param for param in model.parameters() if param.requires_grad]
     optimizers = _optimizers(model, recipe)
-    for update, (tree, count) in enumerate(batches(recipe, tokenizer), 1):
+    rng = stream("demo base", "batches", recipe.seed)
+    encode = _encoder(tokenizer)
+    problems = problem_trees(rng, encode, recipe)
+    bare_loss = math.log(10)  # a guessed digit's
+    for update in range(1, recipe.updates + 1):
         _set_learning_rate(optimizers, recipe, update)
-        scores = decoder.score(tree)
-        loss = -(scores.trunk_logprobs.sum() + scores.logprobs.sum()) / count
+        bare = rng.random() < min(recipe.bare, bare_loss)
+        tree = bare_tree(rng, encode, recipe) if bare else next(problems)
+        loss = _loss(decoder.score(tree), tree)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
         for optimizer in optimizers:
             optimizer.step()
             optimizer.zero_grad()
+        if bare:
+            bare_loss += 0.1 * (float(loss.detach()) - bare_loss)
         if progress is not None:
             progress(update, float(loss.detach()))
     return model, tokenizer
+
+
+def _loss(scores: TokenScores, tree: TokenTree) -> Tensor:
+    """The mean negative log-probability of the tree's scored tokens."""
+    count = tree.scored_trunk.sum() + tree.scored_branch.sum()
+    return -(scores.trunk_logprobs.sum() + scores.logprobs.sum()) / count
 
 
 def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -137,20 +152,12 @@ def _set_learning_rate(
             group["lr"] = lr * factor
 
 
-def batches(recipe: Recipe, tokenizer: Any) -> Iterator[tuple[TokenTree, int]]:
-    """The recipe's token trees, and how many tokens of each are scored."""
-    rng = stream("demo base", "batches", recipe.seed)
-    encode = _encoder(tokenizer)
-    problems = {n: _texts(ModularChainSource(n, "train"), recipe.seed) for n in recipe.lengths}
-    for update in range(recipe.updates):
-        passed = update / recipe.updates
-        if rng.random() < recipe.bare * (1 - passed / recipe.bare_until):
-            tree = bare_tree(rng, encode, recipe)
-        else:
-            n = recipe.lengths[rng.choice(len(recipe.lengths), p=recipe.weights)]
-            texts = [next(problems[n]) for _ in range(recipe.rows)]
-            tree = problem_tree(rng, encode, texts, recipe)
-        yield tree, int(tree.scored_trunk.sum() + tree.scored_branch.sum())
+def problem_trees(rng: np.random.Generator, encode: Encode, recipe: Recipe) -> Iterator[TokenTree]:
+    """Batches of whole problems without end, each of one length drawn by the recipe's weights."""
+    texts = {n: _texts(ModularChainSource(n, "train"), recipe.seed) for n in recipe.lengths}
+    while True:
+        n = recipe.lengths[rng.choice(len(recipe.lengths), p=recipe.weights)]
+        yield problem_tree(rng, encode, [next(texts[n]) for _ in range(recipe.rows)], recipe)
 
 
 @dataclass(frozen=True, slots=True)
@@ -196,28 +203,30 @@ def _encoder(tokenizer: Any) -> Encode:
 
 
 def bare_tree(rng: np.random.Generator, encode: Encode, recipe: Recipe) -> TokenTree:
-    """Single steps after a few values, ``k5,g6;b0,f5,(m:g6-f5)m1;``.
+    """Rows of steps after a few values, ``k5,g6;b0,f5,(m:g6-f5)m1;(a:k5+b0)a5;(j:f5+g6)j1;``.
 
-    Scored are the two digits looked up and the digit calculated. Positions jump as in
-    ``problem_tree``.
+    Scored are the two digits looked up in each step and the digit calculated. Positions jump as
+    in ``problem_tree``.
     """
     rows = recipe.bare_rows
-    names = rng.permuted(np.tile(list(LETTERS), (rows, 1)), axis=1)[:, :VALUES].tolist()
+    names = rng.permuted(np.tile(list(LETTERS), (rows, 1)), axis=1).tolist()
     values = rng.integers(0, 10, (rows, VALUES)).tolist()
     marks = rng.choice([",", ";"], (rows, VALUES)).tolist()
     texts = []
     for name, value, mark in zip(names, values, marks, strict=True):
-        left, right, new = rng.permuted(range(VALUES))[:3].tolist()
-        sign = int(rng.choice([1, -1]))
-        operation, result = "+-"[sign < 0], (value[left] + sign * value[right]) % 10
-        given = "".join(map("{}{}{}".format, name, value, mark))
-        texts.append(
-            f"{given}({name[new]}:{name[left]}{value[left]}{operation}{name[right]}{value[right]})"
-            f"{name[new]}{result};"
-        )
+        text = "".join(map("{}{}{}".format, name[:VALUES], value, mark))
+        for new in name[VALUES : VALUES + BARE_STEPS]:
+            left, right = rng.permuted(range(VALUES))[:2].tolist()
+            sign = int(rng.choice([1, -1]))
+            operation, result = "+-"[sign < 0], (value[left] + sign * value[right]) % 10
+            text += f"({new}:{name[left]}{value[left]}{operation}{name[right]}{value[right]})"
+            text += f"{new}{result};"
+        texts.append(text)
     ids = encode(texts)
+    digits = np.array([4, 7, 10])  # of a step's twelve characters
     scored = np.zeros(ids.shape, np.bool_)
-    scored[:, [-8, -5, -2]] = True
+    for step in range(BARE_STEPS):
+        scored[:, 3 * VALUES + 12 * step + digits] = True
     largest = rng.integers(0, recipe.largest_jump + 1, rows)
     return _tree(ids, jumped_positions(rng, clause_starts(texts), largest), scored)
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,14 +19,14 @@ from examples.demo.base import (
     SolvedProblem,
     bare_tree,
     base_model,
-    batches,
     clause_starts,
     jumped_positions,
     problem_tree,
+    problem_trees,
     train_base,
 )
 from examples.demo.muon import Muon, orthogonalized
-from srl_agents.decoder import TokenTree
+from srl_agents.decoder import TokenScores, TokenTree
 from srl_agents.policies import TransformersPolicy
 from srl_agents.small_models import character_tokenizer
 from srl_env.policy import Sampling
@@ -95,13 +96,17 @@ def test_a_step_out_of_turn_comes_late_and_is_not_asked_which_variable_is_next()
 def test_bare_steps_look_up_and_calculate_rightly() -> None:
     tree = bare_tree(np.random.default_rng(1), encode, replace(TINY, bare_rows=50))
     for ids, scored in zip(tree.trunk_ids, tree.scored_trunk, strict=True):
-        given, left, x, sign, right, y, result = re.fullmatch(
-            r"(.{12})\(.:(.)(\d)([+-])(.)(\d)\).(\d);", text(ids)
-        ).groups()  # type: ignore[union-attr]
-        assert left + x in given
-        assert right + y in given
-        assert int(result) == (int(x) + int(f"{sign}{y}")) % 10
-        assert text(ids[scored]) == x + y + result
+        given, steps, digits = text(ids)[:12], text(ids)[12:], ""
+        assert len(steps) == 3 * 12
+        for step in (steps[:12], steps[12:24], steps[24:]):
+            left, x, sign, right, y, result = re.fullmatch(
+                r"\(.:(.)(\d)([+-])(.)(\d)\).(\d);", step
+            ).groups()  # type: ignore[union-attr]
+            assert left + x in given
+            assert right + y in given
+            assert int(result) == (int(x) + int(f"{sign}{y}")) % 10
+            digits += x + y + result
+        assert text(ids[scored]) == digits
 
 
 def test_problems_come_from_the_training_split_and_are_short() -> None:
@@ -111,11 +116,34 @@ def test_problems_come_from_the_training_split_and_are_short() -> None:
     assert dev.isdisjoint(problem.prompt for problem in seen)
 
 
-def test_bare_steps_fade_out() -> None:
-    recipe = replace(TINY, updates=300, bare=1.0, bare_until=0.5)
-    bare = [tree.branch_ids.numel() == 0 for tree, _ in batches(recipe, TOKENIZER)]
-    assert sum(bare[:50]) > 35
-    assert not any(bare[150:])
+def bare_batches(monkeypatch: pytest.MonkeyPatch, bare_loss: float) -> int:
+    """How many of 100 batches are bare where bare steps have this loss at once."""
+    bare: list[TokenTree] = []
+
+    def counted(*args: Any) -> TokenTree:
+        bare.append(bare_tree(*args))
+        return bare[-1]
+
+    def loss(scores: TokenScores, tree: TokenTree) -> torch.Tensor:
+        return 0 * scores.trunk_logprobs.sum() + 0 * scores.logprobs.sum() + bare_loss
+
+    monkeypatch.setattr(base, "bare_tree", counted)
+    monkeypatch.setattr(base, "_loss", loss)
+    train_base(replace(TINY, updates=100, rows=1, bare_rows=1, lengths=(1,), weights=(1.0,)))
+    return len(bare)
+
+
+def test_the_better_bare_steps_go_the_fewer_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    guessing, known = (bare_batches(monkeypatch, loss) for loss in (2.3, 0.0))
+    assert 55 <= guessing <= 85  # seven in ten
+    assert known < 45  # the running mean falls by a tenth with each
+
+
+def test_batches_of_problems_hold_one_length_each_and_every_length_comes() -> None:
+    recipe = replace(TINY, lengths=(1, 3), weights=(0.5, 0.5))
+    trees = islice(problem_trees(np.random.default_rng(0), encode, recipe), 20)
+    steps = [len(tree.branch_ids) / recipe.rows for tree in trees]
+    assert set(steps) == {1, 3}
 
 
 def test_muon_moves_singular_values_near_one() -> None:

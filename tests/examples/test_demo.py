@@ -10,7 +10,7 @@ import pytest
 
 import srl_env
 from examples.demo.base import Recipe, base_model
-from examples.demo.demo import HERE, demo_config, run
+from examples.demo.demo import HERE, announce_base, demo_config, run, short_chains_solved
 from srl_agents.compare_config import Job, plan
 from srl_agents.config import read_tree
 from srl_agents.methods import GRPO, NLL
@@ -35,22 +35,17 @@ def test_the_four_methods_get_the_same_time_on_the_same_problems(jobs: dict[str,
     assert all(each.env == trained[0].env for each in trained)
 
 
-def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_its_tuned_rate(
-    jobs: dict[str, Job],
-) -> None:
+def test_a_stage_is_the_same_in_every_method_but_for_its_time(jobs: dict[str, Job]) -> None:
     found: dict[str, set[object]] = {}
-    rates: dict[str, set[float]] = {}
     for job in (job for job in jobs.values() if job.train):
         for stage in job.run.resolved_method.stages:
-            rates.setdefault(stage.name, set()).add(stage.lr)
-            alike = replace(stage, lr=0.0, share=1.0, until=type(stage.until)())
+            alike = replace(stage, share=1.0, until=type(stage.until)())
             found.setdefault(stage.name, set()).add(alike)
     assert {name: len(settings) for name, settings in found.items()} == {
         "rlvr": 1,
         "sft": 1,
         "srl": 1,
     }
-    assert rates == {"rlvr": {3e-4}, "sft": {6e-4}, "srl": {6e-4, 1e-3}}  # docs/results.md
 
 
 def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
@@ -78,6 +73,24 @@ def test_every_step_of_the_longest_problem_fits(jobs: dict[str, Job]) -> None:
     steps = env.problems[0].trajectories[0].steps
     assert len(steps) <= (objective.max_steps or 0)
     assert max(len(env.format.render(step)) for step in steps) <= objective.max_tokens
+
+
+def test_a_base_that_was_hardly_trained_is_announced_as_one(
+    base: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    announce_base(short_chains_solved(base, problems=4))
+    said = " ".join(capsys.readouterr().out.split())
+    assert "right on 0% of unseen chains of four" in said
+    assert "--base-seed 2" in said
+
+
+def test_of_a_good_base_no_more_is_said_than_how_good_it_is(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    announce_base(0.98)
+    assert capsys.readouterr().out.strip() == (
+        "The base model is right on 98% of unseen chains of four definitions."
+    )
 
 
 @pytest.mark.slow
