@@ -35,8 +35,8 @@ class Starts:
     targets: the step that follows is one of 1 … N−1 ("paper") or 1 … N ("all").
     revisit: the chance to take a start again whose group carried no signal when it was last
     sampled; 1 draws all alike, less spends sampling on what is still unsettled.
-    together: so many starts of one problem are drawn one after another, in random order. What
-    their prompts have in common is computed once; 1 mixes all.
+    together: so many starts of one problem, at "prefix", are drawn one after another, in random
+    order. What their prompts have in common is computed once; 1 mixes all.
     """
 
     __pydantic_config__ = _FORBID_EXTRA
@@ -216,6 +216,8 @@ def _problems(stage: Stage) -> Iterator[str]:
         if value is not None and not low <= value <= high:
             limit = f"at least {low:g}" if high == _INF else f"between {low:g} and {high:g}"
             yield f"{name} is {limit}; got {value!r}"
+    if stage.starts.together > 1 and stage.starts.at == "problem":
+        yield "a problem has one start where starts.at is 'problem'; leave starts.together at 1"
     if isinstance(stage.objective, NLL):
         yield from _demonstration_problems(stage, stage.objective)
 

@@ -35,17 +35,22 @@ def test_the_four_methods_get_the_same_time_on_the_same_problems(jobs: dict[str,
     assert all(each.env == trained[0].env for each in trained)
 
 
-def test_a_stage_is_the_same_in_every_method_but_for_its_time(jobs: dict[str, Job]) -> None:
+def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_its_tuned_rate(
+    jobs: dict[str, Job],
+) -> None:
     found: dict[str, set[object]] = {}
+    rates: dict[str, set[float]] = {}
     for job in (job for job in jobs.values() if job.train):
         for stage in job.run.resolved_method.stages:
-            alike = replace(stage, share=1.0, until=type(stage.until)())
+            rates.setdefault(stage.name, set()).add(stage.lr)
+            alike = replace(stage, lr=0.0, share=1.0, until=type(stage.until)())
             found.setdefault(stage.name, set()).add(alike)
     assert {name: len(settings) for name, settings in found.items()} == {
         "rlvr": 1,
         "sft": 1,
         "srl": 1,
     }
+    assert rates == {"rlvr": {3e-4, 6e-4}, "sft": {1e-3}, "srl": {3e-4}}  # docs/results.md
 
 
 def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
