@@ -67,7 +67,7 @@ def make_base(recipe: Recipe, cache: Path) -> Path:
 def short_chains_solved(base: Path, problems: int = 128) -> float:
     """The share of unseen chains of four that the base gets right: it was taught them.
 
-    A base that does not cope with these learns little about long ones in the demo's time.
+    One that hardly copes with these learns little about long ones in the demo's time.
     """
     settings = EvalSettings(problems, rollouts=4, greedy=False, max_tokens=16, max_steps=7)
     policy = TransformersPolicy.from_pretrained(str(base))
@@ -80,7 +80,7 @@ def announce_base(solved: float) -> None:
     console.print(f"The base model is right on {solved:.0%} of unseen chains of four definitions.")
     if solved < ENOUGH:
         console.print(
-            f"[yellow]Below {ENOUGH:.0%}: its training went astray, and all that follows will look "
+            f"[yellow]Below {ENOUGH:.0%}: its training went astray, and what follows may look "
             "poor. Another: --base-seed 2 (docs/results.md)[/]"
         )
 
