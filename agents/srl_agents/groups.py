@@ -104,8 +104,13 @@ def groups_of(episodes: Iterable[Episode]) -> list[Group]:
     ]
 
 
-def make_batch(groups: Sequence[Group], objective: GRPO) -> Batch:
-    """The groups' completions with their advantages and weights in the loss."""
+def make_batch(groups: Sequence[Group], objective: GRPO, share: float = 1.0) -> Batch:
+    """The groups' completions with their advantages and weights in the loss.
+
+    share: so much of the batch that was asked for is in the groups. The loss stays the mean over
+    the whole of it, as though groups without a signal were there with their advantage of 0: the
+    fewer carry one, the less is changed.
+    """
     members = [(number, member) for number, group in enumerate(groups) for member in group.members]
     rewards = torch.tensor([member.reward for _, member in members], dtype=torch.float64)
     numbers = torch.tensor([number for number, _ in members])
@@ -123,7 +128,8 @@ def make_batch(groups: Sequence[Group], objective: GRPO) -> Batch:
         prompts=tuple(generation.prompt_ids for generation in generations),
         completions=completions,
         advantages=advantages[sequences],
-        weights=completion_weights(
+        weights=share
+        * completion_weights(
             torch.tensor([len(ids) for ids in completions]),
             sequences,
             objective.aggregation,

@@ -265,7 +265,8 @@ class Trainer:
         metrics |= self.collector.rollouts.metrics()
         if collected.kept:
             parts = max(1, min(objective.minibatches, len(collected.kept)))
-            batches = [make_batch(collected.kept[i::parts], objective) for i in range(parts)]
+            kept, share = collected.kept, len(collected.kept) / stage.batch
+            batches = [make_batch(kept[i::parts], objective, share) for i in range(parts)]
             measure_kl = bool(every.kl_every) and number % every.kl_every == 0
             metrics |= self._learn(batches, objective, measure_kl)
         if every.rollouts_every and (number - 1) % every.rollouts_every == 0:

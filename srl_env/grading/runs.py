@@ -12,6 +12,7 @@ import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -213,6 +214,7 @@ def pytest_mounts() -> list[Mount]:
     return [Mount(_installed(name)) for name in _PYTEST_NEEDS]
 
 
+@cache
 def _installed(name: str) -> Path:
     spec = importlib.util.find_spec(name)
     if spec is None or spec.origin is None:

@@ -113,6 +113,15 @@ def test_a_completion_without_tokens_counts_for_the_baseline_alone() -> None:
     assert batch.weights.tolist() == [1.0]
 
 
+def test_groups_that_fill_a_part_of_the_batch_weigh_as_in_a_full_one() -> None:
+    signal = [episode(0, step(0.0)), episode(0, step(1.0))]
+    flat = [episode(1, step(1.0)), episode(1, step(1.0))]
+    alone = make_batch(groups_of(signal), GRPO(), share=0.5)
+    whole = make_batch(groups_of(signal + flat), GRPO())
+    assert alone.weights.tolist() == whole.weights.tolist()[:2] == [0.25, 0.25]
+    assert whole.advantages.tolist()[2:] == [0.0, 0.0]
+
+
 def test_signals_say_what_became_of_each_step() -> None:
     episodes = [episode(0, step(0.0)), episode(0, step(1.0))]
     episodes += [episode(1, step(0.5)), episode(1, step(0.5))]

@@ -16,6 +16,8 @@ from typing import Any
 
 # Plug-ins that would only cost time here; the cache would carry over from earlier runs.
 _NOT_NEEDED = ("cacheprovider", "pastebin", "junitxml", "faulthandler", "setuponly", "setupplan")
+_NOT_NEEDED += ("stepwise", "threadexception", "unraisableexception")
+_PLAIN = "--assert=plain"  # rewriting would only make failed asserts tell more
 
 
 def main() -> None:
@@ -32,7 +34,7 @@ def main() -> None:
     sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
     sys.path.extend(request["python_path"])
     options = pytest_options(request["workspace"], request["conftest"])
-    status = int(pytest.main([*options, *request["files"]], plugins=[reporter]))
+    status = int(pytest.main([*options, _PLAIN, *request["files"]], plugins=[reporter]))
     reporter.send({"end": status})
     sys.stdout.flush()
     os._exit(status)
