@@ -20,7 +20,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
-from gymnasium.envs.registration import EnvSpec, load_env_creator
+from gymnasium.envs.registration import ENV_ID_RE, EnvSpec, load_env_creator
 from gymnasium.error import DeprecatedEnv, UnregisteredEnv
 
 from srl_env.errors import BadOption, UnknownName, UserError
@@ -66,15 +66,19 @@ def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
         raise BadOption(f"an environment is named by its id (srl-env list); got {name!r}")
     found, given = locate(name)
     env_id = name if isinstance(name, str) else name.id
+    if isinstance(found, str) and not _is_id(found):
+        raise _unknown(env_id)
     try:
         return cast("ReasoningEnv", gymnasium.make(found, **{**given, **arguments}))
     except (UnregisteredEnv, DeprecatedEnv) as error:
         raise _unknown(env_id) from error
     except ModuleNotFoundError as error:  # "module:id" with a module that is not there
-        if error.name is None or not env_id.startswith(f"{error.name}:"):
+        cause = error.__cause__  # Gymnasium's own error does not say which module it was
+        missing = cause.name if isinstance(cause, ModuleNotFoundError) else error.name
+        if missing is None or not env_id.startswith((f"{missing}:", f"{missing}.")):
             raise
         raise BadOption(
-            f"{env_id!r}: no module {error.name!r} to import; write {STEPS}FILE for a file of "
+            f"{env_id!r}: no module {missing!r} to import; write {STEPS}FILE for a file of "
             "problems, FILE.py for a file of code, and the id alone for what is installed"
         ) from error
     except TypeError as error:
@@ -134,6 +138,12 @@ def _warn_of(entry_point: EntryPoint, error: Exception) -> None:
         RuntimeWarning,
         stacklevel=3,
     )
+
+
+def _is_id(name: str) -> bool:
+    """Whether Gymnasium can read a text as "id" or "module:id"; for others its errors are bare."""
+    module, colon, env_id = name.rpartition(":")
+    return (bool(module) or not colon) and ":" not in module and bool(ENV_ID_RE.fullmatch(env_id))
 
 
 def _unknown(env_id: str) -> UserError:

@@ -13,7 +13,7 @@ import pytest
 
 import srl_env
 from srl_env import registration
-from srl_env.errors import UnknownName
+from srl_env.errors import BadOption, UnknownName
 from srl_env.testing import CountingEnv
 
 TABLE = {"fake/Counting-v0": "srl_env.testing:CountingEnv"}
@@ -85,6 +85,23 @@ def test_make_says_which_id_was_meant(monkeypatch: pytest.MonkeyPatch) -> None:
     ):
         with pytest.raises(UnknownName, match="Did you mean 'fake/Counting-v0'"):
             srl_env.make(meant)
+
+
+@pytest.mark.parametrize("name", ["no/such/folder", "fake/Counting v0", "a:b:c-v0", ":Some-v0"])
+def test_a_name_that_cannot_be_an_id_is_unknown_too(name: str) -> None:
+    with pytest.raises(UnknownName, match="no environment '"):
+        srl_env.make(name)
+
+
+def test_a_path_that_is_not_there_is_named_whole() -> None:
+    with pytest.raises(BadOption, match="'/no/such/folder' is no environment: give an id"):
+        srl_env.make("/no/such/folder")
+
+
+@pytest.mark.parametrize("name", ["no_such_module:Some-v0", "no_such_module.part:Some-v0"])
+def test_a_module_before_the_id_that_is_not_there_is_named(name: str) -> None:
+    with pytest.raises(BadOption, match="no module 'no_such_module' to import; write steps:FILE"):
+        srl_env.make(name)
 
 
 def test_gymnasiums_make_says_so_too(monkeypatch: pytest.MonkeyPatch) -> None:
