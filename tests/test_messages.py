@@ -205,9 +205,14 @@ def override_without_value(place: Path) -> None:
     command("train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "train.lr")
 
 
-@gives("model is missing from the configuration")
+@gives("model is missing from the configuration; give it there, or with --model FOLDER")
 def configuration_without_model(place: Path) -> None:
     make_config({"out": "", "env": {"id": CHAIN}, "budget": {"updates": 1}})
+
+
+@gives("budget is missing from the configuration; give it there, or with --seconds N or --set")
+def training_without_end(place: Path) -> None:
+    command("train", "-e", CHAIN, "-m", "x")
 
 
 @gives("run.toml: Invalid value (at line 1, column 7)")

@@ -403,6 +403,14 @@ def validated(cls: type[T], tree: Tree, where: str) -> T:
         raise _explained(cls, error, where) from None
 
 
+_GIVEN_BY = {
+    "env": "--env ID (srl-env list)",
+    "model": "--model FOLDER",
+    "budget": "--seconds N or --set budget.updates=N",
+}
+"""How the parts that every run needs are given on the command line."""
+
+
 def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
     """The first of pydantic's complaints in our words, with the dotted key in it."""
     first = error.errors()[0]
@@ -415,7 +423,8 @@ def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
             "configuration key", key, [f"{parent}.{name}" if parent else name for name in known]
         )
     if first["type"] in ("missing", "missing_argument"):
-        return BadOption(f"{key} is missing from the configuration")
+        how = _GIVEN_BY.get(key, f"--set {key}=…")
+        return BadOption(f"{key} is missing from the configuration; give it there, or with {how}")
     if first["type"] == "value_error":
         cause = str(first["ctx"]["error"])
         return BadOption(cause if not loc or cause.startswith(key) else f"{key}: {cause}")
