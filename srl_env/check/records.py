@@ -102,8 +102,9 @@ def check_splits(trial: Trial) -> Iterator[Finding | Note]:
             common = seen[one].keys() & seen[other].keys()
             if common:
                 example = seen[one][min(common)]
+                problems = {seen[one][fingerprint] for fingerprint in common}
                 yield Finding(
-                    f"{len(common)} of the first problems of split {one!r} are in {other!r} too, "
+                    f"{len(problems)} of the first problems of split {one!r} are in {other!r} too, "
                     f"e.g. {example!r}",
                     "splits that share no problem, by id or by prompt",
                     "choose the split by a hash of what the problem says (srl_env.data.split_of)",

@@ -62,32 +62,30 @@ class Checker:
             made = ", ".join(f"{key}={value!r}" for key, value in offline.items())
             self.title += f", made with its offline_kwargs: {made}"
         self._problems = problems
-        self._drawn: list[Finding | Note] | None = None
+        self._drawn: CheckResult | None = None
 
     def run(self, name: str) -> CheckResult:
         """The result of the check of that name."""
-        if name == DRAWS:
-            return _result(name, self._draw)
-        if self._drawn is None:
-            _result(DRAWS, self._draw)
-        return _result(name, lambda: CHECKS[name](self.trial))
-
-    def _draw(self) -> Iterable[Finding | Note]:
-        """Draws the problems that the other checks are made on, once."""
-        if self._drawn is None:
-            self._drawn = []
-            self._drawn += records.check_draws(self.trial, self._problems)
-        return self._drawn
+        if self._drawn is None:  # whatever is asked for: the others need the problems
+            self._drawn = _result(DRAWS, lambda: records.check_draws(self.trial, self._problems))
+        return self._drawn if name == DRAWS else _result(name, lambda: CHECKS[name](self.trial))
 
 
 def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
     """The check made on each of the drawn problems."""
-    return lambda trial: (found for i in list(trial.problems) for found in check(trial, i))
+    return lambda trial: _on(trial.problems, check, trial)
 
 
 def _first(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
     """The check made on the first of the drawn problems."""
-    return lambda trial: (found for i in trial.problems[:1] for found in check(trial, i))
+    return lambda trial: _on(trial.problems[:1], check, trial)
+
+
+def _on(problems: list[str], check: Callable[[Trial, str], Iterator[Any]], trial: Trial) -> Found:
+    if not problems:
+        yield Note("no problem could be drawn", skipped=True)
+    for problem_id in problems:
+        yield from check(trial, problem_id)
 
 
 DRAWS = "problems are drawn"

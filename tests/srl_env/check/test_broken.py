@@ -155,7 +155,7 @@ class HashedSplits(ReasoningEnv):
 
 def test_splits_that_share_problems_are_found() -> None:
     seen = finding(SameSplits(), "splits").seen
-    assert seen.startswith("6 of the first problems of split 'train' are in 'test' too")
+    assert seen.startswith("3 of the first problems of split 'train' are in 'test' too")
 
 
 def test_disjoint_splits_pass_and_classes_without_are_skipped() -> None:
@@ -251,6 +251,19 @@ def test_a_source_that_does_not_find_its_problems_is_found() -> None:
     env = CountingEnv()
     env.problems = TwoNames([counting_problem(n) for n in (2, 3, 4)])
     assert "at its index_of()" in finding(env, "problems are drawn", problems=8).seen
+
+
+def test_where_no_problem_can_be_drawn_no_check_of_problems_passes() -> None:
+    class Refusing(CountingEnv):
+        def reset(self, **arguments: Any) -> Any:
+            raise RuntimeError("not today")
+
+    report = srl_env.check_env(Refusing(), raise_on_failure=False)
+    results = {result.name: result for result in report.results}
+    assert results["problems are drawn"].findings[0].seen == "RuntimeError: not today"
+    assert results["nothing leaks"].mark == results["hostile text breaks nothing"].mark == "skip"
+    assert results["nothing leaks"].notes == ("no problem could be drawn",)
+    assert [name for name, result in results.items() if result.mark == "ok"] == ["repr is short"]
 
 
 def test_offline_arguments_are_used_and_said() -> None:
