@@ -4,7 +4,8 @@ A *leak* is text in observation, messages, info, ``repr`` or the pickled observa
 the answer, an expert's action that was not scored yet, or any of the expert's thoughts, between
 word boundaries. Not counted: what the problem's prompt, the prompt style, the actions so far or
 the world's answers say too. Outside the observation, secrets of fewer than four characters
-aren't looked for either: numbers like "3" stand in ids and counters by chance.
+aren't looked for either: numbers like "3" stand in ids and counters by chance. What is the
+answer of problem after problem at one place of the info, as under a key "answer", is no chance.
 """
 
 from __future__ import annotations
@@ -42,6 +43,37 @@ def check_leaks(trial: Trial, problem_id: str) -> Iterator[Finding]:
             result = env.step(env.format.render(ExpertStep("hm")))
             if result[2] or result[3]:
                 break
+
+
+def check_answers(trial: Trial) -> Iterator[Finding]:
+    """No place in the first info is the answer of every problem, however short answers are."""
+    answers, places = set(), []
+    for problem_id in trial.problems:
+        begun = trial.begin(problem_id, "rlvr", "policy")
+        if begun and (answer := (trial.env.problem.answer or "").strip()):
+            answers.add(answer)
+            places.append({place for place, part in _leaves(begun[1]) if str(part) == answer})
+    if len(answers) < 2:
+        return  # one answer may stand anywhere by chance
+    for place in sorted(set.intersection(*places)):
+        yield Finding(
+            f"info{place} is the answer of each of {len(places)} problems at step 0",
+            "nothing of the answer before the end",
+            "take it out of the info; at the end, the verdict has it",
+            trial.line_of("reset"),
+        )
+
+
+def _leaves(value: object, place: str = "") -> Iterator[tuple[str, object]]:
+    """Everything in nested data that holds nothing itself, with its place, as "['a'][0]"."""
+    if isinstance(value, dict):
+        for key, part in value.items():
+            yield from _leaves(part, f"{place}[{key!r}]")
+    elif isinstance(value, list | tuple):
+        for number, part in enumerate(value):
+            yield from _leaves(part, f"{place}[{number}]")
+    else:
+        yield place, value
 
 
 def _leaks(trial: Trial, observation: str, info: dict[str, Any]) -> Iterator[Finding]:

@@ -100,7 +100,10 @@ CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     "a shuffled answer gets less": _each(marks.check_shuffled),
     "an echo of the prompt gains nothing": _each(marks.check_echo),
     "rewards stay in their range": _each(marks.check_ranges),
-    "nothing leaks": _each(leaks.check_leaks),
+    "nothing leaks": lambda trial: (
+        *_each(leaks.check_leaks)(trial),
+        *leaks.check_answers(trial),
+    ),
     "a prefix equals its replay": _each(repeats.check_prefix),
     "modes leave the world alone": _each(repeats.check_modes),
     "a seed repeats the episode": repeats.check_seeds,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -130,6 +130,36 @@ def test_a_world_that_goes_on_otherwise_after_restore_is_found() -> None:
     found = finding(Forgetful(), "snapshots")
     assert "goes on differently after restore()" in found.seen
     assert HERE in str(found.where)
+
+
+# Leaks
+
+
+class Telling(ReasoningEnv):
+    """Shows something in its info that depends on the problem."""
+
+    def __init__(self, shown: Callable[[Problem], Any]) -> None:
+        ways = [Problem(f"{n}", f"Say {n} and 4.", f"{n + 4}", (steps("so", f"#### {n + 4}"),))
+                for n in (1, 2, 3)]  # fmt: skip
+        super().__init__(ListSource(ways, "say"), NumericVerifier())
+        self.shown = shown
+
+    def reset(self, *, seed: int | None = None, options: dict[str, Any] | None = None) -> Any:
+        observation, info = super().reset(seed=seed, options=options)
+        return observation, {**info, "deep": [{"shown": self.shown(self.problem)}]}
+
+
+def test_a_short_answer_in_the_info_of_every_problem_is_found_with_its_place() -> None:
+    for shown in (lambda problem: problem.answer, lambda problem: int(problem.answer)):
+        found = finding(Telling(shown), "nothing leaks", problems=8)
+        assert (
+            found.seen == "info['deep'][0]['shown'] is the answer of each of 3 problems at step 0"
+        )
+        assert HERE in str(found.where)
+
+
+def test_what_is_the_answer_of_one_problem_by_chance_is_no_leak() -> None:
+    assert check(Telling(lambda problem: "5"), "nothing leaks", problems=8).mark == "ok"
 
 
 # Splits
