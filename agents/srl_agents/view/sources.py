@@ -30,12 +30,16 @@ _EXPECTED = (
     " (srl-env eval), or a file of rollouts (.jsonl)"
 )
 
+_WRITTEN = ("out", "seed", "log", "checkpoint")
+"""Settings in which the seeds of one method may differ."""
+
 
 @dataclass(frozen=True, slots=True)
 class ViewedRun:
     """One run, as it is looked at.
 
-    method, seed: what it is compared as; an evaluation's method is its policy. updates: of its
+    method, seed: what it is compared as; an evaluation's method is its policy, and where runs of
+    one method were set up differently, the first of each kind is named too. updates: of its
     training, events left out; events: (update, stage, reason). curve: evaluations on the way.
     scores: with 95 % intervals; result: what they were made from. rollouts: its files of
     episodes, and from which phase they are. options: the environment's. tokenizer: the file
@@ -81,7 +85,7 @@ def find_runs(paths: Sequence[Path]) -> list[ViewedRun]:
                 " once the run has made its first update"
             )
         runs += found
-    return _named_apart(runs)
+    return _set_apart(_named_apart(runs))
 
 
 def is_comparison(path: Path) -> bool:
@@ -162,6 +166,35 @@ def _file(path: Path) -> ViewedRun:
     return ViewedRun(
         path.stem, path.parent, path.stem, 0, rollouts=((phase, path),), notes=_cut(path)
     )
+
+
+def _set_apart(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
+    """The runs, with another method's name where runs of one method were set up differently.
+
+    The name is that of the first run of its kind; so only what a seed changed is averaged.
+    """
+    kinds: dict[str, list[tuple[str, object]]] = {}
+    for run in runs:
+        of = kinds.setdefault(run.method, [])
+        if all(setup != _setup(run) for _, setup in of):
+            of.append((run.name, _setup(run)))
+    named = []
+    for run in runs:
+        of = kinds[run.method]
+        (first,) = (name for name, setup in of if setup == _setup(run))
+        apart = len(of) > 1 and _setup(run) is not None
+        named.append(replace(run, method=f"{run.method} ({first})") if apart else run)
+    return named
+
+
+def _setup(run: ViewedRun) -> object:
+    """What runs share that are one method: the policy evaluated, or what a training was given but
+    for its seed and what it writes. None for what a comparison says is one method."""
+    if (run.folder / "job.json").is_file():
+        return None
+    if "policy" in run.settings and "model" not in run.settings:
+        return run.settings["policy"]
+    return {k: v for k, v in run.settings.items() if k not in _WRITTEN} or None
 
 
 def _first(path: Path) -> list[tuple[int, dict[str, Any]]]:

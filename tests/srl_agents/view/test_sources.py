@@ -30,6 +30,18 @@ def test_a_training_run_has_its_updates_rollouts_and_tokenizer(tmp_path: Path) -
     assert run.notes == ()
 
 
+def test_runs_of_one_method_that_were_set_up_differently_are_methods_of_their_own(
+    tmp_path: Path,
+) -> None:
+    folders = [training_run(tmp_path / name) for name in ("a", "b", "c")]
+    for folder, seed, lr in zip(folders, (0, 1, 0), (0.1, 0.1, 0.2), strict=True):
+        file = folder / "config.json"
+        settings = json.loads(file.read_text()) | {"seed": seed, "optimizer": {"lr": lr}}
+        file.write_text(json.dumps(settings))
+    assert [run.method for run in find_runs(folders[:2])] == ["srl", "srl"]
+    assert [run.method for run in find_runs(folders)] == ["srl (a)", "srl (a)", "srl (c)"]
+
+
 def test_events_are_no_updates(tmp_path: Path) -> None:
     folder = training_run(tmp_path / "run")
     event = {"update": 3, "stage": "srl", "event": "stage_end", "reason": "its budget"}
