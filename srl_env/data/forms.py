@@ -169,6 +169,8 @@ class Reading:
                 return form
         forms = "".join(f"\n  {form.name}: {form.about}" for form in FORMS.values())
         files = ", ".join(map(str, self.stream.files[:3]))
+        if not self._ahead:
+            raise BadData(f"{files}: empty; expected rows, a problem in each")
         what = f"rows with the columns {', '.join(self.columns)}" if rows else "no row can be read"
         first = next((f for f in self._ahead if isinstance(f.row, BadRow)), None)
         example = "" if first is None else f"; {self.stream.place(*first[:2])}: {first.row}"

@@ -161,7 +161,7 @@ def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path)
         reading(tmp_path, [{"x": 1, "y": 2}])
     with pytest.raises(BadData, match="no row can be read; .*data.jsonl:1: no JSON object"):
         reading(tmp_path, [[1]])
-    with pytest.raises(BadData, match="no row can be read"):
+    with pytest.raises(BadData, match="empty; expected rows, a problem in each"):
         reading(tmp_path, [])
 
 
