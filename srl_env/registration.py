@@ -161,7 +161,7 @@ def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> N
     text = str(error)
     if named := re.search(r"unexpected keyword argument '(\w+)'", text):
         raise UnknownName(f"argument of {env_id}", named.group(1), _parameters(found)) from error
-    if named := re.search(r"missing \d+ required [\w-]+ arguments?: (.*?)(?:\. |$)", text):
+    if named := re.search(r"missing \d+ required [\w-]+ arguments?: ((?:'\w+'|, | and |,)+)", text):
         raise BadOption(
             f"{env_id!r} needs the arguments {named.group(1)}; give them, or give them defaults "
             "in the class's __init__"

@@ -121,6 +121,19 @@ class Odd(CountingEnv):
         raise TypeError("something of its own")
 
 
+class Needing(CountingEnv):
+    def __init__(self, path: str, size: int, *, kind: str) -> None:
+        super().__init__()
+
+
+def test_arguments_that_are_needed_are_named_and_nothing_else() -> None:
+    gymnasium.register("fake/Needing-v0", entry_point=Needing)
+    with pytest.raises(BadOption, match="needs the arguments 'path' and 'size'; give them"):
+        srl_env.make("fake/Needing-v0")
+    with pytest.raises(BadOption, match="needs the arguments 'kind'; give them"):
+        srl_env.make("fake/Needing-v0", path="x", size=1)
+
+
 def test_other_type_errors_go_through() -> None:
     gymnasium.register("fake/Odd-v0", entry_point=Odd)
     with pytest.raises(TypeError, match="something of its own"):
