@@ -69,7 +69,8 @@ def read_error(error: Exception, server: str) -> Exception:
         return error
     status, said = error.status_code, f"{server} answered {error.status_code}: {message_of(error)}"
     if status in (401, 403, 404) or error.code in _NEVER_HEALS:
-        return BadOption(f"{said}. Check the key, the model's name and the base URL")
+        check = "Check the key, the model's name and the base URL, which usually ends in /v1"
+        return BadOption(f"{said}. {check}")
     if status == 429:
         return MayPass(RateLimited(said), retry_after_s(error.response.headers))
     if status >= 500 or status in (408, 409):
@@ -88,7 +89,8 @@ def unknown_field(error: Exception, fields: Iterable[str]) -> str | None:
 def message_of(error: Any) -> str:
     """What the server said, shortened."""
     body = getattr(error, "body", None)
-    text = str(body.get("message") if isinstance(body, dict) else "") or str(error)
+    said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
+    text = str(said or error)
     return text if len(text) <= 300 else text[:300] + " …"
 
 

@@ -278,6 +278,14 @@ def test_keys_models_and_accounts_are_the_users_to_mend(
             ask(policy, "b")
 
 
+def test_a_path_the_server_does_not_have_names_the_base_url(make: Make) -> None:
+    with (
+        Loopback(says({"detail": "Not Found"}, 404)) as server,
+        pytest.raises(BadOption, match="404: Not Found. Check .* base URL, .* ends in /v1"),
+    ):
+        ask(make(server.base_url.removesuffix("/v1")), "a")
+
+
 def test_a_server_that_never_answered_stops_everything(make: Make) -> None:
     with Loopback() as server:
         gone = server.base_url
