@@ -234,6 +234,11 @@ class OpenAIPolicy:
         self._answered += 1
         self._in_a_row = 0
         counts = (answer.prompt_tokens, answer.completion_tokens)
+        if self.max_cost is not None and not any(counts):
+            raise BadOption(
+                f"max_cost={self.max_cost:g} cannot be kept: {self._server} does not count tokens."
+                " Give max_requests instead"
+            )
         self.usage.prompt_tokens += counts[0]
         self.usage.completion_tokens += counts[1]
         cost = (count * price for count, price in zip(counts, self.prices, strict=True))

@@ -344,6 +344,15 @@ def test_no_request_is_sent_once_the_money_is_spent(make: Make) -> None:
         assert len(server.requests) == 3
 
 
+def test_a_cost_that_the_server_does_not_tell_is_no_limit(make: Make) -> None:
+    silent = chat("fine") | {"usage": None}
+    with (
+        Loopback(says(silent)) as server,
+        pytest.raises(BadOption, match="does not count tokens. Give max_requests"),
+    ):
+        ask(make(server, max_cost=2.5, prices=(1e5, 0)), "a")
+
+
 # keys and options
 
 
