@@ -104,6 +104,7 @@ class OpenAIPolicy:
         Raises MissingExtra without the package openai, BadOption for what cannot work.
         """
         _check_options(api, concurrency, timeout_s, retries, prices, max_cost)
+        _check_place(model, base_url)
         self.model, self.api = model, api
         self.timeout_s, self.retries, self.backoff_s = timeout_s, retries, backoff_s
         self.max_wait_s, self.max_requests, self.max_cost = max_wait_s, max_requests, max_cost
@@ -317,6 +318,16 @@ def _check_options(
         )
     if max_cost is not None and not prices:
         raise BadOption("max_cost needs prices, as prices=(0.15, 0.6) for a million tokens")
+
+
+def _check_place(model: str, base_url: str | None) -> None:
+    if not model:
+        raise BadOption("the model's name on the server is empty; give one, as openai:MODEL")
+    if base_url is not None and not base_url.startswith(("http://", "https://")):
+        raise BadOption(
+            f"a base URL begins with http:// or https://, as http://localhost:8000/v1; got"
+            f" {base_url!r}"
+        )
 
 
 def _find_key(base_url: str | None, api_key_env: str | None) -> str:

@@ -409,6 +409,17 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: 
         OpenAIPolicy("m", api_key="k", **options)
 
 
+@pytest.mark.parametrize("url", ["", "localhost:8000/v1", "127.0.0.1:8000/v1"])
+def test_a_base_url_without_its_scheme_is_refused_before_any_request(url: str) -> None:
+    with pytest.raises(BadOption, match="begins with http:// or https://"):
+        OpenAIPolicy("m", api_key="k", base_url=url)
+
+
+def test_a_model_without_a_name_is_refused() -> None:
+    with pytest.raises(BadOption, match="name on the server is empty"):
+        OpenAIPolicy("", base_url="http://127.0.0.1:9/v1")
+
+
 # whole evaluations
 
 
