@@ -103,6 +103,16 @@ class OpenAIPolicy:
         request. extra_body: further fields of every request.
         Raises MissingExtra without the package openai, BadOption for what cannot work.
         """
+        _check_numbers(
+            concurrency=concurrency,
+            timeout_s=timeout_s,
+            retries=retries,
+            backoff_s=backoff_s,
+            max_wait_s=max_wait_s,
+            max_requests=max_requests,
+            max_cost=max_cost,
+            seed=seed,
+        )
         _check_options(api, concurrency, timeout_s, retries, prices, max_cost)
         _check_place(model, base_url)
         self.model, self.api = model, api
@@ -295,6 +305,12 @@ def _end_loop(
     if thread is not threading.current_thread():
         thread.join()
         loop.close()
+
+
+def _check_numbers(**options: object) -> None:
+    for name, value in options.items():
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+            raise BadOption(f"{name} is a number; got {value!r}")
 
 
 def _check_options(
