@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import partial
+from pathlib import Path
 from queue import SimpleQueue
 from threading import Lock
 from typing import Any, Literal, cast
@@ -32,7 +33,7 @@ from srl_agents.scoring import (
     score_episodes,
 )
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.policy import Policy, PrivilegedPolicy, Sampling
 from srl_env.problem import ProblemSource
 from srl_env.rollout import EnvPool, Episode, Progress, Start, rollout
@@ -116,6 +117,9 @@ def evaluate(
     tally = _Tally(sum(len(part.starts) for part in plan), on_progress)
     found: dict[Kind, list[Sequence[Episode]]] = {}
     try:
+        for part in plan:
+            if episodes and (saved := episodes.get(part.kind, part.number)) is not None:
+                check_saved(part, saved, env.problems, episodes.path)
         runs = _run_all(plan, policy, pools, settings, episodes, tally)
         for part, made in zip(plan, runs, strict=True):
             found.setdefault(part.kind, []).extend(by_problem(made, part))
@@ -289,6 +293,28 @@ def by_problem(made: Sequence[Episode], part: Part) -> Iterator[Sequence[Episode
     """A part's episodes, those of each problem together, in order."""
     for begin in range(0, len(made), part.copies):
         yield made[begin : begin + part.copies]
+
+
+def check_saved(
+    part: Part, saved: Sequence[Episode], source: ProblemSource, path: Path
+) -> Sequence[Episode]:
+    """The episodes saved of a part, where they are of its problems.
+
+    Raises BadData where they are not, as when a file of problems was changed since.
+    """
+    if len(saved) != len(part.starts):
+        raise BadData(
+            f"{path}: {len(saved)} episodes in part {part.number} of the {part.kind} ones, where"
+            f" its settings make {len(part.starts)}; the file belongs to another evaluation"
+        )
+    for start, episode in zip(part.starts, saved, strict=True):
+        problem = source[cast(int, start.options["problem"])]
+        if episode.problem_id != problem.id:
+            raise BadData(
+                f"{path}: an episode of problem {episode.problem_id!r} where {source.name} now has"
+                f" {problem.id!r}; its problems have changed since. Evaluate into another folder"
+            )
+    return saved
 
 
 class _Tally:

@@ -13,6 +13,7 @@ from srl_agents.evaluation import (
     EvalSettings,
     Part,
     by_problem,
+    check_saved,
     choose_problems,
     plan_episodes,
     split_maker,
@@ -61,23 +62,14 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     make_env = split_maker(record["env"], record["arguments"], record["split"])
     env = make_env()
     plan = list(plan_episodes(choose_problems(env.problems, settings), settings))
-    env.close()
-    found = read_parts(folder / EPISODES)
+    file = folder / EPISODES
+    found = read_parts(file)
     parts = tuple(
-        (part, _matching(folder, part, found[part.kind, part.number]))
+        (part, check_saved(part, found[part.kind, part.number], env.problems, file))
         for part in plan
         if (part.kind, part.number) in found
     )
+    env.close()
     if not parts:
-        raise BadData(f"{folder / EPISODES}: no episode is there yet; go on with the evaluation")
+        raise BadData(f"{file}: no episode is there yet; go on with the evaluation")
     return SavedEvaluation(folder, record, settings, make_env, parts)
-
-
-def _matching(folder: Path, part: Part, episodes: Sequence[Episode]) -> Sequence[Episode]:
-    if len(episodes) != len(part.starts):
-        raise BadData(
-            f"{folder / EPISODES}: {len(episodes)} episodes in part {part.number} of the"
-            f" {part.kind} ones, where its settings make {len(part.starts)}; the file belongs to"
-            " another evaluation"
-        )
-    return episodes

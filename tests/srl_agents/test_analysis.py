@@ -309,3 +309,21 @@ def test_opening_leaves_an_unfinished_file_as_it_is(tmp_path: Path) -> None:
     again = open_evaluation(saved.folder)
     assert (len(saved.parts), len(again.parts)) == (3, 2)
     assert path.read_bytes() == half
+
+
+def test_episodes_of_problems_that_have_changed_are_neither_judged_nor_gone_on_with(
+    tmp_path: Path,
+) -> None:
+    rows = [
+        {"prompt": f"{a} + 1 =", "steps": [f"#### {a + 1}"], "answer": f"{a + 1}"} for a in (1, 2)
+    ]
+    lines = [json.dumps(row) for row in rows]
+    path, folder = tmp_path / "problems.jsonl", tmp_path / "eval"
+    path.write_text("\n".join(lines))
+    given = ("-m", "expert", "-e", f"steps:{path}", "--split", "all", "-r", 1, "-o", folder)
+    assert run("eval", *given).exit_code == 0
+    path.write_text("\n".join(lines[::-1]))
+    for command in (("rescore", folder, "--reward-mode", "srl"), ("eval", "--resume", folder)):
+        result = run(*command)
+        assert result.exit_code == 2
+        assert "its problems have changed since" in result.output
