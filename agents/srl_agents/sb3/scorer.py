@@ -36,8 +36,7 @@ class CandidateScorer(nn.Module):
         Raises BadOption for a space that is not that of ``CandidateSteps``.
         """
         super().__init__()
-        if list(space.spaces) != ["candidates", "mask", "state"]:
-            raise BadOption(f"the scorer reads observations of CandidateSteps; got {space}")
+        _check_space(space)
         sizes = {name: int(part.shape[0]) for name, part in space.spaces.items() if part.shape}
         self.k, self.state_size = sizes["mask"], sizes["state"]
         self.columns = sizes["candidates"] // self.k
@@ -79,10 +78,11 @@ class _Scoring:
     optimizer_kwargs: Any
     parameters: Any
 
-    def __init__(self, *args: Any, width: int = 64, **kwargs: Any) -> None:
+    def __init__(self, observation_space: Any, *args: Any, width: int = 64, **kwargs: Any) -> None:
         """width: of the scorer's layers."""
+        _check_space(observation_space)
         self.width = width
-        super().__init__(*args, **kwargs)
+        super().__init__(observation_space, *args, **kwargs)  # type: ignore[call-arg]
 
     def _get_constructor_parameters(self) -> dict[str, Any]:
         return {**super()._get_constructor_parameters(), "width": self.width}  # type: ignore[misc]
@@ -105,3 +105,8 @@ class ScorerPolicy(_Scoring, MultiInputActorCriticPolicy):  # type: ignore[misc]
 
 class MaskableScorerPolicy(_Scoring, MaskableMultiInputActorCriticPolicy):  # type: ignore[misc]
     """For MaskablePPO, which asks the environment for the mask as well."""
+
+
+def _check_space(space: Any) -> None:
+    if list(getattr(space, "spaces", ())) != ["candidates", "mask", "state"]:
+        raise BadOption(f"the scorer reads observations of CandidateSteps; got {space}")

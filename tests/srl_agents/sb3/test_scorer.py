@@ -67,6 +67,8 @@ def test_what_stands_where_no_candidate_is_changes_nothing() -> None:
 def test_other_observations_are_refused() -> None:
     with pytest.raises(BadOption, match="observations of CandidateSteps"):
         CandidateScorer(Dict({"state": Box(0, 1, (3,))}))
+    with pytest.raises(BadOption, match="observations of CandidateSteps; got Box"):
+        PPO(ScorerPolicy, "CartPole-v1")
 
 
 @pytest.mark.parametrize(
