@@ -68,7 +68,7 @@ class VLLMPolicy:
                     worker_extension_cls=_RECEIVER,
                     **options,
                 )
-            except (OSError, RuntimeError, TypeError, ValueError) as error:
+            except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
                 raise BadOption(f"vLLM cannot load {str(source)!r}: {_reason(error)}") from error
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.generator = RequestSeeds(seed, "vllm request")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -276,6 +277,17 @@ def test_what_vllm_cannot_load_is_an_error_that_says_so(tmp_path: Path) -> None:
     pytest.importorskip("vllm")
     with pytest.raises(BadOption, match="vLLM cannot load"):
         VLLMPolicy(tmp_path)
+
+
+def test_a_configuration_that_vllm_reads_otherwise_is_an_error_that_says_so(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def make(*_: Any, **__: Any) -> None:
+        raise AttributeError("'Lfm2Config' object has no attribute 'conv_dim'")
+
+    monkeypatch.setitem(sys.modules, "vllm", SimpleNamespace(LLM=make))
+    with pytest.raises(BadOption, match="vLLM cannot load 'tiny': 'Lfm2Config' object has no"):
+        VLLMPolicy("tiny")
 
 
 def test_options_that_are_decided_here_are_refused() -> None:
