@@ -3,6 +3,7 @@
 A list of refusals, not of permissions: arbitrary projects' tests must run. Refused is what
 widens the kernel's surface (namespaces, mounts, bpf, io_uring, keyrings, ptrace, …) and what
 the limits cannot count (memfd, System V memory, message queues). Sockets are unix ones only.
+Limits, scheduling and priority are a process's own affair: not another's, the keeper's above all.
 A wrong architecture kills the process; the x32 interface and clone3 answer ENOSYS, upon which
 libraries use calls whose arguments a filter can read.
 """
@@ -23,6 +24,7 @@ NAMESPACE_FLAGS: Final = (
     0x7E020000  # CLONE_NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 )
 AF_UNIX, TIOCSTI, TIOCLINUX = 1, 0x5412, 0x541C
+ONE_USER: Final = (2, 3)  # PRIO_USER and IOPRIO_WHO_USER: whoever belongs to the session
 
 _EVERYWHERE: Final = {
     "pidfd_getfd": 438, "io_uring_setup": 425, "io_uring_enter": 426, "io_uring_register": 427,
@@ -46,6 +48,10 @@ _X86_64: Final = {
     "lookup_dcookie": 212, "clock_settime": 227, "settimeofday": 164, "adjtimex": 159,
     "clock_adjtime": 305, "modify_ldt": 154,
 }  # fmt: skip
+_X86_64_OWN: Final = {
+    "prlimit64": 302, "sched_setaffinity": 203, "sched_setscheduler": 144, "sched_setparam": 142,
+    "sched_setattr": 314,
+}  # fmt: skip
 _AARCH64: Final = {
     "ptrace": 117, "process_vm_readv": 270, "process_vm_writev": 271, "bpf": 280,
     "perf_event_open": 241, "add_key": 217, "request_key": 218, "keyctl": 219,
@@ -61,25 +67,39 @@ _AARCH64: Final = {
     "set_mempolicy": 237, "vhangup": 58, "lookup_dcookie": 18, "clock_settime": 112,
     "settimeofday": 170, "adjtimex": 171, "clock_adjtime": 266,
 }  # fmt: skip
+_AARCH64_OWN: Final = {
+    "prlimit64": 261, "sched_setaffinity": 122, "sched_setscheduler": 119, "sched_setparam": 118,
+    "sched_setattr": 274,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Architecture:
-    """What differs from one processor to the next: its audit number and call numbers."""
+    """What differs from one processor to the next: its audit number and call numbers.
+
+    own: calls whose first argument is a process, 0 for the caller, and which are for that alone.
+    """
 
     audit: int
     clone: int
     ioctl: int
     socket: int
     socketpair: int
+    setpriority: int
+    ioprio_set: int
+    own: dict[str, int]
     refused: dict[str, int]
     has_x32: bool = False
 
 
 CLONE3: Final = 435
 ARCHITECTURES: Final = {
-    "x86_64": Architecture(0xC000003E, 56, 16, 41, 53, _X86_64 | _EVERYWHERE, has_x32=True),
-    "aarch64": Architecture(0xC00000B7, 220, 29, 198, 199, _AARCH64 | _EVERYWHERE),
+    "x86_64": Architecture(
+        0xC000003E, 56, 16, 41, 53, 141, 251, _X86_64_OWN, _X86_64 | _EVERYWHERE, has_x32=True
+    ),
+    "aarch64": Architecture(
+        0xC00000B7, 220, 29, 198, 199, 140, 30, _AARCH64_OWN, _AARCH64 | _EVERYWHERE
+    ),
 }
 
 
@@ -105,6 +125,10 @@ def seccomp_program(machine: str) -> bytes:
     program += _if_equal(architecture.ioctl, _refuse_terminal_input())
     for call in (architecture.socket, architecture.socketpair):
         program += _if_equal(call, _refuse_all_but_unix())
+    for call in sorted(architecture.own.values()):
+        program += _if_equal(call, _refuse_unless_zero(FIRST_ARGUMENT))
+    for call in (architecture.setpriority, architecture.ioprio_set):
+        program += _if_equal(call, _refuse_others_priority())
     for call in sorted(architecture.refused.values()):
         program += _if_equal(call, [_refuse(errno.EPERM)])
     return b"".join([*program, _instruction(RETURN, ALLOW)])
@@ -134,6 +158,19 @@ def _refuse_all_but_unix() -> list[bytes]:
         *_if_equal(AF_UNIX, [_instruction(RETURN, ALLOW)]),
         _refuse(errno.EPERM),
     ]
+
+
+def _refuse_unless_zero(argument: int) -> list[bytes]:
+    return [
+        _instruction(LOAD, argument),
+        *_if_equal(0, [_instruction(RETURN, ALLOW)]),
+        _refuse(errno.EPERM),
+    ]
+
+
+def _refuse_others_priority() -> list[bytes]:
+    users = [part for kind in ONE_USER for part in _if_equal(kind, [_refuse(errno.EPERM)])]
+    return [_instruction(LOAD, FIRST_ARGUMENT), *users, *_refuse_unless_zero(SECOND_ARGUMENT)]
 
 
 def _if_equal(value: int, then: list[bytes]) -> list[bytes]:

@@ -432,6 +432,40 @@ def test_10_the_keeper_cannot_be_traced_or_read(namespaces, local, tree, host, m
         succeeds(local, tree, KEEPER)
 
 
+STARVE = """
+    import os, resource
+    keeper = os.getppid()
+    def limit():
+        files = resource.prlimit(keeper, resource.RLIMIT_NOFILE)
+        resource.prlimit(keeper, resource.RLIMIT_NOFILE, files)
+    def processor():
+        os.sched_setaffinity(keeper, os.sched_getaffinity(keeper))
+    def scheduler():
+        os.sched_setscheduler(keeper, os.SCHED_IDLE, os.sched_param(0))
+    def priority():
+        os.setpriority(os.PRIO_PROCESS, keeper, os.getpriority(os.PRIO_PROCESS, keeper))
+    for way in (limit, processor, scheduler, priority):
+        try:
+            way()
+            print("PWNED", way.__name__)
+        except OSError as error:
+            print(error)
+    os.sched_setaffinity(0, os.sched_getaffinity(0))
+    os.nice(1)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (64, 64))
+    print("its own it may change")
+"""
+
+
+def test_10_the_keepers_limits_and_scheduling_cannot_be_changed(
+    namespaces, local, tree, host, marked
+):
+    done = holds(namespaces, tree, host, marked, STARVE)
+    assert b"its own it may change" in done.output
+    if os.geteuid() == 0:
+        succeeds(local, tree, STARVE)
+
+
 KILL = """
     import os, signal
     for target in {targets}:

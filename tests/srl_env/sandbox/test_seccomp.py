@@ -57,6 +57,18 @@ def test_clone_may_make_threads_and_processes_but_no_namespaces(machine: str, au
     assert verdict(machine, audit, seccomp.CLONE3) == errno.ENOSYS
 
 
+@pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
+def test_limits_and_priority_can_be_set_for_oneself_alone(machine: str, audit: int) -> None:
+    architecture = seccomp.ARCHITECTURES[machine]
+    for call in architecture.own.values():
+        assert verdict(machine, audit, call, 0) == ALLOW
+        assert verdict(machine, audit, call, 1) == errno.EPERM
+    for call, one, user in ((architecture.setpriority, 0, 2), (architecture.ioprio_set, 1, 3)):
+        assert verdict(machine, audit, call, one, 0) == ALLOW
+        assert verdict(machine, audit, call, one, 1) == errno.EPERM
+        assert verdict(machine, audit, call, user, 0) == errno.EPERM
+
+
 def test_only_unix_sockets_can_be_made() -> None:
     for call in (41, 53):
         found = {family: verdict("x86_64", X86, call, family) for family in range(64)}
