@@ -8,7 +8,7 @@ from typing import Any
 
 from srl_env.grading.controls import run_controls
 from srl_env.grading.patch import Dropped, Patch, filter_changes
-from srl_env.grading.runs import run_cases, run_tests
+from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
 from srl_env.sandbox import Sandbox, Snapshot
 
@@ -58,17 +58,22 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot) -> Grade:
     patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
     if patch.too_large:
         return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
-    cases = run_cases(sandbox, task, patch.kept) if task.trust == "oracle" else {}
+    cases: dict[str, bool] = {}
     passed: dict[str, bool] = {}
     tamper: list[str] = []
     output = ""
-    if task.tests and all(cases.values()):
-        run = run_tests(sandbox, task, patch.kept, task.hidden)
-        passed, output = dict(run.passed), run.output
-        if run.unclean:
-            tamper.append(run.unclean)
-        elif task.trust == "controlled" and all(passed.values()):
-            tamper += run_controls(sandbox, task, patch.kept, random.SystemRandom())
+    try:
+        if task.trust == "oracle":
+            cases = run_cases(sandbox, task, patch.kept)
+        if task.tests and all(cases.values()):
+            run = run_tests(sandbox, task, patch.kept, task.hidden)
+            passed, output = dict(run.passed), run.output
+            if run.unclean:
+                tamper.append(run.unclean)
+            elif task.trust == "controlled" and all(passed.values()):
+                tamper += run_controls(sandbox, task, patch.kept, random.SystemRandom())
+    except CannotApplyError as error:
+        tamper.append(f"the change cannot be put on the tree: {error}")
     return _grade(sandbox, task, patch, passed, cases, tamper, output)
 
 

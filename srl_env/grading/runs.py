@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import importlib.util
@@ -14,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 from srl_env.errors import MissingExtra, SandboxFailure
@@ -28,6 +30,12 @@ _PYTEST_NEEDS: Final = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packa
 _READY: Final = {"ready": True}
 _MAIN: Final = f"import sys; sys.path.insert(0, {_FOLDER!r}); from judges import NAME; NAME.main()"
 _PHASES: Final = ("setup", "call", "teardown")
+# What a change cannot bring about: then it is the machine that has too little.
+_OURS: Final = {errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+
+
+class CannotApplyError(Exception):
+    """A change that cannot be put on the tree, or leaves no place for the hidden files."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,10 @@ def warm_judges() -> Preload:
 def run_tests(
     sandbox: Sandbox, task: GradingTask, patch: Snapshot, hidden: Mapping[str, bytes]
 ) -> TestRun:
-    """Runs the task's tests on tree + patch + hidden files. Raises SandboxFailure."""
+    """Runs the task's tests on tree + patch + hidden files.
+
+    Raises SandboxFailure, and CannotApplyError where the patch does not fit.
+    """
     key = secrets.token_bytes(32)
     request = {
         "workspace": "",
@@ -66,9 +77,8 @@ def run_tests(
         "conftest": task.conftest,
         "packages": sorted({str(mount.source.parent) for mount in pytest_mounts()}),
     }
-    with _fresh(sandbox, task, patch, [*pytest_mounts(), *task.mounts]) as session:
-        for path, content in hidden.items():
-            session.write(path, content)
+    mounts = [*pytest_mounts(), *task.mounts]
+    with _fresh(sandbox, task, patch, mounts, hidden) as session:
         done = _run_tool(session, task, "run_tests", request)
     records, unclean = _read_report(done, key)
     passed, missing = _outcomes(records, task.tests)
@@ -78,7 +88,7 @@ def run_tests(
 
 
 def run_cases(sandbox: Sandbox, task: GradingTask, patch: Snapshot) -> dict[str, bool]:
-    """Whether each oracle case came out exactly as expected, by name. Raises SandboxFailure."""
+    """Whether each oracle case came out exactly as expected, by name. Raises as `run_tests`."""
     answers = answer_cases(sandbox, task, patch)
     return {case.name: _holds(case, answers.get(case.name, {})) for case in task.cases}
 
@@ -90,7 +100,7 @@ def answer_cases(
 
     Those that gave no answer are left out. The cases are made in an order of the controller's
     choosing, on tree + patch alone: neither hidden tests nor expected values are there.
-    env: has the interpreter started anew with these variables. Raises SandboxFailure.
+    env: has the interpreter started anew with these variables. Raises as `run_tests`.
     """
     cases = random.SystemRandom().sample(task.cases, len(task.cases))
     request = {
@@ -109,11 +119,22 @@ def answer_cases(
 
 @contextmanager
 def _fresh(
-    sandbox: Sandbox, task: GradingTask, patch: Snapshot, mounts: Sequence[Mount]
+    sandbox: Sandbox,
+    task: GradingTask,
+    patch: Snapshot,
+    mounts: Sequence[Mount],
+    hidden: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Iterator[Session]:
     shown = [Mount(_JUDGES, f"{_FOLDER}/judges"), *mounts]
     with sandbox.start(task.tree, limits=task.limits, mounts=shown) as session:
-        session.apply(patch)
+        try:
+            session.apply(patch)
+            for path, content in hidden.items():
+                session.write(path, content)
+        except OSError as error:
+            if error.errno in _OURS:
+                raise SandboxFailure(f"the tree to judge could not be made: {error}") from error
+            raise CannotApplyError(str(error)) from error
         yield session
 
 

@@ -172,3 +172,17 @@ def test_a_task_that_cannot_be_graded_is_refused() -> None:
         GradingTask(Path(), trust="controlled", fail_to_pass=("t.py::t",), controls=1)
     with pytest.raises(BadOption, match="no exact built-in type"):
         OracleCase("x", "", "", object())
+
+
+@pytest.mark.parametrize("trust", LEVELS)
+@pytest.mark.parametrize("path", ["tests", "setup.cfg/more.py"])
+def test_a_change_that_cannot_be_put_on_the_tree_is_not_resolved_and_no_error(
+    sandbox: Sandbox, task: GradingTask, trust: Trust, path: str
+) -> None:
+    (task.tree / "setup.cfg").write_text("[metadata]\n")
+    result = grade(
+        sandbox, replace(task, trust=trust), patch({"shop/prices.py": GOLD, path: "in the way"})
+    )
+    assert not result.resolved
+    assert len(result.tamper) == 1
+    assert result.tamper[0].startswith("the change cannot be put on the tree: ")
