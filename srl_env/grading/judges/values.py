@@ -51,7 +51,7 @@ def from_json(data: Any) -> Any:
     """The value back. Raises NotExactError for data that to_json does not write."""
     try:
         return _decode(data, 0)
-    except (TypeError, ValueError, AttributeError, RecursionError) as error:
+    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         raise NotExactError(f"not the encoding of a value: {error}") from None
 
 

@@ -6,6 +6,7 @@ asserted too: the levels' descriptions must not promise more.
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -223,3 +224,44 @@ def test_links_and_pipes_of_the_workspace_never_reach_the_grading(
     assert result.clean
     assert all(result.pass_to_pass.values()), result.output
     assert result.dropped
+
+
+SIGNED = """
+import gc, hashlib, hmac, os
+reporter = next(found for found in gc.get_objects() if type(found).__name__ == "Reporter")
+sign = hmac.new(reporter._key, {text!r}, hashlib.sha256).hexdigest().encode()
+os.write(reporter._channel, sign + b" " + {text!r} + b"\\n")
+"""
+
+
+@pytest.mark.parametrize(
+    "text",
+    [b"no json", b"\xff", b"[]", b"{}", b'{"number": 1, "test": []}', b"[" * 20_000, b"9" * 5_000],
+)
+def test_a_signed_record_of_nonsense_is_unclean_and_no_error(
+    sandbox: Sandbox, task: GradingTask, text: bytes
+) -> None:
+    forged = {MODULE: FAULTY + SIGNED.format(text=text)}
+    result = grade(sandbox, replace(task, trust="inprocess"), patch(forged))
+    assert result.tamper == ("a record that no reporter writes",)
+    assert not result.resolved
+
+
+SAME_HASH = ",".join(f'{{"int": "{((1 << 61) - 1) * n:x}"}}' for n in range(1, 20_000))
+
+
+@pytest.mark.parametrize(
+    "value",
+    ['{"float": "0x1p99999"}', '{"list": null}', f'{{"set": [{SAME_HASH}]}}'],
+    ids=["too large", "no list", "numbers with one hash"],
+)
+def test_an_answer_that_is_hard_to_read_is_wrong_at_once(
+    sandbox: Sandbox, task: GradingTask, value: str
+) -> None:
+    answer = f'{{"name": "half off", "value": {value}}}\n'
+    forged = {MODULE: f"{FAULTY}\nwith open(3, 'w', closefd=False) as file: file.write({answer!r})"}
+    started = time.monotonic()
+    result = grade(sandbox, task, patch(forged))
+    assert time.monotonic() - started < 3
+    assert result.cases["half off"] is False
+    assert not result.resolved
