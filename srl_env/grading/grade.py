@@ -49,13 +49,16 @@ class Grade:
         }
 
 
-def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot) -> Grade:
+def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Grade:
     """The verdict on a workspace, given as the snapshot its session ended with.
 
+    snapshot: None where the workspace had grown too large for one, which is not resolved.
     The episode's session must be closed before. Raises SandboxFailure where a sandbox failed:
     that is no verdict, and the sample must be left out.
     """
-    patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
+    patch = Patch(Snapshot((), ()), (), too_large=True)
+    if snapshot is not None:
+        patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
     if patch.too_large:
         return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
     cases: dict[str, bool] = {}

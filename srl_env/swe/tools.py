@@ -43,7 +43,10 @@ eval "$1"
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """A workbench's state: plain data, can be pickled. What ``Workbench`` says of each part."""
+    """A workbench's state: plain data, can be pickled. What ``Workbench`` says of each part.
+
+    workspace: None where it was not taken, or had grown too large to be.
+    """
 
     workspace: WorkspaceSnapshot | None = field(repr=False, default=None)
     folder: str = ""
@@ -84,11 +87,22 @@ class Workbench:
             return f"{_shown(path)}: {_trouble(error)}"
 
     def snapshot(self) -> Bench:
-        """The state, the workspace's included. Raises SandboxFailure where it is too large."""
+        """The state, the workspace's included. Raises SandboxFailure where it cannot be kept."""
         try:
-            workspace = self.session.snapshot()
+            return self._bench(self.session.snapshot())
         except OSError as error:
             raise SandboxFailure(f"the workspace cannot be kept: {error}") from error
+
+    def last(self) -> Bench:
+        """The state to judge: as ``snapshot``, but a policy's own excess is no failure."""
+        try:
+            return self._bench(self.session.snapshot())
+        except OSError as error:
+            if error.errno != errno.EFBIG:
+                raise SandboxFailure(f"the workspace cannot be kept: {error}") from error
+            return self._bench(None)
+
+    def _bench(self, workspace: WorkspaceSnapshot | None) -> Bench:
         return Bench(
             workspace,
             self._folder,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import json
 import os
 import stat
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from typing import Any, Final
 Entry = dict[str, Any]
 MAX_DEPTH: Final = 100
 MAX_PATH: Final = 4096
+MAX_NAMES: Final = 32 << 20  # of all paths and link targets as JSON; a frame's header holds 64 MB
 _CHUNK: Final = 1 << 18
 _DIRECTORY: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -63,7 +65,7 @@ class Workspace:
     def changes(self, *, contents: bool, max_bytes: int, max_entries: int) -> Changes:
         """What differs from the tree, parents before children, with the contents where wanted.
 
-        Raises OSError EFBIG above max_bytes of contents or max_entries.
+        Raises OSError EFBIG above max_bytes of contents, max_entries, or MAX_NAMES.
         """
         found = Changes(contents=contents, bytes_left=max_bytes, entries_left=max_entries)
         folders = [self.merged, self.pristine]
@@ -122,6 +124,7 @@ class Changes:
     contents: bool
     bytes_left: int
     entries_left: int
+    names_left: int = MAX_NAMES
     entries: list[Entry] = field(default_factory=list)
     payload: list[bytes] = field(default_factory=list)
 
@@ -147,6 +150,9 @@ class Changes:
         }
         if change != "deleted" and entry["kind"] == "symlink":
             entry["target"] = os.readlink(name, dir_fd=folder)
+        self.names_left -= len(json.dumps([path, entry.get("target")]))
+        if self.names_left < 0:
+            raise OSError(errno.EFBIG, "the names of what changed are too long")
         if change == "deleted":
             entry["size"] = 0
         elif entry["kind"] == "file" and self.contents:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.sandbox.inside.workspace import Workspace, copy_tree, remove_tree
+from srl_env.sandbox.inside.workspace import Changes, Workspace, copy_tree, remove_tree
 
 
 def opened(path: Path) -> int:
@@ -94,3 +94,12 @@ def test_more_changes_than_asked_for_are_refused(workspace: Workspace) -> None:
         os.mkdir(str(number), dir_fd=workspace.merged)
     with pytest.raises(OSError, match="too many changes"):
         workspace.changes(contents=False, max_bytes=0, max_entries=2)
+
+
+def test_changes_whose_names_no_frame_holds_are_refused(workspace: Workspace) -> None:
+    found = Changes(contents=False, bytes_left=0, entries_left=9, names_left=60)
+    os.symlink("a" * 10, "link", dir_fd=workspace.merged)
+    status = os.stat("link", dir_fd=workspace.merged, follow_symlinks=False)
+    found.add("added", "link", workspace.merged, "link", status)
+    with pytest.raises(OSError, match="the names of what changed are too long"):
+        found.add("added", "\udcff" * 9, workspace.merged, "link", status)

@@ -192,6 +192,25 @@ def test_a_sandbox_that_dies_is_a_failure_and_no_reward(
     assert "verdict" not in info
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "for i in 1 2 3 4 5; do truncate -s 60M hole$i; done",
+        "python3 -c 'import os; [os.symlink(4000 * \"a\", str(i)) for i in range(9000)]'",
+    ],
+    ids=["contents", "names"],
+)
+def test_a_workspace_made_too_large_is_not_resolved_rather_than_masked(
+    env: SWEEnv, command: str
+) -> None:
+    env.reset(seed=0, options={"reward_mode": "rlvr"})
+    env.step(bash(command))
+    _, reward, terminated, _, info = env.step(SUBMIT)
+    assert (reward, terminated) == (0.0, True)
+    assert info["verdict"]["tamper"] == ["the change is too large"]
+    env.restore(env.snapshot())
+
+
 def test_a_dead_session_is_a_failure_and_no_observation(env: SWEEnv) -> None:
     env.reset(seed=0, options={"reward_mode": "rlvr"})
     assert env._world is not None
