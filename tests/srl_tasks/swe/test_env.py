@@ -211,6 +211,12 @@ def test_a_workspace_made_too_large_is_not_resolved_rather_than_masked(
     env.restore(env.snapshot())
 
 
+def test_a_backend_that_cannot_grade_is_refused_before_the_episode(tiny_tasks: Path) -> None:
+    env = SWEEnv(tiny_tasks, sandbox="local")
+    with pytest.raises(BadOption, match="the local backend can run a policy's commands and not"):
+        env.reset(seed=0, options={"reward_mode": "rlvr"})
+
+
 def test_a_dead_session_is_a_failure_and_no_observation(env: SWEEnv) -> None:
     env.reset(seed=0, options={"reward_mode": "rlvr"})
     assert env._world is not None
