@@ -32,11 +32,12 @@ _SNIPPET_LINES: Final = 4
 _LISTED: Final = 400
 
 # $1 the command, $2 what was exported before, $3 the folder it left off in. What it leaves is
-# written to descriptor 3, which the command itself does not see.
+# written to descriptor 3 as it was given: moved up, so that the command may use 3 for its own.
 _SHELL: Final = """\
+exec 199>&3 3>&-
 eval "$2" 2>/dev/null
 cd -- "$3" 2>/dev/null
-trap '{ printf "%s\\0" "$PWD"; export -p; } >&3 2>/dev/null' EXIT
+trap '{ printf "%s\\0" "$PWD"; export -p; } >&199 2>/dev/null' EXIT
 eval "$1"
 """
 

@@ -53,6 +53,11 @@ def test_the_folder_and_exports_hold_for_the_next_command(bench: Workbench) -> N
     assert bash(bench, "pwd") == "/workspace/pkg"
 
 
+def test_a_command_may_use_descriptor_3_for_its_own(bench: Workbench) -> None:
+    bash(bench, "exec 3> log; cd pkg; echo mine >&3")
+    assert bash(bench, "pwd; cat ../log") == "/workspace/pkg\nmine"
+
+
 def test_pytest_runs_the_repository_s_tests(bench: Workbench) -> None:
     assert "100%" in bash(bench, "python -m pytest -qq")
 
