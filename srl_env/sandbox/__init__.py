@@ -25,7 +25,7 @@ It does NOT stop:
 - faults of the kernel itself: there is one kernel, and whoever breaks it is out;
 - use of memory above the limit for some 30 ms, and, where no memory cgroup surrounds the whole
   process, kernel memory on behalf of a session (queues of unix sockets up to about 110 MB,
-  pipes up to 64 MB, page tables);
+  pipes up to 64 MB, page tables, file locks of 190 bytes each);
 - use of all cores until the time limit, at lower priority; slowing down its neighbours so;
 - reading facts about the machine: /proc/cpuinfo, meminfo, the kernel's version, the clock, the
   sources of its mounts (paths, not contents), what lies in /usr;
