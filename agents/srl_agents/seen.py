@@ -11,6 +11,8 @@ from pathlib import Path
 
 import srl_env
 from srl_agents.config import RunConfig, make_config, read_tree
+from srl_agents.problem_file import indices_of
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UserError
 from srl_env.problem import Problem, ProblemSource
@@ -44,7 +46,7 @@ def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None
     for run in runs:
         env = srl_env.make(run.env.id, **run.env.options).unwrapped
         assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
-        seen = seen_problems(problems, env.problems)
+        seen = seen_problems(problems, _trained_on(run, env.problems))
         env.close()
         if seen:
             raise BadOption(
@@ -52,6 +54,14 @@ def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None
                 f" (e.g. {seen[0].id!r} of {env.problems.name}); evaluate on others, for example"
                 " with split 'test'"
             )
+
+
+def _trained_on(run: RunConfig, source: ProblemSource) -> ProblemSource:
+    """The problems of a source that a run was given: all where its file of ids is gone."""
+    file = Path(run.env.problems or "")
+    if not file.is_file():
+        return source
+    return ListSource(tuple(source[i] for i in indices_of(file, source)), source.name)
 
 
 def seen_problems(problems: Sequence[Problem], source: ProblemSource) -> list[Problem]:

@@ -76,6 +76,20 @@ def test_training_problems_are_refused_and_others_are_not(tmp_path: Path) -> Non
         check_unseen(problems_of("train"), runs)
 
 
+def test_of_a_source_only_the_problems_in_the_runs_file_were_trained_on(tmp_path: Path) -> None:
+    problems = problems_of("train")
+    (tmp_path / "hard.json").write_text(json.dumps([problems[0].id]))
+    env = {"id": CHAIN, "options": {"difficulty": 3, "max_problems": 20}}
+    env["problems"] = str(tmp_path / "hard.json")
+    runs = training_runs(write_run(tmp_path / "run", "hub/name", env=env))
+    check_unseen(problems[1:], runs)
+    with pytest.raises(BadOption, match="1 of the 5 problems were trained on"):
+        check_unseen(problems, runs)
+    (tmp_path / "hard.json").unlink()
+    with pytest.raises(BadOption, match="5 of the 5 problems were trained on"):
+        check_unseen(problems, runs)
+
+
 def test_the_training_of_an_earlier_run_counts_too(tmp_path: Path) -> None:
     first = write_run(tmp_path / "first", "hub/name")
     second = write_run(
