@@ -8,7 +8,7 @@ with one line and 1, Ctrl-C with 130.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -159,6 +159,7 @@ def train(
     ] = None,
     method: Annotated[str | None, typer.Option(help="Method, e.g. srl-rlvr.")] = None,
     env: Env = None,
+    kwargs: Kwargs = "{}",
     model: Annotated[
         str | None, typer.Option("--model", "-m", help="Folder or hub name of the model.")
     ] = None,
@@ -178,7 +179,8 @@ def train(
     """Trains a language model in an environment, by a method made of stages."""
     from srl_agents import commands
 
-    given = {"method": method, "env.id": env, "model.path": model, "out": out}
+    given: dict[str, Any] = {"method": method, "env.id": env, "model.path": model, "out": out}
+    given["env.options"] = json_object(kwargs) or None
     flags = given | {"budget.seconds": seconds, "seed": seed}
     commands.train_command(config, flags, overrides or [], resume, dry_run)
 

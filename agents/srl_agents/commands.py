@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -31,7 +32,7 @@ from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, SrlEnvError
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
 ALONE, GAIN = "alone", "gain.json"
@@ -86,8 +87,9 @@ def _train(config: RunConfig, resume: bool) -> None:
     errors.print(f"Run folder: {config.out}", highlight=False)
     from srl_agents.trainer import train  # takes seconds: only once the configuration is right
 
-    with _how_to_go_on(f"srl-env train --resume {config.out}"):
-        with TrainingBar(Path(config.out).name) as bar:
+    out = Path(config.out)
+    with _how_to_go_on(["srl-env", "train", "--resume", str(out)], out / "checkpoints"):
+        with TrainingBar(out.name) as bar:
             result = train(config, resume=resume, on_progress=bar.show)
         if not result.finished:
             raise KeyboardInterrupt
@@ -192,7 +194,8 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     results = []
     for number, (name, policy) in enumerate(policies.items(), 1):
         place = folder if number == len(policies) else folder / ALONE
-        with _how_to_go_on(f"srl-env eval --resume {folder}"), evaluation_bar(name) as bar:
+        again = ["srl-env", "eval", "--resume", str(folder)]
+        with _how_to_go_on(again, folder / EPISODES), evaluation_bar(name) as bar:
             result = evaluate(
                 policy,
                 make_env,
@@ -272,8 +275,10 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     from srl_agents.compare import compare
     from srl_agents.report import comparison_table, headline, write_report
 
-    again = f"srl-env compare {file}" + "".join(f" --set {o}" for o in overrides)
-    again += "".join(f" --{name} {value}" for name, value in flags.items() if value is not None)
+    again = ["srl-env", "compare", str(file)]
+    again += [part for override in overrides for part in ("--set", override)]
+    given = {name: value for name, value in flags.items() if value is not None}
+    again += [part for name, value in given.items() for part in (f"--{name}", str(value))]
     with _how_to_go_on(again), comparison_bars() as bars:
         comparison = compare(config, on_progress=bars)
     report = write_report(comparison, Path(config.out))
@@ -301,10 +306,15 @@ def _with_flags(tree: Mapping[str, Any], flags: Flags) -> dict[str, Any]:
 
 
 @contextmanager
-def _how_to_go_on(command: str) -> Iterator[None]:
-    """Ctrl-C inside says which command goes on from what is saved."""
+def _how_to_go_on(command: Sequence[str], saved: Path | None = None) -> Iterator[None]:
+    """Ctrl-C inside says which command goes on, and so does an error once ``saved`` is there."""
+    again = shlex.join(command)
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {command}", err=True)
+        typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {again}", err=True)
         raise typer.Exit(INTERRUPTED) from None
+    except SrlEnvError:
+        if saved is not None and saved.exists():
+            typer.echo(f"What was done is saved. Once this is mended:\n  {again}", err=True)
+        raise

@@ -211,6 +211,13 @@ def test_play_saves_what_was_played_and_a_file_is_trained_on(model: str) -> None
 # Mistakes
 
 
+def test_train_takes_the_environments_arguments_as_json() -> None:
+    given = ["--kwargs", '{"difficulty": 5, "split": null}', "--set", "env.options.seed=1"]
+    planned = run("train", "-e", CHAIN, "-m", "x", "--seconds", "1", *given, "--dry-run")
+    options = json.loads(planned.stdout)["env"]["options"]
+    assert options == {"difficulty": 5, "split": None, "seed": 1}
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -425,6 +432,19 @@ def test_eval_of_a_model_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert f"{len(server.requests)}" in result.stdout
     assert "secret" not in Path("out/settings.json").read_text()
     assert run("eval", "--resume", "out").exit_code == 0  # nothing is asked again
+
+
+def test_an_evaluation_that_an_error_stopped_says_how_to_go_on() -> None:
+    pytest.importorskip("openai")
+    options = '{"max_requests": 12, "concurrency": 1}'
+    with Loopback(answer=lambda _: chat("a1;")) as server:
+        arguments = ["-m", "openai:m", "--base-url", server.base_url, "--policy-kwargs", options]
+        shape = ["-n", "9", "-r", "1", "--no-greedy", "--at-once", "1", "-o", "a folder"]
+        stopped = run("eval", *arguments, "-e", CHAIN, "--kwargs", SMALL, *shape)
+    said = stopped.stderr
+    assert "max_requests=12" in said
+    assert "What was done is saved" in said
+    assert "srl-env eval --resume 'a folder'" in said
 
 
 def test_mistakes_with_a_server_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
