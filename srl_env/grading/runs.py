@@ -25,10 +25,17 @@ from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Sna
 from srl_env.sandbox.session import KeeperSession
 
 _JUDGES: Final = Path(__file__).resolve().parent / "judges"
-_FOLDER: Final = "/grading"
 _PYTEST_NEEDS: Final = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
 _READY: Final = {"ready": True}
-_MAIN: Final = f"import sys; sys.path.insert(0, {_FOLDER!r}); from judges import NAME; NAME.main()"
+# Found by its files, not by a folder on the path: Landlock shows no folder above the judges'.
+_MAIN: Final = f"""\
+import sys
+from importlib.util import module_from_spec, spec_from_file_location
+spec = spec_from_file_location("judges", {str(_JUDGES / "__init__.py")!r})
+sys.modules["judges"] = module_from_spec(spec)
+from judges import NAME
+NAME.main()
+"""
 _PHASES: Final = ("setup", "call", "teardown")
 # What a change cannot bring about: then it is the machine that has too little.
 _OURS: Final = {errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
@@ -56,9 +63,8 @@ def warm_judges() -> Preload:
 
     ``open_sandbox(preload=warm_judges())``; a sandbox without works as well.
     """
-    folders = {_installed(name).parent for name in _PYTEST_NEEDS}
     modules = ("judges.preload", "judges.run_tests", "judges.run_oracle")
-    return Preload((_JUDGES.parent, *sorted(folders)), modules)
+    return Preload((_JUDGES.parent, *_package_folders()), modules)
 
 
 def run_tests(
@@ -75,9 +81,9 @@ def run_tests(
         "tests": list(task.tests),
         "files": list(task.test_files),
         "conftest": task.conftest,
-        "packages": sorted({str(mount.source.parent) for mount in pytest_mounts()}),
+        "packages": [str(folder) for folder in _package_folders()],
     }
-    mounts = [*pytest_mounts(), *task.mounts]
+    mounts = [*importable(pytest_mounts(), sandbox), *task.mounts]
     with _fresh(sandbox, task, patch, mounts, hidden) as session:
         done = _run_tool(session, task, "run_tests", request)
     records, unclean = _read_report(done, key)
@@ -125,7 +131,7 @@ def _fresh(
     mounts: Sequence[Mount],
     hidden: Mapping[str, bytes] = MappingProxyType({}),
 ) -> Iterator[Session]:
-    shown = [Mount(_JUDGES, f"{_FOLDER}/judges"), *mounts]
+    shown = [Mount(_JUDGES), *mounts]
     with sandbox.start(task.tree, limits=task.limits, mounts=shown) as session:
         try:
             session.apply(patch)
@@ -264,6 +270,23 @@ def _as_long(answer: Any, expected: Any) -> bool:
 def pytest_mounts() -> list[Mount]:
     """pytest and what it needs, from the controller's own installation, where they lie."""
     return [Mount(_installed(name)) for name in _PYTEST_NEEDS]
+
+
+def importable(mounts: Sequence[Mount], sandbox: Sandbox) -> list[Mount]:
+    """The mounts of packages, with the folders they lie in where the sandbox makes no tree of them.
+
+    Python imports from folders that it can list.
+    """
+    if sandbox.isolation == "full":
+        return list(mounts)
+    return [
+        *mounts,
+        *(Mount(folder) for folder in sorted({mount.source.parent for mount in mounts})),
+    ]
+
+
+def _package_folders() -> list[Path]:
+    return sorted({_installed(name).parent for name in _PYTEST_NEEDS})
 
 
 @cache

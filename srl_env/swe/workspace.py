@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Final
 
-from srl_env.grading.runs import pytest_mounts
+from srl_env.grading.runs import importable, pytest_mounts
 from srl_env.sandbox import Limits, Sandbox, Session
 from srl_env.swe.packages import package_folders, package_mounts
 from srl_env.swe.task import Repository
@@ -32,4 +32,4 @@ def open_workspace(
         "PAGER": "cat",
         "TERM": "dumb",
     }
-    return sandbox.start(tree, limits=limits, mounts=mounts, env=env)
+    return sandbox.start(tree, limits=limits, mounts=importable(mounts, sandbox), env=env)

@@ -255,8 +255,7 @@ def shared_sandbox(
 ) -> Sandbox:
     """The sandbox of a process's environments, opened when the first needs it.
 
-    Raises ``SandboxUnavailable``, which says what is missing, and ``BadOption`` for a backend
-    that could not grade.
+    Raises ``SandboxUnavailable``, which says what is missing.
     """
     with _OPENING:
         return _opened(process_id, backend, allow_weak, image)
@@ -264,11 +263,4 @@ def shared_sandbox(
 
 @functools.lru_cache(maxsize=8)
 def _opened(process_id: int, backend: str | None, allow_weak: bool, image: str | None) -> Sandbox:
-    sandbox = open_sandbox(backend, allow_weak=allow_weak, image=image, preload=warm_judges())
-    if sandbox.isolation != "full":
-        sandbox.close()
-        raise BadOption(
-            f"the {sandbox.name} backend can run a policy's commands and not grade them; use "
-            "namespaces, or docker with an image"
-        )
-    return sandbox
+    return open_sandbox(backend, allow_weak=allow_weak, image=image, preload=warm_judges())

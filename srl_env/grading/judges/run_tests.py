@@ -15,8 +15,10 @@ import sys
 from typing import Any
 
 # Plug-ins that would only cost time here; the cache would carry over from earlier runs.
-_NOT_NEEDED = ("cacheprovider", "pastebin", "junitxml", "faulthandler", "setuponly", "setupplan")
-_NOT_NEEDED += ("stepwise", "threadexception", "unraisableexception")
+_NOT_NEEDED = (
+    *("cacheprovider", "faulthandler", "junitxml", "pastebin", "setuponly", "setupplan"),
+    *("stepwise", "threadexception", "unraisableexception"),
+)
 _PLAIN = "--assert=plain"  # rewriting would only make failed asserts tell more
 
 

@@ -14,7 +14,11 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 import srl_env
-from srl_env.errors import BadOption, SandboxFailure, UnknownName
+from srl_agents.policies import ExpertPolicy
+from srl_env import EnvPool, Sampling, Start
+from srl_env.errors import BadOption, SandboxFailure, SandboxUnavailable, UnknownName
+from srl_env.rollout import rollout
+from srl_env.sandbox import open_sandbox
 from srl_env.stepping import reset_many, step_many
 from srl_env.swe.calls import EDITOR, ToolCall
 from srl_tasks.swe import env as swe
@@ -211,10 +215,16 @@ def test_a_workspace_made_too_large_is_not_resolved_rather_than_masked(
     env.restore(env.snapshot())
 
 
-def test_a_backend_that_cannot_grade_is_refused_before_the_episode(tiny_tasks: Path) -> None:
-    env = SWEEnv(tiny_tasks, sandbox="local")
-    with pytest.raises(BadOption, match="the local backend can run a policy's commands and not"):
-        env.reset(seed=0, options={"reward_mode": "rlvr"})
+@pytest.mark.parametrize("backend", ["landlock", "local"])
+def test_backends_that_isolate_less_run_and_grade_too(tiny_tasks: Path, backend: str) -> None:
+    try:
+        open_sandbox(backend, allow_weak=True).close()
+    except SandboxUnavailable as missing:
+        pytest.skip(str(missing))
+    pool = EnvPool(lambda: SWEEnv(tiny_tasks, sandbox=backend, allow_weak=True))
+    (episode,) = rollout(pool, ExpertPolicy(), [Start({"reward_mode": "rlvr"}, 0, 0)], Sampling())
+    assert episode.correct
+    assert "No module named" not in str(episode.steps[-1].messages)
 
 
 def test_a_dead_session_is_a_failure_and_no_observation(env: SWEEnv) -> None:
