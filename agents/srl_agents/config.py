@@ -103,17 +103,38 @@ class ModelConfig(Section):
 
 
 class PolicyConfig(Section):
-    """What samples: the trained model itself, or vLLM's engine with its weights.
+    """What samples: the trained model itself, or vLLM with its weights, here or in a server.
 
     sampler_cap: of stages that set none, where another engine than the trained model samples
     (GRPO's ``sampler_cap``); None trusts the engine's log-probs. rows: completions vLLM samples
-    at once. engine: further arguments of ``vllm.LLM``.
+    at once. engine: further arguments of ``vllm.LLM``. base_url: of the server for "vllm-server",
+    as http://localhost:8000.
     """
 
-    sampler: Literal["transformers", "vllm"] = "transformers"
+    sampler: Literal["transformers", "vllm", "vllm-server"] = "transformers"
     sampler_cap: Annotated[float | None, Field(gt=0)] = 2.0
     rows: Annotated[int, Field(ge=1)] = 256
     engine: dict[str, Any] = {}
+    base_url: str | None = None
+
+    @model_validator(mode="after")
+    def _a_server_or_none(self) -> Self:
+        if self.sampler != "vllm-server":
+            if self.base_url is not None:
+                raise ValueError(
+                    "policy.base_url: only a server has one; set policy.sampler to 'vllm-server'"
+                )
+        elif self.base_url is None:
+            raise ValueError(
+                "policy.base_url: the sampler 'vllm-server' needs the server's address, as"
+                " http://localhost:8000"
+            )
+        elif self.engine:
+            raise ValueError(
+                "policy.engine: a server's options are given to 'vllm serve' where it is started;"
+                f" got {', '.join(self.engine)}"
+            )
+        return self
 
 
 class RolloutConfig(Section):
@@ -217,13 +238,22 @@ class RunConfig(Section):
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
 
+    @model_validator(mode="after")
+    def _a_server_and_no_workers(self) -> Self:
+        if self.rollout.engine == "ray" and self.policy.sampler == "vllm-server":
+            raise ValueError(
+                "rollout.engine: Ray's workers do not sample from a server; set policy.sampler to"
+                " 'vllm', which gives each an engine, or rollout.engine to 'local'"
+            )
+        return self
+
     @cached_property
     def resolved_method(self) -> Method:
         """The method with this configuration's changes to its stages."""
         method = _method(self.method)
         _check_stage_names(self.stages, method)
         _check_train_keys(self.train)
-        cap = self.policy.sampler_cap if self.policy.sampler == "vllm" else None
+        cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap
         stages = (
             _stage(
                 merged(merged(_corrected(stage, cap), _applicable(self.train, stage)), own),

@@ -27,6 +27,9 @@ from srl_env.seeding import derive_seed
 if TYPE_CHECKING:
     from srl_agents.policies.vllm import VLLMPolicy
 
+HANDED_OVER = "sampler.safetensors"
+"""The file in a run's folder with the weights that a server samples with."""
+
 
 class SamplingEngine(Policy, Protocol):
     """What samples in the trained model's place, with its weights."""
@@ -88,20 +91,23 @@ def load_engine(
     model: ModelConfig,
     seed: int,
     policy: TransformersPolicy,
+    folder: Path,
     team: Team = ALONE,
 ) -> SamplingEngine | None:
     """What samples with the policy's weights, None where the policy samples for itself.
 
     A policy whose weights are spread over processes cannot: each process then has a whole copy,
-    or vLLM's engine. seed: the run's. On a GPU vLLM takes 0.3 of the memory, if
-    ``settings.engine`` says nothing else, because the training needs the rest. Raises
-    MissingExtra, BadOption.
+    or vLLM's engine; a server is everybody's. seed: the run's. folder: the run's, where weights
+    for a server lie. On a GPU vLLM takes 0.3 of the memory, if ``settings.engine`` says nothing
+    else, because the training needs the rest. Raises MissingExtra, BadOption.
     """
     if settings.sampler == "vllm":
         # With this one, vLLM takes the processes that there are, each for an engine of its own.
         beside = {"distributed_executor_backend": "external_launcher"} if team.size > 1 else {}
         options = {"gpu_memory_utilization": 0.3, **beside, **settings.engine}
         engine: SamplingEngine = _vllm(settings, model, _sampling_seed(seed, team), options)
+    elif settings.sampler == "vllm-server":
+        engine = _server(settings, _sampling_seed(seed, team), policy, folder, team)
     elif _spread(model, team):
         engine = Copy(*_load(model, seed, None), model.autocast, _sampling_seed(seed, team))
     else:
@@ -164,6 +170,22 @@ def _vllm(
 
     dtype = "bfloat16" if model.autocast else model.dtype
     return VLLMPolicy(model.path, dtype=dtype, seed=seed, rows=settings.rows, **options)
+
+
+def _server(
+    settings: PolicyConfig, seed: int, policy: TransformersPolicy, folder: Path, team: Team
+) -> SamplingEngine:
+    from srl_agents.policies.vllm_server import VLLMServerPolicy
+
+    assert settings.base_url is not None, "configuration checks this"
+    return VLLMServerPolicy(
+        settings.base_url,
+        policy,
+        folder / HANDED_OVER,
+        seed=seed,
+        rows=settings.rows,
+        team=team,
+    )
 
 
 def load_reference(

@@ -7,7 +7,7 @@ this module counts what is spent, decides with ``curriculum`` when a stage is ov
 log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
 of this and the main one writes; see ``srl_agents.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
-``model/``, an ordinary Hugging Face folder.
+``model/``, an ordinary Hugging Face folder; where a server samples, also the weights it has.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
 from srl_agents.models import (
+    HANDED_OVER,
     load_engine,
     load_policy,
     load_reference,
@@ -188,7 +189,7 @@ class Trainer:
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
         here = config.policy if self.workers is None else PolicyConfig()
-        self.engine = load_engine(here, config.model, config.seed, self.policy, team)
+        self.engine = load_engine(here, config.model, config.seed, self.policy, self.folder, team)
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
         self.collector = Collector(self._rollouts(), config.seed, team)
@@ -484,9 +485,8 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
         raise BadOption(
             f"{folder} holds a run already; go on with it by resume, or choose another folder"
         )
-    free = ("budget", "checkpoint", "log", "out", "rollout")
-    before = {key: value for key, value in read_tree(file).items() if key not in free}
-    changed = [key for key in before if before[key] != tree.get(key)]
+    before, now = _fixed(read_tree(file)), _fixed(tree)
+    changed = [key for key in before if before[key] != now.get(key)]
     if changed:
         raise BadOption(
             f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
@@ -494,9 +494,19 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
         )
 
 
+def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration, what a resumed run may not change; a server may be somewhere else."""
+    free = ("budget", "checkpoint", "log", "out", "rollout")
+    fixed = {key: value for key, value in tree.items() if key not in free}
+    if "policy" in fixed:
+        fixed["policy"] = {k: value for k, value in fixed["policy"].items() if k != "base_url"}
+    return fixed
+
+
 def _begun(folder: Path) -> bool:
     """Whether a run got as far as its first update, or wrote anything else."""
-    return any(path.name not in ("config.json", ".config.json") for path in folder.iterdir())
+    before = {"config.json", ".config.json", HANDED_OVER}
+    return any(path.name not in before for path in folder.iterdir())
 
 
 def _last_good(folder: Path) -> str:

@@ -17,6 +17,7 @@ LEAST: dict[str, Any] = {
     "model": {"path": "runs/base"},
     "budget": {"updates": 3},
 }
+SERVED = ["policy.sampler=vllm-server", "policy.base_url=http://localhost:8000"]
 
 
 def test_what_is_left_out_is_the_method_as_it_ships() -> None:
@@ -142,3 +143,23 @@ def test_unreadable_files_are_errors_with_their_place(tmp_path: Path) -> None:
     broken.write_text("out = \n")
     with pytest.raises(BadOption, match=r"broken\.toml: .*line 1"):
         load_config(broken)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "message"),
+    [
+        (["policy.sampler=vllm-server"], r"policy\.base_url: .* as http://localhost:8000"),
+        (["policy.base_url=http://localhost:8000"], "policy.sampler to 'vllm-server'"),
+        ([*SERVED, "policy.engine.max_model_len=64"], "'vllm serve'.*; got max_model_len"),
+        ([*SERVED, "rollout.engine=ray"], r"rollout\.engine: Ray's workers do not sample from a"),
+    ],
+)
+def test_a_server_samples_alone_and_has_an_address(overrides: list[str], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        make_config(with_overrides(LEAST, overrides))
+
+
+def test_what_a_server_samples_is_corrected_as_what_vllm_samples() -> None:
+    objective = make_config(with_overrides(LEAST, SERVED)).resolved_method.stages[0].objective
+    assert isinstance(objective, GRPO)
+    assert objective.sampler_cap == 2.0

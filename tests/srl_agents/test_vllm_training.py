@@ -9,21 +9,29 @@ import shlex
 import subprocess
 import sys
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 import transformers
 
-from srl_agents.config import PolicyConfig, RunConfig, make_config, merged
-from srl_agents.methods import GRPO
+from srl_agents.config import OptimizerConfig, PolicyConfig, RunConfig, make_config, merged
+from srl_agents.groups import Batch
+from srl_agents.learner import Learner
+from srl_agents.methods import GRPO, NLL
+from srl_agents.policies import TransformersPolicy
+from srl_agents.policies.server_failures import ServerError
+from srl_agents.policies.vllm_server import VLLMServerPolicy
 from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
 from srl_agents.specs import read_spec
 from srl_agents.trainer import train
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, PolicyFailure
+from srl_env.policy import Generation, Messages, Sampling
 from srl_tasks.modular_chain import ModularChainEnv
+from tests.srl_agents.policies.vllm_started import SERVE, started
 
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -79,7 +87,7 @@ def run(tree: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
 
 def largest_gap(lines: Sequence[dict[str, Any]]) -> float:
     """Between sampler and trainer, in nats; updates without a signal measure none."""
-    return max(line["sampler_gap"] for line in lines if "sampler_gap" in line)
+    return float(max(line["sampler_gap"] for line in lines if "sampler_gap" in line))
 
 
 def objective(config: RunConfig) -> GRPO:
@@ -138,15 +146,20 @@ def test_each_of_two_processes_has_an_engine_with_the_weights_of_both(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("vllm")
+    lines = launched(tree, tmp_path)
+    assert largest_gap(lines) < 1e-4  # over the completions of both
+    assert lines[0]["episodes"] == 4 * 8
+
+
+def launched(tree: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
+    """The metrics of a run of two processes that share the weights."""
     batch = {"batch": 4, "objective": {"max_groups": 1.0}}
     changes = {"model": {"parallel": "fsdp"}, "budget": {"updates": 4}, "train": batch}
     (tmp_path / "run.json").write_text(json.dumps(merged(tree, changes)))
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command = [*launch, "-m", "srl_agents", "train", "--config", str(tmp_path / "run.json")]
     subprocess.run([sys.executable, *command], check=True, timeout=600)
-    lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    assert largest_gap(lines) < 1e-4  # over the completions of both
-    assert lines[0]["episodes"] == 4 * 8
+    return [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
 
 
 def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,6 +181,137 @@ def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert "pass@1" in done.stdout
     config = PolicyConfig(**tomllib.loads(kinds["toml"])["policy"])
     assert config.sampler_cap == PolicyConfig().sampler_cap
+
+
+@pytest.fixture(scope="module")
+def server(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a server of the model, started as the documentation says."""
+    pytest.importorskip("vllm")
+    words = shlex.split(server_blocks()["sh"].replace("\\\n", " "))
+    (development, _, _, model), options = words[:4], words[4:]
+    at = options.index("--host")
+    assert options[at : at + 4] == ["--host", "localhost", "--port", "8000"]
+    assert model == "Qwen/Qwen3-0.6B"
+    name, _, value = development.partition("=")
+    command = [*SERVE, str(base), *options[:at], *options[at + 4 :]]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with started(command, log, **{name: value}) as root:
+        yield root
+
+
+def server_blocks() -> dict[str, str]:
+    """{language: text} of the blocks in the documentation of the server."""
+    page = (Path(__file__).parents[2] / "docs/agents.md").read_text(encoding="utf-8")
+    section = page.split("\n## A vLLM server in a training\n")[1].split("\n## ")[0]
+    return dict(re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+
+
+@pytest.fixture
+def served(tree: dict[str, Any], server: str) -> dict[str, Any]:
+    """The configuration that the documentation gives, with this server."""
+    policy = tomllib.loads(server_blocks()["toml"])["policy"]
+    return {**tree, "policy": {**policy, "base_url": server}}
+
+
+def largest_difference(
+    policy: VLLMServerPolicy, model: TransformersPolicy, sampling: Sampling
+) -> float:
+    """Between the server's log-probs of what it samples and the model's own, in nats."""
+    texts = ("a:12+30,b:?", "7*8", "1+2*3-" * 40)
+    questions: list[Messages] = [[{"role": "user", "content": text}] for text in texts]
+    found = policy.generate(questions * 2, sampling)
+    differences = []
+    for generation in found:
+        assert isinstance(generation, Generation)
+        rows = [generation.prompt_ids], [generation.token_ids]
+        with torch.no_grad():
+            expected, _, _ = model.logprobs(*rows, sampling.temperature or 1.0)
+        differences.append((expected[0] - torch.tensor(generation.logprobs)).abs().max())
+    return float(max(differences))
+
+
+def test_after_every_update_a_server_has_the_weights_of_the_model(
+    base: Path, server: str, tmp_path: Path
+) -> None:
+    """The head is tied, and the long prompt is in the server's cache with earlier weights."""
+    model = TransformersPolicy.from_pretrained(base, device="cpu")
+    policy = VLLMServerPolicy(server, model, tmp_path / "weights.safetensors")
+    learner = Learner(model.model, OptimizerConfig(), decoder=model.decoder)
+    prompt, answer = (tuple(model.encode([{"role": "user", "content": t}])) for t in ("7*8", "56"))
+    weights = torch.full((1,), 0.5, dtype=torch.float64)
+    batch = Batch((prompt,), (answer,), torch.zeros(1, dtype=torch.float64), weights)
+    sampling = Sampling(0.6, max_tokens=12)
+    for update in range(3):
+        learner.update([batch], NLL(), lr=0.02)
+        model.weights_changed()
+        assert largest_difference(policy, model, sampling) > 0.01, update
+        policy.push_weights(model.model)
+        for temperature in (0.6, 1.0, 0.0):
+            sampling = Sampling(temperature, max_tokens=12)
+            assert largest_difference(policy, model, sampling) < 1e-4, (update, temperature)
+    policy.close()
+
+
+def test_a_server_samples_greedily_what_the_model_would_and_stops_where_it_does(
+    base: Path, server: str, tmp_path: Path
+) -> None:
+    model = TransformersPolicy.from_pretrained(base, device="cpu")
+    policy = VLLMServerPolicy(server, model, tmp_path / "weights.safetensors")
+    policy.push_weights(model.model)
+    questions: list[Messages] = [[{"role": "user", "content": t}] for t in ("7*8", "1+2*3-" * 80)]
+    whole = model.generate(questions, Sampling(0.0, max_tokens=8))
+    stop = whole[0].text[2:4]
+    for sampling in (Sampling(0.0, max_tokens=8), Sampling(0.0, 8, stop=(stop, "never"))):
+        expected = model.generate(questions, sampling)
+        for found, wanted in zip(policy.generate(questions, sampling), expected, strict=True):
+            assert isinstance(found, Generation)
+            for name in ("text", "token_ids", "prompt_ids", "finish_reason"):
+                assert getattr(found, name) == getattr(wanted, name), name
+    (failed,) = policy.generate([[{"role": "user", "content": "1" * 512}]], Sampling(0.0))
+    assert isinstance(failed, PolicyFailure)
+    policy.close()
+
+
+def test_a_run_on_a_server_learns(served: dict[str, Any]) -> None:
+    lines = run(served)
+    assert largest_gap(lines) < 1e-4
+    assert all(line["failures"] == 0 for line in lines)
+    assert "time/push" in lines[0]
+    rewards = [line["reward"] for line in lines]
+    assert np.mean(rewards[:3]) < -0.3
+    assert np.mean(rewards[-5:]) > 0.3
+
+
+def test_adapters_are_trained_on_what_a_server_samples(served: dict[str, Any]) -> None:
+    lines = run(served, model={"lora": {"rank": 4}}, budget={"updates": 3})
+    assert largest_gap(lines) < 1e-4
+
+
+def test_two_processes_share_a_server_with_the_weights_of_both(
+    served: dict[str, Any], tmp_path: Path
+) -> None:
+    lines = launched(served, tmp_path)
+    assert largest_gap(lines) < 1e-4
+    assert lines[0]["episodes"] == 4 * 8
+
+
+def test_a_server_of_another_model_is_refused(server: str, tmp_path: Path) -> None:
+    tokenizer = character_tokenizer(ALPHABET)
+    other = TransformersPolicy(build("llama-1m", tokenizer, seed=0), tokenizer)
+    with pytest.raises(BadOption, match="not the model that is trained"):
+        VLLMServerPolicy(server, other, tmp_path / "weights.safetensors")
+
+
+def test_weights_that_a_server_cannot_read_end_the_run_and_not_the_server(
+    base: Path, server: str, tmp_path: Path
+) -> None:
+    model = TransformersPolicy.from_pretrained(base, device="cpu")
+    policy = VLLMServerPolicy(server, model, tmp_path / "weights.safetensors")
+    with pytest.raises(ServerError, match="No such file"):
+        policy._rpc("receive_checkpoint", str(tmp_path / "none.safetensors"))
+    policy.push_weights(model.model)
+    assert largest_difference(policy, model, Sampling(1.0, max_tokens=12)) < 1e-4
+    policy.close()
 
 
 def test_only_a_model_can_be_run_by_the_engine() -> None:

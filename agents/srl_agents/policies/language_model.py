@@ -19,9 +19,10 @@ from srl_env.policy import Generation, Messages, Sampling
 class TransformersPolicy:
     """Any causal language model from a folder, the hub, or memory.
 
-    ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities) and ``generator``
-    (all randomness of sampling) are open to trainers. Updates of the weights are noticed;
-    ``weights_changed()`` announces what could go unnoticed, as adapters switched off.
+    ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities), ``generator`` (all
+    randomness of sampling) and ``stop_ids`` (what ends a text) are open to trainers. Updates of
+    the weights are noticed; ``weights_changed()`` announces what could go unnoticed, as adapters
+    switched off.
     """
 
     def __init__(
@@ -45,10 +46,11 @@ class TransformersPolicy:
         self.decoder = make_decoder(self.model)
         causal_lm = self.decoder.causal_lm
         generation_config = getattr(causal_lm, "generation_config", None)
+        self.stop_ids = stop_ids(tokenizer, causal_lm.config, generation_config)
         self.sampler = Sampler(
             self.decoder,
             tokenizer,
-            stop_ids=stop_ids(tokenizer, causal_lm.config, generation_config),
+            stop_ids=self.stop_ids,
             seed=seed,
             rows=rows,
             cache_bytes=cache_bytes,

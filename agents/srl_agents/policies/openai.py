@@ -193,7 +193,7 @@ class OpenAIPolicy:
                 self.usage.retries += again
                 fields = self._fields(messages, sampling, seed)
                 try:
-                    return read_answer(await self._post(fields), sampling.stop)
+                    return self._read(await self._post(fields), sampling)
                 except BadAnswer as bad:
                     raise MayPass(bad) from bad
                 except TimeoutError:
@@ -232,6 +232,10 @@ class OpenAIPolicy:
 
     def _dispensable(self, fields: Mapping[str, Any]) -> list[str]:
         return [name for name in _DISPENSABLE if name in fields]
+
+    def _read(self, body: bytes, sampling: Sampling) -> Answer:
+        """What the bytes of an answer say; raises as ``read_answer``."""
+        return read_answer(body, sampling.stop)
 
     def _wait_s(self, trouble: MayPass, attempt: int) -> float:
         """How long to wait before the next attempt; a server's word holds for all requests."""

@@ -23,7 +23,9 @@ from srl_agents.sharding import whole
 from srl_env.errors import BadOption, Failure, MissingExtra, PolicyFailure
 from srl_env.policy import FinishReason, Generation, Messages, Sampling
 
-_RECEIVER = "srl_agents.policies.vllm_worker.WeightReceiver"
+RECEIVER = "srl_agents.policies.vllm_worker.WeightReceiver"
+"""What vLLM's workers are extended by, to take new weights."""
+
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
     "VLLM_NO_USAGE_STATS": "1",
@@ -65,7 +67,7 @@ class VLLMPolicy:
                     dtype=dtype,
                     seed=0,
                     logprobs_mode="processed_logprobs",
-                    worker_extension_cls=_RECEIVER,
+                    worker_extension_cls=RECEIVER,
                     **options,
                 )
             except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
@@ -90,7 +92,7 @@ class VLLMPolicy:
         prompts = self.encode_many(batch)
         check_request(prompts, sampling)
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
-        found: list[Generation | Failure] = [self._too_long(prompt) for prompt in prompts]
+        found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
         sampled = self._sample([prompts[i] for i in fitting], sampling)
         for i, generation in zip(fitting, sampled, strict=True):
             found[i] = generation
@@ -156,12 +158,6 @@ class VLLMPolicy:
             seed=seed,
         )
 
-    def _too_long(self, prompt: Sequence[int]) -> PolicyFailure:
-        return PolicyFailure(
-            f"a prompt of {len(prompt)} tokens leaves no room in a context of "
-            f"{self.max_model_len}; give the engine a larger max_model_len"
-        )
-
 
 def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every weight, as in a checkpoint of the model without adapters.
@@ -181,6 +177,14 @@ def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
                 for adapter in layer.active_adapters:
                     value = value + whole(layer.get_delta_weight(adapter)).to(value.dtype)
             yield name.replace(".base_layer.", "."), value
+
+
+def too_long(prompt: Sequence[int], max_model_len: int) -> PolicyFailure:
+    """The failure of a prompt that fills the engine's context."""
+    return PolicyFailure(
+        f"a prompt of {len(prompt)} tokens leaves no room in a context of {max_model_len}; "
+        "give the engine a larger max_model_len"
+    )
 
 
 def _import_vllm() -> Any:

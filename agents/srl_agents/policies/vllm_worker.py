@@ -1,6 +1,7 @@
 """What vLLM's worker learns from us: to take new weights while it runs.
 
-vLLM finds ``WeightReceiver`` by its name and mixes it into its own worker.
+vLLM finds ``WeightReceiver`` by its name and mixes it into its own worker, in this process or in
+a server's.
 """
 
 from __future__ import annotations
@@ -8,7 +9,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from safetensors import safe_open
 from torch import Tensor
+
+_SHAPE = (
+    "model_type",
+    "vocab_size",
+    "hidden_size",
+    "intermediate_size",
+    "num_hidden_layers",
+    "num_attention_heads",
+    "num_key_value_heads",
+    "tie_word_embeddings",
+)
 
 
 class WeightReceiver:
@@ -16,6 +29,7 @@ class WeightReceiver:
 
     reload_weights: Any  # the worker's own
     get_model: Any
+    model_config: Any  # vLLM's
 
     def receive_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Loads named weights in place of the engine's, one at a time, a tied head included."""
@@ -30,6 +44,22 @@ class WeightReceiver:
         if "lm_head.weight" not in names:
             self.tie_head()
 
+    def receive_checkpoint(self, path: str) -> None:
+        """Loads the weights in a safetensors file, as ``receive_weights`` does."""
+        with safe_open(path, framework="pt") as file:
+            self.receive_weights((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
+
+    def describe_model(self) -> dict[str, Any]:
+        """What who trains the model must know of its engine, as JSON can say it."""
+        config = self.model_config
+        return {
+            "name": config.served_model_name,
+            "max_model_len": config.max_model_len,
+            "logprobs_mode": config.logprobs_mode,
+            "generation_config": config.generation_config,
+            "shape": model_shape(config.hf_config),
+        }
+
     def tie_head(self) -> None:
         """Lets the head share the embedding's weight again.
 
@@ -43,3 +73,11 @@ class WeightReceiver:
             return
         head.weight = embedding.weight
         head.quant_method.process_weights_after_loading(head)
+
+
+def model_shape(config: Any) -> dict[str, Any]:
+    """What of a Hugging Face configuration must be equal for weights to fit; None where it has
+    no such field.
+    """
+    text = config.get_text_config()
+    return {name: getattr(text, name, None) for name in _SHAPE}

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 Request = dict[str, Any]
 Reply = Callable[["Handler"], None]
@@ -119,7 +119,7 @@ class Loopback(ThreadingHTTPServer):
                 return self.script.pop(0)
         return says(self.answer(handler.body))
 
-    def __enter__(self) -> Loopback:
+    def __enter__(self) -> Self:
         threading.Thread(target=self.serve_forever, args=(0.01,), daemon=True).start()
         return self
 

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
@@ -22,14 +14,17 @@ import srl_env
 from srl_agents.evaluation import EvalSettings, evaluate
 from srl_agents.policies import OpenAIPolicy, TransformersPolicy
 from srl_agents.policies.server_failures import RequestRefused
+from srl_agents.policies.vllm_server import VLLMServerPolicy
 from srl_agents.small_models import build, character_tokenizer
+from srl_env.errors import BadOption
 from srl_env.policy import Generation, Message, Sampling
+from tests.srl_agents.policies.vllm_started import SERVE, started
 
 pytestmark = pytest.mark.filterwarnings("default")
 
 ALPHABET = "0123456789abcdefghijklmnopqrst+-*,:?>();#"
 TEMPLATE = "{% for message in messages %}{{ message['content'] }}{% endfor %}#"
-STARTING_S = 800.0
+DEVELOPMENT = {"VLLM_SERVER_DEV_MODE": "1", "VLLM_ENABLE_V1_MULTIPROCESSING": "0"}
 
 
 @pytest.fixture(scope="module")
@@ -51,47 +46,13 @@ def model() -> TransformersPolicy:
 
 @pytest.fixture(scope="module")
 def server(model: TransformersPolicy, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The address of a running server."""
+    """The address of a running server, which was not started for a training."""
     pytest.importorskip("vllm")
     folder = tmp_path_factory.mktemp("served")
     model.save(folder)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = (folder / "log").open("wb")
-    process = subprocess.Popen(
-        [
-            *(sys.executable, "-m", "vllm.entrypoints.openai.api_server"),
-            *("--model", str(folder), "--served-model-name", "tiny", "--dtype", "float32"),
-            *("--host", "127.0.0.1", "--port", str(port), "--enforce-eager"),
-            *("--kv-cache-memory-bytes", str(2**26), "--max-model-len", "256"),
-        ],
-        env=os.environ
-        | {"VLLM_NO_USAGE_STATS": "1", "VLLM_CPU_OMP_THREADS_BIND": "nobind"}
-        | {"VLLM_ENABLE_V1_MULTIPROCESSING": "0"},
-        stdout=log,
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
-    try:
-        _wait(process, f"http://127.0.0.1:{port}/health", folder / "log")
-        yield f"http://127.0.0.1:{port}/v1"
-    finally:
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        log.close()
-
-
-def _wait(process: subprocess.Popen[bytes], url: str, log: Path) -> None:
-    """Returns when the server answers; fails with the end of its log where it does not."""
-    deadline = time.monotonic() + STARTING_S
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with urllib.request.urlopen(url, timeout=5):
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.5)
-    pytest.fail(f"the server did not start:\n{log.read_text(errors='replace')[-3000:]}")
+    command = [*SERVE, str(folder), "--served-model-name", "tiny", "--dtype", "float32"]
+    with started([*command, "--max-model-len", "256"], folder / "log", **DEVELOPMENT) as root:
+        yield f"{root}/v1"
 
 
 def asked(*texts: str) -> list[list[Message]]:
@@ -146,3 +107,10 @@ def test_an_evaluation_through_the_server_ends_without_failures(server: str) -> 
     )
     assert not result.failures
     assert 0.0 <= result.estimates()["pass@1"].value <= 1.0
+
+
+def test_a_server_whose_workers_take_no_weights_is_refused(
+    server: str, model: TransformersPolicy, tmp_path: Path
+) -> None:
+    with pytest.raises(BadOption, match=r"take no weights; .*--worker-extension-cls srl_agents"):
+        VLLMServerPolicy(server, model, tmp_path / "weights")
