@@ -254,7 +254,8 @@ def play_command(
         episodes=episodes,
     )
     env.close()
-    typer.echo(f"{finished} episodes finished. What was played is in {book.folder}")
+    ended = "1 episode" if finished == 1 else f"{finished} episodes"
+    typer.echo(f"{ended} finished. What was played is in {book.folder}")
 
 
 def _problem(text: str) -> str | int:
