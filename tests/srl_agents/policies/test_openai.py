@@ -332,7 +332,7 @@ def test_no_request_goes_beyond_the_limit(make: Make) -> None:
         policy = make(server, max_requests=3, concurrency=2)
         with pytest.raises(LimitReached, match="max_requests=3"):
             ask(policy, *"abcdef")
-        assert len(server.requests) == 3
+        assert len(server.requests) <= 3  # the last may be cut off on its way
 
 
 def test_no_request_is_sent_once_the_money_is_spent(make: Make) -> None:
