@@ -315,7 +315,7 @@ def _how_to_go_on(command: Sequence[str], saved: Path | None = None) -> Iterator
     except KeyboardInterrupt:
         typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {again}", err=True)
         raise typer.Exit(INTERRUPTED) from None
-    except SrlEnvError:
+    except (SrlEnvError, OSError):
         if saved is not None and saved.exists():
             typer.echo(f"What was done is saved. Once this is mended:\n  {again}", err=True)
         raise
