@@ -37,8 +37,12 @@ from judges import NAME
 NAME.main()
 """
 _PHASES: Final = ("setup", "call", "teardown")
-# What a change cannot bring about: then it is the machine that has too little.
-_OURS: Final = {errno.ENOMEM, errno.EIO, errno.EMFILE, errno.ENFILE, errno.EAGAIN}
+# What a change brings about that does not fit the tree. All else is the machine's: a change that is
+# kept is far smaller than what a workspace holds, so that even a full disk is none of its doing.
+_UNFIT: Final = {
+    *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
+    *(errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
+}
 
 
 class CannotApplyError(Exception):
@@ -138,7 +142,7 @@ def _fresh(
             for path, content in hidden.items():
                 session.write(path, content)
         except OSError as error:
-            if error.errno in _OURS:
+            if error.errno not in _UNFIT:
                 raise SandboxFailure(f"the tree to judge could not be made: {error}") from error
             raise CannotApplyError(str(error)) from error
         yield session

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.grading import GradingTask, OracleCase, Trust, grade, validate_controls
 from srl_env.sandbox import NamespaceSandbox, Sandbox, Snapshot
+from srl_env.sandbox.session import KeeperSession
 from tests.srl_env.grading.conftest import FAULTY, FILE, GOLD, TESTS, patch
 
 LEVELS: tuple[Trust, ...] = ("inprocess", "controlled", "oracle")
@@ -186,3 +188,15 @@ def test_a_change_that_cannot_be_put_on_the_tree_is_not_resolved_and_no_error(
     assert not result.resolved
     assert len(result.tamper) == 1
     assert result.tamper[0].startswith("the change cannot be put on the tree: ")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EACCES, errno.ENOMEM])
+def test_a_machine_that_cannot_make_the_tree_is_a_failure_and_no_verdict(
+    sandbox: Sandbox, task: GradingTask, number: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(number, "refused")
+
+    monkeypatch.setattr(KeeperSession, "apply", refuse)
+    with pytest.raises(SandboxFailure, match="the tree to judge could not be made"):
+        grade(sandbox, task, patch({"shop/prices.py": GOLD}))
