@@ -332,7 +332,13 @@ def test_no_request_goes_beyond_the_limit(make: Make) -> None:
         policy = make(server, max_requests=3, concurrency=2)
         with pytest.raises(LimitReached, match="max_requests=3"):
             ask(policy, *"abcdef")
+        assert policy.usage.requests == 3
         assert len(server.requests) <= 3  # the last may be cut off on its way
+
+    with Loopback() as server:
+        with pytest.raises(LimitReached, match="max_requests=3"):
+            ask(make(server, max_requests=3, concurrency=1), *"abcdef")
+        assert len(server.requests) == 3
 
 
 def test_no_request_is_sent_once_the_money_is_spent(make: Make) -> None:
