@@ -262,6 +262,27 @@ def _holds(case: OracleCase, answer: Mapping[str, Any]) -> bool:
         return False
 
 
+def wrong_results(case: OracleCase, answer: Mapping[str, Any]) -> int:
+    """How many results of a case an answer of `answer_cases` has wrong; 0 where the case holds.
+
+    Of a list, tuple or dictionary with as many items as expected each item that differs is one.
+    """
+    if _holds(case, answer):
+        return 0
+    try:
+        found = from_json(answer["value"])
+    except (KeyError, NotExactError, RecursionError):
+        return 1
+    expected = case.expected
+    if type(found) is not type(expected) or not isinstance(expected, list | tuple | dict):
+        return 1
+    if isinstance(expected, dict):
+        keys = list(expected) if found.keys() == expected.keys() else []
+    else:
+        keys = list(range(len(expected))) if len(found) == len(expected) else []
+    return max(1, sum(not same_value(found[key], expected[key]) for key in keys))
+
+
 def _as_long(answer: Any, expected: Any) -> bool:
     """Whether two encodings have the same length, as those of equal values have.
 

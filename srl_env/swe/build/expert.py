@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import re
 import shlex
+import sys
+import sysconfig
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
@@ -124,6 +126,15 @@ _TESTS = (
 _SUBMIT = ("All is well; I submit.", "Done: I submit the change.", "Nothing else is needed.")
 
 
+def without_home(observation: str) -> str:
+    """An observation whose tracebacks name the standard library's usual folder.
+
+    Where it lies on the machine of a build is nothing to learn, and nobody else's business.
+    """
+    major, minor = sys.version_info[:2]
+    return observation.replace(sysconfig.get_path("stdlib"), f"/usr/lib/python{major}.{minor}")
+
+
 class _Expert:
     def __init__(
         self,
@@ -143,7 +154,7 @@ class _Expert:
         """Makes one call, and records it with a thought and what came back."""
         call = ToolCall(tool, arguments)
         thought = self._pick(thoughts).format(**words)
-        observation = self._runs.call(call)
+        observation = without_home(self._runs.call(call))
         self.steps.append(ExpertStep(call.render(), thought=thought, observation=observation))
         return observation
 

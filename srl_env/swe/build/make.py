@@ -14,7 +14,7 @@ from typing import Final
 
 from srl_env.errors import BadData
 from srl_env.grading import GradingTask, OracleCase, Trust, grade
-from srl_env.grading.runs import run_cases
+from srl_env.grading.runs import answer_cases, wrong_results
 from srl_env.problem import ExpertStep
 from srl_env.sandbox import Sandbox, Snapshot
 from srl_env.swe.build.checkout import files_written
@@ -47,6 +47,14 @@ class Probed:
 
     failing: tuple[str, ...]
     digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class FailedCase:
+    """An oracle case that a bug fails, and how many of its results are wrong."""
+
+    case: OracleCase
+    wrong: int
 
 
 @dataclass(frozen=True)
@@ -86,7 +94,7 @@ class Workshop:
 
     def failing(
         self, cases: tuple[OracleCase, ...], files: Mapping[str, str]
-    ) -> list[OracleCase] | None:
+    ) -> list[FailedCase] | None:
         """Those of the cases that do not hold on faulty files; None where they hang."""
         if not cases:
             return []
@@ -98,10 +106,11 @@ class Workshop:
             timeout_s=_HANGS_S,
         )
         started = time.monotonic()
-        held = run_cases(self.sandbox, task, files_written(files))
+        answers = answer_cases(self.sandbox, task, files_written(files))
         if time.monotonic() - started >= _HANGS_S:
             return None
-        return [case for case in cases if not held[case.name]]
+        found = (FailedCase(c, wrong_results(c, answers.get(c.name, {}))) for c in cases)
+        return [failed for failed in found if failed.wrong]
 
 
 def probe(shop: Workshop, candidate: Candidate) -> Probed | Dropped:
@@ -134,6 +143,8 @@ def make(shop: Workshop, candidate: Candidate) -> SWETask | Dropped:
         return Dropped("the failing tests differ from run to run")
     if cases is None:
         return Dropped("the code hangs")
+    if cases and not _judged_widely(shop, candidate, cases):
+        return Dropped("one result is all that goes wrong: its example would tell it")
     repairs = _repairs(shop, candidate, files, run)
     if isinstance(repairs, Dropped):
         return repairs
@@ -157,6 +168,25 @@ def _unfit(run: SuiteRun, tests: Sequence[str]) -> str:
     if any(run.outcomes[test].skipped for test in tests):
         return "tests are skipped"
     return ""
+
+
+def _judged_widely(shop: Workshop, candidate: Candidate, failing: Sequence[FailedCase]) -> bool:
+    """Whether each bug makes two results of the oracle cases wrong.
+
+    The report shows one; a change made for that one alone must not be right.
+    failing: with all bugs.
+    """
+    if len(candidate.bugs) == 1:
+        return _wrong(failing) > 1
+    alone = (shop.faulty([bug]) for bug in candidate.bugs)
+    return all(
+        _wrong(shop.failing(shop.repository.cases, files or {}) or ()) > 1 for files in alone
+    )
+
+
+def _wrong(failing: Sequence[FailedCase]) -> int:
+    """The wrong results; those of a call that several cases make count once."""
+    return sum({failed.case.expression: failed.wrong for failed in failing}.values())
 
 
 def _repairs(
@@ -185,7 +215,8 @@ def _shown(
     cases = shop.failing(shop.examples, alone)
     if cases is None:
         return None
-    return reproduce(shop.sandbox, shop.project, target, alone, cases, run, files)
+    examples = [failed.case for failed in cases]
+    return reproduce(shop.sandbox, shop.project, target, alone, examples, run, files)
 
 
 def _task(
@@ -193,7 +224,7 @@ def _task(
     candidate: Candidate,
     files: Mapping[str, str],
     failing: tuple[str, ...],
-    cases: Sequence[OracleCase],
+    cases: Sequence[FailedCase],
     repairs: Sequence[Repair],
 ) -> SWETask:
     """The task without its steps."""
@@ -222,11 +253,12 @@ def _task(
             "kinds": [bug.kind for bug in candidate.bugs],
             "functions": [target.id for target in candidate.targets],
             "failing_cases": len(cases),
+            "wrong_results": _wrong(cases),
         },
     )
 
 
-def _trust(shop: Workshop, failing: Sequence[str], cases: Sequence[OracleCase]) -> Trust:
+def _trust(shop: Workshop, failing: Sequence[str], cases: Sequence[FailedCase]) -> Trust:
     if cases:
         return "oracle"
     return "inprocess" if set(failing) & set(shop.uncontrolled()) else "controlled"

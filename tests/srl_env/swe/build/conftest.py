@@ -32,6 +32,7 @@ from shop.prices import dearest, total
 
 def test_a_discount_is_taken_off():
     assert total([10, 20], 0.5) == 15
+    assert total([40], 0.25) == 30
 
 
 def test_nothing_costs_nothing():

@@ -91,6 +91,20 @@ def test_the_expert_reproduces_finds_mends_checks_and_submits(
         assert all(step.thought and step.observation for step in task.steps)
 
 
+def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    tests = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
+    thin = write_repository(tmp_path / "thin", {**SHOP, "tests/test_prices.py": tests})
+    reason = "one result is all that goes wrong: its example would tell it"
+    options = BuildOptions(max_bugs=1, seed=3)
+    reports = [
+        build_tasks(path, tmp_path / path.name / "tasks", options=options, sandbox=sandbox)
+        for path in (shop, thin)
+    ]
+    assert reports[0].dropped.get(reason, 0) < reports[1].dropped[reason]
+    for folder in (tmp_path / path.name / "tasks" for path in (shop, thin)):
+        assert all(task.metadata["wrong_results"] > 1 for task in TaskSet(folder))
+
+
 def test_functions_are_of_one_split(built: tuple[Path, BuildReport]) -> None:
     splits: dict[str, set[str]] = {}
     for task in TaskSet(built[0]):
