@@ -10,11 +10,12 @@ A row says all that ``reset`` needs to begin there again, and never what the exp
 
 from __future__ import annotations
 
+import operator
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, cast, get_args
+from typing import Any, Literal, SupportsIndex, cast, get_args
 
 import srl_env
 from srl_env.environment import ReasoningEnv
@@ -87,6 +88,10 @@ class RowSettings:
         mode = get_reward_mode(self.reward_mode)
         if self.each not in (None, *get_args(Each)):
             raise BadOption(f"each is 'step' or 'problem'; got {self.each!r}")
+        if self.problems is not None and not _is_count(self.problems):
+            raise BadOption(
+                f"problems is a whole number, at least 1, or None for all; got {self.problems!r}"
+            )
         if self.by_step and (self.granularity not in (None, "step") or self.max_steps is not None):
             raise BadOption(
                 "a row of one step has granularity 'step' and max_steps 1; got "
@@ -178,6 +183,12 @@ class Rows:
         columns = row.columns() if isinstance(row, Row) else row
         options = self.options(int(columns["problem"]), int(columns["start_step"]))
         return Start(options, int(columns["seed"]), group)
+
+
+def _is_count(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
+        return False
+    return operator.index(value) >= 1
 
 
 def _for_environment(settings: RowSettings, env: ReasoningEnv) -> RowSettings:

@@ -143,3 +143,9 @@ def test_environments_can_be_adapted_as_they_are_made() -> None:
 
     rows = Rows(CountingEnv, RowSettings("rlvr"), adapt=adapt)
     assert rows.rows[0].messages[-1]["content"] == "Count to 2, then add up."
+
+
+@pytest.mark.parametrize("problems", [0, -1, 2.5, "5", True])
+def test_a_number_of_problems_that_is_none_is_refused_and_never_means_all(problems: Any) -> None:
+    with pytest.raises(BadOption, match="problems is a whole number, at least 1, or None for all"):
+        RowSettings("srl", problems=problems)
