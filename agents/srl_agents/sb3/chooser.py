@@ -17,6 +17,7 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 from srl_agents.sb3.candidates import CandidateView, distinct
 from srl_agents.sb3.encoding import Encoder, HashedNgrams
+from srl_agents.sb3.proposals import check_samples
 from srl_env.errors import BadData, BadOption, Failure
 from srl_env.format import CompletionFormat, ThinkTags
 from srl_env.policy import Generation, Messages, Policy, Sampling
@@ -44,8 +45,9 @@ class SB3Policy:
         was trained with, None for ``HashedNgrams()``. format: of the completions, as the
         environment's; None for ``ThinkTags()``. temperature: at which to sample, also where a
         greedy generation is asked for, as equal samples leave no choice; None for the one asked.
-        Raises BadOption where agent and encoder do not fit.
+        Raises BadOption where agent and encoder do not fit, and for a policy without samples.
         """
+        check_samples(policy)
         self.agent, self.policy, self.temperature = agent, policy, temperature
         self.format = format or ThinkTags()
         space = getattr(agent, "observation_space", None)

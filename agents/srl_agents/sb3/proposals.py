@@ -95,7 +95,9 @@ class PolicySamples:
         self, policy: Policy, sampling: Sampling | None = None, *, with_expert: bool = False
     ) -> None:
         """sampling: stop strings that it leaves out are the format's. with_expert: one of the
-        candidates is the expert's next step, where it has one left."""
+        candidates is the expert's next step, where it has one left. Raises BadOption for a
+        policy that looks into the environment, as it writes nothing for messages alone."""
+        check_samples(policy)
         self.policy, self.sampling, self.with_expert = policy, sampling or Sampling(), with_expert
 
     def propose(
@@ -111,6 +113,14 @@ class PolicySamples:
         if not expert and not texts:
             raise next(sample for sample in made if isinstance(sample, Failure))
         return expert + texts
+
+
+def check_samples(policy: object) -> None:
+    """Raises BadOption for what cannot be sampled from."""
+    if not isinstance(policy, Policy):
+        raise BadOption(
+            f"{type(policy).__name__} has no generate() to take samples from; give a model's policy"
+        )
 
 
 def perturb(step: ExpertStep, rng: np.random.Generator) -> ExpertStep:

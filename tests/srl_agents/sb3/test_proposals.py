@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srl_agents.policies import ExpertPolicy
 from srl_agents.sb3 import ExpertAmongOthers, PolicySamples
 from srl_agents.sb3.proposals import Proposer, perturb
 from srl_env.errors import BadOption, Failure, PolicyFailure
@@ -80,6 +81,12 @@ def test_a_policys_samples_come_as_they_are() -> None:
     assert sampling.max_tokens == 7
     assert len(shown) == 3
     assert shown[0][-1]["content"].startswith("Problem:\nCount to 3")
+
+
+@pytest.mark.parametrize("policy", [ExpertPolicy(), "Qwen/Qwen3-0.6B"])
+def test_who_has_no_samples_is_named_before_an_episode_begins(policy: Any) -> None:
+    with pytest.raises(BadOption, match=f"{type(policy).__name__} has no generate"):
+        PolicySamples(policy)
 
 
 def test_the_expert_can_be_one_of_them() -> None:
