@@ -91,7 +91,7 @@ class CandidateSteps(
     def step(self, action: np.int64 | int) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Takes the candidate of that number."""
         place = int(action)
-        text = self._candidates[place].text if place < len(self._candidates) else ""
+        text = self._candidates[place].text if 0 <= place < len(self._candidates) else ""
         _, reward, terminated, truncated, info = self.env.step(text)  # type: ignore[arg-type]
         if "failure" in info:
             return self._failed(info)
@@ -155,8 +155,8 @@ class CandidateView:
 
     def __init__(self, k: int, encoder: Encoder | None = None) -> None:
         """k: the most candidates there are."""
-        if k < 2:
-            raise BadOption(f"a choice needs k of at least 2 candidates; got {k!r}")
+        if not isinstance(k, int | np.integer) or k < 2:
+            raise BadOption(f"a choice needs k of at least 2 candidates, a whole number; got {k!r}")
         self.k, self.encoder = k, encoder or HashedNgrams()
         self.columns = self.encoder.candidate_size + OWN_COLUMNS
         sizes = {"candidates": k * self.columns, "state": self.encoder.state_size}

@@ -90,12 +90,13 @@ def test_equal_seeds_and_actions_see_equal_candidates_and_episodes_differ() -> N
     assert first[2] != first[3]
 
 
-def test_a_place_without_a_candidate_breaks_the_format() -> None:
+@pytest.mark.parametrize("place", [3, 99, -1])
+def test_a_place_without_a_candidate_breaks_the_format(place: int) -> None:
     env = counting(4, proposer=PolicySamples(ScriptedPolicy(["<think></think>say 1", "say 9"])))
     observation, _ = env.reset(seed=3)
     assert env.action_masks().tolist() == [True, True, False, False]
     assert observation["mask"].tolist() == [1, 1, 0, 0]
-    _, reward, *_ = env.step(3)
+    _, reward, *_ = env.step(place)
     assert reward == -1.0
 
 
@@ -113,8 +114,9 @@ def test_equal_actions_are_one_candidate_with_their_share() -> None:
 def test_only_reasoning_environments_and_real_choices_are_taken() -> None:
     with pytest.raises(BadOption, match="wraps a ReasoningEnv"):
         CandidateSteps(gymnasium.make("CartPole-v1"))
-    with pytest.raises(BadOption, match="at least 2"):
-        CandidateView(1)
+    for k in (1, 2.5, "4"):
+        with pytest.raises(BadOption, match="at least 2"):
+            CandidateView(k)  # type: ignore[arg-type]
 
 
 # failures of ours
