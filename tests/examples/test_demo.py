@@ -50,7 +50,7 @@ def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_its_tuned_rate
         "sft": 1,
         "srl": 1,
     }
-    assert rates == {"rlvr": {1e-4, 3e-4}, "sft": {6e-4}, "srl": {3e-4}}  # docs/results.md
+    assert rates == {"rlvr": {1e-4, 3e-4, 6e-4}, "sft": {1e-3}, "srl": {3e-4}}  # docs/results.md
 
 
 def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
@@ -60,17 +60,6 @@ def test_demonstrations_show_actions_only(jobs: dict[str, Job]) -> None:
     assert isinstance(sft, NLL)
     assert sft.demonstration == "outline"
     assert all(step.thought is None for step in env.problems[0].trajectories[0].steps)
-
-
-def test_three_steps_in_ten_are_demonstrated_wrong_and_all_answers_are_right(
-    jobs: dict[str, Job],
-) -> None:
-    training = jobs["srl"].run
-    env = srl_env.make(training.env.id, **training.env.options).unwrapped
-    slips = sum(len(problem.metadata["slips"]) for problem in env.problems)
-    assert slips / (12 * len(env.problems)) == pytest.approx(0.3, abs=0.03)
-    clean = srl_env.make(training.env.id, **{**training.env.options, "noise": 0.0}).unwrapped
-    assert [problem.answer for problem in env.problems] == [p.answer for p in clean.problems]
 
 
 def test_development_and_test_problems_are_not_those_trained_on(jobs: dict[str, Job]) -> None:

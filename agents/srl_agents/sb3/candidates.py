@@ -60,6 +60,11 @@ class CandidateSteps(
         """proposer: None for ``ExpertAmongOthers()``. encoder: None for ``HashedNgrams()``."""
         if not isinstance(env.unwrapped, ReasoningEnv):
             raise BadOption(f"CandidateSteps wraps a ReasoningEnv; got {env.unwrapped}")
+        if proposer is not None and not isinstance(proposer, Proposer):
+            raise BadOption(
+                "a proposer has propose(), as ExpertAmongOthers() and PolicySamples(policy) have; "
+                f"got {proposer!r}"
+            )
         gymnasium.utils.RecordConstructorArgs.__init__(
             self, k=k, proposer=proposer, encoder=encoder, _disable_deepcopy=True
         )

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import chain
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 
@@ -20,6 +20,7 @@ _POOL = 256
 _TRIES = 8
 
 
+@runtime_checkable
 class Proposer(Protocol):
     """Proposes completions for the next step."""
 
@@ -43,6 +44,8 @@ class ExpertAmongOthers:
 
     def __init__(self, perturbed: int = 1) -> None:
         """perturbed: how many of the candidates are perturbed."""
+        if not isinstance(perturbed, int) or perturbed < 0:
+            raise BadOption(f"perturbed is a whole number, at least 0; got {perturbed!r}")
         self.perturbed = perturbed
         self._pools: dict[str, list[tuple[str, tuple[ExpertStep, ...]]]] = {}
 

@@ -114,6 +114,8 @@ def test_equal_actions_are_one_candidate_with_their_share() -> None:
 def test_only_reasoning_environments_and_real_choices_are_taken() -> None:
     with pytest.raises(BadOption, match="wraps a ReasoningEnv"):
         CandidateSteps(gymnasium.make("CartPole-v1"))
+    with pytest.raises(BadOption, match=r"a proposer has propose\(\).*got 'expert'"):
+        counting(4, proposer="expert")  # type: ignore[arg-type]
     for k in (1, 2.5, "4"):
         with pytest.raises(BadOption, match="at least 2"):
             CandidateView(k)  # type: ignore[arg-type]

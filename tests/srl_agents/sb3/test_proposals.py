@@ -89,6 +89,12 @@ def test_who_has_no_samples_is_named_before_an_episode_begins(policy: Any) -> No
         PolicySamples(policy)
 
 
+@pytest.mark.parametrize("perturbed", [-1, 1.5, "2"])
+def test_a_number_of_perturbed_candidates_that_is_none_is_refused(perturbed: Any) -> None:
+    with pytest.raises(BadOption, match="perturbed is a whole number, at least 0"):
+        ExpertAmongOthers(perturbed)
+
+
 def test_the_expert_can_be_one_of_them() -> None:
     texts = propose(PolicySamples(ScriptedPolicy(["a"]), with_expert=True), 3)
     assert texts == ["<think>after 0 comes 1</think>\nsay 1", "a", "a"]

@@ -60,6 +60,7 @@ def test_every_task_is_decided_by_calls_and_by_tests(tasks: list[SWETask]) -> No
     for task in tasks:
         assert task.trust == "oracle"
         assert len(task.repository.cases) >= 50
+        assert task.metadata["wrong_results"] > 1  # the statement shows one
         assert task.fail_to_pass
         assert task.pass_to_pass
         assert {test.partition("::")[0] for test in task.fail_to_pass} == set(task.hidden)
