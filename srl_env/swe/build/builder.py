@@ -277,19 +277,20 @@ class _Build:
                 for c, found in chosen
                 if not self._too_alike(c, found, chosen, per_failing)
             ]
-            if quota is not None:
-                for _ in chosen[quota - len(kept) :]:
-                    self._drop(Dropped("not needed: there are enough"))
-                chosen = chosen[: quota - len(kept)]
-            made = self._each(self._made, [candidate for candidate, _ in chosen])
-            for (candidate, found), result in zip(chosen, made, strict=True):
-                if isinstance(result, Dropped):
-                    self._drop(result)
-                elif per_function[candidate.targets[0].id] < PER_FUNCTION:
-                    kept.append((candidate, result))
-                    per_function[candidate.targets[0].id] += 1
-                    per_failing[candidate.targets[0].id, found.failing] += 1
-                    self._kept_count += 1
+            while chosen and (quota is None or len(kept) < quota):
+                room = len(chosen) if quota is None else quota - len(kept)
+                now, chosen = chosen[:room], chosen[room:]
+                made = self._each(self._made, [candidate for candidate, _ in now])
+                for (candidate, found), result in zip(now, made, strict=True):
+                    if isinstance(result, Dropped):
+                        self._drop(result)
+                    elif per_function[candidate.targets[0].id] < PER_FUNCTION:
+                        kept.append((candidate, result))
+                        per_function[candidate.targets[0].id] += 1
+                        per_failing[candidate.targets[0].id, found.failing] += 1
+                        self._kept_count += 1
+            for _ in chosen:
+                self._drop(Dropped("not needed: there are enough"))
         return kept
 
     def _too_alike(
