@@ -178,10 +178,12 @@ def _judged_widely(shop: Workshop, candidate: Candidate, failing: Sequence[Faile
     """
     if len(candidate.bugs) == 1:
         return _wrong(failing) > 1
-    alone = (shop.faulty([bug]) for bug in candidate.bugs)
-    return all(
-        _wrong(shop.failing(shop.repository.cases, files or {}) or ()) > 1 for files in alone
-    )
+    for bug in candidate.bugs:
+        alone = shop.faulty([bug])
+        assert alone is not None
+        if _wrong(shop.failing(shop.repository.cases, alone) or ()) < 2:
+            return False
+    return True
 
 
 def _wrong(failing: Sequence[FailedCase]) -> int:

@@ -23,6 +23,10 @@ from srl_env.swe.calls import parse_call
 from srl_env.swe.task import TaskSet
 from tests.srl_env.swe.build.conftest import SHOP, write_repository
 
+# The tests of one function make a single call that a lost discount changes.
+_TESTS = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
+THIN = {**SHOP, "tests/test_prices.py": _TESTS}
+
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -92,8 +96,7 @@ def test_the_expert_reproduces_finds_mends_checks_and_submits(
 
 
 def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbox: Sandbox) -> None:
-    tests = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
-    thin = write_repository(tmp_path / "thin", {**SHOP, "tests/test_prices.py": tests})
+    thin = write_repository(tmp_path / "thin", THIN)
     reason = "one result is all that goes wrong: its example would tell it"
     options = BuildOptions(max_bugs=1, seed=3)
     reports = [
@@ -109,8 +112,7 @@ def test_a_bug_that_makes_no_task_gives_its_place_to_the_next_of_its_round(
     tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(builder, "ROUND", 32)  # all bugs that there are
-    tests = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
-    thin = write_repository(tmp_path / "thin", {**SHOP, "tests/test_prices.py": tests})
+    thin = write_repository(tmp_path / "thin", THIN)
     reports = [
         build_tasks(thin, tmp_path / f"of-{seed}", options=options, sandbox=sandbox)
         for seed in range(4)
