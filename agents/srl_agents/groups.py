@@ -139,6 +139,30 @@ def make_batch(groups: Sequence[Group], objective: GRPO, share: float = 1.0) -> 
     )
 
 
+def agreed(groups: Sequence[Group]) -> Batch | None:
+    """The completions that all members of a group wrote alike, once each and without advantage.
+
+    None where no group's members did.
+    """
+    steps = [
+        step
+        for group in groups
+        if len({_written(member) for member in group.members}) == 1
+        for step in group.members[0].steps
+        if step.generation.token_ids
+    ]
+    if not steps:
+        return None
+    nothing = torch.zeros(len(steps), dtype=torch.float64)
+    return Batch(
+        prompts=tuple(step.generation.prompt_ids for step in steps),
+        completions=tuple(step.generation.token_ids for step in steps),
+        advantages=nothing,
+        weights=nothing,
+        sampler_logprobs=tuple(step.generation.logprobs for step in steps),
+    )
+
+
 def signals(groups: Sequence[Group], kept: Sequence[Group], objective: GRPO) -> dict[int, Signal]:
     """{id of a step: what its group made of it}, for the steps of these groups.
 
@@ -167,6 +191,11 @@ def _members(episode: Episode) -> Iterable[tuple[tuple[int, int], Member]]:
                 yield (episode.group, step.index), Member(step.reward, (step,))
     elif episode.failure is None:
         yield (episode.group, 0), Member(episode.total_reward, episode.steps)
+
+
+def _written(member: Member) -> tuple[tuple[int, ...], ...]:
+    """The tokens of each of a member's steps."""
+    return tuple(step.generation.token_ids for step in member.steps)
 
 
 def _deviations(groups: Sequence[Sequence[Member]]) -> list[float]:

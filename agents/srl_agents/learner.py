@@ -12,6 +12,7 @@ together, and their gradients added up, layer by layer in each of them.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -37,6 +38,8 @@ from srl_agents.team import ALONE, Team
 from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
+
+_LEAST_STEP = 2.0**-6  # an update is not cut any further
 
 
 class TrainingDiverged(SrlEnvError, RuntimeError):
@@ -96,24 +99,31 @@ class Learner:
         )
 
     def update(
-        self, batches: Sequence[Batch], objective: GRPO | NLL, lr: float, measure_kl: bool = False
+        self,
+        batches: Sequence[Batch],
+        objective: GRPO | NLL,
+        lr: float,
+        measure_kl: bool = False,
+        agreed: Batch | None = None,
     ) -> Numbers:
         """One optimiser step on each batch, as often over as the objective says.
 
         measure_kl: report the KL to the run's first weights even if the loss does not need it.
+        agreed: the completions of which ``objective.max_drop`` speaks, None where it is not set.
         Returns means over tokens and steps: loss, grad_norm (before clipping), lr, and entropy,
-        kl_to_start, clipped_share, sampler_gap (nats between sampler and trainer) where they
-        were at hand. Raises TrainingDiverged.
+        kl_to_start, clipped_share, sampler_gap (nats between sampler and trainer), step_share (1
+        where the update was not cut) where they were at hand. Raises TrainingDiverged.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if isinstance(objective, NLL):
             steps = [self._step(_Part(batch), objective) for batch in batches]
-        else:
-            parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
-            steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
-        means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
-        return {"lr": lr, **means}
+            return {"lr": lr, **_means(steps)}
+        parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
+        before = [p.detach().clone() for p in self.parameters] if agreed else []
+        steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
+        cut = {"step_share": self._shortened(before, agreed, objective)} if agreed else {}
+        return {"lr": lr, **_means(steps), **cut}
 
     def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
         """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0.
@@ -160,6 +170,32 @@ class Learner:
         means = {name: float(value) / tokens for name, value in sums.items()}
         return {"loss": total, "grad_norm": float(norm), **means}
 
+    def _shortened(self, before: Sequence[Tensor], agreed: Batch, objective: GRPO) -> float:
+        """Cuts the update in half until no completion lost too much; what share of it is left.
+
+        before: the weights it began with. Source: the line search of TRPO, arXiv:1502.05477,
+        appendix C, on another measure.
+        """
+        assert objective.max_drop is not None, "whoever gives what was agreed on asks for it"
+        most, share = -math.log1p(-objective.max_drop), 1.0
+        while share > _LEAST_STEP and self._largest_drop(agreed, objective.temperature) > most:
+            share /= 2
+            with torch.no_grad():
+                for now, old in zip(self.parameters, before, strict=True):
+                    now.add_(old).div_(2)
+        return share
+
+    def _largest_drop(self, agreed: Batch, temperature: float) -> float:
+        """By how many nats that completion's log-prob fell which fell most; 0 if none did."""
+        found = [0.0]
+        with torch.no_grad():
+            for micro, _ in self._micro_batches(agreed):
+                logprobs, mask, _ = self._forward(self.decoder, micro, temperature)
+                now = logprobs.where(mask, 0.0).sum(1).tolist()
+                then = (sum(agreed.sampler_logprobs[row]) for row in micro.rows)
+                found += [old - new for old, new in zip(then, now, strict=True)]
+        return max(self.team.gathered([max(found)]))
+
     def _loss(
         self, part: _Part, micro: MicroBatch, objective: GRPO | NLL
     ) -> tuple[Tensor, dict[str, Tensor]]:
@@ -193,6 +229,10 @@ class Learner:
         tokens = even_tokens(*rows, self.settings.micro_batch_tokens, ranks)
         parts = micro_batches(*rows, tokens, self.decoder.shares_trunks)
         return my_part(parts, self.team.rank, ranks)
+
+
+def _means(steps: Sequence[Numbers]) -> Numbers:
+    return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
 
 
 def _policy_terms(

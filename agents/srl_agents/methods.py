@@ -62,6 +62,9 @@ class GRPO:
     are cut, with one optimiser step each. 1 and 1 is on-policy.
     sampler_cap: C of the sampler correction; None trusts the sampler's log-probs.
     kl, entropy: coefficients of the KL to the run's first weights and of the entropy bonus.
+    max_drop: the share of its probability that an update may take from a completion on which all
+    of a group agreed; an update that takes more from any is cut in half until none loses more.
+    Such a group has no deviation, so no gradient speaks for what it does. None does not look.
     """
 
     __pydantic_config__ = _FORBID_EXTRA
@@ -85,6 +88,7 @@ class GRPO:
     sampler_cap: float | None = None
     kl: float = 0.0
     entropy: float = 0.0
+    max_drop: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -265,6 +269,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("objective.sampler_cap", 0, _INF),
     ("objective.kl", 0, _INF),
     ("objective.entropy", 0, _INF),
+    ("objective.max_drop", 0.01, 0.99),
 )
 
 SFT = Stage(

@@ -48,7 +48,7 @@ from srl_agents.curriculum import (
 )
 from srl_agents.demonstrations import demonstrations
 from srl_agents.drift import drift_share, find_drifts
-from srl_agents.groups import Batch, make_batch, signals
+from srl_agents.groups import Batch, agreed, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
 from srl_agents.metrics import Metrics
@@ -269,7 +269,8 @@ class Trainer:
             kept, share = collected.kept, len(collected.kept) / stage.batch
             batches = [make_batch(kept[i::parts], objective, share) for i in range(parts)]
             measure_kl = bool(every.kl_every) and number % every.kl_every == 0
-            metrics |= self._learn(batches, objective, measure_kl)
+            sure = None if objective.max_drop is None else agreed(collected.groups)
+            metrics |= self._learn(batches, objective, measure_kl, sure)
         if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
             episodes = collected.episodes[: every.rollouts_kept]
             shown = {episode.group for episode in episodes}
@@ -295,15 +296,21 @@ class Trainer:
         seed = derive_seed("demonstrations", self.config.seed, self.position.spent.updates)
         batch = demonstrations(self.env, self.policy, points, objective, seed)
         metrics = {"time/environment": time.perf_counter() - began}
-        metrics |= self._learn([batch], objective, measure_kl=False)
+        metrics |= self._learn([batch], objective)
         return metrics, batch.tokens, -metrics["loss"]
 
-    def _learn(self, batches: Sequence[Batch], objective: GRPO | NLL, measure_kl: bool) -> Metrics:
+    def _learn(
+        self,
+        batches: Sequence[Batch],
+        objective: GRPO | NLL,
+        measure_kl: bool = False,
+        sure: Batch | None = None,
+    ) -> Metrics:
         began = time.perf_counter()
         progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
         try:
             numbers = self.learner.update(
-                batches, objective, learning_rate(self.stage, progress), measure_kl
+                batches, objective, learning_rate(self.stage, progress), measure_kl, sure
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.groups import Signal, groups_of, make_batch, signals
+from srl_agents.groups import Signal, agreed, groups_of, make_batch, signals
 from srl_agents.methods import GRPO
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
@@ -120,6 +120,23 @@ def test_groups_that_fill_a_part_of_the_batch_weigh_as_in_a_full_one() -> None:
     whole = make_batch(groups_of(signal + flat), GRPO())
     assert alone.weights.tolist() == whole.weights.tolist()[:2] == [0.25, 0.25]
     assert whole.advantages.tolist()[2:] == [0.0, 0.0]
+
+
+def test_agreed_are_the_completions_that_a_whole_group_wrote_alike() -> None:
+    episodes = [
+        episode(0, step(1.0, 0, (5, 6)), step(0.1, 1, (7,))),
+        episode(0, step(1.0, 0, (5, 6)), step(0.2, 1, (8,))),
+        episode(1, step(0.3, 0, (9,)), step(0.4, 1, (5,)), continuation="policy"),
+        episode(1, step(0.3, 0, (9,)), step(0.4, 1, (5,)), continuation="policy"),
+        episode(2, step(0.3, 0, (9,)), step(0.4, 1, (5,)), continuation="policy"),
+        episode(2, step(0.3, 0, (9,)), continuation="policy"),
+    ]
+    found = agreed(groups_of(episodes))
+    assert found is not None
+    assert found.completions == ((5, 6), (9,), (5,))
+    assert found.prompts == ((1, 2, 0), (1, 2, 0), (1, 2, 1))
+    assert found.sampler_logprobs == ((-0.5, -0.5), (-0.5,), (-0.5,))
+    assert agreed(groups_of(episodes[-2:])) is None
 
 
 def test_signals_say_what_became_of_each_step() -> None:

@@ -187,6 +187,36 @@ def test_the_kl_to_the_first_weights_is_zero_at_first_and_grows(model: Any) -> N
     assert later["kl_to_start"] > 1e-3
 
 
+def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(model: Any) -> None:
+    data = batch(model)
+    data = replace(data, advantages=-data.advantages.abs())
+
+    def updated(max_drop: float | None) -> tuple[torch.Tensor, Any, float]:
+        learner = Learner(copy.deepcopy(model), OptimizerConfig())
+        then = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+        sure = None if max_drop is None else data
+        numbers = learner.update([data], GRPO(max_drop=max_drop), lr=3e-4, agreed=sure)
+        now = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+        weights = torch.cat([p.detach().flatten() for p in learner.parameters])
+        return weights, numbers, float(torch.exp(now - then).min())
+
+    before = torch.cat([p.detach().flatten() for p in model.parameters()])
+    (whole, free, least), (cut, numbers, kept) = updated(None), updated(0.5)
+    assert "step_share" not in free
+    assert least < 0.5 <= kept
+    assert numbers["step_share"] in (0.5, 0.25, 0.125, 0.0625)
+    torch.testing.assert_close(cut, torch.lerp(before, whole, numbers["step_share"]))
+
+
+def test_an_update_that_takes_little_from_what_was_agreed_on_stays_whole(model: Any) -> None:
+    data = batch(model)
+    one, other = (Learner(copy.deepcopy(model), OptimizerConfig()) for _ in range(2))
+    assert one.update([data], GRPO(max_drop=0.5), lr=1e-6, agreed=data)["step_share"] == 1.0
+    other.update([data], GRPO(), lr=1e-6)
+    for guarded, free in zip(one.parameters, other.parameters, strict=True):
+        assert torch.equal(guarded, free)
+
+
 def test_a_loss_that_is_no_number_changes_nothing(model: Any) -> None:
     data, twin = batch(model), copy.deepcopy(model)
     learner = Learner(twin, OptimizerConfig())
