@@ -28,6 +28,7 @@ from srl_agents.console import (
 )
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker
+from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
@@ -63,6 +64,8 @@ def train_command(
         name = f"{config.method if isinstance(config.method, str) else 'stages'}"
         config = config.model_copy(update={"out": str(fresh_folder(name))})
     if dry_run:
+        if resume is None:
+            check_inputs(config)
         typer.echo(json.dumps(resolved(config), indent=2))
         return
     _train(config, resume is not None)
