@@ -27,7 +27,7 @@ from srl_agents.console import (
     output,
 )
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker, taken_split
 from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
@@ -161,7 +161,7 @@ def begin_evaluation(
         "policy": policy,
         "env": env_id,
         "arguments": arguments,
-        "split": split,
+        "split": taken_split(env_id, arguments, split),
         "device": device,
         "policy_arguments": dict(policy_arguments or {}),
         "chooser": None if chooser is None else str(chooser),
