@@ -136,9 +136,7 @@ def test_white_space_that_a_template_trims_is_drift_too() -> None:
     ],
     ids=["removed", "emptied", "trimmed", "closed"],
 )
-def test_the_token_that_ended_a_turn_hides_no_reason(
-    template: str, text: str, reason: str
-) -> None:
+def test_the_token_that_ended_a_turn_hides_no_reason(template: str, text: str, reason: str) -> None:
     """The template closes turns with another one."""
     tokenizer = tokenizer_with(template)
     (drift,) = drifts(conversation(tokenizer, text, "done", end=(EOS_ID,)), tokenizer)
