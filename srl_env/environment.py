@@ -480,6 +480,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         Raises ``BadOption`` where there is no expert, or none of its steps is left.
         """
         state = self._current()
+        if not state.steps:
+            raise BadOption(
+                f"problem {state.problem.id!r} has no expert; take another policy, or problems with"
+                " expert trajectories"
+            )
         if state.index >= len(state.steps):
             raise BadOption(
                 f"the expert of problem {state.problem.id!r} has no step {state.index + 1}; "

@@ -79,15 +79,17 @@ class BadData(UserError):
 class MissingExtra(UserError, ImportError):
     """An optional package is needed and not installed."""
 
-    def __init__(self, package: str, extra: str) -> None:
-        """package: what could not be imported; extra: the extra that brings it."""
-        self.package, self.extra = package, extra
+    def __init__(self, package: str, extra: str, alone: bool = False) -> None:
+        """package: what could not be imported; extra: the extra that brings it; alone: whether it
+        goes into an environment without our other extras."""
+        self.package, self.extra, self.alone = package, extra, alone
+        place = " in an environment of its own" if alone else ""
         super().__init__(
-            f"{package} is not installed; install it with: pip install 'srl-env[{extra}]'"
+            f"{package} is not installed; install it{place} with: pip install 'srl-env[{extra}]'"
         )
 
-    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str]]:
-        return type(self), (self.package, self.extra)
+    def __reduce__(self) -> tuple[type[MissingExtra], tuple[str, str, bool]]:
+        return type(self), (self.package, self.extra, self.alone)
 
 
 class SandboxUnavailable(UserError):

@@ -63,14 +63,15 @@ def rescore(
 
     if reward_mode is not None:
         get_reward_mode(reward_mode)
+    judge_by = _verifier(verifier)
+    if reward_mode is None and judge_by is None:
+        raise BadOption("give --reward-mode, --verifier, or both; or nothing would change")
     saved = open_evaluation(folder)
     out = out or folder.with_name(f"{folder.name}-rescored")
     if (out / SETTINGS).exists():
         raise BadOption(f"{out} holds an evaluation; choose another --out")
     with evaluation_bar("judging") as bar:
-        judged = judge(
-            saved, reward_mode=reward_mode, verifier=_verifier(verifier), on_progress=bar
-        )
+        judged = judge(saved, reward_mode=reward_mode, verifier=judge_by, on_progress=bar)
     again = {"from": str(folder), "reward_mode": reward_mode, "verifier": verifier}
     file = EpisodeFile(out / EPISODES)
     for part, episodes in judged:

@@ -27,7 +27,8 @@ from srl_agents.console import (
     output,
 )
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker, taken_split
+from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
@@ -63,6 +64,8 @@ def train_command(
         name = f"{config.method if isinstance(config.method, str) else 'stages'}"
         config = config.model_copy(update={"out": str(fresh_folder(name))})
     if dry_run:
+        if resume is None:
+            check_inputs(config)
         typer.echo(json.dumps(resolved(config), indent=2))
         return
     _train(config, resume is not None)
@@ -158,7 +161,7 @@ def begin_evaluation(
         "policy": policy,
         "env": env_id,
         "arguments": arguments,
-        "split": split,
+        "split": taken_split(env_id, arguments, split),
         "device": device,
         "policy_arguments": dict(policy_arguments or {}),
         "chooser": None if chooser is None else str(chooser),

@@ -255,10 +255,7 @@ class RunConfig(Section):
         _check_train_keys(self.train)
         cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap
         stages = (
-            _stage(
-                merged(merged(_corrected(stage, cap), _applicable(self.train, stage)), own),
-                f"stages.{stage.name}",
-            )
+            _changed(_corrected(stage, cap), _applicable(self.train, stage), own)
             for stage in method.stages
             for own in [self.stages.get(stage.name, {})]
         )
@@ -360,6 +357,17 @@ def _stage(tree: Tree, where: str) -> Stage:
     for name, section in (("starts", Starts), ("until", Until)):
         parts[name] = validated(section, parts[name], f"{where}.{name}")
     return validated(Stage, parts, where)
+
+
+def _changed(tree: Tree, train: Tree, own: Tree) -> Stage:
+    """The stage with the changes to every stage and its own; errors name those that are wrong."""
+    for_all = merged(tree, train)
+    try:
+        return _stage(merged(for_all, own), f"stages.{tree['name']}")
+    except SrlEnvError:
+        if train:
+            _stage(for_all, "train")  # raises where the mistake is there
+        raise
 
 
 def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:

@@ -194,10 +194,15 @@ def evaluation_table(result: EvalResult) -> Table:
     for kind, count in result.failures.items():
         grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
     if used := result.usage:
-        grid.add_row("requests", f"{used['requests']:.0f}", f"{used['retries']:.0f} were retries")
+        # A resumed evaluation counts from 0.
+        grid.add_row(
+            "requests since start or --resume",
+            f"{used['requests']:.0f}",
+            f"{used['retries']:.0f} were retries",
+        )
         tokens = used["prompt_tokens"] + used["completion_tokens"]
         cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
-        grid.add_row("tokens of all requests", f"{tokens:.0f}", cost)
+        grid.add_row("tokens of these requests", f"{tokens:.0f}", cost)
     return grid
 
 

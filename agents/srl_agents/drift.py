@@ -56,7 +56,8 @@ def find_drifts(episode: Episode, tokenizer: Any) -> Iterator[Drift]:
         if not continues(before, after):
             at = _common(sampled, shown)
             texts = [str(tokenizer.decode(list(ids[at:]))) for ids in (sampled, shown)]
-            reason = _reason(before, after, at, *texts)
+            ended = _end(before, tokenizer)
+            reason = _reason(before, after, at, texts[0].removesuffix(ended), texts[1])
             yield Drift(turn, at, reason, *(text[:_SHOWN_CHARACTERS] for text in texts))
 
 
@@ -93,13 +94,28 @@ def _all_tokens(step: Step) -> tuple[int, ...]:
     return step.generation.prompt_ids + step.generation.token_ids
 
 
+def _end(step: Step, tokenizer: Any) -> str:
+    """The token that ended the step's completion, as text; "" for one that is part of its text.
+
+    Templates may close a turn with another one.
+    """
+    generation = step.generation
+    last = str(tokenizer.decode(list(generation.token_ids[-1:])))
+    return "" if generation.text.endswith(last) else last
+
+
 def _reason(before: Step, after: Step, at: int, sampled: str, shown: str) -> str:
-    """Why the tokens differ from ``at`` on, where they are these texts."""
+    """Why the tokens differ from ``at`` on, where they are these texts.
+
+    sampled: without the token that ended it, which says nothing about the text.
+    """
     text, kept = before.generation.text.strip(), (_answer(before, after) or "").strip()
     if kept != text and kept in text:
         return "the history shows the action of the turn before without its thinking"
     if kept != text:
         return "the history shows another text than was sampled"
+    if not sampled:
+        return "the chat template closes the turn before with another token than ended it"
     if shown.startswith(sampled):
         return "the same text is made of other tokens"
     if _squeezed(shown).startswith(_squeezed(sampled)):

@@ -24,6 +24,7 @@ from typing import Any, Literal, cast
 
 import srl_env
 from srl_agents.episodes import EpisodeFile
+from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.scoring import (
     FORCED,
     SAMPLED,
@@ -55,8 +56,8 @@ class EvalSettings:
     max_tokens: of one completion. max_steps, granularity: None for the environment's own.
     seed: chooses problems and random numbers. at_once: episodes that run in step, and are saved
     together. parallel: how many times that runs at the same time, in threads, so that a policy
-    that waits (a server) is not kept waiting by its slowest answer; random numbers then do not
-    repeat.
+    that waits (a server) is not kept waiting by its slowest answer; its requests have the same
+    seeds as one at a time.
     """
 
     problems: int = 100
@@ -149,14 +150,21 @@ def split_maker(
     split: None, or one that the environment does not take at all, leaves it at its own problems.
     Raises UnknownName for the id or an argument, BadOption for a value that cannot work.
     """
-    whole = {**arguments, **({"split": split} if split else {})}
+    taken = taken_split(env_id, arguments, split)
+    whole = {**arguments, **({"split": taken} if taken else {})}
+    return lambda: cast(ReasoningEnv, srl_env.make(env_id, **whole).unwrapped)
+
+
+def taken_split(env_id: str, arguments: Mapping[str, Any], split: str | None) -> str | None:
+    """The split, or None where the environment takes none at all; raises as ``split_maker``."""
     try:
-        srl_env.make(env_id, **whole).close()
+        srl_env.make(env_id, **arguments, **({"split": split} if split else {})).close()
     except UnknownName as error:
         if not split or error.name != "split":
             raise
-        whole = dict(arguments)
-    return lambda: cast(ReasoningEnv, srl_env.make(env_id, **whole).unwrapped)
+        srl_env.make(env_id, **arguments).close()
+        return None
+    return split
 
 
 def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
@@ -232,9 +240,7 @@ def _run_all(
     """The episodes of each part, in order; as many parts at the same time as there are pools."""
     if len(pools) == 1:
         for part in plan:
-            with _seeded(policy, _sampling_seed(part, settings)):
-                made = _run(part, policy, pools[0], settings, episodes, tally)
-            yield made
+            yield _run(part, policy, pools[0], settings, episodes, tally)
         return
     free = SimpleQueue[EnvPool]()
     for pool in pools:
@@ -249,8 +255,7 @@ def _run_all(
 
     threads = ThreadPoolExecutor(len(pools), thread_name_prefix="srl-env-eval")
     try:
-        with _seeded(policy, _sampling_seed(plan[0], settings)):
-            yield from threads.map(run, plan)
+        yield from threads.map(run, plan)
     finally:
         threads.shutdown(cancel_futures=True)
 
@@ -269,7 +274,8 @@ def _run(
         temperature = settings.temperature if part.kind in SAMPLED else 0.0
         sampling = Sampling(temperature, settings.max_tokens)
         running = partial(tally.running, (part.kind, part.number))
-        made = rollout(pool, policy, part.starts, sampling, on_step=running)
+        with _seeded(policy, _sampling_seed(part, settings)):
+            made = rollout(pool, policy, part.starts, sampling, on_step=running)
         if episodes:
             episodes.add(part.kind, part.number, made)
     tally.add((part.kind, part.number), len(made))
@@ -345,10 +351,17 @@ def _usage(policy: AnyPolicy) -> dict[str, float]:
 
 @contextmanager
 def _seeded(policy: AnyPolicy, seed: int) -> Iterator[None]:
-    """The policy's generator, where it has one, seeded inside and untouched afterwards."""
+    """The policy's generator, where it has one, seeded inside and untouched afterwards.
+
+    One that several threads may draw from is seeded for this thread alone.
+    """
     generator = cast(Any, getattr(policy, "generator", None))
     if generator is None:
         yield
+        return
+    if isinstance(generator, RequestSeeds):
+        with generator.apart(seed):
+            yield
         return
     state = generator.get_state()
     generator.manual_seed(seed)

@@ -26,6 +26,7 @@ from typing import TYPE_CHECKING, Any
 from srl_agents.config import RolloutConfig, RunConfig
 from srl_agents.ray_actor import Parts, RolloutActor
 from srl_agents.rollouts import Rolled, Unit
+from srl_agents.run_inputs import make_env
 from srl_agents.team import Team
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, SrlEnvError, UserError
@@ -264,7 +265,6 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
     for them.
     """
     from srl_agents.models import worker_weights
-    from srl_agents.trainer import make_env
 
     if team.size > 1 and config.rollout.address is None:
         raise BadOption(
@@ -275,7 +275,7 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
     size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     workers = RayWorkers(
         partial(training_parts, config),
-        make_env(config),
+        make_env(config.env),
         config.rollout,
         weights=partial(worker_weights, config.policy),
         store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and room to move
@@ -291,13 +291,12 @@ def training_parts(config: RunConfig) -> Parts:
     from srl_agents.models import load_worker
     from srl_agents.policies.loading import without_notices
     from srl_agents.problem_cache import CachedSource
-    from srl_agents.trainer import make_env
 
     torch.set_num_threads(config.model.threads or 1)
-    problems = CachedSource(make_env(config).problems)
+    problems = CachedSource(make_env(config.env).problems)
 
     def another() -> ReasoningEnv:
-        env = make_env(config)
+        env = make_env(config.env)
         env.problems = problems
         return env
 

@@ -15,7 +15,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Any, Literal, SupportsIndex, cast, get_args
+from typing import Any, Literal, SupportsIndex, get_args
 
 import srl_env
 from srl_env.environment import ReasoningEnv
@@ -148,9 +148,13 @@ class Rows:
         return _listed(self.pool.take(1)[0], self)
 
     def make(self) -> ReasoningEnv:
-        """A new environment."""
+        """A new environment; BadOption for anything but a ``ReasoningEnv``."""
         made = self._env() if callable(self._env) else srl_env.make(self._env, **self._arguments)
-        env = cast(ReasoningEnv, made.unwrapped)
+        env: object = getattr(made, "unwrapped", made)
+        if not isinstance(env, ReasoningEnv):
+            raise BadOption(
+                f"{self._env!r} makes a {type(env).__name__}; rows are of a srl_env.ReasoningEnv"
+            )
         if self._adapt is not None:
             self._adapt(env)
         return env

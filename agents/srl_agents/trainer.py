@@ -25,7 +25,6 @@ from typing import Any
 
 import torch
 
-import srl_env
 from srl_agents.checkpoint import (
     TrainerState,
     checkpoints,
@@ -65,6 +64,7 @@ from srl_agents.problem_cache import CachedSource
 from srl_agents.problem_file import indices_of
 from srl_agents.ray_workers import ray_workers
 from srl_agents.rollouts import LocalRollouts, Rollouts
+from srl_agents.run_inputs import check_inputs, make_env
 from srl_agents.runlog import NoLog, RunLog
 from srl_agents.sharding import load_optimizer, whole_optimizer, whole_weights
 from srl_agents.starts import StartSampler
@@ -125,9 +125,12 @@ def train(
     and resumable; a second one ends it at once. Where a launcher has started several processes,
     each of them calls this with the same arguments, and they train together.
     Raises BadOption where the folder holds another run, or one already and ``resume`` is not
-    set; TrainingDiverged, CannotWrite, CannotRead as their modules say.
+    set; what ``check_inputs`` raises, before there is a folder; TrainingDiverged, CannotWrite,
+    CannotRead as their modules say.
     """
     folder = Path(config.out)
+    if not resume:
+        check_inputs(config)
     team = join(find_device(None if config.model.device == "auto" else config.model.device))
     if team.main:
         _claim(folder, config, resume)
@@ -183,7 +186,7 @@ class Trainer:
     def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
         self.config, self.folder, self.team = config, Path(config.out), team
         self.stages = config.resolved_method.stages
-        self.env = make_env(config)
+        self.env = make_env(config.env)
         file = config.env.problems
         self.only = None if file is None else indices_of(Path(file), self.env.problems)
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
@@ -402,7 +405,7 @@ class Trainer:
         return LocalRollouts(EnvPool(self._another_env), self.sampler, at_once)
 
     def _another_env(self) -> ReasoningEnv:
-        env = make_env(self.config)
+        env = make_env(self.config.env)
         env.problems = self.env.problems
         return env
 
@@ -456,16 +459,6 @@ class Trainer:
             write_whole(final, partial(save_merged, self.policy, weights))
         self.team.wait()
         return final
-
-
-def make_env(config: RunConfig) -> ReasoningEnv:
-    """The environment that the configuration names."""
-    env = srl_env.make(config.env.id, **config.env.options).unwrapped
-    if not isinstance(env, ReasoningEnv):
-        raise BadOption(
-            f"{config.env.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
-        )
-    return env
 
 
 def _on_ray(config: RunConfig) -> bool:

@@ -40,7 +40,7 @@ try:
 except ModuleNotFoundError as error:
     if (error.name or "").partition(".")[0] != "verl":
         raise
-    raise MissingExtra("verl", "verl") from None
+    raise MissingExtra("verl", "verl", alone=True) from None
 
 NAME = "srl_env"
 

@@ -9,12 +9,13 @@ gem-llm); ``GEMEnv(MyGame)`` wraps any class or function that makes an object wi
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Protocol, get_args
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from srl_env.prompt import PromptStyle
 from srl_env.rewards.modes import Granularity
 from srl_env.seeding import derive_seed
 from srl_env.verifiers import Verdict
+from srl_tasks.generated import Split
 
 STYLE = PromptStyle(
     step_task="You act in a world that answers in text. Write your next action and nothing else.",
@@ -66,10 +68,11 @@ class GEMEnv(ReasoningEnv):
     **Info.** That of ``ReasoningEnv``; ``world`` has the wrapped environment's last "reward". The
     verdict has "score", the sum of its rewards. What it raises is a ``WorldFailure``.
 
-    **Data.** Problem i is the episode with a seed hashed from ``seeds``, the wrapped environment's
-    name and i; two names in ``seeds`` have no episode in common. GEM's environments draw from the
-    global generators of Python and NumPy: these are as they were after each call, and each
-    environment has its own.
+    **Data.** Problem i is the episode with a seed hashed from ``split``, the wrapped environment's
+    name and i. ``split``: "train", "dev" or "test"; by the hash of the seed, so that no seed is in
+    two of them; a world of few episodes may make the same from two seeds. GEM's environments draw
+    from the global generators of Python and NumPy: these are as they were after each call, and
+    each environment has its own.
 
     **Versions.** v0: first.
     """
@@ -81,7 +84,7 @@ class GEMEnv(ReasoningEnv):
         self,
         world: str | Callable[[], TextWorld] | None = None,
         *,
-        seeds: str = "train",
+        split: Split = "train",
         max_problems: int = 100_000,
         correct_at: float = 1.0,
         **options: Any,
@@ -95,7 +98,7 @@ class GEMEnv(ReasoningEnv):
             )
         make = _Named(world) if isinstance(world, str) else world
         name = world if isinstance(world, str) else getattr(world, "__qualname__", repr(world))
-        source = GEMSource(make, f"gem/{name}/{seeds}", max_problems)
+        source = GEMSource(make, str(name), split, max_problems)
         defaults: dict[str, Any] = {"style": STYLE, "reward_mode": "rlvr"}
         super().__init__(source, _Unasked(), **defaults | options)
         self._make, self.correct_at = make, correct_at
@@ -167,16 +170,27 @@ class Played:
 
 @dataclass(frozen=True, slots=True)
 class GEMSource:
-    """Problem ``i`` is the episode with the i-th seed; its prompt is the first observation."""
+    """Problem ``i`` is the episode with the split's i-th seed; its prompt is the first observation.
+
+    Ids read "gem/WORLD/split/index".
+    """
 
     make: Callable[[], TextWorld]
-    name: str
+    world: str
+    split: Split
     size: int
     _made: list[TextWorld] = field(default_factory=list, compare=False, repr=False)
 
     def __post_init__(self) -> None:
+        if self.split not in get_args(Split):
+            raise BadOption(f"split is 'train', 'dev' or 'test'; got {self.split!r}")
         if not isinstance(self.size, int) or self.size < 1:
             raise BadOption(f"max_problems is at least 1; got {self.size!r}")
+
+    @property
+    def name(self) -> str:
+        """World and split."""
+        return f"gem/{self.world}/{self.split}"
 
     def __len__(self) -> int:
         return self.size
@@ -184,7 +198,7 @@ class GEMSource:
     def __getitem__(self, index: int) -> Problem:
         if not 0 <= index < self.size:
             raise IndexError(f"{self.name} has problems 0 … {self.size - 1}; got {index}")
-        seed = derive_seed("gem", self.name, index) % _SEEDS
+        seed = _seed(self, index)
         if not self._made:
             self._made.append(_made(self.make))
         shown = _begin(Played(self._made[0]), seed)
@@ -198,11 +212,23 @@ class GEMSource:
         return int(index)
 
     def __getstate__(self) -> tuple[Any, ...]:
-        return self.make, self.name, self.size
+        return self.make, self.world, self.split, self.size
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        for name, value in zip(("make", "name", "size", "_made"), (*state, []), strict=True):
+        names = ("make", "world", "split", "size", "_made")
+        for name, value in zip(names, (*state, []), strict=True):
             object.__setattr__(self, name, value)
+
+
+def split_of_seed(seed: int) -> Split:
+    """The split that owns a seed, by its hash: 50 : 25 : 25."""
+    quarter = derive_seed("gem split", seed) % 4
+    return "train" if quarter < 2 else "dev" if quarter == 2 else "test"
+
+
+def _seed(source: GEMSource, index: int) -> int:
+    drawn = (derive_seed("gem", source.name, index, draw) % _SEEDS for draw in itertools.count())
+    return next(seed for seed in drawn if split_of_seed(seed) == source.split)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,8 +137,10 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     found = json.loads((tmp_path / "eval-rescored" / "result.json").read_text())
     assert found["episodes"] == 12
     assert run("rescore", tmp_path / "eval", "--verifier", "exact").exit_code == 2
-    wrong = run("rescore", tmp_path / "eval", "--reward-mode", "frmat", "-o", tmp_path / "x")
+    wrong = run("rescore", tmp_path / "eval", "--reward-mode", "frmat")
     assert "Did you mean 'format'" in wrong.output
+    assert "no verifier 'nope'" in run("rescore", tmp_path / "eval", "--verifier", "nope").output
+    assert "nothing would change" in run("rescore", tmp_path / "eval").output
 
 
 # -- difficulty -------------------------------------------------------------------------------

@@ -253,6 +253,23 @@ def test_mistakes_end_with_one_line(arguments: list[str], message: str) -> None:
     assert not Path("runs").exists()
 
 
+@pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "trained"])
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (["-e", "srl/Nope-v0"], "no environment 'srl/Nope-v0'"),
+        (["-m", "models/missing"], "no folder 'models/missing'"),
+        (["--set", "env.problems=hard.json"], "hard.json: No such file"),
+    ],
+)
+def test_a_training_that_cannot_work_leaves_no_folder(
+    wrong: list[str], message: str, dry: list[str]
+) -> None:
+    asked = ["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "-o", "runs/first", *wrong, *dry]
+    assert message in fails(*asked)
+    assert not Path("runs").exists()
+
+
 def test_a_mistake_in_a_file_names_it() -> None:
     Path("bad.toml").write_text("out = [")
     assert "bad.toml" in fails("train", "--config", "bad.toml")

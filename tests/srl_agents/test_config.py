@@ -119,6 +119,8 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("model.lora.rank=0", "model.lora.rank: input should be greater than or equal to 1; got 0"),
         ("stages.srl.starts.at=end", "stages.srl.starts.at: input should be 'problem' or 'prefix'"),
         ("stages.srl.batch=many", "stages.srl.batch: input should be a valid integer"),
+        ("train.lr=abc", r"^train\.lr: input should be a valid number"),
+        ("stages.srl.lr=abc", r"^stages\.srl\.lr: input should be a valid number"),
         ("stages.srl.objective=3", "stages.srl.objective is a table of settings; got 3"),
         ("stages.srl.objective.group_size=1", "objective.group_size is at least 2; got 1"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),

@@ -20,6 +20,7 @@ from srl_agents.trainer import train
 from srl_env.policy import Generation, Message
 from srl_env.rollout import Episode, Step
 
+EOS_ID = 1  # of a character_tokenizer
 ASCII = "".join(map(chr, range(32, 127))) + "\n"
 PLAIN = (
     "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
@@ -46,15 +47,18 @@ def tokenizer_with(template: str) -> Any:
     return tokenizer
 
 
-def conversation(tokenizer: Any, *turns: str, kept: tuple[str, ...] | None = None) -> Episode:
-    """An episode in which these turns were sampled; kept: what the history shows of them."""
+def conversation(
+    tokenizer: Any, *turns: str, kept: tuple[str, ...] | None = None, end: tuple[int, ...] = ()
+) -> Episode:
+    """An episode in which these turns were sampled; kept: what the history shows of them; end:
+    the token that ended each."""
     messages: list[Message] = [{"role": "user", "content": "What now?"}]
     steps = []
     for index, (text, shown) in enumerate(zip(turns, kept or turns, strict=True)):
         prompt = tokenizer.apply_chat_template(
             messages, add_generation_prompt=True, tokenize=True, return_dict=False
         )
-        ids = tuple(tokenizer.encode(text, add_special_tokens=False))
+        ids = (*tokenizer.encode(text, add_special_tokens=False), *end)
         generation = Generation(text, ids, tuple(-1.0 for _ in ids), tuple(prompt))
         steps.append(Step(tuple(messages), generation, shown, index, 0.5, {}, True, None, None))
         messages = [
@@ -120,6 +124,24 @@ def test_white_space_that_a_template_trims_is_drift_too() -> None:
     tokenizer = tokenizer_with(TRIMMING)
     (drift,) = drifts(conversation(tokenizer, "look at b \n", "done"), tokenizer)
     assert drift.reason == "white space was changed by the chat template"
+
+
+@pytest.mark.parametrize(
+    ("template", "text", "reason"),
+    [
+        (STRIPPING, FIRST, "the thinking of the turn before was removed by the chat template"),
+        (EMPTYING, FIRST, "the thinking of the turn before was removed by the chat template"),
+        (TRIMMING, "look at b \n", "white space was changed by the chat template"),
+        (PLAIN, FIRST, "the chat template closes the turn before with another token than ended it"),
+    ],
+    ids=["removed", "emptied", "trimmed", "closed"],
+)
+def test_the_token_that_ended_a_turn_hides_no_reason(template: str, text: str, reason: str) -> None:
+    """The template closes turns with another one."""
+    tokenizer = tokenizer_with(template)
+    (drift,) = drifts(conversation(tokenizer, text, "done", end=(EOS_ID,)), tokenizer)
+    assert drift.reason == reason
+    assert drift.sampled.endswith(tokenizer.eos_token)
 
 
 def test_the_same_text_in_other_tokens_is_drift_too() -> None:

@@ -12,11 +12,12 @@ from threading import Barrier
 import pytest
 
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import EvalSettings, choose_problems, evaluate
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, taken_split
+from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.statistics import Estimate
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption
+from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.rollout import Episode, Step
 from srl_env.testing import CountingEnv, FailingVerifier
@@ -324,6 +325,38 @@ def test_an_error_in_one_part_ends_the_others_before_they_begin() -> None:
     settings = EvalSettings(problems=3, rollouts=8, at_once=8, parallel=2)
     with pytest.raises(BadOption, match="no"):
         evaluate(Broken(4), CountingEnv, settings)
+
+
+def test_parts_side_by_side_draw_the_seeds_of_parts_one_after_another() -> None:
+    class Seeded(Coin):
+        concurrent = True
+
+        def __init__(self) -> None:
+            super().__init__(4)
+            self.generator = RequestSeeds(0, "test")
+            self.drawn: list[tuple[int, ...]] = []
+
+        def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+            self.drawn.append(tuple(self.generator.next() for _ in batch))
+            return super().generate(batch, sampling)
+
+    settings = EvalSettings(problems=3, rollouts=8, at_once=8)
+    alone, together = Seeded(), Seeded()
+    evaluate(alone, CountingEnv, settings)
+    evaluate(together, CountingEnv, replace(settings, parallel=3))
+    assert sorted(together.drawn) == sorted(alone.drawn)
+    assert len(set(alone.drawn)) == len(alone.drawn)
+    assert together.generator.get_state() == (0, 0)
+
+
+def test_a_split_that_an_environment_does_not_take_is_none(tmp_path: Path) -> None:
+    assert taken_split("srl/ModularChain-v0", {}, "dev") == "dev"
+    assert taken_split("srl/ModularChain-v0", {}, None) is None
+    file = tmp_path / "splitless.py"
+    file.write_text("from srl_env.testing import CountingEnv\nclass Splitless(CountingEnv): ...\n")
+    assert taken_split(str(file), {}, "dev") is None
+    with pytest.raises(UnknownName, match="Did you mean 'difficulty'"):
+        taken_split("srl/ModularChain-v0", {"dificulty": 3}, "dev")
 
 
 def test_parts_side_by_side_need_a_policy_that_allows_it() -> None:

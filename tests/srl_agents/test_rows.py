@@ -149,3 +149,8 @@ def test_environments_can_be_adapted_as_they_are_made() -> None:
 def test_a_number_of_problems_that_is_none_is_refused_and_never_means_all(problems: Any) -> None:
     with pytest.raises(BadOption, match="problems is a whole number, at least 1, or None for all"):
         RowSettings("srl", problems=problems)
+
+
+def test_what_makes_no_environment_is_named() -> None:
+    with pytest.raises(BadOption, match="makes a int; rows are of a srl_env.ReasoningEnv"):
+        Rows(lambda: 3, RowSettings())  # type: ignore[arg-type, return-value]

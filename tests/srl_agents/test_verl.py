@@ -199,7 +199,7 @@ def test_the_file_of_rows_has_what_verls_data_set_reads(verl: ModuleType, tmp_pa
 def test_without_verl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.modules.pop("srl_agents.verl", None)
     monkeypatch.setitem(sys.modules, "verl", None)
-    with pytest.raises(MissingExtra, match=r"srl-env\[verl\]"):
+    with pytest.raises(MissingExtra, match=r"of its own with: pip install 'srl-env\[verl\]"):
         importlib.import_module("srl_agents.verl")
 
 

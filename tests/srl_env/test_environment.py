@@ -149,6 +149,13 @@ def test_beyond_the_experts_end_srl_pays_nothing_and_the_expert_is_silent() -> N
         env.expert_completion()
 
 
+def test_a_problem_without_an_expert_says_so_where_the_expert_is_asked() -> None:
+    source = ListSource([Problem("alone", "2 + 2?", "4")])
+    env = started(ReasoningEnv(source, CountingVerifier()), reward_mode="rlvr")
+    with pytest.raises(BadOption, match="problem 'alone' has no expert; take another policy"):
+        env.expert_completion()
+
+
 def test_titles_are_shown_where_asked_for() -> None:
     env = started(CountingEnv(show_titles=True))
     assert env.step(say("x"))[0].endswith("The title of the next step: Number 2")

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import srl_env
+from srl_agents.evaluation import split_maker
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.format import ThinkTags
-from srl_tasks.gem import GEMEnv
+from srl_tasks.gem import GEMEnv, split_of_seed
 
 
 class Guess:
@@ -116,10 +117,21 @@ def test_the_global_generators_are_left_alone_and_each_has_its_own() -> None:
     assert alone.step(str(number(alone)))[0] == said
 
 
-def test_streams_of_seeds_have_no_episode_in_common() -> None:
-    rooms = [{make(seeds=name).problems[i].prompt for i in range(50)} for name in ("train", "test")]
-    assert not rooms[0] & rooms[1]
-    assert all(len(room) == 50 for room in rooms)
+def test_splits_have_no_seed_in_common() -> None:
+    for split in ("train", "dev", "test"):
+        source = make(split=split).problems
+        assert source.name == f"gem/Guess/{split}"
+        found = [source[i] for i in range(50)]
+        seeds = {problem.metadata["seed"] for problem in found}
+        assert {split_of_seed(seed) for seed in seeds} == {split}
+        assert len(seeds) == len({problem.prompt for problem in found}) == 50
+    with pytest.raises(BadOption, match="'train', 'dev' or 'test'; got 'tset'"):
+        make(split="tset")
+
+
+def test_an_evaluation_is_on_the_split_asked_for() -> None:
+    made = split_maker("srl/GEM-v0", {"world": Guess}, "test")()
+    assert made.problems.name == "gem/Guess/test"
 
 
 def test_what_the_wrapped_one_raises_is_a_failure_and_no_reward() -> None:

@@ -14,11 +14,10 @@ import transformers
 from safetensors import SafetensorError
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
+from srl_agents.policies.model_folder import ADAPTER, check_model
 from srl_env.errors import BadOption, MissingExtra
 
-_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
-_ADAPTER = "adapter_config.json"
 
 
 def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[Any, Any]:
@@ -31,20 +30,15 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
     if dtype not in _DTYPES:
         raise BadOption(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
     place = find_device(device)
+    check_model(source)
     folder = Path(source).expanduser()
     if folder.is_dir():
         source = str(folder)
-        _check_folder(folder)
-    elif _looks_like_a_folder(source):
-        raise BadOption(
-            f"no folder {source!r}; give a folder that holds config.json and the weights, "
-            "or a hub name like 'Qwen/Qwen3-0.6B'"
-        )
-    if not (folder / _ADAPTER).is_file():
+    if not (folder / ADAPTER).is_file():
         _check_architecture(source)
     # What comes from the hub may take minutes; its bars are wanted.
     with without_notices() if folder.is_dir() else nullcontext():
-        model = _model(source, dtype, adapters=(folder / _ADAPTER).is_file())
+        model = _model(source, dtype, adapters=(folder / ADAPTER).is_file())
         return model.to(place).eval(), _tokenizer(source)
 
 
@@ -81,23 +75,6 @@ def find_device(name: str | torch.device | None) -> torch.device:
             f"device {str(name)!r} was asked for, but there are {torch.cuda.device_count()}"
         )
     return device
-
-
-def _looks_like_a_folder(source: str) -> bool:
-    return source.startswith((".", "/", "~")) or source.count("/") > 1 or "\\" in source
-
-
-def _check_folder(folder: Path) -> None:
-    if not ((folder / "config.json").is_file() or (folder / _ADAPTER).is_file()):
-        raise BadOption(
-            f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "
-            "Give the folder that save_pretrained wrote"
-        )
-    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
-        raise BadOption(
-            f"{folder} holds no tokenizer ({', '.join(_TOKENIZER_FILES[:3])} …); "
-            "save one there: tokenizer.save_pretrained(folder)"
-        )
 
 
 def _check_architecture(source: str) -> None:

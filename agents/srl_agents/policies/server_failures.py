@@ -70,7 +70,7 @@ def read_error(error: Exception, server: str) -> Exception:
     status, said = error.status_code, f"{server} answered {error.status_code}: {message_of(error)}"
     if status in (401, 403, 404) or error.code in _NEVER_HEALS:
         check = "Check the key, the model's name and the base URL, which usually ends in /v1"
-        return BadOption(f"{said}. {check}")
+        return BadOption(f"{said.rstrip('.')}. {check}")
     if status == 429:
         return MayPass(RateLimited(said), retry_after_s(error.response.headers))
     if status >= 500 or status in (408, 409):

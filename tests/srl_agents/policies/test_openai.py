@@ -280,7 +280,7 @@ def test_keys_models_and_accounts_are_the_users_to_mend(
 
 def test_a_path_the_server_does_not_have_names_the_base_url(make: Make) -> None:
     with (
-        Loopback(says({"detail": "Not Found"}, 404)) as server,
+        Loopback(says({"detail": "Not Found."}, 404)) as server,
         pytest.raises(BadOption, match="404: Not Found. Check .* base URL, .* ends in /v1"),
     ):
         ask(make(server.base_url.removesuffix("/v1")), "a")

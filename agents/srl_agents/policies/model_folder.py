@@ -1,0 +1,43 @@
+"""Whether a model's name can be one, told without torch: a folder that holds a model, or the hub's.
+
+Names on the hub are not looked up.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from srl_env.errors import BadOption
+
+ADAPTER = "adapter_config.json"
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_FOLDERS = (".", "/", "~", "models/", "runs/")  # the last two are where our own models lie
+
+
+def check_model(source: str) -> None:
+    """Raises BadOption for a folder that is not there, or holds no model and tokenizer."""
+    folder = Path(source).expanduser()
+    if folder.is_dir():
+        _check_folder(folder)
+    elif _looks_like_a_folder(source):
+        raise BadOption(
+            f"no folder {source!r}; give a folder that holds config.json and the weights, "
+            "or a hub name like 'Qwen/Qwen3-0.6B'"
+        )
+
+
+def _looks_like_a_folder(source: str) -> bool:
+    return source.startswith(_FOLDERS) or source.count("/") > 1 or "\\" in source
+
+
+def _check_folder(folder: Path) -> None:
+    if not ((folder / "config.json").is_file() or (folder / ADAPTER).is_file()):
+        raise BadOption(
+            f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "
+            "Give the folder that save_pretrained wrote"
+        )
+    if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
+        raise BadOption(
+            f"{folder} holds no tokenizer ({', '.join(_TOKENIZER_FILES[:3])} …); "
+            "save one there: tokenizer.save_pretrained(folder)"
+        )
