@@ -57,7 +57,7 @@ class EvalSettings:
     seed: chooses problems and random numbers. at_once: episodes that run in step, and are saved
     together. parallel: how many times that runs at the same time, in threads, so that a policy
     that waits (a server) is not kept waiting by its slowest answer; its requests have the same
-    seeds as one at a time.
+    seeds as one at a time. Another policy's own random numbers then do not repeat.
     """
 
     problems: int = 100
@@ -274,7 +274,7 @@ def _run(
         temperature = settings.temperature if part.kind in SAMPLED else 0.0
         sampling = Sampling(temperature, settings.max_tokens)
         running = partial(tally.running, (part.kind, part.number))
-        with _seeded(policy, _sampling_seed(part, settings)):
+        with _seeded(policy, _sampling_seed(part, settings), settings.parallel > 1):
             made = rollout(pool, policy, part.starts, sampling, on_step=running)
         if episodes:
             episodes.add(part.kind, part.number, made)
@@ -350,18 +350,19 @@ def _usage(policy: AnyPolicy) -> dict[str, float]:
 
 
 @contextmanager
-def _seeded(policy: AnyPolicy, seed: int) -> Iterator[None]:
+def _seeded(policy: AnyPolicy, seed: int, parallel: bool) -> Iterator[None]:
     """The policy's generator, where it has one, seeded inside and untouched afterwards.
 
-    One that several threads may draw from is seeded for this thread alone.
+    parallel: whether other threads draw from it as well. One of seeds for requests is then seeded
+    for this thread alone, and any other left as it is.
     """
     generator = cast(Any, getattr(policy, "generator", None))
-    if generator is None:
-        yield
-        return
     if isinstance(generator, RequestSeeds):
         with generator.apart(seed):
             yield
+        return
+    if generator is None or parallel:
+        yield
         return
     state = generator.get_state()
     generator.manual_seed(seed)

@@ -153,7 +153,7 @@ class Rows:
         env: object = getattr(made, "unwrapped", made)
         if not isinstance(env, ReasoningEnv):
             raise BadOption(
-                f"{self._env!r} makes a {type(env).__name__}; rows are of a srl_env.ReasoningEnv"
+                f"{self._env!r} makes {type(env).__name__}; rows are of a srl_env.ReasoningEnv"
             )
         if self._adapt is not None:
             self._adapt(env)

@@ -152,5 +152,5 @@ def test_a_number_of_problems_that_is_none_is_refused_and_never_means_all(proble
 
 
 def test_what_makes_no_environment_is_named() -> None:
-    with pytest.raises(BadOption, match="makes a int; rows are of a srl_env.ReasoningEnv"):
+    with pytest.raises(BadOption, match="makes int; rows are of a srl_env.ReasoningEnv"):
         Rows(lambda: 3, RowSettings())  # type: ignore[arg-type, return-value]
