@@ -179,6 +179,18 @@ def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
     assert {line["update"] for line in lines(result.folder, "rollouts")} == {1, 3, 5}
 
 
+def test_updates_that_harm_what_a_whole_group_wrote_alike_are_cut_and_the_log_says_so(
+    tree: dict[str, Any],
+) -> None:
+    changes = {"group_size": 2, "temperature": 0.2, "max_drop": 0.01}
+    train(configured(tree, train={"objective": changes, "batch": 8}))
+    shares = [line["step_share"] for line in updates(Path(tree["out"])) if "step_share" in line]
+    assert shares
+    assert min(shares) < 1
+    with pytest.raises(BadOption, match="objective.max_drop is between 0.01 and 0.99; got 1.5"):
+        configured(tree, train={"objective": {"max_drop": 1.5}})
+
+
 def test_a_run_leaves_an_ordinary_model_folder(tree: dict[str, Any]) -> None:
     result = train(configured(tree))
     assert result.model is not None
