@@ -53,7 +53,8 @@ class GEMEnv(ReasoningEnv):
 
     **Task.** What its first observation says.
 
-    **Observation.** The first observation, one's actions and what was answered to each.
+    **Observation.** The first observation, one's actions and what was answered to each, with the
+    "prefix" and "suffix" of its info, in which GEM's games show their boards.
 
     **Action.** ``<think>…</think>`` and the action, which is handed on as it is.
 
@@ -147,14 +148,14 @@ class Played:
         """What it answers; raises WorldFailure where it raises, or says what is no number."""
         with self.own_generators():
             try:
-                observation, reward, terminated, truncated, _ = self.env.step(action)
+                observation, reward, terminated, truncated, info = self.env.step(action)
             except Exception as error:  # anybody's code
                 raise WorldFailure(f"{_kind(self.env)}.step() raised {error!r:.200}") from error
         self.reward = float(reward)
         if not math.isfinite(self.reward):
             raise WorldFailure(f"{_kind(self.env)}.step() gave a reward of {reward!r}")
         self.total, self.over = self.total + self.reward, bool(terminated or truncated)
-        return observation
+        return _whole(observation, info)
 
     @contextmanager
     def own_generators(self) -> Iterator[None]:
@@ -279,7 +280,7 @@ def _begin(played: Played, seed: int) -> str:
     )
     with played.own_generators():
         try:
-            observation, _ = played.env.reset(seed=seed)
+            observation, info = played.env.reset(seed=seed)
         except Exception as error:  # anybody's code
             raise WorldFailure(f"{_kind(played.env)}.reset() raised {error!r:.200}") from error
     if not isinstance(observation, str):
@@ -287,7 +288,13 @@ def _begin(played: Played, seed: int) -> str:
             f"{_kind(played.env)}.reset() returned {type(observation).__name__} "
             f"{observation!r:.80} as observation; GEMEnv wraps environments of text"
         )
-    return observation
+    return _whole(observation, info)
+
+
+def _whole(observation: str, info: Mapping[str, Any]) -> str:
+    """The observation with what GEM's own wrapper shows around it: a game's board is a suffix."""
+    before, after = (str(info.get(part) or "") for part in ("prefix", "suffix"))
+    return f"{before}{observation}\n{after}" if after else f"{before}{observation}"
 
 
 def _made(make: Callable[[], TextWorld]) -> TextWorld:

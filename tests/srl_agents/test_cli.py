@@ -212,10 +212,15 @@ def test_play_saves_what_was_played_and_a_file_is_trained_on(model: str) -> None
 
 
 def test_train_takes_the_environments_arguments_as_json() -> None:
-    given = ["--kwargs", '{"difficulty": 5, "split": null}', "--set", "env.options.seed=1"]
+    given = [
+        "--kwargs",
+        '{"difficulty": 5, "hide_thoughts": true}',
+        "--set",
+        "env.options.noise=0.5",
+    ]
     planned = run("train", "-e", CHAIN, "-m", "x", "--seconds", "1", *given, "--dry-run")
     options = json.loads(planned.stdout)["env"]["options"]
-    assert options == {"difficulty": 5, "split": None, "seed": 1}
+    assert options == {"difficulty": 5, "hide_thoughts": True, "noise": 0.5}
 
 
 @pytest.mark.parametrize(

@@ -151,7 +151,8 @@ def test_beyond_the_experts_end_srl_pays_nothing_and_the_expert_is_silent() -> N
 
 def test_a_problem_without_an_expert_says_so_where_the_expert_is_asked() -> None:
     source = ListSource([Problem("alone", "2 + 2?", "4")])
-    env = started(ReasoningEnv(source, CountingVerifier()), reward_mode="rlvr")
+    env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
+    env.reset(options={"problem": "alone"})
     with pytest.raises(BadOption, match="problem 'alone' has no expert; take another policy"):
         env.expert_completion()
 

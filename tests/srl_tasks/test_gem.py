@@ -39,6 +39,17 @@ class Guess:
         return hint, 0.1, False, self.tries == 4, {}
 
 
+class Board(Guess):
+    """Shows what there is to see beside the observation, as GEM's board games do."""
+
+    def reset(self, seed: int | None = None) -> tuple[str, dict[str, Any]]:
+        shown, _ = super().reset(seed)
+        return shown, {"suffix": "[.X.]", "prefix": "Game. "}
+
+    def step(self, action: str) -> tuple[str, float, bool, bool, dict[str, Any]]:
+        return *super().step(action)[:4], {"suffix": f"[try {self.tries}]"}
+
+
 class Numbers:
     """Says a number first, and no text."""
 
@@ -191,3 +202,11 @@ def test_gems_own_environments_are_taken_by_their_ids() -> None:
     srl_env.check_env("gem:game:GuessTheNumber-v0-hard", problems=2, hostile=100, seconds=2)
     with pytest.raises(UnknownName, match="environment of GEM"):
         srl_env.make("gem:game:Guess-v0").reset()
+
+
+def test_a_board_that_stands_beside_the_observation_is_shown() -> None:
+    env = GEMEnv(Board, format=ThinkTags(require_thought=False))
+    observation, _ = env.reset(options={"problem": 0})
+    assert "Game. Guess the number" in observation
+    assert "\n[.X.]" in observation
+    assert "\n[try 1]" in env.step(str((number(env) + 1) % 100))[0]

@@ -76,7 +76,12 @@ class SB3Policy:
         Raises BadData where the folder holds no chooser.
         """
         saved = _read(Path(folder))
-        agent = saved.algorithm.load(Path(folder) / AGENT, device="cpu")
+        file = Path(folder) / AGENT
+        try:
+            agent = saved.algorithm.load(file, device="cpu")
+        except (OSError, ValueError) as error:  # SB3 adds a suffix of its own to names in messages
+            why = "is not there" if not file.is_file() else f"cannot be read: {error}"
+            raise BadData(f"{file} {why}; give a folder that save_chooser wrote") from error
         return cls(agent, policy, encoder=saved.encoder, format=format, temperature=temperature)
 
     @property

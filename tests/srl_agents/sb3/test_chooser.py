@@ -133,6 +133,13 @@ def test_folders_without_a_chooser_and_odd_encoders_are_named(tmp_path: Path) ->
         SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
     with pytest.raises(BadOption, match="dataclass of plain values"):
         save_chooser(agent(), tmp_path, object())  # type: ignore[arg-type]
+    save_chooser(agent(), tmp_path, SMALL)
+    (tmp_path / "agent.zip").write_text("no archive")
+    with pytest.raises(BadData, match=r"agent.zip cannot be read: .*; give a folder that save_ch"):
+        SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
+    (tmp_path / "agent.zip").unlink()
+    with pytest.raises(BadData, match=r"agent.zip is not there"):
+        SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
     save_chooser(agent(), tmp_path, SentenceEncoder("mine", 7))
     saved = json.loads((tmp_path / "chooser.json").read_text())
     assert saved["encoder_options"] == {"model": "mine", "size": 7}
