@@ -158,7 +158,7 @@ def split_maker(
 def taken_split(env_id: str, arguments: Mapping[str, Any], split: str | None) -> str | None:
     """The split, or None where the environment takes none at all; raises as ``split_maker``."""
     try:
-        srl_env.make(env_id, **arguments, **({"split": split} if split else {})).close()
+        srl_env.make(env_id, **{**arguments, **({"split": split} if split else {})}).close()
     except UnknownName as error:
         if not split or error.name != "split":
             raise

@@ -63,8 +63,10 @@ class GRPO:
     sampler_cap: C of the sampler correction; None trusts the sampler's log-probs.
     kl, entropy: coefficients of the KL to the run's first weights and of the entropy bonus.
     max_drop: the share of its probability that an update may take from a completion on which all
-    of a group agreed; an update that takes more from any is cut in half until none loses more.
-    Such a group has no deviation, so no gradient speaks for what it does. None does not look.
+    of a group agreed; an update that takes more from any is cut in half, at most six times, until
+    none loses more. Such a group has no deviation, so no gradient speaks for what it does: neither
+    for what all do right, nor for what all do wrong, which goes more slowly too. None does not
+    look, and keeps no copy of the weights.
     """
 
     __pydantic_config__ = _FORBID_EXTRA

@@ -272,8 +272,8 @@ class Trainer:
             kept, share = collected.kept, len(collected.kept) / stage.batch
             batches = [make_batch(kept[i::parts], objective, share) for i in range(parts)]
             measure_kl = bool(every.kl_every) and number % every.kl_every == 0
-            sure = None if objective.max_drop is None else agreed(collected.groups)
-            metrics |= self._learn(batches, objective, measure_kl, sure)
+            alike = None if objective.max_drop is None else agreed(collected.groups)
+            metrics |= self._learn(batches, objective, measure_kl, alike)
         if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
             episodes = collected.episodes[: every.rollouts_kept]
             shown = {episode.group for episode in episodes}
@@ -307,13 +307,13 @@ class Trainer:
         batches: Sequence[Batch],
         objective: GRPO | NLL,
         measure_kl: bool = False,
-        sure: Batch | None = None,
+        alike: Batch | None = None,
     ) -> Metrics:
         began = time.perf_counter()
         progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
         try:
             numbers = self.learner.update(
-                batches, objective, learning_rate(self.stage, progress), measure_kl, sure
+                batches, objective, learning_rate(self.stage, progress), measure_kl, alike
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(

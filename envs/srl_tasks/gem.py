@@ -19,6 +19,7 @@ from typing import Any, ClassVar, Protocol, get_args
 
 import numpy as np
 
+from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName, WorldFailure
 from srl_env.problem import Problem
@@ -221,15 +222,9 @@ class GEMSource:
             object.__setattr__(self, name, value)
 
 
-def split_of_seed(seed: int) -> Split:
-    """The split that owns a seed, by its hash: 50 : 25 : 25."""
-    quarter = derive_seed("gem split", seed) % 4
-    return "train" if quarter < 2 else "dev" if quarter == 2 else "test"
-
-
 def _seed(source: GEMSource, index: int) -> int:
     drawn = (derive_seed("gem", source.name, index, draw) % _SEEDS for draw in itertools.count())
-    return next(seed for seed in drawn if split_of_seed(seed) == source.split)
+    return next(seed for seed in drawn if split_of(f"gem {seed}", QUARTERS) == source.split)
 
 
 @dataclass(frozen=True, slots=True)

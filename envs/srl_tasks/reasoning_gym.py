@@ -18,6 +18,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
@@ -182,7 +183,7 @@ def _problem(source: ReasoningGymSource, index: int) -> Problem:
     for draw in range(MAX_DRAWS):
         number = derive_seed(source.name, index, draw) % 2**31
         entry = entry_of(source.dataset, source.config, number)
-        if split_of_question(source.dataset, entry["question"]) == source.split:
+        if split_of(f"{source.dataset}\0{entry['question']}", QUARTERS) == source.split:
             break
     else:
         raise BadOption(f"no problem of {source.dataset} is in split {source.split!r}")
@@ -196,16 +197,6 @@ def _problem(source: ReasoningGymSource, index: int) -> Problem:
         trajectories=ways,
         metadata={"dataset": source.dataset, "config": source.config, "entry": _packed(entry)},
     )
-
-
-def split_of_question(dataset: str, question: str) -> Split:
-    """The split that owns a question, by its hash: 50 : 25 : 25.
-
-    Other shares than elsewhere, because some of the generators are slow and a problem of a split
-    with a quarter takes four of their items on average.
-    """
-    quarter = derive_seed("split", dataset, question) % 4
-    return "train" if quarter < 2 else "dev" if quarter == 2 else "test"
 
 
 def entry_of(dataset: str, config: str, number: int) -> dict[str, Any]:

@@ -13,6 +13,8 @@ from collections.abc import Mapping
 from srl_env.errors import BadOption
 
 SHARES: Mapping[str, float] = {"train": 0.9, "dev": 0.05, "test": 0.05}
+QUARTERS: Mapping[str, float] = {"train": 0.5, "dev": 0.25, "test": 0.25}
+"""For generators that draw until an item is in the split, four items on average."""
 
 
 def split_of(problem_id: str, shares: Mapping[str, float] = SHARES) -> str:

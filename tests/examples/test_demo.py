@@ -68,6 +68,23 @@ def test_development_and_test_problems_are_not_those_trained_on(jobs: dict[str, 
     assert splits == ["train", "dev", "test"]
 
 
+def test_noisy_demonstrations_have_the_share_of_wrong_steps_they_name_and_right_answers(
+    base: Path,
+) -> None:
+    (job, *_) = (job for job in plan(demo_config(HERE / "noisy.toml", base, [])) if job.train)
+    arguments = job.run.env.options
+    noisy = srl_env.make(job.run.env.id, **arguments).unwrapped
+    clean = srl_env.make(job.run.env.id, **{**arguments, "noise": 0.0}).unwrapped
+    wrong = steps = 0
+    for slipped, right in zip(noisy.problems, clean.problems, strict=True):
+        assert slipped.answer == right.answer
+        pairs = list(zip(slipped.trajectories[0].steps, right.trajectories[0].steps, strict=True))
+        assert pairs[-1][0] == pairs[-1][1]
+        wrong += sum(one.action != other.action for one, other in pairs)
+        steps += len(pairs) - 1
+    assert wrong / steps == pytest.approx(arguments["noise"], abs=0.04)
+
+
 def test_every_step_of_the_longest_problem_fits(jobs: dict[str, Job]) -> None:
     training = jobs["rlvr"].run
     env = srl_env.make(

@@ -221,6 +221,9 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
     planned = run("train", "-e", CHAIN, "-m", "x", "--seconds", "1", *given, "--dry-run")
     options = json.loads(planned.stdout)["env"]["options"]
     assert options == {"difficulty": 5, "hide_thoughts": True, "noise": 0.5}
+    given = ["--kwargs", '{"source": "sample", "path": null}']
+    planned = run("train", "-e", "srl/GSM8K-v0", "-m", "x", "--seconds", "1", *given, "--dry-run")
+    assert json.loads(planned.stdout)["env"]["options"] == {"source": "sample", "path": None}
 
 
 @pytest.mark.parametrize(

@@ -41,7 +41,7 @@ def tree(out: Path, model: str, **changes: Any) -> Tree:
         "run": {
             "env": {
                 "id": "srl/ModularChain-v0",
-                "options": {"difficulty": 1, "max_problems": 20, "max_steps": 3},
+                "options": {"difficulty": 1, "split": "train", "max_problems": 20, "max_steps": 3},
             },
             "model": {"path": model},
             "budget": {"updates": 3},

@@ -123,6 +123,7 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("stages.srl.lr=abc", r"^stages\.srl\.lr: input should be a valid number"),
         ("stages.srl.objective=3", "stages.srl.objective is a table of settings; got 3"),
         ("stages.srl.objective.group_size=1", "objective.group_size is at least 2; got 1"),
+        ("train.objective.max_drop=1.5", "max_drop is between 0.01 and 0.99; got 1.5"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),
         ("train.lr", "an override is KEY=VALUE"),
         ("=3", "an override is KEY=VALUE"),

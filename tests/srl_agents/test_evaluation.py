@@ -351,6 +351,7 @@ def test_parts_side_by_side_draw_the_seeds_of_parts_one_after_another() -> None:
 
 def test_a_split_that_an_environment_does_not_take_is_none(tmp_path: Path) -> None:
     assert taken_split("srl/ModularChain-v0", {}, "dev") == "dev"
+    assert taken_split("srl/ModularChain-v0", {"split": "train"}, "dev") == "dev"
     assert taken_split("srl/ModularChain-v0", {}, None) is None
     file = tmp_path / "splitless.py"
     file.write_text("from srl_env.testing import CountingEnv\nclass Splitless(CountingEnv): ...\n")

@@ -11,9 +11,10 @@ import pytest
 
 import srl_env
 from srl_agents.evaluation import split_maker
+from srl_env.data.splits import QUARTERS, split_of
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.format import ThinkTags
-from srl_tasks.gem import GEMEnv, split_of_seed
+from srl_tasks.gem import GEMEnv
 
 
 class Guess:
@@ -134,7 +135,7 @@ def test_splits_have_no_seed_in_common() -> None:
         assert source.name == f"gem/Guess/{split}"
         found = [source[i] for i in range(50)]
         seeds = {problem.metadata["seed"] for problem in found}
-        assert {split_of_seed(seed) for seed in seeds} == {split}
+        assert {split_of(f"gem {seed}", QUARTERS) for seed in seeds} == {split}
         assert len(seeds) == len({problem.prompt for problem in found}) == 50
     with pytest.raises(BadOption, match="'train', 'dev' or 'test'; got 'tset'"):
         make(split="tset")
