@@ -190,7 +190,14 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     policies = {record["policy"]: spec.load(env, record["device"], settings.seed, arguments)}
     if record.get("chooser"):
         alone = policies[record["policy"]]
-        policies[_chosen_name(record)] = load_chooser(record["chooser"], alone, env)
+        chooser = load_chooser(record["chooser"], alone, env)
+        if chooser.environment not in (None, record["env"]):
+            errors.print(
+                f"warning: the chooser in {record['chooser']} was trained in "
+                f"{chooser.environment}, not in {record['env']}",
+                highlight=False,
+            )
+        policies[_chosen_name(record)] = chooser
     env.close()
     folder.mkdir(parents=True, exist_ok=True)
     (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from srl_agents.config import RunConfig
 from srl_agents.evaluation import AnyPolicy
@@ -20,6 +20,9 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.policy import PrivilegedPolicy
 from srl_env.rewards import get_reward_mode
+
+if TYPE_CHECKING:
+    from srl_agents.sb3 import SB3Policy
 
 BUILT_IN = ("expert", "human", "random")
 SERVER = "openai:"
@@ -96,7 +99,7 @@ def read_spec(spec: str) -> PolicySpec:
     return PolicySpec(spec, spec, tuple(training_runs(path)))
 
 
-def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> AnyPolicy:
+def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> SB3Policy:
     """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
 
     Raises BadOption for a policy that looks into the environment, BadData where there is no agent

@@ -6,7 +6,8 @@ A task is a row (``srl_agents.rows``): in SRL one step, so that the rollouts of 
 of that step; otherwise one problem. Every completion is an agent run of its own with a trace of
 its own, because the prompt of each step is made anew from the history; so a step keeps its own
 reward ("srl" on its trace). Where the policy's steps are the history, what is compared is the
-episode, and every trace of it is paid the episode's total. "correct" is the verifier's verdict.
+episode, and every trace of it is paid the episode's total. "correct" is the verifier's verdict on
+an episode; a single step of the middle has none.
 
 A failure of ours is an error of the episode, never a reward. The agent's default is a plain chat
 (harness ``null``) in a subprocess, which runs nothing that the model writes.
@@ -141,9 +142,11 @@ class SRLVerifiersEnv(vf.Env[SRLEnvConfig]):  # type: ignore[misc]
             trace.record_metric("format_ok", info["format_ok"])
             if terminated or truncated:
                 break
+        judged = terminated or not self.taskset.rows.settings.by_step
         for trace in traces:
             trace.record_reward(REWARD, total)
-            trace.record_metric(CORRECT, info["verdict"]["correct"])
+            if judged:
+                trace.record_metric(CORRECT, info["verdict"]["correct"])
 
 
 def _shown(messages: Messages) -> dict[str, Any]:

@@ -244,7 +244,13 @@ class _Named:
             raise MissingExtra("gem-llm", "gem") from None
         if self.env_id not in registry:
             raise UnknownName("environment of GEM", self.env_id, registry)
-        made: TextWorld = gem.make(self.env_id)
+        try:
+            made: TextWorld = gem.make(self.env_id)
+        except Exception as error:  # some need data or packages of their own
+            said = " ".join(str(error).replace("*", " ").split())
+            raise BadOption(
+                f"gem.make({self.env_id!r}) raised {type(error).__name__}: {said:.300}"
+            ) from error
         return made
 
 

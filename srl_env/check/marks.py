@@ -18,8 +18,7 @@ _LOOKED_AT = 50  # problems of the source that are searched for one with another
 
 def check_expert_srl(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """Each of the expert's own steps is worth 1, is legal, and the last one is right."""
-    if not trial.begin(problem_id, "srl", "expert"):
-        return
+    trial.begin(problem_id, "srl", "expert")
     for index, result in enumerate(trial.expert_episode()):
         _, reward, _, _, info = result
         step = f"step {index} of problem {problem_id!r}"
@@ -44,8 +43,7 @@ def check_expert_srl(trial: Trial, problem_id: str) -> Iterator[Finding]:
 
 def check_expert_rlvr(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """The expert's steps end in a right answer, and not before the last."""
-    if not trial.begin(problem_id, "rlvr", "policy") or not trial.env.expert_steps:
-        return
+    trial.begin(problem_id, "rlvr", "policy")
     results, steps = list(trial.expert_episode()), len(trial.env.expert_steps)
     if len(results) != steps or not results[-1][2]:
         yield Finding(
@@ -69,8 +67,7 @@ def check_expert_rlvr(trial: Trial, problem_id: str) -> Iterator[Finding]:
 def check_expert_other(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """In the other modes that compare with the expert, every part of its reward is 1."""
     for mode in ("hybrid", "holistic", "format"):
-        if not trial.begin(problem_id, mode, None) or not trial.env.expert_steps:
-            continue
+        trial.begin(problem_id, mode, None)
         for index, (_, _, _, _, info) in enumerate(trial.expert_episode()):
             parts = {k: v for k, v in info["reward_parts"].items() if v != 1.0}
             if parts:
@@ -87,9 +84,8 @@ def check_expert_solution(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """The expert's whole solution, as one action, is right."""
     if "solution" not in trial.env.granularities:
         return
-    if trial.begin(problem_id, "rlvr", "policy", granularity="solution") and trial.env.expert_steps:
-        result = trial.env.step(trial.env.expert_completion())
-        yield from _right(trial, result, problem_id)
+    trial.begin(problem_id, "rlvr", "policy", granularity="solution")
+    yield from _right(trial, trial.env.step(trial.env.expert_completion()), problem_id)
 
 
 def check_empty(trial: Trial, problem_id: str) -> Iterator[Finding]:
@@ -117,8 +113,7 @@ def check_empty(trial: Trial, problem_id: str) -> Iterator[Finding]:
 
 def check_shuffled(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     """Another step of the expert is no full match, and another problem's solution is not right."""
-    if not trial.begin(problem_id, "srl", "expert"):
-        return
+    trial.begin(problem_id, "srl", "expert")
     steps = trial.env.expert_steps
     for index, step in enumerate(steps):
         other = steps[(index + 1) % len(steps)]

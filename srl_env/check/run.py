@@ -76,6 +76,21 @@ def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Fou
     return lambda trial: _on(trial.problems, check, trial)
 
 
+def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
+    """The check made on those of the drawn problems that have an expert."""
+
+    def checked(trial: Trial) -> Found:
+        shown = [each for each in trial.problems if trial.problem(each).trajectories]
+        if trial.problems and not shown:
+            yield Note("the problems have no expert", skipped=True)
+            return
+        if len(shown) < len(trial.problems):
+            yield Note(f"{len(shown)} of {len(trial.problems)} problems have an expert")
+        yield from _on(shown, check, trial)
+
+    return checked
+
+
 def _first(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
     """The check made on the first of the drawn problems."""
     return lambda trial: _on(trial.problems[:1], check, trial)
@@ -92,12 +107,12 @@ DRAWS = "problems are drawn"
 CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     "Gymnasium's own check": records.check_gymnasium,
     DRAWS: lambda trial: (),  # made by Checker, before any other
-    "the expert gets full marks, step by step (srl)": _each(marks.check_expert_srl),
-    "the expert gets full marks at the end (rlvr)": _each(marks.check_expert_rlvr),
-    "the expert gets full marks in the other modes": _each(marks.check_expert_other),
-    "the expert's whole solution is right": _each(marks.check_expert_solution),
+    "the expert gets full marks, step by step (srl)": _with_expert(marks.check_expert_srl),
+    "the expert gets full marks at the end (rlvr)": _with_expert(marks.check_expert_rlvr),
+    "the expert gets full marks in the other modes": _with_expert(marks.check_expert_other),
+    "the expert's whole solution is right": _with_expert(marks.check_expert_solution),
     "an empty answer gets nothing": _each(marks.check_empty),
-    "a shuffled answer gets less": _each(marks.check_shuffled),
+    "a shuffled answer gets less": _with_expert(marks.check_shuffled),
     "an echo of the prompt gains nothing": _each(marks.check_echo),
     "rewards stay in their range": _each(marks.check_ranges),
     "nothing leaks": lambda trial: (

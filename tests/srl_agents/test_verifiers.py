@@ -103,7 +103,16 @@ def test_in_srl_an_episode_is_one_step_with_its_own_reward() -> None:
     assert {name: reward.score for name, reward in trace.rewards.items()} == {"srl": 1.0}
     (episode,) = episodes(lambda _: chat("no tags"))
     assert episode.traces[0].rewards["srl"].score == -1.0
-    assert episode.traces[0].metrics["format_ok"] == 0.0
+    assert episode.traces[0].metrics == {"format_ok": 0.0}
+
+
+def test_of_single_steps_the_last_alone_is_right_or_wrong() -> None:
+    taskset = SRLTaskset(SRLTasksetConfig.model_validate(taskset_config(targets="all")))
+    rows = [row for row in taskset.rows.rows if row.problem == 0]
+    answer = taskset.rows.make().problems[0].trajectories[0].steps[-1].action
+    made = episodes(lambda _: chat(f"<think>hm</think>{answer}"), len(rows), targets="all")
+    found = [episode.traces[0].metrics.get("correct") for episode in made]
+    assert found == [None] * (len(rows) - 1) + [1.0]
 
 
 def test_what_the_model_is_shown_is_our_prompt() -> None:

@@ -40,16 +40,18 @@ class SB3Policy:
         encoder: Encoder | None = None,
         format: CompletionFormat | None = None,
         temperature: float | None = 1.0,
+        environment: str | None = None,
     ) -> None:
         """agent: an SB3 algorithm trained on ``CandidateSteps``, which says k. encoder: the one it
         was trained with, None for ``HashedNgrams()``. format: of the completions, as the
         environment's; None for ``ThinkTags()``. temperature: at which to sample, also where a
         greedy generation is asked for, as equal samples leave no choice; None for the one asked.
+        environment: the id of the one the agent was trained in, where it is known.
         Raises BadOption where agent and encoder do not fit, and for a policy without samples.
         """
         check_samples(policy)
         self.agent, self.policy, self.temperature = agent, policy, temperature
-        self.format = format or ThinkTags()
+        self.format, self.environment = format or ThinkTags(), environment
         space = getattr(agent, "observation_space", None)
         if "mask" not in getattr(space, "spaces", {}):
             raise BadOption(f"the agent was not trained on CandidateSteps; it observes {space}")
@@ -82,7 +84,14 @@ class SB3Policy:
         except (OSError, ValueError) as error:  # SB3 adds a suffix of its own to names in messages
             why = "is not there" if not file.is_file() else f"cannot be read: {error}"
             raise BadData(f"{file} {why}; give a folder that save_chooser wrote") from error
-        return cls(agent, policy, encoder=saved.encoder, format=format, temperature=temperature)
+        return cls(
+            agent,
+            policy,
+            encoder=saved.encoder,
+            format=format,
+            temperature=temperature,
+            environment=saved.environment,
+        )
 
     @property
     def generator(self) -> Any:
@@ -131,7 +140,7 @@ class SB3Policy:
 
 
 def save_chooser(agent: Any, folder: str | PathLike[str], encoder: Encoder | None = None) -> None:
-    """Writes a trained agent, and the encoder it was trained with, into a folder.
+    """Writes a trained agent, its encoder and the id of its environment into a folder.
 
     encoder: a dataclass of plain values; None for ``HashedNgrams()``. Raises BadOption for
     another, and for an agent that is none of SB3's.
@@ -145,6 +154,7 @@ def save_chooser(agent: Any, folder: str | PathLike[str], encoder: Encoder | Non
     options = {key: value for key, value in asdict(encoder).items() if key in shown}
     described = {
         "algorithm": name,
+        "environment": _trained_in(agent),
         "encoder": f"{kind.__module__}:{kind.__qualname__}",
         "encoder_options": options,
     }
@@ -160,6 +170,7 @@ class _Saved:
 
     algorithm: Any
     encoder: Encoder
+    environment: str | None
 
 
 def _read(folder: Path) -> _Saved:
@@ -168,12 +179,20 @@ def _read(folder: Path) -> _Saved:
         found = json.loads(path.read_text(encoding="utf-8"))
         module, _, name = found["encoder"].partition(":")
         kind = getattr(importlib.import_module(module), name)
-        return _Saved(_algorithm(found["algorithm"]), kind(**found["encoder_options"]))
+        encoder = kind(**found["encoder_options"])
+        return _Saved(_algorithm(found["algorithm"]), encoder, found.get("environment"))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise BadData(
             f"{path}: no chooser can be read ({type(error).__name__}: {error}); save one with "
             "srl_agents.sb3.chooser.save_chooser(agent, folder, encoder)"
         ) from error
+
+
+def _trained_in(agent: Any) -> str | None:
+    """The id of the agent's environment; None where it has none."""
+    env = agent.get_env()
+    specs = [] if env is None else env.get_attr("spec")
+    return specs[0].id if specs and specs[0] is not None else None
 
 
 def _algorithm(name: str) -> Any:

@@ -202,8 +202,18 @@ def test_eval_says_what_a_chooser_gains(tmp_path: Path) -> None:
     assert gain["format"]["value"] == pytest.approx(with_chooser - alone)
     assert results[0]["problem_ids"] == results[1]["problem_ids"]
     assert results[1]["policy"] == f"random with {tmp_path / 'chooser'}"
+    assert "was trained in" not in chosen.stderr
     again = CliRunner().invoke(app, ["eval", "--resume", str(out)])
     assert again.exit_code == 0, again.output
+
+
+def test_a_chooser_of_another_environment_is_told(tmp_path: Path) -> None:
+    env = CandidateSteps(srl_env.make("srl/WordProblem-v0"), 3, encoder=SMALL)
+    save_chooser(PPO(ScorerPolicy, env, n_steps=8, batch_size=8), tmp_path, SMALL)
+    chosen = run("-m", "random", "--chooser", str(tmp_path), "-o", str(tmp_path / "out"))
+    assert chosen.exit_code == 0, chosen.output
+    told = " ".join(chosen.stderr.split())
+    assert "was trained in srl/WordProblem-v0, not in srl/ModularChain-v0" in told
 
 
 def test_mistakes_with_a_chooser_are_named(tmp_path: Path) -> None:

@@ -52,7 +52,28 @@ def test_an_environment_without_experts_passes() -> None:
     problem = Problem("p", "Count to 3, then add up.", "sum=6!")
     source = ListSource((problem,))
     env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
-    assert check_env(env, hostile=50).passed
+    report = check_env(env, hostile=50)
+    assert report.passed
+    skipped = [result for result in report.results if result.skipped]
+    assert [
+        result.name for result in skipped if result.notes == ("the problems have no expert",)
+    ] == [
+        "the expert gets full marks, step by step (srl)",
+        "the expert gets full marks at the end (rlvr)",
+        "the expert gets full marks in the other modes",
+        "the expert's whole solution is right",
+        "a shuffled answer gets less",
+    ]
+
+
+def test_problems_without_an_expert_among_others_are_counted() -> None:
+    alone = Problem("p", "Count to 3, then add up.", "sum=6!")
+    source = ListSource((alone, counting_problem(1)))
+    env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
+    report = check_env(env, problems=8, hostile=50)
+    notes = [note for result in report.results for note in result.notes]
+    assert notes.count("1 of 2 problems have an expert") == 5
+    assert report.passed, report
 
 
 def test_an_id_is_made_with_its_arguments() -> None:
