@@ -181,14 +181,18 @@ class BudgetConfig(Section):
         return self
 
 
-class OptimizerConfig(Section):
-    """AdamW, the same for every stage; the learning rate is the stage's.
+Beta = Annotated[float, Field(ge=0, lt=1)]
 
-    max_grad_norm: the gradient is scaled down to it. micro_batch_tokens: as many tokens go
-    through the model at once; the gradient does not depend on it.
+
+class OptimizerConfig(Section):
+    """AdamW, new for every stage; the learning rate is the stage's.
+
+    betas: of stages that name none of their own. max_grad_norm: the gradient is scaled down to
+    it. micro_batch_tokens: as many tokens go through the model at once; the gradient does not
+    depend on it.
     """
 
-    betas: tuple[float, float] = (0.9, 0.999)
+    betas: tuple[Beta, Beta] = (0.9, 0.999)
     eps: Annotated[float, Field(gt=0)] = 1e-8
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     max_grad_norm: Annotated[float, Field(gt=0)] = 1.0

@@ -84,8 +84,8 @@ class Learner:
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = self.fresh_optimizer()
 
-    def fresh_optimizer(self) -> torch.optim.Optimizer:
-        """A new AdamW; weight decay on matrices only."""
+    def fresh_optimizer(self, betas: tuple[float, float] | None = None) -> torch.optim.Optimizer:
+        """A new AdamW; weight decay on matrices only. betas: in place of the settings'."""
         decay = self.settings.weight_decay
         return torch.optim.AdamW(
             [
@@ -93,7 +93,7 @@ class Learner:
                 {"params": [p for p in self.parameters if p.ndim < 2], "weight_decay": 0.0},
             ],
             lr=0.0,
-            betas=self.settings.betas,
+            betas=betas or self.settings.betas,
             eps=self.settings.eps,
             fused=True,
         )

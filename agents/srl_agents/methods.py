@@ -141,6 +141,7 @@ class Stage:
     batch: groups (GRPO) or demonstrations (NLL) per update.
     schedule: the learning rate over the stage's budget after a rise over the first ``warmup``
     of it; "constant", or "cosine" or "linear" down to 0.
+    betas: of Adam in this stage, which begins with a new one; None for the run's.
     share: of the run's whole budget; the last stage takes whatever is left.
     """
 
@@ -153,6 +154,7 @@ class Stage:
     lr: float = 1e-5
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: float = 0.0
+    betas: tuple[float, float] | None = None
     share: float = 1.0
     until: Until = Until()
 
@@ -222,6 +224,8 @@ def _problems(stage: Stage) -> Iterator[str]:
         if value is not None and not low <= value <= high:
             limit = f"at least {low:g}" if high == _INF else f"between {low:g} and {high:g}"
             yield f"{name} is {limit}; got {value!r}"
+    if stage.betas is not None and not all(0 <= beta < 1 for beta in stage.betas):
+        yield f"betas are at least 0 and below 1; got {list(stage.betas)}"
     if stage.starts.together > 1 and stage.starts.at == "problem":
         yield "a problem has one start where starts.at is 'problem'; leave starts.together at 1"
     if isinstance(stage.objective, NLL):

@@ -207,6 +207,7 @@ class Trainer:
             team=team,
         )
         self.position = Position()
+        self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         self.starts = self._starts(self.stage, config.seed, self.stage.name)
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
@@ -347,7 +348,7 @@ class Trainer:
             self.position.stage += 1
             self.position.stage_spent, self.position.scores = self.position.spent, []
             self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
-            self.learner.optimizer = self.learner.fresh_optimizer()
+            self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         return None
 
     def _end_stage(self, log: RunLog, reason: str) -> None:

@@ -123,6 +123,8 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("stages.srl.lr=abc", r"^stages\.srl\.lr: input should be a valid number"),
         ("stages.srl.objective=3", "stages.srl.objective is a table of settings; got 3"),
         ("stages.srl.objective.group_size=1", "objective.group_size is at least 2; got 1"),
+        ("optimizer.betas=[0.9,1.0]", "optimizer.betas.1: input should be less than 1; got 1.0"),
+        ("stages.srl.betas=[0.5,1.0]", r"stage 'srl': betas are at least 0 and below 1; got \[0.5"),
         ("train.objective.max_drop=1.5", "max_drop is between 0.01 and 0.99; got 1.5"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),
         ("train.lr", "an override is KEY=VALUE"),

@@ -17,7 +17,7 @@ import pytest
 import torch
 import transformers
 
-from srl_agents.checkpoint import CannotRead, checkpoints
+from srl_agents.checkpoint import CannotRead, checkpoints, load_state
 from srl_agents.config import RunConfig, make_config, merged
 from srl_agents.learner import TrainingDiverged
 from srl_agents.small_models import build, character_tokenizer
@@ -209,6 +209,15 @@ def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[st
     assert "0.00 of the probed groups are informative, at least 0" in ends[0]["reason"]
     assert ends[1]["reason"] == "its budget is spent: 4 updates"
     assert result.stages == tuple((line["stage"], line["reason"]) for line in ends)
+
+
+def test_a_stage_has_its_own_betas_or_those_of_the_run(tree: dict[str, Any]) -> None:
+    stages = {"srl": {"share": 0.5, "until": {"informative": None}}, "rlvr": {"betas": [0.8, 0.9]}}
+    tree |= {"optimizer": {"betas": [0.5, 0.75]}, "checkpoint": {"every": 2, "keep": 3}}
+    result = train(configured(tree, method="srl-rlvr", stages=stages))
+    states = [load_state(folder) for folder in checkpoints(result.folder / "checkpoints")]
+    found = [state.tensors["optimizer"]["param_groups"][0]["betas"] for state in states]
+    assert found == [(0.5, 0.75), (0.8, 0.9), (0.8, 0.9)]
 
 
 def test_a_time_budget_is_kept(tree: dict[str, Any]) -> None:
