@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from srl_env.errors import BadOption
@@ -77,13 +77,19 @@ class ModularChainEnv(GeneratedEnv):
         operations: str = "+-",
         noise: float = 0.0,
         hide_thoughts: bool = False,
+        demonstrated: int | None = None,
         **options: Any,
     ) -> None:
-        """The arguments are those of ``ModularChainSource``; options: of ``ReasoningEnv``."""
+        """The arguments are those of ``ModularChainSource``; options: of ``ReasoningEnv``.
+
+        Where not all problems are demonstrated, the reward mode is "rlvr" unless one is given.
+        """
         source = ModularChainSource(
-            difficulty, split, max_problems, operations, noise, hide_thoughts
+            difficulty, split, max_problems, operations, noise, hide_thoughts, demonstrated
         )
         defaults: dict[str, Any] = {"format": Brackets(), "style": PromptStyle.bare()}
+        if demonstrated is not None:
+            defaults["reward_mode"] = "rlvr"
         super().__init__(source, ExactVerifier(marker="#"), **defaults | options)
 
 
@@ -102,7 +108,8 @@ class ModularChainSource(GeneratedSource[Opening]):
     noise: the share of the expert's steps, the answer line apart, that state a wrong value. It
     is a slip of the pen: the thought, the later steps and the answer stay right. It is not legal.
     hide_thoughts: the expert's thoughts are not recorded, as where only outlines exist.
-    Neither noise nor hidden thoughts change which problem an index stands for.
+    demonstrated: the first so many problems have the expert, the others the answer alone; None
+    for all. None of these three changes which problem an index stands for.
     """
 
     family: ClassVar[str] = "modular_chain"
@@ -111,6 +118,7 @@ class ModularChainSource(GeneratedSource[Opening]):
     operations: str = "+-"
     noise: float = 0.0
     hide_thoughts: bool = False
+    demonstrated: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -120,6 +128,13 @@ class ModularChainSource(GeneratedSource[Opening]):
             )
         if not 0.0 <= self.noise <= 1.0:
             raise BadOption(f"noise is a share, between 0 and 1; got {self.noise!r}")
+        if self.demonstrated is not None and self.demonstrated < 0:
+            raise BadOption(f"demonstrated is at least 0, or None; got {self.demonstrated!r}")
+
+    def __getitem__(self, index: int) -> Problem:
+        problem = super().__getitem__(index)
+        shown = self.demonstrated is None or index < self.demonstrated
+        return problem if shown else replace(problem, trajectories=())
 
     @property
     def variant(self) -> str:

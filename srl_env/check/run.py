@@ -82,10 +82,10 @@ def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Tria
     def checked(trial: Trial) -> Found:
         shown = [each for each in trial.problems if trial.problem(each).trajectories]
         if trial.problems and not shown:
-            yield Note("the problems have no expert", skipped=True)
+            yield Note("the problems drawn have no expert", skipped=True)
             return
         if len(shown) < len(trial.problems):
-            yield Note(f"{len(shown)} of {len(trial.problems)} problems have an expert")
+            yield Note(f"{len(shown)} of {len(trial.problems)} problems drawn have an expert")
         yield from _on(shown, check, trial)
 
     return checked

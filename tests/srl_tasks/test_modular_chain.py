@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import pytest
 
@@ -165,6 +166,14 @@ def test_noise_makes_about_that_share_of_steps_wrong_and_leaves_the_answer_line_
     assert wrong / (300 * 7) == pytest.approx(0.3, abs=0.03)
 
 
+def test_the_first_problems_alone_are_demonstrated_where_so_many_are() -> None:
+    all_shown, few = ModularChainSource(7), ModularChainSource(7, demonstrated=2)
+    assert [few[index] == all_shown[index] for index in range(4)] == [True, True, False, False]
+    assert [len(few[index].trajectories) for index in range(4)] == [1, 1, 0, 0]
+    assert few[2] == replace(all_shown[2], trajectories=())
+    assert ModularChainEnv(demonstrated=2).reset(seed=0)[1]["reward_mode"] == "rlvr"
+
+
 def test_a_step_that_builds_on_an_experts_slip_is_legal_and_the_slip_is_not() -> None:
     slipped = Problem(
         PROBLEM.id,
@@ -214,3 +223,5 @@ def test_wrong_operations_and_noise_are_errors() -> None:
         ModularChainEnv(operations="")
     with pytest.raises(BadOption, match=r"noise is a share, between 0 and 1; got 1\.5"):
         ModularChainEnv(noise=1.5)
+    with pytest.raises(BadOption, match="demonstrated is at least 0, or None; got -1"):
+        ModularChainEnv(demonstrated=-1)

@@ -56,7 +56,7 @@ def test_an_environment_without_experts_passes() -> None:
     assert report.passed
     skipped = [result for result in report.results if result.skipped]
     assert [
-        result.name for result in skipped if result.notes == ("the problems have no expert",)
+        result.name for result in skipped if result.notes == ("the problems drawn have no expert",)
     ] == [
         "the expert gets full marks, step by step (srl)",
         "the expert gets full marks at the end (rlvr)",
@@ -72,7 +72,7 @@ def test_problems_without_an_expert_among_others_are_counted() -> None:
     env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
     report = check_env(env, problems=8, hostile=50)
     notes = [note for result in report.results for note in result.notes]
-    assert notes.count("1 of 2 problems have an expert") == 5
+    assert notes.count("1 of 2 problems drawn have an expert") == 5
     assert report.passed, report
 
 
