@@ -107,13 +107,13 @@ def run(config: CompareConfig) -> None:
 
 def _announce(config: CompareConfig) -> None:
     options, budget = config.run["env"]["options"], config.run["budget"]
-    noise = options.get("noise", 0.0)
+    shown = options.get("demonstrated", options["max_problems"])
     runs = len(config.methods) * len(config.seeds)
-    wrong = f", of whose demonstrated steps {noise:.0%} are wrong" if noise else ""
     console.print(
-        f"{runs} runs of {budget['seconds']:g} s each, {config.jobs} at a time, on chains of "
-        f"{options['difficulty']} definitions{wrong}; then {config.evaluation.problems} unseen "
-        f"problems × {config.evaluation.rollouts} rollouts.",
+        f"{runs} runs of {budget['seconds']:g} s each, {config.jobs} at a time, on "
+        f"{options['max_problems']} chains of {options['difficulty']} definitions, {shown} of them "
+        f"demonstrated; then {config.evaluation.problems} unseen problems × "
+        f"{config.evaluation.rollouts} rollouts.",
         highlight=False,
     )
 
