@@ -184,10 +184,11 @@ def test_a_worker_killed_from_outside_between_two_updates_is_replaced(make: Make
 
 def test_a_hanging_worker_is_ended_at_its_deadline(make: Make) -> None:
     workers = make(hanging, times=1, workers=2)
-    workers._settings = workers._settings.model_copy(update={"deadline_s": 2.0})
+    # as short as a new worker's start, which has the same deadline, can be on a busy machine
+    workers._settings = workers._settings.model_copy(update={"deadline_s": 8.0})
     began = time.monotonic()
     assert told(workers.run(units(2))) == expected(2)
-    assert time.monotonic() - began < 30
+    assert time.monotonic() - began < 60
     assert workers.metrics()["workers/reissued"] == 1.0
 
 
