@@ -191,10 +191,11 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     if record.get("chooser"):
         alone = policies[record["policy"]]
         chooser = load_chooser(record["chooser"], alone, env)
-        if chooser.environment not in (None, record["env"]):
+        here = env.spec.id if env.spec else None
+        if here and chooser.environment not in (None, here):
             errors.print(
                 f"warning: the chooser in {record['chooser']} was trained in "
-                f"{chooser.environment}, not in {record['env']}",
+                f"{chooser.environment}, not in {here}",
                 highlight=False,
             )
         policies[_chosen_name(record)] = chooser

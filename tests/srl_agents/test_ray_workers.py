@@ -188,7 +188,7 @@ def test_a_hanging_worker_is_ended_at_its_deadline(make: Make) -> None:
     workers._settings = workers._settings.model_copy(update={"deadline_s": 8.0})
     began = time.monotonic()
     assert told(workers.run(units(2))) == expected(2)
-    assert time.monotonic() - began < 60
+    assert time.monotonic() - began < 30
     assert workers.metrics()["workers/reissued"] == 1.0
 
 
