@@ -116,8 +116,8 @@ def lint_view(report: LintReport) -> RenderableType:
     told = Text(
         f"Read as {report.form}; verifier {report.verifier}, completion format {report.format}.\n"
     )
-    counts = (report.total(severity) for severity in ("error", "warning", "note"))
-    verdict = "{:,} errors, {:,} warnings, {:,} notes".format(*counts)
+    counts = {severity: report.total(severity) for severity in ("error", "warning", "note")}
+    verdict = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for name, n in counts.items())
     told.append(verdict, style="bold green" if report.passed else "bold red")
     return Group(*([grid] if names else []), told)
 

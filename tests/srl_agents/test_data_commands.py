@@ -48,7 +48,7 @@ def test_lint_ends_with_1_where_there_are_errors(data: Path, tmp_path: Path) -> 
     result = run("lint", data)
     assert result.exit_code == 1
     assert 'bad-row: no "answer"' in result.output
-    assert "1 errors, 0 warnings" in result.output
+    assert "1 error, 0 warnings, 0 notes" in result.output
     good = tmp_path / "good.jsonl"
     good.write_text(json.dumps(GOOD))
     assert run("lint", good).exit_code == 0

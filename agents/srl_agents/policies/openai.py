@@ -375,9 +375,13 @@ def _make_client(key: str, base_url: str | None, timeout_s: float) -> Any:
 
 def _nothing_works(failure: Failure) -> Exception:
     """What to raise where no request was ever answered."""
-    if isinstance(failure, RequestRefused):
-        return BadOption(f"{failure}. No request was taken so far; check the model and its options")
-    return failure
+    if not isinstance(failure, RequestRefused):
+        return failure
+    advice = "check the model and its options"
+    if "chat template" in str(failure):
+        advice = 'for a model without one take api="completions"'
+        advice += """ (--policy-kwargs '{"api": "completions"}')"""
+    return BadOption(f"{str(failure).rstrip('.')}. No request was taken so far; {advice}")
 
 
 def _now() -> float:

@@ -264,6 +264,14 @@ def test_a_server_that_refuses_everything_is_the_users_to_mend(make: Make) -> No
         ask(make(server), "a", "b")
 
 
+def test_a_server_that_misses_a_chat_template_is_answered_with_the_other_api(make: Make) -> None:
+    with (
+        Loopback(refuses(400, "you must provide a chat template.")) as server,
+        pytest.raises(BadOption, match=r'a chat template\. No request .*"api": "completions"'),
+    ):
+        ask(make(server), "a")
+
+
 @pytest.mark.parametrize(
     ("status", "code"),
     [(401, None), (403, None), (404, "model_not_found"), (429, "insufficient_quota")],
