@@ -83,7 +83,9 @@ def check_infos(trial: Trial, problem_id: str) -> Iterator[Finding]:
 
 
 def check_splits(trial: Trial) -> Iterator[Finding | Note]:
-    """No two splits have an id or a prompt in common."""
+    """No two splits have an id or a prompt in common; where there is a world, which may keep a
+    secret, a prompt alone makes no problem: its answer and metadata are compared with it.
+    """
     known = _splits(type(trial.env))
     if not known:
         yield Note("the class takes no split", skipped=True)
@@ -126,14 +128,17 @@ def _splits(maker: type[ReasoningEnv]) -> tuple[str, ...]:
 
 
 def _fingerprints(env: ReasoningEnv, split: str) -> dict[str, str]:
-    """{id or prompt in its plainest form: id} of the first problems of a split."""
+    """{id or prompt in its plainest form: id} of the first problems of a split; with a world,
+    the prompt with answer and metadata.
+    """
     arguments = {**(env.spec.kwargs if env.spec else {}), "split": split}
     other = type(env)(**arguments)
     found = {}
     for index in range(min(len(other.problems), COMPARED)):
         problem = other.problems[index]
         found[f"id {problem.id}"] = problem.id
-        found[" ".join(problem.prompt.split()).casefold()] = problem.id
+        secret = f"{problem.answer!r} {problem.metadata!r}" if env.has_world else ""
+        found[" ".join(f"{problem.prompt} {secret}".split()).casefold()] = problem.id
     other.close()
     return found
 

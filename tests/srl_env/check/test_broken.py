@@ -188,6 +188,37 @@ def test_splits_that_share_problems_are_found() -> None:
     assert seen.startswith("3 of the first problems of split 'train' are in 'test' too")
 
 
+class Secrets(ReasoningEnv):
+    """Says the same in each problem; what differs is hidden in the world."""
+
+    def __init__(self, split: Literal["train", "test"] = "train", shared: int = 0) -> None:
+        first = 0 if split == "train" else 3 - shared
+        problems = [
+            Problem(f"{split}/{n}", "Guess my number.", metadata={"number": n})
+            for n in range(first, first + 3)
+        ]
+        super().__init__(ListSource(problems), NumericVerifier(), reward_mode="rlvr")
+
+    def world_reset(self, problem: Problem) -> None:
+        self.number = problem.metadata["number"]
+
+
+class SharedSecret(Secrets):
+    """One of whose secrets is in both splits."""
+
+    def __init__(self, split: Literal["train", "test"] = "train") -> None:
+        super().__init__(split, shared=1)
+
+
+def test_the_secret_of_a_world_tells_its_problems_apart() -> None:
+    assert check(Secrets(), "splits").mark == "ok"
+
+
+def test_worlds_with_the_same_secret_in_two_splits_are_found() -> None:
+    seen = finding(SharedSecret(), "splits").seen
+    assert seen.startswith("1 of the first problems of split 'train'")
+
+
 def test_disjoint_splits_pass_and_classes_without_are_skipped() -> None:
     assert check(HashedSplits(), "splits").mark == "ok"
     result = check(CountingEnv(), "splits")
