@@ -43,7 +43,7 @@ _LEAST_STEP = 2.0**-6  # an update is not cut any further
 
 
 class TrainingDiverged(SrlEnvError, RuntimeError):
-    """The loss or its gradient is no number any more; the weights were not touched by it."""
+    """The loss, its gradient or the weights it led to are no numbers any more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +118,12 @@ class Learner:
             group["lr"] = lr
         if isinstance(objective, NLL):
             steps = [self._step(_Part(batch), objective) for batch in batches]
+            self._check_weights()
             return {"lr": lr, **_means(steps)}
         parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
         before = [p.detach().clone() for p in self.parameters] if agreed else []
         steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
+        self._check_weights()
         cut = {"step_share": self._shortened(before, agreed, objective)} if agreed else {}
         return {"lr": lr, **_means(steps), **cut}
 
@@ -169,6 +171,13 @@ class Learner:
         tokens = part.batch.tokens
         means = {name: float(value) / tokens for name, value in sums.items()}
         return {"loss": total, "grad_norm": float(norm), **means}
+
+    def _check_weights(self) -> None:
+        """TrainingDiverged where they have left the range of numbers: sampling with them would
+        show no signal, so that no later step could notice."""
+        norm = whole(torch.nn.utils.get_total_norm([p.detach() for p in self.parameters]))
+        if not torch.isfinite(norm):
+            raise TrainingDiverged(f"weights of norm {float(norm):g} after the step")
 
     def _shortened(self, before: Sequence[Tensor], agreed: Batch, objective: GRPO) -> float:
         """Cuts the update in half until no completion lost too much; what share of it is left.

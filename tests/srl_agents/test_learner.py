@@ -227,6 +227,15 @@ def test_a_loss_that_is_no_number_changes_nothing(model: Any) -> None:
         assert torch.equal(one, other)
 
 
+@pytest.mark.parametrize("objective", [GRPO(), NLL()])
+def test_weights_that_leave_the_range_of_numbers_are_found(
+    model: Any, objective: GRPO | NLL
+) -> None:
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    with pytest.raises(TrainingDiverged, match="weights of norm inf after the step"):
+        learner.update([batch(model)], objective, lr=1e30)
+
+
 def test_autocast_in_bfloat16_stays_close(model: Any) -> None:
     data = batch(model)
     exact, _ = gradient(model, data, GRPO(), tokens=10_000)

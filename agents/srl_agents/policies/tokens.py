@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, SrlEnvError
 from srl_env.policy import FinishReason, Generation, Messages
 
 _REMEMBERED_PROMPTS = 4096
 
 MessageKey = tuple[tuple[str, str], ...]
+
+
+class BrokenModel(SrlEnvError, RuntimeError):
+    """A model's probabilities are no numbers, so that nothing it writes means anything."""
 
 
 class PromptEncoder:
@@ -99,8 +104,14 @@ def make_generation(
 ) -> Generation:
     """A generation whose text ends with the stop string that ended it.
 
-    text: of all the ids, special tokens left out. stop: the strings asked for.
+    text: of all the ids, special tokens left out. stop: the strings asked for. Raises BrokenModel
+    where a log-probability is NaN.
     """
+    if any(map(math.isnan, logprobs)):
+        raise BrokenModel(
+            "the model's log-probabilities are no numbers (NaN): its weights are damaged, or too "
+            "large for its number format; take an earlier checkpoint"
+        )
     ends = [text.find(s) + len(s) for s in stop if s and s in text]
     return Generation(
         text=text[: min(ends)] if ends else text,

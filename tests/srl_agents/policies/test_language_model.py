@@ -11,6 +11,7 @@ import transformers
 
 from srl_agents.decoder import GenericDecoder
 from srl_agents.policies import TransformersPolicy
+from srl_agents.policies.tokens import BrokenModel
 from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
 from srl_env.errors import BadOption
 from srl_env.policy import Message, Policy, Sampling
@@ -134,6 +135,16 @@ def test_log_probs_can_be_trained_on(policy: TransformersPolicy) -> None:
     logprobs.sum().backward()
     assert all(parameter.grad is not None for parameter in policy.model.parameters())
     assert not entropy.requires_grad
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_model_whose_probabilities_are_no_numbers_writes_nothing(
+    policy: TransformersPolicy, temperature: float
+) -> None:
+    with torch.no_grad():
+        next(policy.model.parameters()).fill_(float("nan"))
+    with pytest.raises(BrokenModel, match=r"NaN.*take an earlier checkpoint"):
+        policy.generate([user("a")], Sampling(max_tokens=2, temperature=temperature))
 
 
 def test_saved_and_loaded_it_samples_the_same(policy: TransformersPolicy, tmp_path: Path) -> None:
