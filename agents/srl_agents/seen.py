@@ -6,6 +6,7 @@ so on. A model without such a history (from the hub, say) cannot be checked.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
@@ -23,22 +24,44 @@ COMPARED_BY_TEXT = 20_000
 
 def run_folder(path: Path) -> Path | None:
     """The training run that a path belongs to: its folder, model, or one of its checkpoints."""
-    for folder in (path, path.parent, path.parent.parent):
+    for folder in (path, *path.absolute().parents[:2]):
         if (folder / "config.json").is_file() and "budget" in read_tree(folder / "config.json"):
             return folder
     return None
 
 
 def training_runs(path: str | Path) -> list[RunConfig]:
-    """The runs whose training is in a model, the last one first; [] where none is known."""
+    """The runs whose training is in a model, the last one first; [] where none is known.
+
+    Warns where a run began with a folder that is not there any more.
+    """
     runs: list[RunConfig] = []
     visited = set[Path]()
     folder = run_folder(Path(path))
     while folder is not None and folder.resolve() not in visited:
         visited.add(folder.resolve())
         runs.append(make_config(read_tree(folder / "config.json")))
-        folder = run_folder(Path(runs[-1].model.path))
+        folder = run_folder(_beginning(folder, runs[-1]))
     return runs
+
+
+def _beginning(folder: Path, run: RunConfig) -> Path:
+    """The model that a run began with.
+
+    A relative path is meant from where training was started, which the run's own folder and
+    the one it was given tell, wherever both have been moved since.
+    """
+    given, here, out = run.model.path, folder.resolve(), Path(run.out).parts
+    tail = len(out)
+    start = Path(*here.parts[:-tail]) if here.parts[-tail:] == out else Path.cwd()
+    found = start / given
+    if not found.exists() and (given.startswith((".", "/")) or given.count("/") > 1):
+        warnings.warn(
+            f"{folder} began with {given}, which is not there any more: which problems that model "
+            "had been trained on before cannot be told",
+            stacklevel=2,
+        )
+    return found
 
 
 def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None:

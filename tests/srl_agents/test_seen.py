@@ -62,6 +62,29 @@ def test_runs_are_followed_back_to_the_first(tmp_path: Path) -> None:
     assert training_runs("hub/name") == []
 
 
+def test_runs_are_followed_back_from_any_directory_and_after_a_move(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, away = tmp_path / "work", tmp_path / "away"
+    write_run(work / "runs" / "first", "hub/name", out="runs/first")
+    write_run(work / "runs" / "second", "runs/first/model", out="runs/second", method="srl")
+    away.mkdir()
+    monkeypatch.chdir(away)
+    for path in (work / "runs" / "second", Path("../work/runs/second/model")):
+        assert [run.method for run in training_runs(path)] == ["srl", "rlvr"]
+    monkeypatch.chdir(work / "runs" / "second" / "model")
+    assert [run.method for run in training_runs(".")] == ["srl", "rlvr"]
+    monkeypatch.chdir(tmp_path)
+    work.rename(away / "moved")
+    assert len(training_runs("away/moved/runs/second")) == 2
+
+
+def test_a_history_that_is_gone_is_told(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run", "runs/gone/model")
+    with pytest.warns(UserWarning, match=r"began with runs/gone/model, which is not there"):
+        assert len(training_runs(run)) == 1
+
+
 def test_a_run_that_began_with_itself_does_not_loop(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", str(tmp_path / "run" / "model"))
     assert len(training_runs(run)) == 1
