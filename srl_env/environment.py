@@ -196,7 +196,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self._mode = _read_mode(reward_mode)
         self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
         self._granularity = _read_choice("granularity", granularity, self.granularities)
-        self._max_steps = _read_count("max_steps", max_steps, 1)
+        self._max_steps = read_count("max_steps", max_steps, 1)
         self._seed: int | None = None
         self._episode = 0
         self._state: EpisodeState | None = None
@@ -516,7 +516,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def _next_seed(self, seed: int | None) -> tuple[int, int]:
         """The seed and the number of the episode that begins."""
         if seed is not None:
-            return _read_count("seed", seed, 0), 0
+            return read_count("seed", seed, 0), 0
         if self._seed is None:
             return secrets.randbits(63), 0
         return self._seed, self._episode + 1
@@ -550,7 +550,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         )
         if granularity not in self.granularities:  # a mode's default, which is no demand
             granularity = self.granularities[0]
-        start = _read_count("start_step", options.get("start_step", 0), 0)
+        start = read_count("start_step", options.get("start_step", 0), 0)
         _check_expert(problem, steps, mode, continuation, start)
         recorded = all(step.observation is not None for step in steps)
         return EpisodeState(
@@ -561,7 +561,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             mode=mode,
             continuation=continuation,
             granularity=granularity,
-            max_steps=_read_count("max_steps", options.get("max_steps", self._max_steps), 1),
+            max_steps=read_count("max_steps", options.get("max_steps", self._max_steps), 1),
             start_step=start,
             world_live=self.has_world and not (continuation == "expert" and recorded),
         )
@@ -575,7 +575,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if isinstance(chosen, str):
             index = self.problems.index_of(chosen)
         elif chosen is not None:
-            index = _read_count("problem", chosen, 0, "an id or an index")
+            index = read_count("problem", chosen, 0, "an id or an index")
             if index >= len(self.problems):
                 raise BadOption(
                     f"problem {index} does not exist: {self.problems.name!r} has problems "
@@ -732,8 +732,8 @@ def _read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
 
 
-def _read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
-    """``value`` as an int, which must be at least ``least``."""
+def read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
+    """``value`` as an int; ``BadOption`` for what is none, and for one below ``least``."""
     if hasattr(value, "__index__") and not isinstance(value, bool):
         count = operator.index(cast(SupportsIndex, value))
         if count >= least:

@@ -50,7 +50,7 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     end = time.monotonic() + trial.seconds
     for done, nasty in enumerate(_NASTY):
         if time.monotonic() > end:
-            yield Note(f"{done} of {len(_NASTY)} texts in {trial.seconds:g} s")
+            yield _told(done, len(_NASTY), trial)
             return
         text = template.replace(answer, nasty) if answer and answer in template else nasty
         for name, call in (
@@ -74,11 +74,13 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
 def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     """Hostile texts cause no exception, and no reward that is not a finite number."""
     env, found, failures = trial.env, 0, 0
+    if not trial.hostile:
+        yield _told(0, 0, trial)
     end = time.monotonic() + trial.seconds
     modes = [m for m in map(get_reward_mode, trial.modes()) if _possible(trial, problem_id, m.name)]
     for number in range(trial.hostile):
         if time.monotonic() > end:
-            yield Note(f"{number:,} of {trial.hostile:,} texts in {trial.seconds:g} s")
+            yield _told(number, trial.hostile, trial)
             break
         text, mode = hostile_text(env, number), modes[number // 4 % len(modes)]
         try:
@@ -121,6 +123,11 @@ def hostile_text(env: ReasoningEnv, number: int) -> str:
     if number % 50 == 0:
         text = (text * 200)[:20_000]
     return env.format.render(ExpertStep(text)) if number % 2 else text
+
+
+def _told(tried: int, of: int, trial: Trial) -> Note:
+    """How many texts were tried; with none, nothing was checked."""
+    return Note(f"{tried:,} of {of:,} texts in {trial.seconds:g} s", skipped=not tried)
 
 
 def _possible(trial: Trial, problem_id: str, mode: str) -> bool:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
+from numbers import Real
 from typing import Any
 
 from srl_env.check import hostile, leaks, marks, records, repeats
 from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding, Note
 from srl_env.check.trial import Trial, line_in
-from srl_env.environment import ReasoningEnv
+from srl_env.environment import ReasoningEnv, read_count
 from srl_env.errors import BadOption
 from srl_env.registration import make, offline_arguments
 
@@ -28,8 +30,10 @@ def check_env(
 
     env: made without arguments, a class is given its ``offline_kwargs`` where it has some.
     problems: how many problems are drawn and tried. hostile: how many hostile texts are tried;
-    seconds: for how long at most, for each of the two checks that do so.
-    Raises ``CheckError`` with the report as text, unless ``raise_on_failure`` is off.
+    seconds: for how long at most, for each of the two checks that do so; a check that came to no
+    text is skipped.
+    Raises ``CheckError`` with the report as text, unless ``raise_on_failure`` is off, and
+    ``BadOption`` for numbers that check nothing.
     """
     checker = Checker(env, problems=problems, hostile=hostile, seconds=seconds, **arguments)
     report = CheckReport(checker.title, tuple(checker.run(name) for name in CHECKS))
@@ -51,6 +55,9 @@ class Checker:
         **arguments: Any,
     ) -> None:
         """As for ``check_env``."""
+        problems = read_count("problems", problems, 1)
+        hostile = read_count("hostile", hostile, 0)
+        seconds = _read_seconds(seconds)
         offline = offline_arguments(env) if isinstance(env, str) and not arguments else {}
         env = make(env, **{**offline, **arguments}) if isinstance(env, str) else env
         bare = getattr(env, "unwrapped", None)
@@ -69,6 +76,16 @@ class Checker:
         if self._drawn is None:  # whatever is asked for: the others need the problems
             self._drawn = _result(DRAWS, lambda: records.check_draws(self.trial, self._problems))
         return self._drawn if name == DRAWS else _result(name, lambda: CHECKS[name](self.trial))
+
+
+def _read_seconds(value: object) -> float:
+    if isinstance(value, Real) and not isinstance(value, bool):
+        seconds = float(value)
+        if 0 < seconds < math.inf:
+            return seconds
+    raise BadOption(
+        f"seconds is a number above 0, how long hostile texts are tried, e.g. 20; got {value!r}"
+    )
 
 
 def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:

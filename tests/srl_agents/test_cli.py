@@ -234,6 +234,8 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
         (["check", CHAIN, "--kwargs", "[1]"], "--kwargs is a JSON object"),
         (["check", CHAIN, "--kwargs", '{"dificulty": 3}'], "Did you mean 'difficulty'?"),
         (["check", CHAIN, "--kwargs", '{"difficulty": 99}'], "difficulty is a number"),
+        (["check", CHAIN, "--seconds=-1"], "seconds is a number above 0"),
+        (["check", CHAIN, "--seconds", "nan"], "seconds is a number above 0"),
         (["eval"], "give a policy"),
         (["eval", "-m", "expert"], "give an environment"),
         (["eval", "-m", "exprt", "-e", CHAIN], "Did you mean 'expert'?"),

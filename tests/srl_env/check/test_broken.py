@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +16,7 @@ from srl_env.check import CHECKS, Checker, CheckResult, Finding
 from srl_env.check.hostile import hostile_text
 from srl_env.data import JsonlSource, ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import VerifierTimeout
+from srl_env.errors import BadOption, VerifierTimeout
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.rewards.modes import FunctionMode, StepRecord
 from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv, counting_problem
@@ -274,9 +275,41 @@ def test_a_reward_that_is_no_number_is_found() -> None:
 
 def test_ten_thousand_texts_are_the_default_and_time_limits_them() -> None:
     assert Checker(CountingEnv()).trial.hostile == 10_000
-    result = check(CountingEnv(), "hostile", seconds=0.0)
-    assert result.passed
-    assert result.notes == ("0 of 10,000 texts in 0 s",)
+    result = check(CountingEnv(), "hostile", seconds=0.2)
+    assert result.mark == "ok"
+    assert re.fullmatch(r"[\d,]+ of 10,000 texts in 0.2 s", result.notes[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "note"),
+    [
+        ("hostile", {"seconds": 1e-9}, "0 of 10,000 texts in 1e-09 s"),
+        ("hostile", {"hostile": 0}, "0 of 0 texts in 20 s"),
+        ("deadline", {"seconds": 1e-9}, "0 of 19 texts in 1e-09 s"),
+    ],
+)
+def test_a_check_that_came_to_no_text_is_skipped(
+    name: str, settings: dict[str, Any], note: str
+) -> None:
+    result = check(CountingEnv(), name, **settings)
+    assert (result.mark, result.notes) == ("skip", (note,))
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ({"seconds": -1}, "seconds is a number above 0, .* e.g. 20; got -1"),
+        ({"seconds": 0.0}, "seconds is a number above 0, .*; got 0.0"),
+        ({"seconds": float("nan")}, "seconds is a number above 0, .*; got nan"),
+        ({"seconds": float("inf")}, "seconds is a number above 0, .*; got inf"),
+        ({"seconds": "20"}, "seconds is a number above 0, .*; got '20'"),
+        ({"problems": 0}, "problems is a whole number, at least 1; got 0"),
+        ({"hostile": -1}, "hostile is a whole number, at least 0; got -1"),
+    ],
+)
+def test_numbers_that_would_check_nothing_are_named(setting: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        srl_env.check_env(CountingEnv(), **setting)
 
 
 def test_hostile_texts_are_the_same_every_time_and_many() -> None:
