@@ -196,6 +196,7 @@ def train(
 )
 @boundary
 def eval_command(
+    context: typer.Context,
     policy: Annotated[
         str | None,
         typer.Option(
@@ -265,6 +266,8 @@ def eval_command(
     from srl_agents import commands
 
     if resume is not None:
+        if more := _given_besides(context, "resume"):
+            raise BadOption(f"--resume reads the evaluation's own settings; leave out {more}")
         commands.resume_evaluation(resume)
         return
     if policy is None:
@@ -385,3 +388,10 @@ def plot(
     from srl_agents.view.command import plot_command
 
     plot_command(runs, out, formats)
+
+
+def _given_besides(context: typer.Context, option: str) -> str:
+    """The other options that stand on the command line, "" if there are none."""
+    sources = {name: context.get_parameter_source(name) for name in context.params}
+    given = [n for n, s in sources.items() if n != option and s and s.name == "COMMANDLINE"]
+    return ", ".join("--" + name.replace("_", "-") for name in given)

@@ -30,7 +30,7 @@ from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker, taken_split
 from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
-from srl_agents.seen import check_unseen
+from srl_agents.seen import check_unseen, run_folder
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
@@ -52,6 +52,8 @@ def train_command(
     """Trains, or goes on training, or says what would hold."""
     if resume is not None and file is not None:
         raise BadOption("--resume reads the run's own configuration; leave --config out")
+    if resume is not None and (run := run_folder(resume)) not in (None, resume):
+        raise BadOption(f"{resume} is a part of a run; go on with the run: --resume {run}")
     source = file if resume is None else resume / "config.json"
     tree = _with_flags(read_tree(source) if source else {}, flags)
     tree = with_overrides(tree, overrides)
@@ -91,7 +93,10 @@ def _train(config: RunConfig, resume: bool) -> None:
     from srl_agents.trainer import train  # takes seconds: only once the configuration is right
 
     out = Path(config.out)
-    with _how_to_go_on(["srl-env", "train", "--resume", str(out)], out / "checkpoints"):
+    saved = out / "checkpoints"
+    anothers = saved.exists() and not resume
+    again = ["srl-env", "train", "--resume", str(out)]
+    with _how_to_go_on(again, None if anothers else saved):
         with TrainingBar(out.name) as bar:
             result = train(config, resume=resume, on_progress=bar.show)
         if not result.finished:

@@ -11,6 +11,7 @@ evaluation that was stopped ends as it would have. Whether the problems are unse
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -77,9 +78,10 @@ class EvalSettings:
         for name in ("problems", "rollouts", "max_tokens", "at_once", "parallel"):
             if getattr(self, name) < 1:
                 raise BadOption(f"{name} is at least 1; got {getattr(self, name)!r}")
-        if self.temperature <= 0:
+        if not 0 < self.temperature < math.inf:
             raise BadOption(
-                f"temperature is above 0; got {self.temperature!r}. Greedy scores are made besides"
+                f"temperature is above 0 and finite; got {self.temperature!r}. Greedy scores are "
+                "made besides"
             )
         if self.granularity not in (None, "step", "solution"):
             raise BadOption(f"granularity is 'step' or 'solution'; got {self.granularity!r}")

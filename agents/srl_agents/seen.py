@@ -12,6 +12,7 @@ from pathlib import Path
 
 import srl_env
 from srl_agents.config import RunConfig, make_config, read_tree
+from srl_agents.policies.model_folder import looks_like_a_folder
 from srl_agents.problem_file import indices_of
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
@@ -55,7 +56,7 @@ def _beginning(folder: Path, run: RunConfig) -> Path:
     tail = len(out)
     start = Path(*here.parts[:-tail]) if here.parts[-tail:] == out else Path.cwd()
     found = start / given
-    if not found.exists() and (given.startswith((".", "/")) or given.count("/") > 1):
+    if not found.exists() and looks_like_a_folder(given):
         warnings.warn(
             f"{folder} began with {given}, which is not there any more: which problems that model "
             "had been trained on before cannot be told",

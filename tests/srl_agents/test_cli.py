@@ -317,6 +317,13 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
     assert "holds an evaluation" in fails("eval", "-m", "expert", "-e", CHAIN, "-o", str(folder))
 
 
+def test_an_evaluation_that_is_gone_on_with_takes_no_other_options() -> None:
+    first = run("eval", "-m", "expert", "-e", CHAIN, "-n", "2", "-r", "1", "--out", "e")
+    assert first.exit_code == 0, first.output
+    assert "leave out --problems, --policy" in fails("eval", "--resume", "e", "-n5", "-m", "random")
+    assert run("eval", "--resume", "e").exit_code == 0
+
+
 def test_a_person_can_be_evaluated() -> None:
     result = CliRunner().invoke(
         app, ["eval", "-m", "human", "-e", CHAIN, "--kwargs", SMALL, "-n", "1"], input="#x1;\n\n"
@@ -378,9 +385,10 @@ def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
     assert "were trained on in first" in fails("eval", "-m", "first", "--split", "train")
 
     # A run is not overwritten, but goes on with a larger budget.
-    assert "holds a run already" in fails(
-        *train_arguments(model, "--set", "budget.updates=2", "-o", "first")
-    )
+    again = train_arguments(model, "--set", "budget.updates=2", "-o", "first")
+    assert "holds a run already" in fails(*again)
+    assert "What was done is saved" not in run(*again).stderr  # nothing was
+    assert "go on with the run: --resume " in fails("train", "--resume", "first/model")
     result = run("train", "--resume", "first", "--set", "budget.updates=3")
     assert result.exit_code == 0, result.output
     assert "3 updates" in result.output

@@ -271,6 +271,7 @@ def test_a_torch_generator_is_seeded_and_given_back() -> None:
         ({"rollouts": 0}, "rollouts is at least 1"),
         ({"rollouts": 4, "ks": (8,)}, r"1 ≤ k ≤ rollouts; got k of \(8,\) with 4"),
         ({"temperature": 0.0}, "temperature is above 0"),
+        ({"temperature": float("nan")}, "temperature is above 0 and finite; got nan"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:

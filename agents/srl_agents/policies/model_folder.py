@@ -19,18 +19,21 @@ def check_model(source: str) -> None:
     folder = Path(source).expanduser()
     if folder.is_dir():
         _check_folder(folder)
-    elif _looks_like_a_folder(source):
+    elif looks_like_a_folder(source):
         raise BadOption(
             f"no folder {source!r}; give a folder that holds config.json and the weights, "
             "or a hub name like 'Qwen/Qwen3-0.6B'"
         )
 
 
-def _looks_like_a_folder(source: str) -> bool:
+def looks_like_a_folder(source: str) -> bool:
+    """Whether a model's name can only be a folder's: the hub has none like it."""
     return source.startswith(_FOLDERS) or source.count("/") > 1 or "\\" in source
 
 
 def _check_folder(folder: Path) -> None:
+    if (folder / "model" / "config.json").is_file():
+        raise BadOption(f"{folder} is a run, not a model; did you mean {folder / 'model'}?")
     if not ((folder / "config.json").is_file() or (folder / ADAPTER).is_file()):
         raise BadOption(
             f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "

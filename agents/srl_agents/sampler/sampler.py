@@ -134,8 +134,10 @@ class Sampler:
 
 def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
     """BadOption for an empty prompt, or settings that cannot be sampled."""
-    if sampling.temperature < 0:
-        raise BadOption(f"temperature {sampling.temperature} is negative; 0 decodes greedily")
+    if not 0 <= sampling.temperature < math.inf:
+        raise BadOption(
+            f"temperature {sampling.temperature} is no finite number from 0 up; 0 decodes greedily"
+        )
     if sampling.max_tokens < 1:
         raise BadOption(
             f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"

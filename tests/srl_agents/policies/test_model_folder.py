@@ -32,3 +32,11 @@ def test_a_folder_needs_a_model_and_a_tokenizer(tmp_path: Path) -> None:
         check_model(str(tmp_path))
     (tmp_path / "tokenizer.json").write_text("{}")
     check_model(str(tmp_path))
+
+
+def test_a_run_in_place_of_its_model_is_answered_with_the_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for folder in (tmp_path, tmp_path / "model"):
+        (folder / "config.json").write_text("{}")
+    with pytest.raises(BadOption, match=r"is a run, not a model; did you mean .*/model\?"):
+        check_model(str(tmp_path))
