@@ -43,7 +43,7 @@ class UserError(SrlEnvError, ValueError):
 
 
 class UnknownName(UserError):
-    """A name that is not among the known ones; the nearest is suggested.
+    """A name that is not among the known ones; the nearest, or the only longer one, is suggested.
 
     The message lists the known names where they are few, else the nearest and how many there are.
     """
@@ -55,8 +55,9 @@ class UnknownName(UserError):
 
     def _hint(self) -> str:
         near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)
-        if near:
-            return f"Did you mean {near[0]!r}?"
+        begun = [known for known in self.known if self.name and known.startswith(self.name)]
+        if near or len(begun) == 1:
+            return f"Did you mean {(near or begun)[0]!r}?"
         if not self.known:
             return "None are known."
         if len(self.known) <= LISTED:
