@@ -14,10 +14,12 @@ Every mistake is an ``UnknownName`` or ``BadOption`` that names the dotted key.
 from __future__ import annotations
 
 import json
+import reprlib
 import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields, is_dataclass
 from functools import cached_property
+from math import isfinite
 from pathlib import Path
 from types import UnionType
 from typing import (
@@ -27,7 +29,6 @@ from typing import (
     Self,
     TypeVar,
     Union,
-    cast,
     get_args,
     get_origin,
     get_type_hints,
@@ -45,9 +46,9 @@ _RAY_UNIT = 8  # groups
 
 
 class Section(BaseModel):
-    """A table of a configuration: frozen, and without unknown keys."""
+    """A table of a configuration: frozen, without unknown keys, its numbers finite."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
@@ -254,35 +255,26 @@ class RunConfig(Section):
     @cached_property
     def resolved_method(self) -> Method:
         """The method with this configuration's changes to its stages."""
-        method = _method(self.method)
-        _check_stage_names(self.stages, method)
-        _check_train_keys(self.train)
-        cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap
-        stages = (
-            _changed(_corrected(stage, cap), _applicable(self.train, stage), own)
-            for stage in method.stages
-            for own in [self.stages.get(stage.name, {})]
-        )
-        return Method(method.name, tuple(stages))
+        return _resolved(self, "")
 
 
-def make_config(tree: Tree) -> RunConfig:
+def make_config(tree: Tree, where: str = "") -> RunConfig:
     """The configuration in nested dictionaries, checked whole, its method included.
 
-    Raises UnknownName for a key, method or stage that does not exist, BadOption for a value
-    that cannot work.
+    where: the dotted place of the tree, for messages. Raises UnknownName for a key, method or
+    stage that does not exist, BadOption for a value that cannot work.
     """
-    config = validated(RunConfig, _without_off(tree), "")
-    _ = config.resolved_method
+    config = validated(RunConfig, without_off(tree), where)
+    _ = _resolved(config, where)
     return config
 
 
-def _without_off(tree: Tree) -> dict[str, Any]:
+def without_off(tree: Tree) -> dict[str, Any]:
     """The tree with None for "off"; what an environment is given stays as it is."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and key != "env":
-            result[key] = _without_off(value)
+            result[key] = without_off(value)
         else:
             result[key] = None if value == "off" else value
     return result
@@ -298,12 +290,19 @@ def read_tree(path: str | Path) -> dict[str, Any]:
     path = Path(path)
     read = json.loads if path.suffix == ".json" else tomllib.loads
     try:
-        tree = read(path.read_text(encoding="utf-8"))
+        tree: object = read(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadOption(f"{path} cannot be read: {error.strerror}") from error
-    except ValueError as error:
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise BadOption(f"{path}: no UTF-8; {wrong}") from error
+    except (ValueError, RecursionError) as error:
         raise BadOption(f"{path}: {error}") from error
-    return cast(dict[str, Any], tree)
+    if not isinstance(tree, dict):
+        raise BadOption(
+            f"{path}: expected a JSON object of keys and values, {{…}}; got {reprlib.repr(tree)}"
+        )
+    return tree
 
 
 def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
@@ -339,10 +338,29 @@ def merged(tree: Tree, change: Tree) -> dict[str, Any]:
     return result
 
 
-def _method(method: str | Sequence[Tree]) -> Method:
+def _resolved(config: RunConfig, where: str) -> Method:
+    """The method with the configuration's changes; ``where`` is its place, for messages."""
+    method = _method(config.method, _key(where, "method"))
+    _check_stage_names(config.stages, method)
+    _check_train_keys(config.train, _key(where, "train"))
+    cap = None if config.policy.sampler == "transformers" else config.policy.sampler_cap
+    stages = (
+        _changed(_corrected(stage, cap), _applicable(config.train, stage), own, where)
+        for stage in method.stages
+        for own in [config.stages.get(stage.name, {})]
+    )
+    return Method(method.name, tuple(stages))
+
+
+def _key(where: str, name: str) -> str:
+    """The dotted key of a name at a place; the place may be the top, ""."""
+    return f"{where}.{name}" if where else name
+
+
+def _method(method: str | Sequence[Tree], where: str) -> Method:
     if isinstance(method, str):
         return get_method(method)
-    stages = [_stage(tree, f"method.{index}") for index, tree in enumerate(method)]
+    stages = [_stage(tree, f"{where}.{index}") for index, tree in enumerate(method)]
     return Method("-".join(stage.name for stage in stages), tuple(stages))
 
 
@@ -363,14 +381,14 @@ def _stage(tree: Tree, where: str) -> Stage:
     return validated(Stage, parts, where)
 
 
-def _changed(tree: Tree, train: Tree, own: Tree) -> Stage:
+def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
     """The stage with the changes to every stage and its own; errors name those that are wrong."""
     for_all = merged(tree, train)
     try:
-        return _stage(merged(for_all, own), f"stages.{tree['name']}")
+        return _stage(merged(for_all, own), _key(where, f"stages.{tree['name']}"))
     except SrlEnvError:
         if train:
-            _stage(for_all, "train")  # raises where the mistake is there
+            _stage(for_all, _key(where, "train"))  # raises where the mistake is there
         raise
 
 
@@ -394,16 +412,23 @@ def _check_stage_names(stages: Tree, method: Method) -> None:
             raise UnknownName("stage", name, known)
 
 
-def _check_train_keys(train: Tree) -> None:
-    """UnknownName for a key under ``train`` that no kind of stage has."""
+def _check_train_keys(train: Tree, where: str) -> None:
+    """UnknownName for a key under ``train`` that no kind of stage has.
+
+    BadOption for a value in place of a table.
+    """
     known: set[str] = set()
     for objective in (GRPO(), NLL()):
         stage = Stage("any", objective, Starts("prefix"))
         known |= set(_leaves(asdict(stage)))
     known -= {"name", "share", "objective.kind"}
-    for key in _leaves(train):
+    for key, value in _leaves(train).items():
+        if any(name.startswith(f"{key}.") for name in known):
+            raise BadOption(f"{where}.{key} is a table of settings; got {value!r}")
         if key not in known:
-            raise UnknownName("configuration key", f"train.{key}", [f"train.{k}" for k in known])
+            raise UnknownName(
+                "configuration key", f"{where}.{key}", [f"{where}.{name}" for name in known]
+            )
 
 
 def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:
@@ -439,16 +464,32 @@ def validated(cls: type[T], tree: Tree, where: str) -> T:
 
     where: the dotted place of the tree, for messages. Raises UnknownName or BadOption.
     """
+    _check_finite(tree, where)
     try:
         return TypeAdapter(cls).validate_python(dict(tree))
     except ValidationError as error:
         raise _explained(cls, error, where) from None
 
 
+def _check_finite(value: object, key: str) -> None:
+    """BadOption for an inf or nan anywhere in a tree: a run's config.json could not hold it."""
+    if isinstance(value, float) and not isfinite(value):
+        raise BadOption(f"{key} is a finite number; got {value}")
+    if isinstance(value, Mapping):
+        for name, part in value.items():
+            _check_finite(part, _key(key, str(name)))
+    elif isinstance(value, list | tuple):
+        for index, part in enumerate(value):
+            _check_finite(part, _key(key, str(index)))
+
+
 _GIVEN_BY = {
     "env": "--env ID (srl-env list)",
     "model": "--model FOLDER",
     "budget": "--seconds N or --set budget.updates=N",
+    "run.env": "--set run.env.id=ID (srl-env list)",
+    "run.model": "--set run.model.path=FOLDER",
+    "run.budget": "--set run.budget.updates=N",
 }
 """How the parts that every run needs are given on the command line."""
 
@@ -457,20 +498,40 @@ def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
     """The first of pydantic's complaints in our words, with the dotted key in it."""
     first = error.errors()[0]
     loc = [str(part) for part in first["loc"]]
-    key = ".".join([where, *loc] if where else loc)
+    key = _key(where, ".".join(loc)) if loc else where
     if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
         parent = key.rpartition(".")[0]
         known = _field_types(cls, loc[:-1])
-        return UnknownName(
-            "configuration key", key, [f"{parent}.{name}" if parent else name for name in known]
-        )
+        return UnknownName("configuration key", key, [_key(parent, name) for name in known])
+    if first["type"] == "missing" and loc[-1].isdigit():
+        return BadOption(f"{key.rpartition('.')[0]} is too short; got {first['input']!r}")
     if first["type"] in ("missing", "missing_argument"):
         how = _GIVEN_BY.get(key, f"--set {key}=…")
         return BadOption(f"{key} is missing from the configuration; give it there, or with {how}")
     if first["type"] == "value_error":
         cause = str(first["ctx"]["error"])
-        return BadOption(cause if not loc or cause.startswith(key) else f"{key}: {cause}")
-    return BadOption(f"{key}: {first['msg'].lower()}; got {first['input']!r}")
+        if loc and cause.startswith(".".join(loc)):
+            return BadOption(_key(where, cause))
+        return BadOption(f"{key}: {cause}" if loc else cause)
+    if loc[-1] == "str":  # one of the two kinds that a field may be of
+        return BadOption(f"{key.removesuffix('.str')} is a text or a list; got {first['input']!r}")
+    expected = _expected(cls, first["type"], loc, first["input"])
+    said = f"{key} {expected}" if expected else f"{key}: {first['msg'].lower()}"
+    return BadOption(f"{said}; got {first['input']!r}")
+
+
+def _expected(cls: type, complaint: str, loc: Sequence[str], given: object) -> str | None:
+    """What a key is, in words of a configuration; None where pydantic's own say it."""
+    if complaint in ("model_type", "dataclass_type"):
+        *names, last = _field_types(cls, loc)
+        return f"is a table with {', '.join(names)} and {last}"
+    if complaint in ("tuple_type", "list_type"):
+        return f"is a list, as [{given!r}]"
+    return {
+        "dict_type": "is a table of settings",
+        "finite_number": "is a finite number",
+        "too_short": "needs at least one",
+    }.get(complaint)
 
 
 def _field_types(cls: Any, loc: Sequence[str]) -> dict[str, Any]:

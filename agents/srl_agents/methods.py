@@ -23,7 +23,7 @@ Scale = Literal["std", "none"]
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.loss``."""
 
-_FORBID_EXTRA = {"extra": "forbid"}  # for srl_agents.config, which reads stages from files
+_READ = {"extra": "forbid", "allow_inf_nan": False}  # by srl_agents.config, from files
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +39,7 @@ class Starts:
     order. What their prompts have in common is computed once; 1 mixes all.
     """
 
-    __pydantic_config__ = _FORBID_EXTRA
+    __pydantic_config__ = _READ
 
     at: Literal["problem", "prefix"] = "problem"
     targets: Targets = "all"
@@ -69,7 +69,7 @@ class GRPO:
     look, and keeps no copy of the weights.
     """
 
-    __pydantic_config__ = _FORBID_EXTRA
+    __pydantic_config__ = _READ
 
     kind: Literal["grpo"] = "grpo"
     reward_mode: str = "rlvr"
@@ -102,7 +102,7 @@ class NLL:
     granularity: one demonstration per step, or one whole solution.
     """
 
-    __pydantic_config__ = _FORBID_EXTRA
+    __pydantic_config__ = _READ
 
     kind: Literal["nll"] = "nll"
     demonstration: Literal["outline", "reasoning"] = "outline"
@@ -123,7 +123,7 @@ class Until:
     updates: this many updates have been made.
     """
 
-    __pydantic_config__ = _FORBID_EXTRA
+    __pydantic_config__ = _READ
 
     updates: int | None = None
     reward: float | None = None
@@ -145,7 +145,7 @@ class Stage:
     share: of the run's whole budget; the last stage takes whatever is left.
     """
 
-    __pydantic_config__ = _FORBID_EXTRA
+    __pydantic_config__ = _READ
 
     name: str
     objective: GRPO | NLL
@@ -221,7 +221,11 @@ def _problems(stage: Stage) -> Iterator[str]:
     """What is wrong with the stage's numbers and their combination, in words."""
     for name, low, high in _RANGES:
         value = _value_at(stage, name)
-        if value is not None and not low <= value <= high:
+        if value is None:
+            continue
+        if not -_INF < value < _INF:
+            yield f"{name} is a finite number; got {value!r}"
+        elif not low <= value <= high:
             limit = f"at least {low:g}" if high == _INF else f"between {low:g} and {high:g}"
             yield f"{name} is {limit}; got {value!r}"
     if stage.betas is not None and not all(0 <= beta < 1 for beta in stage.betas):
@@ -258,10 +262,12 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("starts.revisit", 0.01, 1),
     ("starts.together", 1, _INF),
     ("until.updates", 1, _INF),
+    ("until.reward", -_INF, _INF),
     ("until.informative", 0, 1),
     ("until.probe_every", 1, _INF),
     ("until.probe_groups", 1, _INF),
     ("until.plateau", 1, _INF),
+    ("until.min_gain", -_INF, _INF),
     ("objective.max_steps", 1, _INF),
     ("objective.group_size", 2, _INF),
     ("objective.temperature", 1e-3, _INF),

@@ -9,7 +9,7 @@ import pytest
 
 from srl_agents.config import load_config, make_config, with_overrides
 from srl_agents.methods import GRPO, NLL, get_method
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption, UnknownName, UserError
 
 LEAST: dict[str, Any] = {
     "out": "runs/x",
@@ -127,6 +127,14 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("stages.srl.betas=[0.5,1.0]", r"stage 'srl': betas are at least 0 and below 1; got \[0.5"),
         ("train.objective.max_drop=1.5", "max_drop is between 0.01 and 0.99; got 1.5"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),
+        ("env=srl/ModularChain-v0", "env is a table with id, options and problems; got 'srl/"),
+        ("log=[1]", r"log is a table with tensorboard, .* and kl_every; got \[1\]"),
+        ("train=3", "^train is a table of settings; got 3"),
+        ("train.objective=3", r"^train\.objective is a table of settings; got 3"),
+        ("stages.srl=3", r"^stages\.srl is a table of settings; got 3"),
+        ("optimizer.betas=3", r"optimizer\.betas is a list, as \[3\]; got 3"),
+        ("optimizer.betas=[0.9]", r"optimizer\.betas is too short; got \[0\.9\]"),
+        ("method=3", "method is a text or a list; got 3"),
         ("train.lr", "an override is KEY=VALUE"),
         ("=3", "an override is KEY=VALUE"),
     ],
@@ -134,6 +142,39 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
 def test_values_that_cannot_work_are_errors_that_name_the_key(override: str, message: str) -> None:
     with pytest.raises(BadOption, match=message):
         make_config(with_overrides(LEAST, [override]))
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.lr=inf", r"^train\.lr is a finite number; got inf"),
+        ("train.lr='inf'", r"^train\.lr is a finite number; got 'inf'"),
+        ("stages.srl.until.reward=nan", r"^stages\.srl\.until\.reward is a finite number; got nan"),
+        ("budget={seconds=inf}", r"budget\.seconds is a finite number; got inf"),
+        ("budget={seconds='nan'}", r"budget\.seconds is a finite number; got 'nan'"),
+        ("optimizer.max_grad_norm=inf", r"optimizer\.max_grad_norm is a finite number; got inf"),
+        ("optimizer.betas=[0.9,nan]", r"optimizer\.betas\.1 is a finite number; got nan"),
+        ("env.options.scale=[-inf]", r"env\.options\.scale\.0 is a finite number; got -inf"),
+        ("method=[{name='a',objective={kl=inf}}]", r"method\.0\.objective\.kl is a finite number"),
+    ],
+)
+def test_numbers_are_finite_so_that_a_run_can_be_written_down(override: str, message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        make_config(with_overrides(LEAST, [override]))
+
+
+def test_messages_name_the_place_of_a_configuration_in_a_larger_one() -> None:
+    for override, message in {
+        "budgt.updates=3": "no configuration key 'run.budgt'. Did you mean 'run.budget'?",
+        "train.lrr=3": "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?",
+        "train.lr=abc": "run.train.lr: input should be a valid number",
+        "stages.srl.lr=abc": "run.stages.srl.lr: input should be a valid number",
+        "model.dtype=bfloat16": "run.model.dtype: weights trained in bfloat16",
+        "method=[{name='a',lrr=3}]": "no configuration key 'run.method.0.lrr'",
+    }.items():
+        with pytest.raises(UserError) as error:
+            make_config(with_overrides(LEAST, [override]), "run")
+        assert str(error.value).startswith(message)
 
 
 def test_a_missing_key_is_named() -> None:
@@ -148,6 +189,22 @@ def test_unreadable_files_are_errors_with_their_place(tmp_path: Path) -> None:
     broken.write_text("out = \n")
     with pytest.raises(BadOption, match=r"broken\.toml: .*line 1"):
         load_config(broken)
+    broken.write_bytes('out = "é"'.encode("latin-1"))
+    with pytest.raises(BadOption, match=r"broken\.toml: no UTF-8; byte 8 is 0xe9"):
+        load_config(broken)
+    with pytest.raises(BadOption, match="cannot be read: Is a directory"):
+        load_config(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["[1, 2]", '"run"', "null", "3"])
+def test_a_file_of_json_holds_an_object(text: str, tmp_path: Path) -> None:
+    file = tmp_path / "run.json"
+    file.write_text(text)
+    with pytest.raises(BadOption, match=r"run\.json: expected a JSON object .*; got "):
+        load_config(file)
+    file.write_text("[" * 100_000)
+    with pytest.raises(BadOption, match=r"run\.json: .*recursion"):
+        load_config(file)
 
 
 @pytest.mark.parametrize(

@@ -78,6 +78,10 @@ def test_only_a_sampled_stage_can_be_probed() -> None:
         ({"objective": GRPO(temperature=0.0)}, "objective.temperature is at least 0.001"),
         ({"batch": 0}, "batch is at least 1"),
         ({"share": 1.5}, "share is between 0 and 1"),
+        ({"lr": float("inf")}, "lr is a finite number; got inf"),
+        ({"objective": GRPO(max_groups=float("inf"))}, "max_groups is a finite number; got inf"),
+        ({"until": Until(reward=float("nan"))}, "until.reward is a finite number; got nan"),
+        ({"until": Until(min_gain=float("inf"))}, "until.min_gain is a finite number; got inf"),
         ({"starts": Starts(together=4)}, "leave starts.together at 1"),
         ({"objective": NLL()}, "set starts.at to 'prefix'"),
         (
