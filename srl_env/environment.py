@@ -523,7 +523,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> EpisodeState:
         """The next episode's state, now the environment's; the world is as it was."""
-        options = _known_options(options)
+        options = read_options(options)
         seed, episode = self._next_seed(seed)
         rng = stream(type(self).__name__, self.problems.name, seed, episode)
         state = self._new_state(options, rng)
@@ -710,10 +710,20 @@ def _read_legal(env: ReasoningEnv, legal: object) -> bool | None:
     )
 
 
-def _known_options(options: Mapping[str, Any] | None) -> Mapping[str, Any]:
+def read_options(
+    options: Mapping[str, Any] | None, what: str = "options", further: Sequence[str] = ()
+) -> Mapping[str, Any]:
+    """The options of a reset; ``BadOption`` for what is no dictionary, ``UnknownName`` for a name
+    that is neither in ``OPTIONS`` nor in ``further``."""
+    if not isinstance(options, Mapping | None):
+        raise BadOption(
+            f"{what} is a dictionary of reset options, as {{'reward_mode': 'srl'}}; got "
+            f"{type(options).__name__} {options!r:.60}"
+        )
+    known = (*OPTIONS, *further)
     for name in options or ():
-        if name not in OPTIONS:
-            raise UnknownName("reset option", str(name), OPTIONS)
+        if name not in known:
+            raise UnknownName("reset option", str(name), known)
     return options or {}
 
 

@@ -18,8 +18,8 @@ from gymnasium.spaces import Tuple
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure
+from srl_env.environment import ReasoningEnv, read_count, read_options
+from srl_env.errors import BadOption, Failure, UnknownName
 from srl_env.seeding import derive_seed
 from srl_env.spaces import AnyText
 from srl_env.stepping import ResetResult, reset_many, step_many
@@ -47,13 +47,14 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         *,
         autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
-        """makers: one for each environment. Environments are best given one shared source."""
+        """makers: functions, one for each environment, which are best given one shared source.
+        autoreset_mode: also by its name or its value, "SAME_STEP" or "SameStep"."""
         super().__init__()
-        self.envs: list[ReasoningEnv] = [_bare(make()) for make in makers]
+        self.autoreset_mode = _read_autoreset(autoreset_mode)
+        self.envs: list[ReasoningEnv] = [_bare(_made(make)) for make in makers]
         if not self.envs:
             raise BadOption("a vector environment needs at least one environment; none was given")
         self.num_envs = len(self.envs)
-        self.autoreset_mode = AutoresetMode(autoreset_mode or AutoresetMode.NEXT_STEP)
         self.metadata = {**self.envs[0].metadata, "autoreset_mode": self.autoreset_mode}
         self.render_mode = self.envs[0].render_mode
         self.single_observation_space, self.single_action_space = AnyText(), AnyText()
@@ -75,13 +76,14 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         for each. options: those of ``ReasoningEnv.reset``, for all; "each": a sequence of
         further options for each; "reset_mask": (num_envs,) bool, where to reset (all).
         """
-        shared = dict(options or {})
+        shared = dict(read_options(options, further=("each", "reset_mask")))
         chosen = self._read_mask(shared.pop("reset_mask", None))
-        each = shared.pop("each", None) or [{}] * self.num_envs
-        self._one_each("each", each)
+        each = self._read_each(shared.pop("each", None))
         seeds = self._read_seeds(seed)
         infos: list[Info | None] = [None] * self.num_envs
-        self._reset(chosen, infos, [seeds[i] for i in chosen], [shared | each[i] for i in chosen])
+        self._reset(
+            chosen, infos, [seeds[i] for i in chosen], [{**shared, **each[i]} for i in chosen]
+        )
         return tuple(self._observations), _batched(infos)
 
     def step(
@@ -173,18 +175,50 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
     def _read_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
         if seed is None:
             return [None] * self.num_envs
-        if isinstance(seed, int | np.integer):
-            return [derive_seed("vector", int(seed), i) for i in range(self.num_envs)]
+        if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
+            whole = read_count("seed", seed, 0)
+            return [derive_seed("vector", whole, i) for i in range(self.num_envs)]
         self._one_each("seed", seed)
-        return seed
+        return [None if one is None else read_count("seed", one, 0) for one in seed]
+
+    def _read_each(self, each: Any) -> list[Mapping[str, Any]]:
+        """The further options of each environment, checked before any of them is reset."""
+        if each is None:
+            return [{}] * self.num_envs
+        self._one_each("each", each)
+        return [read_options(one, f"entry {i} of 'each'") for i, one in enumerate(each)]
 
     def _one_each(self, name: str, values: Sequence[Any]) -> None:
         """Raises ``BadOption`` unless there is one value for each environment."""
-        if isinstance(values, str) or len(values) != self.num_envs:
+        listed = hasattr(values, "__len__") and not isinstance(values, str | Mapping)
+        if not listed or len(values) != self.num_envs:
             raise BadOption(
                 f"{name} needs one entry for each of {self.num_envs} environments; got "
-                f"{values if isinstance(values, str) else len(values)!r}"
+                f"{len(values) if listed else repr(values)[:80]}"
             )
+
+
+def _read_autoreset(mode: object) -> AutoresetMode:
+    for known in AutoresetMode:
+        if mode in (known, known.name, known.value):
+            return known
+    if mode is None:
+        return AutoresetMode.NEXT_STEP
+    if isinstance(mode, str):
+        raise UnknownName("autoreset mode", mode, [known.name for known in AutoresetMode])
+    raise BadOption(
+        f"autoreset_mode is one of gymnasium's AutoresetMode, or its name; got {mode!r}"
+    )
+
+
+def _made(make: object) -> gymnasium.Env[Any, Any]:
+    if not callable(make):
+        raise BadOption(
+            "VectorEnv takes functions that make an environment, as [lambda: "
+            f"srl_env.make('srl/ModularChain-v0')] * 8; got a {type(make).__name__}"
+        )
+    env: gymnasium.Env[Any, Any] = make()
+    return env
 
 
 def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:

@@ -225,6 +225,8 @@ def test_a_reward_mode_may_be_an_object() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        (3, BadOption, "options is a dictionary of reset options, .* got int 3"),
+        (["problem"], BadOption, "options is a dictionary of reset options, .* got list"),
         ({"reward": "srl"}, UnknownName, "no reset option 'reward'. Did you mean 'reward_mode'"),
         ({"reward_mode": "slr"}, UnknownName, "no reward mode 'slr'. Did you mean 'srl'"),
         ({"reward_mode": 3}, BadOption, "a name or a RewardMode object; got 3"),

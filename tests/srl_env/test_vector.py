@@ -13,7 +13,7 @@ from gymnasium.error import CustomSpaceError, ResetNeeded
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, UnknownName
 from srl_env.testing import CountingEnv, FailingVerifier, SlowWorldEnv
 from srl_env.vector import VectorEnv
 
@@ -227,7 +227,16 @@ def test_infos_of_any_size_fit_into_their_arrays() -> None:
         (lambda envs: envs.step(["x"]), "actions needs one entry for each of 3 .* got 1"),
         (lambda envs: envs.step("abc"), "actions needs one entry for each of 3"),
         (lambda envs: envs.reset(seed=[1]), "seed needs one entry for each of 3"),
+        (lambda envs: envs.reset(seed=-5), "seed is a whole number, at least 0; got -5"),
+        (lambda envs: envs.reset(seed=[1, None, -5]), "seed is a whole number, .* got -5"),
+        (lambda envs: envs.reset(seed=1.5), "seed is a whole number, .* got 1.5"),
         (lambda envs: envs.reset(options={"each": [{}]}), "each needs one entry for each of 3"),
+        (lambda envs: envs.reset(options={"each": 3}), "each needs one entry for .* got 3"),
+        (
+            lambda envs: envs.reset(options={"each": [{"problem": 0}, 3, {}]}),
+            "entry 1 of 'each' is a dictionary of reset options, .* got int 3",
+        ),
+        (lambda envs: envs.reset(options=3), "options is a dictionary of reset options.* got int"),
         (lambda envs: envs.reset(options={"reset_mask": [True]}), r"of shape \(3,\).*\(1,\)"),
         (lambda envs: envs.reset(options={"reset_mask": np.zeros(3, bool)}), "with a True in it"),
     ],
@@ -237,6 +246,33 @@ def test_wrong_shapes_are_refused(call: Any, message: str) -> None:
     envs.reset()
     with pytest.raises(BadOption, match=message):
         call(envs)
+
+
+@pytest.mark.parametrize("mode", ["SAME_STEP", "SameStep", AutoresetMode.SAME_STEP])
+def test_autoreset_goes_by_name_and_by_value(mode: AutoresetMode | str) -> None:
+    assert made(mode=mode).autoreset_mode is AutoresetMode.SAME_STEP
+
+
+def test_an_autoreset_mode_that_does_not_exist_is_named() -> None:
+    with pytest.raises(UnknownName, match=r"no autoreset mode 'SAME_STEPS'\. .*'SAME_STEP'"):
+        made(mode="SAME_STEPS")
+    with pytest.raises(BadOption, match="autoreset_mode is one of gymnasium's .*; got 3"):
+        made(mode=3)  # type: ignore[arg-type]
+
+
+def test_an_environment_in_place_of_a_function_that_makes_one_is_named() -> None:
+    with pytest.raises(BadOption, match="functions that make an environment, .* got a CountingEnv"):
+        VectorEnv([CountingEnv()])  # type: ignore[list-item]
+
+
+def test_wrong_options_of_one_leave_all_episodes_as_they_are() -> None:
+    envs = made(2)
+    envs.reset(seed=0, options=each(0, 1))
+    with pytest.raises(UnknownName, match="no reset option 'problm'"):
+        envs.reset(options={"each": [{"problem": 2}, {"problm": 2}]})
+    with pytest.raises(BadOption, match="seed is"):
+        envs.reset(seed=[1, -1])
+    assert [env.problem.id for env in envs.envs] == ["count-2", "count-3"]
 
 
 def test_it_takes_bare_reasoning_environments_only() -> None:
