@@ -131,10 +131,18 @@ def reward_modes() -> list[str]:
 
 
 def register_reward_mode(mode: RewardMode) -> RewardMode:
-    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken.
+    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken, and
+    for what is no mode.
 
     A function that is defined again, as when a notebook's cell is run twice, replaces itself.
     """
+    if isinstance(mode, type) or not isinstance(mode, RewardMode):
+        given = f"the class {mode.__name__}" if isinstance(mode, type) else repr(mode)[:80]
+        raise BadOption(
+            "register_reward_mode() takes a RewardMode object, with name, score() and its "
+            f"defaults; got {given}. The decorator reward_mode makes one of a function"
+        )
+    _check_name(mode.name)
     known = _REGISTRY.get(mode.name, mode)
     if known != mode and _origin(known) != _origin(mode):
         raise BadOption(f"a reward mode named {mode.name!r} exists already; choose another name")
@@ -223,9 +231,16 @@ def reward_mode(
     @reward_mode("short", default_continuation="policy")
     def short(step: StepRecord) -> float:
         return float(step.ended and step.verdict.correct) - 0.001 * len(step.parsed.action)
+
+    Raises ``BadOption`` for a name that is taken or none, and for what is no function.
     """
+    _check_name(name)
 
     def register(function: Callable[[StepRecord], float | StepReward]) -> FunctionMode:
+        if not callable(function):
+            raise BadOption(
+                f"reward_mode({name!r}) decorates a function of a StepRecord; got {function!r:.80}"
+            )
         mode = FunctionMode(
             name, function, default_continuation, default_granularity, needs_expert, reward_range
         )
@@ -233,6 +248,14 @@ def reward_mode(
         return mode
 
     return register
+
+
+def _check_name(name: object) -> None:
+    if not isinstance(name, str) or not name.strip():
+        raise BadOption(
+            "a reward mode has a name, by which it is chosen, as @reward_mode('short'); got "
+            f"{name!r:.80}"
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,6 +3,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -207,3 +208,25 @@ def test_a_name_is_given_once_but_the_same_mode_may_be_registered_again() -> Non
         register_reward_mode(HybridMode(0.1, 0.9))
     register_reward_mode(HybridMode(0.1, 0.9, name="mostly-outcome"))
     assert get_reward_mode("mostly-outcome") == HybridMode(0.1, 0.9, name="mostly-outcome")
+
+
+def nothing(step: StepRecord) -> float:
+    return 0.0
+
+
+@pytest.mark.parametrize(
+    ("mistake", "message"),
+    [
+        (lambda: reward_mode(nothing), r"as @reward_mode\('short'\); got <function nothing"),
+        (lambda: reward_mode(""), r"a reward mode has a name, .*; got ''"),
+        (lambda: reward_mode("three")(3), r"reward_mode\('three'\) decorates a function .* got 3"),
+        (lambda: register_reward_mode(3), "takes a RewardMode object, .* got 3"),
+        (lambda: register_reward_mode(SimilarityMode), "got the class SimilarityMode"),
+        (lambda: register_reward_mode(HybridMode(name="")), "a reward mode has a name"),
+    ],
+)
+def test_what_is_no_mode_is_not_registered(mistake: Any, message: str) -> None:
+    before = reward_modes()
+    with pytest.raises(BadOption, match=message):
+        mistake()
+    assert reward_modes() == before
