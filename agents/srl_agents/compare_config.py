@@ -20,9 +20,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from srl_agents.comparison import BASE
 from srl_agents.config import (
@@ -34,11 +34,12 @@ from srl_agents.config import (
     read_tree,
     validated,
     with_overrides,
+    without_off,
 )
 from srl_agents.evaluation import EvalSettings
 from srl_agents.methods import methods
 from srl_agents.specs import trained_decoding
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption, UnknownName, UserError
 
 Count = Annotated[int, Field(ge=1)]
 
@@ -46,6 +47,7 @@ Count = Annotated[int, Field(ge=1)]
 class EvaluationConfig(Section):
     """The evaluation at the end of every run, as in ``EvalSettings``.
 
+    ks: of pass@k; where none are given 1 and 8, or in place of 8 as many as there are rollouts.
     max_tokens, granularity: None for those the method trained with.
     """
 
@@ -60,6 +62,17 @@ class EvaluationConfig(Section):
     max_steps: Count | None = None
     granularity: Literal["step", "solution"] | None = None
     seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _ks_within_the_rollouts(self) -> Self:
+        if "ks" not in self.model_fields_set:
+            object.__setattr__(self, "ks", tuple(sorted({1, min(8, self.rollouts)})))
+        if max(self.ks, default=1) > self.rollouts:
+            raise ValueError(
+                f"evaluation.ks: pass@k needs k of at most evaluation.rollouts, {self.rollouts};"
+                f" got {list(self.ks)}"
+            )
+        return self
 
     def settings(self, run: RunConfig) -> EvalSettings:
         """The settings for what a run trained; BadOption where they cannot work."""
@@ -157,7 +170,7 @@ def make_compare_config(tree: Tree) -> CompareConfig:
     Raises UnknownName for a key, method or stage that does not exist, BadOption for a value that
     cannot work.
     """
-    config = validated(CompareConfig, tree, "")
+    config = validated(CompareConfig, without_off(tree), "")
     plan(config)
     return config
 
@@ -185,8 +198,29 @@ def _job(config: CompareConfig, method: str, seed: int, train: bool) -> Job:
     own = {"out": str(folder / "run"), "seed": seed}
     own |= {"method": method if train else "rlvr"}
     threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
-    tree = merged(merged(threads, config.run), merged(own, config.changes.get(method, {})))
-    return Job(method, seed, folder, train, make_config(tree), config.evaluation, config.curve)
+    shared = merged(merged(threads, config.run), own)
+    run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
+    return Job(method, seed, folder, train, run, config.evaluation, config.curve)
+
+
+def _run_config(shared: Tree, changes: Tree, where: str) -> RunConfig:
+    """What a run is made of; an error names the key where it stands, in ``run`` or the changes."""
+    whole = merged(shared, changes)
+    try:
+        return make_config(whole, "run")
+    except UserError as error:
+        if changes and str(error) != _mistake(shared):
+            make_config(whole, where)  # raises
+        raise
+
+
+def _mistake(tree: Tree) -> str | None:
+    """What is wrong with what all runs share, taken alone."""
+    try:
+        make_config(tree, "run")
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _check(config: CompareConfig) -> None:

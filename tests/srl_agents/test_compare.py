@@ -17,8 +17,9 @@ from srl_agents.compare import JobProgress, compare
 from srl_agents.compare_config import Job, load_compare_config, make_compare_config, plan
 from srl_agents.compare_run import run_job, training_points
 from srl_agents.comparison import BASE, Comparison
+from srl_agents.config import with_overrides
 from srl_agents.small_models import build, character_tokenizer
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption, UnknownName, UserError
 from srl_tasks.modular_chain import ALPHABET
 
 Tree = dict[str, Any]
@@ -112,7 +113,7 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
     [
         ({"method": ["srl"]}, UnknownName, "'method'. Did you mean 'methods'"),
         ({"methods": ["slr"]}, UnknownName, "no method 'slr'. Did you mean 'srl'"),
-        ({"methods": []}, BadOption, "methods"),
+        ({"methods": []}, BadOption, r"methods needs at least one; got \[\]"),
         ({"methods": ["srl", "srl"]}, BadOption, "methods must differ"),
         ({"methods": ["base"]}, BadOption, "'base' is the untrained model's name"),
         ({"seeds": [1, 1]}, BadOption, "seeds must differ"),
@@ -120,9 +121,23 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
         ({"changes": {"rvlr": {}}}, UnknownName, "no method 'rvlr'. Did you mean 'rlvr'"),
         ({"changes": {"sft": {"budget": {"updates": 9}}}}, BadOption, "budgets are equal"),
         ({"changes": {"sft": {"seed": 1}}}, BadOption, "changes.sft.seed is set by"),
-        ({"changes": {"sft": {"trian": {}}}}, UnknownName, "'trian'. Did you mean 'train'"),
+        ({"changes": {"sft": {"trian": {}}}}, UnknownName, "'changes.sft.trian'. Did you mean 'ch"),
+        (
+            {"changes": {"sft": {"train": {"lr": "x"}}}},
+            BadOption,
+            r"^changes\.sft\.train\.lr: input",
+        ),
+        ({"eval": {"rollouts": 2}}, UnknownName, "'eval'. Did you mean 'evaluation'"),
+        ({"seeds": 3}, BadOption, r"seeds is a list, as \[3\]; got 3"),
+        ({"methods": "sft"}, BadOption, r"methods is a list, as \['sft'\]; got 'sft'"),
+        ({"run": 3}, BadOption, "run is a table of settings; got 3"),
+        ({"curve": {"every_s": float("inf")}}, BadOption, r"curve\.every_s is a finite number"),
         ({"evaluation": {"problem": 3}}, UnknownName, "Did you mean 'evaluation.problems'"),
-        ({"evaluation": {"rollouts": 2, "ks": [8]}}, BadOption, "1 ≤ k ≤ rollouts"),
+        (
+            {"evaluation": {"rollouts": 2, "ks": [8]}},
+            BadOption,
+            r"^evaluation\.ks: .*\.rollouts, 2; got \[8\]",
+        ),
         ({"curve": {"every_s": 0}}, BadOption, "curve.every_s"),
     ],
 )
@@ -131,6 +146,45 @@ def test_wrong_configurations_say_what_is_wrong(
 ) -> None:
     with pytest.raises(error, match=message):
         make_compare_config(tree(Path("x"), "m") | changes)
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.budgt.updates=3", "no configuration key 'run.budgt'. Did you mean 'run.budget'?"),
+        ("run.train.lrr=3", "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?"),
+        ("run.train.lr=inf", "run.train.lr is a finite number; got inf"),
+        ("run.env=srl/X-v0", "run.env is a table with id, options and problems; got 'srl/X-v0'"),
+        ("run.budget.seconds=1", "run.budget: give exactly one of updates, seconds, tokens; got"),
+    ],
+)
+@pytest.mark.parametrize("changes", [{}, {"sft": {"train": {"lr": 0.5}}}])
+def test_a_mistake_in_what_all_runs_share_is_named_there(
+    override: str, message: str, changes: Tree
+) -> None:
+    with pytest.raises(UserError) as error:
+        make_compare_config(
+            with_overrides(tree(Path("x"), "m", changes=changes, base=False), [override])
+        )
+    assert str(error.value).startswith(message)
+
+
+def test_what_is_missing_is_asked_for_where_a_comparison_has_it() -> None:
+    wrong = tree(Path("x"), "m", changes={"sft": {"train": {"lr": 0.5}}})
+    del wrong["run"]["model"]
+    with pytest.raises(BadOption, match=r"^run\.model is missing .* --set run\.model\.path=FOLDER"):
+        make_compare_config(wrong)
+
+
+@pytest.mark.parametrize(("rollouts", "ks"), [(1, (1,)), (2, (1, 2)), (8, (1, 8)), (16, (1, 8))])
+def test_where_no_k_is_given_those_of_the_rollouts_hold(rollouts: int, ks: tuple[int, ...]) -> None:
+    config = make_compare_config(tree(Path("x"), "m", evaluation={"rollouts": rollouts}))
+    assert config.evaluation.ks == ks
+    assert plan(config)[0].evaluation.settings(plan(config)[0].run).ks == ks
+
+
+def test_off_makes_no_curve() -> None:
+    assert make_compare_config(tree(Path("x"), "m", curve={"every_s": "off"})).curve.every_s is None
 
 
 @pytest.mark.parametrize("key", ["out", "seed", "method"])
