@@ -1,7 +1,10 @@
 """Where the data-backed environments get their problems: a file, the hub, or the sample.
 
-Opening reads every row once, to know which are in the split. What was opened is kept, so that
-a process with thousands of environments reads a file once.
+Opening reads every row once, to know which are in the split, and that no two have one id. Only
+of a file of more than ``READ_AT_ONCE`` rows that is wanted whole (split "all") the rows are read
+when they are drawn, so that it opens at once; what is wrong with one, or an id that is there
+twice, is then found by ``srl-env check``, ``srl-env data inspect`` or ``problems.know_ids()``.
+What was opened is kept, so that a process with thousands of environments reads a file once.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ Split = Literal["train", "dev", "test", "all"]
 SAMPLES = Path(__file__).parent / "samples"
 SAMPLE_SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
 KEPT_OPEN = 16
+READ_AT_ONCE = 20_000
+"""Rows of a whole file that opening reads: about a second."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +101,7 @@ def _from_file(
 ) -> RowSource:
     """state: what the file's size and time were, so that a changed file is opened again.
     sample: the name of the sample, None for a file of the user's."""
-    return JsonlSource(
+    problems = JsonlSource(
         file,
         convert,
         name=sample,
@@ -104,6 +109,9 @@ def _from_file(
         shares=SHARES if sample is None else SAMPLE_SHARES,
         on_bad_row=on_bad_row,
     )
+    if split == "all" and on_bad_row == "raise" and len(problems) <= READ_AT_ONCE:
+        problems.know_ids()
+    return problems
 
 
 @functools.lru_cache(maxsize=KEPT_OPEN)

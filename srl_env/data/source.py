@@ -4,7 +4,9 @@
 rows are and where they stand is a subclass's affair (``JsonlSource``, ``DatasetSource``).
 
 Opening does not read the rows, unless bad ones are to be dropped or a split is wanted, which
-needs each row once. Otherwise a bad row is an error when it is reached; ``check`` reads all.
+needs each row once. Otherwise a bad row is an error when it is reached, and an id that two rows
+have when all are read: ``know_ids`` does so, and ``check``. A row alone does not tell, and reading
+a million takes most of a minute.
 """
 
 from __future__ import annotations
@@ -42,7 +44,8 @@ class RowSource(ABC):
     by the hash of their ids, or of what ``split_by`` makes of a problem, so that problems that
     belong together stay in one part. on_bad_row: "raise" ``BadData`` when a bad row is reached, or
     "drop" all bad rows now; ``report`` then says which and why.
-    Two rows with the same id are one problem and one bad row.
+    Two rows with the same id are one problem and one bad row, which is only found where all rows
+    are read: with a split, with "drop", by ``know_ids``, ``index_of`` and ``check``.
     """
 
     def __init__(
@@ -103,13 +106,7 @@ class RowSource(ABC):
 
         Raises ``UnknownName`` if there is none, ``BadData`` if a row is bad.
         """
-        if self._ids is None:
-            report = self._read_all()
-            if report.errors:
-                raise self._error(*min(report.errors, key=lambda error: error[0]))
-            order = np.argsort(report.hashes, kind="stable")
-            self._ids = report.hashes[order], order
-        hashes, order = self._ids
+        hashes, order = self._known_ids()
         wanted = np.uint64(_hash(problem_id))
         place = int(np.searchsorted(hashes, wanted))
         if place < len(hashes) and hashes[place] == wanted:
@@ -119,6 +116,10 @@ class RowSource(ABC):
         some = [self[index].id for index in range(min(3, len(self)))]
         raise UnknownName("problem", problem_id, [*some, "…"])
 
+    def know_ids(self) -> None:
+        """Reads all rows, once; ``BadData`` for the first that is bad or has the id of another."""
+        self._known_ids()
+
     def where(self, index: int) -> str:
         """Where the row of problem number ``index`` stands, e.g. "train.jsonl:41"."""
         return self._place(self._keys[index])
@@ -126,6 +127,16 @@ class RowSource(ABC):
     def check(self) -> DropReport:
         """Reads all rows; says how many are good, and what is wrong with the others."""
         return self._report(self._read_all())
+
+    def _known_ids(self) -> tuple[npt.NDArray[np.uint64], npt.NDArray[np.int64]]:
+        """The hashes of all ids, sorted, and the index of the problem of each."""
+        if self._ids is None:
+            rows = self._read_all()
+            if rows.errors:
+                raise self._error(*min(rows.errors, key=lambda error: error[0]))
+            order = np.argsort(rows.hashes, kind="stable")
+            self._ids = rows.hashes[order], order
+        return self._ids
 
     def _select(self, split: str | None, shares: Mapping[str, float], on_bad: OnBadRow) -> None:
         """Keeps the good rows of a split. Raises the first bad row's error, or reports all."""

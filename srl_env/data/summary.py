@@ -1,4 +1,5 @@
-"""What data hold, in numbers that fit on a screen; counted in constant memory."""
+"""What data hold, in numbers that fit on a screen; counted in constant memory, but for the some 16
+bytes of a row that keep ids apart."""
 
 from __future__ import annotations
 
@@ -8,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from srl_env.data.forms import Item, Reading, split_of_item
+from srl_env.data.ids import IdSet, repeated
 from srl_env.data.report import DropReport
 from srl_env.data.rows import BadRow
 from srl_env.problem import Problem, step_instances
@@ -57,9 +59,10 @@ class Spread:
 class Summary:
     """Counts over the items that were added.
 
-    bad: the rows that are no problems. splits: problems by split. answers: problems with one.
-    solutions: by problem. steps: by solution. instances: of training, by which steps are
-    targets. titled, thought_out, observed: steps with title, thought and observation.
+    bad: the rows that are no problems, or have the id of an earlier one. splits: problems by
+    split. answers: problems with one. solutions: by problem. steps: by solution. instances: of
+    training, by which steps are targets. titled, thought_out, observed: steps with title,
+    thought and observation.
     prompt, action, thought: their lengths in characters. first: the first problem.
     """
 
@@ -77,6 +80,7 @@ class Summary:
     action: Spread = field(default_factory=Spread)
     thought: Spread = field(default_factory=Spread)
     first: Problem | None = None
+    _ids: IdSet = field(default_factory=IdSet, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, JSON-safe."""
@@ -100,6 +104,8 @@ class Summary:
     def add(self, item: Item) -> None:
         """Counts an item."""
         problem = item.problem
+        if isinstance(problem, Problem) and not self._ids.add(problem.id):
+            problem = repeated(problem.id)
         if isinstance(problem, BadRow):
             place = self.reading.place(item)
             self.bad.add(problem.reason, partial("{}: {}".format, place, problem))

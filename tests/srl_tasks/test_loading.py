@@ -11,9 +11,10 @@ from pathlib import Path
 import pytest
 
 import srl_env
+from srl_env.check import Checker
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_tasks.gsm8k import GSM8K, GSM8KEnv
-from srl_tasks.loading import SAMPLES, open_problems
+from srl_tasks.loading import READ_AT_ONCE, SAMPLES, open_problems
 from srl_tasks.numbered_solutions import NumberedSolutionsEnv
 
 ENVIRONMENTS = (GSM8KEnv, NumberedSolutionsEnv)
@@ -105,6 +106,27 @@ def test_a_bad_row_is_an_error_with_file_and_line_or_is_dropped_and_reported(
     env = GSM8KEnv(path, split="all", on_bad_row="drop")
     assert len(env.problems) == 50
     assert 'no "####" in "answer"' in str(env.problems.report)  # type: ignore[attr-defined]
+
+
+def test_a_row_that_is_there_twice_is_an_error_in_every_split(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "sums.jsonl", 5)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" + path.read_text("utf-8").splitlines()[0])
+    for split in ("train", "all"):
+        with pytest.raises(
+            BadData, match=r"sums\.jsonl:6: the id of an earlier row; which is .*:1;"
+        ):
+            GSM8KEnv(path, split=split)
+
+
+def test_a_whole_file_that_is_large_opens_without_reading_its_rows(tmp_path: Path) -> None:
+    path = write_rows(tmp_path / "sums.jsonl", READ_AT_ONCE)
+    with path.open("a", encoding="utf-8") as file:
+        file.write("\n" + path.read_text("utf-8").splitlines()[0])
+    env = GSM8KEnv(path, split="all")
+    assert env.reset(seed=0)[1]["problem_id"]
+    result = Checker(env, problems=1, hostile=0).run("problems are drawn")
+    assert f"sums.jsonl:{READ_AT_ONCE + 1}: the id of an earlier row" in str(result)
 
 
 def test_a_file_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:

@@ -38,7 +38,8 @@ def test_good_rows_are_written_and_bad_ones_told_of(tmp_path: Path) -> None:
         {'"prompt" is empty': 1, "the id of an earlier row": 1},
     )
     assert report.examples["the id of an earlier row"] == [
-        f"{path}:3: the id of an earlier row; '1'; ids are unique"
+        f"{path}:3: the id of an earlier row; '1'; ids are unique, and several solutions of one "
+        'problem are one row with "trajectories"'
     ]
     assert counts == {"train": 2}
     assert [problem.id for problem in JsonlSource(tmp_path / "out.jsonl")] == ["1", "2"]

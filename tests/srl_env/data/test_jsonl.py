@@ -138,7 +138,11 @@ def test_a_row_of_any_shape_that_a_converter_stumbles_over_is_named(write: Write
 
 def test_two_rows_with_one_id_are_an_error_where_ids_matter(write: Write) -> None:
     path = write(b'{"id": 1, "prompt": "a"}\n\n{"id": "1", "prompt": "b"}\n')
-    for use in (lambda: JsonlSource(path).index_of("1"), lambda: JsonlSource(path, split="train")):
+    for use in (
+        lambda: JsonlSource(path).know_ids(),
+        lambda: JsonlSource(path).index_of("1"),
+        lambda: JsonlSource(path, split="train"),
+    ):
         with pytest.raises(BadData, match=r"train\.jsonl:3: the id of an earlier row.*jsonl:1;"):
             use()
 

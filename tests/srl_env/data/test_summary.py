@@ -18,6 +18,19 @@ def test_a_spread_knows_mean_and_quantiles() -> None:
     assert Spread().to_json() == {"mean": None, "5%": None, "50%": None, "95%": None, "100%": None}
 
 
+def test_a_row_with_the_id_of_an_earlier_one_is_no_further_problem(tmp_path: Path) -> None:
+    path = tmp_path / "train.jsonl"
+    row = json.dumps({"prompt": "first", "steps": ["x"]}) + "\n"
+    path.write_text(row + row)
+    reading = read_problems([path])
+    summary = Summary(reading)
+    for item in reading:
+        summary.add(item)
+    assert (summary.bad.kept, summary.action.total) == (1, 1)
+    (told,) = summary.bad.examples["the id of an earlier row"]
+    assert told.startswith(f"{path}:2: the id of an earlier row; ")
+
+
 def test_everything_is_counted(tmp_path: Path) -> None:
     steps = [{"action": "abc", "title": "T"}, {"action": "de", "thought": "hm", "observation": ""}]
     rows = [
