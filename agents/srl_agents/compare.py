@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from srl_agents.compare_config import CompareConfig, Job, plan
+from srl_agents.compare_inputs import check_jobs
 from srl_agents.comparison import BASE, Comparison, RunOutcome
 from srl_env.errors import BadOption
 
@@ -49,11 +50,13 @@ def compare(config: CompareConfig, *, on_progress: OnProgress | None = None) -> 
 
     Runs that are finished are not made again. A run that fails is listed with its error, and the
     others go on. on_progress: called from several threads.
-    Raises BadOption where the folder holds a run with other settings; KeyboardInterrupt after
-    Ctrl-C, with every run saved.
+    Raises what keeps all runs from being made, before any is started; BadOption where the folder
+    holds a run with other settings; KeyboardInterrupt after Ctrl-C, with every run saved.
     """
     tell = on_progress or (lambda progress: None)
     jobs = plan(config)
+    if not any(_is_settled(job) for job in jobs):
+        check_jobs(jobs)
     for job in jobs:
         _prepare(job)
     missing = [job for job in jobs if not (job.folder / OUTCOME).exists()]
@@ -65,6 +68,14 @@ def compare(config: CompareConfig, *, on_progress: OnProgress | None = None) -> 
     comparison = Comparison(config.model_dump(mode="json"), tuple(outcomes))
     comparison.save(Path(config.out))
     return comparison
+
+
+def _is_settled(job: Job) -> bool:
+    """Whether this very job has its outcome."""
+    file = job.folder / JOB
+    if not file.exists() or not (job.folder / OUTCOME).exists():
+        return False
+    return bool(json.loads(file.read_text(encoding="utf-8")) == job.to_json())
 
 
 def _prepare(job: Job) -> None:

@@ -23,18 +23,17 @@ from pathlib import Path
 from typing import Any
 
 from srl_agents.compare_config import Job
+from srl_agents.compare_inputs import check_splits
 from srl_agents.comparison import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import (
     AnyPolicy,
     EvalSettings,
-    choose_problems,
     evaluate,
     split_maker,
 )
 from srl_agents.policies import TransformersPolicy
 from srl_agents.scoring import EvalResult
-from srl_agents.seen import check_unseen, training_runs
 from srl_agents.trainer import Progress, train
 from srl_env.errors import SrlEnvError
 
@@ -56,7 +55,7 @@ def run_job(folder: Path, tell: Tell) -> RunOutcome:
     if (folder / OUTCOME).exists():
         return RunOutcome.from_json(_read(folder / OUTCOME))
     job = Job.from_json(_read(folder / JOB), folder)
-    _check_splits(job)
+    check_splits(job)
     outcome = RunOutcome(job.method, job.seed, str(folder))
     model = job.run.model.path
     if job.train:
@@ -72,19 +71,6 @@ def run_job(folder: Path, tell: Tell) -> RunOutcome:
     outcome = replace(outcome, result=result)
     _write(folder / OUTCOME, outcome.to_json())
     return outcome
-
-
-def _check_splits(job: Job) -> None:
-    """Raises BadOption, before any time is spent, where an evaluation would use seen problems."""
-    settings = job.evaluation.settings(job.run)
-    for split, how in (
-        (job.evaluation.split, settings),
-        (job.curve.split, job.curve.settings(settings)),
-    ):
-        env = split_maker(job.run.env.id, job.run.env.options, split)()
-        problems = [env.problems[i] for i in choose_problems(env.problems, how)]
-        check_unseen(problems, [job.run, *training_runs(job.run.model.path)])
-        env.close()
 
 
 def _trained(job: Job, outcome: RunOutcome, tell: Tell) -> tuple[RunOutcome, str]:
