@@ -304,14 +304,20 @@ def eval_command(
 @app.command(
     epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: what is done stays\n\n"
     "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
+    "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
     "A file to begin with:\n\n"
     'out = "runs/compare"; methods = ["rlvr", "srl-rlvr"]; seeds = [0, 1, 2]; and the tables'
-    " \\[run.env], \\[run.model], \\[run.budget] as in a run's own configuration."
+    " \\[run.env], \\[run.model], \\[run.budget] as in a run's own configuration. Where wanted"
+    " \\[evaluation], with split, problems, rollouts, ks, max_tokens …; \\[curve], with every_s;"
+    " \\[changes.METHOD], with what one method does otherwise."
 )
 @boundary
 def compare(
     config: Annotated[Path, typer.Argument(help="TOML or JSON file of a comparison.")],
-    overrides: Overrides = None,
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option("--set", help="Set one thing, as run.train.lr=3e-4; may be repeated."),
+    ] = None,
     jobs: Annotated[
         int | None, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")
     ] = None,

@@ -86,6 +86,13 @@ def test_the_methods_named_in_the_help_are_those_there_are() -> None:
     assert sorted(line.strip(" .").removeprefix("Methods: ").split(", ")) == methods()
 
 
+def test_the_help_of_compare_sets_what_a_comparison_has() -> None:
+    said = " ".join(run("compare", "--help").output.split())
+    assert "as run.train.lr=3e-4" in said
+    assert "[evaluation], with split, problems, rollouts" in said
+    assert "as train.lr=3e-4" in " ".join(run("train", "--help").output.split())
+
+
 def test_without_a_command_help_is_shown() -> None:
     assert "list" in run().output
 
@@ -414,6 +421,36 @@ def test_an_interrupted_training_says_how_to_go_on(model: str) -> None:
 
 
 # compare
+
+
+COMPARISON = {
+    "out": "c",
+    "methods": ["srl", "rlvr"],
+    "run": {"env": {"id": CHAIN}, "model": {"path": "org/model"}, "budget": {"updates": 1}},
+}
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("run.env.id=srl/ModularChian-v0", "Did you mean 'srl/ModularChain-v0'?"),
+        ("run.model.path=runs/nowhere", "no folder 'runs/nowhere'"),
+        ("evaluation.split=tst", "evaluation.split is 'tst'"),
+        ("evaluation.split=train", "were trained on in this comparison"),
+        ("evaluation.ks=[16]", "evaluation.ks: pass@k needs k of at most evaluation.rollouts, 8"),
+        ("run.budgt.updates=3", "no configuration key 'run.budgt'. Did you mean 'run.budget'?"),
+    ],
+)
+def test_a_comparison_that_cannot_work_leaves_no_folder(override: str, message: str) -> None:
+    Path("c.json").write_text(json.dumps(COMPARISON))
+    assert message in fails("compare", "c.json", "--set", override)
+    assert not Path("c").exists()
+
+
+def test_a_file_that_holds_no_table_is_said_in_a_line() -> None:
+    Path("list.json").write_text("[1, 2]")
+    for command in (["train", "--config", "list.json"], ["compare", "list.json"]):
+        assert "list.json: expected a JSON object" in fails(*command)
 
 
 def test_compare_writes_one_report(model: str) -> None:
