@@ -148,7 +148,9 @@ def _is_id(name: str) -> bool:
 
 def _unknown(env_id: str) -> UserError:
     """What is wrong with a name that is no id: also a path that is not there is one."""
-    if env_id.endswith((".json", ".csv", ".parquet", ".txt")) or env_id.startswith((".", "/", "~")):
+    if env_id.endswith((".json", ".csv", ".parquet", ".txt", ".gz")) or env_id.startswith(
+        (".", "/", "~")
+    ):
         return BadOption(
             f"{env_id!r} is no environment: give an id (srl-env list), {STEPS}FILE with a file of "
             "JSON lines, FILE.py, or the folder of a package"

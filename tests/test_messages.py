@@ -469,9 +469,19 @@ def file_in_latin_1(place: Path) -> None:
     steps(place, '{"prompt": "né"}'.encode("latin-1"))
 
 
-@gives("""rows.jsonl:1: no JSON object; expected {"prompt": …}, got list""")
+@gives("""rows.jsonl:1: no JSON object; expected {"column": …}, got list""")
+def array_in_place_of_an_object(place: Path) -> None:
+    steps(place, '["?"]')
+
+
+@gives("rows.jsonl: a JSON list; expected JSON lines, an object on each. Convert it")
 def array_in_place_of_lines(place: Path) -> None:
     steps(place, '[{"prompt": "?"}]')
+
+
+@gives("path is that of a file, as 'problems.jsonl'; got int 3")
+def number_in_place_of_a_path(place: Path) -> None:
+    srl_env.make("srl/GSM8K-v0", path=3)
 
 
 @gives("rows.jsonl:2: the id of an earlier row; which is ")

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
+from srl_env.data.jsonl import file_path
 from srl_env.data.source import OnBadRow
 from srl_env.errors import BadData, BadOption, UnknownName
 
@@ -67,7 +68,7 @@ def open_problems(
     if path is None and source == "hub":
         return _from_hub(data, split, on_bad_row)
     if path is not None and source == "sample":
-        raise BadOption(f"give path or source='sample', not both; got path={os.fspath(path)!r}")
+        raise BadOption(f"give path or source='sample', not both; got path={path!r}")
     if path is not None:
         return open_file(path, data.convert, split, on_bad_row)
     file = SAMPLES / f"{data.name}.jsonl"
@@ -83,7 +84,7 @@ def open_file(
     """
     if split not in get_args(Split):
         raise UnknownName("split", str(split), get_args(Split))
-    file = Path(path).expanduser()
+    file = file_path(path).expanduser()
     problems = _from_file(convert, file, _state(file), None, split, on_bad_row)
     if not len(problems):
         raise BadOption(_nothing_in(file, problems, split))

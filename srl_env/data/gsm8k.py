@@ -31,7 +31,10 @@ def gsm8k_problem(row: Row) -> Problem:
     if MARKER in body:
         raise BadRow('more than one "####" in "answer"', "only the last line has it")
     if number_in(answer) is None or "\n" in answer:
-        raise BadRow('no number after "####"', f"got {answer[:40]!r}")
+        raise BadRow(
+            'no number after "####"',
+            f'got {answer[:40]!r}; the last line is the number alone, like "#### 72"',
+        )
     lines = [line.strip() for line in ANNOTATION.sub("", body).split("\n")]
     steps = [ExpertStep(line) for line in lines if line]
     if not steps:

@@ -16,13 +16,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from srl_env.data.file_kinds import BOM, START, no_json_lines
 from srl_env.data.rows import BadRow, Converter, Row, problem_from_row, row_from_problem
 from srl_env.data.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
 from srl_env.errors import BadData, BadOption
 from srl_env.problem import Problem
-
-_BOM = b"\xef\xbb\xbf"
 
 
 class JsonlSource(RowSource):
@@ -45,7 +44,7 @@ class JsonlSource(RowSource):
         split_by: SplitBy = by_id,
         on_bad_row: OnBadRow = "raise",
     ) -> None:
-        self.path = Path(path)
+        self.path = file_path(path)
         self._file: _File | None = None
         self._version: tuple[int, int] | None = None
         super().__init__(
@@ -64,7 +63,10 @@ class JsonlSource(RowSource):
         """Where each line that is not blank begins."""
         self._blank, self._offsets = array("q"), array("q")
         with self._open().reader() as file:
-            offset = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+            if advice := no_json_lines(self.path, file.read(START)):
+                raise BadData(f"{self.path}: {advice}")
+            file.seek(0)
+            offset = len(BOM) if file.read(len(BOM)) == BOM else 0
             file.seek(offset)
             for line in file:
                 (self._blank if line.isspace() else self._offsets).append(offset)
@@ -85,6 +87,15 @@ class JsonlSource(RowSource):
         if self._file.version != self._version:
             raise BadRow("the file was changed since it was opened", "open it again")
         return self._file
+
+
+def file_path(path: object) -> Path:
+    """The path that was given; ``BadOption`` for what is none."""
+    if isinstance(path, str | os.PathLike) and isinstance(os.fspath(path), str):
+        return Path(path)
+    raise BadOption(
+        f"path is that of a file, as 'problems.jsonl'; got {type(path).__name__} {path!r:.60}"
+    )
 
 
 class _File:
@@ -173,17 +184,23 @@ def object_in(line: bytes) -> dict[str, Any]:
         row = _DECODER.decode(line.decode().rstrip())
     except UnicodeDecodeError as error:
         raise BadRow(
-            "no UTF-8", f"byte {error.start + 1} of the line is {line[error.start]:#04x}"
+            "no UTF-8",
+            f"byte {error.start + 1} of the line is {line[error.start]:#04x}; save the file as "
+            "UTF-8",
         ) from error
     except json.JSONDecodeError as error:
         line_number = "" if error.lineno == 1 else f"line {error.lineno}, "
-        raise BadRow("no JSON", f"{error.msg} at {line_number}column {error.colno}") from error
+        raise BadRow(
+            "no JSON",
+            f"{error.msg} at {line_number}column {error.colno}; expected one JSON object, "
+            '{"column": …}: mend it, or take it out',
+        ) from error
     except BadRow:
         raise
     except (RecursionError, ValueError) as error:  # nested too deep, or a gigantic number
-        raise BadRow("JSON that is too large to read", str(error)) from error
+        raise BadRow("JSON that is too large to read", f"{error}; take it out") from error
     if not isinstance(row, dict):
-        raise BadRow("no JSON object", f'expected {{"prompt": …}}, got {type(row).__name__}')
+        raise BadRow("no JSON object", f'expected {{"column": …}}, got {type(row).__name__}')
     return row
 
 

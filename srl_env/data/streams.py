@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from srl_env.data.file_kinds import BOM, is_lines, unreadable
 from srl_env.data.jsonl import object_in
 from srl_env.data.rows import BadRow, Row
 from srl_env.errors import BadData, MissingExtra
 
-_BOM = b"\xef\xbb\xbf"
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
 _SPLITS = ("train", "dev", "val", "valid", "validation", "test", "eval")
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(_SPLITS)})(?:[-_.]|$)")
@@ -129,27 +129,20 @@ def _reader_of(path: Path) -> Callable[[Path, Note], _Rows]:
     if path.suffix in _BINARY:
         return _BINARY[path.suffix]
     with _opened(path) as file:
-        start = file.read(_CHUNK).removeprefix(_BOM)
+        start = file.read(_CHUNK)
+    if advice := unreadable(path, start):
+        raise BadData(f"{path}: {advice}")
+    start = start.removeprefix(BOM)
     if path.suffix == ".traj":
         return _whole_file
     if start.lstrip()[:1] == b"[":
         return _json_list
-    return _whole_file if path.suffix == ".json" and not _is_lines(start) else _json_lines
-
-
-def _is_lines(start: bytes) -> bool:
-    """Whether a file that begins so has an object on its first line."""
-    line, ended, _ = start.lstrip().partition(b"\n")
-    try:
-        json.loads(line)
-    except (ValueError, RecursionError):
-        return not ended and len(start) == _CHUNK  # one long line, of which this is the start
-    return True
+    return _whole_file if path.suffix == ".json" and not is_lines(start) else _json_lines
 
 
 def _json_lines(path: Path, note: Note) -> _Rows:
     with _opened(path) as file:
-        done = len(_BOM) if file.read(len(_BOM)) == _BOM else 0
+        done = len(BOM) if file.read(len(BOM)) == BOM else 0
         file.seek(done)
         for number, line in enumerate(file, 1):
             done += len(line)
@@ -160,7 +153,7 @@ def _json_lines(path: Path, note: Note) -> _Rows:
 
 def _whole_file(path: Path, note: Note) -> _Rows:
     with _opened(path) as file:
-        data = file.read().removeprefix(_BOM)
+        data = file.read().removeprefix(BOM)
     note(len(data))
     row = _object(data)
     if isinstance(row, dict) and path.suffix == ".traj":

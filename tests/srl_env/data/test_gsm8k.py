@@ -33,7 +33,7 @@ def test_each_line_is_a_step_and_the_last_step_states_the_answer() -> None:
         ("It is 72.", 'no "####" in "answer"'),
         ("#### 72", 'nothing before "####"'),
         ("<<1+1=2>>\n#### 2", 'nothing before "####"'),
-        ("a line\n#### many", "no number after \"####\"; got 'many'"),
+        ("a line\n#### many", "no number after \"####\"; got 'many'; the last line is the number"),
         ("a line\n#### 72\nand more", 'no number after "####"'),
         ("#### 1\n#### 2", 'more than one "####"'),
         ("", '"answer" is empty'),

@@ -7,6 +7,7 @@ import threading
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -77,10 +78,13 @@ def test_an_empty_file_has_no_problems(write: Write, data: bytes) -> None:
 @pytest.mark.parametrize(
     ("line", "message"),
     [
-        (b'{"prompt": "a"', "no JSON; Expecting .* at column"),
-        (b'{"prompt": "\xff"}', "no UTF-8; byte 13 of the line is 0xff"),
+        (
+            b'{"prompt": "a"',
+            "no JSON; Expecting .* at column 15; expected one JSON object, .* mend",
+        ),
+        (b'{"prompt": "\xff"}', "no UTF-8; byte 13 of the line is 0xff; save the file as UTF-8"),
         (b'{"prompt": NaN}', "no JSON; NaN is no number there"),
-        (b'["prompt"]', "no JSON object; expected .* got list"),
+        (b'["prompt"]', 'no JSON object; expected {"column": …}, got list'),
         (b'{"prompt": "a", "steps": []}', '"steps" is empty; a problem needs at least one'),
         (b'{"prompt": "a", "answer": ' + b"[" * 10**5, "JSON that is too large to read"),
         (b'{"prompt": "a", "answer": ' + b"9" * 10**4 + b"}", "JSON that is too large to read"),
@@ -100,6 +104,12 @@ def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) 
         JsonlSource(tmp_path / "none.jsonl")
     with pytest.raises(BadData, match="it is a folder"):
         JsonlSource(tmp_path)
+
+
+@pytest.mark.parametrize("path", [3, None, b"a.jsonl", ["a.jsonl"]])
+def test_what_is_no_path_is_named(path: Any) -> None:
+    with pytest.raises(BadOption, match=f"path is that of a file, .* got {type(path).__name__} "):
+        JsonlSource(path)
 
 
 def test_bad_rows_are_dropped_with_a_report(write: Write) -> None:
