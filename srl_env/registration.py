@@ -11,6 +11,7 @@ imported, the classes when an environment is made. Gymnasium 1.x itself ignores 
 
 from __future__ import annotations
 
+import difflib
 import functools
 import inspect
 import re
@@ -33,6 +34,20 @@ if TYPE_CHECKING:
     from srl_env.vector import VectorEnv
 
 _ours: dict[str, str] = {}
+
+
+class UnknownEnvironment(UnknownName):
+    """An id that is not registered. Suggested is also what is alike but for namespace, version and
+    capitals, as a whole or in one word: "gsm8k", "Modular-Chain", "chian"."""
+
+    def _hint(self) -> str:
+        plain = {_plain(known): known for known in self.known}
+        words = {w.lower(): known for known in self.known for w in _WORD.findall(_middle(known))}
+        for names in (plain, words):
+            near = difflib.get_close_matches(_plain(self.name), names, n=1, cutoff=0.75)
+            if near:
+                return f"Did you mean {names[near[0]]!r}?"
+        return super()._hint()
 
 
 def register_installed() -> None:
@@ -155,7 +170,19 @@ def _unknown(env_id: str) -> UserError:
             f"{env_id!r} is no environment: give an id (srl-env list), {STEPS}FILE with a file of "
             "JSON lines, FILE.py, or the folder of a package"
         )
-    return UnknownName("environment", env_id.rpartition(":")[2], _ours)
+    return UnknownEnvironment("environment", env_id.rpartition(":")[2], _ours)
+
+
+_WORD = re.compile(r"[A-Z][a-z]{2,}")
+
+
+def _middle(env_id: str) -> str:
+    """An id without its namespace and version."""
+    return re.sub(r"-v\d+$", "", env_id.rpartition("/")[2])
+
+
+def _plain(env_id: str) -> str:
+    return re.sub(r"[-_ ]", "", _middle(env_id)).lower()
 
 
 def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> None:

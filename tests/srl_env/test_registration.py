@@ -93,6 +93,29 @@ def test_a_name_that_cannot_be_an_id_is_unknown_too(name: str) -> None:
         srl_env.make(name)
 
 
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gsm8k", "srl/GSM8K-v0"),
+        ("srl/gsm8k-v0", "srl/GSM8K-v0"),
+        ("GSM9K", "srl/GSM8K-v0"),
+        ("modular_chain", "srl/ModularChain-v0"),
+        ("modularchian-v1", "srl/ModularChain-v0"),
+        ("chian", "srl/ModularChain-v0"),
+        ("Arithmetics", "srl/ColumnArithmetic-v0"),
+    ],
+)
+def test_an_id_without_namespace_version_or_capitals_is_known_again(name: str, meant: str) -> None:
+    with pytest.raises(UnknownName, match=f"no environment '{name}'. Did you mean '{meant}'?"):
+        srl_env.make(name)
+
+
+@pytest.mark.parametrize("name", ["x", "mountain", "qqq"])
+def test_a_name_like_none_of_ours_is_answered_with_all(name: str) -> None:
+    with pytest.raises(UnknownName, match="Known: .*srl/GSM8K-v0"):
+        srl_env.make(name)
+
+
 def test_a_path_that_is_not_there_is_named_whole() -> None:
     with pytest.raises(BadOption, match="'/no/such/folder' is no environment: give an id"):
         srl_env.make("/no/such/folder")
