@@ -46,15 +46,15 @@ def play(
 ) -> int:
     """Plays episodes until the person stops, or so many; returns how many were finished.
 
-    book: where what was played is written. options: of ``reset``. seed: of the first episode;
-    later ones go on from it.
+    book: where what was played is written. options: of ``reset``, whose errors come before anything
+    is shown. seed: of the first episode; later ones go on from it.
     """
     env.render_mode = "ansi"
     game = _Game(env, screen, source, dict(options or {}))
     finished = begun = 0
-    screen.print(HELP, style="dim", highlight=False)
     while episodes is None or begun < episodes:
-        if not game.begin(seed if begun == 0 else None):
+        first = begun == 0
+        if not game.begin(seed if first else None, intro=HELP if first else ""):
             break
         begun += 1
         try:
@@ -81,14 +81,16 @@ class _Game:
     result: dict[str, Any] | None = None
     hints: int = 0
 
-    def begin(self, seed: int | None) -> bool:
-        """Starts an episode and shows it; False where the world cannot be set up."""
+    def begin(self, seed: int | None, intro: str) -> bool:
+        """Starts an episode and shows it behind ``intro``; False where there is no world."""
         self.steps, self.before, self.result, self.hints = [], [], None, 0
         try:
             _, info = self.env.reset(seed=seed, options=self.options)
         except Failure as failure:
             self._say(f"the world cannot be set up: {failure}", "red")
             return False
+        if intro:
+            self._say(intro, "dim")
         self._say(
             f"── {info['problem_id']} · {info['reward_mode']} · {self.env.continuation} ──", "bold"
         )

@@ -29,6 +29,10 @@ CARD, DATA = "README.md", "data"
 ROWS_AT_ONCE = 8192
 CHARACTERS_AT_ONCE = 1 << 24
 _STEP = ("action", "title", "thought", "observation")
+_ENDINGS: Mapping[str, Kind] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
+_NOT_WRITTEN = {".csv", ".tsv", ".txt", ".json", ".traj", ".yaml", ".yml", ".toml", ".xml", ".md"}
+_NOT_WRITTEN |= {".arrow", ".db", ".sqlite", ".xlsx", ".pkl", ".pickle", ".npz", ".html"}
+_NOT_WRITTEN |= {".gz", ".zip", ".zst", ".xz", ".bz2", ".tar"}
 
 
 class Writer(ABC):
@@ -59,10 +63,17 @@ class Writer(ABC):
 
 
 def kind_of(path: Path) -> Kind:
-    """What a path is to become, by its ending: ".jsonl", ".parquet", or else a folder."""
-    return {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}.get(  # type: ignore[return-value]
-        path.suffix, "folder"
-    )
+    """What a path is to become, by its ending: ".jsonl", ".parquet", or else a folder.
+
+    Raises ``BadOption`` for the ending of a file that is not written here, as ".csv".
+    """
+    ending = path.suffix.lower()
+    if ending in _NOT_WRITTEN and not path.is_dir():
+        raise BadOption(
+            f"{path}: no {ending} file is written; give FILE.jsonl, FILE.parquet, or the name of a "
+            "folder, which gets Parquet files and a card"
+        )
+    return _ENDINGS.get(ending, "folder")
 
 
 @contextmanager

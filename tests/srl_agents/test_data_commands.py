@@ -102,6 +102,14 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert os.listdir(data.parent) == ["train.jsonl"]
 
 
+def test_the_ending_of_a_file_that_is_not_written_makes_no_folder(data: Path) -> None:
+    for name in ("w.csv", "w.json", "w.jsonl.gz"):
+        result = run("convert", data, "-o", data.parent / name)
+        assert (result.exit_code, result.output.count("\n")) == (2, 1)
+        assert f"{Path(name).suffix} file is written; give FILE.jsonl, FILE.parq" in result.output
+    assert os.listdir(data.parent) == ["train.jsonl"]
+
+
 def test_a_polite_kill_leaves_no_half_file(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     with source.open("w") as file:

@@ -15,7 +15,7 @@ from srl_agents.play import difference, hint, play
 from srl_agents.played import EXPERT, PLAYED, Book
 from srl_env.data import JsonlSource
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData
+from srl_env.errors import BadData, UnknownName
 from srl_env.problem import ExpertStep
 from srl_env.testing import CountingEnv, SlowWorldEnv
 
@@ -87,6 +87,23 @@ def test_who_stops_early_loses_nothing(end: str, tmp_path: Path) -> None:
     assert row["trajectories"][0]["steps"] == ["say 1"]
     assert row["metadata"]["played"]["correct"] is None
     assert len(JsonlSource(tmp_path / PLAYED)[0].trajectories) == 1
+
+
+def test_wrong_options_are_told_before_anything_is_shown(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    with pytest.raises(UnknownName, match="no reward mode 'slr'"):
+        play(
+            CountingEnv(),
+            Book(tmp_path),
+            screen=Console(file=screen),
+            source=io.StringIO(""),
+            options={"reward_mode": "slr"},
+        )
+    assert screen.getvalue() == ""
+
+
+def test_the_help_is_shown_once(tmp_path: Path) -> None:
+    assert played(tmp_path, RIGHT + RIGHT, episodes=2).count(":undo") == 1
 
 
 def test_ctrl_c_ends_the_session_and_saves(tmp_path: Path) -> None:

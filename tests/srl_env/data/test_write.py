@@ -10,7 +10,7 @@ from srl_env.data import DatasetSource, JsonlSource
 from srl_env.data.card import CardFacts, dataset_card
 from srl_env.data.forms import read_problems
 from srl_env.data.report import DropReport
-from srl_env.data.write import Kind, open_writer
+from srl_env.data.write import Kind, kind_of, open_writer
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 
@@ -33,6 +33,15 @@ def out(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
     if request.param != "jsonl":
         pytest.importorskip("pyarrow")
     return tmp_path / "new" / NAMES[request.param]
+
+
+def test_the_ending_says_what_is_written(tmp_path: Path) -> None:
+    endings = {"a.jsonl": "jsonl", "a.JSONL": "jsonl", "a.parquet": "parquet", "v1.2": "folder"}
+    assert {name: kind_of(tmp_path / name) for name in endings} == endings
+    (tmp_path / "my.json").mkdir()
+    assert kind_of(tmp_path / "my.json") == "folder"
+    with pytest.raises(BadOption, match=r"w.csv: no .csv file is written; give FILE.jsonl"):
+        kind_of(tmp_path / "w.csv")
 
 
 def write(out: Path, problems: list[Problem], *, force: bool = False) -> None:
