@@ -16,6 +16,7 @@ import typer
 
 import srl_env
 from srl_agents.compare_config import make_compare_config, plan
+from srl_agents.compare_inputs import check_jobs
 from srl_agents.config import RunConfig, make_config, merged, read_tree, with_overrides
 from srl_agents.console import (
     TrainingBar,
@@ -287,7 +288,9 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     tree = with_overrides(_with_flags(read_tree(file), flags), overrides)
     config = make_compare_config(tree)
     if dry_run:
-        typer.echo(json.dumps([job.to_json() for job in plan(config)], indent=2))
+        jobs = plan(config)
+        check_jobs(jobs)
+        typer.echo(json.dumps([job.to_json() for job in jobs], indent=2))
         return
     from srl_agents.compare import compare
     from srl_agents.report import comparison_table, headline, write_report
