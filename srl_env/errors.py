@@ -54,10 +54,11 @@ class UnknownName(UserError):
         super().__init__(f"no {kind} {name!r}. {self._hint()}")
 
     def _hint(self) -> str:
-        near = difflib.get_close_matches(self.name, self.known, n=1, cutoff=0.6)
-        begun = [known for known in self.known if self.name and known.startswith(self.name)]
+        name, names = self.name.lower(), {known.lower(): known for known in self.known}
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
+        begun = [known for known in names if name and known.startswith(name)]
         if near or len(begun) == 1:
-            return f"Did you mean {(near or begun)[0]!r}?"
+            return f"Did you mean {names[(near or begun)[0]]!r}?"
         if not self.known:
             return "None are known."
         if len(self.known) <= LISTED:

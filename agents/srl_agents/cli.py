@@ -16,7 +16,8 @@ import srl_env
 from srl_agents import analysis_commands, data_commands, swe_commands
 from srl_agents.boundary import boundary
 from srl_agents.json_option import json_object
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption
+from srl_env.registration import UnknownEnvironment
 
 app = typer.Typer(
     name="srl-env",
@@ -59,7 +60,7 @@ def list_command(
 
     found = [entry for entry in entries() if text.lower() in entry.id.lower()]
     if not found:
-        raise UnknownName("environment", text, srl_env.environment_ids())
+        raise UnknownEnvironment("environment", text, srl_env.environment_ids())
     output.print(catalog_table(found))
     output.print(f"Reward modes, any of them in any episode: {', '.join(reward_modes())}.")
 

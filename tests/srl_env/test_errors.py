@@ -14,6 +14,8 @@ from srl_env.errors import UnknownName
     [
         ("evalution", ["evaluation", "methods"], "Did you mean 'evaluation'?"),
         ("eval", ["evaluation", "methods"], "Did you mean 'evaluation'?"),
+        ("SRL", ["srl", "rlvr"], "Did you mean 'srl'?"),
+        ("chain", ["Chain-v0", "Graph-v0"], "Did you mean 'Chain-v0'?"),
         ("ev", ["evaluation", "every_s"], "Known: evaluation, every_s."),
         ("", ["evaluation"], "Known: evaluation."),
         ("evaluation", [], "None are known."),
