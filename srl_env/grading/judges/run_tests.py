@@ -16,8 +16,8 @@ from typing import Any
 
 # Plug-ins that would only cost time here; the cache would carry over from earlier runs.
 _NOT_NEEDED = (
-    *("cacheprovider", "faulthandler", "junitxml", "pastebin", "setuponly", "setupplan"),
-    *("stepwise", "threadexception", "unraisableexception"),
+    *("cacheprovider", "faulthandler", "freeze_support", "junitxml", "pastebin", "setuponly"),
+    *("setupplan", "stepwise", "threadexception", "unraisableexception"),
 )
 _PLAIN = "--assert=plain"  # rewriting would only make failed asserts tell more
 
@@ -48,7 +48,9 @@ def pytest_options(workspace: str, conftest: bool) -> list[str]:
     options += ["-q", "--tb=short", "--capture=sys"]
     options += [part for name in _NOT_NEEDED for part in ("-p", f"no:{name}")]
     options += ["--confcutdir", workspace]
-    return options if conftest else [*options, "--noconftest"]
+    if conftest:
+        return options
+    return [*options, "--noconftest", "-p", "no:doctest"]  # its fixture is for conftest files
 
 
 class Reporter:
