@@ -367,7 +367,7 @@ def test_under_autocast_samples_are_those_of_autocast(
     ("prompts", "sampling", "message"),
     [
         ([()], Sampling(), "prompt 0 has no tokens"),
-        ([(3,)], Sampling(temperature=-1.0), "temperature -1.0 is negative"),
+        ([(3,)], Sampling(temperature=-1.0), "temperature -1.0 is no finite number"),
         ([(3,)], Sampling(max_tokens=0), "max_tokens 0"),
     ],
 )
