@@ -256,6 +256,9 @@ class Trainer:
             metrics, tokens, score = self._imitate(stage, stage.objective)
         else:
             metrics, tokens, score = self._reinforce(stage, stage.objective, log)
+        # A fused optimiser does not show on the parameters. And where nothing was learned, what is
+        # kept of earlier prompts has last bits that a resumed run would not have.
+        self.policy.weights_changed()
         self.position.count(self.team.told(time.perf_counter() - began), tokens, score)
         spent = self.position.spent
         metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
@@ -321,7 +324,6 @@ class Trainer:
                 f"update {self.position.spent.updates + 1}: {error}. {_last_good(self.folder)};"
                 " a lower learning rate may help"
             ) from None
-        self.policy.weights_changed()  # a fused optimiser does not show on the parameters
         seconds = time.perf_counter() - began
         tokens = sum(batch.tokens for batch in batches)
         timed = {"time/update": seconds, "tokens_per_s/update": tokens / seconds}

@@ -384,6 +384,17 @@ def test_a_run_that_could_not_begin_is_mended_in_its_folder(tree: dict[str, Any]
     assert train(configured(tree, budget={"updates": 1})).finished
 
 
+def test_a_run_without_a_signal_is_resumed_to_the_bit(tree: dict[str, Any], tmp_path: Path) -> None:
+    changes: dict[str, Any] = {"method": "rlvr", "log": {"rollouts_every": 1}}
+    changes["train"] = {"objective": {"max_groups": 1.0}}  # nothing is kept, no weight changes
+    whole, part = (configured(tree, out=str(tmp_path / name), **changes) for name in ("a", "b"))
+    train(whole)
+    train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 2})}))
+    train(part, resume=True)
+    assert not any(line["groups/kept"] for line in updates(Path(whole.out)))
+    assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
+
+
 def test_a_run_is_not_resumed_with_other_settings(tree: dict[str, Any]) -> None:
     train(configured(tree, budget={"updates": 1}))
     with pytest.raises(BadOption, match=r"begun with other settings \(seed, train\)"):
