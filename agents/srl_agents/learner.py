@@ -118,12 +118,10 @@ class Learner:
             group["lr"] = lr
         if isinstance(objective, NLL):
             steps = [self._step(_Part(batch), objective) for batch in batches]
-            self._check_weights()
             return {"lr": lr, **_means(steps)}
         parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
         before = [p.detach().clone() for p in self.parameters] if agreed else []
         steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
-        self._check_weights()
         cut = {"step_share": self._shortened(before, agreed, objective)} if agreed else {}
         return {"lr": lr, **_means(steps), **cut}
 
@@ -168,6 +166,7 @@ class Learner:
         if not (torch.isfinite(norm) and total == total):
             raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
         self.optimizer.step()
+        self._check_weights()
         tokens = part.batch.tokens
         means = {name: float(value) / tokens for name, value in sums.items()}
         return {"loss": total, "grad_norm": float(norm), **means}
