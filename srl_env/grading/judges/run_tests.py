@@ -30,6 +30,7 @@ def main() -> None:
     os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     import pytest
 
+    _leave_out_diagnostics()
     reporter = Reporter(bytes.fromhex(request.pop("key")), request["tests"])
     reporter.send({"ready": True})  # nothing of the workspace has run yet
     os.chdir(request["workspace"])
@@ -40,6 +41,14 @@ def main() -> None:
     reporter.send({"end": status})
     sys.stdout.flush()
     os._exit(status)
+
+
+def _leave_out_diagnostics() -> None:
+    """Spares pytest (9.2) a look behind every name of its plug-ins, which only ever warns."""
+    from _pytest.fixtures import FixtureManager
+
+    if hasattr(FixtureManager, "_check_for_wrapped_fixture"):
+        FixtureManager._check_for_wrapped_fixture = lambda *_: None  # type: ignore[method-assign]
 
 
 def pytest_options(workspace: str, conftest: bool) -> list[str]:
