@@ -108,7 +108,7 @@ def angles(rotary: Any, hidden: Tensor, positions: Tensor) -> tuple[Tensor, Tens
 
 def rotated(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     """x (N, heads, d) turned by its position's angles, as made by ``angles``."""
-    return x * cos + x.roll(x.shape[-1] // 2, -1) * sin
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 class _Step:

@@ -483,4 +483,4 @@ def _softmax(scores: Tensor) -> Tensor:
 
 def _feed_forward(layer: LayerWeights, hidden: Tensor) -> Tensor:
     gate, up = layer.gate_up(layer.feed_norm(hidden)).chunk(2, -1)
-    return hidden + layer.down(layer.activation(gate) * up)
+    return hidden + layer.down(layer.activation(gate).mul_(up))
