@@ -155,8 +155,9 @@ def play(
 )
 @boundary
 def train(
+    file: Annotated[Path | None, typer.Argument(help="TOML or JSON file of a run.")] = None,
     config: Annotated[
-        Path | None, typer.Option("--config", "-c", help="TOML or JSON file of a run.")
+        Path | None, typer.Option("--config", "-c", help="The same, as an option.")
     ] = None,
     method: Annotated[str | None, typer.Option(help="Method, e.g. srl-rlvr.")] = None,
     env: Env = None,
@@ -183,7 +184,9 @@ def train(
     given: dict[str, Any] = {"method": method, "env.id": env, "model.path": model, "out": out}
     given["env.options"] = json_object(kwargs) or None
     flags = given | {"budget.seconds": seconds, "seed": seed}
-    commands.train_command(config, flags, overrides or [], resume, dry_run)
+    if file is not None and config is not None:
+        raise BadOption(f"{file} and --config {config} are two configurations; give one")
+    commands.train_command(file or config, flags, overrides or [], resume, dry_run)
 
 
 @app.command(

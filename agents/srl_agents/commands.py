@@ -52,7 +52,7 @@ def train_command(
 ) -> None:
     """Trains, or goes on training, or says what would hold."""
     if resume is not None and file is not None:
-        raise BadOption("--resume reads the run's own configuration; leave --config out")
+        raise BadOption(f"--resume reads the run's own configuration; leave {file} out")
     if resume is not None and (run := run_folder(resume)) not in (None, resume):
         raise BadOption(f"{resume} is a part of a run; go on with the run: --resume {run}")
     source = file if resume is None else resume / "config.json"

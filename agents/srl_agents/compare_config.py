@@ -170,6 +170,10 @@ def make_compare_config(tree: Tree) -> CompareConfig:
     Raises UnknownName for a key, method or stage that does not exist, BadOption for a value that
     cannot work.
     """
+    own = CompareConfig.model_fields
+    for name in tree.keys() - own.keys():
+        if name in RunConfig.model_fields:  # a run's key that stands beside its table
+            raise UnknownName("configuration key", name, [*own, f"run.{name}"])
     config = validated(CompareConfig, without_off(tree), "")
     plan(config)
     return config

@@ -151,6 +151,8 @@ def test_wrong_configurations_say_what_is_wrong(
 @pytest.mark.parametrize(
     ("override", "message"),
     [
+        ("train.lr=3", "no configuration key 'train'. Did you mean 'run.train'?"),
+        ("seed=3", "no configuration key 'seed'. Did you mean 'seeds'?"),
         ("run.budgt.updates=3", "no configuration key 'run.budgt'. Did you mean 'run.budget'?"),
         ("run.train.lrr=3", "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?"),
         ("run.train.lr=inf", "run.train.lr is a finite number; got inf"),
