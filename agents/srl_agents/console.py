@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -12,14 +13,17 @@ from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
+    ProgressColumn,
     SpinnerColumn,
+    Task,
     TaskID,
     TaskProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 if TYPE_CHECKING:
     from srl_agents.compare import JobProgress
@@ -28,28 +32,31 @@ if TYPE_CHECKING:
     from srl_agents.trainer import Progress as TrainingProgress
     from srl_env.check import CheckResult
 
-errors = Console(stderr=True)
-"""Progress and messages; results go to standard output, so that they can be piped."""
-
-_PIPED_WIDTH = 10_000
+_LOG_EVERY_S = 60.0
 
 
-class _Output(Console):
-    """A console that cuts and wraps nothing where nobody looks at it through a terminal."""
+class _Console(Console):
+    """A console with a width of its own where nobody looks at it through a terminal."""
+
+    def __init__(self, piped_width: int, *, stderr: bool) -> None:
+        self._piped_width = piped_width
+        super().__init__(stderr=stderr)
 
     @property
     def size(self) -> ConsoleDimensions:
-        """The terminal's; as wide as it takes where the output is piped."""
+        """The terminal's, or its own."""
         if self.is_terminal or "COLUMNS" in os.environ:
             return super().size
-        return ConsoleDimensions(_PIPED_WIDTH, super().size.height)
+        return ConsoleDimensions(self._piped_width, super().size.height)
 
     @size.setter
     def size(self, new_size: tuple[int, int]) -> None:
         self._width, self._height = new_size
 
 
-output = _Output()
+output = _Console(10_000, stderr=False)  # so wide that nothing is cut or wrapped
+errors = _Console(160, stderr=True)
+"""Progress and messages; results go to standard output, so that they can be piped."""
 
 
 def visible(text: str) -> str:
@@ -72,20 +79,51 @@ def _mark(character: str) -> str:
 _DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
+class _NoteColumn(ProgressColumn):
+    """What else there is to say of a task, cut where the line ends; the others stay whole."""
+
+    def render(self, task: Task) -> Text:
+        return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
+
+
 @contextmanager
 def progress_bars() -> Iterator[Progress]:
+    """Bars that move on a terminal; into a file or a pipe they are printed every minute."""
+    whole = Column(no_wrap=True)
     columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
+        SpinnerColumn(table_column=whole),
+        TextColumn("{task.description}", table_column=whole),
+        BarColumn(14, table_column=whole),
+        TaskProgressColumn(table_column=whole),
+        TimeElapsedColumn(whole),
+        TextColumn("left", table_column=whole),
+        TimeRemainingColumn(table_column=whole),
+        _NoteColumn(Column()),
     )
     with Progress(*columns, console=errors, speed_estimate_period=120) as bars:
-        yield bars
+        if errors.is_terminal:
+            yield bars
+            return
+        with _logged(bars):
+            yield bars
+
+
+@contextmanager
+def _logged(bars: Progress) -> Iterator[None]:
+    """Prints the bars as they stand, at intervals."""
+    over = threading.Event()
+
+    def keep_printing() -> None:
+        while not over.wait(_LOG_EVERY_S):
+            errors.print(bars.get_renderable())
+
+    printer = threading.Thread(target=keep_printing, daemon=True)
+    printer.start()
+    try:
+        yield
+    finally:
+        over.set()
+        printer.join()
 
 
 class TrainingBar:
