@@ -171,7 +171,7 @@ def make_compare_config(tree: Tree) -> CompareConfig:
     cannot work.
     """
     own = CompareConfig.model_fields
-    for name in tree.keys() - own.keys():
+    for name in sorted(tree.keys() - own.keys()):
         if name in RunConfig.model_fields:  # a run's key that stands beside its table
             raise UnknownName("configuration key", name, [*own, f"run.{name}"])
     config = validated(CompareConfig, without_off(tree), "")

@@ -87,8 +87,11 @@ class _NoteColumn(ProgressColumn):
 
 
 @contextmanager
-def progress_bars() -> Iterator[Progress]:
-    """Bars that move on a terminal; into a file or a pipe they are printed every minute."""
+def progress_bars(*, transient: bool = False) -> Iterator[Progress]:
+    """Bars that move on a terminal; into a file or a pipe they are printed every minute.
+
+    transient: nothing is left of them at the end.
+    """
     whole = Column(no_wrap=True)
     columns = (
         SpinnerColumn(table_column=whole),
@@ -100,7 +103,13 @@ def progress_bars() -> Iterator[Progress]:
         TimeRemainingColumn(table_column=whole),
         _NoteColumn(Column()),
     )
-    with Progress(*columns, console=errors, speed_estimate_period=120) as bars:
+    with Progress(
+        *columns,
+        console=errors,
+        speed_estimate_period=120,
+        transient=transient,
+        disable=transient and not errors.is_terminal,  # or it leaves empty lines
+    ) as bars:
         if errors.is_terminal:
             yield bars
             return

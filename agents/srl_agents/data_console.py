@@ -7,18 +7,10 @@ from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
-from rich.progress import (
-    BarColumn,
-    Progress,
-    TaskProgressColumn,
-    TextColumn,
-    TimeElapsedColumn,
-    TimeRemainingColumn,
-)
 from rich.table import Table
 from rich.text import Text
 
-from srl_agents.console import errors
+from srl_agents.console import progress_bars
 from srl_env.data.forms import Reading
 from srl_env.data.lint import RULES, LintReport, severity_of
 from srl_env.data.report import DropReport
@@ -31,21 +23,11 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 @contextmanager
 def reading_bar(title: str, reading: Reading) -> Iterator[Callable[[int], None]]:
     """A bar of how much is read; give what it yields to ``convert`` or ``lint``."""
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[rows]}"),
-    )
-    shown = errors.is_terminal  # elsewhere a bar that goes away again leaves empty lines
-    with Progress(*columns, console=errors, transient=True, disable=not shown) as bars:
-        task = bars.add_task(title, total=reading.stream.bytes_total, rows="")
+    with progress_bars(transient=True) as bars:
+        task = bars.add_task(title, total=reading.stream.bytes_total, note="")
 
         def show(rows: int) -> None:
-            bars.update(task, completed=reading.stream.bytes_done, rows=f"{rows:,} rows")
+            bars.update(task, completed=reading.stream.bytes_done, note=f"{rows:,} rows")
 
         yield show
 
