@@ -44,7 +44,7 @@ def _stage(stage: Stage) -> str:
         what = f"GRPO on reward `{stage.objective.reward_mode}`"
     else:
         what = "likelihood of the expert's steps"
-    share = "" if stage.share == 1 else f"; up to {stage.share:.0%} of the budget"
+    share = "" if stage.share is None else f"; up to {stage.share:.0%} of the budget"
     return f"**{stage.name}**: {what}, starts {where}{share}"
 
 

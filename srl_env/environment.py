@@ -221,6 +221,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         )
 
     @property
+    def max_steps(self) -> int:
+        """After how many steps an episode is truncated where ``reset`` does not say."""
+        return self._max_steps
+
+    @property
     def plain_judge(self) -> bool:
         """Whether the verifier alone judges, so that many verdicts can be made in one batch."""
         return type(self).judge is ReasoningEnv.judge

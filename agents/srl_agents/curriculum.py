@@ -62,17 +62,30 @@ def whole_budget(budget: BudgetConfig) -> StageBudget:
     return StageBudget(unit, 0.0, total)
 
 
-def stage_budget(budget: BudgetConfig, stage: Stage, begun: Spent, last: bool) -> StageBudget:
-    """The part of a run's budget for a stage.
+def stage_budget(
+    budget: BudgetConfig, stages: Sequence[Stage], number: int, begun: Spent
+) -> StageBudget:
+    """The part of a run's budget for the stage ``stages[number]``.
 
-    begun: what the run had spent when the stage began. last: it takes all that is left.
+    begun: what the run had spent when the stage began. The stage takes the share it names. What
+    the shares of later stages leave is divided evenly among the stages from here on that name
+    none. The last stage takes all that is left.
     """
     whole = whole_budget(budget)
     begin = float(getattr(begun, whole.unit))
-    size = stage.share * whole.end
+    share = stages[number].share
+    size = _even_part(whole, begin, stages[number:]) if share is None else share * whole.end
     if whole.unit != "seconds":
         size = max(1.0, round(size))
+    last = number == len(stages) - 1
     return StageBudget(whole.unit, begin, whole.end if last else min(whole.end, begin + size))
+
+
+def _even_part(whole: StageBudget, begin: float, stages: Sequence[Stage]) -> float:
+    """What each of the stages that name no share gets of the budget that is left at ``begin``."""
+    named = [stage.share for stage in stages if stage.share is not None]
+    left = whole.end - begin - math.fsum(named) * whole.end
+    return max(0.0, left) / (len(stages) - len(named))
 
 
 def why_over(
@@ -122,6 +135,17 @@ def learning_rate(stage: Stage, progress: float) -> float:
     if stage.schedule == "linear":
         return stage.lr * (1 - falling)
     return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
+
+
+def optimizer_steps(kept: int, batch: int, minibatches: int) -> tuple[int, float]:
+    """How many optimiser steps an update makes on its kept groups, and what each counts as.
+
+    kept: at least 1 and at most ``batch``. With all groups kept each step counts as 1. Together
+    they count as kept / batch of that, also where there are fewer groups than minibatches.
+    """
+    whole = min(minibatches, batch)
+    parts = min(whole, kept)
+    return parts, kept * whole / (batch * parts)
 
 
 def _why_reached(rewards: Sequence[float], goal: float) -> str | None:

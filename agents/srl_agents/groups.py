@@ -40,13 +40,15 @@ class Group:
     """At least two members sampled from the same context.
 
     start: the number of the start they are copies of. deviation: of their rewards;
-    deviation_in_format: the same without the members that broke the format.
+    deviation_in_format: the same without the members that broke the format. many_steps: whether
+    a member is an episode, which may have several steps, rather than one completion.
     """
 
     start: int
     members: tuple[Member, ...]
     deviation: float
     deviation_in_format: float
+    many_steps: bool = False
 
 
 Fate = Literal["kept", "flat", "surplus"]
@@ -90,27 +92,32 @@ def groups_of(episodes: Iterable[Episode]) -> list[Group]:
     out, and so is a group of which fewer than two members remain.
     """
     members: dict[tuple[int, int], list[Member]] = {}
+    many_steps: dict[int, bool] = {}
     for episode in episodes:
+        many_steps[episode.group] = (episode.continuation, episode.granularity) == (
+            "policy",
+            "step",
+        )
         for key, member in _members(episode):
             members.setdefault(key, []).append(member)
     comparable = {key: tuple(group) for key, group in members.items() if len(group) > 1}
     everyone = _deviations(list(comparable.values()))
     in_format = _deviations([[m for m in group if m.format_ok] for group in comparable.values()])
     return [
-        Group(start, group, deviation, without)
+        Group(start, group, deviation, without, many_steps[start])
         for ((start, _), group), deviation, without in zip(
             comparable.items(), everyone, in_format, strict=True
         )
     ]
 
 
-def make_batch(groups: Sequence[Group], objective: GRPO, share: float = 1.0) -> Batch:
+def make_batch(groups: Sequence[Group], objective: GRPO, max_steps: int) -> Batch:
     """The groups' completions with their advantages and weights in the loss.
 
-    share: so much of the batch that was asked for is in the groups. The loss stays the mean over
-    the whole of it, as though groups without a signal were there with their advantage of 0: the
-    fewer carry one, the less is changed.
+    max_steps: how many steps an episode may have. With ``objective.max_tokens`` each they are
+    what aggregation "constant" divides by where a member of a group is an episode.
     """
+    longest = max_steps if any(group.many_steps for group in groups) else 1
     members = [(number, member) for number, group in enumerate(groups) for member in group.members]
     rewards = torch.tensor([member.reward for _, member in members], dtype=torch.float64)
     numbers = torch.tensor([number for number, _ in members])
@@ -128,12 +135,11 @@ def make_batch(groups: Sequence[Group], objective: GRPO, share: float = 1.0) -> 
         prompts=tuple(generation.prompt_ids for generation in generations),
         completions=completions,
         advantages=advantages[sequences],
-        weights=share
-        * completion_weights(
+        weights=completion_weights(
             torch.tensor([len(ids) for ids in completions]),
             sequences,
             objective.aggregation,
-            objective.max_tokens,
+            objective.max_tokens * longest,
         ),
         sampler_logprobs=tuple(generation.logprobs for generation in generations),
     )

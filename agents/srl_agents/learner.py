@@ -105,25 +105,30 @@ class Learner:
         lr: float,
         measure_kl: bool = False,
         agreed: Batch | None = None,
+        share: float = 1.0,
     ) -> Numbers:
         """One optimiser step on each batch, as often over as the objective says.
 
         measure_kl: report the KL to the run's first weights even if the loss does not need it.
         agreed: the completions of which ``objective.max_drop`` speaks, None where it is not set.
-        Returns means over tokens and steps: loss, grad_norm (before clipping), lr, and entropy,
-        kl_to_start, clipped_share, sampler_gap (nats between sampler and trainer), step_share (1
-        where the update was not cut) where they were at hand. Raises TrainingDiverged.
+        share: what part of a whole step each of them counts as; see ``partial_step``.
+        Returns means over tokens and steps: loss, grad_norm (before clipping), lr (times the
+        share), and entropy, kl_to_start, clipped_share, sampler_gap (nats between sampler and
+        trainer), step_share (1 where the update was not cut) where they were at hand.
+        Raises TrainingDiverged.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
         if isinstance(objective, NLL):
-            steps = [self._step(_Part(batch), objective) for batch in batches]
-            return {"lr": lr, **_means(steps)}
+            steps = [self._step(_Part(batch), objective, share) for batch in batches]
+            return {"lr": lr * share, **_means(steps)}
         parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
         before = [p.detach().clone() for p in self.parameters] if agreed else []
-        steps = [self._step(part, objective) for _ in range(objective.passes) for part in parts]
+        steps = [
+            self._step(part, objective, share) for _ in range(objective.passes) for part in parts
+        ]
         cut = {"step_share": self._shortened(before, agreed, objective)} if agreed else {}
-        return {"lr": lr, **_means(steps), **cut}
+        return {"lr": lr * share, **_means(steps), **cut}
 
     def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
         """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0.
@@ -148,7 +153,7 @@ class Learner:
             reference = self.logprobs(self.reference, batch, objective.temperature)
         return _Part(batch, old, reference)
 
-    def _step(self, part: _Part, objective: GRPO | NLL) -> Numbers:
+    def _step(self, part: _Part, objective: GRPO | NLL, share: float) -> Numbers:
         """One optimiser step on a batch, its gradient gathered over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
@@ -165,7 +170,7 @@ class Learner:
         norm, total = whole(norm), float(sums.pop("loss"))
         if not (torch.isfinite(norm) and total == total):
             raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
-        self.optimizer.step()
+        partial_step(self.optimizer, share)
         self._check_weights()
         tokens = part.batch.tokens
         means = {name: float(value) / tokens for name, value in sums.items()}
@@ -237,6 +242,29 @@ class Learner:
         tokens = even_tokens(*rows, self.settings.micro_batch_tokens, ranks)
         parts = micro_batches(*rows, tokens, self.decoder.shares_trunks)
         return my_part(parts, self.team.rank, ranks)
+
+
+def partial_step(optimizer: torch.optim.Optimizer, share: float) -> None:
+    """A step of AdamW that counts as ``share`` of one, 0 < share ≤ 1.
+
+    The learning rate is multiplied by the share, and with it the weight decay. The running means
+    move by the share of a step: the betas are raised to its power, and the step counter grows by
+    it. So a gradient of which little is known neither moves the weights far now nor, through the
+    means, in later steps. Scaling the gradient does neither: Adam divides the scale out.
+    """
+    if share == 1:
+        optimizer.step()
+        return
+    before = [(group["lr"], group["betas"]) for group in optimizer.param_groups]
+    for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
+        group["lr"], group["betas"] = lr * share, tuple(beta**share for beta in betas)
+    for state in optimizer.state.values():
+        state["step"].div_(share)  # counted in steps of this length, as the betas now are
+    optimizer.step()
+    for state in optimizer.state.values():
+        state["step"].mul_(share)
+    for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
+        group["lr"], group["betas"] = lr, betas
 
 
 def _means(steps: Sequence[Numbers]) -> Numbers:

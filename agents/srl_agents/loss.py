@@ -84,7 +84,9 @@ def completion_weights(
     the same number are steps of one sequence, and share its mean.
     aggregation: "sequence", mean over each sequence's tokens, then over sequences (GRPO);
     "token", mean over all tokens (DAPO); "constant", the sum over tokens divided by
-    S·constant_length, so that long and short tokens weigh alike in every batch (Dr. GRPO).
+    S·constant_length, so that a token weighs alike in every batch (Dr. GRPO).
+    constant_length: how many tokens a sequence may have: the limit of one completion, times the
+    most steps where a sequence has several.
     Returns (B,) of type float64.
     """
     count = int(torch.unique(sequences).numel())

@@ -9,6 +9,7 @@ at the bottom, and another one is another tuple of the same parts::
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from typing import Literal
@@ -56,7 +57,7 @@ class GRPO:
     temperature, max_tokens: of one completion (a step, or a solution).
     min_deviation: a group is kept if the population deviation of its rewards is larger.
     max_groups: sampling goes on until the batch is full of kept groups, or this many times the
-    batch was sampled; 1 never refills.
+    batch was sampled; 1 never refills. With fewer groups than the batch the step is shorter.
     scale, aggregation, clip_low, clip_high: see ``advantage`` and ``loss``.
     passes: how often each batch is gone through; minibatches: into how many parts its groups
     are cut, with one optimiser step each. 1 and 1 is on-policy.
@@ -133,6 +134,11 @@ class Until:
     plateau: int | None = None
     min_gain: float = 0.005
 
+    @property
+    def never(self) -> bool:
+        """Whether no rule is set, so that the stage takes its whole share."""
+        return (self.updates, self.reward, self.informative, self.plateau) == (None,) * 4
+
 
 @dataclass(frozen=True, slots=True)
 class Stage:
@@ -142,7 +148,8 @@ class Stage:
     schedule: the learning rate over the stage's budget after a rise over the first ``warmup``
     of it; "constant", or "cosine" or "linear" down to 0.
     betas: of Adam in this stage, which begins with a new one; None for the run's.
-    share: of the run's whole budget; the last stage takes whatever is left.
+    share: how much of the run's whole budget it may take. None divides what the other shares
+    leave evenly among the stages that name none; the last stage takes whatever is left.
     """
 
     __pydantic_config__ = _READ
@@ -155,7 +162,7 @@ class Stage:
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: float = 0.0
     betas: tuple[float, float] | None = None
-    share: float = 1.0
+    share: float | None = None
     until: Until = Until()
 
     def __post_init__(self) -> None:
@@ -184,6 +191,7 @@ class Method:
         for stage, following in zip(self.stages, (*self.stages[1:], None), strict=True):
             if stage.until.informative is not None:
                 _check_probe(stage, following)
+        _check_shares(self)
 
 
 def get_method(name: str) -> Method:
@@ -215,6 +223,20 @@ def _check_probe(stage: Stage, following: Stage | None) -> None:
     else:
         return
     raise BadOption(f"stage {stage.name!r}: until.informative cannot be used, {why}")
+
+
+def _check_shares(method: Method) -> None:
+    """Raises BadOption for a stage for which the shares of the others are certain to leave none."""
+    for number, stage in enumerate(method.stages):
+        before = [other.share for other in method.stages[:number] if other.until.never]
+        after = [other.share for other in method.stages[number + 1 :] if stage.share is None]
+        taken = math.fsum(share or 0.0 for share in before + after)
+        if taken > 1 - 1e-9:
+            raise BadOption(
+                f"method {method.name!r}: the shares of the other stages must leave some of the"
+                f" budget for stage {stage.name!r}; got {taken:g}. Fix: name smaller shares, or"
+                " none: stages that name none divide what is left"
+            )
 
 
 def _problems(stage: Stage) -> Iterator[str]:

@@ -39,6 +39,7 @@ from srl_agents.curriculum import (
     Spent,
     StageBudget,
     learning_rate,
+    optimizer_steps,
     probe_due,
     stage_budget,
     whole_budget,
@@ -272,12 +273,12 @@ class Trainer:
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
         if collected.kept:
-            parts = max(1, min(objective.minibatches, len(collected.kept)))
-            kept, share = collected.kept, len(collected.kept) / stage.batch
-            batches = [make_batch(kept[i::parts], objective, share) for i in range(parts)]
+            kept, max_steps = collected.kept, objective.max_steps or self.env.max_steps
+            parts, share = optimizer_steps(len(kept), stage.batch, objective.minibatches)
+            batches = [make_batch(kept[i::parts], objective, max_steps) for i in range(parts)]
             measure_kl = bool(every.kl_every) and number % every.kl_every == 0
             alike = None if objective.max_drop is None else agreed(collected.groups)
-            metrics |= self._learn(batches, objective, measure_kl, alike)
+            metrics |= self._learn(batches, objective, measure_kl, alike, share)
         if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
             episodes = collected.episodes[: every.rollouts_kept]
             shown = {episode.group for episode in episodes}
@@ -312,12 +313,13 @@ class Trainer:
         objective: GRPO | NLL,
         measure_kl: bool = False,
         alike: Batch | None = None,
+        share: float = 1.0,
     ) -> Metrics:
         began = time.perf_counter()
         progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
         try:
             numbers = self.learner.update(
-                batches, objective, learning_rate(self.stage, progress), measure_kl, alike
+                batches, objective, learning_rate(self.stage, progress), measure_kl, alike, share
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(
@@ -381,8 +383,8 @@ class Trainer:
 
     def _budget(self) -> StageBudget:
         position = self.position
-        last = position.stage == len(self.stages) - 1
-        return stage_budget(self.config.budget, self.stage, position.stage_spent, last)
+        budget = self.config.budget
+        return stage_budget(budget, self.stages, position.stage, position.stage_spent)
 
     def _update_cost(self) -> float:
         """What the next update will probably spend, in the budget's unit."""

@@ -182,7 +182,7 @@ def test_a_turn_is_trained_on_in_the_context_it_was_sampled_in_whether_the_next_
     tokenizer = tokenizer_with(template)
     first = conversation(tokenizer, FIRST, SECOND)
     other = replace(first, steps=tuple(replace(step, reward=0.0) for step in first.steps))
-    batch = make_batch(groups_of([first, other]), GRPO())
+    batch = make_batch(groups_of([first, other]), GRPO(), 2)
     sampled = [step.generation for episode in (first, other) for step in episode.steps]
     assert batch.prompts == tuple(generation.prompt_ids for generation in sampled)
     assert batch.completions == tuple(generation.token_ids for generation in sampled)

@@ -21,17 +21,23 @@ def step(reward: float, index: int = 0, ids: tuple[int, ...] = (5,), **changes: 
     return Step((), generation, "x", index, reward, {}, **options)
 
 
-def episode(group: int, *steps: Step, continuation: str = "expert", **changes: Any) -> Episode:
+def episode(
+    group: int,
+    *steps: Step,
+    continuation: str = "expert",
+    granularity: str = "step",
+    **changes: Any,
+) -> Episode:
     options: dict[str, Any] = {"verdict": None, "failure": None, **changes}
     return Episode(
         "p",
         0,
         "srl",
-        continuation,
-        "step",
+        continuation,  # type: ignore[arg-type]
+        granularity,  # type: ignore[arg-type]
         steps,
         group=group,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
 
 
@@ -95,7 +101,7 @@ def test_every_token_of_an_episode_shares_its_advantage_and_its_mean() -> None:
         episode(0, step(0.0, 0, (5, 6)), step(1.0, 1, (7, 8)), continuation="policy"),
         episode(0, step(0.0, 0, (9,)), continuation="policy"),
     ]
-    batch = make_batch(groups_of(episodes), GRPO(scale="none"))
+    batch = make_batch(groups_of(episodes), GRPO(scale="none"), 4)
     assert batch.completions == ((5, 6), (7, 8), (9,))
     assert batch.prompts == ((1, 2, 0), (1, 2, 1), (1, 2, 0))
     assert batch.advantages.tolist() == [0.5, 0.5, -0.5]
@@ -107,19 +113,26 @@ def test_every_token_of_an_episode_shares_its_advantage_and_its_mean() -> None:
 
 def test_a_completion_without_tokens_counts_for_the_baseline_alone() -> None:
     episodes = [episode(0, step(0.0, ids=())), episode(0, step(1.0))]
-    batch = make_batch(groups_of(episodes), GRPO(scale="none"))
+    batch = make_batch(groups_of(episodes), GRPO(scale="none"), 4)
     assert batch.completions == ((5,),)
     assert batch.advantages.tolist() == [0.5]
     assert batch.weights.tolist() == [1.0]
 
 
-def test_groups_that_fill_a_part_of_the_batch_weigh_as_in_a_full_one() -> None:
-    signal = [episode(0, step(0.0)), episode(0, step(1.0))]
-    flat = [episode(1, step(1.0)), episode(1, step(1.0))]
-    alone = make_batch(groups_of(signal), GRPO(), share=0.5)
-    whole = make_batch(groups_of(signal + flat), GRPO())
-    assert alone.weights.tolist() == whole.weights.tolist()[:2] == [0.25, 0.25]
-    assert whole.advantages.tolist()[2:] == [0.0, 0.0]
+@pytest.mark.parametrize(
+    ("continuation", "granularity", "tokens"),
+    [("policy", "step", 40), ("policy", "solution", 10), ("expert", "step", 10)],
+)
+def test_constant_aggregation_divides_by_the_tokens_that_a_sequence_may_have(
+    continuation: str, granularity: str, tokens: int
+) -> None:
+    episodes = [
+        episode(0, step(r), continuation=continuation, granularity=granularity) for r in (0.0, 1.0)
+    ]
+    objective = GRPO(aggregation="constant", max_tokens=10)
+    batch = make_batch(groups_of(episodes), objective, max_steps=4)
+    # Two sequences; an episode of four steps may have 4 · 10 tokens, all others 10.
+    assert batch.weights.tolist() == [1 / (2 * tokens)] * 2
 
 
 def test_agreed_are_the_completions_that_a_whole_group_wrote_alike() -> None:

@@ -72,6 +72,28 @@ def test_only_a_sampled_stage_can_be_probed() -> None:
 
 
 @pytest.mark.parametrize(
+    ("shares", "starved"),
+    [
+        ((1.0, None), "'1'"),
+        ((0.6, 0.4, 0.5), "'2'"),
+        ((None, 1.0), "'0'"),
+        ((0.5, None, 0.5), "'1'"),
+    ],
+)
+def test_a_stage_for_which_the_other_shares_leave_nothing_is_refused(
+    shares: tuple[float | None, ...], starved: str
+) -> None:
+    stages = tuple(replace(RLVR, name=f"{i}", share=share) for i, share in enumerate(shares))
+    with pytest.raises(BadOption, match=f"leave some of the budget for stage {starved}; got 1"):
+        Method("m", stages)
+
+
+def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
+    first = replace(RLVR, name="first", share=1.0, until=Until(reward=0.5))
+    assert len(Method("m", (first, RLVR)).stages) == 2
+
+
+@pytest.mark.parametrize(
     ("change", "message"),
     [
         ({"objective": GRPO(group_size=1)}, "objective.group_size is at least 2; got 1"),
