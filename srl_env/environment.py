@@ -50,7 +50,7 @@ from srl_env.stepping import (
     ResetResult,
     StepResult,
     checked_verdict,
-    judged_actions,
+    judge,
     score_all,
 )
 from srl_env.verifiers.protocol import Verdict, Verifier
@@ -278,7 +278,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def judge(self, actions: Sequence[str]) -> Verdict:
         """The verdict on the episode's actions, the expert prefix included; may raise a
-        ``Failure``. Where it is not overridden, many verdicts are made in one batch."""
+        ``Failure``. Where it is not overridden, many verdicts are made in one batch. It is called
+        a second time with the same actions after a ``VerifierTimeout`` or ``VerifierCrash``."""
         return self.verifier.verify(self.problem, actions)
 
     # -- Gymnasium -----------------------------------------------------------------------
@@ -308,8 +309,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         try:
             record = self.advance(action)
             if record.ended:
-                verdict = self.judge(judged_actions(record))
-                record = replace(record, verdict=checked_verdict(self, verdict))
+                record = replace(record, verdict=checked_verdict(self, judge(self, record)))
             rewards = score_all(self.reward_mode, [record])
         except Failure as failure:
             return self.fail(failure)

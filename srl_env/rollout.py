@@ -23,6 +23,7 @@ from srl_env.policy import (
 )
 from srl_env.rewards.modes import Continuation, Granularity
 from srl_env.stepping import StepResult, reset_many, step_many
+from srl_env.verifiers.fault import POLICY_FAULT
 
 TOKEN_FIELDS = ("token_ids", "logprobs", "prompt_ids")
 
@@ -88,6 +89,11 @@ class Episode:
     def correct(self) -> bool | None:
         """The verifier's word, whatever the reward mode; None where the library failed."""
         return None if self.verdict is None else bool(self.verdict["correct"])
+
+    @property
+    def policy_fault(self) -> str | None:
+        """Why the policy is responsible for a failure; None where there was none."""
+        return None if self.verdict is None else self.verdict.get(POLICY_FAULT)
 
     def to_json(self) -> dict[str, Any]:
         """The episode as JSON-safe data; a reward that is not a number becomes None."""

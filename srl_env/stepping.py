@@ -17,8 +17,10 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from srl_env.errors import BadOption, Failure
+from srl_env.problem import Problem
 from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
-from srl_env.verifiers.protocol import Verdict
+from srl_env.verifiers.fault import VERIFIER_FAILURES, check_reference, failed_twice, judged
+from srl_env.verifiers.protocol import Verdict, Verifier
 
 if TYPE_CHECKING:
     from srl_env.environment import ReasoningEnv
@@ -124,26 +126,60 @@ def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict 
         if len(group) > 1 and members[0][0].plain_judge:
             found = _verify_batch(members)
         else:
-            calls = [partial(env.judge, judged_actions(record)) for env, record in members]
+            calls = [partial(judge, env, record) for env, record in members]
             found = _overlapped([env for env, _ in members], calls)
         verdicts.update(zip(group, found, strict=True))
     return [verdicts[i] for i in range(len(ended))]
 
 
+def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
+    """The verdict of ``env.judge``; what a verifier fails at twice may be the policy's fault."""
+    actions = judged_actions(record)
+    return judged(
+        partial(env.judge, actions),
+        partial(check_reference, env.verifier, record.problem),
+        answer=env.verifier.extract(actions[-1]),
+        kinds=VERIFIER_FAILURES,
+    )
+
+
 def _verify_batch(
     members: Sequence[tuple[ReasoningEnv, StepRecord]],
 ) -> list[Verdict | Failure]:
+    """One verdict each; those that a verifier fails at are repeated, in a batch of their own."""
     verifier = members[0][0].verifier
     items = [(record.problem, judged_actions(record)) for _, record in members]
+    found = _verify_many(verifier, items)
+    again = [i for i, one in enumerate(found) if isinstance(one, VERIFIER_FAILURES)]
+    for i, one in zip(again, _verify_many(verifier, [items[i] for i in again]), strict=True):
+        found[i] = _blamed(verifier, *items[i], one) if isinstance(one, VERIFIER_FAILURES) else one
+    return found
+
+
+def _verify_many(
+    verifier: Verifier, items: Sequence[tuple[Problem, Sequence[str]]]
+) -> list[Verdict | Failure]:
+    """One for each; where the batch fails, each item stands for itself."""
+    if not items:
+        return []
     found = _attempt(partial(verifier.verify_many, items))
     if isinstance(found, Failure):
-        return [found] * len(items)
+        return [_attempt(partial(verifier.verify, *item)) for item in items]
     if len(found) != len(items):
         raise BadOption(
             f"{type(verifier).__name__}.verify_many() gave {len(found)} verdicts for {len(items)} "
             "items; it gives one for each"
         )
-    return found
+    return list(found)
+
+
+def _blamed(
+    verifier: Verifier, problem: Problem, actions: Sequence[str], failure: Failure
+) -> Verdict | Failure:
+    """The verdict on actions that a verifier failed at twice, or the failure."""
+    control = partial(check_reference, verifier, problem)
+    answer = verifier.extract(actions[-1])
+    return _attempt(partial(failed_twice, failure, control, answer=answer))
 
 
 def judged_actions(record: StepRecord) -> tuple[str, ...]:

@@ -237,7 +237,7 @@ def _verifier(name: str | None) -> Any:
 def _result(saved: SavedEvaluation, parts: Sequence[tuple[Part, Sequence[Episode]]]) -> EvalResult:
     """What the episodes of an evaluation are worth."""
     from srl_agents.evaluation import by_problem
-    from srl_agents.scoring import EvalResult, count_failures, score_episodes
+    from srl_agents.scoring import EvalResult, count_failures, count_policy_faults, score_episodes
 
     env = saved.make_env()
     source = env.problems.name
@@ -255,6 +255,7 @@ def _result(saved: SavedEvaluation, parts: Sequence[tuple[Part, Sequence[Episode
         scores=score_episodes(groups, saved.settings.ks),
         episodes=len(everything),
         failures=count_failures(everything),
+        policy_faults=count_policy_faults(everything),
         settings=dict(settings),
         seconds=0.0,
     )

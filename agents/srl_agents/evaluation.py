@@ -32,6 +32,7 @@ from srl_agents.scoring import (
     EvalResult,
     Kind,
     count_failures,
+    count_policy_faults,
     score_episodes,
 )
 from srl_env.environment import ReasoningEnv
@@ -138,6 +139,7 @@ def evaluate(
         scores=score_episodes(found, settings.ks),
         episodes=len(everything),
         failures=count_failures(everything),
+        policy_faults=count_policy_faults(everything),
         settings=asdict(settings) | {"ks": list(settings.ks)},
         seconds=time.perf_counter() - began,
         usage={name: count - used[name] for name, count in _usage(policy).items()},

@@ -22,8 +22,8 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
     reward: mean per step where steps are rewarded one by one (expert continuation), else per
     episode; success: share of verdicts that are right; legal_share, format_share: of steps;
     length: tokens of a completion; cut_share: completions that ran into the token limit;
-    steps: steps of an episode; failures: episodes lost to failures of ours, which count nowhere
-    else.
+    steps: steps of an episode; failures: episodes lost to infrastructure failures, which count
+    nowhere else; policy_faults: episodes whose policy made judging it fail, which count as wrong.
     """
     sound = [episode for episode in episodes if episode.failure is None]
     steps = [step for episode in sound for step in episode.steps]
@@ -31,6 +31,7 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
         "episodes": float(len(episodes)),
         "failures": float(len(episodes) - len(sound)),
         **_failures(episodes),
+        "policy_faults": float(sum(e.policy_fault is not None for e in sound)),
         **_means("reward", (_reward(episode) for episode in sound)),
         **_parts(steps),
         **_means("success", (e.verdict["correct"] for e in sound if e.verdict is not None)),

@@ -37,6 +37,7 @@ class EvalResult:
     policy, env, source: what was evaluated on what (the source's name includes the split).
     scores: {name: one value per problem, NaN where there is none}; see ``score_episodes``.
     episodes: how many were run, failures included. failures: {kind: episodes it ended}.
+    policy_faults: episodes whose policy made judging it fail; they count as wrong.
     settings: how it was evaluated, JSON-safe. seconds: of wall clock. usage: requests, tokens
     and cost of a policy that counts them; both are of this process, after a resumption too.
     """
@@ -51,6 +52,7 @@ class EvalResult:
     settings: dict[str, Any]
     seconds: float
     usage: dict[str, float] = field(default_factory=dict)
+    policy_faults: int = 0
 
     def estimates(self, level: float = 0.95) -> dict[str, Estimate]:
         """Each score's mean over the problems, with a bootstrap interval over the problems."""
@@ -118,6 +120,11 @@ def count_failures(episodes: Iterable[Episode]) -> dict[str, int]:
     """{kind of failure: how many episodes it ended}."""
     kinds = (episode.failure["type"] for episode in episodes if episode.failure is not None)
     return dict(sorted(Counter(kinds).items()))
+
+
+def count_policy_faults(episodes: Iterable[Episode]) -> int:
+    """How many episodes were wrong because the policy made judging them fail."""
+    return sum(episode.policy_fault is not None for episode in episodes)
 
 
 def _sound(episodes: Sequence[Episode]) -> list[Episode]:

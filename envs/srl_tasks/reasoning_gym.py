@@ -25,7 +25,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.prompt import PromptStyle
 from srl_env.seeding import derive_seed
 from srl_env.verifiers import Verdict
-from srl_env.verifiers.deadline import WorkerPool, shared_pool
+from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
 from srl_tasks.generated import MAX_DRAWS, NOMINAL_SIZE, Split
 
 MAX_CHARACTERS = 20_000
@@ -138,7 +138,8 @@ class ReasoningGymVerifier:
     """Right where the data set's ``score_answer`` gives 1.0; the verdict has the score.
 
     It runs in worker processes that all verifiers of this process share. One that has no score
-    after ``deadline_s`` seconds is killed, and ``VerifierTimeout`` raised; works from any thread.
+    after ``deadline_s`` seconds of processor time, or three times that by the clock, is killed,
+    and ``VerifierTimeout`` raised; works from any thread.
     """
 
     deadline_s: float = 5.0
@@ -156,10 +157,17 @@ class ReasoningGymVerifier:
         answer = self.extract(actions[-1]) if actions else None
         if answer is None or len(answer) > MAX_CHARACTERS:
             return Verdict(False, answer and answer[:100], {"score": 0.0})
+        score = self._score(problem, answer)
+        return Verdict(score >= 1.0, answer, {"score": score})
+
+    def control(self, problem: Problem) -> None:
+        """Scores the data set's own answer; raises a ``Failure`` where that fails."""
+        self._score(problem, problem.answer or "")
+
+    def _score(self, problem: Problem, answer: str) -> float:
         asked = {name: problem.metadata[name] for name in ("dataset", "config", "entry")}
         request = {**asked, "answer": answer, "deadline_s": self.deadline_s}
-        score = float(_workers().call(request, self.deadline_s)["score"])
-        return Verdict(score >= 1.0, answer, {"score": score})
+        return float(_workers().call(request, WALL_SHARE * self.deadline_s)["score"])
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

@@ -1,8 +1,8 @@
 """The process in which reasoning-gym scores; started by ``srl_tasks.reasoning_gym``, as a script.
 
 It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
-it is spoken to. What it limits itself to: processor time, a second beyond each request's
-deadline; ``MEMORY_BYTES`` of address space; no core files.
+it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor
+time; ``MEMORY_BYTES`` of address space; no core files.
 
 Some data sets hand answers to ``eval`` or to sympy's ``parse_expr``, which is ``eval`` too. What a
 policy wrote must not run: while they score, both names mean functions that take Python literals
@@ -21,6 +21,7 @@ import math
 import os
 import pickle
 import resource
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -42,6 +43,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the replies
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     logging.disable()
     try:
         import reasoning_gym  # noqa: F401  # slow: before the first deadline, not after
@@ -56,13 +58,13 @@ def main() -> None:
 
 def reply_to(request: dict[str, Any]) -> dict[str, Any]:
     """{"score": a number in [0, 1]}, or {"failure": …} where memory or stack ran out."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = math.ceil(used.ru_utime + used.ru_stime + request["deadline_s"]) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, request["deadline_s"])  # its signal ends this process
     try:
         return {"score": score(request)}
     except (MemoryError, RecursionError) as error:
         return {"failure": repr(error)[:200]}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def score(request: dict[str, Any]) -> float:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from srl_env.errors import BadData, Failure
+from srl_env.errors import BadData, Failure, VerifierCrash
 from srl_env.problem import Problem
 from srl_env.verifiers.protocol import Verdict
 
@@ -31,6 +31,11 @@ class AnswerVerifier(ABC):
         answer = self.extract(actions[-1]) if actions else None
         correct = answer is not None and self.equal(answer, problem.answer)
         return Verdict(correct, answer)
+
+    def control(self, problem: Problem) -> None:
+        """Compares the problem's answer with itself; raises a ``Failure`` where that fails."""
+        if problem.answer is None or not self.equal(problem.answer, problem.answer):
+            raise VerifierCrash(f"the answer of problem {problem.id!r} does not equal itself")
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

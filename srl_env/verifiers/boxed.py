@@ -14,7 +14,7 @@ from pathlib import Path
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.problem import Problem
 from srl_env.verifiers.base import AnswerVerifier
-from srl_env.verifiers.deadline import WorkerPool, shared_pool
+from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
 from srl_env.verifiers.protocol import Verdict
 
 MAX_CHARACTERS = 5_000
@@ -28,9 +28,10 @@ class BoxedVerifier(AnswerVerifier):
 
     Equal texts are equal; others are given to math-verify (extra "math"), which knows that
     1/2, 0.5 and \\frac{1}{2} are one number. That happens in worker processes that all
-    verifiers of this process share. One that has no verdict after ``deadline_s`` seconds is
-    killed, and ``VerifierTimeout`` raised; works from any thread. What math-verify cannot
-    read, and an answer of more than ``MAX_CHARACTERS``, equals only the same text.
+    verifiers of this process share. One that has no verdict after ``deadline_s`` seconds of
+    processor time, or three times that by the clock, is killed, and ``VerifierTimeout`` raised;
+    works from any thread. What math-verify cannot read, and an answer of more than
+    ``MAX_CHARACTERS``, equals only the same text.
     """
 
     deadline_s: float = 5.0
@@ -55,8 +56,16 @@ class BoxedVerifier(AnswerVerifier):
             return True
         if not answer or max(len(answer), len(expected)) > MAX_CHARACTERS:
             return False
-        request = {"answer": answer, "expected": _plain(expected), "deadline_s": self.deadline_s}
-        return bool(_workers().call(request, self.deadline_s)["equal"])
+        return self._ask(answer, _plain(expected))
+
+    def control(self, problem: Problem) -> None:
+        """Lets a worker compare the problem's answer with itself; raises a ``Failure``."""
+        expected = _plain(last_boxed(problem.answer or "") or problem.answer or "")
+        self._ask(expected, expected)
+
+    def _ask(self, answer: str, expected: str) -> bool:
+        request = {"answer": answer, "expected": expected, "deadline_s": self.deadline_s}
+        return bool(_workers().call(request, WALL_SHARE * self.deadline_s)["equal"])
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

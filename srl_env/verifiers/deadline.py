@@ -7,8 +7,13 @@ and is killed and replaced when it misses a deadline.
 
 A worker command reads one JSON object per line from its standard input and answers each with
 one on its standard output, the first line, ``{"ready": true}``, before any request. It must
-exit at the end of its input, so that none outlives this process; ``math_worker`` also limits
-its own processor time, so that not even a busy one does for long.
+exit at the end of its input, so that none outlives this process.
+
+On a busy machine a second of computing takes several by the clock, so a deadline by the clock
+alone would blame a text for other programs. A worker that is sent "deadline_s" with a request
+limits its own processor time to that by ``ITIMER_PROF``, whose signal ends it wherever it is;
+the deadline by the clock is then ``WALL_SHARE`` times as long. Not even a busy worker outlives
+this process for long.
 
 POSIX only: waiting for a pipe with a deadline needs it.
 """
@@ -19,15 +24,18 @@ import atexit
 import json
 import os
 import select
+import signal
 import subprocess
 import threading
 import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from srl_env.errors import VerifierCrash, VerifierTimeout
+from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
 
 START_S = 120.0
+WALL_SHARE = 3.0
+"""How many times its processor time a request may take by the clock, since other programs run."""
 
 
 class WorkerPool:
@@ -43,8 +51,9 @@ class WorkerPool:
     def call(self, request: Mapping[str, Any], deadline_s: float) -> dict[str, Any]:
         """A worker's reply to a request.
 
-        The deadline counts from when a worker has the request, not while all are busy.
-        Raises ``VerifierTimeout`` when it is missed, ``VerifierCrash`` when the worker dies.
+        The deadline is by the clock, and counts from when a worker has the request, not while all
+        are busy. Raises ``VerifierTimeout`` when it is missed and when the worker has used up its
+        processor time, ``VerifierCrash`` when the worker dies.
         """
         with self._slots:
             worker = self._take()
@@ -113,6 +122,7 @@ class _Worker:
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self._received = b""
+        self._cpu_s: float | None = None  # what the request allows itself
         try:
             self._reply(START_S)
         except BaseException:
@@ -121,6 +131,7 @@ class _Worker:
 
     def ask(self, request: Mapping[str, Any], deadline_s: float) -> dict[str, Any]:
         """The reply to one request."""
+        self._cpu_s = request.get("deadline_s")
         try:
             rest = memoryview(json.dumps(request).encode("ascii") + b"\n")
             while rest:
@@ -164,9 +175,11 @@ class _Worker:
             raise VerifierCrash(f"the verifier's process failed: {reply['failure']}")
         return reply
 
-    def _death(self) -> VerifierCrash:
+    def _death(self) -> Failure:
         try:
             status = f"exit status {self.process.wait(timeout=5)}"
+            if self.process.returncode == -signal.SIGPROF:
+                return VerifierTimeout(f"no verdict within {self._cpu_s} s of processor time")
         except subprocess.TimeoutExpired:
             status = "it closed its output and went on"
         return VerifierCrash(f"the verifier's process died ({status}): {' '.join(self.command)}")

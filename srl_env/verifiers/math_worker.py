@@ -1,8 +1,8 @@
 """The process in which math-verify runs; started by ``srl_env.verifiers.boxed``, as a script.
 
 It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
-it is spoken to. What it limits itself to: processor time, a second beyond each request's
-deadline, so that it ends soon even if whoever started it is gone; ``MEMORY_BYTES`` of address
+it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor
+time, so that it ends soon even if whoever started it is gone; ``MEMORY_BYTES`` of address
 space; no core files. What it does not limit: nothing here runs code that it is sent, so
 files and network are left alone.
 """
@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import json
 import logging
-import math
 import os
 import resource
+import signal
 import sys
 from itertools import product
 from typing import Any
@@ -26,6 +26,7 @@ def main() -> None:
     replies = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
     os.dup2(2, 1)  # what libraries print must not come between the replies
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
     logging.disable()  # math-verify warns that its own deadlines are off
     try:
         import math_verify  # noqa: F401  # slow: before the first deadline, not after
@@ -40,13 +41,13 @@ def main() -> None:
 
 def reply_to(request: dict[str, Any]) -> dict[str, Any]:
     """{"equal": bool}, or {"failure": …} where memory or stack ran out."""
-    used = resource.getrusage(resource.RUSAGE_SELF)
-    limit = math.ceil(used.ru_utime + used.ru_stime + request["deadline_s"]) + 1
-    resource.setrlimit(resource.RLIMIT_CPU, (limit, resource.RLIM_INFINITY))
+    signal.setitimer(signal.ITIMER_PROF, request["deadline_s"])  # its signal ends this process
     try:
         return {"equal": equal(request["answer"], request["expected"])}
     except (MemoryError, RecursionError) as error:
         return {"failure": repr(error)[:200]}
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def equal(answer: str, expected: str) -> bool:

@@ -1,7 +1,7 @@
 """What a verifier is: it says whether an episode's actions solve a problem.
 
 A wrong answer is a ``Verdict``; a verifier that could not answer raises a
-``srl_env.errors.Failure``, which is never counted as a wrong answer.
+``srl_env.errors.Failure``. ``srl_env.verifiers.fault`` decides who is responsible for that.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ class Verdict:
     """Whether the problem was solved.
 
     answer: the final answer as it was read from the actions; None where none was stated.
-    details: JSON-safe, whatever else the verifier wants logged.
+    details: JSON-safe, whatever else the verifier wants logged. "policy_fault" is a short reason
+    where the policy's text, code or workspace made judging it fail.
     """
 
     correct: bool
@@ -35,7 +36,9 @@ class Verdict:
 class Verifier(Protocol):
     """Judges what a policy did on a problem.
 
-    Verifiers are safe to call from any thread, shared by many environments, and picklable.
+    Verifiers are safe to call from any thread, shared by many environments, and picklable. One
+    that works in another process also has ``control(problem)``: it lets that process judge the
+    reference answer, and raises a ``Failure`` where that fails (``srl_env.verifiers.fault``).
     """
 
     def extract(self, text: str) -> str | None:

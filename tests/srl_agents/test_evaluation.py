@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from io import StringIO
 from math import isnan, nan
 from pathlib import Path
 from threading import Barrier
 
 import pytest
+from rich.console import Console
 
+from srl_agents.console import evaluation_table
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, taken_split
 from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.statistics import Estimate
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption, UnknownName
+from srl_env.errors import BadData, BadOption, UnknownName, VerifierTimeout
 from srl_env.policy import Generation, Messages, Sampling
+from srl_env.problem import Problem
 from srl_env.rollout import Episode, Step
-from srl_env.testing import CountingEnv, FailingVerifier
+from srl_env.testing import CountingEnv, CountingVerifier, FailingVerifier, ScriptedPolicy
+from srl_env.verifiers import Verdict
 
 
 class Oracle:
@@ -135,6 +141,29 @@ def test_failures_are_counted_apart_and_never_score_0() -> None:
     assert result.failures == {"VerifierTimeout": 3 * 9}
     assert result.scores == {}
     assert result.to_json()["estimates"] == {}
+
+
+@dataclass(frozen=True)
+class Trapped(CountingVerifier):
+    """Times out on "the trap"; all else is right."""
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        if actions[-1] == "the trap":
+            raise VerifierTimeout("no verdict within 5 s")
+        return Verdict(True)
+
+
+def test_a_text_that_a_verifier_cannot_judge_counts_as_wrong_and_raises_no_score() -> None:
+    trap, right = (f"<think></think>the {word}" for word in ("trap", "sum=3!"))
+    policy, verifier = ScriptedPolicy([trap, right, trap, trap]), Trapped()
+    settings = EvalSettings(problems=1, rollouts=4, greedy=False)
+    result = evaluate(policy, lambda: CountingEnv(verifier=verifier, max_steps=1), settings)
+    assert result.scores["pass@1"] == (0.25,)
+    assert (result.policy_faults, result.failures, result.episodes) == (3, {}, 4)
+    assert EvalResult.from_json(result.to_json()) == result
+    printed = StringIO()
+    Console(file=printed, width=100).print(evaluation_table(result))
+    assert re.search(r"policy faults +│ +3 │ of 4 episodes", printed.getvalue())
 
 
 def test_a_rollout_that_failed_leaves_its_problem_with_one_fewer() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -72,6 +73,16 @@ def test_failures_are_counted_by_kind_and_touch_nothing_else() -> None:
     assert metrics["failures"] == metrics["failures/WorldFailure"] == 2
     assert metrics["episodes"] == 3
     assert metrics["reward"] == 1.0
+
+
+def test_policy_faults_are_counted_and_stay_in_the_scores() -> None:
+    faulty = replace(
+        episode(step(0.0)), verdict={"correct": False, "answer": None, "policy_fault": "too slow"}
+    )
+    right = replace(episode(step(1.0)), verdict={"correct": True, "answer": "1"})
+    metrics = episode_metrics([faulty, right, faulty, faulty])
+    assert (metrics["policy_faults"], metrics["failures"]) == (3, 0)
+    assert (metrics["reward"], metrics["success"]) == (0.25, 0.25)
 
 
 def test_only_failures_leave_no_reward_at_all() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from gymnasium.error import ResetNeeded
@@ -113,15 +113,78 @@ def test_one_failing_verdict_leaves_the_others_alone() -> None:
     envs = started(3, verifier=verifier, reward_mode="rlvr")
     results = step_many(envs, [say("the sum=3!"), say("the trap"), say("the x")])
     assert results[0][1] == 1.0
-    assert math.isnan(results[1][1])
-    assert results[1][4]["failure"] == {"type": "VerifierTimeout", "message": "the trap"}
+    assert results[1][1] == 0.0
+    assert results[1][4]["verdict"] == {
+        "correct": False,
+        "answer": "trap",
+        "policy_fault": "VerifierTimeout: the trap",
+    }
     assert results[2][4]["verdict"]["correct"] is False
 
 
-def test_a_verifier_that_fails_on_the_whole_batch_fails_each() -> None:
+def test_where_a_verifier_fails_on_the_whole_batch_each_is_verified_alone() -> None:
     envs = started(3, verifier=CountedVerifier(failing=("all",)), reward_mode="rlvr")
-    results = step_many(envs, [say("the x")] * 2 + [say("say 1")])
-    assert [r[4].get("failure", {}).get("type") for r in results] == ["VerifierCrash"] * 2 + [None]
+    results = step_many(envs, [say("the x"), say("the sum=3!"), say("say 1")])
+    assert [result[1] for result in results] == [0.0, 1.0, 0.0]
+    assert not any("failure" in result[4] for result in results)
+
+
+@dataclass
+class FlakyVerifier(CountedVerifier):
+    """Fails on "the trap" so many times, and then on nothing."""
+
+    times: int = 1
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        if actions[-1] == "the trap" and self.times:
+            self.times -= 1
+            raise VerifierCrash("out of memory")
+        return CountingVerifier().verify(problem, actions)
+
+    def verify_many(
+        self, items: Sequence[tuple[Problem, Sequence[str]]]
+    ) -> list[Verdict | Failure]:
+        return [_or_failure(self, *item) for item in items]
+
+
+class DeadVerifier(FlakyVerifier):
+    """Fails on everything."""
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        raise VerifierCrash("out of order")
+
+
+def _or_failure(
+    verifier: FlakyVerifier, problem: Problem, actions: Sequence[str]
+) -> Verdict | Failure:
+    try:
+        return verifier.verify(problem, actions)
+    except Failure as failure:
+        return failure
+
+
+@pytest.mark.parametrize("count", [1, 3])
+@pytest.mark.parametrize(
+    ("verifier", "reward", "fault", "failure"),
+    [
+        (FlakyVerifier(times=1), 0.0, None, None),
+        (FlakyVerifier(times=99), 0.0, "VerifierCrash: out of memory", None),
+        (DeadVerifier(), math.nan, None, "VerifierCrash"),
+    ],
+)
+def test_a_verifier_that_fails_twice_on_a_text_and_not_on_the_reference_makes_it_wrong(
+    verifier: CountedVerifier, count: int, reward: float, fault: str | None, failure: str | None
+) -> None:
+    verifier = replace(verifier)
+    envs = started(count, verifier=verifier, reward_mode="rlvr")
+    texts = [say("the trap")] + [say("the sum=3!")] * (count - 1)
+    stepped = step_many(envs, texts) if count > 1 else [envs[0].step(texts[0])]
+    _, paid, _, _, info = stepped[0]
+    assert paid == pytest.approx(reward, nan_ok=True)
+    assert info.get("verdict", {}).get("policy_fault") == fault
+    assert info.get("failure", {}).get("type") == failure
+    if failure is None:
+        assert [result[1] for result in stepped[1:]] == [1.0] * (count - 1)
 
 
 def test_one_failing_score_leaves_the_others_alone() -> None:

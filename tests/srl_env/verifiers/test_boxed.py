@@ -10,11 +10,13 @@ from pathlib import Path
 
 import pytest
 
+from srl_env.data import ListSource
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, VerifierCrash, VerifierTimeout
 from srl_env.problem import Problem
 from srl_env.verifiers import BoxedVerifier, Verdict, Verifier, boxed
 from srl_env.verifiers.boxed import last_boxed
-from srl_env.verifiers.deadline import shared_pool
+from srl_env.verifiers.deadline import WorkerPool, shared_pool
 
 pytest.importorskip("math_verify")
 
@@ -130,9 +132,28 @@ def test_hostile_latex_is_wrong_or_a_failure_and_never_late(answer: str) -> None
 
 
 def test_a_missed_deadline_is_a_failure_and_not_a_wrong_answer() -> None:
-    with pytest.raises(VerifierTimeout, match=r"no verdict within 0\.5 s"):
+    with pytest.raises(VerifierTimeout, match=r"no verdict within 0\.5 s of processor time"):
         BoxedVerifier(deadline_s=0.5).equal("9^{9^{9^9}}", "5")
     assert BoxedVerifier(30).equal("0.5", "1/2")
+
+
+@pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", r"\left(" * 300 + "1" + r"\right)" * 300])
+def test_latex_that_keeps_a_verifier_busy_is_a_wrong_answer_in_an_episode(answer: str) -> None:
+    env = ReasoningEnv(ListSource([HALF], "half"), BoxedVerifier(0.5), reward_mode="rlvr")
+    env.reset()
+    _, reward, terminated, _, info = env.step(rf"<think></think>\boxed{{{answer}}}")
+    assert (reward, terminated, info["verdict"]["correct"]) == (0.0, True, False)
+    assert "failure" not in info
+
+
+def test_the_reference_is_compared_in_a_worker_though_it_equals_itself_as_a_text(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    BoxedVerifier(30).control(HALF)
+    dead = WorkerPool([sys.executable, "-c", "raise SystemExit(3)"], size=1)
+    monkeypatch.setattr(boxed, "_workers", lambda: dead)
+    with pytest.raises(VerifierCrash, match="exit status 3"):
+        BoxedVerifier(30).control(HALF)
 
 
 def test_a_killed_worker_is_a_failure() -> None:

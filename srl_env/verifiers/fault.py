@@ -1,0 +1,85 @@
+"""Who is responsible for a failure: the library and the machine, or the policy.
+
+Before the policy's text, code or workspace was used, a ``Failure`` is an infrastructure failure.
+After that:
+
+1. The attempt is repeated once with the same input.
+2. If it fails again, a control shows whether anything works at all: the reference answer, the
+   unchanged tree.
+3. If the control passes, the policy is responsible: the verdict is "not correct", its details name
+   the reason as "policy_fault", and the reward is that of a wrong answer. If the control fails too,
+   the failure stays an infrastructure failure.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
+from srl_env.problem import Problem
+from srl_env.spaces import utf8_safe
+from srl_env.verifiers.protocol import Verdict, Verifier
+
+POLICY_FAULT = "policy_fault"
+"""The key of ``Verdict.details`` whose value is a short reason in plain text."""
+VERIFIER_FAILURES = (VerifierTimeout, VerifierCrash)
+_LONGEST_REASON = 200
+
+
+def judged(
+    attempt: Callable[[], Verdict],
+    control: Callable[[], object],
+    *,
+    answer: str | None = None,
+    kinds: tuple[type[Failure], ...] = (Failure,),
+) -> Verdict:
+    """The verdict of ``attempt``, which is repeated once; see the module for the rule.
+
+    control: judges the reference in the same way, and raises a ``Failure`` where that fails too.
+    answer: what the policy's verdict has as its answer. kinds: which failures the rule decides;
+    any other is raised at once. Raises the attempt's second failure where the control fails.
+    """
+    try:
+        return attempt()
+    except kinds:
+        pass
+    try:
+        return attempt()
+    except kinds as failure:
+        return failed_twice(failure, control, answer=answer)
+
+
+def failed_twice(
+    failure: Failure, control: Callable[[], object], *, answer: str | None = None
+) -> Verdict:
+    """The verdict on what failed twice: the policy's fault, unless the control fails too.
+
+    Raises ``failure`` where it does.
+    """
+    try:
+        control()
+    except Failure as other:
+        raise failure from other
+    return fault_verdict(f"{type(failure).__name__}: {failure}", answer)
+
+
+def fault_verdict(reason: str, answer: str | None = None) -> Verdict:
+    """The verdict "not correct" on a policy that is responsible for a failure."""
+    return Verdict(False, answer, {POLICY_FAULT: utf8_safe(reason)[:_LONGEST_REASON]})
+
+
+def check_reference(verifier: Verifier, problem: Problem) -> None:
+    """Verifies the reference answer of a problem; raises a ``Failure`` where that fails.
+
+    A verifier's own ``control(problem)`` does it where there is one. Else the reference is the
+    expert's solution, or the answer as the only action, and must be found correct.
+    """
+    control = getattr(verifier, "control", None)
+    if control is not None:
+        control(problem)
+        return
+    reference: tuple[str, ...] = () if problem.answer is None else (problem.answer,)
+    if problem.trajectories:
+        reference = problem.trajectories[0].actions
+    if not reference or not verifier.verify(problem, reference).correct:
+        raise VerifierCrash(f"the reference answer of problem {problem.id!r} is not verified")
