@@ -98,8 +98,10 @@ def _reasons(path: PurePosixPath, python_path: tuple[str, ...]) -> Iterator[str]
         yield "test"
     if _matches(parts[-1], _SETTINGS):
         yield "settings"
-    for root in python_path:
-        if path.is_relative_to(root):
+    for root in map(PurePosixPath, python_path):
+        if root.is_relative_to(path):
+            yield "stands in place of a folder that packages are imported from"
+        elif path.is_relative_to(root):
             top = path.relative_to(root).parts[0].partition(".")[0]
             if top in _SHADOWS:
                 yield f"stands in place of the module {top}"

@@ -58,6 +58,7 @@ from srl_env.sandbox.interface import (
     Sandbox,
     Session,
     Snapshot,
+    escaped,
     printable,
 )
 from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
@@ -79,6 +80,7 @@ __all__ = [
     "SelfCheck",
     "Session",
     "Snapshot",
+    "escaped",
     "open_sandbox",
     "printable",
     "self_check",

@@ -160,7 +160,10 @@ class KeeperSession:
             "env": {_checked("env", k): _checked("env", v) for k, v in (env or {}).items()},
             "report": report,
         }
-        reply, data = self._request(header, stdin, timeout_s + _ANSWER_S)
+        try:
+            reply, data = self._request(header, stdin, timeout_s + _ANSWER_S)
+        except OSError as error:
+            raise SandboxFailure(f"a command could not be started: {error}") from error
         return CommandResult(
             ended=reply["ended"],
             status=reply["status"],
@@ -195,6 +198,7 @@ class KeeperSession:
         return Snapshot(tuple(changes), tuple(contents), tuple(left_out))
 
     def restore(self, snapshot: Snapshot) -> None:
+        self._request({"do": "apply", "entries": []})  # raises where the session is dead
         fresh = self._open()
         self.close()
         self._hold(fresh)
@@ -234,6 +238,9 @@ class KeeperSession:
         except BaseException:  # an interrupt in the middle of a frame: the wire is of no use
             self.close()
             raise
+        if "failed" in reply:  # the last word of a keeper
+            self.close()
+            raise SandboxFailure(f"the sandbox died during {header['do']!r}: {reply['failed']}")
         if "errno" in reply:
             raise OSError(reply["errno"], reply["strerror"], reply["path"])
         return reply, data
@@ -250,6 +257,10 @@ def _arguments(command: str | Sequence[str]) -> list[str]:
 def _checked(what: str, text: str) -> str:
     if "\0" in text:
         raise BadOption(f"run: {what} holds a NUL character, which no process can be given")
+    try:
+        os.fsencode(text)
+    except UnicodeEncodeError:
+        raise BadOption(f"run: {what} must be valid Unicode; got a lone surrogate") from None
     return text
 
 

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import json
 import re
+import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -30,6 +31,7 @@ from typing import Any, Literal
 from srl_env.errors import UserError
 from srl_env.format import CLOSE, OPEN, ParsedStep
 from srl_env.problem import ExpertStep
+from srl_env.spaces import utf8_safe
 
 Argument = str | int | tuple[int, int]
 
@@ -72,10 +74,10 @@ class CallError(UserError):
 class ToolCall:
     """One call of a tool: always a valid one, in canonical form.
 
-    arguments: texts as they are meant; ``view_range`` is (first, last) with last −1 for the
-    end of the file, ``insert_line`` a number; both are also taken as text. ``new_str`` of
-    str_replace defaults to "". Parameters of the editor that its command does not use are
-    left out, and so are those that are None.
+    arguments: texts as they are meant, lone surrogates replaced (``utf8_safe``); ``view_range``
+    is (first, last) with last −1 for the end of the file, ``insert_line`` a number; both are also
+    taken as text. ``new_str`` of str_replace defaults to "". Parameters of the editor that its
+    command does not use are left out, and so are those that are None.
     Raises ``CallError`` for an unknown tool or parameter, a missing or a wrong one.
     """
 
@@ -477,8 +479,8 @@ def _line(name: str, value: Any) -> str:
 
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
-        return value
-    raise CallError(f"The parameter {name!r} is a text; got {_shown(repr(value))}.")
+        return utf8_safe(value)
+    raise CallError(f"The parameter {name!r} is a text; got {_shown(reprlib.repr(value))}.")
 
 
 def _range(value: Any) -> tuple[int, int]:
@@ -487,7 +489,7 @@ def _range(value: Any) -> tuple[int, int]:
     if isinstance(value, list | tuple) and len(value) == 2:
         return _number("view_range", value[0]), _number("view_range", value[1])
     raise CallError(
-        f"view_range is [first line, last line], e.g. [10, 40]; got {_shown(str(value))}."
+        f"view_range is [first line, last line], e.g. [10, 40]; got {_shown(reprlib.repr(value))}."
     )
 
 
@@ -496,7 +498,7 @@ def _number(name: str, value: Any) -> int:
         return value
     if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
         return int(value)
-    raise CallError(f"{name} is made of whole numbers; got {_shown(str(value)[:100])}.")
+    raise CallError(f"{name} is made of whole numbers; got {_shown(reprlib.repr(value))}.")
 
 
 def _written(value: Argument) -> str:

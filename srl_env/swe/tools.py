@@ -4,6 +4,11 @@
 know, truncated in the middle, made safe to print. What the policy does wrong is an observation
 that says what to do instead; a sandbox that fails is a ``SandboxFailure`` and never an
 observation.
+
+What cannot be seen is escaped in every observation (``srl_env.sandbox.escaped``): a file's escape
+character is shown as ``\\x1b``, four characters. Terminal sequences in a command's output are left
+out. ``cat -A``, ``od -c`` or Python's ``ascii`` show a file's exact content, and ``sed`` or Python
+change such a line.
 """
 
 from __future__ import annotations
@@ -17,7 +22,7 @@ from typing import Final
 from srl_env.errors import SandboxFailure
 from srl_env.sandbox import Session
 from srl_env.sandbox import Snapshot as WorkspaceSnapshot
-from srl_env.sandbox.interface import CommandResult, printable
+from srl_env.sandbox.interface import CommandResult, escaped
 from srl_env.swe.calls import ToolCall
 
 HEAD = TAIL = 5_000
@@ -80,12 +85,10 @@ class Workbench:
         if call.tool == "bash":
             return self._bash(str(arguments["command"]))
         path, refusal = self._inside(str(arguments["path"]))
-        if refusal:
-            return refusal
         try:
-            return truncated(self._edit(path, call))
+            return truncated(escaped(refusal or self._edit(path, call)))
         except OSError as error:
-            return f"{_shown(path)}: {_trouble(error)}"
+            return escaped(f"{_cut(path)}: {_trouble(error)}")
 
     def snapshot(self) -> Bench:
         """The state, the workspace's included. Raises SandboxFailure where it cannot be kept."""
@@ -255,13 +258,13 @@ class Workbench:
         if path.startswith("/"):
             if path != root and not path.startswith(root + "/"):
                 return "", (
-                    f"The path {_shown(path)} is outside of the repository, which is {root}; give "
+                    f"The path {_cut(path)} is outside of the repository, which is {root}; give "
                     "a path in it, absolute or relative to it."
                 )
             path = posixpath.relpath(path, root)
         path = posixpath.normpath(path)
         if path == ".." or path.startswith("../"):
-            return "", f"The path {_shown(path)} leads out of the repository; give a path in it."
+            return "", f"The path {_cut(path)} leads out of the repository; give a path in it."
         return path, ""
 
     def _is_folder(self, path: str) -> bool:
@@ -349,7 +352,7 @@ def _lines(text: str) -> list[str]:
 
 def _numbered(path: str, lines: list[str], first: int) -> str:
     numbered = [f"{number:6}\t{line}" for number, line in enumerate(lines, first)]
-    shown = printable("\n".join(numbered).encode("utf-8", "replace"))
+    shown = "\n".join(numbered).replace("\r\n", "\n")
     return f"Here's the result of running `cat -n` on {path}:\n{shown}"
 
 
@@ -365,6 +368,5 @@ def _trouble(error: OSError) -> str:
     return known.get(error.errno or 0, (error.strerror or "it cannot be used").lower())
 
 
-def _shown(path: str) -> str:
-    safe = printable(path.encode("utf-8", "replace"))
-    return safe if len(safe) <= 200 else safe[:197] + "…"
+def _cut(path: str) -> str:
+    return path if len(path) <= 200 else path[:197] + "…"

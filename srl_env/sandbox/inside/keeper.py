@@ -88,6 +88,8 @@ class Keeper:
         except OSError as error:
             reply = {"errno": error.errno, "strerror": error.strerror or str(error)}
             return reply | {"path": error.filename}, b""
+        except UnicodeError as error:  # a path that no file can have
+            return {"errno": errno.EILSEQ, "strerror": str(error), "path": None}, b""
         return {}, b""
 
     def _run(self, header: Header, stdin: bytes) -> tuple[Header, bytes]:
@@ -144,8 +146,9 @@ class Keeper:
             if "module" in header:
                 self._call(header)
             os.execvpe(header["command"][0], header["command"], self.environment | header["env"])
-        except OSError as error:
-            os.write(2, f"{header['command'][0]}: {error.strerror}\n".encode(errors="replace"))
+        except (OSError, UnicodeError) as error:
+            why = getattr(error, "strerror", error)
+            os.write(2, f"{header['command'][0]}: {why}\n".encode(errors="replace"))
         finally:
             os._exit(127)
 

@@ -71,7 +71,8 @@ class Workspace:
         folders = [self.merged, self.pristine]
         if self.touched is not None:
             folders.append(self.touched)
-        _compare(found, "", [os.dup(folder) for folder in folders], 0)
+        with _root_opened_up(self.merged):
+            _compare(found, "", [os.dup(folder) for folder in folders], 0)
         return found
 
     def apply(self, entries: list[Entry], payload: bytes) -> None:
@@ -332,6 +333,20 @@ def _opened_up(folder: int, name: str, bits: int) -> Iterator[None]:
     finally:
         if missing:
             os.chmod(name, mode, dir_fd=folder)
+
+
+@contextlib.contextmanager
+def _root_opened_up(root: int) -> Iterator[None]:
+    """As `_opened_up`, for the workspace itself, which has no name to be reached by."""
+    mode = stat.S_IMODE(os.fstat(root).st_mode)
+    missing = mode & 0o700 != 0o700
+    if missing:
+        os.fchmod(root, mode | 0o700)
+    try:
+        yield
+    finally:
+        if missing:
+            os.fchmod(root, mode)
 
 
 @contextlib.contextmanager

@@ -80,6 +80,14 @@ def test_a_source_folder_is_where_shadows_would_lie() -> None:
     assert not filter_changes(one("json.py"), python_path=("src",)).dropped
 
 
+@pytest.mark.parametrize("kind", ["file", "symlink"])
+@pytest.mark.parametrize(("path", "root"), [("src", "src"), ("a", "a/b"), ("a/b", "./a/b/")])
+def test_nothing_takes_the_place_of_a_folder_of_packages(path: str, root: str, kind: str) -> None:
+    patch = filter_changes(one(path, kind=kind), python_path=(".", root))
+    assert patch.kept.changes == ()
+    assert [item.path for item in patch.dropped] == [path]
+
+
 def test_modes_are_reduced_to_whether_a_file_can_be_run() -> None:
     assert filter_changes(one("run", mode=0o4777)).kept.changes[0].mode == 0o755
     assert filter_changes(one("run", mode=0o4)).kept.changes[0].mode == 0o644

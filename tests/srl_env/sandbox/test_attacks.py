@@ -574,7 +574,7 @@ def test_16_hostile_bytes_in_output_become_harmless_text(namespaces, tree):
     with namespaces.start(tree) as session:
         done = session.run(script)
         assert done.output.startswith(b"a\xff\xed\xa0\x80\x00\x1b[2J")
-        assert done.text() == "a\ufffd\ufffd\ufffd\ufffd\\x00\nb\\x08\\x202ec"
+        assert done.text() == "a\ufffd\ufffd\ufffd\ufffd\\x00\nb\\x08\\u202ec"
         assert done.text().encode()  # valid Unicode
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import pickle
+import sys
 import time
+import unicodedata
 
 import pytest
 
 from srl_env.errors import BadOption
-from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, printable
+from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, escaped, printable
 
 
 def test_a_limit_must_be_positive() -> None:
@@ -22,6 +24,32 @@ def test_terminal_sequences_go_and_other_controls_are_spelled_out() -> None:
     assert printable(b"\x1b[31;1mred\x1b[0m\ttab\r\nline\x07\x00") == "red\ttab\nline\\x07\\x00"
     assert printable("über".encode()) == "über"
     assert printable(b"\xff") == "\ufffd"
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("plain\ttext\n", "plain\ttext\n"),
+        ("Zürich 東京 🙂", "Zürich 東京 🙂"),
+        ("👩\u200d👩", "👩\u200d👩"),
+        ("\x1b[31mred\x07", r"\x1b[31mred\x07"),
+        ("a\rb\x85c", r"a\rb\x85c"),
+        ("x\u202ey\u2066z", r"x\u202ey\u2066z"),
+        ("zero\u200bwidth\ufeff", r"zero\u200bwidth\ufeff"),
+        ("lone \ud800 byte \udcff", r"lone \ud800 byte \xff"),
+        ("tag \U000e0041", r"tag \U000e0041"),
+    ],
+)
+def test_what_cannot_be_seen_is_escaped_as_python_does(text: str, shown: str) -> None:
+    assert escaped(text) == shown
+    assert escaped(shown) == shown
+
+
+def test_no_character_without_a_glyph_stays() -> None:
+    unseen = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+    text = "".join(map(chr, range(sys.maxunicode + 1)))
+    left = {char for char in escaped(text) if unicodedata.category(char) in unseen}
+    assert left == set("\t\n\u200c\u200d")
 
 
 def test_hostile_sequences_take_linear_time() -> None:

@@ -24,6 +24,7 @@ from srl_env.sandbox import (
     NamespaceSandbox,
     Preload,
     Sandbox,
+    Snapshot,
     open_sandbox,
 )
 from srl_env.sandbox import interpreter as interpreters
@@ -221,8 +222,50 @@ def test_a_session_whose_keeper_was_killed_is_a_failure(namespaces: Sandbox) -> 
     signal.pidfd_send_signal(session._connection._handle, signal.SIGKILL)  # type: ignore[attr-defined]
     with pytest.raises(SandboxFailure, match="died during 'run'"):
         session.run("echo on")
+    for use in (
+        lambda: session.run("true"),
+        lambda: session.read("x"),
+        lambda: session.write("x", b""),
+        session.changes,
+        session.snapshot,
+        lambda: session.apply(Snapshot((), ())),
+        lambda: session.restore(Snapshot((), ())),
+    ):
+        with pytest.raises(SandboxFailure, match="closed, or died"):
+            use()
     with pytest.raises(SandboxFailure, match="closed, or died"):
         session.read("README")
+
+
+@pytest.mark.parametrize("path", ["\ud800", "pkg/\udfff.py", "\ud800/x"])
+def test_a_path_no_file_can_have_is_an_error_and_the_session_lives(
+    namespaces: Sandbox, tree: Path, path: str
+) -> None:
+    with namespaces.start(tree) as session:
+        for use in (lambda: session.read(path), lambda: session.write(path, b"")):
+            with pytest.raises(OSError, match="surrogates not allowed"):
+                use()
+        with pytest.raises(BadOption, match="lone surrogate"):
+            session.run(["echo", path])
+        assert session.read("README") == b"read me\n"
+        session.write("\udcff", b"raw")
+        assert session.run("cat $'\\xff'").output == b"raw"
+
+
+def test_the_last_word_of_a_keeper_is_never_an_answer(namespaces: Sandbox) -> None:
+    session = namespaces.start(None)
+    assert isinstance(session, KeeperSession)
+    with pytest.raises(SandboxFailure, match="died during 'unknown'"):
+        session._request({"do": "unknown"})
+    with pytest.raises(SandboxFailure, match="closed, or died"):
+        session.read("x")
+
+
+def test_a_command_that_cannot_be_started_is_a_failure(local: Sandbox, tree: Path) -> None:
+    with local.start(tree) as session:
+        session.run("chmod 000 $TMPDIR && rmdir $TMPDIR")  # where standard input is kept
+        with pytest.raises(SandboxFailure, match="could not be started"):
+            session.run("cat", stdin=b"x")
 
 
 def test_a_launcher_that_was_killed_is_replaced(tree: Path, namespaces: Sandbox) -> None:

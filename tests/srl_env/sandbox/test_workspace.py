@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from srl_env.sandbox import Sandbox
 from srl_env.sandbox.inside.workspace import Changes, Workspace, copy_tree, remove_tree
 
 
@@ -67,6 +68,17 @@ def test_a_path_that_is_not_plainly_inside_is_refused(workspace: Workspace, path
     with pytest.raises(OSError, match="relative to the workspace") as caught:
         workspace.write(path, b"x", None)
     assert caught.value.errno == errno.EINVAL
+
+
+def test_changes_of_a_workspace_closed_to_its_owner_are_found_and_it_stays_closed(
+    namespaces: Sandbox, tree: Path
+) -> None:
+    with namespaces.start(tree) as session:
+        session.run("echo new > added; chmod 000 pkg/mod.py pkg; chmod 600 .")
+        found = {change.path: change.mode for change in session.snapshot().changes}
+        assert found == {"added": 0o644, "pkg": 0, "pkg/mod.py": 0}
+        with pytest.raises(PermissionError):
+            session.read("added")
 
 
 def test_contents_that_do_not_fit_their_entries_are_refused(workspace: Workspace) -> None:

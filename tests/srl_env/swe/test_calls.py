@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from srl_env.format import CompletionFormat
 from srl_env.problem import ExpertStep
 from srl_env.swe import CallError, ToolCall, ToolCalls, parse_call
-from srl_env.swe.calls import EDITOR, call_from_json, parse_command
+from srl_env.swe.calls import EDITOR, EDITOR_COMMANDS, TOOLS, call_from_json, parse_command
 
 LS = ToolCall("bash", {"command": "ls -la"})
 LS_TEXT = "<function=bash>\n<parameter=command>ls -la</parameter>\n</function>"
@@ -233,6 +233,48 @@ def test_a_wrong_call_is_told_what_is_wrong_and_what_to_write(text: str, message
 def test_a_view_range_is_two_line_numbers(view_range: str) -> None:
     with pytest.raises(CallError, match="view_range"):
         editor(command="view", path="a", view_range=view_range)
+
+
+def _nested(depth: int) -> str:
+    return "[" * depth + "]" * depth
+
+
+_EXTREME = (
+    *("null", "true", "-1", "1.5", "1e999", "-1e999", "NaN", "Infinity", "9" * 5_000, '""', "[]"),
+    *("{}", '[{"a": null}]', _nested(5), _nested(900), _nested(100_000), '"\\ud800"', "[1, 2, 3]"),
+    *(
+        '{"\\ud800": "\\udfff"}',
+        '"' + "x" * 1_000_000 + '"',
+        '"\\u0000"',
+        "[" + "0," * 9_999 + "0]",
+    ),
+)
+
+
+@pytest.mark.parametrize("number", range(len(_EXTREME)))
+def test_json_of_any_shape_is_a_call_in_valid_unicode_or_a_call_error(number: int) -> None:
+    value = _EXTREME[number]
+    arguments = [
+        f'{{"command": {value}}}',
+        *(
+            f'{{"command": "{command}", "path": "a", "{name}": {value}}}'
+            for command, (needed, optional) in EDITOR_COMMANDS.items()
+            for name in (*needed, *optional, "other")
+        ),
+    ]
+    calls = [f'{{"name": {json.dumps(tool)}, "arguments": {value}}}' for tool in TOOLS]
+    calls += [f'{{"name": "{EDITOR}", "arguments": {given}}}' for given in arguments]
+    calls += [
+        f'{{"name": "{key}", "{key}": {value}}}' for key in ("name", "function", "tool_calls")
+    ]
+    for text in (value, f"[{value}]", f'{{"{value[:9]}": 1}}', *calls):
+        try:
+            rendered = parse_call(text).render()
+        except CallError as error:
+            rendered = str(error)
+            assert len(rendered) < 500
+        rendered.encode()
+        ToolCalls().parse(text)
 
 
 def test_json_that_holds_no_call_is_told_so() -> None:

@@ -136,6 +136,37 @@ def test_bytes_that_are_no_utf8_survive_an_edit(bench: Workbench) -> None:
     assert bench.session.read("raw") == b"caf\xe9 two\n"
 
 
+def test_every_answer_shows_what_cannot_be_seen_as_escapes(bench: Workbench) -> None:
+    hostile = "\x1b[2J\x07\u202e"
+    shown = r"\x1b[2J\x07\u202e"
+    answers = [
+        edit(bench, "str_replace", "pkg/a.py", old_str=hostile, new_str="x"),
+        edit(bench, "create", f"new{hostile}", file_text=hostile),
+        edit(bench, "create", f"new{hostile}", file_text="again"),
+        edit(bench, "view", f"new{hostile}"),
+        edit(bench, "view", f"new{hostile}", view_range=(7, 9)),
+        edit(bench, "str_replace", f"new{hostile}", old_str="a", new_str="b"),
+        edit(bench, "insert", f"new{hostile}", insert_line=1, new_str=hostile),
+        edit(bench, "insert", f"new{hostile}", insert_line=9, new_str="x"),
+        edit(bench, "undo_edit", f"new{hostile}"),
+        edit(bench, "undo_edit", f"other{hostile}"),
+        edit(bench, "view", f"missing{hostile}"),
+        edit(bench, "view", f"../{hostile}"),
+        edit(bench, "view", f"/{hostile}"),
+    ]
+    for answer in answers:
+        assert shown in answer
+        assert not set(answer) & set(hostile.replace("[2J", ""))
+    assert bash(bench, "printf '\\033[31mred\\033[0m\\a'") == r"red\x07"
+    assert r"caf\xe9" in edit(bench, "view", "raw")
+
+
+def test_a_lone_surrogate_in_a_call_becomes_the_replacement_character(bench: Workbench) -> None:
+    assert edit(bench, "create", "a\ud800", file_text="x\udfff").endswith(": a\ufffd")
+    assert bench.session.read("a\ufffd") == "x\ufffd".encode()
+    assert bash(bench, "echo '\ud800'") == "\ufffd"
+
+
 @pytest.mark.parametrize("path", ["/etc/passwd", "../secret", "a\0b", "x" * 2_000, "pkg/../.."])
 def test_paths_outside_of_the_repository_are_refused(bench: Workbench, path: str) -> None:
     said = edit(bench, "view", path)
