@@ -10,6 +10,7 @@ from typing import Literal
 from srl_env.errors import BadOption
 from srl_env.grading.values import Value, encode_value
 from srl_env.sandbox import Limits, Mount
+from srl_env.seconds import check_seconds
 
 Trust = Literal["inprocess", "controlled", "oracle"]
 
@@ -71,6 +72,7 @@ class GradingTask:
             raise BadOption("GradingTask: trust='oracle' needs at least one OracleCase")
         if self.trust != "oracle" and not self.fail_to_pass:
             raise BadOption(f"GradingTask: trust={self.trust!r} needs at least one fail_to_pass")
+        check_seconds("GradingTask: timeout_s", self.timeout_s)
         if self.controls < 2:
             raise BadOption(f"GradingTask: controls={self.controls}; at least 2 are expected")
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal, Protocol, Self, runtime_checkable
 
 from srl_env.errors import BadOption
+from srl_env.seconds import check_seconds
 
 Isolation = Literal["full", "weak", "none"]
 Ended = Literal["exited", "timeout", "memory", "processes", "sockets", "output"]
@@ -57,6 +58,7 @@ class Limits:
     output_kill_bytes: int = 64 << 20
 
     def __post_init__(self) -> None:
+        check_seconds("Limits: timeout_s", self.timeout_s)
         for name in self.__slots__:
             value = getattr(self, name)
             if not value > 0:

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol, Self
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.sandbox.inside.wire import Header, Wire
 from srl_env.sandbox.interface import Change, CommandResult, Limits, Snapshot
+from srl_env.seconds import check_seconds
 
 START_S: Final = 35.0
 _ANSWER_S: Final = 30.0
@@ -151,7 +152,8 @@ class KeeperSession:
         env: Mapping[str, str] | None,
         report: bool,
     ) -> CommandResult:
-        timeout_s = self.limits.timeout_s if timeout_s is None else timeout_s
+        limit_s = self.limits.timeout_s
+        timeout_s = limit_s if timeout_s is None else check_seconds("run: timeout_s", timeout_s)
         header = {
             "do": "run",
             **what,

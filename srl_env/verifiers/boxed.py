@@ -11,8 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
-from srl_env.errors import BadOption, Failure, MissingExtra
+from srl_env.errors import Failure, MissingExtra
 from srl_env.problem import Problem
+from srl_env.seconds import check_seconds
 from srl_env.verifiers.base import AnswerVerifier
 from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
 from srl_env.verifiers.protocol import Verdict
@@ -37,8 +38,7 @@ class BoxedVerifier(AnswerVerifier):
     deadline_s: float = 5.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.deadline_s < 86_400:
-            raise BadOption(f"deadline_s is a number of seconds above 0; got {self.deadline_s!r}")
+        check_seconds("deadline_s", self.deadline_s)
         if not _math_verify_installed():
             raise MissingExtra("math-verify", "math")
 

@@ -31,6 +31,7 @@ from srl_agents.policies.server_failures import (
 )
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import Generation, Messages, Sampling
+from srl_env.seconds import check_seconds
 
 T = TypeVar("T")
 
@@ -105,7 +106,6 @@ class OpenAIPolicy:
         """
         _check_numbers(
             concurrency=concurrency,
-            timeout_s=timeout_s,
             retries=retries,
             backoff_s=backoff_s,
             max_wait_s=max_wait_s,
@@ -327,10 +327,10 @@ def _check_options(
 ) -> None:
     if api not in ("chat", "completions"):
         raise BadOption(f"api is 'chat' or 'completions'; got {api!r}")
-    if concurrency < 1 or timeout_s <= 0 or retries < 0:
+    check_seconds("timeout_s", timeout_s)
+    if concurrency < 1 or retries < 0:
         raise BadOption(
-            "concurrency is at least 1, timeout_s above 0, retries at least 0; "
-            f"got {concurrency}, {timeout_s}, {retries}"
+            f"concurrency is at least 1, retries at least 0; got {concurrency}, {retries}"
         )
     if prices is not None and (len(prices) != 2 or min(prices) < 0):
         raise BadOption(

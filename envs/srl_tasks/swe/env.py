@@ -17,6 +17,7 @@ from srl_env.problem import Problem
 from srl_env.prompt import PromptStyle
 from srl_env.rewards import step_similarity
 from srl_env.sandbox import Sandbox, Session, Snapshot, open_sandbox
+from srl_env.seconds import check_seconds
 from srl_env.swe.calls import CallError, ToolCalls, parse_call
 from srl_env.swe.recorded import RecordedCalls
 from srl_env.swe.similarity import call_similarity
@@ -99,9 +100,8 @@ class SWEEnv(ReasoningEnv):
         **options: Any,
     ) -> None:
         """options: those of ``ReasoningEnv``; max_steps is 30 unless it says otherwise."""
-        for name, value in (("command", command_timeout_s), ("episode", episode_timeout_s)):
-            if not value > 0:
-                raise BadOption(f"{name}_timeout_s is a positive number of seconds; got {value!r}")
+        check_seconds("command_timeout_s", command_timeout_s)
+        check_seconds("episode_timeout_s", episode_timeout_s)
         if similarity not in _SIMILARITIES:
             raise BadOption(f"similarity is 'calls' or 'string'; got {similarity!r}")
         problems = TaskProblems(

@@ -29,6 +29,7 @@ from typing import Final, TypeVar
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.grading import GradingTask, OracleCase, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
+from srl_env.seconds import check_seconds
 from srl_env.swe.build.cases import asserted_cases, read_cases, recorded_cases, settle_cases
 from srl_env.swe.build.journal import Journal
 from srl_env.swe.build.make import Dropped, Probed, Workshop, make, probe
@@ -78,10 +79,11 @@ class BuildOptions:
     test_timeout_s: float = 120.0
 
     def __post_init__(self) -> None:
-        for name, least in (("max_tasks", 1), ("max_bugs", 1), ("jobs", 1), ("test_timeout_s", 1)):
+        check_seconds("test_timeout_s", self.test_timeout_s, least=1)
+        for name in ("max_tasks", "max_bugs", "jobs"):
             value = getattr(self, name)
-            if value is not None and value < least:
-                raise BadOption(f"{name}={value}; at least {least} is expected")
+            if value is not None and value < 1:
+                raise BadOption(f"{name}={value}; at least 1 is expected")
 
 
 def build_tasks(

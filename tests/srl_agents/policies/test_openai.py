@@ -415,7 +415,7 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         ({"concurrency": 0}, "concurrency is at least 1"),
         ({"concurrency": "3"}, "concurrency is a number; got '3'"),
         ({"max_requests": True}, "max_requests is a number; got True"),
-        ({"timeout_s": 0}, "timeout_s above 0"),
+        ({"timeout_s": 0}, "timeout_s must be seconds, above 0"),
         ({"prices": (1.0,)}, "prices is"),
         ({"max_cost": 1.0}, "max_cost needs prices"),
     ],

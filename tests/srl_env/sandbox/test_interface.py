@@ -16,8 +16,8 @@ from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, escaped, pr
 def test_a_limit_must_be_positive() -> None:
     with pytest.raises(BadOption, match=r"processes=0; a positive number is expected"):
         Limits(processes=0)
-    with pytest.raises(BadOption, match="timeout_s=nan"):
-        Limits(timeout_s=float("nan"))
+    with pytest.raises(BadOption, match="memory_bytes=nan"):
+        Limits(memory_bytes=float("nan"))  # type: ignore[arg-type]
 
 
 def test_terminal_sequences_go_and_other_controls_are_spelled_out() -> None:

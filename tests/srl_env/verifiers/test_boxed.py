@@ -202,7 +202,9 @@ def test_verifiers_are_picklable() -> None:
 
 
 def test_a_deadline_must_be_a_time() -> None:
-    with pytest.raises(BadOption, match="deadline_s is a number of seconds above 0; got 0"):
+    with pytest.raises(
+        BadOption, match="deadline_s must be seconds, above 0 and at most 604,800; got 0"
+    ):
         BoxedVerifier(0)
 
 
