@@ -16,8 +16,8 @@ def check_seconds(name: str, value: object, least: float = 0.0) -> float:
     Raises BadOption, with the option's name, unless it is an int or a float above 0, at least
     `least`, and at most `MOST_S`.
     """
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if number and 0 < value <= MOST_S and value >= least:  # false for nan
-        return value
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
+    if 0 < number <= MOST_S and number >= least:  # false for nan
+        return number
     bound = f"at least {least:g}" if least else "above 0"
     raise BadOption(f"{name} must be seconds, {bound} and at most {MOST_S:,}; got {value!r}")
