@@ -129,8 +129,8 @@ def lint(
     verifier: Annotated[
         str | None,
         typer.Option(
-            help="What the experts' answers must pass: numeric, boxed, exact, calls, none, or your"
-            " own module:Class. [as the data look]"
+            help="What the experts' answers must pass: numeric, stated, boxed, exact, calls, none,"
+            " or your own module:Class. [as the data look]"
         ),
     ] = None,
     format_: Annotated[

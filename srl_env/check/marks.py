@@ -10,7 +10,7 @@ from srl_env.check.trial import Trial, short
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.modes import RewardMode, get_reward_mode
 from srl_env.stepping import StepResult
-from srl_env.verifiers.numeric import number_in
+from srl_env.verifiers.answers import read_answer
 
 AS_GOOD_AS_THE_EXPERT = 0.9
 _LOOKED_AT = 50  # problems of the source that are searched for one with another answer
@@ -153,15 +153,12 @@ def _other_solution(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
 
 
 def _with_another_answer(trial: Trial, problem: Problem) -> Problem | None:
-    """A problem with an expert whose answer is neither the same text nor the same number."""
+    """A problem with an expert whose answer does not mean the same."""
     source, answer = trial.env.problems, (problem.answer or "").strip()
     for index in range(min(len(source), _LOOKED_AT)):
         other = source[index]
         said = (other.answer or "").strip()
-        same = said == answer or (
-            number_in(said) is not None and number_in(said) == number_in(answer)
-        )
-        if answer and said and not same and other.trajectories:
+        if answer and said and not read_answer(answer).equals(said) and other.trajectories:
             return other
     return None
 

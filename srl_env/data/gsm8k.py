@@ -11,7 +11,7 @@ import re
 
 from srl_env.data.rows import BadRow, Row, content_id, text_in
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.verifiers.numeric import number_in
+from srl_env.verifiers.answers import number_in
 
 MARKER = "####"
 ANNOTATION = re.compile(r"<<[^<>\n]*>>")

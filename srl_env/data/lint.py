@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from srl_env import verifiers
 from srl_env.data.duplicates import Duplicates, Pair
 from srl_env.data.forms import Item, Reading, split_of_item
 from srl_env.data.named import named
@@ -26,7 +27,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.rewards.similarity import MAX_CHARACTERS
 from srl_env.swe.calls import ToolCalls
 from srl_env.swe.recorded import RecordedCalls
-from srl_env.verifiers import BoxedVerifier, ExactVerifier, NumericVerifier, Verdict, Verifier
+from srl_env.verifiers import AnswerVerifier, Verdict, Verifier
 
 Severity = Literal["error", "warning", "note"]
 OnProgress = Callable[[int], None]
@@ -39,9 +40,7 @@ FORMATS: Mapping[str, Callable[[], CompletionFormat]] = {
     "calls": ToolCalls,
 }
 VERIFIERS: Mapping[str, Callable[[], Verifier | None]] = {
-    "numeric": NumericVerifier,
-    "boxed": BoxedVerifier,
-    "exact": ExactVerifier,
+    **verifiers.VERIFIERS,
     "calls": RecordedCalls,
     "none": lambda: None,
 }
@@ -67,6 +66,7 @@ RULES: Mapping[str, Rule] = {
     "bad-row": Rule("error", "a row that is no problem; on reading it stops or is dropped"),
     "expert-wrong": Rule("error", "the expert's solution does not pass the verifier"),
     "bad-answer": Rule("error", "an answer that the verifier cannot compare with"),
+    "text-answer": Rule("warning", "an answer that only the same text equals, not its meaning"),
     "format-lost": Rule("error", "the completion format cannot read back what the expert wrote"),
     "same-id": Rule("error", "the id of another problem; ids are unique"),
     "same-across": Rule("error", "a problem in two splits; what is tested was trained on"),
@@ -218,7 +218,7 @@ class _Linter:
             (item, problem, trajectory.actions)
             for item, problem in good
             for trajectory in problem.trajectories
-            if problem.answer is not None or self.verifier_name == "calls"
+            if self._judges(problem, trajectory)
         ]
         verdicts = _verdicts(self.verifier, [(problem, actions) for _, problem, actions in solved])
         for (item, problem, actions), verdict in zip(solved, verdicts, strict=True):
@@ -230,6 +230,14 @@ class _Linter:
             elif not verdict.correct:
                 end = f"ends with {_shown(actions[-1])}"
                 self._note("expert-wrong", *place, f"{end}; the answer is {_shown(problem.answer)}")
+
+    def _judges(self, problem: Problem, trajectory: ExpertTrajectory) -> bool:
+        """Whether a solution is given to the verifier. Those that do not state their answer get
+        it from ``srl/Steps-v0``, which judges by "stated"."""
+        if self.verifier_name != "stated" or self.verifier is None:
+            return problem.answer is not None or self.verifier_name == "calls"
+        stated = self.verifier.extract(trajectory.steps[-1].action) is not None
+        return problem.answer is not None and stated
 
     def _note_bad(self, item: Item, error: BadRow) -> None:
         rule = f"bad-row: {error.reason}"
@@ -255,6 +263,13 @@ def _faults(
     """(rule, message) for each fault that shows in the problem alone."""
     if problem.answer is None and not isinstance(verifier, RecordedCalls | None):
         yield "no-answer", f"prompt {_shown(problem.prompt)}"
+    elif isinstance(verifier, AnswerVerifier) and (
+        why := verifier.unreadable(problem.answer or "")
+    ):
+        if _equals_itself(verifier, problem):
+            yield "text-answer", f"{why}: {_shown(problem.answer)}"
+        elif not problem.trajectories:  # else the solution shows it
+            yield "bad-answer", f"{why}: {_shown(problem.answer)}"
     if not problem.trajectories:
         yield "no-steps", f"prompt {_shown(problem.prompt)}"
     if odd := _ODD.search(problem.prompt):
@@ -264,6 +279,13 @@ def _faults(
         for number, step in enumerate(trajectory.steps, 1):
             for rule, message in _step_faults(problem, step, format):
                 yield rule, f"step {number}: {message}"
+
+
+def _equals_itself(verifier: AnswerVerifier, problem: Problem) -> bool:
+    try:
+        return verifier.equal(problem.answer or "", problem.answer or "")
+    except UserError:
+        return False
 
 
 def _solution_faults(
@@ -341,16 +363,13 @@ def _says(text: str, secret: str) -> bool:
 
 
 def _fitting_verifier(problems: Sequence[Problem | BadRow]) -> str:
-    """The verifier for how most of the first problems state their answers; "none" for none."""
+    """The verifier by which ``srl/Steps-v0`` judges such problems."""
     ends = [
         problem.trajectories[0].actions[-1]
         for problem in problems
         if isinstance(problem, Problem) and problem.trajectories and problem.answer is not None
     ]
-    for name, mark in (("numeric", "####"), ("boxed", "\\boxed")):
-        if 2 * sum(mark in end for end in ends) > len(ends):
-            return name
-    return "none"
+    return "boxed" if 2 * sum("\\boxed" in end for end in ends) > len(ends) else "stated"
 
 
 def _verifier(name: str) -> Verifier | None:

@@ -1,5 +1,8 @@
 """Verifiers: whether an answer is right. A verifier that cannot tell raises, never says False."""
 
+from collections.abc import Mapping
+from typing import Final
+
 from srl_env.verifiers.base import AnswerVerifier
 from srl_env.verifiers.boxed import BoxedVerifier
 from srl_env.verifiers.exact import ExactVerifier
@@ -7,7 +10,16 @@ from srl_env.verifiers.numeric import NumericVerifier
 from srl_env.verifiers.protocol import Verdict, Verifier
 from srl_env.verifiers.stated import StatedVerifier
 
+VERIFIERS: Final[Mapping[str, type[AnswerVerifier]]] = {
+    "numeric": NumericVerifier,
+    "stated": StatedVerifier,
+    "boxed": BoxedVerifier,
+    "exact": ExactVerifier,
+}
+"""The verifiers that compare answers, by the names that commands take."""
+
 __all__ = [
+    "VERIFIERS",
     "AnswerVerifier",
     "BoxedVerifier",
     "ExactVerifier",

@@ -11,7 +11,7 @@ from srl_env.verifiers.protocol import Verdict
 
 
 class AnswerVerifier(ABC):
-    """Right if the answer stated in the last action equals the problem's, in a subclass's sense."""
+    """Correct if the last action states the problem's answer, as a subclass compares them."""
 
     @abstractmethod
     def extract(self, text: str) -> str | None:
@@ -20,6 +20,13 @@ class AnswerVerifier(ABC):
     @abstractmethod
     def equal(self, answer: str, expected: str) -> bool:
         """Whether two answers mean the same; may raise a ``Failure``."""
+
+    def unreadable(self, expected: str) -> str | None:
+        """Why an expected answer equals nothing but its own text, or nothing; None if it is read.
+
+        ``srl-env data lint`` lists such answers.
+        """
+        return None
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
         """The verdict on the last action; one without an answer is wrong.

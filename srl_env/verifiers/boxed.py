@@ -14,8 +14,10 @@ from pathlib import Path
 from srl_env.errors import Failure, MissingExtra
 from srl_env.problem import Problem
 from srl_env.seconds import check_seconds
+from srl_env.verifiers.answers import bare, prose
 from srl_env.verifiers.base import AnswerVerifier
 from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
+from srl_env.verifiers.latex import compared, has_dots
 from srl_env.verifiers.protocol import Verdict
 
 MAX_CHARACTERS = 5_000
@@ -27,8 +29,10 @@ _BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 class BoxedVerifier(AnswerVerifier):
     """Right if what stands in the last ``\\boxed{…}`` equals the problem's answer.
 
-    Equal texts are equal; others are given to math-verify (extra "math"), which knows that
-    1/2, 0.5 and \\frac{1}{2} are one number. That happens in worker processes that all
+    Equal texts and equal numbers are equal. One relation is read as its right side ("x = 5");
+    chains of relations, several candidates, other brackets and other units are wrong
+    (``srl_env.verifiers.latex``). The rest is given to math-verify (extra "math"), which knows
+    that \\sqrt{8} and 2\\sqrt{2} are one number. That happens in worker processes that all
     verifiers of this process share. One that has no verdict after ``deadline_s`` seconds of
     processor time, or three times that by the clock, is killed, and ``VerifierTimeout`` raised;
     works from any thread. What math-verify cannot read, and an answer of more than
@@ -46,21 +50,24 @@ class BoxedVerifier(AnswerVerifier):
         """What the last closed ``\\boxed{…}`` holds; None without one."""
         return last_boxed(text)
 
+    def unreadable(self, expected: str) -> str | None:
+        """That an answer is prose, or leaves something to be imagined."""
+        return "dots cannot be compared" if has_dots(expected) else prose(expected)
+
     def equal(self, answer: str, expected: str) -> bool:
         """Whether two answers in LaTeX mean the same; ``expected`` may be boxed or in $…$.
 
         Raises ``VerifierTimeout`` and ``VerifierCrash``.
         """
         expected = last_boxed(expected) or expected
-        if _plain(answer) == _plain(expected):
-            return True
-        if not answer or max(len(answer), len(expected)) > MAX_CHARACTERS:
-            return False
-        return self._ask(answer, _plain(expected))
+        if max(len(answer), len(expected)) > MAX_CHARACTERS:
+            return answer.strip() == expected.strip()
+        found = compared(answer, expected)
+        return found if isinstance(found, bool) else self._ask(*found)
 
     def control(self, problem: Problem) -> None:
         """Lets a worker compare the problem's answer with itself; raises a ``Failure``."""
-        expected = _plain(last_boxed(problem.answer or "") or problem.answer or "")
+        expected = bare(last_boxed(problem.answer or "") or problem.answer or "")
         self._ask(expected, expected)
 
     def _ask(self, answer: str, expected: str) -> bool:
@@ -92,10 +99,6 @@ def last_boxed(text: str) -> str | None:
             if begin >= 0 and (last is None or begin > last[0]):
                 last = begin, found.start()
     return text[slice(*last)].strip() if last else None
-
-
-def _plain(answer: str) -> str:
-    return answer.strip().strip("$").strip()
 
 
 @functools.cache

@@ -9,16 +9,19 @@ files and network are left alone.
 
 from __future__ import annotations
 
+import functools
 import json
 import logging
 import os
 import resource
 import signal
 import sys
+from dataclasses import replace
 from itertools import product
 from typing import Any
 
 MEMORY_BYTES = 2 * 1024**3
+RELATIVE = 1e-12
 
 
 def main() -> None:
@@ -58,19 +61,46 @@ def equal(answer: str, expected: str) -> bool:
 def _parsed(latex: str) -> list[Any]:
     import math_verify
 
-    found: list[Any] = math_verify.parse(f"\\boxed{{{latex}}}", parsing_timeout=None)
+    found: list[Any] = math_verify.parse(
+        f"\\boxed{{{latex}}}", [_extraction()], parsing_timeout=None
+    )
     return found
+
+
+@functools.cache
+def _extraction() -> Any:
+    """Math-verify's own configuration, but without removing units: 2m is not 2."""
+    import math_verify
+
+    default = math_verify.LatexExtractionConfig()
+    return replace(default, normalization_config=replace(default.normalization_config, units=False))
 
 
 def _same(expected: Any, answer: Any) -> bool:
     import math_verify
 
     try:
-        return bool(math_verify.verify(expected, answer, timeout_seconds=None, raise_on_error=True))
+        equal = math_verify.verify(expected, answer, timeout_seconds=None, raise_on_error=True)
+        return bool(equal) and _close(expected, answer)
     except (MemoryError, RecursionError):
         raise
     except Exception:  # noqa: BLE001  # sympy raises anything on what cannot be compared
         return False
+
+
+def _close(one: Any, other: Any) -> bool:
+    """Whether numbers that math-verify takes for equal, also inside tuples and sets, differ by no
+    more than ``RELATIVE`` of the larger: it rounds to six decimals, to which 1e-20 is 0."""
+    import sympy
+
+    if isinstance(one, sympy.FiniteSet) and isinstance(other, sympy.FiniteSet):
+        return all(any(_close(a, b) for b in other) for a in one)
+    if isinstance(one, sympy.Tuple | sympy.Interval) and len(one.args) == len(other.args):
+        return all(map(_close, one.args, other.args))
+    if not all(isinstance(side, sympy.Expr) and side.is_number for side in (one, other)):
+        return True
+    low, high = sorted((one.evalf(30), other.evalf(30)), key=abs)
+    return bool(abs(high - low) <= RELATIVE * abs(high))
 
 
 if __name__ == "__main__":

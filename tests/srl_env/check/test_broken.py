@@ -115,7 +115,7 @@ def test_where_all_answers_are_equal_they_are_not_swapped() -> None:
 
 
 def test_an_answer_that_stands_in_the_prompt_is_found_by_echoing() -> None:
-    problem = Problem("p", "#### 4 is the answer to 2 + 2", "4", (steps("2 + 2 = 4", "#### 4"),))
+    problem = Problem("p", "#### 4\nis the answer to 2 + 2", "4", (steps("2 + 2 = 4", "#### 4"),))
     found = finding(sums(problem), "echo")
     assert "start_step 0, for repeating the problem" in found.seen
 

@@ -33,7 +33,7 @@ def with_steps(*steps: Any, **more: Any) -> dict[str, Any]:
 def test_good_data_pass_and_say_what_they_were_taken_for(tmp_path: Path) -> None:
     report = checked(tmp_path, GOOD)
     assert (report.counts, report.passed, report.rows, report.problems) == ({}, True, 1, 1)
-    assert (report.verifier, report.format) == ("numeric", "think")
+    assert (report.verifier, report.format) == ("stated", "think")
 
 
 @pytest.mark.parametrize("name", ["gsm8k", "numbered_solutions"])
@@ -43,13 +43,22 @@ def test_the_samples_that_ship_are_clean(name: str) -> None:
 
 
 LONG = "x" * 9
+SENTENCE = "she has just enough pens for all"
+VERIFIERS = {"bad-answer": "numeric"}  # where it is not the one that fits
 CASES: dict[str, tuple[list[Any], str]] = {
     "bad-row: no JSON object": ([GOOD, 3], "data.jsonl:2  no JSON object"),
     "expert-wrong": (
         [with_steps("2 + 3 = 6 here", "#### 6")],
         "data.jsonl:1  ends with '#### 6'; the answer is '5'",
     ),
-    "bad-answer": ([{**GOOD, "answer": "five"}], "data.jsonl:1  the answer 'five' is no number"),
+    "bad-answer": (
+        [{**GOOD, "answer": "five"}],
+        "data.jsonl:1  NumericVerifier needs an answer that is a number; got 'five'",
+    ),
+    "text-answer": (
+        [with_steps("we add them up", f"#### {SENTENCE}", answer=SENTENCE)],
+        f"data.jsonl:1  a text of more than 5 words: '{SENTENCE}'",
+    ),
     "format-lost": (
         [with_steps("as </think> says", "#### 5")],
         "data.jsonl:1  step 1: <think> and </think> belong there once each; found 1 and 2",
@@ -133,7 +142,7 @@ CASES: dict[str, tuple[list[Any], str]] = {
 @pytest.mark.parametrize("rule", CASES)
 def test_a_fault_is_found_once_and_told_with_its_place(tmp_path: Path, rule: str) -> None:
     rows, told = CASES[rule]
-    report = checked(tmp_path, *rows)
+    report = checked(tmp_path, *rows, verifier=VERIFIERS.get(rule))
     assert report.counts == {rule: 1}
     ((place, message),) = report.examples[rule]
     expected = told.replace("DIR", str(tmp_path))
@@ -188,7 +197,8 @@ def test_a_verifier_is_chosen_by_what_the_last_steps_look_like(tmp_path: Path) -
     boxed = with_steps("we add them up", r"it is \boxed{\frac{10}{2}}")
     report = checked(tmp_path, boxed)
     assert (report.verifier, report.counts) == ("boxed", {})
-    assert checked(tmp_path, with_steps("we add them up", "five")).verifier == "none"
+    unstated = checked(tmp_path, with_steps("we add them up", "five"))  # gets "#### 5" behind it
+    assert (unstated.verifier, unstated.counts) == ("stated", {})
     assert checked(tmp_path, boxed, verifier="exact").counts == {"expert-wrong": 1}
 
 

@@ -221,7 +221,7 @@ def test_without_math_verify_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
 PARENT = """
 import os, sys, threading, time
 from srl_env.verifiers import BoxedVerifier, boxed
-assert BoxedVerifier(60).equal("0.5", "1/2")
+assert BoxedVerifier(60).equal("2^3", "8")
 print(*boxed._workers().process_ids(), flush=True)
 """
 BUSY = """
@@ -235,11 +235,11 @@ FORK = """
 child = os.fork()
 if child == 0:
     assert boxed._workers().process_ids() == []
-    assert BoxedVerifier(60).equal("0.25", "1/4")
+    assert BoxedVerifier(60).equal("2^4", "16")
     boxed._workers().close()
     os._exit(0)
 assert os.waitpid(child, 0)[1] == 0
-assert BoxedVerifier(60).equal("0.75", "3/4")
+assert BoxedVerifier(60).equal("2^5", "32")
 """
 
 
