@@ -105,7 +105,7 @@ def _evaluators(kind: type) -> tuple[tuple[ModuleType, str], ...]:
     """The places and names that evaluate text, as seen from the module of a data set."""
     module = sys.modules[kind.__module__]
     found = [(module, "eval"), (module, "exec")]
-    import sympy  # type: ignore[import-untyped]
+    import sympy
 
     for place in (module, sympy):
         found += [
