@@ -17,6 +17,7 @@ Two branches, which must never be confused::
         ├── VerifierCrash          a verifier's process died or raised
         ├── WorldFailure           the world behind an environment is gone
         ├── SandboxFailure         a sandbox died, hangs or could not be set up
+        │   └── SandboxDied        … while it was in use; a WorldFailure too
         └── PolicyFailure          the server or engine behind a policy gave no completion;
                                    kinds of it in srl_agents.policies
 
@@ -117,6 +118,10 @@ class WorldFailure(Failure):
 
 class SandboxFailure(Failure):
     """A sandbox died, hangs, or could not be set up: nothing about the code that ran in it."""
+
+
+class SandboxDied(SandboxFailure, WorldFailure):
+    """A sandbox died or hangs, or its workspace cannot be used, after something ran in it."""
 
 
 class PolicyFailure(Failure):

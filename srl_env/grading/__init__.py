@@ -15,11 +15,13 @@ trusted is its *trust level*, chosen by the task and reported with the verdict:
 - ``oracle``: calls are made in the sandbox, exact built-in values come back, and the comparison
   happens in the controller; the expected values never enter the sandbox. No forgery is known.
 
-A sandbox that fails is a SandboxFailure, which masks the sample; it is never a verdict.
+Where a sandbox dies, grading is tried again, and then with the unchanged tree. If only that can be
+graded, the change is responsible: not resolved, with the reason as ``policy_fault``. Else it is a
+SandboxFailure, which masks the sample; it is never a verdict.
 """
 
 from srl_env.grading.controls import validate_controls
-from srl_env.grading.grade import Grade, grade
+from srl_env.grading.grade import Grade, faulty, grade
 from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import warm_judges
 from srl_env.grading.task import GradingTask, OracleCase, Trust
@@ -31,6 +33,7 @@ __all__ = [
     "OracleCase",
     "Patch",
     "Trust",
+    "faulty",
     "filter_changes",
     "grade",
     "validate_controls",

@@ -3,14 +3,21 @@
 from __future__ import annotations
 
 import random
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import partial
+from typing import Any, Final
 
+from srl_env.errors import SandboxDied
 from srl_env.grading.controls import run_controls
 from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
-from srl_env.sandbox import Sandbox, Snapshot
+from srl_env.sandbox import Sandbox, Snapshot, escaped
+from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, tried_twice
+
+MOST_SHOWN: Final = 100
+NO_PATCH: Final = Patch(Snapshot((), ()), ())
+_MOST_TEXT: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +28,7 @@ class Grade:
     were not run because the oracle had refused already, cases are absent where none were made.
     clean: nothing about the run was odd; tamper: what was, and what the filter dropped.
     trust: the level `resolved` stands on. backend: the sandbox it was run in.
+    policy_fault: why the change is responsible for a failure of grading, "" where it is not.
     """
 
     resolved: bool
@@ -33,19 +41,29 @@ class Grade:
     backend: str
     dropped: tuple[Dropped, ...] = ()
     output: str = field(default="", repr=False)
+    policy_fault: str = ""
 
     def to_info(self) -> dict[str, Any]:
-        """The grade as JSON data for `info["verdict"]`; the tests' output is left out."""
+        """The grade as JSON data for `info["verdict"]`, in valid Unicode.
+
+        The tests' output is left out, and of what was dropped all but the first MOST_SHOWN.
+        """
+        fault = {POLICY_FAULT: self.policy_fault} if self.policy_fault else {}
         return {
             "resolved": self.resolved,
             "fail_to_pass": dict(self.fail_to_pass),
             "pass_to_pass": dict(self.pass_to_pass),
             "cases": dict(self.cases),
             "clean": self.clean,
-            "tamper": list(self.tamper),
-            "dropped": [{"path": item.path, "reason": item.reason} for item in self.dropped],
+            "tamper": [_shown(reason) for reason in self.tamper],
+            "dropped": [
+                {"path": _shown(item.path), "reason": item.reason}
+                for item in self.dropped[:MOST_SHOWN]
+            ],
+            "dropped_count": len(self.dropped),
             "trust": self.trust,
             "backend": self.backend,
+            **fault,
         }
 
 
@@ -53,14 +71,38 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
     """The verdict on a workspace, given as the snapshot its session ended with.
 
     snapshot: None where the workspace had grown too large for one, which is not resolved.
-    The episode's session must be closed before. Raises SandboxFailure where a sandbox failed:
-    that is no verdict, and the sample must be left out.
+    The episode's session must be closed before. A sandbox that dies is tried again, and if it dies
+    again, with the unchanged tree. If that can be graded, the change is responsible
+    (`Grade.policy_fault`) and not resolved. Else, and where no session can be started,
+    SandboxFailure is raised: that is no verdict, and the sample must be left out.
     """
-    patch = Patch(Snapshot((), ()), (), too_large=True)
+    patch = replace(NO_PATCH, too_large=True)
     if snapshot is not None:
         patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
     if patch.too_large:
         return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
+    attempt, control = partial(_judged, sandbox, task, patch), partial(_control, sandbox, task)
+    try:
+        return tried_twice(attempt, control, kinds=(SandboxDied,))
+    except PolicyFault as fault:
+        return faulty(sandbox, task, str(fault), patch)
+
+
+def faulty(sandbox: Sandbox, task: GradingTask, reason: str, patch: Patch = NO_PATCH) -> Grade:
+    """The grade where the policy is responsible for a failure: not resolved."""
+    result = _grade(sandbox, task, patch, {}, {}, [reason], "")
+    return replace(result, policy_fault=_shown(reason))
+
+
+def _control(sandbox: Sandbox, task: GradingTask) -> None:
+    """Grades the unchanged tree; raises SandboxFailure where that fails."""
+    if task.trust == "oracle":
+        run_cases(sandbox, task, NO_PATCH.kept)
+    if task.tests:
+        run_tests(sandbox, task, NO_PATCH.kept, task.hidden)
+
+
+def _judged(sandbox: Sandbox, task: GradingTask, patch: Patch) -> Grade:
     cases: dict[str, bool] = {}
     passed: dict[str, bool] = {}
     tamper: list[str] = []
@@ -108,3 +150,8 @@ def _grade(
         dropped=patch.dropped,
         output=output,
     )
+
+
+def _shown(text: str) -> str:
+    """A text that code under test may have made, as it can be stored: cut, in valid Unicode."""
+    return escaped(text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…")

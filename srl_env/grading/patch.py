@@ -15,7 +15,7 @@ from typing import Final
 from srl_env.sandbox import Change, Snapshot
 
 MAX_BYTES: Final = 16 << 20
-MAX_FILES: Final = 2_000
+MAX_FILES: Final = 2_000  # and as many folders above them
 MAX_PATH: Final = 1_000
 _TEST_FOLDERS: Final = {"test", "tests"}
 _CACHES: Final = {"__pycache__", ".git", ".hg", ".svn", ".tox", ".venv", ".pytest_cache"}
@@ -52,7 +52,8 @@ def filter_changes(
 
     Kept are added, changed and deleted regular files that are not tests, settings, caches, or
     modules in place of those that tests rely on. allowed: patterns of paths kept nevertheless.
-    A patch of more than MAX_FILES files or MAX_BYTES keeps nothing and is marked too_large.
+    A patch of more than MAX_FILES files, or folders above them, or of more than MAX_BYTES keeps
+    nothing and is marked too_large.
     """
     changes: list[Change] = []
     contents: list[bytes] = []
@@ -66,9 +67,15 @@ def filter_changes(
         else:
             changes.append(replace(change, mode=0o755 if change.mode & 0o100 else 0o644))
             contents.append(content)
-    if len(changes) > MAX_FILES or sum(map(len, contents)) > MAX_BYTES:
+    files = len(changes)
+    if files > MAX_FILES or _folders(changes) > MAX_FILES or sum(map(len, contents)) > MAX_BYTES:
         return Patch(Snapshot((), ()), tuple(dropped), too_large=True)
     return Patch(Snapshot(tuple(changes), tuple(contents)), tuple(dropped))
+
+
+def _folders(changes: list[Change]) -> int:
+    """How many folders the paths of changes go through."""
+    return len({above for change in changes for above in PurePosixPath(change.path).parents})
 
 
 def _why_not(change: Change, allowed: tuple[str, ...], python_path: tuple[str, ...]) -> str | None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final
 
-from srl_env.errors import MissingExtra, SandboxFailure
+from srl_env.errors import MissingExtra, SandboxDied
 from srl_env.grading.task import GradingTask, OracleCase
 from srl_env.grading.values import NotExactError, encode_value, from_json, same_value
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Snapshot
@@ -37,8 +37,7 @@ from judges import NAME
 NAME.main()
 """
 _PHASES: Final = ("setup", "call", "teardown")
-# What a change brings about that does not fit the tree. All else is the machine's: a change that is
-# kept is far smaller than what a workspace holds, so that even a full disk is none of its doing.
+# What a change brings about that does not fit the tree; whose doing all else is, `grade` finds out.
 _UNFIT: Final = {
     *(errno.ENOTDIR, errno.EISDIR, errno.EEXIST, errno.ENOTEMPTY),
     *(errno.ENOENT, errno.ENAMETOOLONG, errno.ELOOP),
@@ -123,7 +122,7 @@ def answer_cases(
     with _fresh(sandbox, task, patch, task.mounts) as session:
         done = _run_tool(session, task, "run_oracle", request, env)
     if not done.report.startswith(json.dumps(_READY).encode()):
-        raise SandboxFailure(f"Python could not be started ({done.ended}): {done.text()[-2000:]}")
+        raise SandboxDied(f"Python could not be started ({done.ended}): {done.text()[-2000:]}")
     return _read_answers(done.report)
 
 
@@ -143,7 +142,7 @@ def _fresh(
                 session.write(path, content)
         except OSError as error:
             if error.errno not in _UNFIT:
-                raise SandboxFailure(f"the tree to judge could not be made: {error}") from error
+                raise SandboxDied(f"the tree to judge could not be made: {error}") from error
             raise CannotApplyError(str(error)) from error
         yield session
 
@@ -177,11 +176,11 @@ def _run_tool(
 def _read_report(done: CommandResult, key: bytes) -> tuple[list[dict[str, Any]], str]:
     """The records of a report, and what is wrong with it: anything that is not exactly as due.
 
-    Raises SandboxFailure where pytest did not even begin, which no code under test can bring about.
+    Raises SandboxDied where pytest did not even begin.
     """
     records: list[dict[str, Any]] = []
     if not done.report:
-        raise SandboxFailure(f"pytest could not be started ({done.ended}): {done.text()[-2000:]}")
+        raise SandboxDied(f"pytest could not be started ({done.ended}): {done.text()[-2000:]}")
     for number, line in enumerate(done.report.splitlines()):
         sign, _, text = line.partition(b" ")
         due = hmac.new(key, text, hashlib.sha256).hexdigest().encode()

@@ -154,8 +154,8 @@ class Snapshot:
 class Session(Protocol):
     """A workspace over a tree, and commands in it. For one thread at a time.
 
-    Every method raises SandboxFailure where the session is dead; that says nothing about the
-    code that ran in it, and must not become an observation or a reward.
+    Every method raises SandboxDied where the session is dead, which must not become an observation
+    or a reward. ``srl_env.verifiers.fault`` decides who is responsible.
     """
 
     @property

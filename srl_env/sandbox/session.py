@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from typing import Any, Final, Protocol, Self
 
-from srl_env.errors import BadOption, SandboxFailure
+from srl_env.errors import BadOption, SandboxDied, SandboxFailure
 from srl_env.sandbox.inside.wire import Header, Wire
 from srl_env.sandbox.interface import Change, CommandResult, Limits, Snapshot
 from srl_env.seconds import check_seconds
@@ -29,7 +29,7 @@ class Connection(Protocol):
     wire: Wire
 
     def close(self) -> None:
-        """Ends the keeper and all in its session; raises SandboxFailure where it will not."""
+        """Ends the keeper and all in its session; raises SandboxDied where it will not."""
         ...
 
 
@@ -56,7 +56,7 @@ class SocketConnection:
             if not _ended(handle, _END_S):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
                 if not _ended(handle, _END_S):
-                    raise SandboxFailure("a session's first process does not die when killed")
+                    raise SandboxDied("a session's first process does not die when killed")
         finally:
             os.close(handle)
 
@@ -165,7 +165,7 @@ class KeeperSession:
         try:
             reply, data = self._request(header, stdin, timeout_s + _ANSWER_S)
         except OSError as error:
-            raise SandboxFailure(f"a command could not be started: {error}") from error
+            raise SandboxDied(f"a command could not be started: {error}") from error
         return CommandResult(
             ended=reply["ended"],
             status=reply["status"],
@@ -228,13 +228,13 @@ class KeeperSession:
         self, header: Header, payload: bytes = b"", timeout_s: float = 2 * _ANSWER_S
     ) -> tuple[Header, bytes]:
         if self._connection is None:
-            raise SandboxFailure("the session is closed, or died earlier")
+            raise SandboxDied("the session is closed, or died earlier")
         try:
             self._connection.wire.send(header, payload)
             reply, data = self._connection.wire.receive(timeout_s)
         except (EOFError, OSError, ValueError) as error:
             self.close()
-            raise SandboxFailure(
+            raise SandboxDied(
                 f"the sandbox died during {header['do']!r} ({type(error).__name__}: {error})"
             ) from error
         except BaseException:  # an interrupt in the middle of a frame: the wire is of no use
@@ -242,7 +242,7 @@ class KeeperSession:
             raise
         if "failed" in reply:  # the last word of a keeper
             self.close()
-            raise SandboxFailure(f"the sandbox died during {header['do']!r}: {reply['failed']}")
+            raise SandboxDied(f"the sandbox died during {header['do']!r}: {reply['failed']}")
         if "errno" in reply:
             raise OSError(reply["errno"], reply["strerror"], reply["path"])
         return reply, data

@@ -448,7 +448,7 @@ def _known(tool: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
     for name in given:
         if name not in known:
             takes = f"takes {', '.join(known)}" if known else "takes no parameters"
-            raise CallError(f"{tool} has no parameter {_shown(str(name))}; it {takes}.")
+            raise CallError(f"{tool} has no parameter {_shown(name)}; it {takes}.")
 
 
 def _needed(what: str, given: Mapping[str, Any], name: str) -> Any:
@@ -480,7 +480,7 @@ def _line(name: str, value: Any) -> str:
 def _text(name: str, value: Any) -> str:
     if isinstance(value, str):
         return utf8_safe(value)
-    raise CallError(f"The parameter {name!r} is a text; got {_shown(reprlib.repr(value))}.")
+    raise CallError(f"The parameter {name!r} is a text; got {_shown(value)}.")
 
 
 def _range(value: Any) -> tuple[int, int]:
@@ -488,9 +488,7 @@ def _range(value: Any) -> tuple[int, int]:
         value = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split(None, 2)
     if isinstance(value, list | tuple) and len(value) == 2:
         return _number("view_range", value[0]), _number("view_range", value[1])
-    raise CallError(
-        f"view_range is [first line, last line], e.g. [10, 40]; got {_shown(reprlib.repr(value))}."
-    )
+    raise CallError(f"view_range is [first line, last line], e.g. [10, 40]; got {_shown(value)}.")
 
 
 def _number(name: str, value: Any) -> int:
@@ -498,7 +496,7 @@ def _number(name: str, value: Any) -> int:
         return value
     if isinstance(value, str) and _WHOLE_NUMBER.fullmatch(value.strip()):
         return int(value)
-    raise CallError(f"{name} is made of whole numbers; got {_shown(reprlib.repr(value))}.")
+    raise CallError(f"{name} is made of whole numbers; got {_shown(value)}.")
 
 
 def _written(value: Argument) -> str:
@@ -509,7 +507,7 @@ def _framed(name: str, value: str) -> str:
     return f"\n{value}\n" if name in _TEXTS else value
 
 
-def _shown(text: str) -> str:
-    """A text as a message shows it: its beginning."""
-    text = text.strip()
+def _shown(value: object) -> str:
+    """A value as a message shows it: the beginning of its text."""
+    text = value.strip() if isinstance(value, str) else reprlib.repr(value)
     return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -2,7 +2,7 @@
 
 ``Workbench.call`` runs one ``ToolCall`` and returns the observation: what SWE-agent's users
 know, truncated in the middle, made safe to print. What the policy does wrong is an observation
-that says what to do instead; a sandbox that fails is a ``SandboxFailure`` and never an
+that says what to do instead; a sandbox that fails is a ``SandboxDied`` and never an
 observation.
 
 What cannot be seen is escaped in every observation (``srl_env.sandbox.escaped``): a file's escape
@@ -19,7 +19,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
-from srl_env.errors import SandboxFailure
+from srl_env.errors import SandboxDied
 from srl_env.sandbox import Session
 from srl_env.sandbox import Snapshot as WorkspaceSnapshot
 from srl_env.sandbox.interface import CommandResult, escaped
@@ -77,7 +77,7 @@ class Workbench:
         self._edits: dict[str, tuple[bytes | None, ...]] = {}  # None: there was no file
 
     def call(self, call: ToolCall) -> str:
-        """Runs a call; returns what the policy sees. Raises ``SandboxFailure``."""
+        """Runs a call; returns what the policy sees. Raises ``SandboxDied``."""
         arguments = call.arguments
         if call.tool == "submit":
             self.submitted = True
@@ -91,11 +91,11 @@ class Workbench:
             return escaped(f"{_cut(path)}: {_trouble(error)}")
 
     def snapshot(self) -> Bench:
-        """The state, the workspace's included. Raises SandboxFailure where it cannot be kept."""
+        """The state, the workspace's included. Raises SandboxDied where it cannot be kept."""
         try:
             return self._bench(self.session.snapshot())
         except OSError as error:
-            raise SandboxFailure(f"the workspace cannot be kept: {error}") from error
+            raise SandboxDied(f"the workspace cannot be kept: {error}") from error
 
     def last(self) -> Bench:
         """The state to judge: as ``snapshot``, but a policy's own excess is no failure."""
@@ -103,7 +103,7 @@ class Workbench:
             return self._bench(self.session.snapshot())
         except OSError as error:
             if error.errno != errno.EFBIG:
-                raise SandboxFailure(f"the workspace cannot be kept: {error}") from error
+                raise SandboxDied(f"the workspace cannot be kept: {error}") from error
             return self._bench(None)
 
     def _bench(self, workspace: WorkspaceSnapshot | None) -> Bench:

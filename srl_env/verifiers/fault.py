@@ -14,16 +14,46 @@ After that:
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import TypeVar
 
 from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
 from srl_env.problem import Problem
 from srl_env.spaces import utf8_safe
 from srl_env.verifiers.protocol import Verdict, Verifier
 
+T = TypeVar("T")
 POLICY_FAULT = "policy_fault"
 """The key of ``Verdict.details`` whose value is a short reason in plain text."""
 VERIFIER_FAILURES = (VerifierTimeout, VerifierCrash)
 _LONGEST_REASON = 200
+
+
+class PolicyFault(Exception):  # nobody's error
+    """The policy is responsible for a failure; the message is the reason."""
+
+
+def tried_twice(
+    attempt: Callable[[], T],
+    control: Callable[[], object],
+    *,
+    again: Callable[[], T] | None = None,
+    kinds: tuple[type[Failure], ...] = (Failure,),
+) -> T:
+    """What ``attempt`` returns, which is repeated once; see the module for the rule.
+
+    control: does the same with the reference, and raises a ``Failure`` where that fails too.
+    again: the second attempt, where it has to begin further back. kinds: which failures the rule
+    decides; any other is raised at once.
+    Raises ``PolicyFault``, or the second failure where the control fails.
+    """
+    try:
+        return attempt()
+    except kinds:
+        pass
+    try:
+        return (again or attempt)()
+    except kinds as failure:
+        raise _blamed(failure, control) from failure
 
 
 def judged(
@@ -33,20 +63,14 @@ def judged(
     answer: str | None = None,
     kinds: tuple[type[Failure], ...] = (Failure,),
 ) -> Verdict:
-    """The verdict of ``attempt``, which is repeated once; see the module for the rule.
+    """The verdict of ``attempt`` by ``tried_twice``, or the one on the policy's fault.
 
-    control: judges the reference in the same way, and raises a ``Failure`` where that fails too.
-    answer: what the policy's verdict has as its answer. kinds: which failures the rule decides;
-    any other is raised at once. Raises the attempt's second failure where the control fails.
+    answer: what the policy's verdict has as its answer.
     """
     try:
-        return attempt()
-    except kinds:
-        pass
-    try:
-        return attempt()
-    except kinds as failure:
-        return failed_twice(failure, control, answer=answer)
+        return tried_twice(attempt, control, kinds=kinds)
+    except PolicyFault as fault:
+        return fault_verdict(str(fault), answer)
 
 
 def failed_twice(
@@ -56,11 +80,15 @@ def failed_twice(
 
     Raises ``failure`` where it does.
     """
+    return fault_verdict(str(_blamed(failure, control)), answer)
+
+
+def _blamed(failure: Failure, control: Callable[[], object]) -> PolicyFault:
     try:
         control()
     except Failure as other:
         raise failure from other
-    return fault_verdict(f"{type(failure).__name__}: {failure}", answer)
+    return PolicyFault(f"{type(failure).__name__}: {failure}")
 
 
 def fault_verdict(reason: str, answer: str | None = None) -> Verdict:

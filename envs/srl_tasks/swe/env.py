@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
 from srl_env.environment import GRANULARITIES, ReasoningEnv
-from srl_env.errors import BadOption, WorldFailure
-from srl_env.grading import grade, warm_judges
+from srl_env.errors import BadOption, SandboxDied, WorldFailure
+from srl_env.grading import faulty, grade, warm_judges
 from srl_env.problem import Problem
 from srl_env.prompt import PromptStyle
 from srl_env.rewards import step_similarity
@@ -24,6 +24,7 @@ from srl_env.swe.similarity import call_similarity
 from srl_env.swe.tools import Bench, Workbench
 from srl_env.swe.workspace import open_workspace
 from srl_env.verifiers import Verdict
+from srl_env.verifiers.fault import PolicyFault, tried_twice
 from srl_tasks.swe.problems import SHIPPED, Split, TaskProblems
 from srl_tasks.swe.replays import Replays
 
@@ -168,10 +169,18 @@ class SWEEnv(ReasoningEnv):
         """Grades the workspace; where nothing was executed, compares with the record."""
         if not self._current().world_live:
             return self.verifier.verify(self.problem, actions)
-        world = self._live()
-        workspace = world.end()
-        task = self.task_set.grading_task(self.task_set.task(world.task))
-        result = grade(self._sandbox(), task, workspace)
+        sandbox, task = self._sandbox(), self.task_set.task(self._live().task)
+        graded = self.task_set.grading_task(task)
+        try:
+            workspace = tried_twice(
+                lambda: self._live().end(),
+                lambda: self._repeated(()).end(),
+                again=lambda: self._repeated(actions).end(),
+                kinds=(SandboxDied,),
+            )
+            result = grade(sandbox, graded, workspace)
+        except PolicyFault as fault:
+            result = faulty(sandbox, graded, str(fault))
         return Verdict(result.resolved, None, result.to_info())
 
     def close(self) -> None:
@@ -184,6 +193,13 @@ class SWEEnv(ReasoningEnv):
         if self._world is None:
             raise WorldFailure("the environment was closed in the middle of an episode")
         return self._world
+
+    def _repeated(self, actions: Sequence[str]) -> _World:
+        """A new world in which an episode's actions were taken."""
+        self.world_reset(self.problem)
+        for action in actions:
+            self._live().take(action)
+        return self._live()
 
     def _world_key(self) -> str:
         return f"{self.task_set.folder}\0{self._live().task}\0{self.sandbox_choice}"
@@ -232,7 +248,10 @@ class _World:
     def put(self, bench: Bench) -> None:
         """The workspace is fresh, so that its changes need only be made."""
         if bench.workspace is not None:
-            self._session.apply(bench.workspace)
+            try:
+                self._session.apply(bench.workspace)
+            except OSError as error:
+                raise SandboxDied(f"the workspace cannot be put in place: {error}") from error
         self.bench.adopt(bench)
 
     def end(self) -> Snapshot | None:

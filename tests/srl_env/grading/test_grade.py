@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.errors import BadOption, SandboxFailure
+from srl_env.errors import BadOption, SandboxDied, SandboxFailure
 from srl_env.grading import GradingTask, OracleCase, Trust, grade, validate_controls
 from srl_env.sandbox import NamespaceSandbox, Sandbox, Snapshot
 from srl_env.sandbox.session import KeeperSession
@@ -200,3 +200,48 @@ def test_a_machine_that_cannot_make_the_tree_is_a_failure_and_no_verdict(
     monkeypatch.setattr(KeeperSession, "apply", refuse)
     with pytest.raises(SandboxFailure, match="the tree to judge could not be made"):
         grade(sandbox, task, patch({"shop/prices.py": GOLD}))
+
+
+def test_a_change_that_no_fresh_tree_holds_is_the_policys_fault(
+    sandbox: Sandbox, task: GradingTask
+) -> None:
+    crowded = {f"new/{number}/file.py": "" for number in range(200)}
+    small = replace(task, limits=replace(task.limits, files=300))
+    assert grade(sandbox, small, patch({"shop/prices.py": GOLD})).resolved
+    result = grade(sandbox, small, patch({"shop/prices.py": GOLD, **crowded}))
+    assert "No space left on device" in result.policy_fault
+    assert result.to_info()["policy_fault"] == result.policy_fault
+    assert not result.resolved
+    assert not result.clean
+
+
+def test_a_tree_that_cannot_be_graded_unchanged_is_a_failure(
+    sandbox: Sandbox, task: GradingTask
+) -> None:
+    hidden = {**task.hidden, **{f"tests/more/{number}.py": b"" for number in range(30)}}
+    small = replace(task, hidden=hidden, limits=replace(task.limits, files=20))
+    with pytest.raises(SandboxDied, match="the tree to judge could not be made"):
+        grade(sandbox, small, patch({"shop/prices.py": GOLD}))
+
+
+def test_a_session_that_cannot_be_started_is_never_the_policys_fault(
+    sandbox: Sandbox, task: GradingTask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        monkeypatch.undo()
+        raise SandboxFailure("no session")
+
+    monkeypatch.setattr(type(sandbox), "start", refuse)
+    with pytest.raises(SandboxFailure, match="no session"):
+        grade(sandbox, task, patch({"shop/prices.py": GOLD}))
+
+
+def test_what_is_logged_of_a_change_is_short_and_valid_unicode(
+    sandbox: Sandbox, task: GradingTask
+) -> None:
+    names = {f"tests/\udcff\x1b{number}" + "x" * 900: "" for number in range(150)}
+    info = grade(sandbox, task, patch(names)).to_info()
+    assert info["dropped_count"] == 150
+    assert len(info["dropped"]) == 100
+    assert info["dropped"][0]["path"].startswith(r"tests/\xff\x1b0xxx")
+    assert len(json.dumps(info, ensure_ascii=False).encode()) < 100_000

@@ -99,3 +99,6 @@ def test_a_change_beyond_the_bounds_keeps_nothing() -> None:
     patch = filter_changes(many)
     assert patch.too_large
     assert patch.kept.changes == ()
+    deep = [one(f"{number}{'/d' * 40}/f").changes[0] for number in range(50)]
+    assert filter_changes(Snapshot(tuple(deep), (b"x",) * 50)).too_large  # 50 × 41 folders
+    assert not filter_changes(Snapshot(tuple(deep[:40]), (b"x",) * 40)).too_large

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -51,41 +52,61 @@ EXPERT: tuple[tuple[str, dict[str, Argument]], ...] = (
 )
 
 
+TESTS = (
+    "tests/test_prices.py::test_a_discount_is_taken_off",
+    "tests/test_prices.py::test_no_discount",
+    "tests/test_text.py::test_shout",
+)
+
+
 @pytest.fixture(scope="session")
 def tiny_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of a task set with one task in each split."""
-    cache = tmp_path_factory.mktemp("cache")
-    code = tmp_path_factory.mktemp("code")
-    for name, text in FILES.items():
-        (code / name).parent.mkdir(exist_ok=True)
-        (code / name).write_text(text)
     folder = tmp_path_factory.mktemp("tasks") / "tiny"
     patch = pytest.MonkeyPatch()
-    patch.setenv("SRL_ENV_CACHE", str(cache))
-    writer = TaskWriter(folder, "tiny")
-    tests = (
-        "tests/test_prices.py::test_a_discount_is_taken_off",
-        "tests/test_prices.py::test_no_discount",
-        "tests/test_text.py::test_shout",
-    )
-    writer.add_repository(Repository("shop", tests, CASES), code)
+    patch.setenv("SRL_ENV_CACHE", str(tmp_path_factory.mktemp("cache")))
+    repository = Repository("shop", TESTS, CASES)
+    writer = _writer(folder, repository, tmp_path_factory.mktemp("code"), FILES)
     for split in ("train", "dev", "test"):
-        writer.add(_task(Repository("shop", tests, CASES), split, folder))
+        writer.add(_with_expert(_task(repository, split), folder))
     patch.undo()
     return folder
 
 
-def _task(repository: Repository, split: str, folder: Path) -> SWETask:
-    task = SWETask(
+@pytest.fixture(scope="session")
+def source_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a task set whose package lies in src; without an expert."""
+    folder = tmp_path_factory.mktemp("tasks") / "source"
+    repository = Repository("shop", TESTS, CASES, python_path=("src",))
+    files = {re.sub("^shop/", "src/shop/", name): text for name, text in FILES.items()}
+    writer = _writer(folder, repository, tmp_path_factory.mktemp("code"), files)
+    writer.add(_task(repository, "train", "src/shop/prices.py"))
+    return folder
+
+
+def _writer(folder: Path, repository: Repository, code: Path, files: dict[str, str]) -> TaskWriter:
+    for name, text in files.items():
+        (code / name).parent.mkdir(exist_ok=True, parents=True)
+        (code / name).write_text(text)
+    writer = TaskWriter(folder, folder.name)
+    writer.add_repository(repository, code)
+    return writer
+
+
+def _task(repository: Repository, split: str, faulty: str = "shop/prices.py") -> SWETask:
+    return SWETask(
         id=f"shop-{split}",
         repository=repository,
         statement="A discount of half makes an order dearer: 45.0 instead of 15.0.",
-        change={"shop/prices.py": FAULTY},
+        change={faulty: FAULTY},
         fail_to_pass=repository.tests[:1],
         hidden=("tests/test_prices.py",),
         split=split,
     )
-    sandbox = open_sandbox()
+
+
+def _with_expert(task: SWETask, folder: Path) -> SWETask:
+    sandbox, repository = open_sandbox(), task.repository
     try:
         tree = TaskSet(folder).tree(task)
         with open_workspace(sandbox, tree, repository) as session:

@@ -234,7 +234,7 @@ def test_a_dead_session_is_a_failure_and_no_observation(env: SWEEnv) -> None:
     observation, reward, _, truncated, info = env.step(bash("ls"))
     assert math.isnan(reward)
     assert truncated
-    assert info["failure"]["type"] == "SandboxFailure"
+    assert info["failure"]["type"] == "SandboxDied"
     assert "closed" not in observation
 
 
