@@ -14,7 +14,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 def test_rewards_rise(capsys: pytest.CaptureFixture[str]) -> None:
     rewards = main(["--updates", "12", "--sampler", "own", "--problems", "4"])
     assert len(rewards) == 12
-    assert sum(rewards[-3:]) > sum(rewards[:3]) + 0.9
+    assert sum(rewards[-3:]) > sum(rewards[:3]) + 0.5
     shown = capsys.readouterr().out
     assert "updates    1 …    1   reward" in shown
     assert "16 rows; failures of ours: none" in shown

@@ -1,4 +1,5 @@
-"""Tiny models of every family, with weights large enough that mistakes show; a full disk."""
+"""Tiny models of every family, with weights large enough that mistakes show; a short run; a full
+disk."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import resource
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import torch
 import transformers
 
 from srl_agents.small_models import build, character_tokenizer
+from tests.srl_agents import letters
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789;:()=+- .,\n"
 _SIZES: dict[str, Any] = {
@@ -68,6 +71,12 @@ def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
+@pytest.fixture(autouse=True)
+def seeded() -> None:
+    """What a test draws from torch's own generator does not depend on the tests before it."""
+    torch.manual_seed(0)
+
+
 @pytest.fixture
 def tokenizer() -> Any:
     """One token per character."""
@@ -106,3 +115,15 @@ def files_of_at_most() -> Callable[[int], AbstractContextManager[None]]:
             signal.signal(signal.SIGXFSZ, handler)
 
     return limited
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a tiny model with random weights, which writes letters."""
+    return letters.save_base(tmp_path_factory.mktemp("base"))
+
+
+@pytest.fixture
+def tree(base: Path, tmp_path: Path) -> dict[str, Any]:
+    """A run with a signal in every batch; see ``letters``."""
+    return letters.settings(base, tmp_path / "run")

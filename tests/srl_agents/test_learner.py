@@ -78,8 +78,8 @@ def test_the_gradient_is_the_same_under_any_micro_batch_split(
     assert scale > 1e-3
     for tokens in (1, 17, 40):
         split, same = gradient(model, data, objective, tokens=tokens)
-        assert (split - whole).abs().max() < 1e-6 * max(1.0, scale)
-        assert same == pytest.approx(numbers, rel=1e-4, abs=1e-6)
+        assert (split - whole).abs().max() < 1e-5 * max(1.0, scale)
+        assert same == pytest.approx(numbers, rel=1e-4, abs=1e-5)
 
 
 def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: Any) -> None:
@@ -89,7 +89,7 @@ def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: An
     learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=GenericDecoder(twin))
     learner.update([data], GRPO(), lr=0.0)
     padded = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
-    torch.testing.assert_close(padded, shared, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(padded, shared, atol=1e-5, rtol=1e-4)
 
 
 def test_the_gradient_does_not_depend_on_the_order_of_the_batch(model: Any) -> None:
@@ -104,7 +104,7 @@ def test_the_gradient_does_not_depend_on_the_order_of_the_batch(model: Any) -> N
     )
     first, _ = gradient(model, data, GRPO(), tokens=40)
     second, _ = gradient(model, turned, GRPO(), tokens=40)
-    torch.testing.assert_close(first, second, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
 def weights(model: Any) -> torch.Tensor:
@@ -186,8 +186,8 @@ def test_on_policy_the_loss_is_minus_the_mean_advantage(model: Any) -> None:
     data = batch(model)
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
     numbers = learner.update([data], GRPO(), lr=0.0)
-    assert numbers["loss"] == pytest.approx(-data.advantages.mean().item(), abs=1e-6)
-    assert numbers["sampler_gap"] == pytest.approx(0, abs=1e-5)
+    assert numbers["loss"] == pytest.approx(-data.advantages.mean().item(), abs=1e-5)
+    assert numbers["sampler_gap"] < 1e-4
 
 
 def test_context_tokens_are_never_scored_so_they_get_no_gradient_of_their_own(model: Any) -> None:
@@ -220,7 +220,7 @@ def test_only_the_completions_own_log_probs_are_in_the_loss(model: Any) -> None:
             loss = loss - weight.float() * logprobs[len(prompt) + at - 1, token]
     loss.backward()
     plain = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None])
-    torch.testing.assert_close(shared, plain, atol=1e-6, rtol=1e-4)
+    torch.testing.assert_close(shared, plain, atol=1e-5, rtol=1e-4)
 
 
 def test_an_update_makes_good_completions_likelier_and_bad_ones_less_so(model: Any) -> None:
@@ -238,7 +238,7 @@ def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
     numbers = learner.update([data, data], GRPO(passes=3, clip_low=0.01, clip_high=0.01), lr=1e-2)
     assert numbers["clipped_share"] > 0.1
-    assert numbers["sampler_gap"] < 1e-5  # before the first step, whatever later ones moved
+    assert numbers["sampler_gap"] < 1e-4  # before the first step, whatever later ones moved
     steps = {state["step"].item() for state in learner.optimizer.state.values()}
     assert steps == {6.0}
 
@@ -248,7 +248,7 @@ def test_the_kl_to_the_first_weights_is_zero_at_first_and_grows(model: Any) -> N
     learner = Learner(twin, OptimizerConfig(), reference=make_decoder(copy.deepcopy(model)))
     first = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
     later = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
-    assert first["kl_to_start"] == pytest.approx(0, abs=1e-6)
+    assert first["kl_to_start"] == pytest.approx(0, abs=1e-5)
     assert later["kl_to_start"] > 1e-3
 
 

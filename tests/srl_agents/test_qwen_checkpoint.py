@@ -141,7 +141,7 @@ def test_its_sampled_log_probs_are_those_of_a_plain_forward_pass(folder: Path) -
 def test_either_of_its_end_tokens_ends_a_completion(folder: Path) -> None:
     policy = TransformersPolicy.from_pretrained(folder, device="cpu", seed=1)
     ends = {policy.tokenizer.convert_tokens_to_ids(m) for m in ("<|im_end|>", "<|endoftext|>")}
-    made = policy.generate([MESSAGES] * 400, Sampling(max_tokens=64, temperature=3.0))
+    made = policy.generate([MESSAGES] * 400, Sampling(max_tokens=64, temperature=1e3))
     last = {generation.token_ids[-1] for generation in made if generation.finish_reason == "stop"}
     assert last == ends
     assert not any(ends & set(generation.token_ids[:-1]) for generation in made)
@@ -169,7 +169,7 @@ def test_it_is_trained_for_an_update_and_saved_as_an_ordinary_folder(
         "train": {
             "lr": 1e-2,
             "batch": 2,
-            "objective": {"max_tokens": 8, "group_size": 2, "max_groups": 1, "min_deviation": 0.0},
+            "objective": {"max_tokens": 8, "group_size": 8, "max_groups": 1, "min_deviation": 0.0},
         },
         "stages": {"srl": {"objective": {"reward_mode": "random"}}},
         "log": {"tensorboard": False, "kl_every": 0},

@@ -27,14 +27,15 @@ from srl_agents.team import ALONE, Team, join
 from srl_agents.trainer import Trainer, train
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.rollout import Episode
+from tests.srl_agents import letters
 from tests.srl_agents.team_jobs import together
 
 TOKENIZER = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")
 CPU = torch.device("cpu")
 
 
-def tiny(tied: bool, layers: int = 2) -> Any:
-    config = transformers.Qwen2Config(
+def config(tied: bool, layers: int = 2) -> Any:
+    return transformers.Qwen2Config(
         hidden_size=32,
         intermediate_size=64,
         num_hidden_layers=layers,
@@ -43,7 +44,10 @@ def tiny(tied: bool, layers: int = 2) -> Any:
         tie_word_embeddings=tied,
         initializer_range=0.2,
     )
-    return build(config, TOKENIZER, seed=0)
+
+
+def tiny(tied: bool, layers: int = 2) -> Any:
+    return build(config(tied, layers), TOKENIZER, seed=0)
 
 
 def batch(rows: int) -> Batch:
@@ -116,8 +120,8 @@ def test_two_processes_give_the_gradient_and_the_numbers_of_one(
     for mine in of_two:
         for name, (gradient, numbers) in alone.items():
             assert abs(gradient).max() > 1e-3
-            assert abs(mine[parallel][name][0] - gradient).max() < 1e-5, name
-            assert mine[parallel][name][1] == pytest.approx(numbers, rel=1e-4, abs=1e-6), name
+            assert abs(mine[parallel][name][0] - gradient).max() < 5e-5, name
+            assert mine[parallel][name][1] == pytest.approx(numbers, rel=1e-4, abs=1e-5), name
 
 
 def test_shares_are_even_in_order_and_the_first_has_something_wherever_there_is_something() -> None:
@@ -142,21 +146,14 @@ def test_a_process_alone_asks_nobody() -> None:
 
 @pytest.fixture
 def tree(tmp_path: Path) -> dict[str, Any]:
-    tiny(tied=True).save_pretrained(tmp_path / "base")
-    TOKENIZER.save_pretrained(tmp_path / "base")
-    return {
-        "out": str(tmp_path / "together"),
-        "env": {
-            "id": "srl/ModularChain-v0",
-            "options": {"difficulty": 3, "max_problems": 4, "max_steps": 4},
-        },
-        "model": {"path": str(tmp_path / "base"), "device": "cpu", "threads": 1},
-        "method": "srl",
+    letters.save_base(tmp_path / "base", config(tied=True))
+    changes = {
         "budget": {"updates": 2},
-        "train": {"lr": 1e-2, "batch": 3, "objective": {"max_tokens": 8, "group_size": 4}},
+        "train": {"batch": 3, "objective": {"group_size": 4}},
         "optimizer": {"micro_batch_tokens": 128, "eps": 1e-3},
-        "log": {"tensorboard": False, "rollouts_every": 1, "rollouts_kept": 1000, "kl_every": 1},
+        "log": {"rollouts_every": 1, "rollouts_kept": 1000, "kl_every": 1},
     }
+    return merged(letters.settings(tmp_path / "base", tmp_path / "together"), changes)
 
 
 def run(tree: dict[str, Any], resume: bool = False) -> int:

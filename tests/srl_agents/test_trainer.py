@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import multiprocessing
 import signal
 import threading
@@ -20,63 +19,14 @@ import transformers
 from srl_agents.checkpoint import CannotRead, checkpoints, load_state
 from srl_agents.config import RunConfig, make_config, merged
 from srl_agents.learner import TrainingDiverged
-from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import Progress, train
 from srl_env.errors import BadData, BadOption, UserError, VerifierTimeout
 from srl_env.verifiers import Verdict
-from srl_tasks.modular_chain import ModularChainEnv
-
-ALPHABET = "0123456789abcdefghijklmnopqrst+-*,:?>();#"
-
-
-@pytest.fixture(scope="session")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with random weights."""
-    folder = tmp_path_factory.mktemp("base")
-    tokenizer = character_tokenizer(ALPHABET)
-    config = transformers.LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        initializer_range=0.06,
-    )
-    build(config, tokenizer, seed=0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
-@pytest.fixture
-def tree(base: Path, tmp_path: Path) -> dict[str, Any]:
-    """Two short chains, a tiny model, CPU, one thread."""
-    return {
-        "out": str(tmp_path / "run"),
-        "env": {
-            "id": "srl/ModularChain-v0",
-            "options": {"difficulty": 3, "max_problems": 2, "max_steps": 4},
-        },
-        "model": {"path": str(base), "device": "cpu", "threads": 1},
-        "method": "srl",
-        "budget": {"updates": 6},
-        "train": {"lr": 1e-2, "batch": 4, "objective": {"max_tokens": 8}},
-        "checkpoint": {"every": 2},
-        "log": {"tensorboard": False, "rollouts_every": 2},
-    }
+from tests.srl_agents.letters import Letters, lines, updates
 
 
 def configured(tree: dict[str, Any], **changes: Any) -> RunConfig:
     return make_config(merged(tree, changes))
-
-
-def lines(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
-    text = (folder / f"{name}.jsonl").read_text()
-    return [json.loads(line) for line in text.splitlines()]
-
-
-def updates(folder: Path) -> list[dict[str, Any]]:
-    return [line for line in lines(folder) if "event" not in line]
 
 
 def left_behind(folder: Path) -> dict[str, Any]:
@@ -96,16 +46,16 @@ def test_a_tiny_run_learns(tree: dict[str, Any]) -> None:
     config = configured(tree, budget={"updates": 40}, train={"batch": 8})
     train(config)
     rewards = [line["reward"] for line in updates(Path(config.out))]
-    assert np.mean(rewards[:3]) < -0.3
-    assert np.mean(rewards[-5:]) > 0.3
+    assert rewards[0] < 0.4
+    assert np.mean(rewards[-5:]) > 0.8
 
 
 def test_fine_tuning_on_the_outline_learns_it_without_thinking(tree: dict[str, Any]) -> None:
     config = configured(tree, method="sft", budget={"updates": 60})
     train(config)
     losses = [line["loss"] for line in updates(Path(config.out))]
-    assert losses[0] > 3
-    assert losses[-1] < 0.8
+    assert losses[0] > 1.5  # a guess among eight tokens: log 8 = 2.1
+    assert losses[-1] < 0.5
 
 
 def test_equal_settings_give_equal_trajectories_and_another_seed_does_not(
@@ -122,14 +72,12 @@ def test_equal_settings_give_equal_trajectories_and_another_seed_does_not(
 def test_a_run_trains_on_the_problems_that_a_file_names_alone(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    source = ModularChainEnv(difficulty=3, max_problems=8).problems
-    (tmp_path / "hard.json").write_text(json.dumps({"problems": [source[5].id]}))
-    options = {"max_problems": 8}
-    named = {"env": {"options": options, "problems": str(tmp_path / "hard.json")}}
+    (tmp_path / "hard.json").write_text('{"problems": ["c"]}')
+    named = {"env": {"problems": str(tmp_path / "hard.json")}}
     config = configured(tree, **named, budget={"updates": 2}, log={"rollouts_every": 1})
     train(config)
     seen = {line["problem_id"] for line in lines(Path(config.out), "rollouts")}
-    assert seen == {source[5].id}
+    assert seen == {"c"}
     (tmp_path / "hard.json").write_text('["there is none"]')
     with pytest.raises(BadData, match="hard.json: no problem 'there is none'"):
         train(configured(tree, **named, out=str(tmp_path / "other")))
@@ -138,17 +86,16 @@ def test_a_run_trains_on_the_problems_that_a_file_names_alone(
 def test_the_gradient_of_a_run_does_not_hang_on_its_micro_batches(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    curves = []
+    norms = []
     for tokens in (64, 100_000):
         config = configured(
             tree,
             out=str(tmp_path / str(tokens)),
             optimizer={"micro_batch_tokens": tokens},
-            budget={"updates": 3},
+            budget={"updates": 1},
         )
-        train(config)
-        curves.append([line["grad_norm"] for line in updates(Path(config.out))])
-    assert curves[0] == pytest.approx(curves[1], rel=1e-3)
+        norms.append(train(config).metrics["grad_norm"])
+    assert norms[0] == pytest.approx(norms[1], rel=1e-3)
 
 
 def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
@@ -174,7 +121,7 @@ def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
     }
     assert promised <= set(last)
     assert all(isinstance(last[name], float) for name in promised)
-    assert last["sampler_gap"] < 1e-5
+    assert last["sampler_gap"] < 1e-4
     assert list((result.folder / "tensorboard").iterdir())
     assert {line["update"] for line in lines(result.folder, "rollouts")} == {1, 3, 5}
 
@@ -182,8 +129,8 @@ def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
 def test_updates_that_harm_what_a_whole_group_wrote_alike_are_cut_and_the_log_says_so(
     tree: dict[str, Any],
 ) -> None:
-    changes = {"group_size": 2, "temperature": 0.2, "max_drop": 0.01}
-    train(configured(tree, train={"objective": changes, "batch": 8}))
+    changes = {"group_size": 2, "max_tokens": 1, "max_drop": 0.01}  # one pair in eight agrees
+    train(configured(tree, train={"objective": changes, "batch": 32}))
     shares = [line["step_share"] for line in updates(Path(tree["out"])) if "step_share" in line]
     assert shares
     assert min(shares) < 1
@@ -206,7 +153,7 @@ def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[st
     result = train(configured(tree, method="srl-rlvr", stages=stages))
     ends = [line for line in lines(result.folder) if line.get("event") == "stage_end"]
     assert [(line["update"], line["stage"]) for line in ends] == [(2, "srl"), (6, "rlvr")]
-    assert "0.00 of the probed groups are informative, at least 0" in ends[0]["reason"]
+    assert "of the probed groups are informative, at least 0" in ends[0]["reason"]
     assert ends[1]["reason"] == "its budget is spent: 4 updates"
     assert result.stages == tuple((line["stage"], line["reason"]) for line in ends)
 
@@ -385,8 +332,8 @@ def test_a_run_that_could_not_begin_is_mended_in_its_folder(tree: dict[str, Any]
 
 
 def test_a_run_without_a_signal_is_resumed_to_the_bit(tree: dict[str, Any], tmp_path: Path) -> None:
-    changes: dict[str, Any] = {"method": "rlvr", "log": {"rollouts_every": 1}}
-    changes["train"] = {"objective": {"max_groups": 1.0}}  # nothing is kept, no weight changes
+    changes: dict[str, Any] = {"log": {"rollouts_every": 1}, "budget": {"updates": 4}}
+    changes["train"] = {"objective": {"max_groups": 1.0, "min_deviation": 10.0}}  # none is kept
     whole, part = (configured(tree, out=str(tmp_path / name), **changes) for name in ("a", "b"))
     train(whole)
     train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 2})}))
@@ -433,11 +380,11 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(tree: dict[s
     assert train(config, resume=True).finished
 
 
-class OftenFailing(ModularChainEnv):
-    """A chain whose judge misses its deadline on every action of even length."""
+class OftenFailing(Letters):
+    """Its judge misses its deadline on one of the four problems."""
 
     def judge(self, actions: Sequence[str]) -> Verdict:
-        if len(actions[-1]) % 2 == 0:
+        if self.problem.id == "a":
             raise VerifierTimeout("no answer within 0 s")
         return super().judge(actions)
 

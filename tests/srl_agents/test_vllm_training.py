@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-import transformers
 
 from srl_agents.config import OptimizerConfig, PolicyConfig, RunConfig, make_config, merged
 from srl_agents.groups import Batch
@@ -25,69 +24,43 @@ from srl_agents.methods import GRPO, NLL
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.server_failures import ServerError
 from srl_agents.policies.vllm_server import VLLMServerPolicy
-from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
+from srl_agents.small_models import bpe_tokenizer, build
 from srl_agents.specs import read_spec
 from srl_agents.trainer import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Messages, Sampling
 from srl_tasks.modular_chain import ModularChainEnv
+from tests.srl_agents.letters import TOKENIZER, updates
 from tests.srl_agents.policies.vllm_started import SERVE, started
 
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")
 
-ALPHABET = "0123456789abcdefghijklmnopqrst+-*,:?>();#"
 CAP = 3.0
 
 
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A tiny model with random weights, its head tied."""
-    folder = tmp_path_factory.mktemp("base")
-    tokenizer = character_tokenizer(ALPHABET)
-    config = transformers.LlamaConfig(
-        hidden_size=64,
-        intermediate_size=128,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        initializer_range=0.06,
-        max_position_embeddings=512,
-    )
-    build(config, tokenizer, seed=0).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    return folder
-
-
 @pytest.fixture
-def tree(base: Path, tmp_path: Path) -> dict[str, Any]:
-    return {
-        "out": str(tmp_path / "run"),
-        "env": {
-            "id": "srl/ModularChain-v0",
-            "options": {"difficulty": 1, "max_problems": 2, "max_steps": 4},
-        },
-        "model": {"path": str(base), "device": "cpu", "threads": 1},
-        "policy": {"sampler": "vllm", "engine": {"kv_cache_memory_bytes": 2**26}},
-        "method": "srl",
-        "budget": {"updates": 30},
-        "train": {"lr": 1e-2, "batch": 8, "objective": {"max_tokens": 8}},
-        "log": {"tensorboard": False},
-    }
+def tree(tree: dict[str, Any]) -> dict[str, Any]:
+    engine = {"sampler": "vllm", "engine": {"kv_cache_memory_bytes": 2**26}}
+    return merged(tree, {"policy": engine, "budget": {"updates": 30}, "train": {"batch": 8}})
 
 
 def run(tree: dict[str, Any], **changes: Any) -> list[dict[str, Any]]:
     """The metrics of each update of a run."""
     config = make_config(merged(tree, changes))
     train(config, resume=Path(config.out).exists())
-    text = (Path(config.out) / "metrics.jsonl").read_text()
-    return [line for line in map(json.loads, text.splitlines()) if "event" not in line]
+    return updates(Path(config.out))
 
 
 def largest_gap(lines: Sequence[dict[str, Any]]) -> float:
     """Between sampler and trainer, in nats; updates without a signal measure none."""
     return float(max(line["sampler_gap"] for line in lines if "sampler_gap" in line))
+
+
+def assert_learned(lines: Sequence[dict[str, Any]]) -> None:
+    rewards = [line["reward"] for line in lines]
+    assert rewards[0] < 0.4
+    assert np.mean(rewards[-5:]) > 0.8
 
 
 def objective(config: RunConfig) -> GRPO:
@@ -112,16 +85,11 @@ def test_a_run_on_vllm_learns_as_one_on_transformers_does(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
     pytest.importorskip("vllm")
-    gained = {}
     for sampler in ("vllm", "transformers"):
         lines = run(tree, out=str(tmp_path / sampler), policy={"sampler": sampler})
         assert largest_gap(lines) < 1e-4
         assert ("time/push" in lines[0]) == (sampler == "vllm")
-        rewards = [line["reward"] for line in lines]
-        assert np.mean(rewards[:3]) < -0.3
-        gained[sampler] = np.mean(rewards[-5:])
-    assert gained["vllm"] > 0.3
-    assert gained["vllm"] == pytest.approx(gained["transformers"], abs=0.4)
+        assert_learned(lines)
 
 
 def test_a_resumed_run_samples_with_the_checkpoints_weights(
@@ -159,7 +127,7 @@ def launched(tree: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
     launch = ["-m", "torch.distributed.run", "--nproc-per-node", "2", "--standalone"]
     command = [*launch, "-m", "srl_agents", "train", "--config", str(tmp_path / "run.json")]
     subprocess.run([sys.executable, *command], check=True, timeout=600)
-    return [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
+    return updates(tmp_path / "run")
 
 
 def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -217,7 +185,7 @@ def largest_difference(
     policy: VLLMServerPolicy, model: TransformersPolicy, sampling: Sampling
 ) -> float:
     """Between the server's log-probs of what it samples and the model's own, in nats."""
-    texts = ("a:12+30,b:?", "7*8", "1+2*3-" * 40)
+    texts = ("abba#", "c#", "abcdab" * 40)
     questions: list[Messages] = [[{"role": "user", "content": text}] for text in texts]
     found = policy.generate(questions * 2, sampling)
     differences = []
@@ -237,7 +205,7 @@ def test_after_every_update_a_server_has_the_weights_of_the_model(
     model = TransformersPolicy.from_pretrained(base, device="cpu")
     policy = VLLMServerPolicy(server, model, tmp_path / "weights.safetensors")
     learner = Learner(model.model, OptimizerConfig(), decoder=model.decoder)
-    prompt, answer = (tuple(model.encode([{"role": "user", "content": t}])) for t in ("7*8", "56"))
+    prompt, answer = (tuple(model.encode([{"role": "user", "content": t}])) for t in ("c#", "cc"))
     weights = torch.full((1,), 0.5, dtype=torch.float64)
     batch = Batch((prompt,), (answer,), torch.zeros(1, dtype=torch.float64), weights)
     sampling = Sampling(0.6, max_tokens=12)
@@ -258,7 +226,7 @@ def test_a_server_samples_greedily_what_the_model_would_and_stops_where_it_does(
     model = TransformersPolicy.from_pretrained(base, device="cpu")
     policy = VLLMServerPolicy(server, model, tmp_path / "weights.safetensors")
     policy.push_weights(model.model)
-    questions: list[Messages] = [[{"role": "user", "content": t}] for t in ("7*8", "1+2*3-" * 80)]
+    questions: list[Messages] = [[{"role": "user", "content": t}] for t in ("c#", "abcdab" * 80)]
     whole = model.generate(questions, Sampling(0.0, max_tokens=8))
     stop = whole[0].text[2:4]
     for sampling in (Sampling(0.0, max_tokens=8), Sampling(0.0, 8, stop=(stop, "never"))):
@@ -267,7 +235,7 @@ def test_a_server_samples_greedily_what_the_model_would_and_stops_where_it_does(
             assert isinstance(found, Generation)
             for name in ("text", "token_ids", "prompt_ids", "finish_reason"):
                 assert getattr(found, name) == getattr(wanted, name), name
-    (failed,) = policy.generate([[{"role": "user", "content": "1" * 512}]], Sampling(0.0))
+    (failed,) = policy.generate([[{"role": "user", "content": "a" * 512}]], Sampling(0.0))
     assert isinstance(failed, PolicyFailure)
     policy.close()
 
@@ -277,9 +245,7 @@ def test_a_run_on_a_server_learns(served: dict[str, Any]) -> None:
     assert largest_gap(lines) < 1e-4
     assert all(line["failures"] == 0 for line in lines)
     assert "time/push" in lines[0]
-    rewards = [line["reward"] for line in lines]
-    assert np.mean(rewards[:3]) < -0.3
-    assert np.mean(rewards[-5:]) > 0.3
+    assert_learned(lines)
 
 
 def test_adapters_are_trained_on_what_a_server_samples(served: dict[str, Any]) -> None:
@@ -296,8 +262,7 @@ def test_two_processes_share_a_server_with_the_weights_of_both(
 
 
 def test_a_server_of_another_model_is_refused(server: str, tmp_path: Path) -> None:
-    tokenizer = character_tokenizer(ALPHABET)
-    other = TransformersPolicy(build("llama-1m", tokenizer, seed=0), tokenizer)
+    other = TransformersPolicy(build("llama-1m", TOKENIZER, seed=0), TOKENIZER)
     with pytest.raises(BadOption, match="not the model that is trained"):
         VLLMServerPolicy(server, other, tmp_path / "weights.safetensors")
 

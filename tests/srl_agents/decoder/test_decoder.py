@@ -91,8 +91,8 @@ def test_trunks_and_branches_are_scored_together(make_model: Any, family: str) -
         both = decoder.score(tree_of(trunks, branches, score_trunk=True))
         alone, _, _ = decoder.token_logprobs(trunks, branches)
         trunk_alone, _ = decoder.trunk_logprobs(trunks)
-    torch.testing.assert_close(both.logprobs, alone, atol=1e-6, rtol=0)
-    torch.testing.assert_close(both.trunk_logprobs, trunk_alone, atol=1e-6, rtol=0)
+    torch.testing.assert_close(both.logprobs, alone, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(both.trunk_logprobs, trunk_alone, atol=2e-5, rtol=1e-5)
 
 
 def test_scores_are_zero_where_not_asked_for(make_model: Any) -> None:
@@ -105,7 +105,7 @@ def test_scores_are_zero_where_not_asked_for(make_model: Any) -> None:
     with torch.no_grad():
         some, every = decoder.score(asked), decoder.score(tree)
     assert some.mask.sum(1).tolist() == [1, 1, 1, 1, 0, 1, 1]
-    torch.testing.assert_close(some.logprobs, every.logprobs * some.mask, atol=1e-6, rtol=0)
+    torch.testing.assert_close(some.logprobs, every.logprobs * some.mask, atol=2e-5, rtol=1e-5)
     assert not some.trunk_mask.any()
     assert not some.trunk_logprobs.any()
 
@@ -122,7 +122,7 @@ def test_entropies_are_those_of_the_distribution(make_model: Any) -> None:
         )
         logits = model(input_ids=torch.tensor([some_ids(6) + some_ids(2, 1)])).logits[0, 5:7] / 0.7
     expected = torch.distributions.Categorical(logits=logits).entropy()
-    torch.testing.assert_close(entropy[0], expected, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(entropy[0], expected, atol=2e-5, rtol=1e-5)
 
 
 def test_given_positions_are_those_of_the_forward_pass(make_model: Any, family: str) -> None:
@@ -152,7 +152,7 @@ def test_padding_and_neighbours_change_nothing(make_model: Any, family: str) -> 
                 own = Branch(0, branch.start, branch.ids)
                 alone, _, _ = decoder.token_logprobs([trunks[branch.trunk]], [own])
                 expected = together[row, : len(branch.ids)]
-                torch.testing.assert_close(alone[0], expected, atol=1e-5, rtol=0)
+                torch.testing.assert_close(alone[0], expected, atol=2e-5, rtol=1e-5)
 
 
 def test_trunk_tokens_after_every_start_have_no_gradient(make_model: Any) -> None:
@@ -190,7 +190,7 @@ def test_recomputed_activations_give_the_same_gradient(make_model: Any) -> None:
     model.activation_checkpointing_enable()
     make_decoder(model).token_logprobs(trunks, branches)[0].sum().backward()
     for gradient, parameter in zip(expected, model.parameters(), strict=True):
-        torch.testing.assert_close(parameter.grad, gradient, atol=1e-6, rtol=1e-5)
+        torch.testing.assert_close(parameter.grad, gradient, atol=2e-5, rtol=1e-4)
 
 
 def test_a_large_vocabulary_is_scored_in_parts(
@@ -205,8 +205,8 @@ def test_a_large_vocabulary_is_scored_in_parts(
     monkeypatch.setattr("srl_agents.decoder.scores._LOGITS_AT_ONCE", 150)
     parts, _, _ = make_decoder(model).token_logprobs(trunks, branches)
     parts.sum().backward()
-    torch.testing.assert_close(parts, whole, atol=1e-6, rtol=0)
-    torch.testing.assert_close(model.lm_head.weight.grad, gradient, atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(parts, whole, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(model.lm_head.weight.grad, gradient, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft's own

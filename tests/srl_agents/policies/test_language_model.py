@@ -16,6 +16,7 @@ from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
 from srl_env.errors import BadOption
 from srl_env.policy import Message, Policy, Sampling
 
+ANYTHING = Sampling(temperature=1e3, max_tokens=60)  # all tokens are equally probable
 TEMPLATE = (
     "{% for m in messages %}[{{ m['role'] }}]{{ m['content'] }}\n{% endfor %}"
     "{% if add_generation_prompt %}[assistant]{% endif %}"
@@ -113,7 +114,7 @@ def test_the_text_ends_with_the_stop_string_and_ids_with_their_token() -> None:
 
 def test_the_end_token_is_in_the_ids_and_not_in_the_text(policy: TransformersPolicy) -> None:
     end = policy.tokenizer.eos_token_id
-    generations = policy.generate([user("a")] * 64, Sampling(max_tokens=60))
+    generations = policy.generate([user("a")] * 64, ANYTHING)
     ended = [g for g in generations if g.finish_reason == "stop"]
     assert ended
     assert all(g.token_ids[-1] == end and "<eos>" not in g.text for g in ended)
@@ -123,7 +124,7 @@ def test_every_end_token_of_the_model_counts(make_model: Any, tokenizer: Any) ->
     model = make_model("llama")
     model.generation_config.eos_token_id = [7, 8]
     policy = TransformersPolicy(model, tokenizer)
-    generations = policy.generate([user("a")] * 64, Sampling(max_tokens=60))
+    generations = policy.generate([user("a")] * 64, ANYTHING)
     ends = {g.token_ids[-1] for g in generations if g.finish_reason == "stop"}
     assert ends == {1, 7, 8}
 
@@ -170,7 +171,7 @@ def test_adapters_alone_are_saved_and_loaded(policy: TransformersPolicy, tmp_pat
     prompt, completion = [[3, 4, 5]], [[6, 7]]
     expected, _, _ = adapted.logprobs(prompt, completion)
     found, _, _ = again.logprobs(prompt, completion)
-    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
     assert {n for n, p in again.model.named_parameters() if p.requires_grad} == {
         n for n, _ in again.model.named_parameters() if "lora_" in n
     }

@@ -6,7 +6,6 @@ Here the server is a fake; vLLM's own is in ``test_vllm_server.py`` and ``test_v
 from __future__ import annotations
 
 import copy
-import json
 import socket
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -28,6 +27,7 @@ from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Message, Sampling
+from tests.srl_agents import letters
 from tests.srl_agents.policies.loopback import Reply, hangs_up, refuses, says
 from tests.srl_agents.policies.vllm_fake import FakeVLLM
 
@@ -98,7 +98,7 @@ def test_it_samples_token_by_token_what_the_pushed_model_would(
     policy.push_weights(trained.model)
     for found, wanted in zip(policy.generate(questions, GREEDY), expected, strict=True):
         assert isinstance(found, Generation)
-        assert found.logprobs == pytest.approx(wanted.logprobs, abs=1e-5)
+        assert found.logprobs == pytest.approx(wanted.logprobs, abs=1e-4)
         for name in ("text", "token_ids", "prompt_ids", "finish_reason"):
             assert getattr(found, name) == getattr(wanted, name), name
 
@@ -269,20 +269,14 @@ def test_a_server_of_another_model_or_other_logprobs_is_refused(
 
 
 @pytest.fixture
-def tree(trained: TransformersPolicy, tmp_path: Path) -> dict[str, Any]:
-    trained.save(tmp_path / "base")
-    return {
-        "out": str(tmp_path / "run"),
-        "env": {
-            "id": "srl/ModularChain-v0",
-            "options": {"difficulty": 1, "max_problems": 2, "max_steps": 4},
-        },
-        "model": {"path": str(tmp_path / "base"), "device": "cpu", "threads": 1},
-        "policy": {"sampler": "vllm-server", "rows": 4},
-        "method": "srl",
-        "train": {"lr": 1e-2, "batch": 4, "objective": {"max_tokens": 6, "max_groups": 1.0}},
-        "log": {"tensorboard": False},
-    }
+def tree(tree: dict[str, Any]) -> dict[str, Any]:
+    policy = {"sampler": "vllm-server", "rows": 4}
+    return merged(tree, {"policy": policy, "train": {"objective": {"max_groups": 1.0}}})
+
+
+def other_weights(seed: int) -> TransformersPolicy:
+    """The model that is trained, before it was given the trained weights."""
+    return TransformersPolicy(letters.base(seed=seed), letters.TOKENIZER)
 
 
 def run(tree: dict[str, Any], server: FakeVLLM, out: Path, updates: int) -> list[dict[str, Any]]:
@@ -290,36 +284,37 @@ def run(tree: dict[str, Any], server: FakeVLLM, out: Path, updates: int) -> list
     place = {"out": str(out), "policy": {"base_url": server.root}}
     config = make_config(merged(tree, {**place, "budget": {"updates": updates}}))
     train(config, resume=out.exists())
-    lines = map(json.loads, (out / "metrics.jsonl").read_text().splitlines())
-    return [line for line in lines if "event" not in line]
+    return letters.updates(out)
 
 
 def test_a_run_samples_with_its_last_weights_and_goes_on_at_another_address(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    tree = merged(tree, {"env": {"options": {"max_problems": 8}}})
-    with FakeVLLM(make_policy(seed=1), max_model_len=512) as server:
+    with FakeVLLM(other_weights(seed=1), max_model_len=512) as server:
         whole = run(tree, server, tmp_path / "whole", 4)
-        assert max(line.get("sampler_gap", 0.0) for line in whole) < 1e-4
-        assert any("sampler_gap" in line for line in whole)
+        assert max(line["sampler_gap"] for line in whole) < 1e-4
         assert all(line["failures"] == 0 for line in whole)
-        assert len(server.handed) >= 2
+        assert len(server.handed) >= 4
         run(tree, server, tmp_path / "parts", 2)
-    with FakeVLLM(make_policy(seed=2), max_model_len=512) as server:
+    with FakeVLLM(other_weights(seed=2), max_model_len=512) as server:
         parts = run(tree, server, tmp_path / "parts", 4)
     for name in ("reward", "tokens"):
         assert [line.get(name) for line in parts] == [line.get(name) for line in whole]
 
 
 def test_a_start_that_was_refused_leaves_the_folder_to_the_next(
-    tree: dict[str, Any], server: FakeVLLM, tmp_path: Path
+    tree: dict[str, Any], tmp_path: Path
 ) -> None:
+    with FakeVLLM(other_weights(seed=1), max_model_len=512) as server:
+        start_after_refusals(tree, server)
+    assert (tmp_path / "run/model").is_dir()
+
+
+def start_after_refusals(tree: dict[str, Any], server: FakeVLLM) -> None:
     tree = merged(tree, {"policy": {"base_url": server.root}, "budget": {"updates": 1}})
-    server.facts["max_model_len"] = 512
     facts = says({"results": [server.facts]})
     for script in ([refuses(404)], [facts, refuses(500, "no such file")]):
         server.script = script
         with pytest.raises((BadOption, ServerError)):
             train(make_config(tree))
     train(make_config(tree))
-    assert (tmp_path / "run/model").is_dir()

@@ -46,8 +46,8 @@ def test_the_order_of_candidates_changes_the_order_of_logits_and_nothing_else() 
     order, mask = [2, 0, 1], torch.ones(2, 3)
     logits, value = net(features(view, table, mask, state))
     moved, same = net(features(view, table[:, order], mask, state))
-    assert torch.allclose(moved, logits[:, order])
-    assert torch.allclose(same, value)
+    torch.testing.assert_close(moved, logits[:, order], atol=1e-5, rtol=1e-5)
+    torch.testing.assert_close(same, value, atol=1e-5, rtol=1e-5)
 
 
 def test_what_stands_where_no_candidate_is_changes_nothing() -> None:

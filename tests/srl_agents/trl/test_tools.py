@@ -14,7 +14,8 @@ from srl_agents.trl import StepRewardsSpread, TRLTools
 from srl_agents.trl.tools import OVER, ToolEpisodes, ToolSteps
 from srl_env.problem import ExpertStep
 from srl_env.testing import CountingEnv, FailingVerifier, SlowWorldEnv
-from tests.srl_agents.trl.test_training import make_trainer, tiny
+from tests.srl_agents import letters
+from tests.srl_agents.trl.test_training import make_trainer
 
 pytest.importorskip("datasets")
 
@@ -94,7 +95,7 @@ def test_trl_calls_the_tool_masks_its_answer_and_is_paid(
     call = json.dumps({"name": "take_step", "arguments": {"action": "the sum=3!"}})
     said = f"<tool_call>\n{call}\n</tool_call><|im_end|>"
     tokenizer = chat_tokenizer(Path(trl.__file__).parent / "chat_templates/qwen3.jinja", call)
-    model = tiny(tokenizer)
+    model = letters.base(tokenizer)
     trainer = make_trainer(
         tmp_path,
         tokenizer,

@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
-import transformers
 
-from srl_agents.small_models import build, character_tokenizer
+from srl_agents.small_models import character_tokenizer
 from srl_agents.trl import StepRewardsSpread, TRLTask
-from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.problem import Problem
 from srl_env.prompt import PromptStyle
 from srl_env.testing import SlowWorldEnv
-from srl_env.verifiers import ExactVerifier, Verdict
-from tests.srl_agents.trl.test_task import ALPHABET, Plain, Semicolon
+from tests.srl_agents import letters
+from tests.srl_agents.letters import Letters
+from tests.srl_agents.trl.test_task import Semicolon
 
 trl = pytest.importorskip("trl")
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")
@@ -27,19 +23,6 @@ pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::Deprec
 @pytest.fixture(autouse=True)
 def quietly(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
-
-
-def tiny(tokenizer: Any) -> Any:
-    config = transformers.LlamaConfig(
-        hidden_size=32,
-        intermediate_size=64,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        num_key_value_heads=2,
-        tie_word_embeddings=True,
-        initializer_range=0.06,
-    )
-    return build(config, tokenizer, seed=0)
 
 
 def make_trainer(folder: Path, tokenizer: Any, **given: Any) -> Any:
@@ -65,7 +48,7 @@ def make_trainer(folder: Path, tokenizer: Any, **given: Any) -> Any:
     }
     model = own.pop("model", None)
     return trl.GRPOTrainer(
-        tiny(tokenizer) if model is None else model,
+        letters.base() if model is None else model,
         processing_class=tokenizer,
         args=trl.GRPOConfig(**settings | given),
         **own,
@@ -82,47 +65,27 @@ def mean(values: list[float]) -> float:
 
 @pytest.mark.parametrize("sampler", ["trl", pytest.param("own", marks=pytest.mark.slow)])
 def test_rewards_rise_in_srl(tmp_path: Path, sampler: Any) -> None:
-    tokenizer = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")
-    task = TRLTask("srl/ModularChain-v0", targets="all", problems=2, difficulty=3, sampler=sampler)
+    task = TRLTask(Letters, targets="all", sampler=sampler)
     trainer = make_trainer(
         tmp_path,
-        tokenizer,
+        letters.TOKENIZER,
         reward_funcs=task.reward,
         train_dataset=task.dataset(),
         rollout_func=task.rollout,
-        max_steps=35,
+        max_completion_length=4,
+        max_steps=30,
     )
     trainer.train()
-    assert mean(rewards(trainer)[:3]) < -0.3
-    assert mean(rewards(trainer)[-5:]) > 0.25
+    assert rewards(trainer)[0] < 0.4
+    assert mean(rewards(trainer)[-5:]) > 0.8
     assert not task.failures
 
 
-class Letter(ReasoningEnv):
-    """Name the letter after #: right is the one that is asked for."""
-
-    def __init__(self) -> None:
-        problems = [Problem(letter, f"{letter}#", letter) for letter in "abcd"]
-        super().__init__(
-            ListSource(problems, "letters"),
-            ExactVerifier(marker="", end=""),
-            format=Plain(),
-            style=PromptStyle.bare(),
-        )
-
-    def is_final(self, action: str) -> bool:
-        return True
-
-    def judge(self, actions: Sequence[str]) -> Verdict:
-        return Verdict(self.problem.answer in actions[-1], actions[-1] or None)
-
-
 def test_accuracy_rises_in_rlvr(tmp_path: Path) -> None:
-    tokenizer = character_tokenizer("abcd#")
-    task = TRLTask(Letter, "rlvr")
+    task = TRLTask(Letters, "rlvr")
     trainer = make_trainer(
         tmp_path,
-        tokenizer,
+        letters.TOKENIZER,
         reward_funcs=task.reward,
         train_dataset=task.dataset(),
         rollout_func=task.rollout,
@@ -131,7 +94,7 @@ def test_accuracy_rises_in_rlvr(tmp_path: Path) -> None:
         max_steps=40,
     )
     trainer.train()
-    assert mean(rewards(trainer)[:3]) < 0.45
+    assert rewards(trainer)[0] < 0.45
     assert mean(rewards(trainer)[-5:]) > 0.8
 
 
@@ -147,11 +110,9 @@ def test_tokens_of_the_environment_reach_trl_masked_and_groups_are_rows(tmp_path
     def world() -> ReasoningEnv:
         return SlowWorldEnv(style=PromptStyle.bare(), format=Semicolon())
 
-    tokenizer = character_tokenizer(ALPHABET)
+    tokenizer = character_tokenizer("said 12;")  # so few that some of the completions stop
     tokenizer.add_special_tokens({"eos_token": "<never>"})
-    model = tiny(tokenizer)
-    with torch.no_grad():
-        model.get_input_embeddings().weight[tokenizer.convert_tokens_to_ids(";")] *= 4
+    model = letters.base(tokenizer)
     task = TRLTask(world, "hybrid", granularity="step", problems=1, max_steps=3)
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(trl, "GRPOTrainer", Watched)
@@ -162,7 +123,8 @@ def test_tokens_of_the_environment_reach_trl_masked_and_groups_are_rows(tmp_path
             reward_funcs=task.reward,
             train_dataset=task.dataset(),
             rollout_func=task.rollout,
-            per_device_train_batch_size=8,
+            per_device_train_batch_size=32,
+            num_generations=32,
             max_steps=1,
         )
     with pytest.warns(StepRewardsSpread, match="are summed"):

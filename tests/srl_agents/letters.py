@@ -1,0 +1,111 @@
+"""A tiny task with a signal in every batch, for whole runs of models with random weights.
+
+Its environment is chosen by this file's path. A step is any text, and its reward is its similarity
+to the expert's four letters. Completions are random texts of at most eight of eight tokens, so
+groups have rewards that differ whatever a random model samples: on any machine, with any sampler.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from srl_agents.small_models import build, character_tokenizer
+from srl_env.data import ListSource
+from srl_env.environment import ReasoningEnv
+from srl_env.format import ParsedStep, ThinkTags
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.prompt import PromptStyle
+from srl_env.verifiers import ExactVerifier, Verdict
+
+LETTERS = "abcd"
+TOKENIZER = character_tokenizer(f"{LETTERS}#")
+
+
+class AnyText(ThinkTags):
+    """All of a completion is the action, and any is in the right form."""
+
+    instructions = ""
+
+    def parse(self, text: str) -> ParsedStep:
+        return ParsedStep(None, text.strip(), True)
+
+
+class Letters(ReasoningEnv):
+    """Write the letter before #, four times a step. An answer that contains it is right."""
+
+    def __init__(self, letters: str = LETTERS, **options: Any) -> None:
+        steps = {letter: (ExpertStep(letter * 4, thought=letter),) * 2 for letter in letters}
+        problems = [
+            Problem(letter, f"{letter}#", letter, (ExpertTrajectory(steps[letter]),))
+            for letter in letters
+        ]
+        super().__init__(
+            ListSource(problems, "letters"),
+            ExactVerifier(marker="", end=""),
+            **{"format": AnyText(), "style": PromptStyle.bare()} | options,
+        )
+
+    def is_final(self, action: str) -> bool:
+        return True
+
+    def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool:
+        return action == problem.answer * 4
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        return Verdict(self.problem.answer in actions[-1], actions[-1] or None)
+
+
+def base(tokenizer: Any = TOKENIZER, config: Any = None, seed: int = 0) -> Any:
+    """A tiny model with random weights; a Llama with its head tied, if not as given."""
+    return build(
+        config
+        or transformers.LlamaConfig(
+            hidden_size=64,
+            intermediate_size=128,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            num_key_value_heads=2,
+            tie_word_embeddings=True,
+            initializer_range=0.06,
+            max_position_embeddings=512,
+        ),
+        tokenizer,
+        seed=seed,
+    )
+
+
+def save_base(folder: Path, config: Any = None) -> Path:
+    """The tiny model and its tokenizer in a folder."""
+    base(config=config).save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    return folder
+
+
+def settings(base: Path, out: Path) -> dict[str, Any]:
+    """A short SRL run on the CPU, with one thread."""
+    return {
+        "out": str(out),
+        "env": {"id": __file__},
+        "model": {"path": str(base), "device": "cpu", "threads": 1},
+        "method": "srl",
+        "budget": {"updates": 6},
+        "train": {"lr": 1e-2, "batch": 4, "objective": {"max_tokens": 4}},
+        "checkpoint": {"every": 2},
+        "log": {"tensorboard": False, "rollouts_every": 2},
+    }
+
+
+def lines(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
+    """The rows of a run's log."""
+    text = (folder / f"{name}.jsonl").read_text(encoding="utf-8")
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def updates(folder: Path) -> list[dict[str, Any]]:
+    """The metrics of each update."""
+    return [line for line in lines(folder) if "event" not in line]
