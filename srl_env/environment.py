@@ -13,15 +13,24 @@ import copy
 import math
 import operator
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex, cast, get_args
+from functools import partial
+from numbers import Real
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex, TypeVar, cast, get_args
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.errors import BadOption, Failure, UnknownName, UserError
+from srl_env.errors import (
+    BadOption,
+    Failure,
+    UnknownName,
+    UserError,
+    WorldFailure,
+    WorldTimeout,
+)
 from srl_env.format import CompletionFormat, ParsedStep, ThinkTags
 from srl_env.policy import Message
 from srl_env.problem import ExpertStep, Problem, ProblemSource
@@ -53,10 +62,14 @@ from srl_env.stepping import (
     judge,
     score_all,
 )
+from srl_env.time_limit import OutOfTime, run_within
+from srl_env.verifiers.fault import failed_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
+_LONGEST_S = 86_400
+T = TypeVar("T")
 OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
 
 
@@ -76,7 +89,7 @@ class EpisodeState:
     steps: the expert's steps, () without an expert; expert_actions: their actions. opening:
     what its prompts begin with. history: the turns so far, the expert prefix included. index:
     how many steps of the solution are done. world_live: whether the world was set up for this
-    episode. open: whether a step may be taken.
+    episode; world_rng: the state of ``np_random`` when it was. open: whether a step may be taken.
     """
 
     problem: Problem
@@ -89,6 +102,7 @@ class EpisodeState:
     max_steps: int
     start_step: int
     world_live: bool
+    world_rng: Mapping[str, Any] = field(default_factory=dict, repr=False)
     history: tuple[Turn, ...] = ()
     index: int = 0
     taken: int = 0
@@ -182,10 +196,13 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         style: PromptStyle = PromptStyle(),  # noqa: B008  # frozen
         show_titles: bool = False,
         similarity: Similarity | None = None,
+        world_timeout_s: float | None = 60.0,
         render_mode: str | None = None,
     ) -> None:
         """show_titles: the title of the next step, where it has one, is part of the prompt.
-        similarity: how actions are compared with the expert's, if not as the class says."""
+        similarity: how actions are compared with the expert's, if not as the class says.
+        world_timeout_s: how long one step of the world may take, None for any time; how it is
+        interrupted, and what cannot be, says ``srl_env.time_limit``."""
         _check_parts(type(self).__name__, problems, verifier, format, style)
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
@@ -197,6 +214,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
         self._granularity = _read_choice("granularity", granularity, self.granularities)
         self._max_steps = read_count("max_steps", max_steps, 1)
+        self.world_timeout_s = _read_timeout(world_timeout_s)
         self._seed: int | None = None
         self._episode = 0
         self._state: EpisodeState | None = None
@@ -253,7 +271,13 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.world = copy.deepcopy(problem.metadata.get("world"))
 
     def world_step(self, action: str) -> str | None:
-        """What the world answers to an action, or None; may raise a ``Failure``."""
+        """What the world answers to an action, or None; may raise a ``Failure``.
+
+        It may take ``world_timeout_s``. After a ``WorldFailure``, which running out of time is
+        too, the episode's actions are repeated from ``world_reset`` on. If the last fails again
+        and the expert's do not, the policy is responsible: the episode ends with the verdict "not
+        correct" and its reason as "policy_fault".
+        """
         return None
 
     def world_replay(self, actions: Sequence[str]) -> Sequence[str | None]:
@@ -294,6 +318,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """
         state = self._begin(seed, options)
         if state.world_live:
+            state.world_rng = self.np_random.bit_generator.state
             self.world_reset(state.problem)
         state.history = self._expert_turns(state, state.start_step)
         state.index, state.open = state.start_step, True
@@ -308,7 +333,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """
         try:
             record = self.advance(action)
-            if record.ended:
+            if record.ended and record.verdict is None:
                 record = replace(record, verdict=checked_verdict(self, judge(self, record)))
             rewards = score_all(self.reward_mode, [record])
         except Failure as failure:
@@ -331,7 +356,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             raise BadOption(f"an action is a text (str); got {type(action).__name__}: {action!r}")
 
     def advance(self, action: str) -> StepRecord:
-        """Reads the completion and moves the world; the record has no verdict yet.
+        """Reads the completion and moves the world; the record has no verdict yet, unless the
+        policy is responsible for a failure of the world, which ends the episode.
 
         May raise a ``Failure``, which is then given to ``fail``.
         """
@@ -346,7 +372,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         expert = self._expert_action(state)
         if state.granularity == "step":
             state.legal = _read_legal(self, self.legal(state.problem, before, said))
-        terminated = self._move(state, said)
+        terminated, fault = self._move(state, said)
         truncated = not terminated and state.taken >= state.max_steps
         return StepRecord(
             problem=state.problem,
@@ -362,7 +388,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             terminated=terminated,
             truncated=truncated,
             legal=state.legal,
-            verdict=None,
+            verdict=fault,
             rng=self._reward_rng(completion) if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
             similarity=self.similarity,
@@ -594,18 +620,64 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             )
         return problem
 
-    def _move(self, state: EpisodeState, said: str) -> bool:
-        """Lets the step happen; returns whether the episode terminates with it."""
+    def _move(self, state: EpisodeState, said: str) -> tuple[bool, Verdict | None]:
+        """Lets the step happen; returns whether the episode terminates with it, and the verdict
+        where the policy is responsible for a failure of the world."""
         state.taken += 1
         whole = state.granularity == "solution"
         if state.continuation == "expert":
             end = len(state.steps) if whole else state.index + 1
             turns = self._expert_turns(state, end)
             state.history, state.index = state.history + turns, end
-            return end >= len(state.steps)
-        answer = _read_answer(self, self.world_step(said)) if state.world_live else None
-        state.history, state.index = (*state.history, Turn(said, answer)), state.index + 1
-        return whole or bool(self.is_final(said))
+            return end >= len(state.steps), None
+        answer, fault = None, None
+        if state.world_live:
+            answer, fault = self._answer(state, said)
+        turn = Turn(said, _read_answer(self, answer))
+        state.history, state.index = (*state.history, turn), state.index + 1
+        return whole or fault is not None or bool(self.is_final(said)), fault
+
+    def _answer(self, state: EpisodeState, said: str) -> tuple[str | None, Verdict | None]:
+        """What the world answers to the policy's action, or the verdict on a policy that is
+        responsible for its failure.
+
+        Where the world fails, the episode is repeated from its beginning. The control is the
+        expert's steps, or where there is no expert, the steps before.
+        """
+        try:
+            return self._world_step(said), None
+        except WorldFailure:
+            pass
+        before = [turn.action for turn in state.history]
+        expert = state.expert_actions[: len(before) + 1]
+        try:
+            return self._repeated(state, [*before, said]), None
+        except WorldFailure as failure:
+            control = partial(self._repeated, state, expert or before)
+            return None, failed_twice(failure, control)
+
+    def _repeated(self, state: EpisodeState, actions: Sequence[str]) -> str | None:
+        """What the world answers to the last of an episode's actions, from its beginning on."""
+        self.np_random.bit_generator.state = dict(state.world_rng)
+        self.world_reset(state.problem)
+        given = actions[: state.start_step]
+        if given:
+            self._timed(partial(self.world_replay, given), len(given))
+        answers = [self._world_step(action) for action in actions[state.start_step :]]
+        return answers[-1] if answers else None
+
+    def _world_step(self, action: str) -> str | None:
+        return self._timed(partial(self.world_step, action))
+
+    def _timed(self, call: Callable[[], T], steps: int = 1) -> T:
+        """A call of the world that may take ``world_timeout_s`` for each of its steps."""
+        if self.world_timeout_s is None:
+            return call()
+        limit = self.world_timeout_s * steps
+        try:
+            return run_within(call, limit)
+        except OutOfTime as error:
+            raise WorldTimeout(f"the world had no answer within {limit:g} s") from error
 
     def _expert_turns(self, state: EpisodeState, end: int) -> tuple[Turn, ...]:
         """The expert's steps from where the episode stands up to ``end``, as they happen."""
@@ -614,9 +686,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if not state.world_live:
             observed = [step.observation for step in steps]
         elif state.index == state.taken == 0:
-            observed = self.world_replay([step.action for step in steps])
+            actions = [step.action for step in steps]
+            observed = self._timed(partial(self.world_replay, actions), max(1, len(actions)))
         else:
-            observed = [self.world_step(step.action) for step in steps]
+            observed = [self._world_step(step.action) for step in steps]
         return tuple(
             Turn(utf8_safe(step.action), _read_answer(self, answer))
             for step, answer in zip(steps, observed, strict=True)
@@ -745,6 +818,17 @@ def _read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     if value is None or value in choices:
         return value
     raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
+
+
+def _read_timeout(value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= _LONGEST_S:
+        return float(value)
+    raise BadOption(
+        f"world_timeout_s must be a number of seconds from 0 to {_LONGEST_S:,}, or None; got "
+        f"{value!r}. Fix: world_timeout_s=60"
+    )
 
 
 def read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:

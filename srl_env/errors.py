@@ -16,6 +16,7 @@ Two branches, which must never be confused::
         ├── VerifierTimeout        a verifier missed its deadline
         ├── VerifierCrash          a verifier's process died or raised
         ├── WorldFailure           the world behind an environment is gone
+        │   └── WorldTimeout       a step of the world had not ended after world_timeout_s
         ├── SandboxFailure         a sandbox died, hangs or could not be set up
         │   └── SandboxDied        … while it was in use; a WorldFailure too
         └── PolicyFailure          the server or engine behind a policy gave no completion;
@@ -114,6 +115,10 @@ class VerifierCrash(Failure):
 
 class WorldFailure(Failure):
     """The world behind an environment (a sandbox, a server) is gone."""
+
+
+class WorldTimeout(WorldFailure):
+    """A step of the world had not ended in time."""
 
 
 class SandboxFailure(Failure):

@@ -97,7 +97,11 @@ def _judged(
 ) -> list[StepRecord | Failure]:
     """The records, with its verdict on each that ended; a ``Failure`` where there is none."""
     judged = list(moved)
-    ended = [(i, r) for i, r in enumerate(moved) if not isinstance(r, Failure) and r.ended]
+    ended = [
+        (i, record)
+        for i, record in enumerate(moved)
+        if not isinstance(record, Failure) and record.ended and record.verdict is None
+    ]
     verdicts = _verdicts([(envs[i], record) for i, record in ended])
     for (i, record), verdict in zip(ended, verdicts, strict=True):
         if isinstance(verdict, Failure):

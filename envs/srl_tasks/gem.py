@@ -68,7 +68,8 @@ class GEMEnv(ReasoningEnv):
     ``max_steps``, and then not correct.
 
     **Info.** That of ``ReasoningEnv``; ``world`` has the wrapped environment's last "reward". The
-    verdict has "score", the sum of its rewards. What it raises is a ``WorldFailure``.
+    verdict has "score", the sum of its rewards. An action on which it raises twice is wrong, with a
+    "policy_fault" in the verdict.
 
     **Data.** Problem i is the episode with a seed hashed from ``split``, the wrapped environment's
     name and i. ``split``: "train", "dev" or "test"; by the hash of the seed, so that no seed is in
@@ -150,13 +151,14 @@ class Played:
         with self.own_generators():
             try:
                 observation, reward, terminated, truncated, info = self.env.step(action)
+                shown, paid = _whole(observation, info), float(reward)
             except Exception as error:  # anybody's code
                 raise WorldFailure(f"{_kind(self.env)}.step() raised {error!r:.200}") from error
-        self.reward = float(reward)
-        if not math.isfinite(self.reward):
+        if not math.isfinite(paid):
             raise WorldFailure(f"{_kind(self.env)}.step() gave a reward of {reward!r}")
-        self.total, self.over = self.total + self.reward, bool(terminated or truncated)
-        return _whole(observation, info)
+        self.reward, self.total = paid, self.total + paid
+        self.over = bool(terminated or truncated)
+        return shown
 
     @contextmanager
     def own_generators(self) -> Iterator[None]:

@@ -6,6 +6,7 @@ import json
 import math
 import pickle
 import random
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -30,7 +31,7 @@ from srl_env.rewards.modes import (
     StepReward,
     reward_modes,
 )
-from srl_env.stepping import StepResult
+from srl_env.stepping import StepResult, step_many
 from srl_env.testing import (
     CountingEnv,
     CountingVerifier,
@@ -465,6 +466,102 @@ def test_a_world_that_fails_ends_the_episode() -> None:
     assert first[1] == 0.0
     assert_failed(second, "WorldFailure")
     assert second[4]["action"] == "say 2"
+
+
+class Doors(CountingEnv):
+    """A world that answers how far one is, and that some actions break or hold up.
+
+    broken: whether every world breaks at its second step.
+    """
+
+    broken = False
+
+    def world_reset(self, problem: Problem) -> None:
+        self.world = []
+        self.key = int(self.np_random.integers(10**9))
+
+    def world_step(self, action: str) -> str:
+        self.world.append(action)
+        if self.broken and len(self.world) == 2:
+            raise WorldFailure("the doors are locked")
+        if action == "slam":
+            raise WorldFailure("the door broke")
+        if action == "calc":
+            return str(eval("9**9**9"))
+        if action == "wait":
+            time.sleep(60)
+        return f"{len(self.world)} doors with key {self.key}"
+
+
+@pytest.mark.parametrize(
+    ("action", "mode", "reason"),
+    [
+        ("slam", "rlvr", "WorldFailure: the door broke"),
+        ("slam", "srl", "WorldFailure: the door broke"),
+        ("slam", "hybrid", "WorldFailure: the door broke"),
+        ("calc", "score", "WorldTimeout: the world had no answer within 1 s"),
+        ("wait", "rlvr", "WorldTimeout: the world had no answer within 1 s"),
+    ],
+)
+def test_an_action_that_breaks_or_hangs_the_world_again_is_the_policys_fault(
+    action: str, mode: str, reason: str
+) -> None:
+    env = Doors(world_timeout_s=1)
+    started(env, reward_mode=mode, continuation="policy", granularity="step")
+    env.step(say("say 1"))
+    _, reward, terminated, truncated, info = env.step(say(action))
+    assert (terminated, truncated) == (True, False)
+    assert info["verdict"] == {"correct": False, "answer": None, "policy_fault": reason}
+    assert (info["action"], info["step"]) == (action, 2)
+    assert reward == 0.0 if mode in ("rlvr", "score") else 0.0 <= reward < 0.5
+    with pytest.raises(ResetNeeded):
+        env.step("x")
+
+
+@pytest.mark.parametrize("threads", [False, True])
+def test_the_policys_fault_in_a_batch_leaves_the_others_alone(threads: bool) -> None:
+    class Many(Doors):
+        slow_world = threads
+
+    envs = [started(Many(world_timeout_s=1), reward_mode="rlvr") for _ in range(3)]
+    results = step_many(envs, [say("say 1"), say("wait"), say("the sum=3!")])
+    assert [result[1] for result in results] == [0.0, 0.0, 1.0]
+    assert [result[2] for result in results] == [False, True, True]
+
+
+def test_a_world_that_breaks_under_the_expert_too_is_an_infrastructure_failure() -> None:
+    env = Doors(reward_mode="rlvr")
+    started(env)
+    env.step(say("say 1"))
+    env.broken = True
+    assert_failed(env.step(say("slam")), "WorldFailure")
+
+
+def test_a_world_that_fails_once_goes_on_as_if_it_had_not() -> None:
+    class Shaky(Doors):
+        times = 1
+
+        def world_step(self, action: str) -> str:
+            if action == "say 2" and self.times:
+                self.times -= 1
+                self.world.append("half of it")
+                raise WorldFailure("shaken")
+            return super().world_step(action)
+
+    Shaky.__name__ = Doors.__name__  # by which random numbers are drawn
+    actions = ["say 1", "say 2", "say 3"]
+    calm, shaky = (
+        [env.step(say(action)) for action in actions]
+        for env in (started(kind(reward_mode="rlvr")) for kind in (Doors, Shaky))
+    )
+    assert shaky == calm
+
+
+@pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, 1e12, "60", True])
+def test_a_worlds_time_is_a_number_of_seconds_or_none(timeout: object) -> None:
+    with pytest.raises(BadOption, match="world_timeout_s must be a number of seconds"):
+        CountingEnv(world_timeout_s=timeout)
+    assert CountingEnv(world_timeout_s=None).world_timeout_s is None
 
 
 def test_a_world_that_cannot_be_set_up_raises_and_leaves_no_open_episode() -> None:

@@ -30,6 +30,8 @@ class Guess:
         self.tries += 1
         if action == "crash":
             raise KeyError(action)
+        if action == "huge":
+            return "?", 10**400, False, False, {}
         if action == "nan":
             return "?", float("nan"), False, False, {}
         if not action.isdecimal():
@@ -146,15 +148,39 @@ def test_an_evaluation_is_on_the_split_asked_for() -> None:
     assert made.problems.name == "gem/Guess/test"
 
 
-def test_what_the_wrapped_one_raises_is_a_failure_and_no_reward() -> None:
-    for action, match in (("crash", "Guess.step() raised KeyError"), ("nan", "a reward of nan")):
-        env = make()
-        env.reset(seed=0)
-        _, reward, _, truncated, info = env.step(action)
-        assert np.isnan(reward)
-        assert truncated
-        assert info["failure"]["type"] == "WorldFailure"
-        assert match in info["failure"]["message"]
+@pytest.mark.parametrize(
+    ("action", "reason"),
+    [
+        ("crash", "WorldFailure: Guess.step() raised KeyError('crash')"),
+        ("nan", "WorldFailure: Guess.step() gave a reward of nan"),
+        ("huge", "WorldFailure: Guess.step() raised OverflowError"),
+    ],
+)
+def test_an_action_that_the_wrapped_one_cannot_take_is_wrong_and_no_failure(
+    action: str, reason: str
+) -> None:
+    env = make()
+    env.reset(seed=0)
+    env.step("1" if number(env) != 1 else "2")
+    _, reward, terminated, truncated, info = env.step(action)
+    assert (reward, terminated, truncated) == (0.0, True, False)
+    assert info["verdict"]["policy_fault"].startswith(reason)
+    assert "failure" not in info
+
+
+def test_a_wrapped_one_that_cannot_be_begun_again_is_a_failure() -> None:
+    env = make()
+    env.reset(seed=0)
+    assert env.world is not None
+
+    def gone(seed: int | None = None) -> Any:
+        raise ConnectionError("no board")
+
+    env.world.env.reset = gone  # type: ignore[method-assign]
+    _, reward, _, truncated, info = env.step("crash")
+    assert np.isnan(reward)
+    assert truncated
+    assert info["failure"]["type"] == "WorldFailure"
 
 
 def test_episodes_fork_and_environments_pickle() -> None:

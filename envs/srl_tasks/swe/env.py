@@ -122,6 +122,7 @@ class SWEEnv(ReasoningEnv):
             ),
             "similarity": _SIMILARITIES[similarity],
             "max_steps": 30,
+            "world_timeout_s": None,  # commands have limits of their own
         }
         super().__init__(problems, RecordedCalls(), **own | options)
 

@@ -1,0 +1,121 @@
+"""A time limit for a call in this process, whose code cannot be killed from outside.
+
+In the main thread an alarm signal interrupts the call. That reaches Python code, system calls, and
+C code that looks for signals: powers of large integers and regular expressions do.
+
+An alarm that somebody else has set rings when it is due.
+
+In any other thread, the call runs in a thread of its own. It is abandoned when its time is over:
+nobody waits for it, not even at exit, and it ends at its next line of Python. Until then it may
+still change what it works on. Thread-local state of the caller is not seen.
+
+Neither stops C code that looks for no signals, nor a loop that catches every exception, a bare
+``except`` included. In a thread, one operation that holds Python's lock, such as ``9**9**9``, holds
+up the whole process. Work that can do so belongs into a process that can be killed
+(``srl_env.verifiers.deadline``).
+"""
+
+from __future__ import annotations
+
+import contextvars
+import ctypes
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable
+from types import FrameType
+from typing import TypeVar
+
+T = TypeVar("T")
+_AGAIN_S = 1.0  # where the code caught the interruption and went on
+_STOP_S = 0.1
+
+
+class OutOfTime(Exception):  # as TimeoutError, which code below may catch
+    """A call had not ended in time. where: "file:line" it was at, as far as it is known."""
+
+    def __init__(self, where: str) -> None:
+        self.where = where
+        super().__init__(where)
+
+
+class _Interrupt(BaseException):
+    """Passes through ``except Exception`` of the code that is interrupted."""
+
+
+def run_within(call: Callable[[], T], seconds: float) -> T:
+    """What ``call`` returns or raises; ``OutOfTime`` if it has not ended after ``seconds``."""
+    main = threading.current_thread() is threading.main_thread()
+    alarm = main and hasattr(signal, "setitimer")
+    return _with_alarm(call, seconds) if alarm else _in_thread(call, seconds)
+
+
+def _with_alarm(call: Callable[[], T], seconds: float) -> T:
+    interrupt, armed, where = _Interrupt(), True, ""
+    began = time.monotonic()
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        nonlocal where
+        passed = time.monotonic() - began
+        if 0 < due <= passed and callable(before):
+            before(number, frame)
+        if armed and passed >= seconds:
+            where = where or _place(frame)
+            raise interrupt
+
+    due, every = signal.getitimer(signal.ITIMER_REAL)  # somebody else's
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        signal.setitimer(signal.ITIMER_REAL, min(due or seconds, seconds), _AGAIN_S)
+        try:
+            return call()
+        finally:
+            armed = False
+    except _Interrupt as error:
+        armed = False
+        if error is not interrupt:
+            raise
+        raise OutOfTime(where) from None
+    finally:
+        signal.signal(signal.SIGALRM, before)
+        left = max(0.001, due - (time.monotonic() - began)) if due else 0
+        signal.setitimer(signal.ITIMER_REAL, left, every)
+
+
+def _in_thread(call: Callable[[], T], seconds: float) -> T:
+    returned: list[T] = []
+    raised: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            returned.append(call())
+        except BaseException as error:  # noqa: BLE001  # raised where the result is waited for
+            raised.append(error)
+
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
+    thread.start()
+    thread.join(seconds)
+    if thread.is_alive():
+        raise OutOfTime(_stop(thread))
+    if raised:
+        raise raised[0]
+    return returned[0]
+
+
+def _stop(thread: threading.Thread) -> str:
+    """Ends a thread at its next line of Python; returns where it was."""
+    assert thread.ident is not None, "it was started"
+    where = _place(sys._current_frames().get(thread.ident))
+    ctypes.pythonapi.PyThreadState_SetAsyncExc(
+        ctypes.c_ulong(thread.ident), ctypes.py_object(_Interrupt)
+    )
+    thread.join(_STOP_S)
+    return where
+
+
+def _place(frame: FrameType | None) -> str:
+    """ "file:line" of the innermost code that stands in a file."""
+    while frame is not None and frame.f_code.co_filename.startswith("<"):
+        frame = frame.f_back
+    return "unknown" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
