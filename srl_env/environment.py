@@ -16,7 +16,6 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from functools import partial
-from numbers import Real
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex, TypeVar, cast, get_args
 
 import gymnasium
@@ -53,6 +52,7 @@ from srl_env.rewards.modes import (
     reward_modes,
 )
 from srl_env.rewards.similarity import step_similarity
+from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
 from srl_env.spaces import AnyText, utf8_safe
 from srl_env.stepping import (
@@ -63,12 +63,11 @@ from srl_env.stepping import (
     score_all,
 )
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import failed_twice
+from srl_env.verifiers.fault import PolicyFault, fault_verdict, tried_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-_LONGEST_S = 86_400
 T = TypeVar("T")
 OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
 
@@ -214,7 +213,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
         self._granularity = _read_choice("granularity", granularity, self.granularities)
         self._max_steps = read_count("max_steps", max_steps, 1)
-        self.world_timeout_s = _read_timeout(world_timeout_s)
+        self.world_timeout_s = (
+            None if world_timeout_s is None else check_seconds("world_timeout_s", world_timeout_s)
+        )
         self._seed: int | None = None
         self._episode = 0
         self._state: EpisodeState | None = None
@@ -644,19 +645,19 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         Where the world fails, the episode is repeated from its beginning. The control is the
         expert's steps, or where there is no expert, the steps before.
         """
-        try:
-            return self._world_step(said), None
-        except WorldFailure:
-            pass
         before = [turn.action for turn in state.history]
         expert = state.expert_actions[: len(before) + 1]
         try:
-            return self._repeated(state, [*before, said]), None
-        except WorldFailure as failure:
-            control = partial(self._repeated, state, expert or before)
-            return None, failed_twice(failure, control)
+            return tried_twice(
+                partial(self._world_step, said),
+                partial(self._last_answer, state, expert or before),
+                again=partial(self._last_answer, state, [*before, said]),
+                kinds=(WorldFailure,),
+            ), None
+        except PolicyFault as fault:
+            return None, fault_verdict(str(fault))
 
-    def _repeated(self, state: EpisodeState, actions: Sequence[str]) -> str | None:
+    def _last_answer(self, state: EpisodeState, actions: Sequence[str]) -> str | None:
         """What the world answers to the last of an episode's actions, from its beginning on."""
         self.np_random.bit_generator.state = dict(state.world_rng)
         self.world_reset(state.problem)
@@ -818,17 +819,6 @@ def _read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
     if value is None or value in choices:
         return value
     raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
-
-
-def _read_timeout(value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, Real) and not isinstance(value, bool) and 0 < float(value) <= _LONGEST_S:
-        return float(value)
-    raise BadOption(
-        f"world_timeout_s must be a number of seconds from 0 to {_LONGEST_S:,}, or None; got "
-        f"{value!r}. Fix: world_timeout_s=60"
-    )
 
 
 def read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:

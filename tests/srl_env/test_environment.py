@@ -559,7 +559,7 @@ def test_a_world_that_fails_once_goes_on_as_if_it_had_not() -> None:
 
 @pytest.mark.parametrize("timeout", [0, -1, math.nan, math.inf, 1e12, "60", True])
 def test_a_worlds_time_is_a_number_of_seconds_or_none(timeout: object) -> None:
-    with pytest.raises(BadOption, match="world_timeout_s must be a number of seconds"):
+    with pytest.raises(BadOption, match="world_timeout_s must be seconds"):
         CountingEnv(world_timeout_s=timeout)
     assert CountingEnv(world_timeout_s=None).world_timeout_s is None
 
