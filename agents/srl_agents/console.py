@@ -242,6 +242,8 @@ def evaluation_table(result: EvalResult) -> Table:
         grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
     if faults := result.policy_faults:
         grid.add_row("policy faults", str(faults), f"of {result.episodes} episodes")
+    for note in result.notes:
+        grid.add_row("note", "", note)
     if used := result.usage:
         # A resumed evaluation counts from 0.
         grid.add_row(

@@ -142,6 +142,7 @@ def evaluate(
         policy_faults=count_policy_faults(everything),
         settings=asdict(settings) | {"ks": list(settings.ks)},
         seconds=time.perf_counter() - began,
+        notes=tuple(getattr(policy, "notes", ())),
         usage={name: count - used[name] for name, count in _usage(policy).items()},
     )
 

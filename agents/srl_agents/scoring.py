@@ -40,6 +40,7 @@ class EvalResult:
     policy_faults: episodes whose policy made judging it fail; they count as wrong.
     settings: how it was evaluated, JSON-safe. seconds: of wall clock. usage: requests, tokens
     and cost of a policy that counts them; both are of this process, after a resumption too.
+    notes: in what the policy sampled otherwise than the settings say.
     """
 
     policy: str
@@ -53,6 +54,7 @@ class EvalResult:
     seconds: float
     usage: dict[str, float] = field(default_factory=dict)
     policy_faults: int = 0
+    notes: tuple[str, ...] = ()
 
     def estimates(self, level: float = 0.95) -> dict[str, Estimate]:
         """Each score's mean over the problems, with a bootstrap interval over the problems."""
@@ -72,6 +74,7 @@ class EvalResult:
         """The result that ``to_json`` was called on."""
         fields = {name: value for name, value in data.items() if name != "estimates"}
         fields["problem_ids"] = tuple(data["problem_ids"])
+        fields["notes"] = tuple(data.get("notes", ()))
         fields["scores"] = {
             name: tuple(nan if v is None else float(v) for v in values)
             for name, values in data["scores"].items()

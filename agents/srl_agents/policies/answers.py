@@ -11,11 +11,18 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from srl_agents.policies.server_failures import BadAnswer, RequestRefused
 from srl_env.policy import FinishReason, Generation
+
+UNFINISHED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout"})
+"""Values of ``finish_reason`` of a completion that the server gave up."""
+
+_STOPPED_AT = ("stop_reason", "matched_stop", "stopping_word", "stop_sequence")
+# where vLLM, SGLang, llama.cpp and others name the stop string that ended a completion
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,19 +38,22 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
     """The first choice of a chat completion or a completion.
 
     Thinking that the server took out of the text is put back between <think> tags, where the
-    text has none. The text ends with the stop string that ended it: the one the server names
-    in ``stop_reason``, or, where it does not name any, the only one there is.
-    Raises BadAnswer for anything that is not one of the two, RequestRefused where the text was
-    withheld.
+    text has none. Native tool calls follow the text, each as JSON between <tool_call> tags. The
+    text ends with the stop string that the server says ended it.
+    Raises BadAnswer for anything that is not one of the two, and for a completion that the server
+    did not finish (``UNFINISHED``); RequestRefused where the text was withheld.
     """
     data = _json(body)
     choices = data.get("choices")
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise BadAnswer(f"no choices in the answer: {_shown(data)}")
     choice = choices[0]
-    if choice.get("finish_reason") == "content_filter":
+    reason = choice.get("finish_reason")
+    if reason == "content_filter":
         raise RequestRefused("the server withheld the text (finish_reason 'content_filter')")
-    finish: FinishReason = "length" if choice.get("finish_reason") == "length" else "stop"
+    if reason in UNFINISHED:
+        raise BadAnswer(f"the server did not finish the completion (finish_reason {reason!r})")
+    finish: FinishReason = "length" if reason == "length" else "stop"
     text = _text(choice)
     return Answer(
         Generation(
@@ -76,28 +86,65 @@ def _text(choice: Mapping[str, Any]) -> str:
         if not isinstance(text, str):
             raise BadAnswer(f"neither a message nor a text in the choice: {_shown(choice)}")
         return text
-    content = message.get("content")
+    calls = _tool_calls(message)
+    content = _content(message.get("content"))
     if content is None:
         content = message.get("refusal")
     thinking = message.get("reasoning_content") or message.get("reasoning")
-    if content is None and (thinking or choice.get("finish_reason") == "length"):
+    if content is None and (thinking or calls or choice.get("finish_reason") == "length"):
         content = ""
     if not isinstance(content, str):
         raise BadAnswer(f"the message's content is not a text: {_shown(message)}")
+    said = "\n".join(part for part in (content, *calls) if part)
     if isinstance(thinking, str) and "</think>" not in content:
-        return f"<think>{thinking}</think>\n{content}" if content else f"<think>{thinking}"
-    return content
+        return f"<think>{thinking}</think>\n{said}" if said else f"<think>{thinking}"
+    return said
+
+
+def _content(content: Any) -> Any:
+    """A message's content; a list of text parts as their texts, one after the other."""
+    if not isinstance(content, list):
+        return content
+    texts = [part.get("text") for part in content if isinstance(part, dict)]
+    whole = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
+    return "".join(texts) if whole else content
+
+
+def _tool_calls(message: Mapping[str, Any]) -> list[str]:
+    """Native tool calls as text, as chat templates write them; arguments that are JSON in a text
+    become JSON, others stay the text that they are."""
+    calls = message.get("tool_calls")
+    if calls is None and message.get("function_call") is not None:
+        calls = [{"function": message["function_call"]}]
+    if calls is not None and not isinstance(calls, list):
+        raise BadAnswer(f"the message's tool_calls are not a list: {_shown(message)}")
+    return [_tool_call(call) for call in calls or ()]
+
+
+def _tool_call(call: Any) -> str:
+    function = call.get("function") if isinstance(call, dict) else None
+    if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+        raise BadAnswer(f"a tool call without a function's name: {_shown(call)}")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        with suppress(ValueError, RecursionError):
+            arguments = json.loads(arguments or "{}")
+    shown = {"name": function["name"], "arguments": {} if arguments is None else arguments}
+    text = json.dumps(shown, ensure_ascii=False).replace("<", "\\u003c")
+    return f"<tool_call>\n{text}\n</tool_call>"
 
 
 def _stopped(text: str, choice: Mapping[str, Any], stop: Sequence[str]) -> str:
-    """The text up to and with its stop string, which servers usually take away."""
+    """The text up to and with its stop string, which servers usually take away.
+
+    It is put back only where the server names it; elsewhere a model that ended its turn would
+    be given a stop string that it never wrote.
+    """
     ends = [text.find(s) + len(s) for s in stop if s and s in text]
     if ends:
         return text[: min(ends)]
-    if "stop_reason" in choice:
-        reason = choice["stop_reason"]
-        return text + reason if isinstance(reason, str) and reason in stop else text
-    return text + stop[0] if len(stop) == 1 else text
+    named = next((choice[name] for name in _STOPPED_AT if name in choice), None)
+    return text + named if isinstance(named, str) and named in stop else text
 
 
 def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:

@@ -60,8 +60,9 @@ class OpenAIPolicy:
 
     A generation is text; its token ids are empty unless the server gives them (vLLM, with
     ``extra_body={"return_token_ids": True}``). Log-probabilities are asked for at temperature 1,
-    because servers give those from before the temperature. ``max_tokens``, ``seed``, ``stop`` and
-    log-probabilities are left out, or renamed, once a server says it does not know them.
+    because servers give those from before the temperature. ``max_tokens``, ``temperature``,
+    ``seed``, ``stop`` and log-probabilities are omitted, or renamed, once a server refuses them;
+    ``notes`` says which.
 
     ``generate`` returns a ``PolicyFailure`` in the place of a generation that could not be had:
     RequestTimeout, ServerUnreachable, ServerError, RateLimited, BadAnswer, RequestRefused. It
@@ -144,6 +145,15 @@ class OpenAIPolicy:
         if self._in_a_row >= GIVE_UP_AFTER:
             raise next(f for f in reversed(failures) if not isinstance(f, RequestRefused))
         return outcomes
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the server refused, and what became of it; part of an evaluation's result."""
+        return tuple(
+            f"{self._server} refuses {name}: "
+            + ("sent as max_completion_tokens" if name == "max_tokens" else "omitted")
+            for name in sorted(self._unknown)
+        )
 
     def close(self) -> None:
         """Ends the connections, as happens by itself when the policy is forgotten."""
@@ -389,4 +399,4 @@ def _now() -> float:
     return asyncio.get_running_loop().time()
 
 
-_DISPENSABLE = ("logprobs", "seed", "stop", "max_tokens")
+_DISPENSABLE = ("logprobs", "seed", "stop", "max_tokens", "temperature")

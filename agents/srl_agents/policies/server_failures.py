@@ -79,11 +79,14 @@ def read_error(error: Exception, server: str) -> Exception:
 
 
 def unknown_field(error: Exception, fields: Iterable[str]) -> str | None:
-    """Which of the fields of a request a server says it does not know; None if none."""
-    said = message_of(error).lower()
-    if not any(words in said for words in _UNKNOWN):
+    """Which of the fields of a request a server says it does not take; None if none."""
+    body, said = getattr(error, "body", None), message_of(error).lower()
+    details = body if isinstance(body, dict) else {}
+    refused = str(details.get("code")).startswith("unsupported_")
+    if not refused and not any(words in said for words in _UNKNOWN):
         return None
-    return next((name for name in fields if name in said), None)
+    named = details.get("param")
+    return next((name for name in fields if name == named or name in said), None)
 
 
 def message_of(error: Any) -> str:
@@ -110,4 +113,5 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
 _NEVER_HEALS = ("insufficient_quota", "billing_hard_limit_reached", "model_not_found")
 _UNKNOWN = (
     "unsupported", "not support", "unrecogni", "unknown", "not permitted", "not allowed",
+    "only the default", "must be 1", "deprecated", "unexpected keyword",
 )  # fmt: skip

@@ -10,6 +10,7 @@ import pytest
 from srl_agents.policies.answers import read_answer
 from srl_agents.policies.server_failures import BadAnswer, RequestRefused
 from srl_env.policy import Generation
+from srl_env.swe.calls import ToolCall, parse_call
 
 
 def read(choice: dict[str, Any], stop: tuple[str, ...] = (), **more: Any) -> Generation:
@@ -18,6 +19,10 @@ def read(choice: dict[str, Any], stop: tuple[str, ...] = (), **more: Any) -> Gen
 
 def message(**fields: Any) -> dict[str, Any]:
     return {"message": {"role": "assistant", **fields}, "finish_reason": "stop"}
+
+
+def call(arguments: Any, name: str = "bash") -> dict[str, Any]:
+    return {"id": "1", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
 def test_a_chat_message_and_a_completion_are_read_alike() -> None:
@@ -42,6 +47,9 @@ def test_a_chat_message_and_a_completion_are_read_alike() -> None:
         b'{"choices": [{"message": "x"}]}',
         b'{"choices": [{"message": {"content": 7}}]}',
         b'{"choices": [{"message": {"content": ["x"]}}]}',
+        b'{"choices": [{"message": {"content": null, "tool_calls": [7]}}]}',
+        b'{"choices": [{"message": {"content": null, "tool_calls": "ls"}}]}',
+        b'{"choices": [{"message": {"content": null, "tool_calls": [{"function": {}}]}}]}',
         b'{"choices": [{"message": {"content": null}, "finish_reason": "stop"}]}',
         b'{"choices": [{"text": null}]}',
         b'{"error": "overloaded"}',
@@ -59,6 +67,43 @@ def test_text_that_was_withheld_is_refused() -> None:
         read({**message(content=""), "finish_reason": "content_filter"})
 
 
+@pytest.mark.parametrize("reason", ["error", "abort", "cancelled", "timeout"])
+def test_a_completion_that_the_server_gave_up_is_a_bad_answer(reason: str) -> None:
+    with pytest.raises(BadAnswer, match=f"did not finish .* '{reason}'"):
+        read({**message(content="x = 4"), "finish_reason": reason})
+
+
+CALL = '<tool_call>\n{"name": "bash", "arguments": {"command": "ls \\u003c a"}}\n</tool_call>'
+
+
+@pytest.mark.parametrize(
+    ("fields", "text"),
+    [
+        ({"content": None, "tool_calls": [call('{"command": "ls < a"}')]}, CALL),
+        ({"content": "", "tool_calls": [call({"command": "ls < a"})]}, CALL),
+        ({"content": "look:", "tool_calls": [call({"command": "ls < a"})] * 2},
+         f"look:\n{CALL}\n{CALL}"),
+        ({"content": None, "reasoning": "hm", "tool_calls": [call('{"command": "ls < a"}')]},
+         f"<think>hm</think>\n{CALL}"),
+        ({"content": None, "tool_calls": [call("{broken")]},
+         '<tool_call>\n{"name": "bash", "arguments": "{broken"}\n</tool_call>'),
+        ({"content": None, "tool_calls": [call("")]},
+         '<tool_call>\n{"name": "bash", "arguments": {}}\n</tool_call>'),
+        ({"content": None, "function_call": {"name": "submit", "arguments": "{}"}},
+         '<tool_call>\n{"name": "submit", "arguments": {}}\n</tool_call>'),
+        ({"content": "x", "tool_calls": []}, "x"),
+        ({"content": [{"type": "text", "text": "a"}, {"type": "text", "text": "b"}]}, "ab"),
+    ],
+)  # fmt: skip
+def test_native_tool_calls_follow_the_text(fields: dict[str, Any], text: str) -> None:
+    assert read({**message(**fields), "finish_reason": "tool_calls"}) == Generation(text)
+
+
+def test_a_native_tool_call_is_a_call_of_the_software_tools() -> None:
+    made = read(message(content="I look.", tool_calls=[call('{"command": "grep \'<a>\' x"}')]))
+    assert parse_call(made.text) == ToolCall("bash", {"command": "grep '<a>' x"})
+
+
 def test_a_models_own_refusal_is_its_text() -> None:
     assert read(message(content=None, refusal="I cannot")).text == "I cannot"
 
@@ -74,8 +119,9 @@ def test_thinking_that_the_server_took_out_is_put_back() -> None:
 
 def test_the_stop_string_is_part_of_the_text() -> None:
     assert read(message(content="a;b;c"), (";",)).text == "a;"
-    assert read(message(content="a"), (";",)).text == "a;"
-    assert read(message(content="a"), (";", "\n")).text == "a"
+    assert read(message(content="a"), (";",)).text == "a"
+    for name in ("stop_reason", "matched_stop", "stopping_word", "stop_sequence"):
+        assert read({**message(content="a"), name: ";"}, (";",)).text == "a;"
     assert read({**message(content="a"), "stop_reason": "\n"}, (";", "\n")).text == "a\n"
     assert read({**message(content="a"), "stop_reason": None}, (";",)).text == "a"
     assert read({**message(content="a"), "stop_reason": 7}, (";",)).text == "a"

@@ -256,10 +256,10 @@ def test_a_refused_prompt_is_a_failure_where_others_were_taken(make: Make) -> No
     assert policy.usage.requests == 3
 
 
-def test_a_server_that_refuses_everything_is_the_users_to_mend(make: Make) -> None:
+def test_a_server_that_refuses_everything_is_the_users_to_fix(make: Make) -> None:
     with (
-        Loopback(*[refuses(400, "temperature must be 1")] * 2) as server,
-        pytest.raises(BadOption, match="temperature must be 1"),
+        Loopback(*[refuses(400, "no images here")] * 2) as server,
+        pytest.raises(BadOption, match="no images here"),
     ):
         ask(make(server), "a", "b")
 
@@ -317,6 +317,8 @@ def test_a_server_that_is_gone_for_good_stops_everything(make: Make) -> None:
         ("logprobs are not supported with reasoning models", "logprobs", "max_tokens"),
         ("Unrecognized request argument supplied: seed", "seed", "logprobs"),
         ("Extra inputs are not permitted: stop", "stop", "seed"),
+        ("temperature must be 1", "temperature", "seed"),
+        ("Unsupported value: 'temperature' does not support 0.7", "temperature", "max_tokens"),
     ],
 )  # fmt: skip
 def test_a_field_the_server_does_not_know_is_left_out_from_then_on(
@@ -324,12 +326,13 @@ def test_a_field_the_server_does_not_know_is_left_out_from_then_on(
 ) -> None:
     with Loopback(refuses(400, message)) as server:
         policy = make(server, seed=1)
-        assert ask(policy, "a", stop=(";",)) == [Generation("fine;")]
+        assert ask(policy, "a", stop=(";",)) == [Generation("fine")]
         ask(policy, "b", stop=(";",))
     first, *later = server.requests
     assert gone in first
     assert all(gone not in request and there in request for request in later)
     assert len(later) == 2
+    assert [note.partition(" refuses ")[2].split(":")[0] for note in policy.notes] == [gone]
 
 
 # limits
