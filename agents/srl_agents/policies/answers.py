@@ -106,8 +106,8 @@ def _content(content: Any) -> Any:
     if not isinstance(content, list):
         return content
     texts = [part.get("text") for part in content if isinstance(part, dict)]
-    whole = len(texts) == len(content) and all(isinstance(text, str) for text in texts)
-    return "".join(texts) if whole else content
+    texts = [text for text in texts if isinstance(text, str)]
+    return "".join(texts) if len(texts) == len(content) else content
 
 
 def _tool_calls(message: Mapping[str, Any]) -> list[str]:
