@@ -105,8 +105,8 @@ def _content(content: Any) -> Any:
     """A message's content; a list of text parts as their texts, one after the other."""
     if not isinstance(content, list):
         return content
-    texts = [part.get("text") for part in content if isinstance(part, dict)]
-    texts = [text for text in texts if isinstance(text, str)]
+    found = [part.get("text") for part in content if isinstance(part, dict)]
+    texts = [text for text in found if isinstance(text, str)]
     return "".join(texts) if len(texts) == len(content) else content
 
 
