@@ -5,9 +5,9 @@ The core only needs this shape; the policies themselves are in ``srl_agents.poli
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, Protocol, TypedDict, runtime_checkable
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
 
 from srl_env.errors import Failure
 
@@ -24,6 +24,7 @@ class Message(TypedDict):
 
 Messages = Sequence[Message]
 FinishReason = Literal["stop", "length"]
+TOKEN_FIELDS = ("token_ids", "logprobs", "prompt_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,14 +44,33 @@ class Generation:
     prompt_ids: tuple[int, ...] = ()
     finish_reason: FinishReason = "stop"
 
+    def to_json(self) -> dict[str, Any]:
+        """The generation as JSON-safe data; not by ``asdict``, which copies every id by itself."""
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        return row | {name: list(row[name]) for name in TOKEN_FIELDS}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Generation:
+        """The generation that ``to_json`` wrote, also after a way through JSON text."""
+        return cls(**{**row, **{name: tuple(row[name]) for name in TOKEN_FIELDS}})
+
 
 @dataclass(frozen=True, slots=True)
 class Sampling:
-    """How to sample: temperature 0 is greedy; stop strings stay in the text they end."""
+    """How to sample: temperature 0 is greedy; stop strings stay in the text they end.
+
+    seeds: one for each prompt of the batch, in order. What is drawn for a prompt then depends on
+    its seed alone, whatever else is in the batch. () leaves all of it to the policy.
+    """
 
     temperature: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
+    seeds: tuple[int, ...] = ()
+
+    def of(self, rows: Sequence[int]) -> Sampling:
+        """The same for some of the rows, each with its own seed."""
+        return replace(self, seeds=tuple(self.seeds[row] for row in rows if self.seeds))
 
 
 @runtime_checkable

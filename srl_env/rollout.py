@@ -1,4 +1,4 @@
-"""From starts to episodes: all live episodes together in one batch for the policy.
+"""From starts to episodes: the live episodes together in one batch for the policy.
 
 What comes out is what training, evaluation and the viewer read: ``Episode`` and ``Step``,
 token-exact, with failures kept apart from rewards. Nothing here knows of models or losses.
@@ -22,10 +22,9 @@ from srl_env.policy import (
     Sampling,
 )
 from srl_env.rewards.modes import Continuation, Granularity
+from srl_env.seeding import derive_seed
 from srl_env.stepping import StepResult, reset_many, step_many
 from srl_env.verifiers.fault import POLICY_FAULT
-
-TOKEN_FIELDS = ("token_ids", "logprobs", "prompt_ids")
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,11 +33,16 @@ class Start:
 
     The copies of one group take the same options and the same seed: then problem, trajectory
     and world are the same for all.
+    sampling_seed: of what is sampled, step by step, in this episode alone (``Sampling.seeds``);
+    None leaves it to the policy. written: generations of the same episode, interrupted before;
+    its first steps take them again, and the policy is asked for the rest.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
     seed: int | None = None
     group: int = 0
+    sampling_seed: int | None = None
+    written: tuple[Generation, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,38 +152,82 @@ def rollout(
     leaves out are the completion format's. on_step: called after every round.
     A failing reset, policy or step makes a failed episode; users' errors are raised.
     """
-    sampling = sampling or Sampling()
-    if isinstance(policy, type) or not isinstance(policy, Policy | PrivilegedPolicy):
-        raise BadOption(
-            f"a policy is an object with generate(batch, sampling); got {policy!r:.80}. See "
-            "srl_agents.policies for those that there are"
-        )
-    running = _begin(envs.take(len(starts)), starts)
-    live = [run for run in running if not run.ended]
-    steps = 0
-    while live:
-        steps += _step(live, _generate(policy, live, sampling))
-        live = [run for run in live if not run.ended]
+    rolling = Rolling(envs, policy, sampling)
+    running = rolling.add(starts)
+    while rolling.live:
+        rolling.step()
         if on_step:
-            on_step(Progress(len(running) - len(live), len(running), steps))
+            done = len(running) - len(rolling.live)
+            on_step(Progress(done, len(running), rolling.steps))
     return [run.episode() for run in running]
+
+
+class Rolling:
+    """Episodes under way: new ones join at any time, and each step moves some of them.
+
+    live: those that have not ended, oldest first. steps: how many were taken in all.
+    """
+
+    def __init__(
+        self, envs: EnvPool, policy: Policy | PrivilegedPolicy, sampling: Sampling | None = None
+    ) -> None:
+        """envs: used by nobody else meanwhile. Raises BadOption for what is not a policy."""
+        if isinstance(policy, type) or not isinstance(policy, Policy | PrivilegedPolicy):
+            raise BadOption(
+                f"a policy is an object with generate(batch, sampling); got {policy!r:.80}. See "
+                "srl_agents.policies for those that there are"
+            )
+        self._pool, self._policy, self._sampling = envs, policy, sampling or Sampling()
+        self._free: list[ReasoningEnv] = []
+        self._used = 0
+        self.live: list[Running] = []
+        self.steps = 0
+
+    def add(self, starts: Sequence[Start]) -> list[Running]:
+        """Begins an episode for each start, in order; one whose reset fails has ended."""
+        running = _begin(self._take(len(starts)), starts)
+        self.live += [run for run in running if not run.ended]
+        return running
+
+    def step(self, rows: int | None = None) -> list[Running]:
+        """Takes one step in the oldest ``rows`` live episodes (None: all); those that ended."""
+        moving = self.live[:rows]
+        self.steps += _step(moving, _generate(self._policy, moving, self._sampling))
+        self.live = [run for run in self.live if not run.ended]
+        return [run for run in moving if run.ended]
+
+    def release(self, run: Running) -> None:
+        """Lets another episode have the environment of one that has ended."""
+        self._free.append(run.env)
+
+    def _take(self, count: int) -> list[ReasoningEnv]:
+        while len(self._free) < count:
+            self._used += 1
+            self._free.append(self._pool.take(self._used)[-1])
+        taken, self._free = self._free[:count], self._free[count:]
+        return taken
 
 
 def failed_episode(env: ReasoningEnv, start: Start, failure: Failure) -> Episode:
     """The episode of a start that was never run, because of a failure; ``env`` loses its own."""
     result = env.reset_failed(failure, seed=start.seed, options=start.options)
-    return _Running(env, start, result[4], ended=True).episode()
+    return Running(env, start, result[4], ended=True).episode()
 
 
 @dataclass(slots=True)
-class _Running:
-    """An episode that is being made."""
+class Running:
+    """An episode that is being made. ended: whether it is finished, or failed."""
 
     env: ReasoningEnv
     start: Start
     info: dict[str, Any]
     steps: list[Step] = field(default_factory=list)
     ended: bool = False
+
+    @property
+    def replaying(self) -> bool:
+        """Whether the next step was written before, so that the policy is not asked."""
+        return len(self.steps) < len(self.start.written)
 
     def add(self, generation: Generation, result: StepResult, expert: str | None) -> None:
         """Notes one step; expert: what the expert does there."""
@@ -219,37 +267,56 @@ class _Running:
         )
 
 
-def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[_Running]:
+def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[Running]:
     results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
     running = []
     for env, start, result in zip(envs, starts, results, strict=True):
         if isinstance(result, Failure):
-            running.append(_Running(env, start, env.fail(result)[4], ended=True))
+            running.append(Running(env, start, env.fail(result)[4], ended=True))
         else:
-            running.append(_Running(env, start, result[1]))
+            running.append(Running(env, start, result[1]))
     return running
 
 
 def _generate(
-    policy: Policy | PrivilegedPolicy, live: Sequence[_Running], sampling: Sampling
+    policy: Policy | PrivilegedPolicy, live: Sequence[Running], sampling: Sampling
 ) -> Sequence[Generation | Failure]:
-    """One generation for each live episode, in order; one batch for each set of stop strings."""
+    """One generation for each live episode, in order; one batch for each set of stop strings.
+
+    What was written before is taken as it is.
+    """
+    made: dict[int, Generation | Failure] = {
+        i: run.start.written[len(run.steps)] for i, run in enumerate(live) if run.replaying
+    }
+    asked = [i for i in range(len(live)) if i not in made]
     if isinstance(policy, PrivilegedPolicy):
-        return _counted(policy.act([run.env for run in live]), len(live))
+        acts = _counted(policy.act([live[i].env for i in asked]), len(asked)) if asked else []
+        made.update(zip(asked, acts, strict=True))
+        return [made[i] for i in range(len(live))]
     batches: dict[tuple[str, ...], list[int]] = {}
-    for i, run in enumerate(live):
-        batches.setdefault(sampling.stop or _stop(run.env), []).append(i)
-    made: dict[int, Generation | Failure] = {}
+    for i in asked:
+        batches.setdefault(sampling.stop or _stop(live[i].env), []).append(i)
     for stop, members in batches.items():
         shown: list[Messages] = [live[i].info["messages"] for i in members]
-        batch = _counted(policy.generate(shown, replace(sampling, stop=stop)), len(members))
+        how = replace(sampling, stop=stop, seeds=_seeds([live[i] for i in members]))
+        batch = _counted(policy.generate(shown, how), len(members))
         made.update(zip(members, batch, strict=True))
     return [made[i] for i in range(len(live))]
 
 
-def _step(live: Sequence[_Running], generations: Sequence[Generation | Failure]) -> int:
+def _seeds(asked: Sequence[Running]) -> tuple[int, ...]:
+    """One for each row, if every episode has one of its own; by episode and step alone."""
+    seeds = [
+        derive_seed("sampling", run.start.sampling_seed, len(run.steps))
+        for run in asked
+        if run.start.sampling_seed is not None
+    ]
+    return tuple(seeds) if len(seeds) == len(asked) else ()
+
+
+def _step(live: Sequence[Running], generations: Sequence[Generation | Failure]) -> int:
     """Takes each generation's step; returns how many were taken."""
-    moving: list[tuple[_Running, Generation]] = []
+    moving: list[tuple[Running, Generation]] = []
     for run, made in zip(live, generations, strict=True):
         if isinstance(made, Failure):
             run.fail(made)
@@ -290,30 +357,26 @@ def _counted(
     return generations
 
 
-def _fields(record: Episode | Step | Generation) -> dict[str, Any]:
+def _fields(record: Episode | Step) -> dict[str, Any]:
     """The fields by name; not ``asdict``, which copies every token id by itself."""
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 def _step_to_json(step: Step) -> dict[str, Any]:
-    generation = _fields(step.generation)
-    for name in TOKEN_FIELDS:
-        generation[name] = list(generation[name])
     return {
         **_fields(step),
         "messages": list(step.messages),
-        "generation": generation,
+        "generation": step.generation.to_json(),
         "reward": step.reward if math.isfinite(step.reward) else None,
     }
 
 
 def _step_from_json(row: Mapping[str, Any]) -> Step:
-    tokens = {name: tuple(row["generation"][name]) for name in TOKEN_FIELDS}
     return Step(
         **{
             **row,
             "messages": tuple(row["messages"]),
-            "generation": Generation(**{**row["generation"], **tokens}),
+            "generation": Generation.from_json(row["generation"]),
             "reward": math.nan if row["reward"] is None else row["reward"],
         }
     )

@@ -16,10 +16,9 @@ from srl_env.errors import BadOption
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from srl_agents.evaluation import Part
+    from srl_agents.evaluation import Run
     from srl_agents.saved import SavedEvaluation
     from srl_agents.scoring import EvalResult
-    from srl_env.rollout import Episode
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="That srl-env eval wrote.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
@@ -74,17 +73,16 @@ def rescore(
         judged = judge(saved, reward_mode=reward_mode, verifier=judge_by, on_progress=bar)
     again = {"from": str(folder), "reward_mode": reward_mode, "verifier": verifier}
     file = EpisodeFile(out / EPISODES)
-    for part, episodes in judged:
-        file.add(part.kind, part.number, episodes)
+    file.add({planned.key: episode for planned, episode in judged})
     _write_json(out / SETTINGS, {**saved.record, "rescored": again})
-    before, after = _result(saved, saved.parts), _result(saved, judged)
+    before, after = _result(saved, saved.runs), _result(saved, judged)
     _write_json(out / RESULT, after.to_json())
     rng = stream("bootstrap", before.source)
     old, new = (
-        {"reward of a step": estimate(step_rewards(parts), rng=rng), **result.estimates()}
-        for parts, result in ((saved.parts, before), (judged, after))
+        {"reward of a step": estimate(step_rewards(runs), rng=rng), **result.estimates()}
+        for runs, result in ((saved.runs, before), (judged, after))
     )
-    output.print(rescore_table(after.policy, old, new, changed_verdicts(saved.parts, judged)))
+    output.print(rescore_table(after.policy, old, new, changed_verdicts(saved.runs, judged)))
     typer.echo(f"Result: {out / RESULT}\nEpisodes: {out / EPISODES}")
 
 
@@ -234,18 +232,16 @@ def _verifier(name: str | None) -> Any:
     return found() if callable(found) else found
 
 
-def _result(saved: SavedEvaluation, parts: Sequence[tuple[Part, Sequence[Episode]]]) -> EvalResult:
+def _result(saved: SavedEvaluation, runs: Sequence[Run]) -> EvalResult:
     """What the episodes of an evaluation are worth."""
-    from srl_agents.evaluation import by_problem
+    from srl_agents.evaluation import group_by_problem
     from srl_agents.scoring import EvalResult, count_failures, count_policy_faults, score_episodes
 
     env = saved.make_env()
     source = env.problems.name
     env.close()
-    groups: dict[Any, list[Sequence[Episode]]] = {}
-    for part, episodes in parts:
-        groups.setdefault(part.kind, []).extend(by_problem(episodes, part))
-    everything = [episode for _, episodes in parts for episode in episodes]
+    groups = group_by_problem(runs)
+    everything = [episode for _, episode in runs]
     settings: Mapping[str, Any] = asdict(saved.settings) | {"ks": list(saved.settings.ks)}
     return EvalResult(
         policy=saved.record["policy"],

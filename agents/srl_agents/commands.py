@@ -182,7 +182,7 @@ def resume_evaluation(folder: Path) -> None:
 
 
 _FOR_PEOPLE = {"problems": 5, "rollouts": 1, "greedy": False, "at_once": 1}
-_FOR_SERVERS = {"at_once": 16, "parallel": 4}  # what is saved, and paid for, at a time
+_FOR_SERVERS = {"at_once": 16, "parallel": 4}  # requests that are under way at most: 64
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:

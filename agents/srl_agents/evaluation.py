@@ -4,28 +4,27 @@
 
 Every problem is rolled out several times at a temperature, and, where asked for, once greedily
 and once along the expert's solution. Problems, trajectories and random numbers follow from the
-settings alone, not from the policy's past, so that two policies meet the same problems and an
-evaluation that was stopped ends as it would have. Whether the problems are unseen is checked by
-``srl_agents.seen``; what the episodes are worth is in ``srl_agents.scoring``.
+settings alone, not from the policy's past or speed. So two policies meet the same problems, and
+an evaluation that was stopped ends as it would have. Whether the problems are unseen is checked
+by ``srl_agents.seen``; what the episodes are worth is in ``srl_agents.scoring``.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass
-from functools import partial
+from contextlib import closing, contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from threading import Lock
 from typing import Any, Literal, cast
 
 import srl_env
-from srl_agents.episodes import EpisodeFile
-from srl_agents.policies.request_seeds import RequestSeeds
+from srl_agents.episodes import EpisodeFile, Key
+from srl_agents.pace import Pace
 from srl_agents.scoring import (
     FORCED,
     SAMPLED,
@@ -36,10 +35,10 @@ from srl_agents.scoring import (
     score_episodes,
 )
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption, UnknownName
+from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
 from srl_env.policy import Policy, PrivilegedPolicy, Sampling
 from srl_env.problem import ProblemSource
-from srl_env.rollout import EnvPool, Episode, Progress, Start, rollout
+from srl_env.rollout import EnvPool, Episode, Rolling, Running, Start
 from srl_env.seeding import derive_seed, stream
 
 AnyPolicy = Policy | PrivilegedPolicy
@@ -56,10 +55,11 @@ class EvalSettings:
     greedy: also one rollout of each at temperature 0. similarity: also each next step after the
     expert's steps before it, compared with the expert's, greedily and as often sampled.
     max_tokens: of one completion. max_steps, granularity: None for the environment's own.
-    seed: chooses problems and random numbers. at_once: episodes that run in step, and are saved
-    together. parallel: how many times that runs at the same time, in threads, so that a policy
-    that waits (a server) is not kept waiting by its slowest answer; its requests have the same
-    seeds as one at a time. Another policy's own random numbers then do not repeat.
+    seed: chooses problems and random numbers. at_once: the most episodes that are shown to the
+    policy together; a slow one is shown fewer (``srl_agents.pace``). parallel: how many times that
+    happens at the same time, in threads, so that a policy that waits (a server) is not kept
+    waiting by its slowest answer. Neither changes the random numbers of a policy that takes
+    ``Sampling.seeds``.
     """
 
     problems: int = 100
@@ -104,32 +104,34 @@ def evaluate(
     name: str = "policy",
     episodes: EpisodeFile | None = None,
     on_progress: OnProgress | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> EvalResult:
     """The policy's scores on the environment's problems.
 
     make_env: a new environment, equal to the others, of the split that is to be evaluated.
-    name: stands for the policy in the result. episodes: keeps every episode as it is made; what
-    is in it already is not run again. A policy with a torch generator gets it back as it was;
-    the ``usage`` (a dataclass) of one that counts its requests is part of the result.
+    name: stands for the policy in the result. episodes: keeps every episode once it is finished,
+    and what unfinished ones have written; nothing in it is run again. A policy with a torch
+    generator gets it back as it was; the ``usage`` (a dataclass) of one that counts its requests
+    is part of the result. clock: seconds, by which the policy's pace is measured.
     """
     settings = settings or EvalSettings()
     _check_parallel(policy, settings)
     began, used = time.perf_counter(), _usage(policy)
     pools = [EnvPool(make_env) for _ in range(settings.parallel)]
     (env,) = pools[0].take(1)
-    plan = list(plan_episodes(choose_problems(env.problems, settings), settings))
-    tally = _Tally(sum(len(part.starts) for part in plan), on_progress)
-    found: dict[Kind, list[Sequence[Episode]]] = {}
+    plan = plan_episodes(choose_problems(env.problems, settings), settings)
+    book = _Book(plan, episodes, on_progress)
     try:
-        for part in plan:
-            if episodes and (saved := episodes.get(part.kind, part.number)) is not None:
-                check_saved(part, saved, env.problems, episodes.path)
-        runs = _run_all(plan, policy, pools, settings, episodes, tally)
-        for part, made in zip(plan, runs, strict=True):
-            found.setdefault(part.kind, []).extend(by_problem(made, part))
+        book.check(env.problems)
+        with _seeded(policy, settings):
+            for kind in dict.fromkeys(planned.kind for planned in plan):
+                _run_kind(kind, book, policy, pools, settings, clock)
     finally:
         for pool in pools:
             pool.close()
+    if episodes:
+        episodes.finish([planned.key for planned in plan])
+    found = group_by_problem([(planned, book.episodes[planned.key]) for planned in plan])
     everything = [e for groups in found.values() for group in groups for e in group]
     return EvalResult(
         policy=name,
@@ -153,7 +155,8 @@ def split_maker(
     """Makes environments with that id and split, for ``evaluate``.
 
     split: None, or one that the environment does not take at all, leaves it at its own problems.
-    Raises UnknownName for the id or an argument, BadOption for a value that cannot work.
+    Raises UnknownName for the id or an argument, BadOption for a value that cannot work and for a
+    split without problems, which names those that have some.
     """
     taken = taken_split(env_id, arguments, split)
     whole = {**arguments, **({"split": taken} if taken else {})}
@@ -163,13 +166,36 @@ def split_maker(
 def taken_split(env_id: str, arguments: Mapping[str, Any], split: str | None) -> str | None:
     """The split, or None where the environment takes none at all; raises as ``split_maker``."""
     try:
-        srl_env.make(env_id, **{**arguments, **({"split": split} if split else {})}).close()
+        size = _size(env_id, {**arguments, **({"split": split} if split else {})})
     except UnknownName as error:
         if not split or error.name != "split":
             raise
-        srl_env.make(env_id, **arguments).close()
-        return None
+        size, split = _size(env_id, arguments), None
+    if not size:
+        raise BadOption(_no_problems(env_id, arguments, split))
     return split
+
+
+def _size(env_id: str, arguments: Mapping[str, Any]) -> int:
+    """How many problems an environment with these arguments has."""
+    with closing(cast(ReasoningEnv, srl_env.make(env_id, **arguments).unwrapped)) as env:
+        return len(env.problems)
+
+
+def _no_problems(env_id: str, arguments: Mapping[str, Any], split: str | None) -> str:
+    """What to say of a split without problems: which ones have some."""
+    if split is None:
+        return f"{env_id} must have problems; got none. Fix: other data or other arguments"
+    sizes: dict[str, int] = {}
+    for name in ("train", "dev", "test", "all"):
+        with suppress(SrlEnvError):  # one that it does not take, or whose data are not here
+            sizes[name] = _size(env_id, {**arguments, "split": name})
+    filled = {name: size for name, size in sizes.items() if size}
+    said = f"split must have problems; got {split!r} of {env_id}, which has none"
+    if not filled:
+        return f"{said}, nor has any other split. Fix: other data or other arguments"
+    having = ", ".join(f"{name!r} ({size})" for name, size in filled.items())
+    return f"{said}. Fix: a split with problems: {having}"
 
 
 def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
@@ -184,30 +210,38 @@ def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
 
 
 @dataclass(frozen=True, slots=True)
-class Part:
-    """Episodes that are run together: ``copies`` of each of some problems."""
+class Planned:
+    """One episode of an evaluation: its place among those of its kind, and where it begins."""
 
     kind: Kind
-    number: int
-    copies: int
-    starts: list[Start]
+    place: int
+    start: Start
+
+    @property
+    def key(self) -> Key:
+        """What it is saved under."""
+        return self.kind, self.place
 
 
-def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> Iterator[Part]:
-    """Everything there is to run, in parts of about ``at_once`` episodes."""
+def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> list[Planned]:
+    """Every episode there is to run, those of each problem together."""
     kinds: list[tuple[Kind, int]] = [("sampled", settings.rollouts)]
     kinds += [("greedy", 1)] if settings.greedy else []
     if settings.similarity:
         kinds += [("forced", 1), ("forced_sampled", settings.rollouts)]
-    for kind, copies in kinds:
-        size = max(1, settings.at_once // copies)
-        for number, begin in enumerate(range(0, len(indices), size)):
-            starts = [
-                Start(_options(kind, index, settings), _episode_seed(settings, index), place)
-                for place, index in enumerate(indices[begin : begin + size])
-                for _ in range(copies)
-            ]
-            yield Part(kind, number, copies, starts)
+    return [
+        Planned(kind, group * copies + copy, _start(kind, index, group, copy, settings))
+        for kind, copies in kinds
+        for group, index in enumerate(indices)
+        for copy in range(copies)
+    ]
+
+
+def _start(kind: Kind, index: int, group: int, copy: int, settings: EvalSettings) -> Start:
+    options = _options(kind, index, settings)
+    seed = derive_seed("evaluation episode", settings.seed, index)
+    sampling = derive_seed("evaluation sampling", settings.seed, kind, index, copy)
+    return Start(options, seed, group, sampling)
 
 
 def _options(kind: Kind, index: int, settings: EvalSettings) -> dict[str, Any]:
@@ -230,65 +264,82 @@ def _options(kind: Kind, index: int, settings: EvalSettings) -> dict[str, Any]:
     return {name: value for name, value in options.items() if value is not None}
 
 
-def _episode_seed(settings: EvalSettings, index: int) -> int:
-    return derive_seed("evaluation episode", settings.seed, index)
-
-
-def _run_all(
-    plan: Sequence[Part],
+def _run_kind(
+    kind: Kind,
+    book: _Book,
     policy: AnyPolicy,
     pools: Sequence[EnvPool],
     settings: EvalSettings,
-    episodes: EpisodeFile | None,
-    tally: _Tally,
-) -> Iterator[list[Episode]]:
-    """The episodes of each part, in order; as many parts at the same time as there are pools."""
-    if len(pools) == 1:
-        for part in plan:
-            yield _run(part, policy, pools[0], settings, episodes, tally)
-        return
-    free = SimpleQueue[EnvPool]()
-    for pool in pools:
-        free.put(pool)
+    clock: Callable[[], float],
+) -> None:
+    """Runs the episodes of a kind that are missing, in as many threads as there are pools."""
+    temperature = settings.temperature if kind in SAMPLED else 0.0
+    sampling = Sampling(temperature, settings.max_tokens)
+    waiting = SimpleQueue[Planned]()
+    for planned in book.missing(kind):
+        waiting.put(planned)
 
-    def run(part: Part) -> list[Episode]:
-        pool = free.get()
+    def run(pool: EnvPool) -> None:
         try:
-            return _run(part, policy, pool, settings, episodes, tally)
-        finally:
-            free.put(pool)
+            _run(waiting, Rolling(pool, policy, sampling), book, Pace(settings.at_once), clock)
+        except BaseException:
+            _drain(waiting)  # the others end with what they have begun
+            raise
 
-    threads = ThreadPoolExecutor(len(pools), thread_name_prefix="srl-env-eval")
-    try:
-        yield from threads.map(run, plan)
-    finally:
-        threads.shutdown(cancel_futures=True)
+    if len(pools) == 1:
+        run(pools[0])
+        return
+    with ThreadPoolExecutor(len(pools), thread_name_prefix="srl-env-eval") as threads:
+        for _ in threads.map(run, pools):
+            pass
 
 
 def _run(
-    part: Part,
-    policy: AnyPolicy,
-    pool: EnvPool,
-    settings: EvalSettings,
-    episodes: EpisodeFile | None,
-    tally: _Tally,
-) -> list[Episode]:
-    """The part's episodes, from the file where it has them."""
-    made = episodes.get(part.kind, part.number) if episodes else None
-    if made is None:
-        temperature = settings.temperature if part.kind in SAMPLED else 0.0
-        sampling = Sampling(temperature, settings.max_tokens)
-        running = partial(tally.running, (part.kind, part.number))
-        with _seeded(policy, _sampling_seed(part, settings), settings.parallel > 1):
-            made = rollout(pool, policy, part.starts, sampling, on_step=running)
-        if episodes:
-            episodes.add(part.kind, part.number, made)
-    tally.add((part.kind, part.number), len(made))
-    return made
+    waiting: SimpleQueue[Planned],
+    rolling: Rolling,
+    book: _Book,
+    pace: Pace,
+    clock: Callable[[], float],
+) -> None:
+    """Runs episodes as long as some wait, each step with as many as the pace says."""
+    running: dict[int, tuple[Planned, Running]] = {}
+    saved = clock()
+    try:
+        while True:
+            new = _drain(waiting, pace.rows - len(rolling.live))
+            begun = rolling.add([book.start(planned) for planned in new])
+            running.update({id(run): (p, run) for p, run in zip(new, begun, strict=True)})
+            if not running:
+                return
+            asked = sum(not run.replaying for run in rolling.live[: pace.rows])
+            before = clock()
+            rolling.step(pace.rows)
+            now = clock()
+            pace.saw(asked, now - before)
+            ended = [running.pop(id(run)) for _, run in list(running.values()) if run.ended]
+            book.add({planned.key: run.episode() for planned, run in ended})
+            for _, run in ended:
+                rolling.release(run)
+            if now - saved >= _SAVE_S:
+                book.keep(running.values())
+                saved = now
+    finally:
+        book.keep(running.values())
 
 
-def _sampling_seed(part: Part, settings: EvalSettings) -> int:
-    return derive_seed("evaluation sampling", settings.seed, part.kind, part.number)
+_SAVE_S = 10.0
+"""What unfinished episodes have written is saved after the round in which this has passed."""
+
+
+def _drain(waiting: SimpleQueue[Planned], most: int | None = None) -> list[Planned]:
+    """Takes at most so many of those that wait; all, where nothing is said."""
+    taken: list[Planned] = []
+    while most is None or len(taken) < most:
+        try:
+            taken.append(waiting.get_nowait())
+        except Empty:
+            break
+    return taken
 
 
 def _check_parallel(policy: AnyPolicy, settings: EvalSettings) -> None:
@@ -300,52 +351,80 @@ def _check_parallel(policy: AnyPolicy, settings: EvalSettings) -> None:
         )
 
 
-def by_problem(made: Sequence[Episode], part: Part) -> Iterator[Sequence[Episode]]:
-    """A part's episodes, those of each problem together, in order."""
-    for begin in range(0, len(made), part.copies):
-        yield made[begin : begin + part.copies]
+Run = tuple[Planned, Episode]
 
 
-def check_saved(
-    part: Part, saved: Sequence[Episode], source: ProblemSource, path: Path
-) -> Sequence[Episode]:
-    """The episodes saved of a part, where they are of its problems.
+def group_by_problem(runs: Sequence[Run]) -> dict[Kind, list[list[Episode]]]:
+    """{kind: for each problem, its episodes}, in order."""
+    found: dict[Kind, dict[int, list[Episode]]] = {}
+    for planned, episode in runs:
+        groups = found.setdefault(planned.kind, {})
+        groups.setdefault(planned.start.group, []).append(episode)
+    return {kind: list(groups.values()) for kind, groups in found.items()}
 
-    Raises BadData where they are not, as when a file of problems was changed since.
+
+def check_saved(planned: Planned, saved: Episode, source: ProblemSource, path: Path) -> None:
+    """Raises BadData where a saved episode is not of the problem that is planned in its place.
+
+    As when a file of problems was changed since.
     """
-    if len(saved) != len(part.starts):
+    problem = source[cast(int, planned.start.options["problem"])]
+    if saved.problem_id != problem.id:
         raise BadData(
-            f"{path}: {len(saved)} episodes in part {part.number} of the {part.kind} ones, where"
-            f" its settings make {len(part.starts)}; the file belongs to another evaluation"
+            f"{path}: an episode of problem {saved.problem_id!r} where {source.name} now has"
+            f" {problem.id!r}; its problems have changed since. Evaluate into another folder"
         )
-    for start, episode in zip(part.starts, saved, strict=True):
-        problem = source[cast(int, start.options["problem"])]
-        if episode.problem_id != problem.id:
-            raise BadData(
-                f"{path}: an episode of problem {episode.problem_id!r} where {source.name} now has"
-                f" {problem.id!r}; its problems have changed since. Evaluate into another folder"
-            )
-    return saved
 
 
-class _Tally:
-    """Counts finished episodes and tells of them; from any thread."""
+class _Book:
+    """The plan, what of it is finished, and where both are saved; for any thread."""
 
-    def __init__(self, total: int, on_progress: OnProgress | None) -> None:
-        self.total, self.tell = total, on_progress or (lambda done, total: None)
-        self._done: dict[tuple[str, int], int] = {}
+    def __init__(
+        self, plan: Sequence[Planned], file: EpisodeFile | None, on_progress: OnProgress | None
+    ) -> None:
+        self._plan, self._file = plan, file
+        self._tell = on_progress or (lambda done, total: None)
         self._lock = Lock()
-        self.tell(0, total)
+        self.episodes: dict[Key, Episode] = dict(file.episodes) if file else {}
 
-    def running(self, part: tuple[str, int], progress: Progress) -> None:
-        """Tells of a part that is being run."""
-        self.add(part, progress.finished)
+    def check(self, source: ProblemSource) -> None:
+        """Raises BadData where what is saved is not of this plan; tells how much is finished."""
+        known = {planned.key: planned for planned in self._plan}
+        for key, episode in self.episodes.items():
+            assert self._file is not None, "they come from it"
+            if key not in known:
+                raise BadData(
+                    f"{self._file.path}: {key[0]} episode {key[1]} is not part of an evaluation"
+                    " with these settings; the file belongs to another one"
+                )
+            check_saved(known[key], episode, source, self._file.path)
+        self._tell(len(self.episodes), len(self._plan))
 
-    def add(self, part: tuple[str, int], finished: int) -> None:
-        """Tells of how many of a part's episodes are finished."""
+    def missing(self, kind: Kind) -> list[Planned]:
+        """Those of a kind that are not finished, in order."""
+        return [p for p in self._plan if p.kind == kind and p.key not in self.episodes]
+
+    def start(self, planned: Planned) -> Start:
+        """Where the episode begins, with what was written in it before."""
+        if self._file is None:
+            return planned.start
+        return replace(planned.start, written=self._file.written(planned.key))
+
+    def add(self, episodes: Mapping[Key, Episode]) -> None:
+        """Notes and saves finished episodes."""
+        if not episodes:
+            return
+        if self._file:
+            self._file.add(episodes)
         with self._lock:
-            self._done[part] = finished
-            self.tell(sum(self._done.values()), self.total)
+            self.episodes.update(episodes)
+            self._tell(len(self.episodes), len(self._plan))
+
+    def keep(self, running: Iterable[tuple[Planned, Running]]) -> None:
+        """Saves what has been written in episodes that are not finished."""
+        written = {p.key: [step.generation for step in run.steps] for p, run in running}
+        if self._file and any(written.values()):
+            self._file.keep({key: made for key, made in written.items() if made})
 
 
 def _usage(policy: AnyPolicy) -> dict[str, float]:
@@ -355,22 +434,17 @@ def _usage(policy: AnyPolicy) -> dict[str, float]:
 
 
 @contextmanager
-def _seeded(policy: AnyPolicy, seed: int, parallel: bool) -> Iterator[None]:
+def _seeded(policy: AnyPolicy, settings: EvalSettings) -> Iterator[None]:
     """The policy's generator, where it has one, seeded inside and untouched afterwards.
 
-    parallel: whether other threads draw from it as well. One of seeds for requests is then seeded
-    for this thread alone, and any other left as it is.
+    It is for policies that do not take ``Sampling.seeds``.
     """
     generator = cast(Any, getattr(policy, "generator", None))
-    if isinstance(generator, RequestSeeds):
-        with generator.apart(seed):
-            yield
-        return
-    if generator is None or parallel:
+    if generator is None:
         yield
         return
     state = generator.get_state()
-    generator.manual_seed(seed)
+    generator.manual_seed(derive_seed("evaluation sampling", settings.seed))
     try:
         yield
     finally:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
-from srl_agents.evaluation import Part
+from srl_agents.evaluation import Run
 from srl_agents.saved import SavedEvaluation
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure
@@ -27,8 +27,8 @@ def rescore(
     reward_mode: str | None = None,
     verifier: Verifier | None = None,
     on_progress: OnProgress | None = None,
-) -> list[tuple[Part, list[Episode]]]:
-    """The parts with their episodes judged again, in order.
+) -> list[Run]:
+    """The episodes judged again, in order.
 
     reward_mode: None for each episode's own. verifier: None for the environment's. An episode
     that the policy did not finish, because of a failure, fails again where its recording ends.
@@ -38,44 +38,37 @@ def rescore(
     if reward_mode is None and verifier is None:
         raise BadOption("give a reward mode, a verifier, or both; or nothing would change")
     pool = EnvPool(lambda: _env(saved, verifier))
-    total = sum(len(episodes) for _, episodes in saved.parts)
-    judged: list[tuple[Part, list[Episode]]] = []
-    done = 0
+    judged: list[Run] = []
     try:
-        for part, episodes in saved.parts:
-            judged.append((part, _again(pool, part, episodes, reward_mode)))
-            done += len(episodes)
+        for begin in range(0, len(saved.runs), _AT_ONCE):
+            judged += _again(pool, saved.runs[begin : begin + _AT_ONCE], reward_mode)
             if on_progress is not None:
-                on_progress(done, total)
+                on_progress(len(judged), len(saved.runs))
     finally:
         pool.close()
     return judged
 
 
-def changed_verdicts(
-    before: Sequence[tuple[Part, Sequence[Episode]]],
-    after: Sequence[tuple[Part, Sequence[Episode]]],
-) -> Mapping[str, int]:
+def changed_verdicts(before: Sequence[Run], after: Sequence[Run]) -> Mapping[str, int]:
     """How many episodes went from one verdict to another: {"wrong → right": 3, …}."""
     counts: dict[str, int] = {}
-    for (_, old), (_, new) in zip(before, after, strict=True):
-        for one, other in zip(old, new, strict=True):
-            if one.correct != other.correct:
-                name = f"{_WORDS[one.correct]} → {_WORDS[other.correct]}"
-                counts[name] = counts.get(name, 0) + 1
+    for (_, one), (_, other) in zip(before, after, strict=True):
+        if one.correct != other.correct:
+            name = f"{_WORDS[one.correct]} → {_WORDS[other.correct]}"
+            counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items()))
 
 
-def step_rewards(parts: Sequence[tuple[Part, Sequence[Episode]]]) -> tuple[float, ...]:
+def step_rewards(runs: Sequence[Run]) -> tuple[float, ...]:
     """The mean reward of a step in each sampled episode that did not fail, in order."""
     return tuple(
         episode.total_reward / len(episode.steps)
-        for part, episodes in parts
-        for episode in episodes
-        if part.kind == "sampled" and episode.failure is None and episode.steps
+        for planned, episode in runs
+        if planned.kind == "sampled" and episode.failure is None and episode.steps
     )
 
 
+_AT_ONCE = 512
 _WORDS = {True: "right", False: "wrong", None: "failed"}
 
 
@@ -90,15 +83,11 @@ def _env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv:
     return env
 
 
-def _again(
-    pool: EnvPool, part: Part, episodes: Sequence[Episode], reward_mode: str | None
-) -> list[Episode]:
-    starts = [
-        _start(start, episode, reward_mode)
-        for start, episode in zip(part.starts, episodes, strict=True)
-    ]
-    envs = pool.take(len(starts))
-    return rollout(pool, _Recording(envs, episodes), starts)
+def _again(pool: EnvPool, runs: Sequence[Run], reward_mode: str | None) -> list[Run]:
+    starts = [_start(planned.start, episode, reward_mode) for planned, episode in runs]
+    recording = _Recording(pool.take(len(runs)), [episode for _, episode in runs])
+    episodes = rollout(pool, recording, starts)
+    return [(planned, episode) for (planned, _), episode in zip(runs, episodes, strict=True)]
 
 
 def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:

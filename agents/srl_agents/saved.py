@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from srl_agents.config import read_tree
-from srl_agents.episodes import read_parts
+from srl_agents.episodes import read_episodes
 from srl_agents.evaluation import (
     EvalSettings,
-    Part,
-    by_problem,
+    Planned,
+    Run,
     check_saved,
     choose_problems,
     plan_episodes,
@@ -31,22 +32,23 @@ class SavedEvaluation:
     """An evaluation's folder.
 
     record: what ``srl-env eval`` was given. settings: how it evaluated. make_env: an environment
-    as it was evaluated in. parts: the episodes that are there, with where each began.
+    as it was evaluated in. runs: the episodes that are there, with where each began; of a problem
+    all of its kind, or none.
     """
 
     folder: Path
     record: Mapping[str, Any]
     settings: EvalSettings
     make_env: Callable[[], ReasoningEnv]
-    parts: tuple[tuple[Part, Sequence[Episode]], ...]
+    runs: tuple[Run, ...]
 
     def by_problem(self, kind: Kind = "sampled") -> Iterator[tuple[int, Sequence[Episode]]]:
         """(index of a problem in its source, its episodes of a kind), in order."""
-        for part, episodes in self.parts:
-            if part.kind == kind:
-                starts = part.starts[:: part.copies]
-                for start, group in zip(starts, by_problem(episodes, part), strict=True):
-                    yield start.options["problem"], group
+        for index, group in groupby(
+            (run for run in self.runs if run[0].kind == kind),
+            key=lambda run: run[0].start.options["problem"],
+        ):
+            yield index, [episode for _, episode in group]
 
 
 def open_evaluation(folder: Path) -> SavedEvaluation:
@@ -61,15 +63,19 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     settings = EvalSettings(**{**record["settings"], "ks": tuple(record["settings"]["ks"])})
     make_env = split_maker(record["env"], record["arguments"], record["split"])
     env = make_env()
-    plan = list(plan_episodes(choose_problems(env.problems, settings), settings))
+    plan = plan_episodes(choose_problems(env.problems, settings), settings)
     file = folder / EPISODES
-    found = read_parts(file)
-    parts = tuple(
-        (part, check_saved(part, found[part.kind, part.number], env.problems, file))
-        for part in plan
-        if (part.kind, part.number) in found
-    )
+    found = read_episodes(file)
+    for planned in plan:
+        if planned.key in found:
+            check_saved(planned, found[planned.key], env.problems, file)
     env.close()
-    if not parts:
-        raise BadData(f"{file}: no episode is there yet; go on with the evaluation")
-    return SavedEvaluation(folder, record, settings, make_env, parts)
+    lacking = {_problem(planned) for planned in plan if planned.key not in found}
+    runs = tuple((p, found[p.key]) for p in plan if _problem(p) not in lacking)
+    if not runs:
+        raise BadData(f"{file}: no problem has all its episodes yet; resume the evaluation")
+    return SavedEvaluation(folder, record, settings, make_env, runs)
+
+
+def _problem(planned: Planned) -> tuple[str, int]:
+    return planned.kind, planned.start.group

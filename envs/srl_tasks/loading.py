@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
@@ -87,7 +88,12 @@ def open_file(
     file = file_path(path).expanduser()
     problems = _from_file(convert, file, _state(file), None, split, on_bad_row)
     if not len(problems):
-        raise BadOption(_nothing_in(file, problems, split))
+        others = [
+            f"{name!r} ({len(found)})"
+            for name in get_args(Split)
+            if len(found := _from_file(convert, file, _state(file), None, name, on_bad_row))
+        ]
+        raise BadOption(_nothing_in(file, problems, split, others))
     return problems
 
 
@@ -145,14 +151,14 @@ def _state(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _nothing_in(file: Path, problems: RowSource, split: Split) -> str:
+def _nothing_in(file: Path, problems: RowSource, split: Split, others: Sequence[str]) -> str:
     """Why there is no problem: an empty file, bad rows alone, or a file too small to split."""
     if not file.read_bytes().strip():
         return f"{file} is empty; expected a file of JSON lines, one problem in each"
     if problems.report is not None and problems.report.total_dropped:
         return f"{file} has no problem in split {split!r}: {problems.report}"
     return (
-        f"{file} has no problem in split {split!r}: a twentieth of a file is 'dev' and a twentieth "
-        "'test', by the hash of the ids. Give another file for testing, or take split 'all', "
-        "which is the whole file"
+        f"split must have problems; got {split!r} of {file}, which has none: a twentieth of a file"
+        " is 'dev' and a twentieth 'test', by the hash of the ids. Fix: a split with problems:"
+        f" {', '.join(others)}; or another file"
     )

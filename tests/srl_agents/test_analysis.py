@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
+from itertools import count
 from math import isnan
 from pathlib import Path
 from typing import Any
@@ -36,12 +37,15 @@ class Scripted:
     """Writes what a function says, given the environment and its place: problem · 4 + copy."""
 
     def __init__(self, text: Text) -> None:
-        self.text = text
+        self.text, self.places = text, dict[int, int]()
+        self.begun = count()
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Any]:
         made = []
-        for place, env in enumerate(envs):
-            text = self.text(env, place)
+        for env in envs:
+            if env.step_index == 0:
+                self.places[id(env)] = next(self.begun)
+            text = self.text(env, self.places[id(env)])
             made.append(text if isinstance(text, PolicyFailure) else Generation(text))
         return made
 
@@ -79,16 +83,17 @@ def run(*arguments: object) -> Result:
 
 def test_another_mode_pays_what_the_recording_would_have_been_paid(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", lambda env, _: env.expert_completion())
-    ((part, episodes),) = rescore(saved, reward_mode="srl")
-    assert part == saved.parts[0][0]
+    judged = rescore(saved, reward_mode="srl")
+    planned, episodes = zip(*judged, strict=True)
+    assert planned == tuple(planned for planned, _ in saved.runs)
     assert all(step.reward == 1.0 for e in episodes for step in e.steps)
     assert {e.reward_mode for e in episodes} == {"srl"}
-    assert step_rewards([(part, episodes)]) == (1.0,) * 12
-    before = saved.parts[0][1]
+    assert step_rewards(judged) == (1.0,) * 12
+    before = [episode for _, episode in saved.runs]
     assert [[s.generation for s in e.steps] for e in episodes] == [
         [s.generation for s in e.steps] for e in before
     ]
-    assert changed_verdicts(saved.parts, [(part, episodes)]) == {}
+    assert changed_verdicts(saved.runs, judged) == {}
 
 
 def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path) -> None:
@@ -96,13 +101,13 @@ def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path)
         return f"<think></think>#### {env.problem.answer}{'.0' if place % 4 else ''}"
 
     saved = evaluation(tmp_path / "eval", thousands)
-    assert all(e.correct for e in saved.parts[0][1])
+    assert all(e.correct for _, e in saved.runs)
     judged = rescore(saved, verifier=ExactVerifier("####"))
-    assert [e.correct for e in judged[0][1]] == [True, False, False, False] * 3
-    assert changed_verdicts(saved.parts, judged) == {"right → wrong": 9}
+    assert [e.correct for _, e in judged] == [True, False, False, False] * 3
+    assert changed_verdicts(saved.runs, judged) == {"right → wrong": 9}
     # A marker that is never written: the episode ends where it ended, and is wrong, not failed.
     unseen = rescore(saved, verifier=ExactVerifier("§"))
-    assert [(e.correct, e.failure) for e in unseen[0][1]] == [(False, None)] * 12
+    assert [(e.correct, e.failure) for _, e in unseen] == [(False, None)] * 12
 
 
 def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: Path) -> None:
@@ -112,7 +117,7 @@ def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: P
         return env.expert_completion()
 
     saved = evaluation(tmp_path / "eval", breaks)
-    ((_, episodes),) = rescore(saved, reward_mode="srl")
+    episodes = [episode for _, episode in rescore(saved, reward_mode="srl")]
     assert all(e.correct is None and len(e.steps) == 1 for e in episodes)
     assert episodes[0].failure == {
         "type": "PolicyFailure",
@@ -133,7 +138,7 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     assert "reward of a step" in result.output
     again = open_evaluation(tmp_path / "eval-rescored")
     assert again.record["rescored"]["reward_mode"] == "format"
-    assert {e.reward_mode for _, episodes in again.parts for e in episodes} == {"format"}
+    assert {e.reward_mode for _, e in again.runs} == {"format"}
     found = json.loads((tmp_path / "eval-rescored" / "result.json").read_text())
     assert found["episodes"] == 12
     assert run("rescore", tmp_path / "eval", "--verifier", "exact").exit_code == 2
@@ -299,17 +304,17 @@ def test_a_folder_that_is_no_evaluation_is_said(tmp_path: Path) -> None:
         open_evaluation(tmp_path)
     saved = evaluation(tmp_path / "eval", one_shot)
     (saved.folder / "episodes.jsonl").write_text("")
-    with pytest.raises(BadData, match="no episode is there yet"):
+    with pytest.raises(BadData, match="no problem has all its episodes yet"):
         open_evaluation(saved.folder)
 
 
 def test_opening_leaves_an_unfinished_file_as_it_is(tmp_path: Path) -> None:
-    saved = evaluation(tmp_path / "eval", one_shot, at_once=4)
+    saved = evaluation(tmp_path / "eval", one_shot)
     path = saved.folder / "episodes.jsonl"
     half = path.read_bytes()[:-100]
     path.write_bytes(half)
     again = open_evaluation(saved.folder)
-    assert (len(saved.parts), len(again.parts)) == (3, 2)
+    assert (len(saved.runs), len(again.runs)) == (12, 8)  # of the third problem one is cut off
     assert path.read_bytes() == half
 
 

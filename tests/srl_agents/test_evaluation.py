@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import json
+import os
 import re
-from collections.abc import Sequence
+import shutil
+from collections import Counter
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from io import StringIO
+from itertools import count, pairwise
 from math import isnan, nan
 from pathlib import Path
-from threading import Barrier
+from threading import Barrier, Lock
 
 import pytest
 from rich.console import Console
@@ -17,7 +22,7 @@ from rich.console import Console
 from srl_agents.console import evaluation_table
 from srl_agents.episodes import EpisodeFile
 from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, taken_split
-from srl_agents.policies.request_seeds import RequestSeeds
+from srl_agents.pace import ROUND_S, Pace, next_rows
 from srl_agents.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.statistics import Estimate
 from srl_env.environment import ReasoningEnv
@@ -25,6 +30,7 @@ from srl_env.errors import BadData, BadOption, UnknownName, VerifierTimeout
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.problem import Problem
 from srl_env.rollout import Episode, Step
+from srl_env.seeding import stream
 from srl_env.testing import CountingEnv, CountingVerifier, FailingVerifier, ScriptedPolicy
 from srl_env.verifiers import Verdict
 
@@ -49,11 +55,18 @@ class LosesCount(Oracle):
 
 
 class Wavering:
-    """Says "say 1" at every step when greedy; sampled, in every second row, nothing like it."""
+    """Says "say 1" at every step when greedy; sampled, every second time, nothing like it."""
+
+    def __init__(self) -> None:
+        self.asked = Counter[str]()
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        said = ("say 1", "zzzzz" if sampling.temperature else "say 1")
-        return [Generation(f"<think></think>{said[i % 2]}") for i in range(len(batch))]
+        return [Generation(self._text(str(messages), sampling)) for messages in batch]
+
+    def _text(self, shown: str, sampling: Sampling) -> str:
+        self.asked[shown] += sampling.temperature > 0
+        second = sampling.temperature > 0 and self.asked[shown] % 2 == 0
+        return f"<think></think>{'zzzzz' if second else 'say 1'}"
 
 
 class Coin:
@@ -61,15 +74,18 @@ class Coin:
 
     def __init__(self, right: int) -> None:
         self.right, self.calls = right, list[float]()
+        self.asked, self.lock = Counter[str](), Lock()
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
         self.calls.append(sampling.temperature)
-        return [Generation(self._text(i, m, sampling)) for i, m in enumerate(batch)]
+        with self.lock:
+            return [Generation(self._text(messages, sampling)) for messages in batch]
 
-    def _text(self, place: int, messages: Messages, sampling: Sampling) -> str:
+    def _text(self, messages: Messages, sampling: Sampling) -> str:
         shown = messages[-1]["content"]
         target = int(shown.partition("Count to ")[2][0])
-        good = sampling.temperature > 0 and place % 8 < self.right
+        good = sampling.temperature > 0 and self.asked[shown] % 8 < self.right
+        self.asked[shown] += sampling.temperature > 0
         return f"<think></think>the sum={sum(range(target + 1)) if good else 0}!"
 
 
@@ -235,33 +251,142 @@ def test_progress_counts_every_episode() -> None:
     assert seen == sorted(seen)
 
 
-class Dies(Oracle):
-    """Is interrupted at its n-th call."""
+class Draws:
+    """Ends an episode, or says a number, by the seed it is given; tells a clock how long it takes.
 
-    def __init__(self, calls: int) -> None:
-        self.calls = calls
+    died_after: the rows after which its process is killed (an exception is all that is seen of it).
+    """
 
-    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        self.calls -= 1
-        if self.calls < 0:
+    def __init__(self, seconds_a_row: float = 0.0, died_after: int = 10**9) -> None:
+        self.seconds_a_row, self.left = seconds_a_row, died_after
+        self.now = 0.0
+        self.seeds = list[int]()
+        self.before_each = list[Callable[[], None]]()
+
+    def clock(self) -> float:
+        return self.now
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        for call in self.before_each:
+            call()
+        self.left -= len(batch)
+        if self.left < 0:
             raise KeyboardInterrupt
-        return super().act(envs)
+        self.now += self.seconds_a_row * len(batch)
+        self.seeds += sampling.seeds
+        return [Generation(self._text(seed)) for seed in sampling.seeds]
+
+    def _text(self, seed: int) -> str:
+        random = stream("draws", seed)
+        said = f"sum={random.integers(9)}!" if random.random() < 0.2 else f"say {random.random()}"
+        return f"<think></think>{said}"
 
 
-def test_a_stopped_evaluation_goes_on_where_it_was(tmp_path: Path) -> None:
-    path, settings = tmp_path / "episodes.jsonl", EvalSettings(rollouts=2, at_once=2)
+ENDLESS = partial(CountingEnv, max_steps=30)
+DRAWN = EvalSettings(problems=3, rollouts=8)
+
+
+def killed(policy: Draws, path: Path) -> None:
+    """Evaluates until the policy dies; what a kill at that moment would leave is left."""
+    folder, left = path.parent / "running", path.parent / "left"
+    policy.before_each = [lambda: shutil.copytree(folder, left, dirs_exist_ok=True)]
+    file = EpisodeFile(folder / path.name)
     with pytest.raises(KeyboardInterrupt):
-        evaluate(Dies(9), CountingEnv, settings, episodes=EpisodeFile(path))
-    written = path.read_bytes()
-    assert written.count(b"\n") == 4  # two of three problems, two rollouts each
-    path.write_bytes(written + written[: len(written) // 3])  # killed while writing
-    result = evaluate(Oracle(), CountingEnv, settings, episodes=EpisodeFile(path))
-    assert result.scores == evaluate(Oracle(), CountingEnv, settings).scores
-    rows = [json.loads(line) for line in path.read_text().splitlines()]
-    assert len(rows) == result.episodes == 9
+        evaluate(policy, ENDLESS, DRAWN, episodes=file, clock=policy.clock)
+    for name in os.listdir(left):
+        shutil.copy(left / name, path.parent / name)
+
+
+@pytest.mark.parametrize("seconds_a_row", [0.0, 4.0, 100.0])
+@pytest.mark.parametrize("died_after", [0, 1, 7, 40, 100])
+def test_a_killed_evaluation_ends_as_one_that_was_not_and_asks_little_again(
+    tmp_path: Path, died_after: int, seconds_a_row: float
+) -> None:
+    whole, path = tmp_path / "whole.jsonl", tmp_path / "episodes.jsonl"
+    alone = Draws()
+    expected = evaluate(alone, ENDLESS, DRAWN, episodes=EpisodeFile(whole))
+    dies = Draws(seconds_a_row, died_after)
+    killed(dies, path)
+    resumed = Draws()
+    found = evaluate(resumed, ENDLESS, DRAWN, episodes=EpisodeFile(path))
+    assert found.scores == expected.scores
+    assert path.read_bytes() == whole.read_bytes()
+    assert sorted({*dies.seeds, *resumed.seeds}) == sorted(alone.seeds)
+    assert not (tmp_path / "unfinished.json").exists()
+    if seconds_a_row == 4.0:  # each round takes at least ten seconds after the first, and is saved
+        assert len(dies.seeds) + len(resumed.seeds) - len(alone.seeds) <= 8
     # Nothing is left to run: a policy that always fails is never asked.
-    again = evaluate(Dies(0), CountingEnv, settings, episodes=EpisodeFile(path))
-    assert again.scores == result.scores
+    again = evaluate(Draws(died_after=0), ENDLESS, DRAWN, episodes=EpisodeFile(path))
+    assert again.scores == expected.scores
+
+
+def test_a_line_that_a_kill_cut_short_is_run_again(tmp_path: Path) -> None:
+    whole, path = tmp_path / "whole.jsonl", tmp_path / "episodes.jsonl"
+    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeFile(whole))
+    data = whole.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeFile(path))
+    assert path.read_bytes() == data
+
+
+def test_what_is_finished_is_on_disk_before_the_policy_is_asked_again(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.jsonl"
+    policy, finished = Draws(4.0), list[int]()
+    found = list[tuple[int, float]]()
+
+    def look() -> None:
+        lines = path.read_bytes().count(b"\n") if path.exists() else 0
+        assert lines == (finished[-1] if finished else 0)
+        found.append((lines, policy.now))
+
+    policy.before_each = [look]
+    evaluate(
+        policy,
+        ENDLESS,
+        replace(DRAWN, rollouts=100),
+        episodes=EpisodeFile(path),
+        on_progress=lambda done, _: finished.append(done),
+        clock=policy.clock,
+    )
+    # One row takes 4 s: after 4, the first round of 4 takes 16, which is neither short nor long.
+    rounds = [after - before for (_, before), (_, after) in pairwise(found)]
+    assert rounds[:3] == [4.0, 16.0, 16.0]
+    assert max(rounds) <= ROUND_S
+
+
+@pytest.mark.parametrize(
+    ("rows", "seconds", "cost_ratio", "following"),
+    [
+        (1, 0.1, 0.0, 4),  # fast: four times as many
+        (64, 7.5, 1.0, 256),
+        (1, 8.0, 0.0, 2),  # nothing to compare with: try
+        (4, 20.0, 1.0, 4),  # a row costs what it did
+        (4, 20.0, 0.5, 8),  # more rows at hardly more time
+        (4, 60.0, 0.3, 16),
+        (8, 31.0, 1.0, 4),  # too long, and as long for each row
+        (1, 300.0, 1.0, 1),
+    ],
+)
+def test_rows_are_added_while_that_costs_little(
+    rows: int, seconds: float, cost_ratio: float, following: int
+) -> None:
+    assert next_rows(rows, seconds, cost_ratio) == following
+
+
+def test_the_pace_settles_where_a_round_is_neither_short_nor_long() -> None:
+    def settled(seconds: Callable[[int], float]) -> int:
+        pace = Pace(512)
+        for _ in range(20):
+            pace.saw(pace.rows, seconds(pace.rows))
+        return pace.rows
+
+    assert settled(lambda rows: 0.001 * rows) == 512
+    assert settled(lambda rows: 8.0 * rows) == 2  # a processor: 16 s
+    assert settled(lambda rows: 50.0 * rows) == 1
+    assert settled(lambda rows: 60.0 + 0.01 * rows) == 512  # a GPU: many rows take as long as one
+    partly = Pace(512)
+    partly.saw(3, 1.0)  # the last episodes: says nothing of a full round
+    assert partly.rows == 1
 
 
 def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
@@ -275,7 +400,7 @@ def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
 def test_a_torch_generator_is_seeded_and_given_back() -> None:
     torch = pytest.importorskip("torch")
 
-    class Draws(Oracle):
+    class Drawing(Oracle):
         def __init__(self) -> None:
             self.generator = torch.Generator().manual_seed(5)
             self.seen = list[int]()
@@ -284,7 +409,7 @@ def test_a_torch_generator_is_seeded_and_given_back() -> None:
             self.seen.append(int(torch.randint(10**9, (1,), generator=self.generator)))
             return super().act(envs)
 
-    first, second = Draws(), Draws()
+    first, second = Drawing(), Drawing()
     expected = torch.randint(10**9, (1,), generator=torch.Generator().manual_seed(5))
     second.generator.manual_seed(99)
     for policy in (first, second):
@@ -314,20 +439,21 @@ def test_pass_at_k_is_reported_for_powers_of_two_by_default() -> None:
 
 
 class Waiting(Coin):
-    """One that may be asked from several threads, and knows how many did at once."""
+    """One that may be asked from several threads, and waits until two have."""
 
     concurrent = True
 
     def __init__(self, right: int) -> None:
         super().__init__(right)
-        self.together = Barrier(2, timeout=30)
+        self.together, self.waiting = Barrier(2, timeout=30), count()
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        self.together.wait()
+        if next(self.waiting) < 2:
+            self.together.wait()
         return super().generate(batch, sampling)
 
 
-def test_parts_run_side_by_side_give_the_same_result_and_can_be_gone_on_from(
+def test_threads_side_by_side_give_the_same_result_and_can_be_gone_on_from(
     tmp_path: Path,
 ) -> None:
     settings = EvalSettings(problems=2, rollouts=8, greedy=False, at_once=8)
@@ -345,7 +471,7 @@ def test_parts_run_side_by_side_give_the_same_result_and_can_be_gone_on_from(
     assert evaluate(Waiting(4), CountingEnv, both, episodes=again).scores == alone.scores
 
 
-def test_an_error_in_one_part_ends_the_others_before_they_begin() -> None:
+def test_an_error_in_one_thread_ends_the_others() -> None:
     class Broken(Coin):
         concurrent = True
 
@@ -357,26 +483,15 @@ def test_an_error_in_one_part_ends_the_others_before_they_begin() -> None:
         evaluate(Broken(4), CountingEnv, settings)
 
 
-def test_parts_side_by_side_draw_the_seeds_of_parts_one_after_another() -> None:
-    class Seeded(Coin):
+def test_threads_side_by_side_draw_the_seeds_of_one_alone() -> None:
+    class Concurrent(Draws):
         concurrent = True
 
-        def __init__(self) -> None:
-            super().__init__(4)
-            self.generator = RequestSeeds(0, "test")
-            self.drawn: list[tuple[int, ...]] = []
-
-        def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-            self.drawn.append(tuple(self.generator.next() for _ in batch))
-            return super().generate(batch, sampling)
-
-    settings = EvalSettings(problems=3, rollouts=8, at_once=8)
-    alone, together = Seeded(), Seeded()
-    evaluate(alone, CountingEnv, settings)
-    evaluate(together, CountingEnv, replace(settings, parallel=3))
-    assert sorted(together.drawn) == sorted(alone.drawn)
-    assert len(set(alone.drawn)) == len(alone.drawn)
-    assert together.generator.get_state() == (0, 0)
+    alone, together = Draws(), Concurrent()
+    evaluate(alone, ENDLESS, DRAWN)
+    evaluate(together, ENDLESS, replace(DRAWN, parallel=3))
+    assert sorted(together.seeds) == sorted(alone.seeds)
+    assert len(set(alone.seeds)) == len(alone.seeds)
 
 
 def test_a_split_that_an_environment_does_not_take_is_none(tmp_path: Path) -> None:

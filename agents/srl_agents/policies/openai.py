@@ -136,7 +136,9 @@ class OpenAIPolicy:
         self, batch: Sequence[Messages], sampling: Sampling
     ) -> Sequence[Generation | Failure]:
         """One generation, or the failure that kept it from being made, for each prompt."""
-        seeds = [self.generator.next() if self.generator else None for _ in batch]
+        seeds: Sequence[int | None] = [None] * len(batch)
+        if self.generator is not None:
+            seeds = self.generator.next_for(len(batch), sampling.seeds)
         prompts = list(zip(batch, seeds, strict=True))
         outcomes = self._loop.run(self._ask_all(prompts, sampling))
         failures = [outcome for outcome in outcomes if isinstance(outcome, Failure)]

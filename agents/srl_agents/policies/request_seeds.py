@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 from srl_env.seeding import derive_seed
 
@@ -15,7 +13,6 @@ class RequestSeeds:
     def __init__(self, seed: int, purpose: str) -> None:
         """purpose: what the requests are for; other purposes have other seeds."""
         self._seed, self._drawn, self._purpose = seed, 0, purpose
-        self._apart = threading.local()
 
     def manual_seed(self, seed: int) -> None:
         """Begins anew."""
@@ -29,20 +26,11 @@ class RequestSeeds:
         """Goes back."""
         self._seed, self._drawn = state
 
-    @contextmanager
-    def apart(self, seed: int) -> Iterator[None]:
-        """Inside, the seeds of this thread are those after ``manual_seed(seed)``, whatever other
-        threads draw; those of outside go on afterwards."""
-        self._apart.seeds = RequestSeeds(seed, self._purpose)
-        try:
-            yield
-        finally:
-            del self._apart.seeds
+    def next_for(self, rows: int, given: Sequence[int]) -> list[int]:
+        """A seed of 31 bits for each of so many requests: those given, if there are any."""
+        return [seed % 2**31 for seed in given] or [self.next() for _ in range(rows)]
 
     def next(self) -> int:
         """The next request's seed, 31 bits."""
-        apart: RequestSeeds | None = getattr(self._apart, "seeds", None)
-        if apart is not None:
-            return apart.next()
         self._drawn += 1
         return derive_seed(self._purpose, self._seed, self._drawn) % 2**31

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, cast
 
+import numpy as np
+
 from srl_env.errors import BadOption
 from srl_env.format import CompletionFormat
 from srl_env.policy import Generation, Messages, Sampling
@@ -52,16 +54,17 @@ class RandomPolicy:
         self._random = stream("random-policy", seed)
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """A random completion for each list of messages; ``sampling`` does not matter."""
-        return [Generation(self._completion()) for _ in batch]
+        """A random completion for each list of messages; of ``sampling`` only the seeds matter."""
+        randoms = [stream("random-policy", seed) for seed in sampling.seeds]
+        return [Generation(self._completion(r)) for r in randoms or [self._random] * len(batch)]
 
-    def _completion(self) -> str:
-        action = self._action()
+    def _completion(self, random: np.random.Generator) -> str:
+        action = self._action(random)
         return action if self._format is None else self._format.render(ExpertStep(action))
 
-    def _action(self) -> str:
+    def _action(self, random: np.random.Generator) -> str:
         if self._candidates is not None:
-            return self._candidates[int(self._random.integers(len(self._candidates)))]
-        length = int(self._random.integers(1, self._max_length + 1))
-        drawn = self._random.integers(len(self._characters), size=length)
+            return self._candidates[int(random.integers(len(self._candidates)))]
+        length = int(random.integers(1, self._max_length + 1))
+        drawn = random.integers(len(self._characters), size=length)
         return "".join(self._characters[i] for i in drawn)

@@ -93,7 +93,7 @@ class VLLMPolicy:
         check_request(prompts, sampling)
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
         found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
-        sampled = self._sample([prompts[i] for i in fitting], sampling)
+        sampled = self._sample([prompts[i] for i in fitting], sampling.of(fitting))
         for i, generation in zip(fitting, sampled, strict=True):
             found[i] = generation
         return found
@@ -132,7 +132,8 @@ class VLLMPolicy:
         if not prompts:
             return []
         requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
-        params = [self._params(sampling, self.generator.next()) for _ in prompts]
+        seeds = self.generator.next_for(len(prompts), sampling.seeds)
+        params = [self._params(sampling, seed) for seed in seeds]
         outputs = self.llm.generate(requests, params, use_tqdm=False)
         completions = [output.outputs[0] for output in outputs]
         ids = [list(completion.token_ids) for completion in completions]

@@ -98,7 +98,7 @@ class VLLMServerPolicy(OpenAIPolicy):
         check_request(prompts, sampling)
         fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
         found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
-        answers = super().generate([batch[i] for i in fitting], sampling)
+        answers = super().generate([batch[i] for i in fitting], sampling.of(fitting))
         for i, answer in zip(fitting, answers, strict=True):
             found[i] = answer
         return found

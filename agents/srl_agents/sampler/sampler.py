@@ -11,6 +11,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.nn import functional as F
@@ -42,7 +43,8 @@ class Sampler:
     """Samples completions from a decoder's model.
 
     The same seed and the same calls give the same completions on one machine, whatever else
-    finishes early; ``generator`` is the only randomness, and its state can be saved.
+    finishes early. ``generator`` is the only randomness, and its state can be saved; a request
+    with seeds of its own (``Sampling.seeds``) does not touch it.
     """
 
     def __init__(
@@ -100,7 +102,7 @@ class Sampler:
         done: list[Completion | None] = [None] * len(prompts)
         for begin in range(0, len(order), self._rows):
             rows = order[begin : begin + self._rows]
-            completions = self._batch([prompts[row] for row in rows], sampling, stops)
+            completions = self._batch([prompts[row] for row in rows], sampling.of(rows), stops)
             for row, completion in zip(rows, completions, strict=True):
                 done[row] = completion
         return [completion for completion in done if completion is not None]
@@ -114,7 +116,7 @@ class Sampler:
         session = self._engine.start(list(copies), list(copies.values()))
         record = _Record(len(prompts), sampling.max_tokens)
         going = torch.arange(len(prompts))  # the rows of the session
-        randoms = _Randoms(self.generator, len(prompts))
+        randoms = _Randoms(self.generator, len(prompts), sampling.seeds)
         for step in range(sampling.max_tokens):
             draw = randoms.at(step)[going] if sampling.temperature else None
             tokens, logprobs = choose(session.logits, sampling.temperature, draw)
@@ -141,6 +143,10 @@ def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
     if sampling.max_tokens < 1:
         raise BadOption(
             f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"
+        )
+    if sampling.seeds and len(sampling.seeds) != len(prompts):
+        raise BadOption(
+            f"seeds must be one for each of {len(prompts)} prompts; got {len(sampling.seeds)}"
         )
     for i, prompt in enumerate(prompts):
         if not len(prompt):
@@ -183,17 +189,28 @@ def _inverted(probabilities: Tensor, random: Tensor) -> Tensor:
 
 
 class _Randoms:
-    """Uniform numbers, a column per step, the same for a row whichever others are going."""
+    """Uniform numbers, a column per step, the same for a row whichever others are going.
 
-    def __init__(self, generator: torch.Generator, rows: int) -> None:
+    seeds: one for each row, whose numbers then follow from it alone; () draws from the generator.
+    """
+
+    def __init__(self, generator: torch.Generator, rows: int, seeds: Sequence[int] = ()) -> None:
         self._generator, self._rows = generator, rows
+        self._streams = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
         self._block = torch.empty(0, rows)
 
     def at(self, step: int) -> Tensor:
         """(rows,) in [0, 1); steps are asked for in order."""
         if step % _RANDOM_BLOCK == 0:
-            self._block = torch.rand(_RANDOM_BLOCK, self._rows, generator=self._generator)
+            self._block = self._drawn()
         return self._block[step % _RANDOM_BLOCK]
+
+    def _drawn(self) -> Tensor:
+        """(steps, rows)."""
+        if not self._streams:
+            return torch.rand(_RANDOM_BLOCK, self._rows, generator=self._generator)
+        drawn = [stream.random(_RANDOM_BLOCK, np.float32) for stream in self._streams]
+        return torch.from_numpy(np.stack(drawn, axis=1))
 
 
 class _Record:

@@ -21,6 +21,7 @@ from srl_agents.sb3.proposals import check_samples
 from srl_env.errors import BadData, BadOption, Failure
 from srl_env.format import CompletionFormat, ThinkTags
 from srl_env.policy import Generation, Messages, Policy, Sampling
+from srl_env.seeding import derive_seed
 
 AGENT, DESCRIPTION = "agent.zip", "chooser.json"
 
@@ -109,9 +110,10 @@ class SB3Policy:
         """The chosen sample for each prompt, or a failure where none came."""
         temperature = sampling.temperature if self.temperature is None else self.temperature
         k = self.view.k
+        seeds = tuple(derive_seed("chooser", seed, i) for seed in sampling.seeds for i in range(k))
         made = self.policy.generate(
             [messages for messages in batch for _ in range(k)],
-            replace(sampling, temperature=temperature),
+            replace(sampling, temperature=temperature, seeds=seeds),
         )
         groups = [made[i * k : (i + 1) * k] for i in range(len(batch))]
         sound = [[g for g in group if not isinstance(g, Failure)] for group in groups]

@@ -143,6 +143,17 @@ def test_no_more_requests_run_at_once_than_allowed(make: Make) -> None:
     assert 1 < seen[1] <= 3
 
 
+def test_seeds_that_come_with_a_request_are_sent_and_leave_the_policys_own(make: Make) -> None:
+    with Loopback() as server:
+        policy = make(server, seed=4, concurrency=1)
+        assert policy.generator is not None
+        before = policy.generator.get_state()
+        prompts: list[list[Message]] = [[{"role": "user", "content": text}] for text in "ab"]
+        policy.generate(prompts, Sampling(seeds=(7, 2**31)))
+    assert [request["seed"] for request in server.requests] == [7, 0]
+    assert policy.generator.get_state() == before
+
+
 def test_equal_seeds_send_equal_seeds_and_no_two_alike(make: Make) -> None:
     with Loopback() as server:
         for _ in range(2):

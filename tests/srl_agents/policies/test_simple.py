@@ -49,3 +49,10 @@ def test_nothing_to_choose_from_is_an_error() -> None:
         RandomPolicy(candidates=[])
     with pytest.raises(BadOption, match="at least one character"):
         RandomPolicy(characters="")
+
+
+def test_a_random_completion_depends_on_the_seed_of_its_row_alone() -> None:
+    policy = RandomPolicy()
+    both = policy.generate(NO_MESSAGES[:2], Sampling(seeds=(3, 4)))
+    assert policy.generate(NO_MESSAGES[:1], Sampling(seeds=(4,))) == both[1:]
+    assert both[0] != both[1]

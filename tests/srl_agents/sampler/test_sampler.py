@@ -12,7 +12,7 @@ import torch
 
 from srl_agents.decoder import Branch, Decoder, GenericDecoder, make_decoder
 from srl_agents.sampler import Completion, Sampler
-from srl_agents.sampler.sampler import choose
+from srl_agents.sampler.sampler import _Randoms, choose
 from srl_agents.small_models import bpe_tokenizer, build
 from srl_env.errors import BadOption
 from srl_env.policy import Sampling
@@ -218,6 +218,23 @@ def test_memory_for_earlier_prompts_is_bounded(
     assert fed() == 1
     sampler.sample([some_ids(20, 1)], Sampling(max_tokens=1))
     assert fed() == 20
+
+
+def test_a_row_with_a_seed_draws_the_same_numbers_in_every_batch() -> None:
+    generator = torch.Generator().manual_seed(0)
+    before = generator.get_state()
+    pair, other = _Randoms(generator, 2, (8, 9)), _Randoms(generator, 3, (9, 1, 2))
+    drawn = [(pair.at(step), other.at(step)) for step in range(70)]
+    assert all(two[1] == three[0] for two, three in drawn)
+    assert len({float(two[1]) for two, _ in drawn}) == 70
+    assert all(0 <= float(number) < 1 for two, _ in drawn for number in two)
+    assert torch.equal(generator.get_state(), before)
+
+
+def test_seeds_are_one_for_each_prompt(make_model: Any, tokenizer: Any) -> None:
+    sampler = Sampler(make_decoder(make_model("llama")), tokenizer)
+    with pytest.raises(BadOption, match="seeds must be one for each of 2 prompts; got 1"):
+        sampler.sample([(5,), (6,)], Sampling(seeds=(1,)))
 
 
 def test_equal_seeds_give_equal_samples_and_state_can_be_set_back(
