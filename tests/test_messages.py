@@ -495,7 +495,7 @@ def empty_file(place: Path) -> None:
     steps(place, "")
 
 
-@gives("has no problem in split 'test': a twentieth of a file is 'dev'")
+@gives("split must have problems; got 'test' of ")
 def file_too_small_to_be_split(place: Path) -> None:
     row = '{"id": "a", "prompt": "?", "steps": ["a"], "answer": "1"}\n'
     steps(place, row, split="test")

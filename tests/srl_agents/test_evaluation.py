@@ -505,6 +505,36 @@ def test_a_split_that_an_environment_does_not_take_is_none(tmp_path: Path) -> No
         taken_split("srl/ModularChain-v0", {"dificulty": 3}, "dev")
 
 
+SOME_SPLITS = """
+from srl_env.data import ListSource
+from srl_env.testing import CountingEnv
+from srl_env.testing.fakes import counting_problem
+
+
+class SomeSplits(CountingEnv):
+    def __init__(self, *, split="train", targets=(2, 3, 4)):
+        super().__init__()
+        chosen = [counting_problem(t) for t in targets if split in ("train", "all") or t == 4]
+        self.problems = ListSource(chosen if split != "dev" else [], f"some/{split}")
+"""
+
+
+def test_a_split_without_problems_names_those_that_have_some(tmp_path: Path) -> None:
+    file = tmp_path / "some_splits.py"
+    file.write_text(SOME_SPLITS)
+    assert taken_split(str(file), {}, "test") == "test"
+    having = r"a split with problems: 'train' \(3\), 'test' \(1\), 'all' \(3\)$"
+    with pytest.raises(BadOption, match=f"got 'dev' of .*{having}"):
+        taken_split(str(file), {}, "dev")
+    with pytest.raises(BadOption, match=r"'test' .* a split with problems: 'train' \(1\), 'all'"):
+        taken_split(str(file), {"targets": [3]}, "test")
+    with pytest.raises(BadOption, match="which has none, nor has any other split"):
+        taken_split(str(file), {"targets": []}, "test")
+    shipped = {"repos": ["tillbook"], "max_difficulty": 0.0}
+    with pytest.raises(BadOption, match="got 'test' of srl/SWE-v0, which has none, nor has any"):
+        taken_split("srl/SWE-v0", shipped, "test")
+
+
 def test_parts_side_by_side_need_a_policy_that_allows_it() -> None:
     with pytest.raises(BadOption, match="parallel=2 needs a policy that several threads"):
         evaluate(Coin(1), CountingEnv, EvalSettings(parallel=2))

@@ -97,7 +97,10 @@ def test_bad_rows_are_named(change: dict[str, Any], message: str, tmp_path: Path
 
 
 def test_splits_of_a_small_file_may_be_empty_and_say_so(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match=r"no problem in split 'test': a twentieth .* split 'all'"):
+    with pytest.raises(
+        BadOption,
+        match=r"got 'test' of .* Fix: a split with problems: 'train' \(\d+\), 'all' \(\d+\)",
+    ):
         srl_env.make(write(tmp_path, ROW), split="test")
     with pytest.raises(UnknownName, match="Did you mean 'test'"):
         srl_env.make(write(tmp_path, ROW), split="tset")
