@@ -18,6 +18,7 @@ import runpy
 import shlex
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -97,11 +98,19 @@ def run_program(text: str) -> None:
 def run_command(words: list[str]) -> str:
     """What a command prints, which must succeed.
 
-    ``srl-env`` runs in this process, for time; of ``make`` it is enough that the target is there.
+    ``srl-env`` runs in this process, for time; of ``make`` it is enough that the target is there,
+    and of ``pip``, which installs this checkout, that the extras are.
     """
     name, *arguments = words
     if name == "make":
         assert f"\n{arguments[0]}:" in (ROOT / "Makefile").read_text(encoding="utf-8")
+        return ""
+    if name == "pip":
+        assert arguments[:2] == ["install", "-e"]
+        extras = re.fullmatch(r"\.(?:\[(.+)\])?", arguments[2])
+        assert extras is not None, f"pip installs a checkout; got {shlex.join(words)}"
+        project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+        assert {*(extras[1] or "dev").split(",")} <= {*project["optional-dependencies"]}
         return ""
     if name == "srl-env":
         done = CliRunner().invoke(app, arguments)

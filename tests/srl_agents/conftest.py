@@ -71,12 +71,6 @@ def family(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-@pytest.fixture(autouse=True)
-def seeded() -> None:
-    """What a test draws from torch's own generator does not depend on the tests before it."""
-    torch.manual_seed(0)
-
-
 @pytest.fixture
 def tokenizer() -> Any:
     """One token per character."""

@@ -1,7 +1,7 @@
 """A tiny task with a signal in every batch, for whole runs of models with random weights.
 
 Its environment is chosen by this file's path. A step is any text, and its reward is its similarity
-to the expert's four letters. Completions are random texts of at most eight of eight tokens, so
+to the expert's four letters. Completions are random texts of at most four of eight tokens, so
 groups have rewards that differ whatever a random model samples: on any machine, with any sampler.
 """
 
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +18,11 @@ import transformers
 from srl_agents.small_models import build, character_tokenizer
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
+from srl_env.errors import VerifierTimeout
 from srl_env.format import ParsedStep, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.prompt import PromptStyle
-from srl_env.verifiers import ExactVerifier, Verdict
+from srl_env.verifiers.base import AnswerVerifier
 
 LETTERS = "abcd"
 TOKENIZER = character_tokenizer(f"{LETTERS}#")
@@ -35,10 +37,25 @@ class AnyText(ThinkTags):
         return ParsedStep(None, text.strip(), True)
 
 
-class Letters(ReasoningEnv):
-    """Write the letter before #, four times a step. An answer that contains it is right."""
+@dataclass(frozen=True)
+class Contains(AnswerVerifier):
+    """Correct where the last action contains the answer; times out on the answer ``fails_on``."""
 
-    def __init__(self, letters: str = LETTERS, **options: Any) -> None:
+    fails_on: str = ""
+
+    def extract(self, text: str) -> str | None:
+        return text or None
+
+    def equal(self, answer: str, expected: str) -> bool:
+        if expected == self.fails_on:
+            raise VerifierTimeout("no answer within 0 s")
+        return expected in answer
+
+
+class Letters(ReasoningEnv):
+    """Write the letter before #, four times a step. An answer that contains it is correct."""
+
+    def __init__(self, letters: str = LETTERS, fails_on: str = "", **options: Any) -> None:
         steps = {letter: (ExpertStep(letter * 4, thought=letter),) * 2 for letter in letters}
         problems = [
             Problem(letter, f"{letter}#", letter, (ExpertTrajectory(steps[letter]),))
@@ -46,7 +63,7 @@ class Letters(ReasoningEnv):
         ]
         super().__init__(
             ListSource(problems, "letters"),
-            ExactVerifier(marker="", end=""),
+            Contains(fails_on),
             **{"format": AnyText(), "style": PromptStyle.bare()} | options,
         )
 
@@ -55,9 +72,6 @@ class Letters(ReasoningEnv):
 
     def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool:
         return action == problem.answer * 4
-
-    def judge(self, actions: Sequence[str]) -> Verdict:
-        return Verdict(self.problem.answer in actions[-1], actions[-1] or None)
 
 
 def base(tokenizer: Any = TOKENIZER, config: Any = None, seed: int = 0) -> Any:
@@ -87,11 +101,11 @@ def save_base(folder: Path, config: Any = None) -> Path:
 
 
 def settings(base: Path, out: Path) -> dict[str, Any]:
-    """A short SRL run on the CPU, with one thread."""
+    """A short SRL run on the CPU."""
     return {
         "out": str(out),
         "env": {"id": __file__},
-        "model": {"path": str(base), "device": "cpu", "threads": 1},
+        "model": {"path": str(base), "device": "cpu"},
         "method": "srl",
         "budget": {"updates": 6},
         "train": {"lr": 1e-2, "batch": 4, "objective": {"max_tokens": 4}},

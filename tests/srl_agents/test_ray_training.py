@@ -63,6 +63,7 @@ def tree(tree: dict[str, Any]) -> dict[str, Any]:
     """Units of two groups, five groups an update, those on a letter unknown to be replaced."""
     changes = {
         "env": {"options": {"letters": "abz"}},
+        "model": {"threads": 1},  # as a worker has
         "budget": {"updates": 4},
         "train": {"batch": 5, "objective": {"group_size": 4}},
         "rollout": {"unit": 2},
