@@ -259,7 +259,7 @@ def _is_raw(row: Row, options: ReadOptions) -> bool:
 
 
 def _is_swe(row: Row, options: ReadOptions) -> bool:
-    own = "trajectory" in row and ("history" in row or "replay_config" in row)
+    own = isinstance(row.get("trajectory"), list | str)
     row_of_run = "messages" in row and ("instance_id" in row or "traj_id" in row)
     return not options.columns and (own or row_of_run)
 

@@ -25,10 +25,10 @@ import re
 import reprlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, Literal
 
 from srl_env.errors import UserError
+from srl_env.fences import fenced_blocks
 from srl_env.format import CLOSE, OPEN, ParsedStep
 from srl_env.problem import ExpertStep
 from srl_env.spaces import utf8_safe
@@ -287,6 +287,12 @@ def call_from_json(value: Any) -> ToolCall:
 
     Raises ``CallError`` where it is none of these.
     """
+    return ToolCall(*name_and_arguments(value))
+
+
+def name_and_arguments(value: Any) -> tuple[str, Mapping[str, Any]]:
+    """The name and the arguments of the call in decoded JSON, whatever tool that is; see
+    ``call_from_json``."""
     if isinstance(value, Mapping) and "tool_calls" in value:
         value = value["tool_calls"]
     if isinstance(value, list):
@@ -304,7 +310,7 @@ def call_from_json(value: Any) -> ToolCall:
         arguments = _decoded_arguments(arguments)
     if not isinstance(arguments, Mapping | None):
         raise CallError('"arguments" is an object with a value for each parameter.')
-    return ToolCall(value["name"], arguments or {})
+    return value["name"], arguments or {}
 
 
 def _decoded_arguments(text: str) -> Any:
@@ -315,22 +321,24 @@ def _decoded_arguments(text: str) -> Any:
 
 
 def _read_ticks(text: str) -> ToolCall:
-    fences = list(islice(_FENCE.finditer(text), 3))
-    if len(fences) < 2:
-        raise CallError("The block is never closed. End it with ``` on a line of its own.")
-    if len(fences) > 2:
+    blocks = fenced_blocks(text)
+    if not blocks:
+        raise CallError(
+            "The block is never closed. End it with ``` on a line of its own; where the command "
+            f"itself has ``` in it, write it as\n{EXAMPLE}"
+        )
+    if len(blocks) > 1:
         raise CallError(
             "There is more than one fenced block. Write exactly one call in each turn; where the "
             f"command itself has ``` in it, write it as\n{EXAMPLE}"
         )
-    _nothing_after(text[fences[1].end() :])
-    language = fences[0].group().strip("` \t\r")
-    block = text[fences[0].end() : fences[1].start()].strip()
-    if language == "json":
-        return _read_tool(block)
-    if language not in _SHELLS:
-        raise CallError(f"A fenced block is a bash command; this one is marked {language!r}.")
-    return parse_command(block)
+    (block,) = blocks
+    _nothing_after(text[block.end :])
+    if block.language == "json":
+        return _read_tool(block.content)
+    if block.language not in _SHELLS:
+        raise CallError(f"A fenced block is a bash command; this one is marked {block.language!r}.")
+    return parse_command(block.content)
 
 
 def parse_command(command: str) -> ToolCall:

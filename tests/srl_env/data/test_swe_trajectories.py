@@ -170,7 +170,7 @@ def test_turns_without_a_call_and_an_early_submit_are_left_out(form: str) -> Non
 
 def test_a_few_calls_that_cannot_be_read_are_left_out() -> None:
     told = messages("tool")
-    wrong = {"id": "1", "function": {"name": "think", "arguments": "{}"}}
+    wrong = {"id": "1", "function": {"name": "imagine", "arguments": "{}"}}
     told[2:2] = [
         {"role": "assistant", "content": "Hm.", "tool_calls": [wrong]},
         {"role": "tool", "content": "There is no such tool."},
@@ -180,6 +180,100 @@ def test_a_few_calls_that_cannot_be_read_are_left_out() -> None:
     told[4:4] = told[2:4]
     with pytest.raises(BadRow, match="no calls that can be read; 2 cannot; e.g.: There is no tool"):
         SWETrajectory()(row(messages=told))
+
+
+def spoken(*said: tuple[str, Any], **others: Any) -> Problem:
+    """The problem in a conversation: (role, content or a whole message) pairs."""
+    told = [{"role": role, **(c if isinstance(c, dict) else {"content": c})} for role, c in said]
+    return SWETrajectory()({"instance_id": "i", "messages": told, **others})
+
+
+def native(name: str, call_id: str = "1", **arguments: Any) -> dict[str, Any]:
+    return {"id": call_id, "function": {"name": name, "arguments": json.dumps(arguments)}}
+
+
+def shell(command: str) -> str:
+    return ToolCall("bash", {"command": command}).render()
+
+
+def done(problem: Problem) -> list[tuple[str, str | None, str | None]]:
+    """(action, thought, observation) of each step."""
+    return [(s.action, s.thought, s.observation) for s in problem.trajectories[0].steps]
+
+
+SUBMIT = ToolCall("submit", {}).render()
+LS, CAT = shell("ls"), shell("cat a")
+
+
+def test_parallel_calls_are_steps_in_their_order_with_their_own_answers() -> None:
+    calls = {"content": "Look.", "tool_calls": [native("bash", "x", command="ls"),
+                                                native("bash", "y", command="cat a")]}  # fmt: skip
+    problem = spoken(
+        ("user", "Fix it."),
+        ("assistant", calls),
+        ("tool", {"tool_call_id": "y", "content": "text of a"}),
+        ("tool", {"tool_call_id": "x", "content": "a"}),
+        ("assistant", {"content": None, "tool_calls": [native("submit", "z")]}),
+    )
+    steps = [(LS, "Look.", "a"), (CAT, None, "text of a"), (SUBMIT, None, "")]
+    assert done(problem) == steps
+    unnamed = spoken(
+        ("user", "Fix it."), ("assistant", calls), ("tool", "a"), ("tool", "text of a")
+    )
+    assert done(unnamed) == steps[:2]
+
+
+def test_parallel_calls_in_the_xml_form_are_steps() -> None:
+    problem = spoken(("user", "Fix it."), ("assistant", f"Look.\n{LS}\n{CAT}"), ("user", "a"))
+    assert done(problem) == [(LS, "Look.", "a"), (CAT, None, "")]
+
+
+def test_tools_of_other_agents_are_ours() -> None:
+    problem = spoken(
+        ("user", "Fix it."),
+        ("assistant", {"tool_calls": [native("think", "1", thought="It is x.")]}),
+        ("tool", {"tool_call_id": "1", "content": "Your thought has been logged."}),
+        ("assistant", {"content": "I look.", "tool_calls": [
+            native("execute_bash", "2", command="ls", security_risk="LOW", timeout=9)]}),
+        ("tool", {"tool_call_id": "2", "content": "a"}),
+        ("assistant", {"tool_calls": [
+            native("str_replace_based_edit_tool", "3", command="view", path="/a")]}),
+        ("tool", {"tool_call_id": "3", "content": "x"}),
+        ("assistant", {"tool_calls": [native("finish", "4", message="fixed")]}),
+    )  # fmt: skip
+    view = ToolCall(EDITOR, {"command": "view", "path": "/a"}).render()
+    assert done(problem) == [
+        (LS, "It is x.\n\nI look.", "a"),
+        (view, None, "x"),
+        (SUBMIT, None, ""),
+    ]
+    assert "skipped_turns" not in problem.metadata
+
+
+def test_rows_of_role_and_text_are_read() -> None:
+    turns = [("system", "s"), ("user", "Fix it."), ("ai", "I look.\n```\nls\n```"), ("user", "a")]
+    for column, keys in (("trajectory", ("role", "text")), ("messages", ("from", "value"))):
+        told = [dict(zip(keys, turn, strict=True)) for turn in turns]
+        problem = SWETrajectory()({"instance_id": "i", column: told})
+        assert (problem.prompt, done(problem)) == ("Fix it.", [(LS, "I look.", "a")])
+
+
+def test_parts_with_tool_use_are_calls() -> None:
+    use = {"type": "tool_use", "id": "1", "name": "bash", "input": {"command": "ls"}}
+    result = {"type": "tool_result", "tool_use_id": "1", "content": [{"type": "text", "text": "a"}]}
+    problem = spoken(
+        ("user", [{"type": "text", "text": "Fix it."}]),
+        ("assistant", [{"type": "text", "text": "I look."}, use]),
+        ("user", [result]),
+        ("assistant", [{"type": "text", "text": "Done."}]),
+    )
+    assert done(problem) == [(LS, "I look.", "a")]
+
+
+def test_a_fenced_command_may_have_fences_in_it() -> None:
+    command = "cat > R.md <<'EOF'\n```python\nx = 1\n```\nEOF"
+    problem = spoken(("user", "Write."), ("assistant", f"A page.\n\n```\n{command}\n```"))
+    assert done(problem) == [(shell(command), "A page.", "")]
 
 
 def test_answers_in_several_messages_are_one_observation() -> None:
@@ -194,7 +288,10 @@ def test_answers_in_several_messages_are_one_observation() -> None:
     [
         ({"messages": "nonsense"}, '"messages" is a text but no JSON; Expecting value'),
         ({"messages": []}, '"messages" is no list of anything'),
-        ({"messages": [{"role": "boss"}]}, "a message of no known role; expected system, user"),
+        (
+            {"messages": [{"role": "boss"}]},
+            "a message of no known role; expected one of system, user",
+        ),
         ({"messages": ["x"]}, "a message of no known role"),
         ({"messages": [{"role": "system", "content": "x"}]}, "no message to the agent; expected"),
         ({"messages": [{"role": "user", "content": 5}]}, "a message that is not text"),
@@ -236,7 +333,7 @@ def test_the_issue_is_taken_from_the_configuration_where_it_is_kept() -> None:
 
 def test_bad_traj_files_are_reported_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.traj").write_text("{\n x")
-    (tmp_path / "b.traj").write_text(json.dumps({"trajectory": [{"role": "user"}]}))
+    (tmp_path / "b.traj").write_text(json.dumps({"trajectory": [{"state": "x"}]}))
     (tmp_path / "c.traj").write_text(json.dumps(traj()))
     source = TrajSource(tmp_path, on_bad_row="drop")
     assert [problem.id for problem in source] == ["c"]

@@ -1,0 +1,52 @@
+"""Fenced blocks in a text, where a block may itself have fences in it."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+
+_FENCE: Final = re.compile(r"^```([^\n`]*)$", re.MULTILINE)
+_HERE_DOCUMENT: Final = re.compile(r"<<-?[ \t]*(['\"]?)(\w{1,40})\1")
+_MOST_DOCUMENTS: Final = 50
+
+
+class Block(NamedTuple):
+    """A fenced block: where it begins and ends in the text, its language, and what is in it."""
+
+    begin: int
+    end: int
+    language: str
+    content: str
+
+
+def fenced_blocks(text: str) -> list[Block]:
+    """The outermost blocks, in order; [] where a fence is never closed. Linear.
+
+    A fence with a language opens a block inside a block. Fences inside a shell's here-document
+    are its text.
+    """
+    blocks, open_fences, skip_to, documents = list[Block](), list[re.Match[str]](), 0, 0
+    for fence in _FENCE.finditer(text):
+        if fence.start() < skip_to:
+            continue
+        if open_fences and documents < _MOST_DOCUMENTS:
+            begun = max(open_fences[-1].end(), skip_to)
+            if document := _HERE_DOCUMENT.search(text, begun, fence.start()):
+                documents += 1
+                skip_to = _end_of_document(text, document)
+            if fence.start() < skip_to:
+                continue
+        if open_fences and not fence[1].strip():
+            opening = open_fences.pop()
+            if not open_fences:
+                inside = text[opening.end() : fence.start()]
+                blocks.append(Block(opening.start(), fence.end(), opening[1].strip(), inside))
+        else:
+            open_fences.append(fence)
+    return [] if open_fences else blocks
+
+
+def _end_of_document(text: str, document: re.Match[str]) -> int:
+    """Where a here-document ends; 0 where it never does."""
+    closed = re.compile(rf"^[ \t]*{document[2]}[ \t]*$", re.MULTILINE).search(text, document.end())
+    return closed.end() if closed else 0
