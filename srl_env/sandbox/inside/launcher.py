@@ -119,18 +119,24 @@ class Launcher:
         """Collects ended processes and removes the folders of ended sessions."""
         with contextlib.suppress(ChildProcessError):
             while (ended := os.waitpid(-1, os.WNOHANG)[0]) != 0:
-                if folder := self.folders.pop(ended, None):
-                    remove_tree(folder)
+                self._clear_after(ended)
 
     def end(self) -> NoReturn:
         """Waits for the sessions, whose connections closed as well, and exits."""
         signal.alarm(10)
         with contextlib.suppress(ChildProcessError):
             while True:
-                ended = os.waitpid(-1, 0)[0]
-                if folder := self.folders.pop(ended, None):
-                    remove_tree(folder)
+                self._clear_after(os.waitpid(-1, 0)[0])
         os._exit(0)
+
+    def _clear_after(self, ended: int) -> None:
+        """Removes an ended session's folder, in a process of its own: that may take minutes."""
+        folder = self.folders.pop(ended, None)
+        if folder and os.fork() == 0:
+            try:
+                remove_tree(folder)
+            finally:
+                os._exit(0)
 
 
 def _identity() -> namespaces.Identity:

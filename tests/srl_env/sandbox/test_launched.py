@@ -268,6 +268,22 @@ def test_a_command_that_cannot_be_started_is_a_failure(local: Sandbox, tree: Pat
             session.run("cat", stdin=b"x")
 
 
+def test_removing_one_session_s_folder_holds_up_no_other() -> None:
+    code = """
+import os
+from srl_env.sandbox.inside import launcher
+reading, writing = os.pipe()
+launcher.remove_tree = lambda folder: os.read(reading, 1)
+made = launcher.Launcher()
+made.folders[-7] = "a folder that takes for ever"
+made._clear_after(-7)
+assert os.waitpid(-1, os.WNOHANG) == (0, 0)
+os.write(writing, b"x")
+made.end()
+"""
+    subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
 def test_a_launcher_that_was_killed_is_replaced(tree: Path, namespaces: Sandbox) -> None:
     sandbox = NamespaceSandbox()
     with sandbox.start(tree) as first:
