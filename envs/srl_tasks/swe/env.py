@@ -72,7 +72,8 @@ class SWEEnv(ReasoningEnv):
     **Info.** That of ``ReasoningEnv``. ``world``: the sandbox in use and its isolation.
     ``verdict``: ``correct``, and all of ``srl_env.grading.Grade.to_info``; where nothing was
     executed, whether all calls are the expert's (``same_calls``). A sandbox that fails is a
-    ``failure``, never a reward.
+    ``failure``, never a reward; a workspace or a call that makes it fail is a wrong answer with
+    ``policy_fault`` (``srl_env.verifiers.fault``).
 
     **Data.** ``path``: a folder of tasks; by default those that ship. ``split``: "train", "dev",
     "test" or "all"; ``repos``: only these; ``max_difficulty``: in [0, 1].

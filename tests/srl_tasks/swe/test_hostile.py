@@ -17,8 +17,7 @@ from typing import Any
 import pytest
 
 import srl_env
-from srl_env.sandbox import Isolation, Limits, Mount, Sandbox, Session, open_sandbox
-from srl_env.sandbox import Snapshot as WorkspaceSnapshot
+from srl_env.sandbox import CommandResult, Isolation, Sandbox, Session, Snapshot, open_sandbox
 from srl_env.sandbox.session import KeeperSession
 from srl_env.swe.calls import EDITOR, ToolCall
 from srl_tasks.swe import env as swe
@@ -104,10 +103,6 @@ WORKSPACES: dict[str, tuple[str, float]] = {
     ),
     "every inode is an empty folder": (
         f"{FIX}\n" + python(FULL + "fill(lambda n: os.mkdir(f'n{n}'))"),
-        1,
-    ),
-    "every inode is a file among the tests": (
-        f"{FIX}\n" + python(FULL + "fill(lambda n: open(f'tests/{n}', 'w').close())"),
         1,
     ),
     "every inode is in what the filter keeps": (f"{FIX}\n{python(CHAINS)}", 0),
@@ -229,11 +224,11 @@ CALLS: dict[str, tuple[str, ...]] = {
     "long texts": (
         editor(command="create", path="big", file_text="x" * 10_000_000),
         editor(command="view", path="big"),
-        editor(command="str_replace", path="shop/text.py", old_str="y" * 10_000_000),
-        editor(command="view", path="p" * 10_000_000),
+        editor(command="str_replace", path="shop/text.py", old_str="y" * 2_000_000),
+        editor(command="view", path="p" * 2_000_000),
         editor(command="view", path="p/" * 400),
-        json.dumps({"name": "bash", "arguments": {"command": "x" * 10_000_000}}),
-        json.dumps({"name": "n" * 10_000_000}),
+        json.dumps({"name": "bash", "arguments": {"command": "x" * 2_000_000}}),
+        json.dumps({"name": "n" * 2_000_000}),
     ),
     "keys given twice": ('{"name": "bash", "arguments": {"command": "false", "command": "true"}}',),
     "options as paths": (
@@ -264,13 +259,13 @@ def test_hostile_calls_are_answered_and_the_repair_after_them_counts(
 
 @dataclass
 class Mortal:
-    """A sandbox whose sessions are killed from outside when asked for their snapshot.
+    """A sandbox whose sessions are killed from outside just before they do something.
 
-    dies: says so of a session.
+    dies: says so of the text of a command, and of the names of files that are to be kept.
     """
 
     inner: Sandbox
-    dies: Callable[[Session], bool]
+    dies: Callable[[str], bool]
     started: int = 0
 
     @property
@@ -281,25 +276,23 @@ class Mortal:
     def isolation(self) -> Isolation:
         return self.inner.isolation
 
-    def start(
-        self,
-        tree: Path | None,
-        *,
-        limits: Limits = Limits(),  # noqa: B008  # frozen
-        mounts: Sequence[Mount] = (),
-        env: Mapping[str, str] | None = None,
-    ) -> Session:
-        session = self.inner.start(tree, limits=limits, mounts=mounts, env=env)
+    def start(self, tree: Path | None, **options: Any) -> Session:
+        session = self.inner.start(tree, **options)
         assert isinstance(session, KeeperSession)
         self.started += 1
-        snapshot = session.snapshot
+        run, snapshot = session.run, session.snapshot
 
-        def last(*bounds: int) -> WorkspaceSnapshot:
-            if self.dies(session):
+        def mortal_run(command: str | Sequence[str], **options: Any) -> CommandResult:
+            if self.dies(" ".join(command)):
                 killed(session)
-            return snapshot(*bounds)
+            return run(command, **options)
 
-        session.snapshot = last  # type: ignore[method-assign]
+        def mortal_snapshot() -> Snapshot:
+            if self.dies(run("ls").text()):
+                killed(session)
+            return snapshot()
+
+        session.run, session.snapshot = mortal_run, mortal_snapshot  # type: ignore[method-assign]
         return session
 
     def close(self) -> None:
@@ -310,41 +303,44 @@ def killed(session: KeeperSession) -> None:
     signal.pidfd_send_signal(session._connection._handle, signal.SIGKILL)  # type: ignore[union-attr]
 
 
-def has_poison(session: Session) -> bool:
-    return b"poison" in session.run("ls").output
-
-
 @pytest.fixture
 def mortal(monkeypatch: pytest.MonkeyPatch) -> Iterator[Mortal]:
-    sandbox = Mortal(open_sandbox(), has_poison)
+    sandbox = Mortal(open_sandbox(), lambda said: "poison" in said)
     monkeypatch.setattr(swe, "shared_sandbox", lambda *_: sandbox)
     yield sandbox
     sandbox.close()
 
 
-def test_a_workspace_that_kills_its_sandbox_twice_is_the_policys_fault(
-    tiny_tasks: Path, mortal: Mortal
+IN_A_COMMAND, IN_THE_WORKSPACE = "touch poison", "touch poi''son"
+
+
+@pytest.mark.parametrize("command", [IN_A_COMMAND, IN_THE_WORKSPACE])
+def test_what_kills_its_sandbox_twice_is_the_policys_fault(
+    tiny_tasks: Path, mortal: Mortal, command: str
 ) -> None:
-    reward, info = played(tiny_tasks, [bash(FIX), bash("touch poison")])
+    reward, info = played(tiny_tasks, [bash(FIX), bash(command)])
     assert reward == 0.0
     assert "failure" not in info
     assert info["verdict"]["policy_fault"].startswith("SandboxDied: the sandbox died during")
     assert not info["verdict"]["correct"]
-    assert info["verdict"]["cases"] == {}
-    assert mortal.started == 3  # the episode, again, the unchanged tree
+    assert mortal.started == 3  # the episode, again, and the control
 
 
-def test_a_sandbox_killed_once_costs_nothing(tiny_tasks: Path, mortal: Mortal) -> None:
-    mortal.dies = lambda session: mortal.started == 1
-    reward, info = played(tiny_tasks, [bash(FIX), bash("touch poison")])
+@pytest.mark.parametrize("command", [IN_A_COMMAND, IN_THE_WORKSPACE])
+def test_a_sandbox_killed_once_costs_nothing(
+    tiny_tasks: Path, mortal: Mortal, command: str
+) -> None:
+    mortal.dies = lambda said: "poison" in said and mortal.started == 1
+    reward, info = played(tiny_tasks, [bash(FIX), bash(command)])
     assert (reward, "policy_fault" in info["verdict"]) == (1.0, False)
 
 
-@pytest.mark.parametrize("command", ["true", FIX])
+@pytest.mark.parametrize("command", ["true", FIX, IN_A_COMMAND, IN_THE_WORKSPACE])
+@pytest.mark.parametrize("when", ["at commands", "at the end"])
 def test_a_sandbox_that_dies_of_anything_is_a_failure(
-    tiny_tasks: Path, mortal: Mortal, command: str
+    tiny_tasks: Path, mortal: Mortal, command: str, when: str
 ) -> None:
-    mortal.dies = lambda session: True
+    mortal.dies = lambda said: when == "at commands" or "shop\n" in said
     reward, info = played(tiny_tasks, [bash(command)])
     assert math.isnan(reward)
     assert info["failure"]["type"] == "SandboxDied"
