@@ -54,7 +54,7 @@ from srl_env.rewards.modes import (
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.spaces import AnyText, utf8_safe
+from srl_env.spaces import AnyText, all_utf8_safe, utf8_safe
 from srl_env.stepping import (
     ResetResult,
     StepResult,
@@ -365,7 +365,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.expects(action)
         state = self._current()
         completion = utf8_safe(action)
-        state.parsed, state.legal = self.format.parse(completion), None
+        state.parsed, state.legal = _read_step(self, self.format.parse(completion)), None
         state.format_ok = state.format_ok and state.parsed.ok
         state.open = False  # until settled
         said, index = state.parsed.action, state.index
@@ -404,7 +404,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         observation, info = self._observe(state)
         info["reward_parts"] = dict(reward.parts)
         if record.verdict is not None:
-            info["verdict"] = record.verdict.to_info()
+            info["verdict"] = all_utf8_safe(record.verdict.to_info())
         return observation, float(reward.value), record.terminated, record.truncated, info
 
     def fail(self, failure: Failure) -> StepResult:
@@ -715,7 +715,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """The observation and the info at this point, freshly made."""
         messages = self._messages(state)
         info: dict[str, Any] = {
-            "problem_id": state.problem.id,
+            "problem_id": utf8_safe(state.problem.id),
             "step": state.index,
             "reward_mode": state.mode.name,
             "reward_parts": {},
@@ -726,7 +726,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             info["format_ok"] = state.parsed.ok
             info["legal"] = state.legal
         if state.world_live and (world := self.world_info()):
-            info["world"] = dict(world)
+            info["world"] = all_utf8_safe(world)
         return observation_text(self.style, messages), info
 
     def _messages(self, state: EpisodeState) -> list[Message]:
@@ -778,6 +778,20 @@ def _read_answer(env: ReasoningEnv, observed: object) -> str | None:
             f"{observed!r:.80}; it returns a text, or None for no answer"
         )
     return utf8_safe(observed)
+
+
+def _read_step(env: ReasoningEnv, parsed: object) -> ParsedStep:
+    """What a format read, as text that can be stored: some decode escapes of their own."""
+    if not isinstance(parsed, ParsedStep):
+        raise BadOption(
+            f"{type(env.format).__name__}.parse() returned {type(parsed).__name__} "
+            f"{parsed!r:.80}; it returns a srl_env.ParsedStep"
+        )
+    thought, action = parsed.thought, utf8_safe(parsed.action)
+    safe = thought if thought is None else utf8_safe(thought)
+    if safe is thought and action is parsed.action:
+        return parsed
+    return replace(parsed, thought=safe, action=action)
 
 
 def _read_legal(env: ReasoningEnv, legal: object) -> bool | None:

@@ -6,6 +6,7 @@ seconds to build and to copy, and prints a million characters.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -91,3 +92,15 @@ def utf8_safe(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
     return text
+
+
+def all_utf8_safe(value: Any) -> Any:
+    """JSON-like data with ``utf8_safe`` applied to all of its texts, keys included."""
+    if isinstance(value, str):
+        return utf8_safe(value)
+    if isinstance(value, Mapping):
+        return {all_utf8_safe(key): all_utf8_safe(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        items = [all_utf8_safe(item) for item in value]
+        return items if isinstance(value, list) else tuple(items)
+    return value

@@ -22,7 +22,7 @@ from srl_env.data.jsonl import json_line, json_text
 from srl_env.data.rows import row_from_problem
 from srl_env.errors import BadData, BadOption, MissingExtra, UnknownName
 from srl_env.problem import Problem
-from srl_env.spaces import utf8_safe
+from srl_env.spaces import all_utf8_safe
 
 Kind = Literal["jsonl", "parquet", "folder"]
 CARD, DATA = "README.md", "data"
@@ -274,20 +274,9 @@ def _table_row(problem: Problem) -> tuple[dict[str, Any], int]:
         row["metadata"] = json_text(problem, row["metadata"])
     text = json_text(problem, row)
     if not text.isascii():
-        row = _storable(row)
+        row = all_utf8_safe(row)
     return row, len(text)
 
 
 def _table_step(step: str | dict[str, str]) -> dict[str, str]:
     return {"action": step} if isinstance(step, str) else step
-
-
-def _storable(value: Any) -> Any:
-    """A value without lone surrogates."""
-    if isinstance(value, str):
-        return utf8_safe(value)
-    if isinstance(value, list):
-        return [_storable(part) for part in value]
-    if isinstance(value, dict):
-        return {name: _storable(part) for name, part in value.items()}
-    return value

@@ -20,7 +20,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
-from srl_env.format import Brackets, ThinkTags
+from srl_env.format import Brackets, ParsedStep, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.prompt import PromptStyle
 from srl_env.rewards import modes, step_similarity
@@ -39,6 +39,7 @@ from srl_env.testing import (
     SlowWorldEnv,
     counting_problem,
 )
+from srl_env.verifiers import Verdict
 
 
 def say(action: str, thought: str = "") -> str:
@@ -466,6 +467,49 @@ def test_a_world_that_fails_ends_the_episode() -> None:
     assert first[1] == 0.0
     assert_failed(second, "WorldFailure")
     assert second[4]["action"] == "say 2"
+
+
+class Decoding(ThinkTags):
+    """Reads escapes in the action, as formats that hold JSON do."""
+
+    def parse(self, text: str) -> ParsedStep:
+        parsed = super().parse(text)
+        return replace(parsed, action=parsed.action.replace("(D800)", "\ud800"), thought="\udfff")
+
+
+class Echo(CountingEnv):
+    """Its world and its verifier say lone surrogates of their own."""
+
+    def world_step(self, action: str) -> str:
+        return f"\udc80{action}"
+
+    def world_info(self) -> Mapping[str, Any]:
+        return {"said\ud800": ["\udfff", {"deep": ("\ud83d\ude42", 1, None)}]}
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        return Verdict(False, f"\ud800{actions[-1]}", {"why\ud800": ["\udfff"]})
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "\ud800",
+        "<think>\ud800</think>say \udfff",
+        "<think></think>say (D800)",
+        "<think></think>the \ud83d\ude42 \ud83d",
+        "\ud800<think></think>\udc00" * 50,
+        '<think></think>{"command": "\ud800"}',
+    ],
+)
+@pytest.mark.parametrize("max_steps", [1, 2])
+def test_what_leaves_a_step_is_valid_utf_8(text: str, max_steps: int) -> None:
+    env = Echo(format=Decoding(), reward_mode="rlvr", max_steps=max_steps)
+    env.reset(seed=0)
+    observation, *_, info = env.step(text)
+    json.dumps([observation, info], ensure_ascii=False).encode()
+    assert info["world"]["said\ufffd"] == ["\ufffd", {"deep": ("🙂", 1, None)}]
+    assert env.render() is None
+    assert "\ud800" not in env.history[-1].action
 
 
 class Doors(CountingEnv):
