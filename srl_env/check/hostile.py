@@ -7,12 +7,14 @@ verifiers and parsers elsewhere.
 
 from __future__ import annotations
 
-import ctypes
 import math
-import sys
-import threading
+import re
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any
+
+import numpy as np
 
 from srl_env.check.marks import out_of_range
 from srl_env.check.report import Finding, Note
@@ -21,9 +23,14 @@ from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
 from srl_env.rewards.modes import get_reward_mode
 from srl_env.seeding import stream
+from srl_env.time_limit import OutOfTime, run_within
+from srl_env.verifiers.deadline import WALL_SHARE
+from srl_env.verifiers.fault import POLICY_FAULT
 
 DEADLINE_S = 10.0
-"""Of a verifier that states no ``deadline_s`` of its own."""
+"""Of a verifier that states no ``deadline_s`` of its own, and of a step."""
+ANY_TIME_S = 120.0
+"""Of a step where the environment's ``world_timeout_s`` is None."""
 _GRACE_S = 5.0
 _MOST_FINDINGS = 3
 _NASTY = (
@@ -41,10 +48,22 @@ _FRAGMENTS = (
 )  # fmt: skip
 
 
+# How a call that begins like the expert's may go on.
+_TAILS = (
+    "9**9**9", " 9**9**9", "**9**9", "^9^9^9", "9" * 400, "9" * 5_000, "1e999999999", "-1", "0",
+    " / 0", "nan", "(" * 300, "(" * 300 + "1" + ")" * 300, "[" * 3_000, '{"a":' * 1_000,
+    "<a>" * 1_000, "\x00", "\x1b[2J", "\x1b]8;;http://a.b\x07", "\x07", "\x9b31m", "\u202e",
+    "\u2066", "\r", "\ud800", "\udfff", '"\\ud800"', '{"path": "\\ud800"}', "\n\n", "'", '"',
+    "`", "\\", "%s", "{0.__class__}", "../" * 50, " " * 20_000, "a" * 20_000,
+)  # fmt: skip
+_NUMBER = re.compile(r"\d+")
+_HUGE = ("9**9**9", "9^{9^{9^9}}", "1e999999999", "9" * 400, "-1", "1/0", "٣", "\ud800")
+
+
 def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     """The verifier answers, or fails, before its deadline, whatever stands for the answer."""
     verifier, problem = trial.env.verifier, trial.problem(problem_id)
-    limit = float(getattr(verifier, "deadline_s", DEADLINE_S)) + _GRACE_S
+    limit = _verifier_limit(trial.env)
     template = problem.trajectories[0].actions[-1] if problem.trajectories else ""
     answer = problem.answer or template
     end = time.monotonic() + trial.seconds
@@ -62,8 +81,8 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
                 yield Finding(
                     f"verifier.{name}() had not ended after {limit:g} s on {short(text)} "
                     f"({len(text):,} characters)",
-                    f"an answer, or a VerifierTimeout, within {limit:g} s (its deadline_s, else "
-                    f"{DEADLINE_S:g}, and {_GRACE_S:g})",
+                    f"an answer, or a VerifierTimeout, within {limit:g} s ({WALL_SHARE:g} times "
+                    f"its deadline_s, or else {DEADLINE_S:g}, and {_GRACE_S:g})",
                     "limit the text's length, use patterns that take linear time, or run the work "
                     "in a process that can be killed (srl_env.verifiers.deadline)",
                     where,
@@ -72,8 +91,10 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
 
 
 def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
-    """Hostile texts cause no exception, and no reward that is not a finite number."""
-    env, found, failures = trial.env, 0, 0
+    """Hostile texts cause no exception, no hanging, no failure, and no reward that is not a finite
+    number."""
+    found = failures = verdicts = faults = 0
+    last = ""
     if not trial.hostile:
         yield _told(0, 0, trial)
     end = time.monotonic() + trial.seconds
@@ -82,47 +103,108 @@ def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
         if time.monotonic() > end:
             yield _told(number, trial.hostile, trial)
             break
-        text, mode = hostile_text(env, number), modes[number // 4 % len(modes)]
-        try:
-            if number % 4 == 0 or not _open(env):
-                trial.begin(problem_id, mode.name, "policy", max_steps=4)
-            _, reward, _, _, info = env.step(text)
-        except Exception as error:  # noqa: BLE001  # the boundary to the author's code
-            found += 1
-            yield Finding(
+        if number % 4 == 0 or not _open(trial.env):
+            mode = modes[number // 4 % len(modes)].name
+            trial.begin(problem_id, mode, "policy", max_steps=4)
+        text = hostile_text(trial.env, number)
+        info, findings = _tried(trial, text)
+        found += len(findings)
+        yield from findings
+        if findings:
+            trial.begin(problem_id, modes[0].name, "policy")
+        if "failure" in info:
+            failures, last = failures + 1, short(text)
+        verdicts += "verdict" in info
+        faults += POLICY_FAULT in info.get("verdict", {})
+        if found >= _MOST_FINDINGS:
+            break
+    if failures and verdicts:
+        yield Finding(
+            f"{failures:,} of the texts ended in a failure and {verdicts:,} in a verdict; the last "
+            f"that failed: {last}",
+            "the same for all: an episode that a text makes fail is in no score",
+            "give the problem an expert or an answer that the verifier finds correct, or the "
+            "verifier a control(problem), so that it can be decided who is responsible",
+        )
+    elif failures:
+        yield Note(f"{failures:,} of the texts ended in a failure")
+    if faults:
+        yield Note(f"{faults:,} of the texts were found responsible for a failure, and wrong")
+
+
+def _tried(trial: Trial, text: str) -> tuple[dict[str, Any], list[Finding]]:
+    """A step with a hostile text: its info, and what is wrong with it."""
+    env, limit = trial.env, _step_limit(trial.env)
+    try:
+        _, reward, _, _, info = run_within(partial(env.step, text), limit)
+    except OutOfTime as error:
+        return {}, [
+            Finding(
+                f"env.step() had not ended after {limit:g} s on the text {short(text)}",
+                "an end, whatever a policy writes",
+                "limit what the world and the judge compute from a text, or give the environment "
+                "a world_timeout_s",
+                error.where,
+            )
+        ]
+    except Exception as error:  # noqa: BLE001  # the boundary to the author's code
+        return {}, [
+            Finding(
                 f"{type(error).__name__}: {error!s:.200} on the text {short(text)}",
                 "no exception, whatever a policy writes",
                 "treat what cannot be read as a wrong answer",
                 line_in(error),
             )
-            trial.begin(problem_id, mode.name, "policy")
-        else:
-            failures += "failure" in info
-            if not math.isfinite(reward) and "failure" not in info:
-                found += 1
-                yield Finding(
-                    f"reward {reward} for the text {short(text)}",
-                    "a finite reward, or info['failure']",
-                    "raise a srl_env.errors.Failure where no reward can be had",
-                )
-            for finding in out_of_range(env.reward_mode, reward, f"the text {short(text)}"):
-                found += 1
-                yield finding
-        if found >= _MOST_FINDINGS:
-            break
-    if failures:
-        yield Note(f"{failures:,} of the texts ended in a failure")
+        ]
+    if not math.isfinite(reward) and "failure" not in info:
+        return info, [
+            Finding(
+                f"reward {reward} for the text {short(text)}",
+                "a finite reward, or info['failure']",
+                "raise a srl_env.errors.Failure where no reward can be had",
+            )
+        ]
+    return info, list(out_of_range(env.reward_mode, reward, f"the text {short(text)}"))
+
+
+def _step_limit(env: ReasoningEnv) -> float:
+    """How long a step may take, repetition and control included."""
+    world = ANY_TIME_S if env.has_world and env.world_timeout_s is None else DEADLINE_S
+    return max(world + _GRACE_S, 3 * _verifier_limit(env))
+
+
+def _verifier_limit(env: ReasoningEnv) -> float:
+    """How long a verdict may take by the clock; deadlines count processor time."""
+    deadline = getattr(env.verifier, "deadline_s", None)
+    return _GRACE_S + (DEADLINE_S if deadline is None else WALL_SHARE * float(deadline))
 
 
 def hostile_text(env: ReasoningEnv, number: int) -> str:
-    """Text number ``number``: fragments, pieces of the expert's steps, sometimes very long."""
+    """Text number ``number``: one in three begins like a step of the expert's, the others are
+    fragments and pieces of its steps; sometimes very long."""
     rng = stream("hostile", number)
-    pieces = [*_FRAGMENTS, *env.format.stop]
-    pieces += [step.action for step in env.expert_steps[-2:]] if env._state is not None else []
-    text = "".join(pieces[i] for i in rng.integers(len(pieces), size=int(rng.integers(1, 12))))
+    expert = [step.action for step in env.expert_steps] if env._state is not None else []
+    if expert and number % 3 == 0:
+        text = _like(expert[int(rng.integers(len(expert)))], rng)
+    else:
+        pieces = [*_FRAGMENTS, *env.format.stop, *expert[-2:]]
+        text = "".join(pieces[i] for i in rng.integers(len(pieces), size=int(rng.integers(1, 12))))
     if number % 50 == 0:
         text = (text * 200)[:20_000]
     return env.format.render(ExpertStep(text)) if number % 2 else text
+
+
+def _like(action: str, rng: np.random.Generator) -> str:
+    """An expert's action with its numbers replaced, or cut anywhere or after a word and gone on
+    with otherwise."""
+    kind = int(rng.integers(3))
+    if kind == 0 and (numbers := list(_NUMBER.finditer(action))):
+        chosen = numbers[int(rng.integers(len(numbers)))]
+        huge = _HUGE[int(rng.integers(len(_HUGE)))]
+        return f"{action[: chosen.start()]}{huge}{action[chosen.end() :]}"
+    ends = [found.end() for found in re.finditer(r"\w+\W?", action)] if kind == 1 else []
+    end = ends[int(rng.integers(len(ends)))] if ends else int(rng.integers(len(action) + 1))
+    return action[:end] + _TAILS[int(rng.integers(len(_TAILS)))]
 
 
 def _told(tried: int, of: int, trial: Trial) -> Note:
@@ -140,29 +222,10 @@ def _open(env: ReasoningEnv) -> bool:
 
 def _hangs_at(call: Callable[[], object], limit: float) -> str | None:
     """ "file:line" where a call is that did not end in time; None for one that did."""
-    thread = threading.Thread(target=_quietly, args=(call,), daemon=True)
-    thread.start()
-    thread.join(limit)
-    if not thread.is_alive():
-        return None
-    assert thread.ident is not None, "it was started"
-    frame = sys._current_frames().get(thread.ident)
-    where = "unknown" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"
-    _stop(thread)
-    return where
-
-
-def _quietly(call: Callable[[], object]) -> None:
     try:
-        call()
-    except BaseException:  # noqa: BLE001  # other checks say what was raised; here it has ended
-        return
-
-
-def _stop(thread: threading.Thread) -> None:
-    """Ends a thread at its next line of Python; one inside of C code goes on."""
-    assert thread.ident is not None, "it was started"
-    ctypes.pythonapi.PyThreadState_SetAsyncExc(
-        ctypes.c_ulong(thread.ident), ctypes.py_object(SystemExit)
-    )
-    thread.join(1.0)
+        run_within(call, limit)
+    except OutOfTime as error:
+        return error.where
+    except Exception:  # noqa: BLE001  # other checks say what was raised; here it has ended
+        return None
+    return None

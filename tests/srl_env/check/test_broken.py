@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 
 import srl_env
-from srl_env.check import CHECKS, Checker, CheckResult, Finding
+from srl_env.check import CHECKS, Checker, CheckResult, Finding, hostile
 from srl_env.check.hostile import hostile_text
 from srl_env.data import JsonlSource, ListSource
 from srl_env.environment import ReasoningEnv
@@ -233,7 +233,7 @@ def test_disjoint_splits_pass_and_classes_without_are_skipped() -> None:
 class Endless(CountingVerifier):
     """Never answers to digits."""
 
-    deadline_s: float = -4.9  # with the grace of five seconds: a tenth of one
+    deadline_s: float = -4.9 / 3  # three times that with the grace of five seconds: a tenth of one
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
         while "999" in actions[-1]:
@@ -319,6 +319,61 @@ def test_hostile_texts_are_the_same_every_time_and_many() -> None:
     assert len(set(texts)) > 450
     assert any("\ud800" in text for text in texts)
     assert any(len(text) > 5000 for text in texts)
+
+
+def test_one_hostile_text_in_three_begins_like_a_step_of_the_experts() -> None:
+    env = CountingEnv()
+    env.reset(options={"problem": "count-4"})
+    texts = [hostile_text(env, number) for number in range(3_000)]
+    for tail in ("9**9**9", "(" * 300, "\ud800", '"\\ud800"', "\x1b]8;;", "\u202e", "9" * 5_000):
+        assert any(re.search(rf"say \d?{re.escape(tail)}", text) for text in texts), tail
+    assert any(text.startswith("say 9**9**9") for text in texts)
+    assert any("<think></think>\nsay 9**9**9" in text for text in texts)
+
+
+class Calculating(SlowWorldEnv):
+    """Computes what a call asks for, in the form of the expert's calls alone."""
+
+    slow_world = False
+
+    def world_step(self, action: str) -> str:
+        word, _, asked = action.partition(" ")
+        if word != "say" or not re.fullmatch(r"[\d*+-]+", asked):
+            return "no such call"
+        try:
+            return str(eval(asked)) if len(asked) < 20 else "too long"
+        except (SyntaxError, ValueError, ZeroDivisionError, OverflowError) as error:
+            return str(error)
+
+
+@pytest.mark.parametrize("timeout", [60.0, None])
+def test_a_world_that_hangs_on_a_call_in_the_experts_form_is_found_with_its_line(
+    timeout: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("DEADLINE_S", "ANY_TIME_S", "_GRACE_S"):
+        monkeypatch.setattr(hostile, name, 0.3)
+    found = finding(Calculating(world_timeout_s=timeout), "hostile")
+    assert re.match(r"env.step\(\) had not ended after 1.8 s on the text '.*9\*\*9", found.seen)
+    assert "world_timeout_s" in found.advice
+    assert HERE in str(found.where)
+
+
+def test_texts_that_a_world_is_given_little_time_for_are_wrong_and_noted() -> None:
+    result = check(Calculating(world_timeout_s=0.3), "hostile", hostile=700)
+    assert result.passed
+    assert re.search(r"\d of the texts were found responsible", result.notes[-1])
+
+
+def test_a_text_that_alone_makes_a_verifier_fail_and_no_control_decides_is_found() -> None:
+    class Late(CountingVerifier):
+        def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+            if "9" in actions[-1]:
+                raise VerifierTimeout("too late")
+            return Verdict(False)
+
+    found = finding(CountingEnv(verifier=Late()), "hostile", hostile=200)
+    assert "of the texts ended in a failure and" in found.seen
+    assert "control(problem)" in found.advice
 
 
 def test_failures_under_hostile_texts_are_counted_and_no_fault() -> None:
