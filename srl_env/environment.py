@@ -54,7 +54,7 @@ from srl_env.rewards.modes import (
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.spaces import AnyText, all_utf8_safe, utf8_safe
+from srl_env.spaces import AnyText
 from srl_env.stepping import (
     ResetResult,
     StepResult,
@@ -62,6 +62,7 @@ from srl_env.stepping import (
     judge,
     score_all,
 )
+from srl_env.text import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
 from srl_env.verifiers.fault import PolicyFault, fault_verdict, tried_twice
 from srl_env.verifiers.protocol import Verdict, Verifier

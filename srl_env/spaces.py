@@ -1,4 +1,4 @@
-"""The space of all texts, and the cleaning of texts that could not be stored.
+"""The space of all texts.
 
 Gymnasium's ``Text`` holds its characters one by one: over all of Unicode it takes
 seconds to build and to copy, and prints a million characters.
@@ -6,7 +6,6 @@ seconds to build and to copy, and prints a million characters.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -26,7 +25,7 @@ class AnyText(Space[str]):
     """Every Python string up to ``max_length`` characters, lone surrogates included.
 
     A policy may write anything, so nothing it writes is outside the action space. What the
-    environments emit is narrower: always encodable as UTF-8 (see ``utf8_safe``).
+    environments emit is narrower: always encodable as UTF-8 (``srl_env.text``).
     Samples are short random texts without surrogates.
     """
 
@@ -78,29 +77,3 @@ class AnyText(Space[str]):
 
     def __repr__(self) -> str:
         return "AnyText()" if self.max_length is None else f"AnyText({self.max_length})"
-
-
-def utf8_safe(text: str) -> str:
-    """The text with lone surrogates replaced by U+FFFD, so that it can be stored and sent.
-
-    Surrogate pairs become the character they stand for; all other text is left as it is.
-    """
-    if text.isascii():
-        return text
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
-    return text
-
-
-def all_utf8_safe(value: Any) -> Any:
-    """JSON-like data with ``utf8_safe`` applied to all of its texts, keys included."""
-    if isinstance(value, str):
-        return utf8_safe(value)
-    if isinstance(value, Mapping):
-        return {all_utf8_safe(key): all_utf8_safe(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        items = [all_utf8_safe(item) for item in value]
-        return items if isinstance(value, list) else tuple(items)
-    return value

@@ -10,6 +10,7 @@ from typing import ParamSpec
 import typer
 
 from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UserError
+from srl_env.text import escaped
 
 P = ParamSpec("P")
 
@@ -57,5 +58,5 @@ def _about_files(error: OSError) -> BadOption:
 
 def _ended(error: SrlEnvError) -> typer.Exit:
     """The exit that goes with an error, which is said."""
-    typer.echo(f"error: {error}", err=True)
+    typer.echo(f"error: {escaped(str(error))}", err=True)
     return typer.Exit(2 if isinstance(error, UserError) else 1)

@@ -35,6 +35,7 @@ from srl_agents.seen import check_unseen, run_folder
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
+from srl_env.text import escaped
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
 ALONE, GAIN = "alone", "gain.json"
@@ -306,7 +307,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     typer.echo(f"{headline(comparison)}\nReport: {report}")
     failed = [run for run in comparison.runs if run.error]
     for run in failed:
-        typer.echo(f"error: {run.method} seed {run.seed}: {run.error}", err=True)
+        typer.echo(escaped(f"error: {run.method} seed {run.seed}: {run.error}"), err=True)
     if failed:
         raise typer.Exit(1)
 

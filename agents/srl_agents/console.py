@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from rich.console import Console, ConsoleDimensions
+from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
 from rich.markup import escape
 from rich.progress import (
     BarColumn,
@@ -22,8 +22,11 @@ from rich.progress import (
     TimeElapsedColumn,
     TimeRemainingColumn,
 )
+from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
+
+from srl_env.text import escaped
 
 if TYPE_CHECKING:
     from srl_agents.compare import JobProgress
@@ -36,11 +39,23 @@ _LOG_EVERY_S = 60.0
 
 
 class _Console(Console):
-    """A console with a width of its own where nobody looks at it through a terminal."""
+    """A console with a width of its own where nobody looks at it through a terminal.
+
+    Text of data or a policy moves no cursor, sets no title and makes no link: what cannot be seen
+    is escaped in all that is printed.
+    """
 
     def __init__(self, piped_width: int, *, stderr: bool) -> None:
         self._piped_width = piped_width
         super().__init__(stderr=stderr)
+
+    def render(
+        self, renderable: RenderableType, options: ConsoleOptions | None = None
+    ) -> Iterator[Segment]:
+        """The segments of a renderable, their texts escaped."""
+        for segment in super().render(renderable, options):
+            text = segment.text if segment.control else escaped(segment.text)
+            yield segment if text == segment.text else Segment(text, segment.style)
 
     @property
     def size(self) -> ConsoleDimensions:
@@ -57,26 +72,6 @@ class _Console(Console):
 output = _Console(10_000, stderr=False)  # so wide that nothing is cut or wrapped
 errors = _Console(160, stderr=True)
 """Progress and messages; results go to standard output, so that they can be piped."""
-
-
-def visible(text: str) -> str:
-    """Text of unknown origin for a terminal: control characters become marks that are seen.
-
-    Line ends and tabs stay; an escape becomes ␛, so that nothing moves the cursor.
-    """
-    return "".join(_mark(character) for character in text)
-
-
-def _mark(character: str) -> str:
-    code = ord(character)
-    if code < 0x20 and character not in "\n\t":
-        return chr(0x2400 + code)
-    if 0x7F <= code < 0xA0 or 0xD800 <= code < 0xE000 or character in _DIRECTIONS:
-        return "\N{REPLACEMENT CHARACTER}"
-    return character
-
-
-_DIRECTIONS = "\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 
 
 class _NoteColumn(ProgressColumn):
@@ -275,7 +270,7 @@ def print_check(result: CheckResult) -> None:
     notes = f" [dim]({escape('; '.join(result.notes))})[/]" if result.notes else ""
     output.print(f"[{style}]{result.mark:4}[/] {result.name}{notes}", highlight=False)
     for finding in result.findings:
-        text = visible(str(finding)).replace("\n", "\n     ")
+        text = str(finding).replace("\n", "\n     ")
         output.print(f"     {escape(text)}", highlight=False, soft_wrap=True)
 
 

@@ -16,6 +16,7 @@ import typer
 
 from srl_agents.boundary import boundary
 from srl_env.errors import BadOption
+from srl_env.text import escaped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -230,7 +231,9 @@ def convert(
     if report.dropped:
         errors.print(drop_view(report))
     counts = ", ".join(f"{name} {count:,}" for name, count in sorted(writer.counts.items()))
-    typer.echo(f"{out}: {report.kept:,} problems ({counts or 'none'}), from {reading.about}")
+    typer.echo(
+        escaped(f"{out}: {report.kept:,} problems ({counts or 'none'}), from {reading.about}")
+    )
 
 
 def _reading(

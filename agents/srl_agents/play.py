@@ -15,12 +15,12 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from srl_agents.console import visible
 from srl_agents.played import Book, Played, PlayedStep
 from srl_env.environment import ReasoningEnv, Snapshot
 from srl_env.errors import Failure, UserError
 from srl_env.problem import ExpertStep
 from srl_env.rewards import matched_blocks
+from srl_env.text import escaped
 
 HELP = """\
 Type a step; an empty line ends it. A thought may come before it, in the environment's own form.
@@ -234,7 +234,7 @@ class _Game:
         self._say(f"the next episode is rewarded by {name}", "yellow")
 
     def _say(self, text: str, style: str) -> None:
-        self.screen.print(Text(visible(text), style=style), soft_wrap=True)
+        self.screen.print(Text(escaped(text), style=style), soft_wrap=True)
 
 
 def difference(action: str, expert: str) -> tuple[Text, Text]:
@@ -259,10 +259,10 @@ def hint(step: ExpertStep, number: int) -> str:
 def _coloured(head: str, text: str, matched: list[tuple[int, int]]) -> Text:
     line, end = Text(head, style="dim"), 0
     for start, size in matched:
-        line.append(visible(text[end:start]), style="red")
-        line.append(visible(text[start : start + size]), style="green")
+        line.append(escaped(text[end:start]), style="red")
+        line.append(escaped(text[start : start + size]), style="green")
         end = start + size
-    line.append(visible(text[end:]), style="red")
+    line.append(escaped(text[end:]), style="red")
     return line
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from srl_env.errors import UserError
+from srl_env.text import escaped
 
 
 class CheckError(UserError):
@@ -25,7 +26,8 @@ class Finding:
 
     def __str__(self) -> str:
         lines = [f"seen: {self.seen}", f"expected: {self.expected}", f"to do: {self.advice}"]
-        return "\n  ".join(lines if self.where is None else [*lines, f"where: {self.where}"])
+        shown = lines if self.where is None else [*lines, f"where: {self.where}"]
+        return escaped("\n  ".join(shown))
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +61,7 @@ class CheckResult:
         return "FAIL" if self.findings else "skip" if self.skipped else "ok"
 
     def __str__(self) -> str:
-        notes = f" ({'; '.join(self.notes)})" if self.notes else ""
+        notes = f" ({escaped('; '.join(self.notes))})" if self.notes else ""
         lines = [f"{self.mark:4} {self.name}{notes}"]
         return "\n".join([*lines, *(f"  {finding}" for finding in self.findings)])
 

@@ -22,7 +22,7 @@ from srl_env.data.jsonl import json_line, json_text
 from srl_env.data.rows import row_from_problem
 from srl_env.errors import BadData, BadOption, MissingExtra, UnknownName
 from srl_env.problem import Problem
-from srl_env.spaces import all_utf8_safe
+from srl_env.text import all_utf8_safe
 
 Kind = Literal["jsonl", "parquet", "folder"]
 CARD, DATA = "README.md", "data"

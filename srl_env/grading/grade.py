@@ -12,7 +12,8 @@ from srl_env.grading.controls import run_controls
 from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
-from srl_env.sandbox import Sandbox, Snapshot, escaped
+from srl_env.sandbox import Sandbox, Snapshot
+from srl_env.text import escaped
 from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, tried_twice
 
 MOST_SHOWN: Final = 100

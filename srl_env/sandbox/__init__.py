@@ -58,7 +58,6 @@ from srl_env.sandbox.interface import (
     Sandbox,
     Session,
     Snapshot,
-    escaped,
     printable,
 )
 from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
@@ -80,7 +79,6 @@ __all__ = [
     "SelfCheck",
     "Session",
     "Snapshot",
-    "escaped",
     "open_sandbox",
     "printable",
     "self_check",

@@ -14,19 +14,13 @@ from typing import Literal, Protocol, Self, runtime_checkable
 
 from srl_env.errors import BadOption
 from srl_env.seconds import check_seconds
+from srl_env.text import escaped
 
 Isolation = Literal["full", "weak", "none"]
 Ended = Literal["exited", "timeout", "memory", "processes", "sockets", "output"]
 Kind = Literal["file", "directory", "symlink", "special"]
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
-# Categories Cc, Cf, Cs, Zl and Zp and the supplementary variation selectors, without tab, newline
-# and the joiners, which emoji and some scripts need.
-_UNSEEN = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u0600-\u0605\u061c\u06dd\u070f\u0890\u0891\u08e2\u180e\u200b\u200e"
-    "\u200f\u2028-\u202e\u2060-\u206f\ud800-\udfff\ufeff\ufff9-\ufffb\U000110bd\U000110cd"
-    "\U00013430-\U0001343f\U0001bca0-\U0001bca3\U0001d173-\U0001d17a\U000e0000-\U000e0fff]"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -257,21 +251,3 @@ def printable(data: bytes) -> str:
     """Bytes as text for a model or a terminal: ``escaped``, without terminal sequences."""
     text = data.decode("utf-8", "replace").replace("\r\n", "\n")
     return escaped(_ANSI.sub("", text))
-
-
-def escaped(text: str) -> str:
-    """The text with what cannot be seen in it written as Python does: ``\\x1b``, ``\\u202e``.
-
-    That is controls, bidirectional and other invisible characters, and lone surrogates; a surrogate
-    escape, which stands for a byte that is no UTF-8, becomes that byte (``\\xff``). Newlines, tabs
-    and the joiners U+200C and U+200D stay. The result is valid Unicode, and escaping it again
-    changes nothing.
-    """
-    return _UNSEEN.sub(_escape, text)
-
-
-def _escape(found: re.Match[str]) -> str:
-    number = ord(found[0])
-    if 0xDC80 <= number <= 0xDCFF:
-        return f"\\x{number - 0xDC00:02x}"
-    return ascii(found[0])[1:-1]

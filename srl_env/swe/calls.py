@@ -31,7 +31,7 @@ from srl_env.errors import UserError
 from srl_env.fences import fenced_blocks
 from srl_env.format import CLOSE, OPEN, ParsedStep
 from srl_env.problem import ExpertStep
-from srl_env.spaces import utf8_safe
+from srl_env.text import utf8_safe
 
 Argument = str | int | tuple[int, int]
 

@@ -4,8 +4,17 @@ import re
 import time
 
 import pytest
+import typer
+from rich.console import Group
+from rich.markup import escape
+from rich.panel import Panel
+from rich.table import Table
+from rich.text import Text
 
 from srl_agents import console
+from srl_agents.boundary import boundary
+from srl_env.errors import BadData
+from srl_env.text import escaped
 
 pytestmark = pytest.mark.usefixtures("piped")
 NOTE = "rlvr, update 5 · reward 0.32 · right 0.2 · kept 0.31 · loss 0.002"
@@ -63,3 +72,40 @@ def test_passing_bars_leave_nothing_in_a_log_that_ends_before_it_is_told(
     with console.progress_bars(transient=True) as bars:
         bars.add_task("reading", total=1.0, note="")
     assert lines(capsys) == []
+
+
+UNSEEN = [
+    "\x1b[2J", "\x1b]0;title\x07", "\x1b]8;;http://evil.example\x1b\\link\x1b]8;;\x1b\\",
+    "\x07", "\x08", "\r",
+    "\x9b31m", "\x9d0;title\x9c", "\x7f", "\x00", "\u202e", "\u2066", "\u200b", "\u2028",
+    "\ufeff", "\ud800", "\U000e0041",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("hostile", UNSEEN)
+def test_nothing_of_unknown_origin_moves_the_cursor_or_makes_a_link(hostile: str) -> None:
+    shown = console._Console(100, stderr=False)
+    grid = Table(title=hostile)
+    grid.add_column(f"a{hostile}")
+    grid.add_row(Text(f"b{hostile}", style="red"))
+    with shown.capture() as captured:
+        shown.print(hostile, markup=False)
+        shown.print(Panel(Group(Text(f"c{hostile}"), grid), title=escape(hostile)))
+        console.output.print(hostile, style="red", soft_wrap=True)
+    printed = captured.get()
+    assert escaped(printed) == printed
+    printed.encode()
+    assert all(mark in printed for mark in "abc")
+
+
+def test_an_error_is_one_line_without_escapes(capsys: pytest.CaptureFixture[str]) -> None:
+    @boundary
+    def command() -> None:
+        raise BadData("rows.jsonl:1: \x1b]8;;http://evil.example\x07 \u202e \ud800 is no row")
+
+    with pytest.raises(typer.Exit):
+        command()
+    said = capsys.readouterr().err
+    assert said == (
+        r"error: rows.jsonl:1: \x1b]8;;http://evil.example\x07 \u202e \ud800 is no row" + "\n"
+    )

@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 
 from srl_agents.cli import app
 from srl_env.data import JsonlSource
+from srl_env.text import escaped
 
 GOOD = {"question": "What is 2 + 3?", "answer": "2 + 3 = 5 here\n#### 5"}
 
@@ -42,6 +43,19 @@ def test_inspect_shows_form_numbers_and_the_first_problem(data: Path) -> None:
     for text in ("20 problems, gsm8k", "split train", "What is 2 + 3 + 0?", "1 dropped: no"):
         assert text in result.output
     assert json.loads(run("inspect", data, "--json").stdout)["problems"] == 20
+
+
+@pytest.mark.parametrize("command", ["inspect", "lint"])
+def test_escapes_in_data_do_not_reach_the_terminal(command: str, tmp_path: Path) -> None:
+    hostile = "\x1b[2J\x1b]8;;http://evil.example\x07 \x9b31m \u202e \ud800"
+    row = {"id": f"a{hostile}", "prompt": hostile, "steps": [hostile, "#### 2"], "answer": "2"}
+    path = tmp_path / "rows.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, "steps": hostile}) + "\n")
+    result = run(command, path)
+    assert result.exception is None or isinstance(result.exception, SystemExit)
+    assert escaped(result.output) == result.output
+    if command == "inspect":
+        assert r"first problem, a\x1b[2J\x1b]8;;http://evil.example" in result.output
 
 
 def test_lint_ends_with_1_where_there_are_errors(data: Path, tmp_path: Path) -> None:

@@ -216,7 +216,7 @@ def test_what_the_world_says_cannot_move_the_cursor(tmp_path: Path) -> None:
             return "\x1b[2J\x07[bold]gone"
 
     screen = played(tmp_path, "say 1\n\n:quit\n", Rude())
-    assert "␛[2J␇[bold]gone" in screen
+    assert r"\x1b[2J\x07[bold]gone" in screen
 
 
 def test_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:

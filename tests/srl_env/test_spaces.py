@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from srl_env.errors import BadOption
-from srl_env.spaces import AnyText, utf8_safe
+from srl_env.spaces import AnyText
+from srl_env.text import utf8_safe
 
 ANY_TEXT = st.text(st.characters(exclude_categories=()))
 

@@ -10,6 +10,7 @@ from srl_env.errors import UserError
 from srl_env.format import CompletionFormat
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.problem import ExpertStep
+from srl_env.text import escaped
 
 
 class InputEnded(UserError):
@@ -48,7 +49,7 @@ class HumanPolicy:
         return text if self._format is None else self._format.render(ExpertStep(text))
 
     def _show(self, messages: Messages) -> None:
-        lines = [f"[{message['role']}]\n{message['content']}\n" for message in messages]
+        lines = [f"[{message['role']}]\n{escaped(message['content'])}\n" for message in messages]
         known = len(self._shown) if lines[: len(self._shown)] == self._shown else 0
         screen = self._screen or sys.stdout
         screen.write("\n".join(["", *lines[known:], "Your action (an empty line ends it):", "> "]))

@@ -1,6 +1,6 @@
 """Runs in a terminal: the scores and curves, a list of steps, a group beside each other.
 
-Whatever a policy wrote goes through ``visible`` first, so that no escape sequence reaches the
+Whatever a policy wrote goes through ``escaped`` first, so that no escape sequence reaches the
 terminal, and is never read as markup.
 """
 
@@ -27,6 +27,7 @@ from srl_agents.view.query import Query, find_steps, read_query
 from srl_agents.view.sources import ViewedRun, run_series
 from srl_env.errors import BadOption, UserError
 from srl_env.rewards.similarity import matched_blocks
+from srl_env.text import escaped
 
 ROWS = 20
 
@@ -68,11 +69,6 @@ def show(
             screen.obey(command)
         except UserError as error:
             console.print(f"{error}", style="red", markup=False, highlight=False)
-
-
-def visible(text: str) -> str:
-    """The text with every character that cannot be seen, or moves others, shown by name."""
-    return _ODD.sub(lambda match: f"⟨U+{ord(match.group()):04X}⟩", text)
 
 
 class _Screen:
@@ -158,7 +154,7 @@ class _Screen:
             return
         expert = row["steps"][number - episode.first].get("expert_action")
         if expert is not None:
-            self.console.print(Panel(Text(visible(expert)), title="the expert", border_style="dim"))
+            self.console.print(Panel(Text(escaped(expert)), title="the expert", border_style="dim"))
         cards = [
             self._card(other, place, read_row(other))
             for other in self.index.group_of(episode)
@@ -204,22 +200,22 @@ class _Screen:
         action = row["steps"][number - episode.first]["action"]
         return [
             str(number),
-            Text(visible(f"{run}{when} · {episode.problem}")),
+            Text(escaped(f"{run}{when} · {episode.problem}")),
             str(step.index),
             "–" if step.reward is None else f"{step.reward:.2f}",
             "" if step.advantage is None else f"{step.advantage:+.2f}",
             _mark(episode),
-            Text(visible(action[:200]).replace("\n", "⏎") or "(empty)"),
+            Text(escaped(action[:200]).replace("\n", "⏎") or "(empty)"),
         ]
 
     def _head(self, episode: EpisodeEntry, step: StepEntry) -> Text:
         run = self.runs[episode.run].name
         when = episode.part if episode.update is None else f"update {episode.update}"
-        text = Text(visible(f"{episode.problem} · step {step.index}"), style="bold")
+        text = Text(escaped(f"{episode.problem} · step {step.index}"), style="bold")
         facts = [run, when, f"{episode.start_step} expert steps given"]
         facts += [_FATES[step.fate]] if step.fate else []
         facts += [f"failure: {episode.failure}"] if episode.failure else []
-        return text.append("\n" + visible(" · ".join(facts)), style="dim")
+        return text.append("\n" + escaped(" · ".join(facts)), style="dim")
 
     def _card(self, episode: EpisodeEntry, place: int, row: Row, step_title: bool = False) -> Panel:
         """One step of one rollout."""
@@ -235,10 +231,10 @@ class _Screen:
         parts.append(Text(_parts_text(said), style="dim"))
         for failure in (said["failure"], row["failure"] if place == episode.count - 1 else None):
             if failure:
-                parts.append(Text(visible(f"{failure['type']}: {failure['message']}"), style="red"))
+                parts.append(Text(escaped(f"{failure['type']}: {failure['message']}"), style="red"))
                 break
         if self.thinking:
-            parts.append(Text(visible(said["generation"]["text"]), style="italic dim"))
+            parts.append(Text(escaped(said["generation"]["text"]), style="italic dim"))
         if self.tokens:
             parts.append(self._token_text(episode, step, said))
         place_in_group = [e.number for e in self.index.group_of(episode)].index(episode.number)
@@ -252,7 +248,7 @@ class _Screen:
         ids, logprobs = said["generation"]["token_ids"], said["generation"]["logprobs"]
         text = Text()
         for place, token in enumerate(ids):
-            word = visible(decode(token) if decode else f"#{token}").replace("\n", "⏎")
+            word = escaped(decode(token) if decode else f"#{token}").replace("\n", "⏎")
             text.append(word.replace(" ", "␣"), style="underline" if step.fate == "kept" else "")
             told = f"{logprobs[place]:.2f}" if place < len(logprobs) else "–"
             text.append(f" {told}  ", style="dim")
@@ -282,7 +278,7 @@ def _scores(runs: Sequence[ViewedRun]) -> Table:
         failures = sum(run.result.failures.values()) if run.result else 0
         scores = [percent(run.scores.get(name), interval=name == "pass@1") for name in names]
         told = ["–" if value is None else f"{value:,.0f}" for value in spent]
-        grid.add_row(Text(visible(run.name)), *scores, *told, str(failures))
+        grid.add_row(Text(escaped(run.name)), *scores, *told, str(failures))
     return grid
 
 
@@ -302,7 +298,7 @@ def _curves(runs: Sequence[ViewedRun]) -> Table:
             curve = band(known)
             interval = f"{curve.low[-1]:.3g} … {curve.high[-1]:.3g}" if curve.over else ""
             ends = [f"{value:.3g}" for value in (curve.middle[0], curve.middle[-1])]
-            grid.add_row(shown, Text(visible(method)), _line([*curve.middle]), *ends, interval)
+            grid.add_row(shown, Text(escaped(method)), _line([*curve.middle]), *ends, interval)
             shown = ""
     return grid
 
@@ -344,17 +340,17 @@ def _coloured(text: str, other: str | None, side: int = 0) -> Text:
     side: 0 where the text is the action and the other the expert's, 1 the other way round.
     """
     if other is None:
-        return Text(visible(text) or "(empty)")
+        return Text(escaped(text) or "(empty)")
     begin = len(text) - len(text.lstrip())
     pair = (text.strip(), other.strip())
     blocks = matched_blocks(*(pair if side == 0 else pair[::-1]))
-    result, last = Text(visible(text[:begin])), 0
+    result, last = Text(escaped(text[:begin])), 0
     for block in blocks:
         at, size = block[side], block[2]
-        result.append(visible(pair[0][last:at]), style="underline")
-        result.append(visible(pair[0][at : at + size]), style="black on green")
+        result.append(escaped(pair[0][last:at]), style="underline")
+        result.append(escaped(pair[0][at : at + size]), style="black on green")
         last = at + size
-    result.append(visible(pair[0][last:]), style="underline")
+    result.append(escaped(pair[0][last:]), style="underline")
     return result if result.plain else Text("(empty)")
 
 
@@ -362,11 +358,4 @@ def _parts_text(said: Row) -> str:
     parts = [f"{name} {value:.3g}" for name, value in said["reward_parts"].items()]
     parts += [f"{len(said['generation']['token_ids'])} tokens"]
     parts += ["cut at the token limit"] if said["generation"]["finish_reason"] == "length" else []
-    return visible(" · ".join(parts))
-
-
-# Controls but for line ends and tabs, soft hyphen, marks of direction, invisible and private ones.
-_ODD = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
-    "\ufff0-\uffff\ud800-\udfff\U000e0000-\U000e0fff]"
-)
+    return escaped(" · ".join(parts))

@@ -10,7 +10,8 @@ import unicodedata
 import pytest
 
 from srl_env.errors import BadOption
-from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, escaped, printable
+from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, printable
+from srl_env.text import escaped
 
 
 def test_a_limit_must_be_positive() -> None:
