@@ -70,7 +70,15 @@ from srl_env.verifiers.protocol import Verdict, Verifier
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 T = TypeVar("T")
-OPTIONS = ("continuation", "granularity", "max_steps", "problem", "reward_mode", "start_step")
+OPTIONS = (
+    "continuation",
+    "copy",
+    "granularity",
+    "max_steps",
+    "problem",
+    "reward_mode",
+    "start_step",
+)
 
 
 _SET_BY_INIT = frozenset(
@@ -88,8 +96,9 @@ class EpisodeState:
 
     steps: the expert's steps, () without an expert; expert_actions: their actions. opening:
     what its prompts begin with. history: the turns so far, the expert prefix included. index:
-    how many steps of the solution are done. world_live: whether the world was set up for this
-    episode; world_rng: the state of ``np_random`` when it was. open: whether a step may be taken.
+    how many steps of the solution are done. copy: the episode's number among those that began
+    alike. world_live: whether the world was set up for this episode; world_rng: the state of
+    ``np_random`` when it was. open: whether a step may be taken.
     """
 
     problem: Problem
@@ -103,6 +112,7 @@ class EpisodeState:
     start_step: int
     world_live: bool
     world_rng: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    copy: int = 0
     history: tuple[Turn, ...] = ()
     index: int = 0
     taken: int = 0
@@ -154,7 +164,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     **Options of reset**, for that episode only; an explicit one wins over the constructor's,
     and that over the reward mode's default: ``reward_mode`` (name or object), ``problem`` (id or
     index; else drawn), ``start_step`` (so many expert steps are already taken), ``continuation``,
-    ``granularity``, ``max_steps``.
+    ``granularity``, ``max_steps``, ``copy`` (the episode's number, 0 if not given, among those
+    that begin alike: random rewards are drawn apart by it, and nothing else differs).
 
     **Info.** ``problem_id``, ``step`` (how many steps of the solution are done, the given ones
     included), ``reward_mode``, ``reward_parts``, ``messages``; after a step ``action`` (without
@@ -391,7 +402,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             truncated=truncated,
             legal=state.legal,
             verdict=fault,
-            rng=self._reward_rng(completion) if terminated or truncated else None,
+            rng=self._reward_rng() if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
             similarity=self.similarity,
         )
@@ -442,21 +453,26 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             world=self.world_state() if state.world_live else None,
         )
 
-    def restore(self, snapshot: Snapshot) -> ResetResult:
-        """Goes back to a snapshot; returns (observation, info) as they were then."""
+    def restore(self, snapshot: Snapshot, *, copy: int | None = None) -> ResetResult:
+        """Goes back to a snapshot; returns (observation, info) as they were then.
+
+        copy: a number for this fork, as in ``reset``. None leaves it the snapshot's, whose random
+        rewards it then draws again.
+        """
         if not isinstance(snapshot, Snapshot):
             raise BadOption(f"restore() takes what snapshot() gave; got {type(snapshot).__name__}")
         if snapshot.environment != type(self).__name__:
             raise BadOption(
                 f"a snapshot of {snapshot.environment} cannot be restored in {type(self).__name__}"
             )
+        number = snapshot.state.copy if copy is None else read_count("copy", copy, 0)
         if snapshot.state.world_live:
             self.world_restore(snapshot.world)
         bits = np.random.PCG64()
         bits.state = snapshot.rng  # type: ignore[assignment]
         self._np_random, self._np_random_seed = np.random.Generator(bits), snapshot.seed
         self._seed, self._episode = snapshot.seed, snapshot.episode
-        self._state = replace(snapshot.state)
+        self._state = replace(snapshot.state, copy=number)
         return self._observe(self._state)
 
     # -- privileged: for experts, tests and logs, never shown to a policy --------------------
@@ -596,6 +612,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             granularity=granularity,
             max_steps=read_count("max_steps", options.get("max_steps", self._max_steps), 1),
             start_step=start,
+            copy=read_count("copy", options.get("copy", 0), 0),
             world_live=self.has_world and not (continuation == "expert" and recorded),
         )
 
@@ -705,12 +722,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             return state.expert_actions[state.index]
         return self.style.join.join(state.expert_actions[state.index :])
 
-    def _reward_rng(self, completion: str) -> np.random.Generator:
-        """For random rewards: hangs on the episode and on what was written, so that forks of an
-        episode and equal starts of a group draw apart, and each again the same."""
+    def _reward_rng(self) -> np.random.Generator:
+        """For random rewards. Depends on the episode and its copy number, not on what was written:
+        copies draw apart even where they write the same, and a restored one draws the same."""
         assert self._seed is not None
         keys = (type(self).__name__, self.problems.name, self._seed, self._episode)
-        return stream(*keys, "reward", completion)
+        return stream(*keys, "reward", self._current().copy)
 
     def _observe(self, state: EpisodeState) -> ResetResult:
         """The observation and the info at this point, freshly made."""

@@ -32,7 +32,8 @@ class Start:
     """Where an episode begins: what ``reset`` is given, and the group it is compared in.
 
     The copies of one group take the same options and the same seed: then problem, trajectory
-    and world are the same for all.
+    and world are the same for all. ``rollout`` numbers starts with the same seed by the reset
+    option ``copy`` unless it is given, so that each draws random rewards of its own.
     sampling_seed: of what is sampled, step by step, in this episode alone (``Sampling.seeds``);
     None leaves it to the policy. written: generations of the same episode, interrupted before;
     its first steps take them again, and the policy is asked for the rest.

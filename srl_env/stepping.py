@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -55,12 +56,28 @@ def reset_many(
     seeds: Sequence[int | None],
     options: Sequence[Mapping[str, Any] | None],
 ) -> list[ResetResult | Failure]:
-    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order."""
+    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order.
+
+    Those with the same seed are copies; they are numbered by the option ``copy`` unless given.
+    """
     calls = [
         partial(env.reset, seed=seed, options=option)
-        for env, seed, option in zip(envs, seeds, options, strict=True)
+        for env, seed, option in zip(envs, seeds, _numbered(seeds, options), strict=True)
     ]
     return _overlapped(envs, calls)
+
+
+def _numbered(
+    seeds: Sequence[int | None], options: Sequence[Mapping[str, Any] | None]
+) -> Iterable[Mapping[str, Any] | None]:
+    """The options, with its copy number in those that have a seed and no such number."""
+    seen = Counter[int]()
+    for seed, option in zip(seeds, options, strict=True):
+        if seed is None or not isinstance(option, Mapping | None) or "copy" in (option or {}):
+            yield option
+        else:
+            yield {**(option or {}), "copy": seen[seed]}
+            seen[seed] += 1
 
 
 def _overlapped(

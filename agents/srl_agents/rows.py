@@ -11,6 +11,7 @@ A row says all that ``reset`` needs to begin there again, and never what the exp
 from __future__ import annotations
 
 import operator
+import secrets
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -183,10 +184,14 @@ class Rows:
         return {name: value for name, value in options.items() if value is not None}
 
     def start(self, row: Row | Mapping[str, Any], group: int = 0) -> Start:
-        """Where an episode from a row begins. row: or a mapping with its columns."""
+        """Where an episode from a row begins. row: or a mapping with its columns.
+
+        Each has a copy number of its own, also in other processes, whose trainers do not say
+        which sample of a row an episode is.
+        """
         columns = row.columns() if isinstance(row, Row) else row
         options = self.options(int(columns["problem"]), int(columns["start_step"]))
-        return Start(options, int(columns["seed"]), group)
+        return Start({**options, "copy": secrets.randbits(63)}, int(columns["seed"]), group)
 
 
 def _is_count(value: object) -> bool:

@@ -40,7 +40,8 @@ class StepRecord:
     actions: the history before this action, the expert prefix included.
     legal: what the environment's step checker said, None where it has none.
     verdict: set on the step that ends the episode, None before.
-    rng: the environment's own stream for random rewards, None where nobody needs one.
+    rng: the episode's own stream for random rewards, a new one for each copy of a start; None
+    before the episode's end.
     format_ok_so_far: whether every step of the episode, this one included, kept the format.
     similarity: how the environment compares an action with the expert's, in [0, 1].
     """
@@ -369,6 +370,7 @@ class HybridMode:
 class RandomMode:
     """Control: 1 with probability ``p`` at episode end, whatever was done; 0 before.
 
+    Each copy of a start draws a number of its own, also where two write the same.
     Source of the control: Spurious rewards, arXiv:2506.10947.
     """
 

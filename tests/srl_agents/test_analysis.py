@@ -125,6 +125,18 @@ def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: P
     }
 
 
+def test_rescored_by_a_coin_equal_completions_draw_apart_and_the_same_again(
+    tmp_path: Path,
+) -> None:
+    saved = evaluation(tmp_path / "eval", lambda *_: "<think></think>#### 1", rollouts=64)
+    ((_, episodes),) = rescore(saved, reward_mode="random")
+    rewards = [episode.total_reward for episode in episodes]
+    for begin in (0, 64, 128):
+        assert 20 < sum(rewards[begin : begin + 64]) < 44
+    ((_, again),) = rescore(open_evaluation(tmp_path / "eval"), reward_mode="random")
+    assert [episode.total_reward for episode in again] == rewards
+
+
 def test_a_rescoring_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", one_shot)
     with pytest.raises(BadOption, match="give a reward mode, a verifier, or both"):

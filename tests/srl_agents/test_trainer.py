@@ -133,6 +133,38 @@ def test_updates_that_harm_what_a_whole_group_wrote_alike_are_cut_and_the_log_sa
     assert min(shares) < 1
 
 
+# A coin is a signal that depends on no sampled token: of two episodes one in two groups differs.
+COIN = {
+    "method": [
+        {
+            "name": "coin",
+            "batch": 8,
+            "lr": 1e-3,
+            "objective": {
+                "reward_mode": "random",
+                "group_size": 2,
+                "max_groups": 1.0,
+                "max_steps": 1,
+                "max_tokens": 4,
+            },
+        }
+    ],
+    "train": {},
+}
+
+
+def test_the_rate_of_an_update_is_the_share_of_the_batch_that_was_kept(
+    tree: dict[str, Any],
+) -> None:
+    config = make_config({**tree, **COIN})
+    train(config)
+    made = [line for line in updates(Path(config.out)) if line["groups/kept"]]
+    assert any(line["groups/kept"] < 8 for line in made)
+    assert [line["lr"] for line in made] == pytest.approx(
+        [1e-3 * line["groups/kept"] / 8 for line in made]
+    )
+
+
 def test_a_run_leaves_an_ordinary_model_folder(tree: dict[str, Any]) -> None:
     result = train(configured(tree))
     assert result.model is not None
@@ -336,6 +368,15 @@ def test_a_run_without_a_signal_is_resumed_to_the_bit(tree: dict[str, Any], tmp_
     train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 2})}))
     train(part, resume=True)
     assert not any(line["groups/kept"] for line in updates(Path(whole.out)))
+    assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
+
+
+def test_a_run_of_short_steps_is_resumed_to_the_bit(tree: dict[str, Any], tmp_path: Path) -> None:
+    whole, part = (make_config({**tree, **COIN, "out": str(tmp_path / n)}) for n in ("a", "b"))
+    train(whole)
+    train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 3})}))
+    train(part, resume=True)
+    assert any(0 < line["groups/kept"] < 8 for line in updates(Path(whole.out))[:3])
     assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
 
 

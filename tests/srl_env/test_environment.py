@@ -7,7 +7,7 @@ import math
 import pickle
 import random
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -420,17 +420,49 @@ def test_global_generators_are_left_alone() -> None:
     assert before == (random.getstate(), repr(np.random.get_state()))
 
 
-def test_random_rewards_repeat_with_the_episode_and_differ_by_what_was_written() -> None:
-    def reward(seed: int, action: str) -> float:
-        env = CountingEnv(reward_mode="random")
-        env.reset(seed=seed)
-        return env.step(say(action))[1]
+def coin(seed: int, action: str, **options: Any) -> float:
+    env = CountingEnv(reward_mode="random")
+    env.reset(seed=seed, options=options)
+    return env.step(say(action))[1]
 
-    by_action = [reward(0, f"the {n}") for n in range(200)]
-    by_seed = [reward(seed, "the x") for seed in range(200)]
-    assert by_action == [reward(0, f"the {n}") for n in range(200)]
-    assert 70 < sum(by_action) < 130
-    assert 70 < sum(by_seed) < 130
+
+@pytest.mark.parametrize(
+    "draw",
+    [
+        lambda n: coin(0, "the x", copy=n),
+        lambda n: coin(n, "the x"),
+        lambda n: coin(n, f"the {n}", copy=n),
+    ],
+    ids=["by copy", "by seed", "by both"],
+)
+def test_random_rewards_differ_by_episode_and_copy_and_repeat(draw: Callable[[int], float]) -> None:
+    drawn = [draw(n) for n in range(200)]
+    assert drawn == [draw(n) for n in range(200)]
+    assert 70 < sum(drawn) < 130
+
+
+def test_a_random_reward_does_not_depend_on_what_was_written() -> None:
+    assert len({coin(0, f"the {n}", copy=3) for n in range(50)}) == 1
+
+
+def test_a_restored_fork_draws_its_random_reward_again_and_one_with_a_number_its_own() -> None:
+    env, other = CountingEnv(reward_mode="random"), CountingEnv()
+    for copy in range(8):
+        env.reset(seed=1, options={"copy": copy})
+        env.step(say("say 1"))
+        here = env.snapshot()
+        reward = env.step(say("the x"))[1]
+        assert reward == coin(1, "the x", copy=copy)
+        other.restore(pickle.loads(pickle.dumps(here)))
+        assert other.step(say("the y"))[1] == reward
+    forks = []
+    for copy in range(200):
+        other.restore(here, copy=copy)
+        forks.append(other.step(say("the x"))[1])
+    assert forks == [coin(1, "the x", copy=copy) for copy in range(200)]
+    assert 70 < sum(forks) < 130
+    with pytest.raises(BadOption, match="copy is a whole number, at least 0; got -1"):
+        other.restore(here, copy=-1)
 
 
 # -- failures --

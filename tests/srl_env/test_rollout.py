@@ -6,6 +6,7 @@ import functools
 import json
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -119,11 +120,15 @@ def test_progress_is_reported_every_round() -> None:
 
 
 def test_equal_starts_of_a_group_begin_alike_and_draw_their_random_rewards_apart() -> None:
-    policy = ScriptedPolicy([say(f"the {i}") for i in range(64)])
     same = [Start({"reward_mode": "random"}, 5, 0)] * 64
-    episodes = rollout(pool(), policy, same)
+    episodes = rollout(pool(), ScriptedPolicy([say("the x")] * 64), same)
     assert len({episode.problem_id for episode in episodes}) == 1
-    assert {episode.total_reward for episode in episodes} == {0.0, 1.0}
+    rewards = [episode.total_reward for episode in episodes]
+    assert 20 < sum(rewards) < 44
+    numbered = [replace(same[0], options={**same[0].options, "copy": i}) for i in range(64)]
+    for backwards in (numbered[::-1], numbered[40:][::-1]):  # whoever runs which of them
+        again = rollout(pool(), ScriptedPolicy([say("the y")] * len(backwards)), backwards)
+        assert [episode.total_reward for episode in again] == rewards[::-1][: len(backwards)]
 
 
 def test_the_pool_makes_environments_once_and_closes_them() -> None:
