@@ -53,6 +53,7 @@ def rescore(
     from srl_agents.analysis_console import rescore_table
     from srl_agents.console import evaluation_bar, output
     from srl_agents.episodes import EpisodeFile
+    from srl_agents.folder_lock import held
     from srl_agents.rescore import changed_verdicts, step_rewards
     from srl_agents.rescore import rescore as judge
     from srl_agents.saved import EPISODES, RESULT, SETTINGS, open_evaluation
@@ -72,11 +73,11 @@ def rescore(
     with evaluation_bar("judging") as bar:
         judged = judge(saved, reward_mode=reward_mode, verifier=judge_by, on_progress=bar)
     again = {"from": str(folder), "reward_mode": reward_mode, "verifier": verifier}
-    file = EpisodeFile(out / EPISODES)
-    file.add({planned.key: episode for planned, episode in judged})
-    _write_json(out / SETTINGS, {**saved.record, "rescored": again})
     before, after = _result(saved, saved.runs), _result(saved, judged)
-    _write_json(out / RESULT, after.to_json())
+    with held(out):
+        EpisodeFile(out / EPISODES).add({planned.key: episode for planned, episode in judged})
+        _write_json(out / SETTINGS, {**saved.record, "rescored": again})
+        _write_json(out / RESULT, after.to_json())
     rng = stream("bootstrap", before.source)
     old, new = (
         {"reward of a step": estimate(step_rewards(runs), rng=rng), **result.estimates()}

@@ -6,7 +6,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -28,7 +28,15 @@ from srl_agents.console import (
     output,
 )
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker, taken_split
+from srl_agents.evaluation import (
+    AnyPolicy,
+    EvalSettings,
+    choose_problems,
+    evaluate,
+    split_maker,
+    taken_split,
+)
+from srl_agents.folder_lock import held
 from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
 from srl_agents.seen import check_unseen, run_folder
@@ -207,7 +215,18 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
             )
         policies[_chosen_name(record)] = chooser
     env.close()
-    folder.mkdir(parents=True, exist_ok=True)
+    with held(folder):
+        _evaluate_all(policies, folder, record, settings, make_env)
+
+
+def _evaluate_all(
+    policies: Mapping[str, AnyPolicy],
+    folder: Path,
+    record: dict[str, Any],
+    settings: EvalSettings,
+    make_env: Callable[[], ReasoningEnv],
+) -> None:
+    """Evaluates each policy into the folder, and prints what came of it."""
     (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     results = []
     for number, (name, policy) in enumerate(policies.items(), 1):
@@ -261,19 +280,20 @@ def play_command(
     if "problem" in options:
         options["problem"] = _problem(options["problem"])
         episodes = episodes or 1
-    book = Book(out or fresh_folder("play"))
-    finished = play(
-        env,
-        book,
-        screen=output,
-        source=sys.stdin,
-        options=options,
-        seed=seed,
-        episodes=episodes,
-    )
+    folder = out or fresh_folder("play")
+    with held(folder):
+        finished = play(
+            env,
+            Book(folder),
+            screen=output,
+            source=sys.stdin,
+            options=options,
+            seed=seed,
+            episodes=episodes,
+        )
     env.close()
     ended = "1 episode" if finished == 1 else f"{finished} episodes"
-    typer.echo(f"{ended} finished. What was played is in {book.folder}")
+    typer.echo(f"{ended} finished. What was played is in {folder}")
 
 
 def _problem(text: str) -> str | int:

@@ -26,6 +26,7 @@ from typing import IO, Any
 from srl_agents.compare_config import CompareConfig, Job, plan
 from srl_agents.compare_inputs import check_jobs
 from srl_agents.comparison import BASE, Comparison, RunOutcome
+from srl_agents.folder_lock import held
 from srl_env.errors import BadOption
 
 JOB, OUTCOME = "job.json", "outcome.json"
@@ -50,13 +51,18 @@ def compare(config: CompareConfig, *, on_progress: OnProgress | None = None) -> 
 
     Runs that are finished are not made again. A run that fails is listed with its error, and the
     others go on. on_progress: called from several threads.
-    Raises what keeps all runs from being made, before any is started; BadOption where the folder
-    holds a run with other settings; KeyboardInterrupt after Ctrl-C, with every run saved.
+    Raises what keeps all runs from being made, before any is started; BadOption where another
+    process writes the folder, or where it holds a run with other settings; KeyboardInterrupt after
+    Ctrl-C, with every run saved.
     """
-    tell = on_progress or (lambda progress: None)
     jobs = plan(config)
     if not any(_is_settled(job) for job in jobs):
         check_jobs(jobs)
+    with held(Path(config.out)):
+        return _compare(config, jobs, on_progress or (lambda progress: None))
+
+
+def _compare(config: CompareConfig, jobs: Sequence[Job], tell: OnProgress) -> Comparison:
     for job in jobs:
         _prepare(job)
     missing = [job for job in jobs if not (job.folder / OUTCOME).exists()]

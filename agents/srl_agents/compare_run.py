@@ -32,7 +32,9 @@ from srl_agents.evaluation import (
     evaluate,
     split_maker,
 )
+from srl_agents.folder_lock import held
 from srl_agents.policies import TransformersPolicy
+from srl_agents.runlog import read_log
 from srl_agents.scoring import EvalResult
 from srl_agents.trainer import Progress, train
 from srl_env.errors import SrlEnvError
@@ -45,13 +47,20 @@ Tell = Callable[[str, float, str], None]
 """Called with the phase, the share of the job that is done, and a note."""
 
 _TRAINING_SHARE = 0.9
+_WAIT_S = 60.0
 
 
 def run_job(folder: Path, tell: Tell) -> RunOutcome:
     """The outcome of the job in a folder, made or read.
 
-    Raises KeyboardInterrupt where it was stopped, with everything saved.
+    Raises KeyboardInterrupt where it was stopped, with everything saved, and BadOption where
+    another process runs it.
     """
+    with held(folder, _WAIT_S):  # the worker of a comparison that was killed saves and ends
+        return _run_job(folder, tell)
+
+
+def _run_job(folder: Path, tell: Tell) -> RunOutcome:
     if (folder / OUTCOME).exists():
         return RunOutcome.from_json(_read(folder / OUTCOME))
     job = Job.from_json(_read(folder / JOB), folder)
@@ -158,8 +167,7 @@ def _evaluated(job: Job, policy: AnyPolicy, settings: EvalSettings, tell: Tell) 
 
 def training_points(path: Path) -> list[TrainingPoint]:
     """The updates in a run's ``metrics.jsonl``, neighbours averaged to at most 200 points."""
-    rows = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-    rows = [row for row in rows if "event" not in row]
+    rows = [row for row in read_log(path) if "event" not in row]
     size = -(-len(rows) // TRAINING_POINTS)
     return [_point(rows[begin : begin + size]) for begin in range(0, len(rows), size or 1)]
 

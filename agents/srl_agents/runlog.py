@@ -2,7 +2,8 @@
 
 ``metrics.jsonl`` holds one line per update and one per event (a stage that ends and why);
 ``rollouts.jsonl`` episodes, with what their groups made of each step. A resumed run cuts both
-back to what its checkpoint had seen, so a line never appears twice.
+back to what its checkpoint had seen, so a line never appears twice, and a line that a killed run
+left unfinished goes. Other damage is an error, and the file stays as it is.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import importlib
 import json
 import os
+from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
@@ -20,7 +22,7 @@ from typing import Any, TextIO
 from srl_agents.checkpoint import CannotWrite
 from srl_agents.config import RunConfig
 from srl_agents.groups import Signal
-from srl_env.errors import BadOption, MissingExtra
+from srl_env.errors import BadData, BadOption, MissingExtra
 from srl_env.rollout import Episode
 
 Offsets = dict[str, int]
@@ -33,14 +35,24 @@ class RunLog:
         """offsets: the length in bytes to which each file is cut back first, {} for empty files.
 
         update: the last one whose numbers stay. Raises MissingExtra or BadOption if TensorBoard
-        or the tracker that the configuration names is not installed.
+        or the tracker that the configuration names is not installed; BadData, and changes nothing,
+        where a file is damaged before that length. A file that was moved away is begun anew, which
+        is an event.
         """
+        names = ("metrics", "rollouts")
+        paths = {name: folder / f"{name}.jsonl" for name in names}
+        sizes = {name: offsets.get(name, 0) for name in names}
+        gone = [name for name in names if sizes[name] and not paths[name].exists()]
+        sizes |= dict.fromkeys(gone, 0)
+        for name in names:
+            if sizes[name]:
+                deque(read_log(paths[name], sizes[name]), maxlen=0)
         self._tracker = _tracker(config)
         self._board = _tensorboard(folder, update) if config.log.tensorboard else None
-        self._files = {
-            name: _reopened(folder / f"{name}.jsonl", offsets.get(name, 0))
-            for name in ("metrics", "rollouts")
-        }
+        self._files = {name: _reopened(paths[name], sizes[name]) for name in names}
+        for name in gone:
+            reason = f"{name}.jsonl was gone when update {update} was resumed; it was begun anew"
+            self.event(update, config.resolved_method.stages[0].name, "log", reason)
 
     def __enter__(self) -> RunLog:
         return self
@@ -134,9 +146,50 @@ def _writing(file: TextIO) -> Iterator[None]:
 def _reopened(path: Path, size: int) -> TextIO:
     """The file opened for appending, cut back to ``size`` bytes."""
     file = path.open("a", encoding="utf-8", newline="\n")
-    file.truncate(size)
+    file.truncate(min(size, path.stat().st_size))
     file.seek(0, os.SEEK_END)
+    if file.tell() < size:  # by the line end that ``read_log`` does without
+        file.write("\n")
     return file
+
+
+def read_log(path: Path, size: int | None = None) -> Iterator[dict[str, Any]]:
+    """The lines of a log, of the first ``size`` bytes or of all of it, in order.
+
+    The last line may lack its line end. Raises BadData that names the line which is damaged.
+    """
+    number = last = read = 0
+    with path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if size is not None and read >= size:
+                return
+            read += len(line) + (not line.endswith(b"\n"))
+            row = _read_row(path, number, line)
+            if "event" not in row and "reward_mode" not in row:  # the numbers of an update
+                if row["update"] <= last:
+                    raise _damaged(path, number, f"update {row['update']} after update {last}")
+                last = row["update"]
+            yield row
+    if size is not None and read < size:
+        raise _damaged(path, number + 1, f"the end of the file after {read} bytes of {size}")
+
+
+def _read_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+        if isinstance(row["update"], int):
+            return dict(row)
+    except (ValueError, TypeError, KeyError):
+        pass
+    raise _damaged(path, number, f"{line[:60]!r}")
+
+
+def _damaged(path: Path, number: int, found: str) -> BadData:
+    return BadData(
+        f"{path}:{number}: must be the line of a log that the run wrote there; got {found}. Fix:"
+        f" put back the file as it was, or move it away, as mv {path} {path}.damaged: the run then"
+        " goes on with a new one"
+    )
 
 
 def _tensorboard(folder: Path, update: int) -> Any:

@@ -17,7 +17,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -48,6 +48,7 @@ from srl_agents.curriculum import (
 )
 from srl_agents.demonstrations import demonstrations
 from srl_agents.drift import drift_share, find_drifts
+from srl_agents.folder_lock import LOCK, held
 from srl_agents.groups import Batch, agreed, make_batch, signals
 from srl_agents.learner import Learner, TrainingDiverged
 from srl_agents.methods import GRPO, NLL, Stage
@@ -125,26 +126,32 @@ def train(
     on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
     and resumable; a second one ends it at once. Where a launcher has started several processes,
     each of them calls this with the same arguments, and they train together.
-    Raises BadOption where the folder holds another run, or one already and ``resume`` is not
-    set; what ``check_inputs`` raises, before there is a folder; TrainingDiverged, CannotWrite,
-    CannotRead as their modules say.
+    Raises BadOption where another process writes the folder, and where it holds another run, or
+    one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
+    TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
     """
     folder = Path(config.out)
     if not resume:
         check_inputs(config)
     team = join(find_device(None if config.model.device == "auto" else config.model.device))
-    if team.main:
-        _claim(folder, config, resume)
-        for place in (folder, folder / "checkpoints"):
-            remove_drafts(place)
+    with held(folder) if team.main else nullcontext():
+        if team.main:
+            _claim(folder, config, resume)
+            for place in (folder, folder / "checkpoints"):
+                remove_drafts(place)
+        return _train(config, resume, team, on_progress or (lambda _: None))
+
+
+def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
+    """The training in a folder that is this run's own."""
     team.wait()
     if config.model.threads is not None:
         torch.set_num_threads(config.model.threads)
-    found = checkpoints(folder / "checkpoints") if resume else []
+    found = checkpoints(Path(config.out) / "checkpoints") if resume else []
     with _interruptible(team.size == 1) as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None, team)
         try:
-            return trainer.run(interrupted, on_progress or (lambda _: None))
+            return trainer.run(interrupted, on_progress)
         finally:
             trainer.close()
 
@@ -510,7 +517,7 @@ def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _begun(folder: Path) -> bool:
     """Whether a run got as far as its first update, or wrote anything else."""
-    before = {"config.json", ".config.json", HANDED_OVER}
+    before = {"config.json", ".config.json", HANDED_OVER, LOCK}
     return any(path.name not in before for path in folder.iterdir())
 
 

@@ -18,6 +18,7 @@ import srl_env
 from srl_agents.cli import app
 from srl_agents.comparison import Comparison
 from srl_agents.config import make_config, read_tree
+from srl_agents.folder_lock import held
 from srl_agents.methods import methods
 from srl_agents.small_models import build, character_tokenizer
 from srl_tasks.modular_chain import ALPHABET
@@ -401,6 +402,28 @@ def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
     result = run("train", "--resume", "first", "--set", "budget.updates=3")
     assert result.exit_code == 0, result.output
     assert "3 updates" in result.output
+
+
+def test_no_command_writes_into_a_folder_that_another_process_writes(model: str) -> None:
+    assert run(*train_arguments(model, "-o", "run", "--set", "budget.updates=1")).exit_code == 0
+    evaluation = ("-e", CHAIN, "--kwargs", SMALL, "-n", "1", "-r", "1", "--max-steps", "1")
+    assert run("eval", "-m", "expert", *evaluation, "-o", "eval").exit_code == 0
+    compare = {"out": "compare", "methods": ["sft"], "seeds": [0], "run": {"env": {"id": CHAIN}}}
+    compare["run"] |= {"model": {"path": model}, "budget": {"updates": 1}}
+    Path("compare.json").write_text(json.dumps(compare))
+    for folder, arguments in {
+        "run": ("train", "--resume", "run", "--set", "budget.updates=2"),
+        "fresh": train_arguments(model, "-o", "fresh", "--set", "budget.updates=1"),
+        "eval": ("eval", "--resume", "eval"),
+        "new": ("eval", "-m", "expert", *evaluation, "-o", "new"),
+        "eval-rescored": ("rescore", "eval", "--reward-mode", "format"),
+        "played": ("play", CHAIN, "-o", "played"),
+        "compare": ("compare", "compare.json"),
+    }.items():
+        with held(Path(folder)):
+            assert f"{folder} must be written by one process at a time" in fails(*arguments)
+            assert sorted(path.name for path in Path(folder).iterdir())[:1] == [".lock"]
+    assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 2  # and the stage's end
 
 
 def test_an_interrupted_training_says_how_to_go_on(model: str) -> None:

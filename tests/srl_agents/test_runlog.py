@@ -16,7 +16,7 @@ from srl_agents.checkpoint import CannotWrite
 from srl_agents.config import RunConfig, make_config
 from srl_agents.groups import Signal
 from srl_agents.runlog import RunLog
-from srl_env.errors import BadOption
+from srl_env.errors import BadData, BadOption
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
 
@@ -58,6 +58,69 @@ def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
         log.metrics(2, "srl", {"again": 1.0})
     assert [line["update"] for line in read(tmp_path)] == [1, 2]
     assert "again" in read(tmp_path)[1]
+
+
+def logged(folder: Path, updates: int) -> dict[str, int]:
+    """A log of so many updates, of 45 bytes each."""
+    with RunLog(folder, config(), {}, 0) as log:
+        for update in range(1, updates + 1):
+            log.metrics(update, "srl", {"reward": 0.5})
+        return log.durable_offsets()
+
+
+@pytest.mark.parametrize(
+    ("damage", "line", "found"),
+    [
+        (lambda lines: [*lines[:2], lines[2][:20], *lines[3:]], 3, "update"),
+        (lambda lines: [*lines[:2], lines[2][:20] + b"\n", *lines[3:]], 3, "b'"),
+        (lambda lines: [lines[0], b"\xc8\x00\xff" * 15 + b"\n", *lines[2:]], 2, "xc8"),
+        (lambda lines: [*lines[:3], b"[1, 2]\n", *lines[3:]], 4, r"\[1, 2\]"),
+        (lambda lines: [*lines[:3], b'{"stage": "srl"}\n', *lines[3:]], 4, "stage"),
+        (lambda lines: lines[:4], 5, "the end of the file after 180 bytes of 225"),
+        (lambda lines: [], 1, "the end of the file after 0 bytes of 225"),
+        (lambda lines: [lines[0], *lines[:4]], 2, "update 1 after update 1"),
+    ],
+    ids=["cut", "cut, line end", "garbage", "a list", "no update", "too short", "empty", "twice"],
+)
+def test_real_damage_is_named_with_its_line_and_nothing_is_changed(
+    tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], line: int, found: str
+) -> None:
+    offsets, path = logged(tmp_path, 5), tmp_path / "metrics.jsonl"
+    damaged = b"".join(damage(path.read_bytes().splitlines(keepends=True)))
+    path.write_bytes(damaged)
+    with pytest.raises(BadData, match=f"metrics.jsonl:{line}: .*got .*{found}.* mv ") as caught:
+        RunLog(tmp_path, config(), offsets, 5)
+    assert "\n" not in str(caught.value)
+    assert path.read_bytes() == damaged
+
+
+@pytest.mark.parametrize("after", [b"", b'{"update": 6, "sta', b"\x00\xff", b'{"update": 6}\n\xc8'])
+def test_what_a_killed_run_left_unfinished_is_cut_off(tmp_path: Path, after: bytes) -> None:
+    offsets, path = logged(tmp_path, 5), tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes() + after)
+    with RunLog(tmp_path, config(), offsets, 5) as log:
+        log.metrics(6, "srl", {})
+    assert [line["update"] for line in read(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_last_line_without_its_line_end_gets_one(tmp_path: Path) -> None:
+    offsets, path = logged(tmp_path, 5), tmp_path / "metrics.jsonl"
+    path.write_bytes(path.read_bytes()[:-1])
+    with RunLog(tmp_path, config(), offsets, 5) as log:
+        log.metrics(6, "srl", {})
+    assert [line["update"] for line in read(tmp_path)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_log_that_was_moved_away_is_begun_anew_and_says_so(tmp_path: Path) -> None:
+    offsets = logged(tmp_path, 5)
+    (tmp_path / "metrics.jsonl").rename(tmp_path / "metrics.jsonl.damaged")
+    with RunLog(tmp_path, config(), offsets, 5) as log:
+        log.metrics(6, "srl", {})
+        again = log.durable_offsets()
+    event, line = read(tmp_path)
+    assert event["reason"] == "metrics.jsonl was gone when update 5 was resumed; it was begun anew"
+    assert line["update"] == 6
+    RunLog(tmp_path, config(), again, 6).__exit__(None)
 
 
 def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(

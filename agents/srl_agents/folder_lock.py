@@ -1,0 +1,90 @@
+"""One process at a time writes a folder: a lock that the system releases when its holder dies.
+
+The lock is the system's own (``fcntl``) on the file ``.lock`` in the folder, so nothing is stale
+after a kill. What stands in the file only says who the holder is.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import os
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from threading import Lock
+from typing import TextIO
+
+from srl_env.errors import BadOption
+
+LOCK = ".lock"
+_NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
+
+_held: set[Path] = set()
+_guard = Lock()
+
+
+@contextmanager
+def held(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
+    """The folder, made if need be, held for this process until the end of the block.
+
+    wait_s: how long to wait for another process to end. Raises BadOption that names the holder
+    where another process, or another thread of this one, still writes there. Where the file
+    system knows no locks, other processes are not noticed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder.resolve()
+    with _guard:
+        if place in _held:
+            raise _in_use(folder, f"this very process ({_name()})")
+        _held.add(place)
+    try:
+        with _locked(folder, wait_s):
+            yield
+    finally:
+        with _guard:
+            _held.discard(place)
+
+
+@contextmanager
+def _locked(folder: Path, wait_s: float) -> Iterator[None]:
+    # A record lock belongs to the process: children that it forks do not hold it after its death.
+    with (folder / LOCK).open("a+", encoding="utf-8") as file:
+        deadline = time.monotonic() + wait_s
+        while not _taken(file):
+            if time.monotonic() >= deadline:
+                file.seek(0)
+                raise _in_use(folder, file.read().strip() or "another process")
+            time.sleep(0.1)
+        file.truncate(0)
+        file.write(f"{_name()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+def _taken(file: TextIO) -> bool:
+    """Whether this process now has the lock, or there is none on this file system."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in _NO_LOCKS_HERE
+    return True
+
+
+def _name() -> str:
+    """How a person finds this process."""
+    command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
+    return f"process {os.getpid()} on {socket.gethostname()}: {command:.200}"
+
+
+def _in_use(folder: Path, holder: str) -> BadOption:
+    return BadOption(
+        f"{folder} must be written by one process at a time; got a second one beside {holder}."
+        " Fix: wait until that one has ended, or choose another folder"
+    )
