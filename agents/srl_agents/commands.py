@@ -114,6 +114,8 @@ def _train(config: RunConfig, resume: bool) -> None:
     _leave_team()
     for stage, why in result.stages:
         typer.echo(f"Stage {stage} ended after {why}")
+    for warning in result.warnings:
+        typer.echo(f"Warning: {warning}")
     spent = result.spent
     typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
@@ -325,6 +327,9 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     report = write_report(comparison, Path(config.out))
     output.print(comparison_table(comparison))
     typer.echo(f"{headline(comparison)}\nReport: {report}")
+    for run in comparison.runs:
+        for warning in run.warnings:
+            typer.echo(f"Warning: {run.method} seed {run.seed}, {warning}")
     failed = [run for run in comparison.runs if run.error]
     for run in failed:
         typer.echo(escaped(f"error: {run.method} seed {run.seed}: {run.error}"), err=True)

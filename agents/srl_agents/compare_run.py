@@ -94,8 +94,9 @@ def _trained(job: Job, outcome: RunOutcome, tell: Tell) -> tuple[RunOutcome, str
         )
         if not result.finished:
             raise KeyboardInterrupt
-        _write(done, asdict(result.spent))
+        _write(done, {**asdict(result.spent), "warnings": result.warnings})
     spent = _read(done)
+    spent["warnings"] = tuple(spent.get("warnings", ()))
     training = training_points(run / "metrics.jsonl")
     return replace(outcome, **spent, training=tuple(training)), str(run / "model")
 

@@ -58,7 +58,8 @@ class RunOutcome:
 
     seconds, updates, tokens: of training, without evaluations and checkpoints.
     result: on unseen problems, None where the run did not get there; error then says why.
-    curve: evaluations during training; training: its updates, thinned.
+    curve: evaluations during training; training: its updates, thinned. warnings: as the training
+    result's.
     """
 
     method: str
@@ -70,6 +71,7 @@ class RunOutcome:
     result: EvalResult | None = None
     curve: tuple[CurvePoint, ...] = ()
     training: tuple[TrainingPoint, ...] = ()
+    warnings: tuple[str, ...] = ()
     error: str | None = None
 
     def to_json(self) -> dict[str, Any]:
@@ -86,6 +88,7 @@ class RunOutcome:
                 "result": result and EvalResult.from_json(result),
                 "curve": tuple(CurvePoint(**point) for point in data["curve"]),
                 "training": tuple(TrainingPoint(**point) for point in data["training"]),
+                "warnings": tuple(data.get("warnings", ())),
             }
         )
 

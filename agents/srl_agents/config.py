@@ -205,7 +205,8 @@ class LogConfig(Section):
 
     rollouts_every: updates between two that write episodes to ``rollouts.jsonl``, at most
     ``rollouts_kept`` of them each. kl_every: updates between two that measure the KL to the
-    run's first weights, which keeps a copy of them in memory. tracker: also log to it.
+    run's first weights, which keeps a copy of them in memory. warn_after: updates in a row
+    without a kept group after which the run warns, with the reason. tracker: also log to it.
     """
 
     tensorboard: bool = True
@@ -213,6 +214,7 @@ class LogConfig(Section):
     rollouts_every: Annotated[int, Field(ge=0)] = 10
     rollouts_kept: Annotated[int, Field(ge=1)] = 16
     kl_every: Annotated[int, Field(ge=0)] = 20
+    warn_after: Annotated[int, Field(ge=0)] = 5
 
 
 class CheckpointConfig(Section):

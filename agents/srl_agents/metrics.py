@@ -49,7 +49,10 @@ def group_metrics(groups: Sequence[Group], kept: Sequence[Group], min_deviation:
     groups/sampled, groups/kept: numbers. groups/kept_share: groups whose deviation exceeds
     ``min_deviation``, of all sampled; groups/kept_share_in_format: those that would without
     their format failures. groups/deviation, groups/deviation_in_format: means over all.
+    groups/reward_min, groups/reward_max: the least and the greatest reward of a member.
     """
+    rewards = [member.reward for group in groups for member in group.members]
+    ends = {"min": min(rewards), "max": max(rewards)} if rewards else {}
     return {
         "groups/sampled": float(len(groups)),
         "groups/kept": float(len(kept)),
@@ -59,6 +62,7 @@ def group_metrics(groups: Sequence[Group], kept: Sequence[Group], min_deviation:
         ),
         **_means("groups/deviation", (g.deviation for g in groups)),
         **_means("groups/deviation_in_format", (g.deviation_in_format for g in groups)),
+        **{f"groups/reward_{name}": reward for name, reward in ends.items()},
     }
 
 

@@ -139,7 +139,13 @@ def _contrasts(comparison: Comparison) -> str:
 
 def _runs(comparison: Comparison) -> str:
     head = ["run", "seed", "pass@1", "updates", "seconds", "tokens", "failures", "state"]
-    return _table(head, (_run_cells(run) for run in comparison.runs))
+    warnings = "".join(
+        f"<li>{html.escape(f'{run.method} seed {run.seed}, {warning}')}</li>"
+        for run in comparison.runs
+        for warning in run.warnings
+    )
+    table = _table(head, (_run_cells(run) for run in comparison.runs))
+    return table + (f"<p>Warnings:</p><ul>{warnings}</ul>" if warnings else "")
 
 
 def _run_cells(run: RunOutcome) -> list[str]:

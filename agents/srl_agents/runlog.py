@@ -179,9 +179,10 @@ def _read_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
         row = json.loads(line)
         if isinstance(row["update"], int):
             return dict(row)
-    except (ValueError, TypeError, KeyError):
-        pass
-    raise _damaged(path, number, f"{line[:60]!r}")
+        cause = "no object with an update"
+    except (ValueError, TypeError, KeyError) as error:
+        cause = str(error)
+    raise _damaged(path, number, f"{line[:40]!r} ({cause})")
 
 
 def _damaged(path: Path, number: int, found: str) -> BadData:

@@ -13,6 +13,7 @@ of this and the main one writes; see ``srl_agents.team``. The folder holds ``con
 from __future__ import annotations
 
 import json
+import logging
 import signal
 import threading
 import time
@@ -61,6 +62,7 @@ from srl_agents.models import (
     merged_weights,
     save_merged,
 )
+from srl_agents.no_signal import why_no_group
 from srl_agents.policies.loading import find_device, without_notices
 from srl_agents.problem_cache import CachedSource
 from srl_agents.problem_file import indices_of
@@ -76,6 +78,8 @@ from srl_env.errors import BadOption
 from srl_env.policy import Policy
 from srl_env.rollout import EnvPool, Episode
 from srl_env.seeding import derive_seed
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,8 @@ class TrainResult:
     """What a run left behind.
 
     model: the folder of the trained model, None where the run was interrupted. stages: the name
-    of each stage that ended and why. metrics: the last update's.
+    of each stage that ended and why. metrics: the last update's. warnings: what should be looked
+    at, as stages in which several updates in a row learned nothing.
     """
 
     folder: Path
@@ -107,6 +112,7 @@ class TrainResult:
     spent: Spent
     stages: tuple[tuple[str, str], ...]
     metrics: Metrics
+    warnings: tuple[str, ...] = ()
 
     @property
     def finished(self) -> bool:
@@ -164,6 +170,8 @@ class Position:
     update_seconds: of the last updates, a running mean. scores: each update's mean reward in
     this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
     are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
+    without: the metrics of the last updates, as many in a row as kept no group. warnings: {stage:
+    its warning}.
     """
 
     spent: Spent = field(default_factory=Spent)
@@ -173,6 +181,8 @@ class Position:
     scores: list[float] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
     drifts: list[str] = field(default_factory=list)
+    without: list[Metrics] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Position:
@@ -247,6 +257,7 @@ class Trainer:
             spent=self.position.spent,
             stages=tuple(self.position.ended),
             metrics=metrics,
+            warnings=tuple(self.position.warnings.values()),
         )
 
     def close(self) -> None:
@@ -271,7 +282,26 @@ class Trainer:
         spent = self.position.spent
         metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
         log.metrics(number, stage.name, metrics)
+        if isinstance(stage.objective, GRPO):
+            self._note_groups(stage.objective, metrics, log)
         return metrics
+
+    def _note_groups(self, objective: GRPO, metrics: Metrics, log: RunLog) -> None:
+        """Warns, once in a stage, where so many updates in a row kept no group."""
+        position, most, stage = self.position, self.config.log.warn_after, self.stage.name
+        position.without = [] if metrics["groups/kept"] else [*position.without, metrics][-most:]
+        if not most or len(position.without) < most or stage in position.warnings:
+            return
+        last = position.spent.updates
+        why = why_no_group(position.without, objective, self.env.format.instructions)
+        warning = (
+            f"stage {stage!r}: updates {last - most + 1} to {last} kept no group, so nothing was"
+            f" learned from them. {why}"
+        )
+        position.warnings[stage] = warning
+        log.event(last, stage, "warning", warning)
+        if self.team.main:
+            _log.warning("warning: %s", warning)
 
     def _reinforce(self, stage: Stage, objective: GRPO, log: RunLog) -> tuple[Metrics, int, float]:
         """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
@@ -358,6 +388,7 @@ class Trainer:
             self._end_stage(log, reason)
             self.position.stage += 1
             self.position.stage_spent, self.position.scores = self.position.spent, []
+            self.position.without = []
             self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
             self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         return None

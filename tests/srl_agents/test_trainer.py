@@ -371,6 +371,37 @@ def test_a_run_without_a_signal_is_resumed_to_the_bit(tree: dict[str, Any], tmp_
     assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
 
 
+def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumption(
+    tree: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    none = {"objective": {"max_groups": 1.0, "min_deviation": 10.0}}
+    found = {}
+    for name, ends in {"whole": (7,), "resumed": (3, 7), "asked later": (4,)}.items():
+        for end in ends:
+            changes = {"train": none, "budget": {"updates": end}, "out": str(tmp_path / name)}
+            result = train(configured(tree, **changes), resume=True)
+        found[name] = result.warnings
+        warned = [line for line in lines(result.folder) if line.get("event") == "warning"]
+        assert [(line["update"], line["reason"]) for line in warned] == [
+            (5, warning) for warning in result.warnings
+        ]
+    (warning,) = found["whole"]
+    assert warning.startswith("stage 'srl': updates 1 to 5 kept no group, so nothing was learned")
+    assert "objective.min_deviation = 10" in warning
+    assert found["resumed"] == found["whole"]
+    assert found["asked later"] == ()
+    assert [record.getMessage() for record in caplog.records] == [f"warning: {warning}"] * 2
+    off = {"train": none, "log": {"warn_after": 0}, "out": str(tmp_path / "off")}
+    assert train(configured(tree, **off)).warnings == ()
+
+
+def test_a_kept_group_ends_the_row_of_updates_without_one(tree: dict[str, Any]) -> None:
+    config = make_config({**tree, **COIN, "budget": {"updates": 8}, "log": {"warn_after": 1}})
+    result = train(config)
+    kept = [line["groups/kept"] for line in updates(result.folder)]
+    assert len(result.warnings) == int(not all(kept))
+
+
 def test_a_run_of_short_steps_is_resumed_to_the_bit(tree: dict[str, Any], tmp_path: Path) -> None:
     whole, part = (make_config({**tree, **COIN, "out": str(tmp_path / n)}) for n in ("a", "b"))
     train(whole)
