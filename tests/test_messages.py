@@ -546,7 +546,7 @@ def disk_full(place: Path) -> None:
         write_jsonl(place / "out.jsonl", [counting_problem(4)])
 
 
-@gives("/below/settings.json: Not a directory; choose another place")
+@gives("/below/.lock: Not a directory; choose another place")
 def folder_that_cannot_be_made(place: Path) -> None:
     target = str(rows(place, "", "file") / "below")
     with pytest.MonkeyPatch.context() as patch:

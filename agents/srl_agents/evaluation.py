@@ -238,7 +238,7 @@ def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> list[Planne
 
 
 def _start(kind: Kind, index: int, group: int, copy: int, settings: EvalSettings) -> Start:
-    options = _options(kind, index, settings)
+    options = {**_options(kind, index, settings), "copy": copy}
     seed = derive_seed("evaluation episode", settings.seed, index)
     sampling = derive_seed("evaluation sampling", settings.seed, kind, index, copy)
     return Start(options, seed, group, sampling)

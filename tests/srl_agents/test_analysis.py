@@ -128,13 +128,16 @@ def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: P
 def test_rescored_by_a_coin_equal_completions_draw_apart_and_the_same_again(
     tmp_path: Path,
 ) -> None:
-    saved = evaluation(tmp_path / "eval", lambda *_: "<think></think>#### 1", rollouts=64)
-    ((_, episodes),) = rescore(saved, reward_mode="random")
-    rewards = [episode.total_reward for episode in episodes]
-    for begin in (0, 64, 128):
-        assert 20 < sum(rewards[begin : begin + 64]) < 44
-    ((_, again),) = rescore(open_evaluation(tmp_path / "eval"), reward_mode="random")
-    assert [episode.total_reward for episode in again] == rewards
+    saved = evaluation(tmp_path / "eval", lambda *_: "<think></think>#### 1", rollouts=200)
+    judged = rescore(saved, reward_mode="random")
+    rewards = {planned.key: episode.total_reward for planned, episode in judged}
+    for begin in (0, 200, 400):
+        assert 70 < sum(rewards["sampled", begin + copy] for copy in range(200)) < 130
+    file = tmp_path / "eval" / "episodes.jsonl"
+    file.write_text("".join(file.read_text().splitlines(keepends=True)[1::3]))  # some are there
+    again = rescore(open_evaluation(tmp_path / "eval"), reward_mode="random")
+    assert len(again) == 200
+    assert all(episode.total_reward == rewards[planned.key] for planned, episode in again)
 
 
 def test_a_rescoring_that_changes_nothing_is_refused(tmp_path: Path) -> None:
