@@ -139,7 +139,7 @@ def test_the_stop_string_stays_in_text_and_ids(
 def test_the_token_that_ends_a_text_is_among_the_ids(
     engine: VLLMPolicy, ours: TransformersPolicy
 ) -> None:
-    found = sampled(engine, Sampling(100.0, max_tokens=100), *[QUESTIONS[1]] * 32)
+    found = sampled(engine, Sampling(2.0, max_tokens=100), *[QUESTIONS[1]] * 32)
     ended = [generation for generation in found if generation.finish_reason == "stop"]
     assert ended
     assert all(generation.token_ids[-1] == 1 for generation in ended)
