@@ -10,6 +10,7 @@ PEERS_VENV := .venv-peers
 PEERS_STAMP := $(PEERS_VENV)/.installed
 PEERS_TESTS := tests/srl_agents/test_verifiers.py tests/srl_tasks/test_reasoning_gym.py tests/srl_tasks/test_gem.py
 export OMP_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
