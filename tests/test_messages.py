@@ -378,7 +378,7 @@ def problem_without_answer(place: Path) -> None:
     finished(env(problem(answer=None)))
 
 
-@gives("the answer 'four' is no number; NumericVerifier needs one")
+@gives("NumericVerifier needs an answer that is a number; got 'four'")
 def answer_in_words(place: Path) -> None:
     finished(env(problem(answer="four")))
 

@@ -18,6 +18,7 @@ the same id wherever it stands. A step is a text or an object with "action" and 
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
@@ -58,7 +59,7 @@ def problem_from_row(row: Row) -> Problem:
         raise BadRow('both "steps" and "trajectories"', "a row has one of them")
     metadata = _metadata(row.get("metadata", {}))
     if not isinstance(metadata, Mapping):
-        raise BadRow('"metadata" is no object', f"got {_shown(metadata)}")
+        raise BadRow('"metadata" is no object', f"got {shown(metadata)}")
     return Problem(
         id=id_in(row, "id") or content_id(prompt),
         prompt=prompt,
@@ -120,7 +121,7 @@ def text_in(row: Row, column: str) -> str:
         raise BadRow(f'no "{column}"', f"a row needs one. {hint}")
     text = row[column]
     if not isinstance(text, str):
-        raise BadRow(f'"{column}" is no text', f"got {_shown(text)}")
+        raise BadRow(f'"{column}" is no text', f"got {shown(text)}")
     if not text.strip():
         raise BadRow(f'"{column}" is empty', "a row needs one")
     return text
@@ -133,7 +134,7 @@ def answer_in(row: Row, column: str) -> str | None:
         return answer
     if isinstance(answer, int | float) and not isinstance(answer, bool):
         return str(answer)
-    raise BadRow(f'"{column}" is neither text nor number', f"got {_shown(answer)}")
+    raise BadRow(f'"{column}" is neither text nor number', f"got {shown(answer)}")
 
 
 def id_in(row: Row, column: str) -> str | None:
@@ -142,7 +143,7 @@ def id_in(row: Row, column: str) -> str | None:
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, str | int) or value == "":
-        raise BadRow(f'"{column}" is no id', f"expected a text or an integer, got {_shown(value)}")
+        raise BadRow(f'"{column}" is no id', f"expected a text or an integer, got {shown(value)}")
     return str(value)
 
 
@@ -164,11 +165,11 @@ def _trajectories(row: Row) -> Iterable[ExpertTrajectory]:
 
 def _trajectory(value: Any) -> ExpertTrajectory:
     if not isinstance(value, Mapping):
-        raise BadRow("a trajectory is no object", f'expected {{"steps": …}}, got {_shown(value)}')
+        raise BadRow("a trajectory is no object", f'expected {{"steps": …}}, got {shown(value)}')
     _known_keys(value, ("steps", "source"), 'a trajectory has "steps" and "source"')
     source = value.get("source")
     if not (source is None or isinstance(source, str)):
-        raise BadRow('"source" is no text', f"got {_shown(source)}")
+        raise BadRow('"source" is no text', f"got {shown(source)}")
     return ExpertTrajectory(_steps(value.get("steps"), "steps"), source)
 
 
@@ -183,20 +184,21 @@ def _step(value: Any) -> ExpertStep:
     if isinstance(value, str):
         value = {"action": value}
     if not isinstance(value, Mapping):
-        raise BadRow("a step is neither text nor object", f"got {_shown(value)}")
+        raise BadRow("a step is neither text nor object", f"got {shown(value)}")
     _known_keys(value, _STEP_KEYS, f"a step has {', '.join(_STEP_KEYS)}")
     for key, text in value.items():
         if not isinstance(text, str | None) or (key == "action" and text is None):
-            raise BadRow(f'a step\'s "{key}" is no text', f"got {_shown(text)}")
+            raise BadRow(f'a step\'s "{key}" is no text', f"got {shown(text)}")
     if not value.get("action", "").strip():
         raise BadRow("a step has no action", 'expected a text, or an object with "action"')
     return ExpertStep(**value)
 
 
 def _listed(value: Any, column: str) -> list[Any]:
-    if not isinstance(value, list | tuple):
-        raise BadRow(f'"{column}" is no list', f"got {_shown(value)}")
-    return list(value)
+    found = list_in_text(value) if isinstance(value, str) else value
+    if not isinstance(found, list | tuple):
+        raise BadRow(f'"{column}" is not a list', f"expected one, or its text; got {shown(value)}")
+    return list(found)
 
 
 def _step_rows(trajectory: ExpertTrajectory) -> list[str | dict[str, str]]:
@@ -214,7 +216,22 @@ def _known_keys(row: Row, known: Iterable[str], otherwise: str) -> None:
             raise BadRow(f'unknown key "{key}"', f"{otherwise}. {hint}")
 
 
-def _shown(value: Any) -> str:
+def list_in_text(text: str) -> Any:
+    """The list that a text writes as JSON or as Python does; None where it writes none."""
+    text = text.strip()
+    if not text:
+        return []
+    try:
+        return json.loads(text)
+    except (ValueError, RecursionError):
+        pass
+    try:
+        return ast.literal_eval(text) if text[0] in "[(" else None
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def shown(value: Any) -> str:
     """A value as a message shows it: its type, and its beginning."""
     text = repr(value)
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '…'}"

@@ -2,7 +2,8 @@
 
 ``read_instances`` reads files of rows, ``swe_problem`` is the converter for ``JsonlSource`` and
 ``DatasetSource``. Columns: "instance_id", "repo", "patch", "problem_statement", "FAIL_TO_PASS",
-"PASS_TO_PASS" (both a list, or a JSON text of one), and where there are any "base_commit",
+"PASS_TO_PASS" (both in capitals or not; a list, or a list as JSON or Python text; the latter may
+be null), and where there are any "base_commit",
 "test_patch", "hints_text", "created_at", "version". Others are left out.
 
 In SWE-bench the patch mends the repository at its base commit. In SWE-smith it puts the bug in,
@@ -25,7 +26,7 @@ from typing import Any, Literal
 
 from srl_env.data.jsonl import object_in
 from srl_env.data.report import DropReport
-from srl_env.data.rows import BadRow, Row, text_in
+from srl_env.data.rows import BadRow, Row, list_in_text, shown, text_in
 from srl_env.errors import BadData, MissingExtra
 from srl_env.problem import Problem
 
@@ -113,7 +114,7 @@ def swe_instance(row: Row) -> SWEInstance:
         patch=patch,
         patch_is="bug" if swe_smith else "gold",
         problem_statement=_optional(row, "problem_statement"),
-        fail_to_pass=_test_ids(row, "FAIL_TO_PASS"),
+        fail_to_pass=_test_ids(row, "FAIL_TO_PASS", needed=True),
         pass_to_pass=_test_ids(row, "PASS_TO_PASS"),
         base_commit=base_commit,
         test_patch=_optional(row, "test_patch"),
@@ -246,18 +247,23 @@ def _optional(row: Row, column: str) -> str:
     return "" if value is None else str(value)
 
 
-def _test_ids(row: Row, column: str) -> tuple[str, ...]:
+def _test_ids(row: Row, column: str, needed: bool = False) -> tuple[str, ...]:
+    """The ids of tests in a column, whose name may also be written in small letters."""
+    column = column if column in row else column.lower()
     value = row.get(column)
-    if isinstance(value, str):
-        try:
-            value = json.loads(value or "[]")
-        except (ValueError, RecursionError):
-            raise BadRow(
-                f'"{column}" is a text but no JSON list', 'e.g. ["tests/a.py::b"]'
-            ) from None
-    if not isinstance(value, list | tuple) or not all(isinstance(test, str) for test in value):
-        raise BadRow(f'"{column}" is no list of test ids', 'expected e.g. ["tests/a.py::b"]')
-    return tuple(value)
+    if value is None and not needed:
+        return ()
+    if column not in row:
+        raise BadRow(
+            f'no "{column.upper()}"', f"a row needs one; it has {', '.join(map(str, row))}"
+        )
+    tests = list_in_text(value) if isinstance(value, str) else value
+    if not isinstance(tests, list | tuple) or not all(isinstance(test, str) for test in tests):
+        raise BadRow(
+            f'"{column}" is not a list of test ids',
+            f'expected a list, or its text, as ["tests/a.py::b"]; got {shown(value)}',
+        )
+    return tuple(tests)
 
 
 # -- files ---------------------------------------------------------------------------------

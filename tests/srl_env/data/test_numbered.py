@@ -54,6 +54,27 @@ def test_headings_are_read_the_ways_they_are_written(solution: str) -> None:
     assert numbered_steps(solution) == (ExpertStep("x", title="A"), ExpertStep("y", title="B"))
 
 
+@pytest.mark.parametrize(
+    "solution",
+    [
+        "1. x = 1\n2. y = 2",
+        "1) x = 1\n2) y = 2",
+        "Step 1: x = 1\nStep 2: y = 2",
+        "- x = 1\n- y = 2",
+        "* x = 1\n* y = 2",
+        "We solve it:\n\n1. x = 1\n\n2. y = 2\n",
+        "  1. x = 1\r\n  2. y = 2\r\n",
+    ],
+)
+def test_items_of_a_plain_list_are_steps_without_their_numbers(solution: str) -> None:
+    assert numbered_steps(solution) == (ExpertStep("x = 1"), ExpertStep("y = 2"))
+
+
+def test_what_follows_a_plain_list_is_part_of_its_last_step() -> None:
+    steps = numbered_steps("1. a = 1\n   - inner\n2. b = 2\n\nAnswer: 2")
+    assert [step.action for step in steps] == ["a = 1\n   - inner", "b = 2\n\nAnswer: 2"]
+
+
 def test_a_list_within_a_step_is_part_of_it() -> None:
     steps = numbered_steps("1. **A**\n   1. **inner** i\n   2. **inner** j\n2. **B** y")
     assert [step.title for step in steps] == ["A", "B"]
@@ -64,7 +85,8 @@ def test_a_list_within_a_step_is_part_of_it() -> None:
     [
         ("No steps at all.", "fewer than two numbered steps"),
         ("1. **Only** one", "fewer than two numbered steps"),
-        ("1. plain\n2. list", "fewer than two numbered steps"),
+        ("a" * 201 + "\n1. plain\n2. list", "fewer than two numbered steps"),
+        ("1. a\n3. b", r"not numbered 1, 2, 3, …; got \[1, 3\]"),
         ("1. **A** x\n3. **B** y", r"not numbered 1, 2, 3, …; got \[1, 3\]"),
         ("2. **A** x\n3. **B** y", r"not numbered 1, 2, 3, …; got \[2, 3\]"),
         ("1. **A** x\n2. **B** y\n1. **C** z", r"got \[1, 2, 1\]"),
@@ -90,8 +112,10 @@ def test_a_row_becomes_a_problem_with_the_columns_of_s1k() -> None:
     [
         (r"So it is \boxed{\frac{1}{2}}.", r"\frac{1}{2}"),
         ("128", "128"),
-        ("A proof of many words. " * 20, "12"),
-        ("two\nlines", "12"),
+        ("Let x be it.\n\nThen x + 1 = 43, so the answer is $42$.", "42"),
+        ("Let x.\nSo it is \\fbox{42}.", "42"),
+        ("Let x.\nSo $\\boxed 42$.", "42"),
+        ("Sum.\nThe total is: 42.", "42"),
         (None, "12"),
     ],
 )
@@ -99,6 +123,16 @@ def test_the_answer_is_the_references_or_else_the_boxed_one(
     reference: str | None, answer: str
 ) -> None:
     assert Numbered()({**ROW, "solution": reference}).answer == answer
+
+
+def test_a_solution_replaces_a_reference_without_an_answer_only_where_it_is_graded_correct() -> (
+    None
+):
+    row = {**ROW, "solution": "A proof\nof many words. " * 20}
+    assert Numbered()({**row, "deepseek_grade": "Yes"}).answer == "12"
+    for grade in ("No", None):
+        with pytest.raises(BadRow, match="the reference states no answer"):
+            Numbered()({**row, "deepseek_grade": grade})
 
 
 def test_the_experts_reasoning_is_the_first_steps_thought_where_asked_for() -> None:
@@ -118,6 +152,8 @@ def test_hostile_solutions_are_read_in_linear_time() -> None:
         "**Step 1: " * 10**5,
         "1." + " " * 10**6,
         "# Step 1: " + "a" * 10**6 + "*",
+        "1. a\n" * 10**5,
+        "- \n" * 10**5,
     ):
         with pytest.raises(BadRow):
             numbered_steps(text)

@@ -86,6 +86,32 @@ def test_a_row_of_swe_bench_mends_by_its_patch() -> None:
     assert (instance.base_commit, instance.version, instance.hints_text) == ("abc123", "1.2", "")
 
 
+@pytest.mark.parametrize(
+    ("fail", "passing", "expected"),
+    [
+        ("['t.py::a', \"b[it's]\"]", "['t.py::c']", (("t.py::a", "b[it's]"), ("t.py::c",))),
+        ('["t.py::a"]', None, (("t.py::a",), ())),
+        (["t.py::a"], "", (("t.py::a",), ())),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("capitals", [True, False])
+def test_lists_of_tests_are_read_as_people_write_them(
+    fail: Any, passing: Any, expected: Any, capitals: bool
+) -> None:
+    names = [n if capitals else n.lower() for n in ("FAIL_TO_PASS", "PASS_TO_PASS")]
+    others = {key: value for key, value in BENCH.items() if not key.endswith("_TO_PASS")}
+    instance = swe_instance({**others, names[0]: fail, names[1]: passing})
+    assert (instance.fail_to_pass, instance.pass_to_pass) == expected
+
+
+def test_a_missing_list_of_tests_names_the_columns_that_there_are() -> None:
+    others = {key: value for key, value in BENCH.items() if key != "FAIL_TO_PASS"}
+    with pytest.raises(
+        BadRow, match='no "FAIL_TO_PASS"; a row needs one; it has repo, instance_id'
+    ):
+        swe_instance(others)
+
+
 def test_a_row_of_swe_smith_mends_by_taking_its_patch_back() -> None:
     instance = swe_instance(SMITH)
     assert (instance.gold_patch, instance.bug_patch) == (REVERSED, PATCH)
@@ -98,9 +124,11 @@ def test_a_row_of_swe_smith_mends_by_taking_its_patch_back() -> None:
         ({"patch": None}, '"patch" is no text; got NoneType'),
         ({"patch": "return sum"}, "\"patch\" is no diff; expected lines like '--- a/file'"),
         ({"base_commit": None}, 'no "base_commit"; a row of SWE-bench has one; one of SWE-smith'),
-        ({"FAIL_TO_PASS": "t.py::a"}, '"FAIL_TO_PASS" is a text but no JSON list'),
-        ({"PASS_TO_PASS": [1]}, '"PASS_TO_PASS" is no list of test ids'),
-        ({"PASS_TO_PASS": None}, '"PASS_TO_PASS" is no list of test ids'),
+        ({"FAIL_TO_PASS": "t.py::a"}, '"FAIL_TO_PASS" is not a list of test ids; expected a list'),
+        ({"FAIL_TO_PASS": "__import__('os')"}, '"FAIL_TO_PASS" is not a list of test ids'),
+        ({"FAIL_TO_PASS": None}, '"FAIL_TO_PASS" is not a list of test ids'),
+        ({"PASS_TO_PASS": [1]}, '"PASS_TO_PASS" is not a list of test ids'),
+        ({"PASS_TO_PASS": "[" * 100_000}, '"PASS_TO_PASS" is not a list of test ids'),
         ({"version": ["1"]}, '"version" is no text; got list'),
         ({"instance_id": ""}, '"instance_id" is empty'),
     ],
