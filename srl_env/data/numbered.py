@@ -81,7 +81,7 @@ def numbered_steps(solution: str) -> tuple[ExpertStep, ...]:
     it. What follows the last step, such as the final answer, is part of it. ``BadRow`` where the
     numbers are not 1, 2, 3, … or a step has no body. Linear in the length.
     """
-    headings, made = list(_HEADING.finditer(solution)), _step
+    headings, made = list(_HEADING.finditer(solution)), _titled
     if len(headings) < 2:
         headings, made = _plain_items(solution), _item
     if len(headings) < 2:
@@ -119,11 +119,11 @@ def _item(mark: re.Match[str], rest: str) -> ExpertStep:
     return ExpertStep(rest.strip())
 
 
-def _step(heading: re.Match[str], rest: str) -> ExpertStep:
-    title = (heading["t1"] or heading["t2"] or heading["t3"]).strip().rstrip(":.").rstrip()
+def _titled(mark: re.Match[str], rest: str) -> ExpertStep:
+    title = (mark["t1"] or mark["t2"] or mark["t3"]).strip().rstrip(":.").rstrip()
     body = rest.strip().removeprefix(":").removeprefix("–").strip()
     if not title or not body:
-        raise BadRow("a step without title or body", f"step {heading[0].strip()[:60]!r}")
+        raise BadRow("a step without title or body", f"step {mark[0].strip()[:60]!r}")
     return ExpertStep(body, title=title)
 
 
