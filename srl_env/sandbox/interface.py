@@ -6,11 +6,12 @@ what it does not, is said in ``srl_env.sandbox``.
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol, Self, runtime_checkable
+from typing import Final, Literal, Protocol, Self, get_args, runtime_checkable
 
 from srl_env.errors import BadOption
 from srl_env.seconds import check_seconds
@@ -19,6 +20,7 @@ from srl_env.text import escaped
 Isolation = Literal["full", "weak", "none"]
 Ended = Literal["exited", "timeout", "memory", "processes", "sockets", "output"]
 Kind = Literal["file", "directory", "symlink", "special"]
+_CHANGES: Final = ("added", "modified", "deleted")
 
 _ANSI = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
 
@@ -28,7 +30,8 @@ class Limits:
     """What a session's commands may use, all together unless said otherwise.
 
     timeout_s: wall time of a command that names none.
-    memory_bytes: memory of all processes (shared pages counted once), looked at every 30 ms.
+    memory_bytes: memory of all processes (shared pages counted once), looked at every 30 ms; with
+    a memory cgroup, the kernel bounds its sum with the sizes of all writable folders.
     address_space_bytes: per process, shared libraries and reservations included.
     processes: processes and threads. open_files: per process. sockets: unix sockets.
     file_bytes: size of any one file. files: inodes, for each of workspace, /tmp and /dev/shm.
@@ -143,6 +146,60 @@ class Snapshot:
     contents: tuple[bytes, ...] = field(repr=False)
     left_out: tuple[str, ...] = ()
 
+    def check(self) -> None:
+        """Raises BadOption, naming the entry, unless all of it can be made in a workspace."""
+        if len(self.contents) != len(self.changes):
+            raise BadOption(
+                "Snapshot: contents must have one item for each of the "
+                f"{len(self.changes)} changes; got {len(self.contents)}"
+            )
+        for number, (change, content) in enumerate(zip(self.changes, self.contents, strict=True)):
+            if said := _wrong(change, content):
+                raise BadOption(
+                    f"Snapshot: changes[{number}], {escaped(repr(change.path))}: {said}"
+                )
+
+
+def _wrong(change: Change, content: object) -> str:
+    """What keeps a change from being made, as "X must be Y; got Z"; empty where nothing does."""
+    held = change.kind == "file" and change.change != "deleted"
+    size = len(content) if isinstance(content, bytes) else -1
+    kinds = get_args(Kind) if change.change == "deleted" else ("file", "directory", "symlink")
+    linked = change.kind == "symlink" and change.change != "deleted"
+    for name, value, holds, expected in (
+        ("path", change.path, _plainly_inside(change.path), "a path within the workspace"),
+        ("change", change.change, change.change in _CHANGES, "one of " + ", ".join(_CHANGES)),
+        ("kind", change.kind, change.kind in kinds, "one of " + ", ".join(kinds)),
+        ("mode", change.mode, _whole(change.mode, 0o7777), "a number from 0 to 0o7777"),
+        ("links", change.links, _whole(change.links, 1 << 32), "a whole number"),
+        ("content", type(content).__name__, size >= 0, "bytes"),
+        ("size", change.size, _whole(change.size, size, size), f"{size}, that of its content"),
+        ("content", content, held or not size, "empty, for it is no file that is there"),
+        ("target", change.target, not linked or _linkable(change.target), "the link's target"),
+    ):
+        if not holds:
+            return f"{name} must be {expected}; got {value!r:.200}"
+    return ""
+
+
+def _plainly_inside(path: object) -> bool:
+    return _encodable(path) and not {"", ".", ".."} & set(str(path).split("/"))
+
+
+def _linkable(target: object) -> bool:
+    return _encodable(target) and target != ""
+
+
+def _encodable(text: object) -> bool:
+    try:
+        return isinstance(text, str) and b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
+
+
+def _whole(value: object, most: int, least: int = 0) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= most
+
 
 @runtime_checkable
 class Session(Protocol):
@@ -194,11 +251,17 @@ class Session(Protocol):
         ...
 
     def apply(self, snapshot: Snapshot) -> None:
-        """Makes a snapshot's changes on top of the workspace as it is. Raises OSError."""
+        """Makes a snapshot's changes on top of the workspace as it is.
+
+        Raises BadOption, with nothing changed, where the snapshot is not in order; OSError.
+        """
         ...
 
     def restore(self, snapshot: Snapshot) -> None:
-        """Makes the workspace what it was; /tmp and /dev/shm are empty afterwards."""
+        """Makes the workspace what it was; /tmp and /dev/shm are empty afterwards.
+
+        Raises as `apply` does.
+        """
         ...
 
     def close(self) -> None:

@@ -24,9 +24,13 @@ _END_S: Final = 10.0
 
 
 class Connection(Protocol):
-    """A wire to a keeper, and a way to end it whatever it does."""
+    """A wire to a keeper, and a way to end it whatever it does.
+
+    cgroup: whether its commands are in a memory cgroup of their own.
+    """
 
     wire: Wire
+    cgroup: bool
 
     def close(self) -> None:
         """Ends the keeper and all in its session; raises SandboxDied where it will not."""
@@ -42,7 +46,7 @@ class SocketConnection:
         self.wire = Wire(connection.fileno(), connection.fileno())
         try:
             self._handle = _take_handle(connection)
-            _await_ready(self.wire)
+            self.cgroup = _await_ready(self.wire)
         except BaseException:
             self.close()
             raise
@@ -70,7 +74,7 @@ class ProcessConnection:
         self._process, self._remove = process, remove
         self.wire = Wire(process.stdout.fileno(), process.stdin.fileno())
         try:
-            _await_ready(self.wire)
+            self.cgroup = _await_ready(self.wire)
         except BaseException:
             self.close()
             raise
@@ -109,6 +113,13 @@ class KeeperSession:
     @property
     def workspace(self) -> str:
         return self._workspace
+
+    @property
+    def cgroup(self) -> bool:
+        """Whether the kernel counts its memory, in a cgroup; else the keeper adds it up."""
+        if self._connection is None:
+            raise SandboxFailure("the session is closed, or died earlier")
+        return self._connection.cgroup
 
     def run(
         self,
@@ -200,6 +211,7 @@ class KeeperSession:
         return Snapshot(tuple(changes), tuple(contents), tuple(left_out))
 
     def restore(self, snapshot: Snapshot) -> None:
+        snapshot.check()
         self._request({"do": "apply", "entries": []})  # raises where the session is dead
         fresh = self._open()
         self.close()
@@ -207,6 +219,7 @@ class KeeperSession:
         self.apply(snapshot)
 
     def apply(self, snapshot: Snapshot) -> None:
+        snapshot.check()
         entries = [asdict(change) for change in snapshot.changes]
         self._request({"do": "apply", "entries": entries}, b"".join(snapshot.contents))
 
@@ -277,13 +290,15 @@ def _take_handle(connection: socket.socket) -> int:
     return descriptors[0] if descriptors else -1
 
 
-def _await_ready(wire: Wire) -> None:
+def _await_ready(wire: Wire) -> bool:
+    """Whether the session has a memory cgroup, once it is ready."""
     try:
         reply: dict[str, Any] = wire.receive(START_S)[0]
     except (EOFError, OSError, ValueError) as error:
         raise SandboxFailure(f"the session could not be set up: {error}") from error
     if "failed" in reply:
         raise SandboxFailure(f"the session could not be set up: {reply['failed']}")
+    return bool(reply["cgroup"])
 
 
 def _ended(descriptor: int, timeout_s: float) -> bool:

@@ -78,18 +78,20 @@ class Workspace:
     def apply(self, entries: list[Entry], payload: bytes) -> None:
         """Makes the changes of `changes` to this workspace.
 
-        Raises OSError (EINVAL) for a kind that cannot be restored or a payload of another size.
+        Raises OSError (EINVAL) for a kind that cannot be restored, and before anything is changed
+        for a payload of another size.
         """
-        view = memoryview(payload)
+        sizes = [entry["size"] if entry["kind"] == "file" else 0 for entry in entries]
+        if min(sizes, default=0) < 0 or sum(sizes) != len(payload):
+            message = f"{len(payload)} bytes of contents for entries of {sum(sizes)} bytes"
+            raise OSError(errno.EINVAL, message)
+        view, at = memoryview(payload), 0
         modes: list[tuple[str, int]] = []
-        for entry in entries:
-            size = int(entry["size"]) if entry["kind"] == "file" else 0
-            self._apply(entry, bytes(view[:size]))
-            view = view[size:]
+        for entry, size in zip(entries, sizes, strict=True):
+            self._apply(entry, bytes(view[at : at + size]))
+            at += size
             if entry["kind"] == "directory" and entry["change"] != "deleted":
                 modes.append((entry["path"], entry["mode"]))
-        if view:
-            raise OSError(errno.EINVAL, f"{len(view)} bytes of contents too many")
         for path, mode in reversed(modes):  # at last, for a folder may be closed to its owner
             with _parent(self.merged, path) as (folder, name):
                 os.chmod(name, mode, dir_fd=folder)

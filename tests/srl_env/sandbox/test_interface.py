@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import pickle
+import re
 import sys
 import time
 import unicodedata
+from dataclasses import replace
 
 import pytest
 
@@ -75,3 +77,48 @@ def test_only_an_exit_with_status_0_is_ok() -> None:
 def test_a_snapshot_can_be_pickled() -> None:
     snapshot = Snapshot((Change("added", "\udcff", "file", 0o644, 1, 1),), (b"x",))
     assert pickle.loads(pickle.dumps(snapshot)) == snapshot
+
+
+FILE = Change("added", "a/f", "file", 0o644, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("fields", "content", "said"),
+    [
+        ({"size": 2}, b"x", "size must be 1, that of its content; got 2"),
+        ({"size": 0}, b"x", "size must be 1"),
+        ({"size": -1}, b"x", "size must be 1"),
+        ({"size": 1.0}, b"x", "size must be 1"),
+        ({"size": True}, b"x", "size must be 1"),
+        ({}, "x", "content must be bytes; got 'str'"),
+        ({"change": "deleted"}, b"x", "content must be empty"),
+        ({"kind": "directory"}, b"x", "content must be empty"),
+        ({"kind": "symlink", "target": "t"}, b"x", "content must be empty"),
+        ({"kind": "symlink", "size": 0}, b"", "target must be the link's target; got None"),
+        ({"kind": "symlink", "size": 0, "target": "a\0"}, b"", "target must be"),
+        ({"kind": "special", "size": 0}, b"", "kind must be one of file, directory, symlink;"),
+        ({"change": "moved"}, b"x", "change must be one of added, modified, deleted; got 'moved'"),
+        ({"mode": -1}, b"x", "mode must be a number from 0 to 0o7777"),
+        ({"mode": 0o10000}, b"x", "mode must be"),
+        ({"mode": "644"}, b"x", "mode must be"),
+        ({"links": None}, b"x", "links must be"),
+        *(
+            ({"path": path}, b"x", "path must be a path within the workspace")
+            for path in ("", "/a", "a//b", "../a", "a/..", ".", "a/", "a\0b", "\ud800", None)
+        ),
+    ],
+)
+def test_a_snapshot_with_an_entry_that_cannot_be_made_says_which(
+    fields: dict[str, object], content: object, said: str
+) -> None:
+    wrong = replace(FILE, **fields)  # type: ignore[arg-type]
+    snapshot = Snapshot((FILE, wrong), (b"x", content))  # type: ignore[arg-type]
+    with pytest.raises(BadOption, match=r"^Snapshot: changes\[1\], .*: " + re.escape(said)):
+        snapshot.check()
+
+
+def test_a_snapshot_has_one_content_for_each_change() -> None:
+    with pytest.raises(BadOption, match=r"one item for each of the 1 changes; got 2"):
+        Snapshot((FILE,), (b"x", b"y")).check()
+    gone = (replace(FILE, change="deleted", kind="special", size=0), replace(FILE, path="\udcff"))
+    Snapshot(gone, (b"", b"x")).check()

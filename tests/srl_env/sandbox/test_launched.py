@@ -11,6 +11,7 @@ import tempfile
 import textwrap
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ import pytest
 import srl_env
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.sandbox import (
+    Change,
     Limits,
     LocalSandbox,
     Mount,
@@ -99,7 +101,7 @@ def test_a_plain_user_gets_the_same_sandbox_and_copies_of_others_trees(
             capture_output=True, text=True, timeout=60, env={**os.environ, "TMPDIR": "/tmp"},
         )  # fmt: skip
     changes = [("added", "new"), ("added", "new/file"), ("deleted", "gone"), ("modified", "given")]
-    assert done.stdout == f"17\n{changes}\n", done.stderr[-2000:]
+    assert done.stdout == f"18\n{changes}\n", done.stderr[-2000:]
 
 
 def test_a_mount_can_be_read_where_it_was_asked_for_and_not_written(
@@ -319,6 +321,19 @@ def test_the_death_of_the_controller_ends_its_sessions(namespaces, marked, name)
         assert marked.alive() != []
         controller.kill()
     assert marked.wait_for_none() == []
+
+
+@pytest.mark.parametrize("method", ["apply", "restore"])
+def test_a_snapshot_that_is_not_in_order_changes_nothing(
+    namespaces: Sandbox, tree: Path, method: str
+) -> None:
+    good = Change("added", "new", "file", 0o644, 1, 1)
+    snapshot = Snapshot((good, replace(good, path="long", size=9)), (b"x", b"y"))
+    with namespaces.start(tree) as session:
+        session.run("echo kept > kept")
+        with pytest.raises(BadOption, match="size must be 1, that of its content; got 9"):
+            getattr(session, method)(snapshot)
+        assert [change.path for change in session.changes()] == ["kept"]
 
 
 def test_a_session_nobody_holds_any_more_ends(namespaces, marked) -> None:

@@ -81,10 +81,15 @@ def test_changes_of_a_workspace_closed_to_its_owner_are_found_and_it_stays_close
             session.read("added")
 
 
-def test_contents_that_do_not_fit_their_entries_are_refused(workspace: Workspace) -> None:
-    entry = {"change": "added", "path": "f", "kind": "file", "mode": 0o644, "size": 1}
-    with pytest.raises(OSError, match="2 bytes of contents too many"):
-        workspace.apply([entry], b"abc")
+@pytest.mark.parametrize("sizes", [(1, 1), (1, 3), (2, 2), (4, -1), (0, 0)])
+def test_contents_that_do_not_fit_their_entries_are_refused_and_nothing_is_changed(
+    workspace: Workspace, sizes: tuple[int, int]
+) -> None:
+    entry = {"change": "added", "kind": "file", "mode": 0o644}
+    entries = [entry | {"path": name, "size": size} for name, size in zip("fg", sizes, strict=True)]
+    with pytest.raises(OSError, match=f"3 bytes of contents for entries of {sum(sizes)} bytes"):
+        workspace.apply(entries, b"abc")
+    assert os.listdir(workspace.merged) == []
 
 
 def test_a_file_that_became_a_folder_and_back_is_told_apart(workspace: Workspace) -> None:
