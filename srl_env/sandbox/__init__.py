@@ -23,9 +23,10 @@ mounts, nested namespaces, ptrace, bpf, io_uring, keyrings, kernel modules.
 It does NOT stop:
 
 - faults of the kernel itself: there is one kernel, and whoever breaks it is out;
-- use of memory above the limit for some 30 ms, and, where no memory cgroup surrounds the whole
-  process, kernel memory on behalf of a session (queues of unix sockets up to about 110 MB,
-  pipes up to 64 MB, page tables, file locks of 190 bytes each);
+- use of memory above `memory_bytes` for some 30 ms; see "Memory" below for what else remains;
+- a channel to the host and between sessions through files that are shown read-only (/usr, the
+  interpreter, mounts): their locks, and the reads that inotify reports, are the machine's. Files
+  of the workspace, /tmp and /dev/shm have locks and events of their own;
 - use of all cores until the time limit, at lower priority; slowing down its neighbours so;
 - reading facts about the machine: /proc/cpuinfo, meminfo, the kernel's version, the clock, the
   sources of its mounts (paths, not contents), what lies in /usr;
@@ -34,16 +35,36 @@ It does NOT stop:
   verdict must come from a fresh session;
 - lying: output and exit status come from the code under test.
 
+Memory. Every command of a session is in a memory cgroup of its own where this process may make
+one (`session.cgroup` says so). The kernel then bounds memory, files in memory and nearly all
+kernel memory together by `memory_bytes + workspace_bytes + 2 * scratch_bytes`. Where none can be
+made, the keeper adds up from /proc what each process holds, and the filter refuses shared
+anonymous mappings above 1 MiB and switches huge pages off. A command killed for either has ended
+by "memory". Both ways refuse what nobody counts: memfd, System V memory, huge pages of the
+machine's pool, vmsplice, io_setup, Landlock rules, further filters, a futex table of its own, and
+locks of open file descriptions. What remains:
+
+- with a cgroup: file locks, which no cgroup counts (about 15 MB, looked at every 30 ms), and parts
+  of huge pages that were given back, up to the sum above: the kernel takes them when it needs them;
+- without: kernel memory that is not in proportion to open descriptors, namely queues of unix
+  sockets (up to about 110 MB), of pipes (64 MB) and of inotify (8 instances, 64 MB), and inodes
+  of the files that `files` allows (about 1 KB each).
+
 **landlock** (isolation "weak", only when asked for): Landlock 6 and the same filter, no
 namespaces. Other processes' existence, and names and metadata of host files, can be seen; a
 plain user's own files outside can be chmod'ed or have their times set; the workspace is a copy
 on disk without a bound on bytes or inodes in all; process and memory bounds are looked at, not
-enforced by the kernel (a root controller, which drops to a user of its own, has the former).
+enforced by the kernel (a root controller, which drops to a user of its own, has the former; a
+cgroup, where one can be made, enforces the latter). Sockets and file locks are not counted, and
+inotify has the machine's limits: where there is no cgroup, 128 queues of up to 8 MB each.
 
 **docker** (isolation "full", only when an image is named): what the engine promises, with every
-capability dropped, no network, a read-only root and sized tmpfs; the same keeper inside.
+capability dropped, no network, a read-only root and sized tmpfs; the same keeper inside. The
+engine's memory limit is the sum above and includes the keeper: a command that reaches it may end
+the whole session. Inside, memory is added up and the filter refuses as without a cgroup.
 
-**local** (isolation "none", only when named): no isolation at all. For one's own trusted code.
+**local** (isolation "none", only when named): no isolation at all. Without a cgroup and the
+filter, memory in large shared mappings is not counted. For one's own trusted code.
 """
 
 from srl_env.sandbox.choose import BACKENDS, open_sandbox

@@ -40,13 +40,17 @@ launcher.main(CONTROL)
 
 
 class LaunchedSandbox:
-    """Sessions started by a clean helper process, one for each controller."""
+    """Sessions started by a clean helper process, one for each controller.
+
+    cgroup: give each session a memory cgroup where this process may make one.
+    """
 
     name: str
     isolation: Isolation
 
-    def __init__(self, preload: Preload | None = None) -> None:
+    def __init__(self, preload: Preload | None = None, *, cgroup: bool = True) -> None:
         self._preload = preload or Preload((), ())
+        self._cgroup = cgroup
         self._launcher: Launcher | None = None
         self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
         self._lock = threading.Lock()
@@ -99,6 +103,7 @@ class LaunchedSandbox:
             "covered": list(interpreter.covered),
             "links": dict(interpreter.links),
             "limits": asdict(limits),
+            "cgroup": self._cgroup,
             "environment": {**BASE_ENVIRONMENT, **env},
         }
 

@@ -226,6 +226,24 @@ def _memory_is_bounded(sandbox: Sandbox, tree: Path) -> None:
         _equal(session.run(["python3", "-c", textwrap.dedent(code)]).ended, "memory")
 
 
+def _memory_that_no_process_shows_is_bounded(sandbox: Sandbox, tree: Path) -> None:
+    code = """
+        import mmap, time
+        kept = []
+        for _ in range(12):
+            kept.append(mmap.mmap(-1, 32 << 20))
+            for at in range(0, 32 << 20, 1 << 20):
+                kept[-1][at : at + (1 << 20)] = bytes(1 << 20)
+                kept[-1].madvise(mmap.MADV_DONTNEED, at, 1 << 20)
+        time.sleep(1)
+        print("held")
+    """
+    with sandbox.start(tree, limits=SMALL) as session:
+        done = session.run(["python3", "-c", textwrap.dedent(code)])
+        _true(not done.ok, done.text())
+        _equal(session.run("echo on").output, b"on\n")
+
+
 def _processes_are_bounded(sandbox: Sandbox, tree: Path) -> None:
     code = """
         import os, time
@@ -270,6 +288,7 @@ _FOR_WEAK: Final[tuple[Promise, ...]] = (
 _FOR_FULL: Final[tuple[Promise, ...]] = (
     _processes_of_the_host_are_out_of_sight,
     _memory_is_bounded,
+    _memory_that_no_process_shows_is_bounded,
     _processes_are_bounded,
     _disk_and_inodes_are_bounded,
 )

@@ -10,9 +10,8 @@ import contextlib
 import os
 from typing import Final
 
-from . import kernel
-from .keeper import Keeper
-from .seccomp import seccomp_program
+from .keeper import Keeper, give_up_rights
+from .memory import Watched
 from .wire import Wire
 from .workspace import Workspace, copy_tree
 
@@ -32,16 +31,15 @@ def main(workspace: str = WORKSPACE, pristine: str = PRISTINE) -> None:
             raise OSError("the keeper must be process 1 of its container (no --init, no --pid)")
         copy_tree(pristine, workspace)
         folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (workspace, pristine)]
-        os.umask(0o022)
-        kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        kernel.set_seccomp(seccomp_program(kernel.MACHINE))
+        memory = Watched()  # the engine's cgroup holds the keeper as well
+        give_up_rights(memory)
         keeper = Keeper(
             wire,
             Workspace(*folders),
             workspace,
             spec["limits"],
             spec["environment"],
+            memory,
             namespace=True,
         )
     except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it

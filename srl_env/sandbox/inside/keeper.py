@@ -23,18 +23,36 @@ from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from . import kernel
+from .memory import Memory, too_many_locks
+from .seccomp import PR_SET_THP_DISABLE, seccomp_program
 from .wire import Header, Wire
 from .workspace import Workspace
 
 WATCH_EVERY_S: Final = 0.03
+WATCH_PAUSE, WATCH_AT_LEAST_EVERY_S = 4, 0.15  # the pause is so many times as long as the look
 EMPTYING_S: Final = 20.0
 REPORT_DESCRIPTOR: Final = 3
 _READ_AT_ONCE: Final = 1 << 16
-_PAGE: Final = os.sysconf("SC_PAGESIZE")
 
 
 class ControllerGone(Exception):
     """The wire was closed while a command ran: not an error, but the end of the session."""
+
+
+def give_up_rights(memory: Memory, *, filtered: bool = True) -> None:
+    """Leaves the calling process without capabilities, out of others' reach, and filtered."""
+    os.umask(0o022)
+    kernel.drop_capabilities()
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
+    if memory.strict:
+        kernel.prctl(PR_SET_THP_DISABLE, 1)
+    if filtered:
+        filter_calls(memory)
+
+
+def filter_calls(memory: Memory) -> None:
+    """Puts the system-call filter on the calling process."""
+    kernel.set_seccomp(seccomp_program(kernel.MACHINE, strict=memory.strict))
 
 
 @dataclass
@@ -43,6 +61,7 @@ class Keeper:
 
     namespace: this process is number 1 of a PID namespace, so that kill(-1) is its own.
     folder: the workspace's path for commands.
+    memory: what bounds the memory of commands.
     confine: what each command's process does last before exec (Landlock; nothing elsewhere).
     """
 
@@ -51,6 +70,7 @@ class Keeper:
     folder: str
     limits: dict[str, Any]
     environment: dict[str, str]
+    memory: Memory
     namespace: bool
     limit_processes: bool = True
     confine: Callable[[], None] = lambda: None
@@ -60,7 +80,7 @@ class Keeper:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
         with contextlib.suppress(EOFError, OSError):
-            self.wire.send({"ready": True})
+            self.wire.send({"ready": True, "cgroup": not self.memory.strict})
             while True:
                 header, payload = self.wire.receive()
                 self.wire.send(*self._answer(header, payload))
@@ -95,14 +115,17 @@ class Keeper:
     def _run(self, header: Header, stdin: bytes) -> tuple[Header, bytes]:
         started = time.monotonic()
         deadline = started + header["timeout_s"]
+        killed = self.memory.killed()
         command = _Command(self, header, stdin)
         ended, status = "exited", None
         watch_at = started + WATCH_EVERY_S
         while status is None:
             now = time.monotonic()
             if now >= watch_at:
-                ended = self._excess() or ended
-                watch_at = time.monotonic() + WATCH_EVERY_S
+                ended = self._excess(killed) or ended
+                looked = time.monotonic()
+                pause_s = min(WATCH_PAUSE * (looked - now), WATCH_AT_LEAST_EVERY_S)
+                watch_at = looked + max(WATCH_EVERY_S, pause_s)
             if now >= deadline:
                 ended = "timeout"
             if command.output.total + command.report.total > self.limits["output_kill_bytes"]:
@@ -114,6 +137,8 @@ class Keeper:
             except ControllerGone:
                 self._empty(command.process, None)
                 os._exit(0)
+        if ended == "exited" and self.memory.killed() > killed:
+            ended = "memory"
         status = self._empty(command.process, status)
         command.drain()
         output, report = command.output.kept(), command.report.kept()
@@ -130,6 +155,7 @@ class Keeper:
     def start(self, header: Header, stdin: int, output: int, report: int) -> NoReturn:
         """Becomes the command; called in a fork of the keeper."""
         try:
+            self.memory.join()
             os.setsid()
             for target, source in ((0, stdin), (1, output), (2, output)):
                 os.dup2(source, target)
@@ -217,17 +243,19 @@ class Keeper:
                 with contextlib.suppress(ProcessLookupError, PermissionError):
                     os.kill(process, number)
 
-    def _excess(self) -> str | None:
-        """Which limit the session's processes are over, summed up; None where under all."""
+    def _excess(self, killed: int) -> str | None:
+        """Which limit the session's processes are over, summed up; None where under all.
+
+        killed: processes the kernel had killed for want of memory when the command began.
+        """
         processes = _all_processes() if self.namespace else descendants(os.getpid())
         if self.namespace and _sockets() > self.limits["sockets"]:
             return "sockets"
         if len(processes) > self.limits["processes"]:
             return "processes"
-        limit = self.limits["memory_bytes"]
-        if sum(map(_resident_bytes, processes)) <= limit:
-            return None
-        return "memory" if sum(map(_own_bytes, processes)) > limit else None
+        if self.memory.killed() > killed or (self.namespace and too_many_locks()):
+            return "memory"
+        return "memory" if self.memory.over(processes, self.limits["memory_bytes"]) else None
 
 
 @dataclass
@@ -350,25 +378,6 @@ def _as_file(data: bytes, folder: str) -> int:
 
 def _all_processes() -> list[int]:
     return [int(name) for name in os.listdir("/proc") if name.isdecimal() and name != "1"]
-
-
-def _resident_bytes(process: int) -> int:
-    with contextlib.suppress(OSError, IndexError), open(f"/proc/{process}/statm") as file:
-        return int(file.read().split()[1]) * _PAGE
-    return 0
-
-
-def _own_bytes(process: int) -> int:
-    """Memory a process answers for, shared pages split; resident memory where it hides that."""
-    try:
-        with open(f"/proc/{process}/smaps_rollup") as file:
-            for line in file:
-                if line.startswith("Pss:"):
-                    return int(line.split()[1]) * 1024
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EPERM):
-            return _resident_bytes(process)
-    return 0
 
 
 def _sockets() -> int:

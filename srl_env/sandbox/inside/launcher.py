@@ -20,7 +20,10 @@ import tempfile
 from typing import Any, Final, NoReturn
 
 from . import kernel, landlock, namespaces
-from .keeper import Keeper
+from .cgroup import Cgroups, find_cgroups
+from .keeper import Keeper, filter_calls, give_up_rights
+from .memory import Memory, Watched
+from .namespaces import SCRATCH
 from .seccomp import seccomp_program
 from .wire import Wire
 from .workspace import Workspace, copy_tree, remove_tree
@@ -40,11 +43,10 @@ def main(control: int) -> None:
     kernel.prctl(kernel.PR_SET_CHILD_SUBREAPER, 1)
     launcher = Launcher()
     gc.freeze()
-    poll = select.poll()
-    poll.register(connection, select.POLLIN)
-    poll.register(reading, select.POLLIN)
+    launcher.poll.register(connection, select.POLLIN)
+    launcher.poll.register(reading, select.POLLIN)
     while True:
-        ready = {descriptor for descriptor, _ in poll.poll()}
+        ready = {descriptor for descriptor, _ in launcher.poll.poll()}
         if reading in ready:
             with contextlib.suppress(BlockingIOError):
                 os.read(reading, 4096)
@@ -56,18 +58,24 @@ def main(control: int) -> None:
             for descriptor in descriptors:
                 os.set_inheritable(descriptor, False)  # what is received is inheritable
             launcher.start(json.loads(data), socket.socket(fileno=descriptors[0]))
+        launcher.remove_cgroups(ready)
 
 
 class Launcher:
-    """The sessions' common part: who they run as, and the folders to remove after them."""
+    """The sessions' common part: who they run as, and what is to be removed after them.
+
+    poll: also reports the end of a session that has a cgroup.
+    """
 
     def __init__(self) -> None:
         self.who = _identity()
         namespaces.system_mounts()  # read once here, inherited by every session
-        with contextlib.suppress(OSError):
-            seccomp_program(kernel.MACHINE)
         self.owners: dict[tuple[int, int], int] = {}
         self.folders: dict[int, str] = {}
+        self.cgroups: Cgroups | None = None
+        self.cgroup_of: dict[int, str] = {}  # by a pipe that closes at the session's end
+        self._tried_cgroups = False
+        self.poll = select.poll()
 
     def start(self, spec: dict[str, Any], connection: socket.socket) -> None:
         """Starts one session, in a fork; what goes wrong is said over its own connection."""
@@ -77,15 +85,44 @@ class Launcher:
                 self._know_owners(spec)
             else:
                 folder = tempfile.mkdtemp(prefix="srl-sandbox-")
+            memory, held = self._memory(spec)
             child = os.fork()
         except OSError as error:
             _say_failed(connection, error)
             return
         if child == 0:
-            self._become_session(spec, connection, folder)
+            self._become_session(spec, connection, folder, memory, held)
+        for descriptor in held:
+            os.close(descriptor)
         if folder:
             self.folders[child] = folder
         connection.close()
+
+    def _memory(self, spec: dict[str, Any]) -> tuple[Memory, set[int]]:
+        """What bounds a session's memory, and the descriptors that are the session's alone."""
+        inside = spec["kind"] == "namespaces"
+        if spec["cgroup"] and not self._tried_cgroups:
+            self._tried_cgroups, self.cgroups = True, find_cgroups(self.who)
+        use = spec["cgroup"] and self.cgroups
+        with contextlib.suppress(OSError):  # made once here, inherited by every session
+            seccomp_program(kernel.MACHINE, strict=not use)
+        if not use:
+            return Watched(), set()
+        folder, cgroup = use.make(spec["limits"], SCRATCH if inside else ())
+        reading, writing = os.pipe()
+        self.cgroup_of[reading] = folder
+        self.poll.register(reading, select.POLLIN)
+        return cgroup, {writing, *cgroup.descriptors}
+
+    def remove_cgroups(self, ready: set[int]) -> None:
+        """Removes the cgroups of sessions that have ended, as far as they are empty."""
+        if not self.cgroups:
+            return
+        for descriptor in ready & self.cgroup_of.keys():
+            self.poll.unregister(descriptor)
+            os.close(descriptor)
+            self.cgroups.ended.append(self.cgroup_of.pop(descriptor))
+        self.cgroups.sweep()
 
     def _know_owners(self, spec: dict[str, Any]) -> None:
         if not self.who.root:
@@ -100,16 +137,21 @@ class Launcher:
                         self.owners[owner] = namespaces.owner_namespace(owner, self.who)
 
     def _become_session(
-        self, spec: dict[str, Any], connection: socket.socket, folder: str
+        self,
+        spec: dict[str, Any],
+        connection: socket.socket,
+        folder: str,
+        memory: Memory,
+        held: set[int],
     ) -> NoReturn:
         try:
             signal.set_wakeup_fd(-1)
             signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            _close_all_but({connection.fileno(), *self.owners.values()})
+            _close_all_but({connection.fileno(), *self.owners.values(), *held})
             if spec["kind"] == "namespaces":
-                namespaces.run_session(spec, connection, self.who, self.owners)
+                namespaces.run_session(spec, connection, self.who, self.owners, memory)
             else:
-                _run_in_folder(spec, connection, folder, self.who)
+                _run_in_folder(spec, connection, folder, self.who, memory)
         except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it
             _say_failed(connection, error)
         finally:
@@ -127,6 +169,8 @@ class Launcher:
         with contextlib.suppress(ChildProcessError):
             while True:
                 self._clear_after(os.waitpid(-1, 0)[0])
+        if self.cgroups:
+            self.cgroups.close()
         os._exit(0)
 
     def _clear_after(self, ended: int) -> None:
@@ -155,7 +199,11 @@ def _is_mapped(number: int) -> bool:
 
 
 def _run_in_folder(
-    spec: dict[str, Any], connection: socket.socket, folder: str, who: namespaces.Identity
+    spec: dict[str, Any],
+    connection: socket.socket,
+    folder: str,
+    who: namespaces.Identity,
+    memory: Memory,
 ) -> None:
     """A session without namespaces, in a copy of the tree: Landlock, or nothing at all."""
     confined = spec["kind"] == "landlock"
@@ -180,18 +228,22 @@ def _run_in_folder(
         workspace,
         spec["limits"],
         spec["environment"] | {"HOME": scratch, "TMPDIR": scratch},
+        memory,
         namespace=False,
         limit_processes=drop is not None,
     )
     if confined:
         readable = [path for path, _ in namespaces.system_mounts() if path != "/dev/null"]
         readable += [mount["source"] for mount in spec["mounts"]]
-        keeper.confine = lambda: landlock.confine(readable, [workspace, scratch, "/dev/null"])
+
+        def confine() -> None:
+            landlock.confine(readable, [workspace, scratch, "/dev/null"])
+            filter_calls(memory)  # only now, for it refuses Landlock's own calls
+
+        keeper.confine = confine
         if drop:
             namespaces.become(who)
-        kernel.drop_capabilities()
-        kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-        kernel.set_seccomp(seccomp_program(kernel.MACHINE))
+        give_up_rights(memory, filtered=False)
     keeper.serve()
 
 

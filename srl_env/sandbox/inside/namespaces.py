@@ -21,20 +21,25 @@ from dataclasses import dataclass
 from typing import Any, Final, NoReturn
 
 from . import kernel
-from .keeper import Keeper
-from .seccomp import seccomp_program
+from .keeper import Keeper, give_up_rights
+from .memory import Memory
 from .wire import Wire
 from .workspace import Workspace, copy_tree
 
 USER: Final = 1000  # who commands are, as they see it
 WORKSPACE: Final = "/workspace"
+SCRATCH: Final = (WORKSPACE, "/tmp", "/dev/shm")
 SET_UP_S: Final = 30.0
 _ALL: Final = (
     kernel.CLONE_NEWUSER | kernel.CLONE_NEWNS | kernel.CLONE_NEWPID | kernel.CLONE_NEWNET
     | kernel.CLONE_NEWIPC | kernel.CLONE_NEWUTS | kernel.CLONE_NEWCGROUP
 )  # fmt: skip
 _READ_ONLY: Final = kernel.MOUNT_ATTR_RDONLY | kernel.MOUNT_ATTR_NOSUID
-_DEVICES: Final = ("null", "zero", "full", "random", "urandom")
+# /dev/full reads as /dev/zero does, but cannot be mapped: that would be shared memory by a name
+# that the filter cannot see.
+_DEVICES: Final = {
+    "null": "null", "zero": "full", "full": "full", "random": "random", "urandom": "urandom",
+}  # fmt: skip
 _TOP_LINKS: Final = ("bin", "sbin", "lib", "lib32", "lib64", "libx32")
 _ETC: Final = {
     "passwd": f"sandbox:x:{USER}:{USER}::/tmp:/bin/sh\n",
@@ -70,7 +75,11 @@ class Shown:
 
 
 def run_session(
-    spec: dict[str, Any], wire: socket.socket, who: Identity, owners: dict[tuple[int, int], int]
+    spec: dict[str, Any],
+    wire: socket.socket,
+    who: Identity,
+    owners: dict[tuple[int, int], int],
+    memory: Memory,
 ) -> None:
     """Starts a session in a child of this process and watches over its set-up; then returns.
 
@@ -105,7 +114,8 @@ def run_session(
     os.close(ready)
     for descriptor in owners.values():
         os.close(descriptor)
-    _be_process_one(spec, wire, done, shown + named, tree, overlay=mapped or tree is None)
+    overlay = mapped or tree is None
+    _be_process_one(spec, wire, done, shown + named, tree, memory, overlay=overlay)
 
 
 @functools.cache
@@ -115,7 +125,8 @@ def system_mounts() -> list[tuple[str, str]]:
     paths += [f"/{name}" for name in _TOP_LINKS if os.path.isdir(f"/{name}")]
     paths += ["/etc/ld.so.cache", "/etc/alternatives", "/etc/localtime"]
     paths = [path for path in paths if os.path.exists(path) and not os.path.islink(path)]
-    return [(path, path) for path in [*paths, *(f"/dev/{name}" for name in _DEVICES)]]
+    devices = [(f"/dev/{source}", f"/dev/{name}") for name, source in _DEVICES.items()]
+    return [(path, path) for path in paths] + devices
 
 
 def owner_namespace(owner: tuple[int, int], who: Identity) -> int:
@@ -199,6 +210,7 @@ def _be_process_one(
     done: int,
     shown: list[Shown],
     tree: Shown | None,
+    memory: Memory,
     *,
     overlay: bool,
 ) -> NoReturn:
@@ -208,9 +220,9 @@ def _be_process_one(
         socket.send_fds(connection, [b"\0"], [handle])
         os.close(handle)
         workspace = _build(spec, shown, tree, overlay=overlay)
-        _lock_up()
+        give_up_rights(memory)
         keeper = Keeper(
-            wire, workspace, WORKSPACE, spec["limits"], spec["environment"], namespace=True
+            wire, workspace, WORKSPACE, spec["limits"], spec["environment"], memory, namespace=True
         )
         os.close(done)
         keeper.serve()
@@ -327,21 +339,17 @@ def _make_workspace(limits: dict[str, Any], tree: Shown | None, *, overlay: bool
 
 
 def _set_kernel_limits() -> None:
-    """Bounds what only the kernel counts: nested namespaces, and data queued in unix sockets."""
+    """Bounds what only the kernel counts: nested namespaces, what is queued in unix sockets and
+    for inotify (16,384 events of up to 512 bytes in each instance)."""
     for name, value in (
         ("user/max_user_namespaces", "0"),
+        ("user/max_inotify_instances", "8"),
+        ("user/max_inotify_watches", "16384"),
         ("net/unix/max_dgram_qlen", "1"),
         ("net/core/somaxconn", "16"),
     ):
         with contextlib.suppress(OSError), open(f"./proc/sys/{name}", "w") as file:
             file.write(value)
-
-
-def _lock_up() -> None:
-    os.umask(0o022)
-    kernel.drop_capabilities()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)
-    kernel.set_seccomp(seccomp_program(kernel.MACHINE))
 
 
 def _tmpfs(target: str, options: str) -> None:

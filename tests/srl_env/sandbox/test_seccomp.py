@@ -13,11 +13,11 @@ X86, ARM, I386 = 0xC000003E, 0xC00000B7, 0x40000003
 ALLOW, KILL = seccomp.ALLOW, seccomp.KILL
 
 
-def verdict(machine: str, audit: int, number: int, *arguments: int) -> int:
+def verdict(machine: str, audit: int, number: int, *arguments: int, strict: bool = True) -> int:
     """What the program returns for one call: ALLOW, KILL, or the errno it fails with."""
     padded = [*arguments, *[0] * (6 - len(arguments))]
     data = struct.pack("=IIQ6Q", number, audit, 0, *padded)
-    program = list(struct.iter_unpack("=HBBI", seccomp.seccomp_program(machine)))
+    program = list(struct.iter_unpack("=HBBI", seccomp.seccomp_program(machine, strict=strict)))
     loaded, at = 0, 0
     while True:
         code, if_true, if_false, value = program[at]
@@ -49,9 +49,11 @@ def test_every_call_on_the_list_is_refused_and_plain_ones_pass(machine: str, aud
 @pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
 def test_clone_may_make_threads_and_processes_but_no_namespaces(machine: str, audit: int) -> None:
     clone = seccomp.ARCHITECTURES[machine].clone
-    thread, process = 0x3D0F00, 0x1200011
+    thread, process, spawned, files = 0x3D0F00, 0x1200011, 0x4111, 0x411
     assert verdict(machine, audit, clone, thread) == ALLOW
     assert verdict(machine, audit, clone, process) == ALLOW
+    assert verdict(machine, audit, clone, spawned) == ALLOW  # by vfork
+    assert verdict(machine, audit, clone, files) == errno.EPERM  # a process that shares files
     for bit in (0x20000, 0x2000000, 0x4000000, 0x8000000, 0x10000000, 0x20000000, 0x40000000):
         assert verdict(machine, audit, clone, process | bit) == errno.EPERM
     assert verdict(machine, audit, seccomp.CLONE3) == errno.ENOSYS
@@ -67,6 +69,65 @@ def test_limits_and_priority_can_be_set_for_oneself_alone(machine: str, audit: i
         assert verdict(machine, audit, call, one, 0) == ALLOW
         assert verdict(machine, audit, call, one, 1) == errno.EPERM
         assert verdict(machine, audit, call, user, 0) == errno.EPERM
+
+
+SHARED, PRIVATE, SHARED_VALIDATE, FIXED, NO_RESERVE = 0x1, 0x2, 0x3, 0x10, 0x4000
+LIMIT = seccomp.SHARED_OBJECT
+ALWAYS, STRICT, NEVER = (True, True), (True, False), (False, False)
+
+
+@pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
+@pytest.mark.parametrize(
+    ("length", "flags", "refused"),
+    [
+        (LIMIT, SHARED | seccomp.MAP_ANONYMOUS, NEVER),
+        (LIMIT + 1, SHARED | seccomp.MAP_ANONYMOUS, STRICT),
+        (1 << 32, SHARED | seccomp.MAP_ANONYMOUS, STRICT),  # its lower half is 0
+        (1 << 63, SHARED | seccomp.MAP_ANONYMOUS | FIXED | NO_RESERVE, STRICT),
+        (LIMIT + 1, SHARED_VALIDATE | seccomp.MAP_ANONYMOUS, STRICT),
+        (1 << 40, PRIVATE | seccomp.MAP_ANONYMOUS, NEVER),
+        (1 << 40, SHARED, NEVER),  # of a file
+        (4096, PRIVATE | seccomp.MAP_ANONYMOUS | seccomp.MAP_HUGETLB, ALWAYS),
+        (4096, SHARED | seccomp.MAP_HUGETLB | 21 << 26, ALWAYS),  # of 2 MB each
+    ],
+)
+def test_memory_that_nobody_counts_is_refused(
+    machine: str, audit: int, length: int, flags: int, refused: tuple[bool, bool]
+) -> None:
+    call = seccomp.ARCHITECTURES[machine].mmap
+    for strict, no in zip((True, False), refused, strict=True):
+        found = verdict(machine, audit, call, 0, length, 3, flags, 2**64 - 1, 0, strict=strict)
+        assert found == (errno.ENOMEM if no else ALLOW)
+
+
+@pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
+@pytest.mark.parametrize(
+    ("command", "refused"),
+    [
+        (6, NEVER),  # F_SETLK
+        (4, NEVER),  # F_SETFL
+        (1031, NEVER),  # F_SETPIPE_SZ
+        (seccomp.F_SETLEASE, ALWAYS),
+        (seccomp.F_NOTIFY, ALWAYS),
+        (seccomp.F_SETDELEG, ALWAYS),
+        (seccomp.F_OFD_SETLK, ALWAYS),
+        (seccomp.F_OFD_SETLKW, ALWAYS),
+    ],
+)
+def test_leases_are_refused_and_locks_are_not(
+    machine: str, audit: int, command: int, refused: tuple[bool, bool]
+) -> None:
+    call = seccomp.ARCHITECTURES[machine].fcntl
+    for strict, no in zip((True, False), refused, strict=True):
+        found = verdict(machine, audit, call, 3, command, 0, strict=strict)
+        assert found == (errno.EPERM if no else ALLOW)
+
+
+@pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
+def test_kernel_tables_of_any_size_cannot_be_asked_for(machine: str, audit: int) -> None:
+    call = seccomp.ARCHITECTURES[machine].prctl
+    found = {option: verdict(machine, audit, call, option) for option in range(100)}
+    assert {option for option, said in found.items() if said != ALLOW} == {22, 41, 78}
 
 
 def test_only_unix_sockets_can_be_made() -> None:
@@ -89,4 +150,4 @@ def test_other_interfaces_to_the_kernel_are_closed() -> None:
 
 def test_an_unknown_processor_is_an_error_and_not_an_open_door() -> None:
     with pytest.raises(OSError, match="no system-call filter for riscv64; known: x86_64, aarch64"):
-        seccomp.seccomp_program("riscv64")
+        seccomp.seccomp_program("riscv64", strict=True)

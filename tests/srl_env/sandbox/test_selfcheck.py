@@ -13,7 +13,7 @@ from srl_env.sandbox.launched import NamespaceSandbox
 def test_the_namespaces_backend_keeps_all_promises(namespaces: Sandbox) -> None:
     result = self_check(NamespaceSandbox)
     result.require()
-    assert len(result.held) == 17
+    assert len(result.held) == 18
 
 
 @pytest.mark.skipif(
