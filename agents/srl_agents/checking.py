@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import faulthandler
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -37,11 +39,24 @@ def _checkers(
         yield Checker(env, **settings)
 
 
+@contextmanager
+def _ended_after(limit_s: float | None) -> Iterator[None]:
+    """Ends this process, with the lines it is at, where C code goes on that no alarm reaches."""
+    if limit_s is not None:
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=2)
+    try:
+        yield
+    finally:
+        if limit_s is not None:
+            faulthandler.cancel_dump_traceback_later()
+
+
 def _check(checker: Checker) -> bool:
     output.print(f"[bold]{escape(checker.title)}[/]", highlight=False, soft_wrap=True)
     results = []
     for name in CHECKS:
-        results.append(checker.run(name))
+        with _ended_after(checker.limit_s(name)):
+            results.append(checker.run(name))
         print_check(results[-1])
     failed = sum(not result.passed for result in results)
     skipped = sum(result.skipped for result in results)

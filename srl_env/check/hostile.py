@@ -167,6 +167,11 @@ def _tried(trial: Trial, text: str) -> tuple[dict[str, Any], list[Finding]]:
     return info, list(out_of_range(env.reward_mode, reward, f"the text {short(text)}"))
 
 
+def longest_s(trial: Trial) -> float:
+    """How long a check with hostile texts may take, if every step can be interrupted."""
+    return trial.seconds + (_MOST_FINDINGS + 1) * _step_limit(trial.env)
+
+
 def _step_limit(env: ReasoningEnv) -> float:
     """How long a step may take, repetition and control included."""
     world = ANY_TIME_S if env.has_world and env.world_timeout_s is None else DEADLINE_S

@@ -77,6 +77,10 @@ class Checker:
             self._drawn = _result(DRAWS, lambda: records.check_draws(self.trial, self._problems))
         return self._drawn if name == DRAWS else _result(name, lambda: CHECKS[name](self.trial))
 
+    def limit_s(self, name: str) -> float | None:
+        """How long the check of that name may take; None where there is no bound to state."""
+        return hostile.longest_s(self.trial) if name in HOSTILE else None
+
 
 def _read_seconds(value: object) -> float:
     if isinstance(value, Real) and not isinstance(value, bool):
@@ -121,6 +125,7 @@ def _on(problems: list[str], check: Callable[[Trial, str], Iterator[Any]], trial
 
 
 DRAWS = "problems are drawn"
+HOSTILE = ("the verifier ends at its deadline", "hostile text breaks nothing")
 CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     "Gymnasium's own check": records.check_gymnasium,
     DRAWS: lambda trial: (),  # made by Checker, before any other
@@ -143,8 +148,8 @@ CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     "splits share no problem": records.check_splits,
     "infos can be stored": _each(records.check_infos),
     "repr is short": records.check_repr,
-    "the verifier ends at its deadline": _first(hostile.check_deadline),
-    "hostile text breaks nothing": _first(hostile.check_hostile),
+    HOSTILE[0]: _first(hostile.check_deadline),
+    HOSTILE[1]: _first(hostile.check_hostile),
 }
 
 
