@@ -20,7 +20,8 @@ Two branches, which must never be confused::
         ├── SandboxFailure         a sandbox died, hangs or could not be set up
         │   └── SandboxDied        … while it was in use; a WorldFailure too
         └── PolicyFailure          the server or engine behind a policy gave no completion;
-                                   kinds of it in srl_agents.policies
+            │                      kinds of it in srl_agents.policies
+            └── PromptRefused      … because of what the prompt says, or its length
 
 A ``Failure`` raised while an environment steps ends that episode with
 ``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
@@ -131,3 +132,7 @@ class SandboxDied(SandboxFailure, WorldFailure):
 
 class PolicyFailure(Failure):
     """The server or engine behind a policy gave no completion for a prompt."""
+
+
+class PromptRefused(PolicyFailure):
+    """A prompt was refused for what it says or for its length."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure
+from srl_env.errors import BadOption, Failure, PromptRefused
 from srl_env.policy import (
     Generation,
     Message,
@@ -24,7 +24,7 @@ from srl_env.policy import (
 from srl_env.rewards.modes import Continuation, Granularity
 from srl_env.seeding import derive_seed
 from srl_env.stepping import StepResult, reset_many, step_many
-from srl_env.verifiers.fault import POLICY_FAULT
+from srl_env.verifiers.fault import POLICY_FAULT, fault_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +193,14 @@ class Rolling:
     def step(self, rows: int | None = None) -> list[Running]:
         """Takes one step in the oldest ``rows`` live episodes (None: all); those that ended."""
         moving = self.live[:rows]
-        self.steps += _step(moving, _generate(self._policy, moving, self._sampling))
+        made = list(_generate(self._policy, moving, self._sampling))
+        refused = [i for i, one in enumerate(made) if isinstance(one, PromptRefused)]
+        again = [i for i in refused if moving[i].wrote]
+        if again:
+            repeated = _generate(self._policy, [moving[i] for i in again], self._sampling)
+            for i, one in zip(again, repeated, strict=True):
+                made[i] = one
+        self.steps += _step(moving, made)
         self.live = [run for run in self.live if not run.ended]
         return [run for run in moving if run.ended]
 
@@ -249,9 +256,22 @@ class Running:
         )
         self.info, self.ended = info, terminated or truncated
 
+    @property
+    def wrote(self) -> bool:
+        """Whether what the policy wrote is in the prompt."""
+        return bool(self.steps) and self.env.continuation == "policy"
+
     def fail(self, failure: Failure) -> None:
-        """Ends the episode where it stands: no step was taken."""
-        self.info, self.ended = self.env.fail(failure)[4], True
+        """Ends the episode where it stands: no step was taken.
+
+        A prompt that is refused once the policy's own text is in it, and was not before, is the
+        policy's fault, and the episode wrong.
+        """
+        if isinstance(failure, PromptRefused) and self.wrote:
+            verdict = fault_verdict(f"{type(failure).__name__}: {failure}")
+            self.info, self.ended = {**self.info, "verdict": verdict.to_info()}, True
+        else:
+            self.info, self.ended = self.env.fail(failure)[4], True
 
     def episode(self) -> Episode:
         """The episode, finished."""

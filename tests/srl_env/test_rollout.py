@@ -6,13 +6,13 @@ import functools
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure, PolicyFailure, UnknownName
+from srl_env.errors import BadOption, Failure, PolicyFailure, PromptRefused, UnknownName
 from srl_env.format import Brackets
 from srl_env.policy import Generation, Messages, Sampling
 from srl_env.rollout import EnvPool, Episode, Progress, Start, Step, rollout
@@ -93,6 +93,58 @@ def test_a_failing_reset_makes_an_episode_without_steps() -> None:
     assert episode.failure is not None
     assert episode.failure["type"] == "WorldFailure"
     assert math.isnan(episode.total_reward)
+
+
+@dataclass
+class ShortOfRoom(ScriptedPolicy):
+    """Refuses prompts that hold a word; so many times, where it is said how often."""
+
+    word: str = "xyzzy"
+    times: int = 10**9
+    refused: int = 0
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Any]:
+        return [self._answer(messages, sampling) for messages in batch]
+
+    def _answer(self, messages: Messages, sampling: Sampling) -> Generation | Failure:
+        if self.refused < self.times and self.word in messages[-1]["content"]:
+            self.refused += 1
+            return PromptRefused("no room in a context of 9")
+        return super().generate([messages], sampling)[0]
+
+
+SAID = ["<think></think>xyzzy", "<think></think>the sum=3!"]
+
+
+@pytest.mark.parametrize(
+    ("policy", "continuation", "rewards", "correct", "fault", "failure"),
+    [
+        (
+            ShortOfRoom(SAID),
+            "policy",
+            [0.0],
+            False,
+            "PromptRefused: no room in a context of 9",
+            None,
+        ),
+        (ShortOfRoom(SAID, times=1), "policy", [0.0, 1.0], True, None, None),
+        (ShortOfRoom(SAID, word="Count"), "policy", [], None, None, "PromptRefused"),
+        (ShortOfRoom(SAID, word="say 1"), "expert", [0.0], None, None, "PromptRefused"),
+    ],
+)
+def test_a_prompt_that_is_refused_for_what_the_policy_wrote_is_the_policys_fault(
+    policy: ShortOfRoom,
+    continuation: str,
+    rewards: list[float],
+    correct: bool | None,
+    fault: str | None,
+    failure: str | None,
+) -> None:
+    options = {"problem": "count-2", "reward_mode": "rlvr", "continuation": continuation}
+    (episode,) = rollout(pool(), replace(policy), [Start(options)])
+    assert [step.reward for step in episode.steps] == rewards
+    assert (episode.correct, episode.policy_fault) == (correct, fault)
+    assert (episode.failure or {}).get("type") == failure
 
 
 def test_wrong_options_are_the_users_error() -> None:

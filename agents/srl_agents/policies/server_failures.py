@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from srl_env.errors import BadOption, PolicyFailure, UserError
+from srl_env.errors import BadOption, PolicyFailure, PromptRefused, UserError
 
 
 class RequestTimeout(PolicyFailure):
@@ -33,7 +33,7 @@ class BadAnswer(PolicyFailure):
     """A server answered with something that is no completion."""
 
 
-class RequestRefused(PolicyFailure):
+class RequestRefused(PromptRefused):
     """A server refused one prompt, as when it is too long, or withheld the text for it."""
 
 

@@ -20,7 +20,7 @@ from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_agents.sampler.sampler import check_request
 from srl_agents.sharding import whole
-from srl_env.errors import BadOption, Failure, MissingExtra, PolicyFailure
+from srl_env.errors import BadOption, Failure, MissingExtra, PromptRefused
 from srl_env.policy import FinishReason, Generation, Messages, Sampling
 
 RECEIVER = "srl_agents.policies.vllm_worker.WeightReceiver"
@@ -86,7 +86,7 @@ class VLLMPolicy:
 
         The text ends with the stop string, if one ended it; ids and log-probabilities (at the
         sampling temperature, for greedy decoding at 1) are those of all sampled tokens. A prompt
-        that fills the model's context is a PolicyFailure in its place. Raises BadOption for an
+        that fills the model's context is a PromptRefused in its place. Raises BadOption for an
         empty prompt, or settings that cannot be sampled.
         """
         prompts = self.encode_many(batch)
@@ -180,9 +180,9 @@ def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
             yield name.replace(".base_layer.", "."), value
 
 
-def too_long(prompt: Sequence[int], max_model_len: int) -> PolicyFailure:
+def too_long(prompt: Sequence[int], max_model_len: int) -> PromptRefused:
     """The failure of a prompt that fills the engine's context."""
-    return PolicyFailure(
+    return PromptRefused(
         f"a prompt of {len(prompt)} tokens leaves no room in a context of {max_model_len}; "
         "give the engine a larger max_model_len"
     )
