@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -164,3 +166,14 @@ def test_the_terminal_table_fits_eighty_columns(comparison: Comparison) -> None:
     text = screen.file.getvalue()  # type: ignore[attr-defined]
     assert "28.1 [" in text
     assert "…" not in text
+
+
+def test_the_warnings_of_runs_are_in_the_report_and_go_through_json(comparison: Comparison) -> None:
+    assert "Warnings" not in page(comparison)
+    first, *others = comparison.runs
+    warned = replace(first, method="srl <b>", warnings=("stage 'srl': 1 < 2",))
+    assert RunOutcome.from_json(json.loads(json.dumps(warned.to_json()))) == warned
+    reader = Reader()
+    reader.feed(page(replace(comparison, runs=(warned, *others))))
+    assert "Warnings:srl <b> seed 0, stage 'srl': 1 < 2" in reader.said
+    assert not reader.open
