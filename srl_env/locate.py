@@ -3,7 +3,8 @@
 ==========================  =====================================================================
 ``srl/GSM8K-v0``            the environment registered under that id
 ``steps:problems.jsonl``    problems with expert steps in a file, no class needed (srl/Steps-v0);
-                            a name that ends in ``.jsonl`` means the same
+                            a name that ends in ``.jsonl``, ``.csv``, ``.tsv``, ``.xlsx`` or
+                            ``.parquet`` means the same
 ``reasoning_gym:NAME``      a data set of reasoning-gym (srl/ReasoningGym-v0)
 ``gem:ID``                  an environment of GEM (srl/GEM-v0)
 ``my_env.py``               the ``ReasoningEnv`` subclass in a Python file
@@ -31,6 +32,7 @@ from srl_env.errors import BadOption, UnknownName
 
 STEPS = "steps:"
 STEPS_ID = "srl/Steps-v0"
+TABLES = (".jsonl", ".csv", ".tsv", ".xlsx", ".parquet")
 _PREFIXES = {
     STEPS: (STEPS_ID, "path", "a file", "problems.jsonl"),
     "reasoning_gym:": ("srl/ReasoningGym-v0", "dataset", "a data set", "chain_sum"),
@@ -58,7 +60,7 @@ def locate(name: str | EnvSpec) -> tuple[str | EnvSpec, dict[str, Any]]:
         return _spec(Path(f"{path}.py"), class_name), {}
     if name.endswith(".py"):
         return _spec(Path(name), None), {}
-    if name.endswith(".jsonl"):
+    if name.endswith(TABLES):
         return STEPS_ID, {"path": name}
     if Path(name).is_dir():
         return _only(Path(name)), {}

@@ -454,7 +454,7 @@ def bad_row(place: Path) -> None:
     steps(place, good + '{"prompt": "?" 1}')
 
 
-@gives("""unknown key "promt"; other columns go under "metadata". Did you mean 'prompt'?""")
+@gives("rows.jsonl: unknown columns promt. Fix: name them, as --column prompt=QUESTION")
 def row_with_a_wrong_column(place: Path) -> None:
     steps(place, '{"promt": "?"}')
 
@@ -469,14 +469,15 @@ def file_in_latin_1(place: Path) -> None:
     steps(place, '{"prompt": "né"}'.encode("latin-1"))
 
 
-@gives("""rows.jsonl:1: no JSON object; expected {"column": …}, got list""")
+@gives("rows.jsonl:1: no JSON object; a row is one; got str")
 def array_in_place_of_an_object(place: Path) -> None:
     steps(place, '["?"]')
 
 
 @gives("rows.jsonl: a JSON list; expected JSON lines, an object on each. Convert it")
 def array_in_place_of_lines(place: Path) -> None:
-    steps(place, '[{"prompt": "?"}]')
+    (place / "rows.jsonl").write_text('[{"prompt": "?"}]')
+    JsonlSource(place / "rows.jsonl")
 
 
 @gives("path is that of a file, as 'problems.jsonl'; got int 3")
@@ -490,7 +491,7 @@ def row_that_is_there_twice(place: Path) -> None:
     steps(place, row + row)
 
 
-@gives("rows.jsonl is empty; expected a file of JSON lines, one problem in each")
+@gives("rows.jsonl is empty; expected rows, a problem in each")
 def empty_file(place: Path) -> None:
     steps(place, "")
 
@@ -501,7 +502,7 @@ def file_too_small_to_be_split(place: Path) -> None:
     steps(place, row, split="test")
 
 
-@gives("nowhere.jsonl: No such file or directory; expected a file of JSON lines")
+@gives("nowhere.jsonl: there is no such file or folder")
 def file_that_is_not_there(place: Path) -> None:
     srl_env.make(f"steps:{place}/nowhere.jsonl")
 

@@ -24,8 +24,8 @@ app = typer.Typer(
     help="Expert data looked at, checked, and converted.\n\n"
     "Any form is read: GSM8K rows, numbered solutions (s1K), lists of steps, our own JSON lines,"
     " SWE-agent and SWE-smith trajectories, SWE-bench instances, ATIF trajectories, and raw"
-    " solutions, which a splitter makes into steps. Files may be JSON lines, JSON, Parquet, .traj,"
-    " and folders of them; the form is found out from the first rows.",
+    " solutions, which a splitter makes into steps. Files may be JSON lines, JSON, CSV, TSV, XLSX,"
+    " Parquet, .traj, and folders of them; the form is found out from the first rows.",
     epilog="[bold]srl-env data inspect train.jsonl[/]  what is in it, and how it is understood\n\n"
     "[bold]srl-env data lint train.jsonl test.jsonl[/]  what is wrong with it\n\n"
     "[bold]srl-env data convert raw.parquet -o data --splitter sentences[/]  a folder with a card",
@@ -96,10 +96,16 @@ def inspect(
 ) -> None:
     """What data hold: form, splits, steps, their lengths, and the first problem."""
     from srl_agents.console import output
-    from srl_agents.data_console import reading_bar, summary_view
+    from srl_agents.data_console import columns_view, reading_bar, summary_view
+    from srl_env.data.forms import UnknownForm
     from srl_env.data.summary import Summary
 
-    reading = _reading(paths, form, column, splitter, join_below, answer_step, resolved_only)
+    try:
+        reading = _reading(paths, form, column, splitter, join_below, answer_step, resolved_only)
+    except UnknownForm as error:
+        if not as_json:
+            output.print(columns_view(error.rows))
+        raise
     summary = Summary(reading)
     with reading_bar("reading", reading) as show:
         for rows, item in enumerate(reading, 1):
@@ -228,6 +234,10 @@ def convert(
             report=report,
             on_progress=show,
         )
+        if not report.kept:  # inside, so that the writer takes away what it began
+            errors.print(drop_view(report))
+            typer.echo(escaped(f"error: no row is a problem; {out} was not written"), err=True)
+            raise typer.Exit(1)
     if report.dropped:
         errors.print(drop_view(report))
     counts = ", ".join(f"{name} {count:,}" for name, count in sorted(writer.counts.items()))

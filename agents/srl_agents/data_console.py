@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rich.console import Group, RenderableType
@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.console import progress_bars
+from srl_env.data.columns import columns_of, proposed
 from srl_env.data.forms import Reading
 from srl_env.data.lint import RULES, LintReport, severity_of
 from srl_env.data.report import DropReport
+from srl_env.data.rows import Row
 from srl_env.data.summary import Spread, Summary
 from srl_env.problem import Problem
+from srl_env.text import escaped
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -63,12 +66,27 @@ def summary_view(summary: Summary) -> RenderableType:
             grid.add_row(f"characters of {name}", f"{spread.mean:,.0f}", _spread(spread, ""))
     grid.add_row("SRL instances", f"{summary.instances['paper']:,}", "targets 'paper'")
     grid.add_row("", f"{summary.instances['all']:,}", "targets 'all'")
+    if unused := summary.reading.unused:
+        grid.add_row("unused columns", f"{len(unused)}", escape(escaped(", ".join(unused))))
     parts: list[RenderableType] = [grid]
     if summary.first is not None:
         parts += [Text(), _problem(summary.first)]
     if summary.bad.dropped:
         parts += [Text(), drop_view(summary.bad)]
     return Group(*parts)
+
+
+def columns_view(rows: Sequence[Row]) -> RenderableType:
+    """The columns of rows whose form is unknown, and what each seems to be."""
+    found = {column: name for name, column in proposed(rows).items()}
+    grid = Table(title="columns of the first rows")
+    for head in ("column", "filled", "first value", "proposed as"):
+        grid.add_column(head)
+    for column in columns_of(rows):
+        value = Text(_cut(escaped(str(column.example)).replace("\n", " ⏎ "), 60))
+        kind = found.get(column.name, "")
+        grid.add_row(Text(escaped(column.name)), f"{column.filled:.0%}", value, kind)
+    return grid
 
 
 def drop_view(report: DropReport) -> RenderableType:

@@ -19,6 +19,8 @@ from typing import Literal, get_args
 from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
 from srl_env.data.jsonl import file_path
 from srl_env.data.source import OnBadRow
+from srl_env.data.streams import is_json_lines
+from srl_env.data.tables import TableSource
 from srl_env.errors import BadData, BadOption, UnknownName
 
 Source = Literal["hub", "sample"]
@@ -108,7 +110,8 @@ def _from_file(
 ) -> RowSource:
     """state: what the file's size and time were, so that a changed file is opened again.
     sample: the name of the sample, None for a file of the user's."""
-    problems = JsonlSource(
+    kind = JsonlSource if is_json_lines(file) else TableSource
+    problems: RowSource = kind(
         file,
         convert,
         name=sample,
@@ -153,7 +156,7 @@ def _state(file: Path) -> tuple[int, int]:
 
 def _nothing_in(file: Path, problems: RowSource, split: Split, others: Sequence[str]) -> str:
     """Why there is no problem: an empty file, bad rows alone, or a file too small to split."""
-    if not file.read_bytes().strip():
+    if file.is_file() and not file.read_bytes().strip():
         return f"{file} is empty; expected a file of JSON lines, one problem in each"
     if problems.report is not None and problems.report.total_dropped:
         return f"{file} has no problem in split {split!r}: {problems.report}"

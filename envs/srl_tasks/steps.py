@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
-from srl_env.data import BadRow, Numbered, Row, StepList, gsm8k_problem, problem_from_row
+from srl_env.data import BadRow, Converter, Row, problem_from_row
+from srl_env.data.forms import ReadOptions, UnknownForm, read_problems
+from srl_env.data.jsonl import file_path
 from srl_env.data.source import OnBadRow, RowSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
@@ -51,12 +53,13 @@ class StepsEnv(ReasoningEnv):
     (``srl_env.verifiers.StatedVerifier``), "math" compares mathematics with math-verify (extra
     "math").
 
-    **Data.** ``path``: a JSON-lines file, UTF-8. A row is a canonical one (``srl_env.data.rows``:
-    "prompt", "steps", "answer"), one of GSM8K's ("question", "answer") or one of numbered
-    solutions ("question", "deepseek_attempt", "solution"). ``columns`` gives other names, and
-    passes over further columns: ``{"prompt": "question", "steps": "solution_steps"}``.
+    **Data.** ``path``: a file of JSON lines, JSON, CSV, TSV, XLSX or Parquet, or a folder of them.
+    Rows may have any form with a prompt and a solution that ``srl-env data inspect`` recognises
+    (``srl_env.data.forms``); ``columns`` names columns with other names:
+    ``{"prompt": "question", "steps": "solution_steps"}``.
     ``split``: by the hash of the ids, nine tenths are "train", a twentieth each "dev" and "test";
-    "all" is the whole file. ``on_bad_row``: "raise" or "drop".
+    in a folder with a file for each split, that file; "all" is everything. ``on_bad_row``:
+    "raise" or "drop".
 
     **Versions.** v0: first.
     """
@@ -81,7 +84,7 @@ class StepsEnv(ReasoningEnv):
             raise BadOption("srl/Steps-v0 needs a file: path='problems.jsonl', or steps:FILE as id")
         if answers not in get_args(Answers):
             raise UnknownName("kind of answers", str(answers), get_args(Answers))
-        convert = StepsRow(answers, tuple(sorted((columns or {}).items())))
+        convert = StepsRow(answers, _converter(path, columns or {}))
         problems = open_file(path, convert, split, on_bad_row)
         verifier = BoxedVerifier() if answers == "math" else StatedVerifier()
         defaults = {"style": PromptStyle(note=_note(problems))}
@@ -90,37 +93,23 @@ class StepsEnv(ReasoningEnv):
 
 @dataclass(frozen=True, slots=True)
 class StepsRow:
-    """Converter of a row of any known form, whose experts then all state the answer at the end.
+    """Converter of rows whose experts then all state the answer at the end.
 
-    columns: (field of ``StepList``, column) pairs; () for the forms' own names.
+    read: the converter of the rows' form.
     """
 
     answers: Answers = "stated"
-    columns: tuple[tuple[str, str], ...] = ()
-
-    def __post_init__(self) -> None:
-        for name, _ in self.columns:
-            if name not in (known := [field.name for field in fields(StepList)]):
-                raise UnknownName("column", name, known)
+    read: Converter = problem_from_row
 
     def __call__(self, row: Row) -> Problem:
         """The problem in a row; ``BadRow`` where it is none, or cannot be verified."""
-        problem = self._read(row)
+        problem = self.read(row)
         if problem.answer is None or not problem.answer.strip():
             raise BadRow('no "answer"', "a row needs one to be verified by")
         if not problem.trajectories:
             raise BadRow('no "steps"', "a row needs a list of the expert's steps")
         ways = tuple(self._answered(way, problem.answer) for way in problem.trajectories)
         return replace(problem, trajectories=ways)
-
-    def _read(self, row: Row) -> Problem:
-        if self.columns:
-            return StepList(**dict(self.columns))(row)
-        if "prompt" not in row and "deepseek_attempt" in row:
-            return Numbered()(row)
-        if "prompt" not in row and "####" in str(row.get("answer", "")):
-            return gsm8k_problem(row)
-        return problem_from_row(row)
 
     def _answered(self, way: ExpertTrajectory, answer: str) -> ExpertTrajectory:
         """The trajectory, which states its answer in its last step and in none before."""
@@ -141,6 +130,22 @@ class StepsRow:
     def _states(self, action: str) -> bool:
         boxed = last_boxed(action) is not None
         return boxed if self.answers == "math" else StatedVerifier().extract(action) is not None
+
+
+def _converter(path: str | os.PathLike[str], columns: Mapping[str, str]) -> Converter:
+    """The converter of the form that the rows have; ``BadOption`` where they hold no answers."""
+    try:
+        reading = read_problems([file_path(path).expanduser()], ReadOptions(columns=columns))
+    except UnknownForm as error:
+        if "prompt" in error.rows[0]:  # one of ours, with a mistake that its row tells
+            return problem_from_row
+        raise
+    if reading.form.verifier in ("none", "calls"):
+        raise BadOption(
+            f"srl/Steps-v0 needs rows with a prompt, steps and an answer; got {path}, with "
+            f"rows of the form {reading.form.name} ({reading.form.about})"
+        )
+    return reading.convert
 
 
 def _note(problems: RowSource) -> str:

@@ -27,7 +27,8 @@ def no_json_lines(path: Path, start: bytes) -> str | None:
         return advice
     start = start.removeprefix(BOM)
     kind = None
-    if path.suffix in (".parquet", ".arrow"):
+    text_table = path.suffix.lower() in (".csv", ".tsv") and not start.lstrip().startswith(b"{")
+    if text_table or path.suffix.lower() in (".parquet", ".arrow", ".xlsx"):
         kind = "a table"
     elif _LIST.match(start):
         kind = "a JSON list"
@@ -43,14 +44,11 @@ def no_json_lines(path: Path, start: bytes) -> str | None:
 
 def unreadable(path: Path, start: bytes) -> str | None:
     """What is to be done with a file that begins so before anything here can read it."""
+    if path.suffix == ".xlsx":  # an archive of its own
+        return None
     packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
     if packed is not None:
         return f"a file packed by {packed}, which is not read; unpack it first"
-    if path.suffix.lower() in (".csv", ".tsv") and not start.lstrip().startswith(b"{"):
-        return (
-            "a table as text, which is not read; write each of its rows as a JSON object on a "
-            'line, e.g. pandas.read_csv(FILE).to_json("rows.jsonl", orient="records", lines=True)'
-        )
     return None
 
 

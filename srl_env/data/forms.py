@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from srl_env.data.atif import ATIFTrajectory
+from srl_env.data.columns import as_options, proposed
 from srl_env.data.gsm8k import MARKER, gsm8k_problem
 from srl_env.data.numbered import Numbered, numbered_steps
 from srl_env.data.raw import RawSolution
@@ -138,6 +139,13 @@ class Reading:
         self.convert = self.form.converter(_fitting(self.form, rows, options) or rows, options)
 
     @property
+    def unused(self) -> tuple[str, ...]:
+        """The columns that no problem is made of; () for forms that know all of theirs."""
+        fields = ("prompt", "question", "steps", "solution", "answer", "id", "thought", "grade")
+        used = {getattr(self.convert, name, None) for name in fields}
+        return tuple(name for name in self.columns if name not in used) if used - {None} else ()
+
+    @property
     def about(self) -> str:
         """The form in words."""
         return f"{self.form.name} ({_described(self.convert) or self.form.about})"
@@ -167,17 +175,33 @@ class Reading:
         for form in FORMS.values():
             if 2 * len(_fitting(form, rows, options)) > len(rows):
                 return form
-        forms = "".join(f"\n  {form.name}: {form.about}" for form in FORMS.values())
+        raise self._unknown(rows)
+
+    def _unknown(self, rows: Sequence[Row]) -> BadData:
+        """What to say where no form fits."""
         files = ", ".join(map(str, self.stream.files[:3]))
         if not self._ahead:
-            raise BadData(f"{files}: empty; expected rows, a problem in each")
-        what = f"rows with the columns {', '.join(self.columns)}" if rows else "no row can be read"
-        first = next((f for f in self._ahead if isinstance(f.row, BadRow)), None)
-        example = "" if first is None else f"; {self.stream.place(*first[:2])}: {first.row}"
-        raise BadData(
-            f"{files}: in no form that is known: {what}{example}. Name the columns, as "
-            f"prompt=QUESTION solution=TEXT, or one of the forms:{forms}"
+            return BadData(f"{files} is empty; expected rows, a problem in each")
+        if not rows:
+            first = self._ahead[0]
+            return BadData(f"{self.stream.place(first.file, first.number)}: {first.row}")
+        options = as_options(proposed(rows)) or "--column prompt=QUESTION --column solution=TEXT"
+        return UnknownForm(
+            f"{files}: unknown columns {', '.join(self.columns)}. Fix: name them, as {options}; or "
+            f"choose a --form: {', '.join(FORMS)}",
+            rows,
         )
+
+
+class UnknownForm(BadData):
+    """Rows that fit no form; ``rows``: the first of them."""
+
+    def __init__(self, message: str, rows: Sequence[Row]) -> None:
+        super().__init__(message)
+        self.rows = rows
+
+    def __reduce__(self) -> tuple[type[UnknownForm], tuple[str, Sequence[Row]]]:
+        return type(self), (str(self), self.rows)
 
 
 def read_problems(

@@ -1,8 +1,9 @@
 """Rows of data files, one after the other, in constant memory.
 
-Read are JSON lines; JSON files with one object or a list of them; SWE-agent's ``.traj`` files;
-Parquet files and folders that ``datasets`` saved (both need the extra "data"); and folders with
-any of these. What a row means is no concern of this module: see ``srl_env.data.forms``.
+Read are JSON lines; JSON files with one object, a list of them, or such a list under a key;
+SWE-agent's ``.traj`` files; CSV and TSV; XLSX, Parquet files and folders that ``datasets`` saved
+(these three need the extra "data"); and folders with any of these. ``srl_env.data.forms`` says
+what a row means.
 
 A ``RowSource`` reaches any row at any time and keeps a number for each; a stream keeps nothing,
 and is read once from its beginning to its end.
@@ -21,11 +22,18 @@ from typing import Any, BinaryIO, NamedTuple
 from srl_env.data.file_kinds import BOM, is_lines, unreadable
 from srl_env.data.jsonl import object_in
 from srl_env.data.rows import BadRow, Row
+from srl_env.data.spreadsheets import csv_rows, xlsx_rows
 from srl_env.errors import BadData, MissingExtra
 
-_SUFFIXES = (".jsonl", ".ndjson", ".json", ".parquet", ".arrow")
+_SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet", ".arrow")
 _SPLITS = ("train", "dev", "val", "valid", "validation", "test", "eval")
 _SPLIT = re.compile(rf"(?:^|[-_.])({'|'.join(_SPLITS)})(?:[-_.]|$)")
+# {"version": 1, "data": [{, but not our own rows or a trajectory, whose lists are parts of one row
+_LIST_UNDER_KEY = re.compile(
+    r"""\s*\{(?:\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-\d.eE+]+|true|false|null)\s*,)*+
+        \s*"(?!steps"|trajector|messages"|history")[^"\\]*"\s*:\s*\[\s*\{""",
+    re.VERBOSE,
+)
 _CHUNK = 1 << 16
 _ROWS_AT_ONCE = 256
 
@@ -34,7 +42,7 @@ class FileRow(NamedTuple):
     """A row and where it stands.
 
     file: its number in ``RowStream.files``. number: of the line it begins at, from 1, or of the
-    row, from 0, in a file without lines. row: ``BadRow`` where it could not be read.
+    row, in a file without lines. row: ``BadRow`` where it could not be read.
     """
 
     file: int
@@ -70,7 +78,7 @@ class RowStream:
     def place(self, file: int, number: int) -> str:
         """Where a row stands, for people: "train.jsonl:41" or "train.parquet, row 40"."""
         path = self.files[file]
-        return f"{path}, row {number}" if path.suffix in _BINARY else f"{path}:{number}"
+        return f"{path}, row {number}" if path.suffix.lower() in _BINARY else f"{path}:{number}"
 
     def split(self, file: int) -> str | None:
         """The split that a file is, by its name or its folder's; None where neither says one."""
@@ -126,18 +134,27 @@ def _size(path: Path) -> int:
 
 
 def _reader_of(path: Path) -> Callable[[Path, Note], _Rows]:
-    if path.suffix in _BINARY:
-        return _BINARY[path.suffix]
+    if path.suffix.lower() in _BINARY:
+        return _BINARY[path.suffix.lower()]
     with _opened(path) as file:
         start = file.read(_CHUNK)
     if advice := unreadable(path, start):
         raise BadData(f"{path}: {advice}")
     start = start.removeprefix(BOM)
+    if path.suffix.lower() in (".csv", ".tsv") and not start.lstrip().startswith(b"{"):
+        return csv_rows
     if path.suffix == ".traj":
         return _whole_file
+    if path.suffix == ".json" and _LIST_UNDER_KEY.match(start.decode("utf-8", "replace")):
+        return _json_list_under_key
     if start.lstrip()[:1] == b"[":
         return _json_list
     return _whole_file if path.suffix == ".json" and not is_lines(start) else _json_lines
+
+
+def is_json_lines(path: Path) -> bool:
+    """Whether a file is JSON lines, which ``JsonlSource`` reads row by row."""
+    return path.is_file() and _reader_of(path) is _json_lines
 
 
 def _json_lines(path: Path, note: Note) -> _Rows:
@@ -171,16 +188,35 @@ def _object(data: bytes) -> Row | BadRow:
 def _json_list(path: Path, note: Note) -> _Rows:
     """The objects of a JSON list, of which only one at a time is in memory."""
     with _opened(path) as file:
+        yield from _items(_Text(path, file, note))
+
+
+def _json_list_under_key(path: Path, note: Note) -> _Rows:
+    """The objects of the first list in a JSON object, whose other values are left out."""
+    with _opened(path) as file:
         text = _Text(path, file, note)
-        text.skip("[")
-        while text.peek() != "]":
-            line, value = text.value()
-            if isinstance(value, dict):
-                yield line, value
-            else:
-                yield line, BadRow("no JSON object", f"a row is one; got {type(value).__name__}")
-            if text.peek() != "]":
-                text.skip(",")
+        text.skip("{")
+        while True:
+            text.value()
+            text.skip(":")
+            if text.peek() == "[":
+                break
+            text.value()
+            text.skip(",")
+        yield from _items(text)
+
+
+def _items(text: _Text) -> _Rows:
+    """The objects of the list that comes next."""
+    text.skip("[")
+    while text.peek() != "]":
+        line, value = text.value()
+        if isinstance(value, dict):
+            yield line, value
+        else:
+            yield line, BadRow("no JSON object", f"a row is one; got {type(value).__name__}")
+        if text.peek() != "]":
+            text.skip(",")
 
 
 class _Text:
@@ -292,7 +328,11 @@ def _numbered(batches: Iterator[Any], note: Note) -> _Rows:
         note(number)
 
 
-_BINARY: dict[str, Callable[[Path, Note], _Rows]] = {".parquet": _parquet, ".arrow": _arrow}
+_BINARY: dict[str, Callable[[Path, Note], _Rows]] = {
+    ".parquet": _parquet,
+    ".arrow": _arrow,
+    ".xlsx": xlsx_rows,
+}
 
 
 def _opened(path: Path) -> BinaryIO:

@@ -116,6 +116,31 @@ def test_mistakes_are_one_line_and_leave_nothing(
     assert os.listdir(data.parent) == ["train.jsonl"]
 
 
+@pytest.mark.parametrize("out", ["out.jsonl", "out"])
+def test_a_conversion_that_keeps_nothing_fails_and_leaves_nothing(tmp_path: Path, out: str) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"question": "?", "answer": "no marker"}\n' * 3)
+    result = run("convert", data, "-f", "gsm8k", "-o", tmp_path / out)
+    assert result.exit_code == 1
+    assert f"error: no row is a problem; {tmp_path / out} was not written" in result.output
+    assert os.listdir(tmp_path) == ["rows.jsonl"]
+
+
+def test_unknown_columns_are_shown_with_the_options_that_name_them(tmp_path: Path) -> None:
+    data = tmp_path / "rows.csv"
+    data.write_text(
+        'frage,weg,antwort,thema\n2 + 3?,"1. Add.\n2. = 5",5,x\n2 + 4?,"1. Add.\n2. = 6",6,x\n'
+    )
+    named = ["-c", "prompt=frage", "-c", "solution=weg", "-c", "answer=antwort"]
+    result = run("inspect", data)
+    assert result.exit_code == 2
+    assert "--column prompt=frage --column solution=weg --column answer=antwort" in result.output
+    assert "thema" in result.output
+    result = run("inspect", data, *named)
+    assert result.exit_code == 0
+    assert "unused columns" in result.output
+
+
 def test_the_ending_of_a_file_that_is_not_written_makes_no_folder(data: Path) -> None:
     for name in ("w.csv", "w.json", "w.jsonl.gz"):
         result = run("convert", data, "-o", data.parent / name)

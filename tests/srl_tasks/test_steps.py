@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,7 @@ import pytest
 
 import srl_env
 from srl_env.errors import BadData, BadOption, UnknownName
-from srl_tasks.steps import BOXED_NOTE, NOTE, StepsRow
+from srl_tasks.steps import BOXED_NOTE, NOTE
 
 ROW = {"prompt": "What is 2 + 3 + 4?", "steps": ["2 + 3 = 5", "5 + 4 = 9"], "answer": "9"}
 
@@ -56,10 +57,87 @@ def test_the_whole_check_passes_on_a_file(tmp_path: Path) -> None:
         ),
     ],
 )
-def test_every_form_ends_with_its_answer_stated(row: dict[str, Any], last: str) -> None:
-    problem = StepsRow()(row)
+def test_every_form_ends_with_its_answer_stated(
+    row: dict[str, Any], last: str, tmp_path: Path
+) -> None:
+    (problem,) = srl_env.make(write(tmp_path, row), split="all").unwrapped.problems
     assert problem.answer == "9"
     assert problem.trajectories[0].actions[-1] == last
+
+
+def test_columns_that_no_problem_is_made_of_are_passed_over(tmp_path: Path) -> None:
+    env = srl_env.make(write(tmp_path, {**ROW, "level": 3}), split="all")
+    assert env.unwrapped.problems[0].answer == "9"
+
+
+STEPS = ["2 + 3 = 5", "#### 5"]
+
+
+def as_csv(path: Path) -> None:
+    cell = json.dumps(STEPS).replace('"', '""')
+    path.write_text(f'prompt,steps,answer\n"What is 2 + 3?","{cell}",5\n')
+
+
+def as_semicolons(path: Path) -> None:
+    path.write_text(f'prompt;steps;answer\n"What is 2 + 3?";"{STEPS}";5\n')
+
+
+def as_json_under_a_key(path: Path) -> None:
+    row = {"prompt": "What is 2 + 3?", "steps": STEPS, "answer": 5}
+    path.write_text(json.dumps({"version": "1", "data": [row], "about": {}}, indent=1))
+
+
+def as_xlsx(path: Path) -> None:
+    openpyxl = pytest.importorskip("openpyxl")
+    book = openpyxl.Workbook()
+    book.active.append(["prompt", "steps", "answer"])
+    book.active.append(["What is 2 + 3?", json.dumps(STEPS), 5.0])
+    book.save(path)
+
+
+def as_parquet(path: Path) -> None:
+    pyarrow = pytest.importorskip("pyarrow")
+    from pyarrow.parquet import write_table
+
+    columns = {"prompt": ["What is 2 + 3?"], "steps": [STEPS], "answer": ["5"]}
+    write_table(pyarrow.table(columns), path)
+
+
+@pytest.mark.parametrize(
+    ("name", "save"),
+    [
+        ("a.csv", as_csv),
+        ("a.CSV", as_semicolons),
+        ("a.json", as_json_under_a_key),
+        ("a.xlsx", as_xlsx),
+        ("a.parquet", as_parquet),
+    ],
+)
+def test_tables_are_environments(name: str, save: Callable[[Path], None], tmp_path: Path) -> None:
+    save(tmp_path / name)
+    env = srl_env.make(f"steps:{tmp_path / name}", split="all").unwrapped
+    (problem,) = env.problems
+    assert (problem.prompt, problem.answer) == ("What is 2 + 3?", "5")
+    assert list(problem.trajectories[0].actions) == STEPS
+
+
+def test_a_folder_of_splits_is_an_environment_whose_splits_are_its_files(tmp_path: Path) -> None:
+    for name, count in (("train", 3), ("test", 2)):
+        rows = [{**ROW, "id": f"{name}-{n}"} for n in range(count)]
+        (tmp_path / f"{name}.jsonl").write_text("".join(json.dumps(r) + "\n" for r in rows))
+    sizes = {
+        split: len(srl_env.make(f"steps:{tmp_path}", split=split).unwrapped.problems)
+        for split in ("train", "test", "all")
+    }
+    assert sizes == {"train": 3, "test": 2, "all": 5}
+    with pytest.raises(BadOption, match="got 'dev'"):
+        srl_env.make(f"steps:{tmp_path}", split="dev")
+
+
+def test_rows_of_agents_are_refused_with_their_form(tmp_path: Path) -> None:
+    name = write(tmp_path, {"instance_id": "i", "messages": []})
+    with pytest.raises(BadOption, match="with rows of the form swe-trajectory"):
+        srl_env.make(name)
 
 
 def test_answers_are_boxed_for_mathematics(tmp_path: Path) -> None:
@@ -86,7 +164,7 @@ def test_columns_are_renamed_and_others_passed_over(tmp_path: Path) -> None:
         ({"steps": None}, r'rows.jsonl:1: no "steps"; a row needs a list of the expert'),
         ({"steps": ["#### 9", "done"]}, "rows.jsonl:1: a step before the last states an answer"),
         ({"answer": "two\nlines"}, "the answer cannot be stated on a line; got 'two"),
-        ({"level": 3}, 'unknown key "level"; other columns go under "metadata"'),
+        ({"metadata": 3}, '"metadata" is no object; got int 3'),
         ({"prompt": 3}, '"prompt" is no text; got int 3'),
     ],
 )

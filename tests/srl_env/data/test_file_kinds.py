@@ -50,12 +50,19 @@ def test_lines_of_json_are_read_under_any_name(tmp_path: Path, name: str) -> Non
     assert [problem.prompt for problem in JsonlSource(path, on_bad_row="drop")] == ["a"]
 
 
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.xlsx"])
+def test_a_table_is_no_json_lines(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_bytes(b"prompt,answer\na,1\n")
+    with pytest.raises(BadData, match="a table; expected JSON lines.* srl-env data convert"):
+        JsonlSource(path)
+
+
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
         ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "packed by gzip, .* unpack it first"),
         ("a.jsonl", b"PK\x03\x04rest", "packed by zip, .* unpack it first"),
-        ("a.csv", b"prompt,answer\na,1\n", "a table as text, .* pandas.read_csv.*lines=True"),
     ],
 )
 def test_a_file_that_nothing_here_reads_is_answered_with_what_to_do(

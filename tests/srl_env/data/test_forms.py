@@ -157,9 +157,11 @@ def test_a_split_is_the_files_or_one_by_the_hash_of_the_id(tmp_path: Path) -> No
 
 
 def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"(?s)columns x, y.*Name the columns.*gsm8k: .*raw: "):
+    with pytest.raises(
+        BadData, match="unknown columns x, y. Fix: .*prompt=QUESTION.* gsm8k, .*raw"
+    ):
         reading(tmp_path, [{"x": 1, "y": 2}])
-    with pytest.raises(BadData, match="no row can be read; .*data.jsonl:1: no JSON object"):
+    with pytest.raises(BadData, match="data.jsonl:1: no JSON object"):
         reading(tmp_path, [[1]])
     with pytest.raises(BadData, match="empty; expected rows, a problem in each"):
         reading(tmp_path, [])
