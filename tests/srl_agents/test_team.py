@@ -197,6 +197,16 @@ def optimizer(folder: Path) -> Iterator[torch.Tensor]:
         yield from (values[name] for name in ("exp_avg", "exp_avg_sq", "step"))
 
 
+# Of two episodes that are paid by a coin one in two groups differs: a part of the batch is kept.
+COIN = {
+    "train": {
+        "batch": 6,
+        "objective": {"reward_mode": "random", "group_size": 2, "max_groups": 1.0},
+    }
+}
+
+
+@pytest.mark.parametrize("shared", [{}, COIN], ids=["whole steps", "short steps"])
 @pytest.mark.parametrize(
     "changes",
     [
@@ -209,8 +219,9 @@ def optimizer(folder: Path) -> Iterator[torch.Tensor]:
     ],
 )
 def test_a_run_of_two_processes_ends_as_one_on_the_same_groups(
-    tree: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
+    tree: dict[str, Any], tmp_path: Path, changes: dict[str, Any], shared: dict[str, Any]
 ) -> None:
+    tree = merged(tree, shared)
     assert together(2, run, merged(tree, changes)) == [2, 2]
     alone = make_config(merged(tree, {"out": str(tmp_path / "alone")}))
     run_on_the_same_groups(alone, tmp_path / "together")
@@ -227,6 +238,9 @@ def test_a_run_of_two_processes_ends_as_one_on_the_same_groups(
         for name in ("together", "alone")
     ]
     assert len(lines[0]) == len(lines[1]) == 3
+    batch = tree["train"]["batch"]
+    kept = [line["groups/kept"] for line in lines[0][:2]]
+    assert (0 < min(kept) < batch) if shared else (min(kept) == batch)
     timed = ("time/", "tokens_per_s/", "seconds")
     for ours, theirs in zip(*lines, strict=True):
         for name, value in theirs.items():
