@@ -45,6 +45,7 @@ def test_a_row_shows_what_the_environment_shows_there_and_begins_there_again() -
     row, env = rows.rows[4], CountingEnv()
     start = rows.start(json.loads(json.dumps(row.columns())), group=7)
     assert start.group == 7
+    assert start.options["copy"] != rows.start(row).options["copy"]  # random rewards of its own
     _, info = env.reset(seed=start.seed, options=dict(start.options))
     assert tuple(info["messages"]) == row.messages
     assert (env.problem.id, env.step_index) == ("count-3", 2)

@@ -47,6 +47,17 @@ def test_observations_are_texts_and_infos_are_batched() -> None:
     assert infos["messages"][1][-1]["content"].endswith("Count to 3, then add up.")
 
 
+def test_environments_with_one_seed_are_copies_whose_random_rewards_are_drawn_apart() -> None:
+    envs = made(64, reward_mode="random")
+    _, infos = envs.reset(seed=[5] * 64)
+    assert len(set(infos["problem_id"])) == 1
+    rewards = envs.step([say("the x")] * 64)[1]
+    assert 20 < rewards.sum() < 44
+    numbers = [{"copy": copy} for copy in reversed(range(64))]
+    envs.reset(seed=[5] * 64, options={"each": numbers})
+    assert envs.step([say("the y")] * 64)[1].tolist() == rewards.tolist()[::-1]
+
+
 def test_rewards_and_ends_come_in_arrays_of_their_own() -> None:
     envs = made(mode="Disabled")
     envs.reset(options=each(0, 0, 0))
