@@ -60,7 +60,7 @@ from srl_env.stepping import (
     StepResult,
     checked_verdict,
     judge,
-    score_all,
+    score,
 )
 from srl_env.text import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
@@ -348,10 +348,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             record = self.advance(action)
             if record.ended and record.verdict is None:
                 record = replace(record, verdict=checked_verdict(self, judge(self, record)))
-            rewards = score_all(self.reward_mode, [record])
+            scored = score(self.reward_mode, record)
         except Failure as failure:
             return self.fail(failure)
-        return self.settle(record, rewards[0])
+        return self.settle(*scored)
 
     def render(self) -> str | None:
         """The observation, for render_mode "ansi"; else None."""

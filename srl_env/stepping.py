@@ -18,9 +18,18 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from srl_env.errors import BadOption, Failure
+from srl_env.format import ParsedStep
 from srl_env.problem import Problem
 from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
-from srl_env.verifiers.fault import VERIFIER_FAILURES, check_reference, failed_twice, judged
+from srl_env.verifiers.fault import (
+    VERIFIER_FAILURES,
+    PolicyFault,
+    check_reference,
+    failed_twice,
+    fault_verdict,
+    judged,
+    tried_twice,
+)
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 if TYPE_CHECKING:
@@ -28,6 +37,7 @@ if TYPE_CHECKING:
 
 ResetResult: TypeAlias = tuple[str, dict[str, Any]]
 StepResult: TypeAlias = tuple[str, float, bool, bool, dict[str, Any]]
+Scored: TypeAlias = tuple[StepRecord, StepReward]
 T = TypeVar("T")
 
 SLOW_WORLDS_AT_ONCE = 32
@@ -44,10 +54,9 @@ def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[Step
         envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
     )
     records = _judged(envs, moved)
-    rewards = _scored(envs, records)
     return [
-        env.fail(record) if isinstance(record, Failure) else env.settle(record, reward)
-        for env, record, reward in zip(envs, records, rewards, strict=True)
+        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
+        for env, scored in zip(envs, _scored(envs, records), strict=True)
     ]
 
 
@@ -210,27 +219,56 @@ def judged_actions(record: StepRecord) -> tuple[str, ...]:
 
 def _scored(
     envs: Sequence[ReasoningEnv], records: Sequence[StepRecord | Failure]
-) -> list[StepReward | Failure]:
-    """The rewards, made in batches by mode; a ``Failure`` stays what it is."""
-    rewards: dict[int, StepReward | Failure] = {}
+) -> list[Scored | Failure]:
+    """The records with their rewards, made in batches by mode; a ``Failure`` stays what it is."""
+    scored: dict[int, Scored | Failure] = {}
     for group in _groups(envs, lambda env: id(env.reward_mode)):
         mode = envs[group[0]].reward_mode
         alive = [(i, r) for i in group if not isinstance(r := records[i], Failure)]
-        scores = _score_batch(mode, [record for _, record in alive])
-        rewards.update(zip((i for i, _ in alive), scores, strict=True))
+        found = _score_batch(mode, [record for _, record in alive])
+        scored.update(zip((i for i, _ in alive), found, strict=True))
     return [
-        record if isinstance(record, Failure) else rewards[i] for i, record in enumerate(records)
+        record if isinstance(record, Failure) else scored[i] for i, record in enumerate(records)
     ]
 
 
-def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[StepReward | Failure]:
+def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[Scored | Failure]:
     """One reward each; where the batch fails, each record stands for itself."""
     scores = _attempt(partial(score_all, mode, records))
-    if not isinstance(scores, Failure):
-        return list(scores)
-    if len(records) == 1:
-        return [scores]
-    return [_score_batch(mode, [record])[0] for record in records]
+    if isinstance(scores, Failure):
+        return [_attempt(partial(score, mode, record)) for record in records]
+    return list(zip(records, scores, strict=True))
+
+
+def score(mode: RewardMode, record: StepRecord) -> Scored:
+    """A record with its reward.
+
+    Where the mode fails at it twice, and not at a wrong step without a text, the policy is
+    responsible: the record and the reward are then those of that step.
+    """
+    try:
+        return record, score_all(mode, [record])[0]
+    except Failure:
+        wrong = _wrong(record)
+    try:
+        rewards = tried_twice(partial(score_all, mode, [record]), partial(score_all, mode, [wrong]))
+        return record, rewards[0]
+    except PolicyFault as fault:
+        if wrong.verdict is not None:
+            wrong = replace(wrong, verdict=fault_verdict(str(fault), wrong.verdict.answer))
+        return wrong, score_all(mode, [wrong])[0]
+
+
+def _wrong(record: StepRecord) -> StepRecord:
+    """The record of a step that says nothing and is wrong."""
+    verdict = record.verdict
+    return replace(
+        record,
+        completion="",
+        parsed=ParsedStep(None, "", False, "the reward mode failed at what was written"),
+        verdict=None if verdict is None else Verdict(False, verdict.answer),
+        format_ok_so_far=False,
+    )
 
 
 def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:

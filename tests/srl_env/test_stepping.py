@@ -196,7 +196,40 @@ def test_one_failing_score_leaves_the_others_alone() -> None:
     envs = started(3, reward_mode=FunctionMode("trapped", score))
     results = step_many(envs, [say("x"), say("trap"), say("y")])
     assert [results[0][1], results[2][1]] == [0.25, 0.25]
-    assert results[1][4]["failure"]["type"] == "VerifierTimeout"
+    assert results[1][1] == 0.25  # of a step that says nothing
+    assert "failure" not in results[1][4]
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(
+    ("word", "times", "reward", "fault", "failure"),
+    [
+        ("trap", 1, 1.0, None, None),
+        ("trap", 99, -0.5, "VerifierTimeout: the judge hangs", None),
+        ("", 99, math.nan, None, "VerifierTimeout"),
+    ],
+)
+def test_a_text_that_a_reward_mode_fails_at_twice_is_rewarded_as_a_wrong_one(
+    count: int, word: str, times: int, reward: float, fault: str | None, failure: str | None
+) -> None:
+    left = [times]
+
+    def score(step: StepRecord) -> float:
+        if word in step.completion and left[0]:
+            left[0] -= 1
+            raise VerifierTimeout("the judge hangs")
+        return 1.0 if step.verdict is not None and step.verdict.correct else -0.5
+
+    envs = started(count, reward_mode=FunctionMode("judged", score))
+    texts = ["<think>trap</think>the sum=3!", *[say("the sum=3!")] * (count - 1)]
+    results = step_many(envs, texts) if count > 1 else [envs[0].step(texts[0])]
+    _, paid, _, _, info = results[0]
+    assert paid == pytest.approx(reward, nan_ok=True)
+    assert info.get("verdict", {}).get("policy_fault") == fault
+    assert info.get("verdict", {}).get("correct") == (None if failure else fault is None)
+    assert info.get("failure", {}).get("type") == failure
+    if word:
+        assert [result[1] for result in results[1:]] == [1.0] * (count - 1)
 
 
 def test_one_failing_world_leaves_the_others_alone() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import pickle
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, VerifierCrash, VerifierTimeout
 from srl_env.problem import Problem
+from srl_env.stepping import step_many
 from srl_env.verifiers import BoxedVerifier, Verdict, Verifier, boxed
 from srl_env.verifiers.boxed import last_boxed
 from srl_env.verifiers.deadline import WorkerPool, shared_pool
@@ -132,9 +134,24 @@ def test_hostile_latex_is_wrong_or_a_failure_and_never_late(answer: str) -> None
 
 
 def test_a_missed_deadline_is_a_failure_and_not_a_wrong_answer() -> None:
-    with pytest.raises(VerifierTimeout, match=r"no verdict within 0\.5 s of processor time"):
+    with pytest.raises(
+        VerifierTimeout, match=r"no verdict within (0\.5 s of processor time|1\.5 s)"
+    ):
         BoxedVerifier(deadline_s=0.5).equal("9^{9^{9^9}}", "5")
     assert BoxedVerifier(30).equal("0.5", "1/2")
+
+
+def test_hostile_answers_in_a_batch_are_wrong_and_mask_neither_themselves_nor_others() -> None:
+    verifier = BoxedVerifier(0.5)
+    answers = ["0.5", *HOSTILE, r"\frac{2}{4}"]
+    envs = [ReasoningEnv(ListSource([HALF], "half"), verifier, reward_mode="rlvr") for _ in answers]
+    for env in envs:
+        env.reset()
+    results = step_many(envs, [rf"<think></think>\boxed{{{answer}}}" for answer in answers])
+    assert [reward for _, reward, *_ in results] == [1.0] + [0.0] * (len(answers) - 2) + [1.0]
+    for *_, info in results:
+        json.dumps(info, ensure_ascii=False).encode()
+        assert "failure" not in info
 
 
 @pytest.mark.parametrize("answer", ["9^{9^{9^{9}}}", r"\left(" * 300 + "1" + r"\right)" * 300])
