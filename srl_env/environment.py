@@ -64,7 +64,7 @@ from srl_env.stepping import (
 )
 from srl_env.text import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import PolicyFault, fault_verdict, tried_twice
+from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, fault_verdict, tried_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
@@ -170,8 +170,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     **Info.** ``problem_id``, ``step`` (how many steps of the solution are done, the given ones
     included), ``reward_mode``, ``reward_parts``, ``messages``; after a step ``action`` (without
     the thought), ``format_ok``, ``legal`` (None where there is no step checker); at the end
-    ``verdict``; on failure ``failure`` ({"type", "message"}) with reward NaN, truncated, and
-    without a verdict.
+    ``verdict``, the verifier's in every mode, or None where the steps judged are the expert's
+    (under continuation "expert", unless the only action ends the solution); on failure
+    ``failure`` ({"type", "message"}) with reward NaN, truncated, and without a verdict.
 
     **Worlds.** An environment with a world overrides ``world_step``. Its state is ``self.world``,
     which each episode begins with as a copy of ``problem.metadata["world"]``; a world that begins
@@ -346,7 +347,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """
         try:
             record = self.advance(action)
-            if record.ended and record.verdict is None:
+            if record.to_judge:
                 record = replace(record, verdict=checked_verdict(self, judge(self, record)))
             scored = score(self.reward_mode, record)
         except Failure as failure:
@@ -405,6 +406,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             rng=self._reward_rng() if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
             similarity=self.similarity,
+            judged=state.continuation == "policy" or not state.world_live or self.plain_judge,
         )
 
     def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult:
@@ -415,8 +417,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         state.open = not record.ended
         observation, info = self._observe(state)
         info["reward_parts"] = dict(reward.parts)
-        if record.verdict is not None:
-            info["verdict"] = all_utf8_safe(record.verdict.to_info())
+        if record.ended:
+            info["verdict"] = _verdict_info(record)
         return observation, float(reward.value), record.terminated, record.truncated, info
 
     def fail(self, failure: Failure) -> StepResult:
@@ -753,6 +755,14 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             title = state.steps[state.index].title
         safe = None if title is None else utf8_safe(title)
         return continue_messages(self.style, state.opening, state.history, safe)
+
+
+def _verdict_info(record: StepRecord) -> dict[str, Any] | None:
+    """What ``info["verdict"]`` says: None where it would be on the expert's steps."""
+    verdict = record.verdict
+    if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
+        return None
+    return all_utf8_safe(verdict.to_info())
 
 
 def _check_parts(

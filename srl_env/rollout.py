@@ -71,8 +71,10 @@ class Step:
 class Episode:
     """A finished episode.
 
-    verdict: as in ``info``; None where the library failed, which ``failure`` then says; a
-    failure before the first step leaves ``steps`` empty.
+    verdict: as in ``info``; None where the library failed, which ``failure`` then says, and where
+    the steps judged are the expert's (continuation "expert"). start_step: how many of the expert's
+    steps were given as context, of which the verdict does not speak. A failure before the first
+    step leaves ``steps`` empty.
     """
 
     problem_id: str
@@ -92,7 +94,7 @@ class Episode:
 
     @property
     def correct(self) -> bool | None:
-        """The verifier's word, whatever the reward mode; None where the library failed."""
+        """The verifier's word on the policy's solution; None where there is no verdict on it."""
         return None if self.verdict is None else bool(self.verdict["correct"])
 
     @property

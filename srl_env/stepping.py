@@ -126,7 +126,7 @@ def _judged(
     ended = [
         (i, record)
         for i, record in enumerate(moved)
-        if not isinstance(record, Failure) and record.ended and record.verdict is None
+        if not isinstance(record, Failure) and record.to_judge
     ]
     verdicts = _verdicts([(envs[i], record) for i, record in ended])
     for (i, record), verdict in zip(ended, verdicts, strict=True):

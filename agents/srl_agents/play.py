@@ -196,8 +196,11 @@ class _Game:
         if "failure" in info:
             self._say(f"{info['failure']['type']}: {info['failure']['message']}", "red")
             return
-        right = info["verdict"]["correct"]
-        self._say("right" if right else "not right", "bold green" if right else "bold red")
+        if info["verdict"] is None:
+            self._say("the end; the solution was the expert's, so it is not judged", "dim")
+        else:
+            right = info["verdict"]["correct"]
+            self._say("right" if right else "not right", "bold green" if right else "bold red")
         if self.env.expert_steps and self.env.continuation == "policy":
             self._say("The expert's solution:", "dim")
             for step in self.env.expert_steps:

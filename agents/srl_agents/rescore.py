@@ -53,8 +53,9 @@ def changed_verdicts(before: Sequence[Run], after: Sequence[Run]) -> Mapping[str
     """How many episodes went from one verdict to another: {"wrong → right": 3, …}."""
     counts: dict[str, int] = {}
     for (_, one), (_, other) in zip(before, after, strict=True):
-        if one.correct != other.correct:
-            name = f"{_WORDS[one.correct]} → {_WORDS[other.correct]}"
+        words = _word(one), _word(other)
+        if words[0] != words[1]:
+            name = " → ".join(words)
             counts[name] = counts.get(name, 0) + 1
     return dict(sorted(counts.items()))
 
@@ -69,7 +70,12 @@ def step_rewards(runs: Sequence[Run]) -> tuple[float, ...]:
 
 
 _AT_ONCE = 512
-_WORDS = {True: "right", False: "wrong", None: "failed"}
+
+
+def _word(episode: Episode) -> str:
+    if episode.correct is None:
+        return "not judged" if episode.failure is None else "failed"
+    return "right" if episode.correct else "wrong"
 
 
 def _env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv:

@@ -262,6 +262,13 @@ def _tell(name: str, settings: RowSettings, rows: int, twice: int, without: int)
         warnings.warn(f"{name}: {rows} rows; {said}", RowsDropped, stacklevel=4)
 
 
+def correct_of(info: Mapping[str, Any]) -> bool | None:
+    """The verifier's word in the info of an episode's last step; None where there is none on what
+    the policy did, as on a step in SRL."""
+    verdict = info["verdict"]
+    return None if verdict is None else bool(verdict["correct"])
+
+
 def warn_of_spreading(paid: int, trainer: str) -> None:
     """Warns where several steps of one row were paid. paid: how many; trainer: its name."""
     if paid > 1:

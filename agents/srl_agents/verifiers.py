@@ -21,7 +21,7 @@ from typing import Any, Literal
 
 from pydantic import Field
 
-from srl_agents.rows import Each, Rows, RowSettings
+from srl_agents.rows import Each, Rows, RowSettings, correct_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
 from srl_env.policy import Messages
@@ -142,11 +142,12 @@ class SRLVerifiersEnv(vf.Env[SRLEnvConfig]):  # type: ignore[misc]
             trace.record_metric("format_ok", info["format_ok"])
             if terminated or truncated:
                 break
-        judged = terminated or not self.taskset.rows.settings.by_step
+        correct = correct_of(info)
+        judged = correct is not None and (terminated or not self.taskset.rows.settings.by_step)
         for trace in traces:
             trace.record_reward(REWARD, total)
             if judged:
-                trace.record_metric(CORRECT, info["verdict"]["correct"])
+                trace.record_metric(CORRECT, correct)
 
 
 def _shown(messages: Messages) -> dict[str, Any]:

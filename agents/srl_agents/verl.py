@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import functools
 import json
+import math
 import time
 import uuid
 import warnings
@@ -29,7 +30,14 @@ from os import PathLike
 from typing import Any
 
 from srl_agents.policies.tokens import make_generation, tokens_to_stop
-from srl_agents.rows import Row, Rows, RowsDropped, RowSettings, warn_of_spreading
+from srl_agents.rows import (
+    Row,
+    Rows,
+    RowsDropped,
+    RowSettings,
+    correct_of,
+    warn_of_spreading,
+)
 from srl_agents.transcript import transcript
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
@@ -80,7 +88,7 @@ class _Played:
     generations: list[Generation] = field(default_factory=list)
     rewards: list[float] = field(default_factory=list)
     seconds: dict[str, float] = field(default_factory=dict)
-    correct: bool = False
+    correct: bool | None = False
     format_ok: bool = True
 
 
@@ -150,7 +158,7 @@ class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
             played.rewards.append(reward)
             played.format_ok = played.format_ok and info["format_ok"]
             if terminated or truncated:
-                played.correct = info["verdict"]["correct"]
+                played.correct = correct_of(info)
                 return played
 
     async def _generate(
@@ -206,7 +214,7 @@ class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
                 "turn_scores": played.rewards,
                 "tool_rewards": [],
                 "reward_extra_info": {
-                    "acc": float(played.correct),
+                    "acc": math.nan if played.correct is None else float(played.correct),
                     "format_ok": float(played.format_ok),
                 },
             },

@@ -17,10 +17,9 @@ _LOOKED_AT = 50  # problems of the source that are searched for one with another
 
 
 def check_expert_srl(trial: Trial, problem_id: str) -> Iterator[Finding]:
-    """Each of the expert's own steps is worth 1, is legal, and the last one is right."""
+    """Each of the expert's own steps is worth 1 and is legal."""
     trial.begin(problem_id, "srl", "expert")
-    for index, result in enumerate(trial.expert_episode()):
-        _, reward, _, _, info = result
+    for index, (_, reward, _, _, info) in enumerate(trial.expert_episode()):
         step = f"step {index} of problem {problem_id!r}"
         if reward != 1.0:
             yield Finding(
@@ -38,7 +37,6 @@ def check_expert_srl(trial: Trial, problem_id: str) -> Iterator[Finding]:
                 "mend legal() or the expert",
                 trial.line_of("legal"),
             )
-    yield from _right(trial, result, problem_id)
 
 
 def check_expert_rlvr(trial: Trial, problem_id: str) -> Iterator[Finding]:
@@ -95,7 +93,7 @@ def check_empty(trial: Trial, problem_id: str) -> Iterator[Finding]:
         for completion in ("", env.format.render(ExpertStep(""))):
             trial.begin(problem_id, "rlvr", "policy", granularity=granularity, max_steps=1)
             _, reward, _, _, info = env.step(completion)
-            if reward != 0.0 or info.get("verdict", {}).get("correct") is not False:
+            if reward != 0.0 or (info.get("verdict") or {}).get("correct") is not False:
                 yield Finding(
                     f"reward {reward} and verdict {info.get('verdict')} for {completion!r} on "
                     f"problem {problem_id!r}, granularity {granularity}",
@@ -142,7 +140,7 @@ def _other_solution(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     trial.begin(problem_id, "rlvr", "policy", granularity="solution", max_steps=1)
     actions = trial.env.style.join.join(other.trajectories[0].actions)
     _, reward, _, _, info = trial.env.step(trial.env.format.render(ExpertStep(actions)))
-    if info.get("verdict", {}).get("correct") is True:
+    if (info.get("verdict") or {}).get("correct") is True:
         yield Finding(
             f"reward {reward} and a verdict that is correct on problem {problem_id!r} for the "
             f"solution of {other.id!r}, whose answer is {short(other.answer or '')}",
@@ -175,7 +173,7 @@ def check_echo(trial: Trial, problem_id: str) -> Iterator[Finding]:
                 begun = trial.begin(problem_id, "rlvr", "policy", **options)
                 assert begun is not None, "rlvr under one's own steps needs no expert"
                 info = env.step(env.format.render(ExpertStep(_echo(trial, what, begun[0]))))[4]
-                if info.get("verdict", {}).get("correct") is True:
+                if (info.get("verdict") or {}).get("correct") is True:
                     yield Finding(
                         f"the verdict is correct on problem {problem_id!r}, start_step {start}, "
                         f"for repeating the {what}",

@@ -39,7 +39,10 @@ class StepRecord:
     expert_actions: the expert's whole trajectory, () without an expert.
     actions: the history before this action, the expert prefix included.
     legal: what the environment's step checker said, None where it has none.
-    verdict: set on the step that ends the episode, None before.
+    verdict: on the step that ends the episode, on the history and this action; None before, and
+    where ``judged`` is False. Under continuation "expert" the history is the expert's.
+    judged: False where the verdict would be on a world that the expert has moved, to which this
+    action has added nothing.
     rng: the episode's own stream for random rewards, a new one for each copy of a start; None
     before the episode's end.
     format_ok_so_far: whether every step of the episode, this one included, kept the format.
@@ -63,6 +66,22 @@ class StepRecord:
     rng: np.random.Generator | None
     format_ok_so_far: bool
     similarity: Similarity = step_similarity
+    judged: bool = True
+
+    @property
+    def own(self) -> bool:
+        """Whether what is judged at the end is the policy's own, after the steps it was given.
+
+        Under continuation "expert" it is where the only action ends the solution.
+        """
+        return self.continuation == "policy" or (
+            self.judged and self.terminated and self.index == self.start_step
+        )
+
+    @property
+    def to_judge(self) -> bool:
+        """Whether a verdict is needed and not there yet."""
+        return self.ended and self.judged and self.verdict is None
 
     @property
     def ended(self) -> bool:
@@ -300,7 +319,11 @@ class HolisticMode:
 
 @dataclass(frozen=True, slots=True)
 class OutcomeMode:
-    """RLVR: 0 until the episode ends, then 1 if the verifier says it is right, else 0."""
+    """RLVR: 0 until the episode ends, then 1 if the verifier says it is right, else 0.
+
+    Under continuation "expert" the expert's steps and the last action are judged together; where
+    only the expert's are judged (``StepRecord.judged``), the reward is 0, without an "outcome".
+    """
 
     name: str = "rlvr"
     default_continuation: Continuation = "policy"
@@ -409,7 +432,7 @@ class InverseMode:
         """0 or 1 for each record; the part "outcome" stays the true one."""
         rewards = OutcomeMode().score(steps)
         return [
-            StepReward(1.0 - r.value, r.parts) if s.ended else r
+            StepReward(1.0 - r.value, r.parts) if s.verdict is not None else r
             for s, r in zip(steps, rewards, strict=True)
         ]
 
@@ -461,14 +484,16 @@ def _holistic_reward(step: StepRecord) -> StepReward:
 
 
 def _outcome_reward(step: StepRecord) -> StepReward:
-    assert step.verdict is not None, "an ended record carries its verdict"
+    if step.verdict is None:
+        return _format_part(step)
     value = float(step.verdict.correct)
     return StepReward(value, {"outcome": value, "format": float(step.parsed.ok)})
 
 
 def _score_reward(step: StepRecord) -> StepReward:
     outcome = _outcome_reward(step)
-    assert step.verdict is not None, "an ended record carries its verdict"
+    if step.verdict is None:
+        return outcome
     value = float(step.verdict.details.get("score", outcome.value))
     return StepReward(value, {**outcome.parts, "score": value})
 

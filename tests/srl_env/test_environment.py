@@ -71,7 +71,7 @@ def test_srl_pays_each_step_its_similarity_and_shows_the_experts_steps() -> None
     assert second[1] == 1.0
     assert second[0].endswith("Solution so far:\nsay 1\nsay 2")
     assert third[2:4] == (True, False)
-    assert third[4]["verdict"] == {"correct": False, "answer": None}
+    assert third[4]["verdict"] is None  # the history is the expert's
     assert [result[4]["step"] for result in (first, second, third)] == [1, 2, 3]
 
 
@@ -112,6 +112,73 @@ def test_verdict_comes_in_every_mode_at_the_end_and_not_before() -> None:
         first, last = steps(env, ["say 1", "the sum=3!"])
         assert "verdict" not in first[4]
         assert last[4]["verdict"]["correct"] is True
+
+
+@pytest.mark.parametrize(
+    ("options", "said", "correct"),
+    [
+        ({}, COUNT_2, None),  # of three steps judged, two are the expert's
+        ({"start_step": 1}, COUNT_2[1:], None),
+        ({"start_step": 2}, ("the sum=3!",), True),  # given, and not in place of own steps
+        ({"start_step": 2}, ("the sum=4!",), False),
+        ({"max_steps": 1}, ("the sum=3!",), None),  # cut: the solution goes on without it
+        ({"granularity": "solution"}, ("say 1\nthe sum=3!",), True),
+        ({"granularity": "solution", "start_step": 1}, ("the sum=4!",), False),
+        ({"continuation": "policy"}, ("say 7", "the sum=3!"), True),
+        ({"continuation": "policy", "start_step": 1}, ("say 7", "the sum=4!"), False),
+        ({"continuation": "policy", "max_steps": 1}, ("say 7",), False),
+    ],
+)
+@pytest.mark.parametrize("mode", reward_modes())
+def test_the_verdict_is_on_what_the_policy_did(
+    mode: str, options: Mapping[str, Any], said: Sequence[str], correct: bool | None
+) -> None:
+    chosen = {"continuation": "expert", "granularity": "step", **options}
+    env = started(CountingEnv(), reward_mode=mode, **chosen)
+    last = steps(env, said)[-1]
+    verdict = last[4]["verdict"]
+    assert (verdict and verdict["correct"]) is correct
+    (same,) = step_many([replayed(mode, chosen, said)], [say(said[-1])])
+    assert same[4]["verdict"] == verdict
+
+
+def replayed(mode: str, options: Mapping[str, Any], said: Sequence[str]) -> ReasoningEnv:
+    """An environment before the last of some actions."""
+    env = started(CountingEnv(), reward_mode=mode, **options)
+    steps(env, said[:-1])
+    return env
+
+
+class Ledger(CountingEnv):
+    """Judges a world: correct once the sum was said in it."""
+
+    def world_step(self, action: str) -> str:
+        self.world = [*(self.world or []), action]
+        return f"{len(self.world)} said"
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        return Verdict("the sum=3!" in self.world, None)
+
+
+@pytest.mark.parametrize(
+    ("mode", "paid"), [("rlvr", 0.0), ("inverse", 0.0), ("score", 0.0), ("hybrid", 0.0)]
+)
+def test_what_the_expert_did_to_a_world_is_neither_judged_nor_paid(mode: str, paid: float) -> None:
+    env = started(Ledger(), reward_mode=mode, continuation="expert", start_step=2)
+    (last,) = steps(env, ["#"])
+    assert last[4]["verdict"] is None
+    assert last[1] == pytest.approx(paid, abs=0.1)
+    assert "outcome" not in last[4]["reward_parts"]
+    own = started(Ledger(), reward_mode=mode, continuation="policy", start_step=2)
+    assert steps(own, ["the sum=3!"])[-1][4]["verdict"]["correct"] is True
+
+
+def test_hybrid_pays_the_last_action_after_the_experts_steps_for_being_right() -> None:
+    env = started(CountingEnv(), reward_mode="hybrid", continuation="expert")
+    results = steps(env, ["say 7", "say 2", "the sum=3!"])
+    assert results[-1][1] == 1.0  # 0.5 · similarity 1 + 0.5 · outcome 1
+    assert results[-1][4]["reward_parts"]["outcome"] == 1.0
+    assert results[-1][4]["verdict"] is None
 
 
 def test_a_whole_solution_is_one_action() -> None:
@@ -250,7 +317,7 @@ def test_wrong_options_name_the_right_ones_and_leave_the_episode(
     env = started(CountingEnv())
     with pytest.raises(error, match=message):
         env.reset(options=options)
-    assert steps(env, COUNT_2)[-1][4]["verdict"]["correct"] is True
+    assert [result[1] for result in steps(env, COUNT_2)] == [1.0, 1.0, 1.0]
 
 
 @pytest.mark.parametrize(
@@ -314,7 +381,7 @@ def test_an_action_that_is_no_text_is_refused_and_changes_nothing() -> None:
     env = started(CountingEnv())
     with pytest.raises(BadOption, match=r"an action is a text \(str\); got int: 3"):
         env.step(3)  # type: ignore[arg-type]
-    assert steps(env, COUNT_2)[-1][4]["verdict"]["correct"] is True
+    assert [result[1] for result in steps(env, COUNT_2)] == [1.0, 1.0, 1.0]
 
 
 # -- the mode changes nothing but rewards --

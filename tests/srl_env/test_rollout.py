@@ -55,15 +55,14 @@ def test_a_step_holds_what_was_shown_and_what_was_said() -> None:
     assert (episode.start_step, episode.reward_mode) == (1, "srl")
     assert (episode.continuation, episode.granularity) == ("expert", "step")
     assert episode.total_reward == pytest.approx(-0.2)
-    assert episode.verdict == {"correct": False, "answer": None}
-    assert (episode.correct, episode.failure) == (False, None)
+    assert (episode.verdict, episode.correct, episode.failure) == (None, None, None)
 
 
 def test_a_privileged_policy_sees_the_environments() -> None:
     for mode, total in (("srl", 4.0), ("rlvr", 1.0), ("holistic", 1.0)):
         (episode,) = rollout(pool(), Cheater(), starts("count-3", reward_mode=mode))
         assert episode.total_reward == total
-        assert episode.correct is True
+        assert episode.correct is (None if mode == "srl" else True)
 
 
 def test_stop_strings_are_the_formats_unless_given_or_a_whole_solution_is_asked() -> None:

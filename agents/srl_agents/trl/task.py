@@ -18,6 +18,7 @@ from srl_agents.rows import (
     Rows,
     RowsDropped,
     RowSettings,
+    correct_of,
     prompt_key,
     warn_of_spreading,
 )
@@ -262,7 +263,7 @@ class TRLTask:
             if "failure" in info:
                 self.failures[info["failure"]["type"]] += 1
             else:
-                paid[i] = reward, info["verdict"]["correct"]
+                paid[i] = reward, correct_of(info)
         return paid
 
 
