@@ -16,7 +16,7 @@ import typer
 
 import srl_env
 from srl_agents.compare_config import make_compare_config, plan
-from srl_agents.compare_inputs import check_jobs
+from srl_agents.compare_inputs import check_bases, check_jobs
 from srl_agents.config import RunConfig, make_config, merged, read_tree, with_overrides
 from srl_agents.console import (
     TrainingBar,
@@ -312,6 +312,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     config = make_compare_config(tree)
     if dry_run:
         jobs = plan(config)
+        check_bases(config.bases)
         check_jobs(jobs)
         typer.echo(json.dumps([job.to_json() for job in jobs], indent=2))
         return
@@ -329,10 +330,10 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     typer.echo(f"{headline(comparison)}\nReport: {report}")
     for run in comparison.runs:
         for warning in run.warnings:
-            typer.echo(f"Warning: {run.method} seed {run.seed}, {warning}")
+            typer.echo(f"Warning: {run.label}, {warning}")
     failed = [run for run in comparison.runs if run.error]
     for run in failed:
-        typer.echo(escaped(f"error: {run.method} seed {run.seed}: {run.error}"), err=True)
+        typer.echo(escaped(f"error: {run.label}: {run.error}"), err=True)
     if failed:
         raise typer.Exit(1)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from srl_agents.compare_config import CompareConfig, Job, plan
-from srl_agents.compare_inputs import check_jobs
+from srl_agents.compare_inputs import check_bases, check_jobs
 from srl_agents.comparison import BASE, Comparison, RunOutcome
 from srl_agents.folder_lock import held
 from srl_env.errors import BadOption
@@ -34,13 +34,17 @@ JOB, OUTCOME = "job.json", "outcome.json"
 
 @dataclass(frozen=True, slots=True)
 class JobProgress:
-    """Where one run of a comparison is. share: of the whole job, 0 … 1; note: for people."""
+    """Where one run of a comparison is. share: of the whole job, 0 … 1; note: for people.
+
+    base: the model it began from, where there are several.
+    """
 
     method: str
     seed: int
     phase: str
     share: float
     note: str = ""
+    base: str = ""
 
 
 OnProgress = Callable[[JobProgress], None]
@@ -56,6 +60,7 @@ def compare(config: CompareConfig, *, on_progress: OnProgress | None = None) -> 
     Ctrl-C, with every run saved.
     """
     jobs = plan(config)
+    check_bases(config.bases)
     if not any(_is_settled(job) for job in jobs):
         check_jobs(jobs)
     with held(Path(config.out)):
@@ -68,7 +73,7 @@ def _compare(config: CompareConfig, jobs: Sequence[Job], tell: OnProgress) -> Co
     missing = [job for job in jobs if not (job.folder / OUTCOME).exists()]
     for job in jobs:
         state = ("waiting", 0.0) if job in missing else ("finished", 1.0)
-        tell(JobProgress(job.method, job.seed, *state))
+        tell(JobProgress(job.method, job.seed, *state, base=job.base))
     errors = _run_all(missing, config.jobs, Path(config.out), tell)
     outcomes = _joined([_outcome(job, errors.get(job.folder)) for job in jobs])
     comparison = Comparison(config.model_dump(mode="json"), tuple(outcomes))
@@ -109,13 +114,16 @@ def _outcome(job: Job, error: str | None) -> RunOutcome:
     file = job.folder / OUTCOME
     if error is None and file.exists():
         return RunOutcome.from_json(json.loads(file.read_text(encoding="utf-8")))
-    return RunOutcome(job.method, job.seed, str(job.folder), error=error)
+    return RunOutcome(job.method, job.seed, str(job.folder), error=error, base=job.base)
 
 
 def _joined(outcomes: list[RunOutcome]) -> list[RunOutcome]:
     """Every curve begins with the base model's point, at 0 seconds."""
-    start = next((o.curve for o in outcomes if o.method == BASE), ())
-    return [o if o.method == BASE else replace(o, curve=(*start, *o.curve)) for o in outcomes]
+    start = {o.base: o.curve for o in outcomes if o.method == BASE}
+    return [
+        o if o.method == BASE else replace(o, curve=(*start.get(o.base, ()), *o.curve))
+        for o in outcomes
+    ]
 
 
 def _run_all(jobs: Sequence[Job], count: int, out: Path, tell: OnProgress) -> dict[Path, str]:
@@ -152,7 +160,8 @@ def _feed(
             if error is not None:
                 errors[job.folder] = error
             if not worker.closed:
-                tell(JobProgress(job.method, job.seed, "failed" if error else "finished", 1.0))
+                state = "failed" if error else "finished"
+                tell(JobProgress(job.method, job.seed, state, 1.0, base=job.base))
     except queue.Empty:
         worker.finish()
 
@@ -196,7 +205,7 @@ class _Worker:
                 said: dict[str, Any] = json.loads(line)
                 if "phase" not in said:
                     return said.get("error")
-                tell(JobProgress(job.method, job.seed, **said))
+                tell(JobProgress(job.method, job.seed, **said, base=job.base))
         except OSError:
             pass  # it died before it could be told
         if self.closed:

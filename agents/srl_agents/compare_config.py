@@ -3,11 +3,10 @@
 out = "runs/compare"
 methods = ["rlvr", "srl-rlvr"]
 seeds = [0, 1, 2]
+bases = ["runs/base-0/model", "runs/base-1/model"]    # or run.model.path, for one
 
 [run.env]                       # as for a training run
 id = "srl/ModularChain-v0"
-[run.model]
-path = "runs/base/model"
 [run.budget]                    # the same for every method
 seconds = 90
 
@@ -17,6 +16,7 @@ lr = 5e-4
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -112,6 +112,7 @@ class CompareConfig(Section):
     methods: registered methods, or names that ``changes`` gives a ``method``. run: what all runs
     share, as for a training run, without out, method and seed. changes: {method: what its runs
     do otherwise}, unused where a method is not compared; the budget is the same for all.
+    bases: models that every method begins from with every seed, in place of run.model.path.
     jobs: runs at the same time, each on one thread unless ``run.model.threads`` says otherwise.
     base: also evaluate the untrained model.
     """
@@ -120,6 +121,7 @@ class CompareConfig(Section):
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     run: dict[str, Any]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
+    bases: tuple[str, ...] = ()
     jobs: Count = 1
     base: bool = True
     changes: dict[str, dict[str, Any]] = Field(default_factory=dict)
@@ -129,7 +131,10 @@ class CompareConfig(Section):
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """One run of a comparison. train: False for the base model, which is only evaluated."""
+    """One run of a comparison. train: False for the base model, which is only evaluated.
+
+    base: the model it begins from, where the comparison names several in ``bases``, else "".
+    """
 
     method: str
     seed: int
@@ -138,10 +143,12 @@ class Job:
     run: RunConfig
     evaluation: EvaluationConfig
     curve: CurveConfig
+    base: str = ""
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe; without the folder it lies in."""
         return {
+            **({"base": self.base} if self.base else {}),
             "method": self.method,
             "seed": self.seed,
             "train": self.train,
@@ -161,6 +168,7 @@ class Job:
             run=make_config({**data["run"], "out": str(folder / "run")}),
             evaluation=EvaluationConfig(**data["evaluation"]),
             curve=CurveConfig(**data["curve"]),
+            base=data.get("base", ""),
         )
 
 
@@ -185,26 +193,36 @@ def load_compare_config(path: str | Path, overrides: Iterable[str] = ()) -> Comp
 
 
 def plan(config: CompareConfig) -> list[Job]:
-    """Every run there is to make, the base model first, then seed by seed."""
+    """Every run there is to make, the base models first, then seed by seed on every base."""
     _check(config)
-    jobs = [
-        _job(config, method, seed, train=True) for seed in config.seeds for method in config.methods
+    bases = config.bases or ("",)
+    jobs = [_job(config, BASE, 0, base, train=False) for base in bases if config.base]
+    jobs += [
+        _job(config, method, seed, base, train=True)
+        for seed in config.seeds
+        for base in bases
+        for method in config.methods
     ]
-    if config.base:
-        jobs.insert(0, _job(config, BASE, 0, train=False))
     for job in jobs:
         job.evaluation.settings(job.run)
     return jobs
 
 
-def _job(config: CompareConfig, method: str, seed: int, train: bool) -> Job:
-    folder = Path(config.out) / "runs" / (f"{method}-{seed}" if train else method)
-    own = {"out": str(folder / "run"), "seed": seed}
+def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) -> Job:
+    parts = [method, *([base_label(base)] if base else []), *([str(seed)] if train else [])]
+    folder = Path(config.out) / "runs" / "-".join(parts)
+    own: dict[str, Any] = {"out": str(folder / "run"), "seed": seed}
     own |= {"method": method if train else "rlvr"}
+    own |= {"model": {"path": base}} if base else {}
     threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
     shared = merged(merged(threads, config.run), own)
     run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
-    return Job(method, seed, folder, train, run, config.evaluation, config.curve)
+    return Job(method, seed, folder, train, run, config.evaluation, config.curve, base)
+
+
+def base_label(base: str) -> str:
+    """A base model's path or name as part of a folder's name."""
+    return re.sub(r"[^A-Za-z0-9.]+", "_", base).strip("_.") or "base"
 
 
 def _run_config(shared: Tree, changes: Tree, where: str) -> RunConfig:
@@ -231,12 +249,20 @@ def _check(config: CompareConfig) -> None:
     for name, values in (("methods", config.methods), ("seeds", config.seeds)):
         if len(set(map(str, values))) < len(values):
             raise BadOption(f"{name} must differ from each other; got {list(values)}")
+    labels = {base_label(base): base for base in config.bases}
+    if len(labels) < len(config.bases):
+        raise BadOption(f"bases must differ from each other; got {list(config.bases)}")
     if BASE in config.methods:
         raise BadOption(f"methods: {BASE!r} is the untrained model's name; set base = true for it")
     for method, changes in config.changes.items():
         if method not in (*config.methods, *methods()) and "method" not in changes:
             raise UnknownName("method", method, {*config.methods, *methods()})
     for where, tree in (("run", config.run), *_named_changes(config)):
+        if config.bases and "path" in tree.get("model", {}):
+            raise BadOption(
+                f"{where}.model.path must be left out where bases are given; got"
+                f" {tree['model']['path']!r}. Fix: every method begins from every one of bases"
+            )
         for key in ("out", "seed") if where != "run" else ("out", "seed", "method"):
             if key in tree:
                 raise BadOption(f"{where}.{key} is set by the comparison; leave it out")

@@ -6,11 +6,16 @@ to them, so that the others go on.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import hashlib
+import json
+import struct
+from collections.abc import Iterator, Sequence
 from contextlib import closing
+from pathlib import Path
 
 from srl_agents.compare_config import Job
 from srl_agents.evaluation import EvalSettings, choose_problems, split_maker
+from srl_agents.policies.model_folder import check_model
 from srl_agents.run_inputs import check_inputs
 from srl_agents.seen import check_unseen, training_runs
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
@@ -37,6 +42,54 @@ def check_jobs(jobs: Sequence[Job]) -> None:
             return
     if errors:
         raise errors[0]
+
+
+def check_bases(bases: Sequence[str]) -> None:
+    """Raises BadOption for a base that holds no model, and for two with the same weights.
+
+    Models of the hub are not looked at.
+    """
+    seen: dict[str, str] = {}
+    for base in bases:
+        try:
+            check_model(base)
+        except BadOption as error:
+            raise BadOption(f"bases: {error}") from error
+        digest = weights_digest(Path(base))
+        if digest in seen:
+            raise BadOption(
+                f"bases must have different weights; got the same in {seen[digest]!r} and {base!r}."
+                " Fix: leave one out, or more seeds in its place"
+            )
+        if digest:
+            seen[digest] = base
+
+
+def weights_digest(folder: Path) -> str:
+    """A digest of a model folder's weights, however they are spread over files; "" for none."""
+    found: list[str] = []
+    for file in sorted(folder.glob("*.safetensors")):
+        found += _tensor_digests(file)
+    if not found:
+        found = [_digest(file.read_bytes()) for file in sorted(folder.glob("*.bin"))]
+    return _digest("\n".join(sorted(found)).encode()) if found else ""
+
+
+def _tensor_digests(file: Path) -> Iterator[str]:
+    """One digest for each tensor: of its name, type, shape and bytes."""
+    with file.open("rb") as opened:
+        (size,) = struct.unpack("<Q", opened.read(8))
+        header = json.loads(opened.read(size))
+        for name, entry in sorted(header.items()):
+            if name != "__metadata__":
+                begin, end = entry["data_offsets"]
+                opened.seek(8 + size + begin)
+                about = f"{name} {entry['dtype']} {entry['shape']} ".encode()
+                yield _digest(about + opened.read(end - begin))
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.blake2b(data, digest_size=16).hexdigest()
 
 
 def check_splits(job: Job) -> None:

@@ -65,7 +65,7 @@ def _run_job(folder: Path, tell: Tell) -> RunOutcome:
         return RunOutcome.from_json(_read(folder / OUTCOME))
     job = Job.from_json(_read(folder / JOB), folder)
     check_splits(job)
-    outcome = RunOutcome(job.method, job.seed, str(folder))
+    outcome = RunOutcome(job.method, job.seed, str(folder), base=job.base)
     model = job.run.model.path
     if job.train:
         outcome, model = _trained(job, outcome, tell)

@@ -6,6 +6,7 @@ Data and statistics only; ``srl_agents.compare`` makes it, ``srl_agents.report``
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -18,7 +19,7 @@ from srl_agents.scoring import EvalResult
 from srl_agents.statistics import (
     Estimate,
     Scores,
-    difference,
+    all_differences,
     estimate,
     interquartile_mean,
     probability_of_improvement,
@@ -59,7 +60,7 @@ class RunOutcome:
     seconds, updates, tokens: of training, without evaluations and checkpoints.
     result: on unseen problems, None where the run did not get there; error then says why.
     curve: evaluations during training; training: its updates, thinned. warnings: as the training
-    result's.
+    result's. base: the model it began from, where the comparison has several; "" for the one.
     """
 
     method: str
@@ -73,6 +74,13 @@ class RunOutcome:
     training: tuple[TrainingPoint, ...] = ()
     warnings: tuple[str, ...] = ()
     error: str | None = None
+    base: str = ""
+
+    @property
+    def label(self) -> str:
+        """Which run it is, for people."""
+        said = self.method if self.method == BASE else f"{self.method} seed {self.seed}"
+        return f"{said} from {self.base}" if self.base else said
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe."""
@@ -95,7 +103,10 @@ class RunOutcome:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method over its seeds; scores the environment has not are absent."""
+    """One method over its base models and seeds; scores the environment has not are absent.
+
+    runs: how many each base model has. problems: those evaluated.
+    """
 
     method: str
     seeds: tuple[int, ...]
@@ -103,18 +114,46 @@ class Row:
     seconds: float
     updates: float
     failures: int
+    runs: tuple[int, ...] = (1,)
+    problems: int = 0
+
+    @property
+    def covers(self) -> str:
+        """What the intervals are over, and what there was only one of."""
+        low, high = min(self.runs), max(self.runs)
+        over = [f"{len(self.runs)} base models"] if len(self.runs) > 1 else []
+        if high > 1:
+            count = str(high) if low == high else f"{low} to {high}"
+            over.append(f"{count} training seeds" + (" each" if len(self.runs) > 1 else ""))
+        over.append(f"{self.problems} problems" if self.problems != 1 else "1 problem")
+        said = f"95 % over {', '.join(over[:-1])}{' and ' if over[1:] else ''}{over[-1]}"
+        if high == 1 and self.method != BASE:
+            said += ", one training seed" + (" each" if len(self.runs) > 1 else "")
+        return said if len(self.runs) > 1 else f"{said}, one base model"
+
+
+def coverage(rows: Sequence[Row]) -> str:
+    """What the intervals of a table of rows are over, in one sentence."""
+    said: dict[str, list[str]] = {}
+    for row in rows:
+        said.setdefault(row.covers, []).append(row.method)
+    if len(said) == 1:
+        return f"Intervals: {next(iter(said))}."
+    parts = (f"{', '.join(methods)}: {covers}" for covers, methods in said.items())
+    return f"Intervals: {'; '.join(parts)}."
 
 
 @dataclass(frozen=True, slots=True)
 class Contrast:
-    """The best method against another, on the same problems.
+    """Two trained methods on the same problems, the one with the higher pass@1 first.
 
-    difference: of pass@1, with interval; improvement: the probability that a run of the best
-    scores above a run of the other on a problem drawn at random, ties counted half.
+    difference: of pass@1; the intervals of all pairs hold together. improvement: the probability
+    that a run of the first scores above a run of the second, from the same base model, on a
+    problem drawn at random, ties counted half.
     """
 
-    best: str
-    other: str
+    first: str
+    second: str
     difference: Estimate
     improvement: float
 
@@ -131,14 +170,27 @@ class Comparison:
         """The methods in the order of the configuration, the base model first."""
         return list(dict.fromkeys(run.method for run in self.runs))
 
+    @property
+    def bases(self) -> list[str]:
+        """The base models in the order of the configuration; [""] where there is one."""
+        return list(dict.fromkeys(run.base for run in self.runs))
+
     def of(self, method: str) -> list[RunOutcome]:
-        """The runs of a method, by seed."""
-        return sorted((r for r in self.runs if r.method == method), key=lambda run: run.seed)
+        """The runs of a method, by base model and seed."""
+        runs = [run for run in self.runs if run.method == method]
+        return sorted(runs, key=lambda run: (self.bases.index(run.base), run.seed))
+
+    def tables(self, method: str, name: str) -> dict[str, Scores]:
+        """{base model: (R, P), a score of each finished run of a method on each problem}."""
+        found: dict[str, list[tuple[float, ...]]] = {}
+        for run in self.of(method):
+            if run.result is not None and name in run.result.scores:
+                found.setdefault(run.base, []).append(run.result.scores[name])
+        return {base: np.array(scores, np.float64) for base, scores in found.items()}
 
     def scores(self, method: str, name: str) -> Scores:
-        """(R, P): one score of each finished run of a method on each problem."""
-        results = [run.result for run in self.of(method) if run.result is not None]
-        return np.array([r.scores[name] for r in results if name in r.scores], np.float64)
+        """(R, P): the same of all base models, one after another."""
+        return np.concatenate(list(self.tables(method, name).values()))
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -146,18 +198,25 @@ class Comparison:
         return [self._row(m) for m in self.methods if any(r.result for r in self.of(m))]
 
     def contrasts(self) -> list[Contrast]:
-        """The trained method with the highest pass@1 against each other trained method."""
+        """Every pair of trained methods, on the base models that all of them have runs of."""
         rows = [r for r in self.rows if r.method != BASE and "pass@1" in r.scores]
-        if len(rows) < 2:
+        rows.sort(key=lambda row: -row.scores["pass@1"].value)
+        found = {row.method: self.tables(row.method, "pass@1") for row in rows}
+        shared = [base for base in self.bases if all(base in tables for tables in found.values())]
+        if len(rows) < 2 or not shared:
             return []
-        best = max(rows, key=lambda row: row.scores["pass@1"].value).method
-        return [self._contrast(best, row.method) for row in rows if row.method != best]
+        scores = {method: [tables[base] for base in shared] for method, tables in found.items()}
+        gaps = all_differences(scores, rng=stream("differences", *scores))
+        return [
+            Contrast(a, b, gap, probability_of_improvement(scores[a], scores[b]))
+            for (a, b), gap in gaps.items()
+        ]
 
     def interquartile_means(self) -> dict[str, Estimate]:
         """{method: interquartile mean of pass@1 over runs × problems, with interval}."""
         return {
             row.method: estimate(
-                self.scores(row.method, "pass@1"),
+                list(self.tables(row.method, "pass@1").values()),
                 interquartile_mean,
                 rng=stream("interquartile", row.method),
             )
@@ -170,6 +229,7 @@ class Comparison:
         return {
             "settings": self.settings,
             "methods": [asdict(row) for row in self.rows],
+            "intervals": coverage(self.rows) if self.rows else "",
             "contrasts": [asdict(contrast) for contrast in self.contrasts()],
             "interquartile_means": {m: asdict(e) for m, e in self.interquartile_means().items()},
             "runs": [run.to_json() for run in self.runs],
@@ -197,28 +257,29 @@ class Comparison:
         runs = [run for run in self.of(method) if run.result is not None]
         results = [run.result for run in runs if run.result is not None]
         names = dict.fromkeys(name for result in results for name in result.scores)
+        counts = Counter(run.base for run in runs)
         return Row(
             method,
-            tuple(run.seed for run in runs),
+            tuple(dict.fromkeys(run.seed for run in runs)),
             {
-                name: estimate(self.scores(method, name), rng=stream("bootstrap", method, name))
+                name: estimate(
+                    list(self.tables(method, name).values()),
+                    rng=stream("bootstrap", method, name),
+                )
                 for name in names
             },
             float(np.mean([run.seconds for run in runs])),
             float(np.mean([run.updates for run in runs])),
             sum(sum(result.failures.values()) for result in results),
+            tuple(counts.values()),
+            max(len(result.problem_ids) for result in results),
         )
-
-    def _contrast(self, best: str, other: str) -> Contrast:
-        a, b = self.scores(best, "pass@1"), self.scores(other, "pass@1")
-        found = difference(a, b, rng=stream("difference", best, other))
-        return Contrast(best, other, found, probability_of_improvement(a, b))
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, values in per cent with their 95 % intervals."""
+    """The rows as a Markdown table, values in per cent, and what the intervals are over."""
     head, *body = table_cells(rows)
-    return as_markdown(head, body)
+    return as_markdown(head, body) + (f"\n{coverage(rows)}\n" if rows else "")
 
 
 def table_cells(rows: Sequence[Row]) -> list[list[str]]:

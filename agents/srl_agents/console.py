@@ -193,14 +193,16 @@ class JobBars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._all = bars.add_task("all runs", total=0.0, note="")
-        self._jobs: dict[tuple[str, int], TaskID] = {}
-        self._shares: dict[tuple[str, int], float] = {}
+        self._jobs: dict[tuple[str, int, str], TaskID] = {}
+        self._shares: dict[tuple[str, int, str], float] = {}
 
     def __call__(self, progress: JobProgress) -> None:
         """Shows where one run is."""
-        key, ended = (progress.method, progress.seed), progress.phase in ("finished", "failed")
+        key = (progress.method, progress.seed, progress.base)
+        ended = progress.phase in ("finished", "failed")
         if key not in self._jobs:
             title = f"{progress.method} seed {progress.seed}"
+            title += f" from {progress.base}" if progress.base else ""
             self._jobs[key] = self._bars.add_task(title, total=1.0, note="", visible=False)
         self._shares[key] = progress.share
         self._bars.update(

@@ -18,6 +18,7 @@ from srl_agents.comparison import (
     Comparison,
     Row,
     RunOutcome,
+    coverage,
     markdown_table,
     percent,
     score_columns,
@@ -48,7 +49,7 @@ def comparison_table(comparison: Comparison) -> Table:
     """The comparison's rows for the terminal."""
     rows = comparison.rows
     names = score_columns(rows)
-    caption = "per cent; [95 % interval] over seeds and problems; s: seconds of training"
+    caption = f"Per cent; s: seconds of training. {coverage(rows)}" if rows else ""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     grid.add_column("method", no_wrap=True)
     for head in ("seeds", *(TITLES.get(name, name) for name in names), "s"):
@@ -63,7 +64,7 @@ def page(comparison: Comparison) -> str:
     sections = (
         _section("Result", _headline(comparison) + _rows_table(comparison)),
         _section("Figures", _figures(comparison)),
-        _section("The best against the others", _contrasts(comparison)),
+        _section("Every pair of methods", _contrasts(comparison)),
         _section("Runs", _runs(comparison)),
         _section("Settings", _settings(comparison)),
     )
@@ -83,8 +84,7 @@ def headline(comparison: Comparison) -> str:
         return said + "."
     said += f"; {rows[1].method}, which comes next, on "
     said += percent(rows[1].scores["pass@1"], interval=True) + " %."
-    nearest = next(c for c in comparison.contrasts() if c.other == rows[1].method)
-    if nearest.difference.low <= 0:
+    if any(pair.difference.low <= 0 for pair in comparison.contrasts()[:1]):
         said += " The interval of their difference includes 0: they cannot be told apart."
     return said
 
@@ -111,8 +111,9 @@ def _rows_table(comparison: Comparison) -> str:
     rows = comparison.rows
     names = score_columns(rows)
     head = ["method", "seeds", *(TITLES.get(name, name) for name in names), "seconds of training"]
-    note = "Per cent; in brackets the 95 % bootstrap interval over seeds and problems."
-    return _table(head, (_cells(row, names, intervals=names) for row in rows)) + f"<p>{note}</p>"
+    note = f"Per cent; in brackets bootstrap intervals. {coverage(rows)}" if rows else ""
+    body = (_cells(row, names, intervals=names) for row in rows)
+    return _table(head, body) + f"<p>{html.escape(note)}</p>"
 
 
 def _figures(comparison: Comparison) -> str:
@@ -127,20 +128,30 @@ def _contrasts(comparison: Comparison) -> str:
     found = comparison.contrasts()
     if not found:
         return ""
-    head = [f"{found[0].best} against", "difference of pass@1", "probability of improvement"]
-    body = ([c.other, percent(c.difference, interval=True), f"{c.improvement:.2f}"] for c in found)
-    note = (
-        "The difference, in percentage points, is paired by problem. The probability that a run of"
-        f" {html.escape(found[0].best)} scores higher on a problem drawn at random counts ties as"
-        " half; 0.5 is no difference."
+    head = ["methods", "difference of pass@1", "probability of improvement"]
+    body = (
+        [f"{c.first} − {c.second}", percent(c.difference, interval=True), f"{c.improvement:.2f}"]
+        for c in found
     )
-    return _table(head, body) + f"<p>{note}</p>"
+    note = "The difference is in percentage points and paired by problem."
+    if len(found) > 1:
+        note += (
+            f" The intervals of all {len(found)} pairs contain the true differences together in"
+            " 95 % of comparisons; so comparing the best with the others is accounted for."
+        )
+    note += (
+        " The probability that a run of the first scores higher on a problem drawn at random"
+        " counts ties as half; 0.5 is no difference."
+    )
+    covers = coverage([row for row in comparison.rows if row.method != BASE])
+    return _table(head, body) + f"<p>{note} {html.escape(covers)}</p>"
 
 
 def _runs(comparison: Comparison) -> str:
-    head = ["run", "seed", "pass@1", "updates", "seconds", "tokens", "failures", "state"]
+    base = ["base model"] if len(comparison.bases) > 1 else []
+    head = ["run", *base, "seed", "pass@1", "updates", "seconds", "tokens", "failures", "state"]
     warnings = "".join(
-        f"<li>{html.escape(f'{run.method} seed {run.seed}, {warning}')}</li>"
+        f"<li>{html.escape(f'{run.label}, {warning}')}</li>"
         for run in comparison.runs
         for warning in run.warnings
     )
@@ -156,6 +167,7 @@ def _run_cells(run: RunOutcome) -> list[str]:
         failures = ", ".join(f"{n} {kind}" for kind, n in result.failures.items()) or "0"
     return [
         run.method,
+        *([run.base] if run.base else []),
         str(run.seed),
         "–" if isnan(score) else f"{100 * score:.1f}",
         str(run.updates),

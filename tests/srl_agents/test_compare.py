@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 
 from srl_agents.compare import JobProgress, compare
 from srl_agents.compare_config import Job, load_compare_config, make_compare_config, plan
+from srl_agents.compare_inputs import check_bases
 from srl_agents.compare_run import run_job, training_points
 from srl_agents.comparison import BASE, Comparison
 from srl_agents.config import with_overrides
@@ -74,6 +76,62 @@ def test_the_plan_is_the_base_model_then_each_seed_of_each_method() -> None:
     assert jobs[1].run.out == "x/runs/srl-3/run"
     assert (jobs[1].run.method, jobs[1].run.seed) == ("srl", 3)
     assert plan(make_compare_config(tree(Path("x"), "m", base=False)))[0].method == "sft"
+
+
+def on_bases(out: Path, *bases: str, **changes: Any) -> Tree:
+    given = tree(out, "", bases=list(bases), **changes)
+    del given["run"]["model"]
+    return given
+
+
+def test_every_method_begins_from_every_base_with_every_seed() -> None:
+    config = make_compare_config(on_bases(Path("x"), "m/one", "m/two", seeds=[3, 4]))
+    jobs = plan(config)
+    assert [(job.method, job.base, job.seed, job.run.model.path) for job in jobs] == [
+        (BASE, "m/one", 0, "m/one"),
+        (BASE, "m/two", 0, "m/two"),
+        ("sft", "m/one", 3, "m/one"),
+        ("sft", "m/two", 3, "m/two"),
+        ("sft", "m/one", 4, "m/one"),
+        ("sft", "m/two", 4, "m/two"),
+    ]
+    assert [job.folder.name for job in jobs[:3]] == ["base-m_one", "base-m_two", "sft-m_one-3"]
+    assert Job.from_json(json.loads(json.dumps(jobs[3].to_json())), jobs[3].folder) == jobs[3]
+
+
+@pytest.mark.parametrize(
+    ("bases", "changes", "message"),
+    [
+        (["m", "m"], {}, r"bases must differ from each other; got \['m', 'm'\]"),
+        (["a/m", "a_m"], {}, "bases must differ from each other"),
+        (["m"], {"run": {"model": {"path": "n"}}}, "run.model.path must be left out where bases"),
+        (
+            ["m"],
+            {"changes": {"sft": {"model": {"path": "n"}}}},
+            "changes.sft.model.path must be left out where bases are given; got 'n'. Fix:",
+        ),
+    ],
+)
+def test_bases_that_cannot_be_are_named(bases: list[str], changes: Tree, message: str) -> None:
+    given = on_bases(Path("x"), *bases)
+    given = {**given, **changes, "run": {**given["run"], **changes.get("run", {})}}
+    with pytest.raises(BadOption, match=message):
+        make_compare_config(given)
+
+
+def test_bases_without_a_model_and_with_the_same_weights_are_refused(
+    tmp_path: Path, model: str
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(model, copy)
+    with pytest.raises(BadOption, match="bases must have different weights; got the same in"):
+        check_bases([model, str(copy)])
+    file = copy / "model.safetensors"
+    data = file.read_bytes()
+    file.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))  # the last bit of the last weight
+    check_bases([model, str(copy)])
+    with pytest.raises(BadOption, match="^bases: .*nowhere"):
+        check_bases([model, str(tmp_path / "nowhere")])
 
 
 def test_changes_hold_for_one_method_and_may_name_another() -> None:

@@ -16,6 +16,7 @@ from srl_agents.comparison import (
     CurvePoint,
     RunOutcome,
     TrainingPoint,
+    coverage,
     markdown_table,
 )
 from srl_agents.scoring import EvalResult
@@ -66,12 +67,70 @@ def test_a_failed_run_enters_no_score() -> None:
     assert bad.scores["pass@1"].value == 0.125
 
 
-def test_the_best_is_set_against_every_other_trained_method() -> None:
+def test_trained_methods_are_set_against_each_other_the_better_one_first() -> None:
     (contrast,) = comparison().contrasts()
-    assert (contrast.best, contrast.other) == ("good", "bad")
+    assert (contrast.first, contrast.second) == ("good", "bad")
     assert contrast.difference.value == 0.25
     # Of 2 runs × 4 problems: p0 2 wins, p1 1 win 1 tie, p2 2 wins, p3 1 tie 1 win → 7 of 8.
     assert contrast.improvement == 7 / 8
+
+
+def test_every_pair_of_methods_is_a_contrast() -> None:
+    levels = {"a": 0.25, "b": 0.75, "c": 0.5}
+    whole = Comparison(
+        {}, tuple(run(m, seed, [level] * 4) for m, level in levels.items() for seed in (0, 1))
+    )
+    pairs = [(c.first, c.second, c.difference.value) for c in whole.contrasts()]
+    assert pairs == [("b", "c", 0.25), ("b", "a", 0.5), ("c", "a", 0.25)]
+
+
+def on_two_bases() -> Comparison:
+    """Method m gains 0.5 on base x and nothing on y; n fails on y with one of its seeds."""
+    return Comparison(
+        {"bases": ["x", "y"]},
+        (
+            run(BASE, 0, [0.0] * 4, base="x"),
+            run(BASE, 0, [0.25] * 4, base="y"),
+            run("m", 0, [0.5] * 4, base="x"),
+            run("m", 1, [0.5] * 4, base="x"),
+            run("m", 0, [0.25] * 4, base="y"),
+            run("m", 1, [0.25] * 4, base="y"),
+            run("n", 0, [0.25] * 4, base="x"),
+            run("n", 1, [0.25] * 4, base="x"),
+            run("n", 0, [0.0] * 4, base="y"),
+            RunOutcome("n", 1, "runs/n-y-1", error="TrainingDiverged: update 3", base="y"),
+        ),
+    )
+
+
+def test_base_models_are_resampled_too() -> None:
+    rows = {row.method: row for row in on_two_bases().rows}
+    found = rows["m"].scores["pass@1"]
+    # Nothing differs between seeds and problems; both bases are x or y in a quarter of resamples.
+    assert (found.low, found.value, found.high) == (0.25, 0.375, 0.5)
+    one = Comparison({}, on_two_bases().runs[2:4]).rows[0].scores["pass@1"]
+    assert (one.low, one.high) == (0.5, 0.5)
+    (contrast,) = on_two_bases().contrasts()
+    # 0.375 − (0.25 + 0.25 + 0) / 3; on each base, every run of m is better.
+    assert contrast.difference.value == pytest.approx(0.375 - 0.5 / 3)
+    assert contrast.improvement == 1.0
+
+
+def test_every_table_says_what_its_intervals_cover() -> None:
+    covers = {row.method: row.covers for row in on_two_bases().rows}
+    assert covers == {
+        BASE: "95 % over 2 base models and 4 problems",
+        "m": "95 % over 2 base models, 2 training seeds each and 4 problems",
+        "n": "95 % over 2 base models, 1 to 2 training seeds each and 4 problems",
+    }
+    text = coverage(comparison().rows)
+    assert text == (
+        "Intervals: base: 95 % over 4 problems, one base model; good: 95 % over 2 training seeds"
+        " and 4 problems, one base model; bad: 95 % over 4 problems, one training seed, one base"
+        " model."
+    )
+    assert markdown_table(comparison().rows).endswith(f"\n\n{text}\n")
+    assert coverage(comparison().rows[1:2]).startswith("Intervals: 95 % over 2 training seeds")
 
 
 def test_interquartile_means_by_hand() -> None:

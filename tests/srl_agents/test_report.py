@@ -98,7 +98,8 @@ def test_the_page_says_what_was_found(comparison: Comparison) -> None:
         "TrainingDiverged: the loss & its gradient",
         "1 WorldFailure",
         "28.1 [",  # srl: (0.4 + 0.5) / 2 · 2.5 / 4
-        "srl <b> against",
+        "srl <b> − rlvr",
+        "Intervals: ",
         "Right answers on dev problems, during training",
     ):
         assert said in reader.said

@@ -9,6 +9,9 @@ import numpy as np
 import pytest
 
 from srl_agents.statistics import (
+    Scores,
+    _student_quantile,
+    all_differences,
     difference,
     estimate,
     interquartile_mean,
@@ -145,3 +148,94 @@ def test_probability_of_improvement_by_hand() -> None:
 def test_probability_of_improvement_leaves_missing_scores_out() -> None:
     assert probability_of_improvement([[1.0, nan]], [[0.0, 0.0]]) == 1.0
     assert isnan(probability_of_improvement([[nan]], [[0.0]]))
+
+
+# -- several base models, several methods ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("freedom", "tail", "expected"),
+    [
+        (1, 0.975, 12.706),
+        (2, 0.975, 4.303),
+        (3, 0.95, 2.353),
+        (8, 0.975, 2.306),
+        (30, 0.995, 2.750),
+    ],
+)
+def test_students_quantiles_are_those_of_the_tables(
+    freedom: int, tail: float, expected: float
+) -> None:
+    assert _student_quantile(tail, freedom) == pytest.approx(expected, abs=5e-4)
+
+
+def test_one_base_in_a_list_is_the_table_alone() -> None:
+    table = rng(1).random((3, 5))
+    alone, listed = (estimate(x, rng=rng(2)) for x in (table, [table]))
+    assert alone == listed
+
+
+def test_bases_with_fewer_runs_are_drawn_as_often() -> None:
+    found = estimate([[[0.0]] * 3, [[1.0]]], rng=rng())
+    # Pooled 1/4; a resample of bases has 0, 1/4 or 1.
+    assert (found.low, found.value, found.high) == (0.0, 0.25, 1.0)
+
+
+def test_sides_with_different_bases_are_refused() -> None:
+    source = rng()
+    with pytest.raises(BadOption, match="the same base models; got 2 bases and 1"):
+        difference([[[0.0]], [[1.0]]], [[0.0]], rng=source)
+    with pytest.raises(BadOption, match="the same problems; got 1 problems and 2"):
+        all_differences({"a": [[0.0]], "b": [[0.0, 1.0]]}, rng=source)
+
+
+def test_all_differences_are_paired_by_problem_and_by_base() -> None:
+    # b is a − 0.25 everywhere: no resample of problems or bases changes the difference.
+    a = [np.full((2, 4), level) + np.arange(4) / 8 for level in (0.25, 0.5)]
+    found = all_differences({"a": a, "b": [x - 0.25 for x in a]}, rng=rng())
+    gap = found["a", "b"]
+    assert (gap.low, gap.value, gap.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+class World:
+    """Methods that are equally good, with effects of base models, of seeds and of problems."""
+
+    def __init__(self, bases: int, seeds: int, base_sd: float, seed_sd: float = 0.3) -> None:
+        self.bases, self.seeds, self.base_sd, self.seed_sd = bases, seeds, base_sd, seed_sd
+
+    def tables(self, source: np.random.Generator, methods: int) -> list[list[Scores]]:
+        """The scores of each method; a base's effect is another one for each method."""
+        problems = source.normal(0, 0.3, 32)
+        return [
+            [
+                problems
+                + source.normal(0, self.base_sd)
+                + source.normal(0, self.seed_sd, (self.seeds, 1))
+                for _ in range(self.bases)
+            ]
+            for _ in range(methods)
+        ]
+
+
+def test_two_levels_cover_the_truth_where_bases_differ_and_one_level_does_not() -> None:
+    source, world = rng(5), World(bases=4, seeds=5, base_sd=0.5)
+    covered = {"two": 0, "one": 0}
+    for _ in range(200):
+        (tables,) = world.tables(source, 1)
+        flat = np.concatenate(tables)
+        for name, given in (("two", tables), ("one", flat)):
+            found = estimate(given, rng=source, resamples=300)  # type: ignore[arg-type]
+            covered[name] += found.low <= 0 <= found.high
+    assert covered["two"] >= 0.8 * 200
+    assert covered["one"] <= 0.75 * 200
+
+
+@pytest.mark.parametrize("world", [World(1, 5, 0.0), World(4, 3, 0.5)])
+def test_pairs_of_equal_methods_are_told_apart_in_few_comparisons(world: World) -> None:
+    source = rng(11)
+    wrong = 0
+    for _ in range(200):
+        given = {str(i): tables for i, tables in enumerate(world.tables(source, 4))}
+        found = all_differences(given, rng=source, resamples=300)  # type: ignore[arg-type]
+        wrong += any(gap.low > 0 or gap.high < 0 for gap in found.values())
+    assert wrong <= 0.085 * 200  # 0.05, and twice its standard error of 0.015

@@ -270,12 +270,8 @@ def _comparison(path: Path) -> list[ViewedRun]:
     """The runs of a comparison, from its results and from the folders that are there."""
     if (path / RESULTS).is_file():
         outcomes = Comparison.load(path / RESULTS).runs
-        return [_job(path / "runs" / _job_name(o.method, o.seed), o) for o in outcomes]
+        return [_job(path / "runs" / Path(o.folder).name, o) for o in outcomes]
     return [_job(file.parent, None) for file in sorted(path.glob("runs/*/job.json"))]
-
-
-def _job_name(method: str, seed: int) -> str:
-    return BASE if method == BASE else f"{method}-{seed}"
 
 
 def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
@@ -285,7 +281,8 @@ def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
     job = read_object(path / "job.json") if (path / "job.json").is_file() else {}
     method = outcome.method if outcome else str(job["method"])
     seed = outcome.seed if outcome else int(job["seed"])
-    name = method if method == BASE else f"{method} seed {seed}"
+    base = outcome.base if outcome else str(job.get("base", ""))
+    name = RunOutcome(method, seed, str(path), base=base).label
     run = ViewedRun(name, path, method, seed, settings=job)
     if (path / "run" / "config.json").is_file():
         run = replace(_training(path / "run"), name=name, folder=path, method=method, seed=seed)
