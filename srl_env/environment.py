@@ -762,7 +762,7 @@ def _verdict_info(record: StepRecord) -> dict[str, Any] | None:
     verdict = record.verdict
     if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
         return None
-    return all_utf8_safe(verdict.to_info())
+    return cast(dict[str, Any], all_utf8_safe(verdict.to_info()))
 
 
 def _check_parts(

@@ -58,6 +58,8 @@ def check_infos(trial: Trial, problem_id: str) -> Iterator[Finding]:
     """Infos and observations go through JSON and pickle unchanged."""
     results: list[Any] = [trial.env.reset(seed=0, options={"problem": problem_id})]
     results += trial.probe_episode()
+    if trial.begin(problem_id, "rlvr", "policy", max_steps=1):  # its end has a verdict
+        results += trial.probe_episode()
     for result in results:
         observation, info = result[0], result[-1]
         try:

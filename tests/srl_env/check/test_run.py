@@ -107,7 +107,6 @@ class Lenient(CountingVerifier):
 def test_a_verifier_that_refuses_the_expert_is_found() -> None:
     found = failed(CountingEnv(verifier=Strict()))
     assert set(found) == {
-        "the expert gets full marks, step by step (srl)",
         "the expert gets full marks at the end (rlvr)",
         "the expert gets full marks in the other modes",
         "the expert's whole solution is right",
