@@ -169,10 +169,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     **Info.** ``problem_id``, ``step`` (how many steps of the solution are done, the given ones
     included), ``reward_mode``, ``reward_parts``, ``messages``; after a step ``action`` (without
-    the thought), ``format_ok``, ``legal`` (None where there is no step checker); at the end
-    ``verdict``, the verifier's in every mode, or None where the steps judged are the expert's
-    (under continuation "expert", unless the only action ends the solution); on failure
-    ``failure`` ({"type", "message"}) with reward NaN, truncated, and without a verdict.
+    the thought), ``format_ok``, ``format_error`` (why the form is broken; None where it is kept),
+    ``legal`` (None where there is no step checker); at the end ``verdict``, the verifier's in
+    every mode, or None where the steps judged are the expert's (under continuation "expert",
+    unless the only action ends the solution); on failure ``failure`` ({"type", "message"}) with
+    reward NaN, truncated, and without a verdict.
 
     **Worlds.** An environment with a world overrides ``world_step``. Its state is ``self.world``,
     which each episode begins with as a copy of ``problem.metadata["world"]``; a world that begins
@@ -744,6 +745,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if state.parsed is not None:
             info["action"] = state.parsed.action
             info["format_ok"] = state.parsed.ok
+            info["format_error"] = state.parsed.problem_found
             info["legal"] = state.legal
         if state.world_live and (world := self.world_info()):
             info["world"] = all_utf8_safe(world)

@@ -8,8 +8,10 @@ action enters the history and thinking must not.
 
 from __future__ import annotations
 
+import logging
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol, runtime_checkable
 
 from srl_env.problem import ExpertStep
@@ -133,6 +135,9 @@ class Brackets:
     def parse(self, text: str) -> ParsedStep:
         """The text between the outer brackets, and the text after them, stripped."""
         body = text.strip()
+        if body.startswith(OPEN):
+            _warn_of_think_tags()
+            return ParsedStep(None, _without_thinking(body), False, _THINK_IN_BRACKETS)
         end = _closing_bracket(body) if body.startswith("(") else -1
         if end is None:
             return ParsedStep(None, "", False, "the bracket of the thought is never closed")
@@ -143,6 +148,18 @@ class Brackets:
     def render(self, step: ExpertStep) -> str:
         """The thought in brackets where there is one, then the action as it is."""
         return step.action if step.thought is None else f"({step.thought}){step.action}"
+
+
+_THINK_IN_BRACKETS = (
+    f"Brackets reads a thought in round brackets, (thought)action; and found {OPEN}. Fix: "
+    "format=ThinkTags() for models that think in tags"
+)
+
+
+@cache
+def _warn_of_think_tags() -> None:
+    """Logs the mistake once in a process, as such a model never keeps the form."""
+    logging.getLogger(__name__).warning(_THINK_IN_BRACKETS)
 
 
 def _closing_bracket(body: str) -> int | None:

@@ -95,6 +95,7 @@ def test_a_broken_form_costs_one_and_the_thinking_in_it_is_still_stripped() -> N
     env = started(CountingEnv(), continuation="policy")
     observation, reward, *_, info = env.step("<think>secret")
     assert (reward, info["format_ok"], info["action"]) == (-1.0, False, "")
+    assert "found 1 and 0" in info["format_error"]
     assert "secret" not in observation
 
 
@@ -102,7 +103,7 @@ def test_info_says_what_was_done_and_whether_it_was_legal() -> None:
     env = started(CountingEnv(), continuation="policy")
     right, wrong = steps(env, ["say 1", "say 7"])
     assert (right[4]["legal"], wrong[4]["legal"]) == (True, False)
-    assert right[4]["format_ok"] is True
+    assert (right[4]["format_ok"], right[4]["format_error"]) == (True, None)
     assert "action" not in env.reset()[1]
 
 

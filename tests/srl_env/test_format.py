@@ -8,7 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srl_env.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
+from srl_env.format import (
+    Brackets,
+    CompletionFormat,
+    ParsedStep,
+    ThinkTags,
+    _warn_of_think_tags,
+)
 from srl_env.problem import ExpertStep
 
 FORMATS: list[CompletionFormat] = [ThinkTags(), ThinkTags(require_thought=False), Brackets()]
@@ -51,6 +57,14 @@ def test_broken_think_tags_say_what_is_wrong(text: str, action: str, found: str)
     assert found in (parsed.problem_found or "")
 
 
+def test_think_tags_under_brackets_are_warned_of_once(caplog: pytest.LogCaptureFixture) -> None:
+    _warn_of_think_tags.cache_clear()
+    for _ in range(3):
+        Brackets().parse("<think>a</think>b;")
+    assert [r.levelname for r in caplog.records] == ["WARNING"]
+    assert "format=ThinkTags()" in caplog.text
+
+
 def test_the_thought_may_be_optional() -> None:
     form = ThinkTags(require_thought=False)
     assert form.parse(" x ") == ParsedStep(None, "x", True)
@@ -76,6 +90,7 @@ def test_brackets_split_thought_and_action() -> None:
         ("(a", "", "never closed"),
         ("((a)b;", "", "never closed"),
         ("(a)b", "b", "must end with ';'"),
+        ("<think>a</think>b;", "b;", "Brackets reads a thought in round brackets"),
     ],
 )
 def test_broken_brackets_say_what_is_wrong(text: str, action: str, found: str) -> None:
