@@ -15,21 +15,29 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from srl_env.errors import BadOption
-from srl_env.format import Brackets
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated import (
     NOMINAL_SIZE,
     Difficulty,
     GeneratedEnv,
     GeneratedSource,
+    PromptForm,
     Split,
+    prompt_options,
 )
 
 Operation = Literal["+", "*"]
 ALPHABET = string.digits + "+*=:r();#"
 MAX_DIGITS = 100
+
+RULES = """\
+The result is worked out column by column, from the right. Columns are counted from the right, \
+from 0.
+A step states the column, its digit and the carry, as in 0:1r1; for column 0 with the digit 1 \
+and the carry 1.
+The last step is a #, then the whole result, and a semicolon.
+For 4785+9316= the steps are 0:1r1; then 1:0r1; then 2:1r1; then 3:4r1; then #14101;"""
 
 
 class ColumnArithmeticEnv(GeneratedEnv):
@@ -40,7 +48,8 @@ class ColumnArithmeticEnv(GeneratedEnv):
     a product twice as many; the last carry of a sum is its leading digit.
 
     **Observation.** The problem and behind it the actions so far, with nothing in between:
-    ``4785+9316=0:1r1;1:0r1;``. There is no system prompt (``PromptStyle.bare``).
+    ``4785+9316=0:1r1;1:0r1;``. There is no system prompt.
+    ``prompt="chat"`` adds instructions that a chat model can follow, and shows an action a line.
 
     **Action.** ``(8+1+1=10)1:0r1;``: a private thought in brackets, which may be left out and
     never enters the history, then a step that ends with a semicolon: the column, its digit,
@@ -72,14 +81,14 @@ class ColumnArithmeticEnv(GeneratedEnv):
         split: Split = "train",
         max_problems: int = NOMINAL_SIZE,
         operation: Operation = "+",
+        prompt: PromptForm = "bare",
         **options: Any,
     ) -> None:
         """The arguments are those of ``ColumnArithmeticSource``; options: of ``ReasoningEnv``."""
         source = ColumnArithmeticSource(difficulty, split, max_problems, operation)
         longest = source.columns(source.levels[1]) + 1
         defaults: dict[str, Any] = {
-            "format": Brackets(),
-            "style": PromptStyle.bare(),
+            **prompt_options(prompt, RULES),
             "max_steps": 2 * longest,
         }
         super().__init__(source, ExactVerifier(marker="#"), **defaults | options)

@@ -12,21 +12,31 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from srl_env.format import Brackets
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated import (
     NOMINAL_SIZE,
     Difficulty,
     GeneratedEnv,
     GeneratedSource,
+    PromptForm,
     Split,
+    prompt_options,
 )
 from srl_tasks.modular_chain import LETTERS, calculate
 
 GIVEN = 3
 ALPHABET = string.digits + LETTERS + "+-,:?>();#"
+
+RULES = """\
+Letters are variables, whose values are digits. d4 says that d is 4. c:a-d says that c is a - d, \
+and all calculations are modulo 10, so that 2 - 5 is 7. Definitions stand in any order, and not \
+all are needed. After the question mark stand the variables that are asked for.
+A step states the value of one variable that can be calculated now, as a letter, a digit and a \
+semicolon: c3;
+The last step is a #, then the variables that are asked for with their values, in the order \
+asked, and a semicolon.
+For b:c+d,d4,c:a-d,a7,e:b+b,f3?bc> the steps are c3; then b7; then #b7c3;"""
 
 
 class DefinitionGraphEnv(GeneratedEnv):
@@ -38,7 +48,8 @@ class DefinitionGraphEnv(GeneratedEnv):
     asks for b and c, and needs neither e nor f.
 
     **Observation.** The problem and behind it the actions so far, with nothing in between.
-    There is no system prompt (``PromptStyle.bare``).
+    There is no system prompt.
+    ``prompt="chat"`` adds instructions that a chat model can follow, and shows an action a line.
 
     **Action.** ``(c:a7-d4)c3;``: a private thought in brackets, which may be left out and never
     enters the history, then a step that ends with a semicolon: one variable and its value. The
@@ -71,11 +82,12 @@ class DefinitionGraphEnv(GeneratedEnv):
         difficulty: Difficulty = 6,
         split: Split = "train",
         max_problems: int = NOMINAL_SIZE,
+        prompt: PromptForm = "bare",
         **options: Any,
     ) -> None:
         """The arguments are those of ``GeneratedSource``; options: of ``ReasoningEnv``."""
         source = DefinitionGraphSource(difficulty, split, max_problems)
-        defaults: dict[str, Any] = {"format": Brackets(), "style": PromptStyle.bare()}
+        defaults: dict[str, Any] = prompt_options(prompt, RULES)
         super().__init__(source, ExactVerifier(marker="#"), **defaults | options)
 
 

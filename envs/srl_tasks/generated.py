@@ -18,11 +18,13 @@ import random
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Generic, Literal, TypeVar, get_args
+from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
+from srl_env.format import Brackets, ThinkTags
 from srl_env.problem import Problem
+from srl_env.prompt import PromptStyle
 from srl_env.seeding import derive_seed
 
 Split = Literal["train", "dev", "test"]
@@ -118,6 +120,23 @@ class GeneratedSource(ABC, Generic[Opening]):
     @abstractmethod
     def write(self, rng: random.Random, level: int, opening: Opening, problem_id: str) -> Problem:
         """A random problem of that difficulty that begins so, solved by an expert."""
+
+
+PromptForm = Literal["bare", "chat"]
+
+
+def prompt_options(form: PromptForm, rules: str) -> dict[str, Any]:
+    """The options of ``ReasoningEnv`` for how problems are shown and steps are written.
+
+    form: "bare" for models trained from scratch: problem and actions alone, a thought in round
+    brackets. "chat" for chat models: instructions with the rules, a thought in think tags, which
+    may be left out. rules: of the notation, for people.
+    """
+    if form == "bare":
+        return {"format": Brackets(), "style": PromptStyle.bare()}
+    if form == "chat":
+        return {"format": ThinkTags(require_thought=False), "style": PromptStyle(note=rules)}
+    raise UnknownName("prompt", str(form), get_args(PromptForm))
 
 
 class GeneratedEnv(ReasoningEnv):

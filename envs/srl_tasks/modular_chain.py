@@ -12,9 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, NamedTuple
 
 from srl_env.errors import BadOption
-from srl_env.format import Brackets
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.seeding import derive_seed
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated import (
@@ -22,12 +20,24 @@ from srl_tasks.generated import (
     Difficulty,
     GeneratedEnv,
     GeneratedSource,
+    PromptForm,
     Split,
+    prompt_options,
 )
 
 LETTERS = "abcdefghijklmnopqrst"
 OPERATIONS = "+-*"
 ALPHABET = string.digits + LETTERS + OPERATIONS + ",:?>();#"
+
+RULES = """\
+Letters are variables, whose values are digits. f5 says that f is 5. m:g-f says that m is g - f, \
+and all calculations are modulo 10, so that 2 - 5 is 7. After the question mark stand the \
+variables that are asked for.
+A step states the value of one variable that can be calculated now, as a letter, a digit and a \
+semicolon: m1;
+The last step is a #, then the variables that are asked for with their values, in the order \
+asked, and a semicolon.
+For f5,g6,m:g-f,j:f+m,a:j-m?mja> the steps are m1; then j6; then a5; then #m1j6a5;"""
 
 
 class ModularChainEnv(GeneratedEnv):
@@ -39,7 +49,8 @@ class ModularChainEnv(GeneratedEnv):
     is right once in a thousand times.
 
     **Observation.** The problem and behind it the actions so far, with nothing in between:
-    ``f5,g6,m:g-f,j:f+m,a:j-m?mja>m1;j6;``. There is no system prompt (``PromptStyle.bare``).
+    ``f5,g6,m:g-f,j:f+m,a:j-m?mja>m1;j6;``. There is no system prompt.
+    ``prompt="chat"`` adds instructions that a chat model can follow, and shows an action a line.
 
     **Action.** ``(m:g6-f5)m1;``: a private thought in brackets, which may be left out and never
     enters the history, then a step that ends with a semicolon: one variable and its value. The
@@ -78,6 +89,7 @@ class ModularChainEnv(GeneratedEnv):
         noise: float = 0.0,
         hide_thoughts: bool = False,
         demonstrated: int | None = None,
+        prompt: PromptForm = "bare",
         **options: Any,
     ) -> None:
         """The arguments are those of ``ModularChainSource``; options: of ``ReasoningEnv``.
@@ -87,7 +99,7 @@ class ModularChainEnv(GeneratedEnv):
         source = ModularChainSource(
             difficulty, split, max_problems, operations, noise, hide_thoughts, demonstrated
         )
-        defaults: dict[str, Any] = {"format": Brackets(), "style": PromptStyle.bare()}
+        defaults: dict[str, Any] = prompt_options(prompt, RULES)
         if demonstrated is not None:
             defaults["reward_mode"] = "rlvr"
         super().__init__(source, ExactVerifier(marker="#"), **defaults | options)

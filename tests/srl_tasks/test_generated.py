@@ -9,6 +9,7 @@ from typing import ClassVar
 
 import pytest
 
+import srl_env
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem, ProblemSource
 from srl_tasks.column_arithmetic import ColumnArithmeticSource
@@ -194,3 +195,19 @@ def test_a_split_without_any_problem_is_an_error_and_no_endless_search() -> None
 @each_family
 def test_families_are_problem_sources(family: type[GeneratedSource]) -> None:
     assert isinstance(family(3), ProblemSource)
+
+
+@pytest.mark.parametrize("name", ["ModularChain", "DefinitionGraph", "ColumnArithmetic"])
+def test_a_chat_prompt_explains_the_notation_and_keeps_problem_and_steps(name: str) -> None:
+    bare, chat = (srl_env.make(f"srl/{name}-v0", prompt=form) for form in ("bare", "chat"))
+    for env in (bare, chat):
+        env.reset(seed=5, options={"start_step": 1})
+    assert bare.unwrapped.problem == chat.unwrapped.problem
+    system, user = chat.reset(seed=5, options={"start_step": 1})[1]["messages"]
+    assert "semicolon" in system["content"]
+    assert bare.unwrapped.problem.prompt in user["content"]
+    *_, info = chat.step(chat.unwrapped.expert_completion())
+    assert (info["legal"], info["format_ok"]) == (True, True)
+    assert srl_env.check_env(chat, hostile=50).passed
+    with pytest.raises(UnknownName, match="no prompt 'chatty'. Did you mean 'chat'"):
+        srl_env.make(f"srl/{name}-v0", prompt="chatty")
