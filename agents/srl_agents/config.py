@@ -213,8 +213,8 @@ class LogConfig(Section):
     tracker: Literal["wandb", "trackio"] | None = None
     rollouts_every: Annotated[int, Field(ge=0)] = 10
     rollouts_kept: Annotated[int, Field(ge=1)] = 16
-    kl_every: Annotated[int, Field(ge=0)] = 20
     warn_after: Annotated[int, Field(ge=0)] = 5
+    kl_every: Annotated[int, Field(ge=0)] = 20
 
 
 class CheckpointConfig(Section):

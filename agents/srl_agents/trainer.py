@@ -170,8 +170,8 @@ class Position:
     update_seconds: of the last updates, a running mean. scores: each update's mean reward in
     this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
     are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
-    without: the metrics of the last updates, as many in a row as kept no group. warnings: {stage:
-    its warning}.
+    without: the metrics of the last updates in a row that kept no group, until that was warned
+    of. warnings: {stage: its warning}.
     """
 
     spent: Spent = field(default_factory=Spent)
@@ -289,8 +289,10 @@ class Trainer:
     def _note_groups(self, objective: GRPO, metrics: Metrics, log: RunLog) -> None:
         """Warns, once in a stage, where so many updates in a row kept no group."""
         position, most, stage = self.position, self.config.log.warn_after, self.stage.name
+        if stage in position.warnings or not most:
+            return
         position.without = [] if metrics["groups/kept"] else [*position.without, metrics][-most:]
-        if not most or len(position.without) < most or stage in position.warnings:
+        if len(position.without) < most:
             return
         last = position.spent.updates
         why = why_no_group(position.without, objective, self.env.format.instructions)
