@@ -6,9 +6,10 @@ trusted is its *trust level*, chosen by the task and reported with the verdict:
 
 - ``inprocess``: hidden tests run by pytest, reported over a signed channel of their own. Stops
   everything that works from outside the test process or before it: conftest files, settings,
-  plug-ins, shadowed modules, planted caches, early exits, forged output. Does NOT stop code under
-  test that reaches into the interpreter it runs in: pytest patched at run time, the reporter found
-  through ``gc``, objects equal to everything, expected values read from the caller's source.
+  plug-ins and who names them, shadowed modules, planted caches, early exits, forged output. Does
+  NOT stop code under test that reaches into the interpreter it runs in: pytest patched at run
+  time, the reporter found through ``gc``, objects equal to everything, expected values read from
+  the caller's source.
 - ``controlled``: the same, and then again several times with expectations changed at random, which
   must make every test fail. Stops all of the former that do not adapt. Does NOT stop code that
   reads the expectation and judges whether it is the true one.

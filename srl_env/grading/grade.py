@@ -79,7 +79,9 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
     """
     patch = replace(NO_PATCH, too_large=True)
     if snapshot is not None:
-        patch = filter_changes(snapshot, allowed=task.allowed, python_path=task.python_path)
+        patch = filter_changes(
+            snapshot, allowed=task.allowed, python_path=task.python_path, own=task.own_modules
+        )
     if patch.too_large:
         return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
     attempt, control = partial(_judged, sandbox, task, patch), partial(_control, sandbox, task)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import fnmatch
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
@@ -46,12 +46,17 @@ class Patch:
 
 
 def filter_changes(
-    snapshot: Snapshot, *, allowed: tuple[str, ...] = (), python_path: tuple[str, ...] = (".",)
+    snapshot: Snapshot,
+    *,
+    allowed: tuple[str, ...] = (),
+    python_path: tuple[str, ...] = (".",),
+    own: Collection[str] = (),
 ) -> Patch:
     """The changes of a workspace that a fresh tree may be given.
 
     Kept are added, changed and deleted regular files that are not tests, settings, caches, or
     modules in place of those that tests rely on. allowed: patterns of paths kept nevertheless.
+    own: modules that the repository provides, which may have the name of one that pytest needs.
     A patch of more than MAX_FILES files, or folders above them, or of more than MAX_BYTES keeps
     nothing and is marked too_large.
     """
@@ -61,7 +66,7 @@ def filter_changes(
     for change, content in zip(snapshot.changes, snapshot.contents, strict=True):
         if change.kind == "directory":
             continue  # folders come with their files, and a deleted one's files are listed
-        reason = _why_not(change, allowed, python_path)
+        reason = _why_not(change, allowed, python_path, own)
         if reason:
             dropped.append(Dropped(change.path, reason))
         else:
@@ -78,7 +83,9 @@ def _folders(changes: list[Change]) -> int:
     return len({above for change in changes for above in PurePosixPath(change.path).parents})
 
 
-def _why_not(change: Change, allowed: tuple[str, ...], python_path: tuple[str, ...]) -> str | None:
+def _why_not(
+    change: Change, allowed: tuple[str, ...], python_path: tuple[str, ...], own: Collection[str]
+) -> str | None:
     path = PurePosixPath(change.path)
     if change.kind != "file":
         return change.kind
@@ -90,10 +97,12 @@ def _why_not(change: Change, allowed: tuple[str, ...], python_path: tuple[str, .
         return "name"
     if any(fnmatch.fnmatchcase(change.path, pattern) for pattern in allowed):
         return None
-    return next(_reasons(path, python_path), None)
+    return next(_reasons(path, python_path, own), None)
 
 
-def _reasons(path: PurePosixPath, python_path: tuple[str, ...]) -> Iterator[str]:
+def _reasons(
+    path: PurePosixPath, python_path: tuple[str, ...], own: Collection[str]
+) -> Iterator[str]:
     parts = [part.casefold() for part in path.parts]
     if _CACHES & set(parts):
         yield "cache or version control"
@@ -110,8 +119,10 @@ def _reasons(path: PurePosixPath, python_path: tuple[str, ...]) -> Iterator[str]
             yield "stands in place of a folder that packages are imported from"
         elif path.is_relative_to(root):
             top = path.relative_to(root).parts[0].partition(".")[0]
-            if top in _SHADOWS:
+            if top in _SHADOWS and top not in own:
                 yield f"stands in place of the module {top}"
+    if parts[-1] == "__init__.py" and str(path.parent) in (".", *python_path):
+        yield "makes a package of a folder that packages are imported from"
 
 
 def _matches(name: str, patterns: tuple[str, ...]) -> bool:

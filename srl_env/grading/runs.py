@@ -19,6 +19,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from srl_env.errors import MissingExtra, SandboxDied
+from srl_env.grading.expected import expects_failure
 from srl_env.grading.task import GradingTask, OracleCase
 from srl_env.grading.values import NotExactError, encode_value, from_json, same_value
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Snapshot
@@ -75,6 +76,7 @@ def run_tests(
 ) -> TestRun:
     """Runs the task's tests on tree + patch + hidden files.
 
+    A test passed if all its phases and subtests did, or if it fails as its own mark expects.
     Raises SandboxFailure, and CannotApplyError where the patch does not fit.
     """
     key = secrets.token_bytes(32)
@@ -84,16 +86,27 @@ def run_tests(
         "tests": list(task.tests),
         "files": list(task.test_files),
         "conftest": task.conftest,
+        "changed": [change.path for change in patch.changes],
         "packages": [str(folder) for folder in _package_folders()],
     }
     mounts = [*importable(pytest_mounts(), sandbox), *task.mounts]
     with _fresh(sandbox, task, patch, mounts, hidden) as session:
         done = _run_tool(session, task, "run_tests", request)
     records, unclean = _read_report(done, key)
-    passed, missing = _outcomes(records, task.tests)
+    outcomes, missing = _outcomes(records, task.tests)
     if unclean or missing:
         return TestRun(dict.fromkeys(task.tests, False), unclean or missing, done.text())
+    passed = {
+        test: outcome == "passed" or (outcome == "xfailed" and _is_expected(task, hidden, test))
+        for test, outcome in outcomes.items()
+    }
     return TestRun(passed, "", done.text())
+
+
+def _is_expected(task: GradingTask, hidden: Mapping[str, bytes], test: str) -> bool:
+    path = test.partition("::")[0]
+    source = hidden[path] if path in hidden else (task.tree / path).read_bytes()
+    return expects_failure(test, source)
 
 
 def run_cases(sandbox: Sandbox, task: GradingTask, patch: Snapshot) -> dict[str, bool]:
@@ -158,7 +171,9 @@ def _run_tool(
     roots = [folder if path == "." else f"{folder}/{path}" for path in task.python_path]
     shown = [mount.target or str(mount.source.absolute()) for mount in task.mounts]
     roots += sorted({os.path.dirname(path) for path in shown})
-    request |= {"workspace": folder, "python_path": roots}
+    changed = [f"{folder}/{path}" for path in request.get("changed", ())]
+    request |= {"workspace": folder, "python_path": roots, "changed": changed}
+    request["own"] = sorted(task.own_modules)
     stdin, module = json.dumps(request).encode(), f"judges.{name}"
     env = {"PYTHONHASHSEED": "0", **(fresh_env or {})}
     if fresh_env is None and isinstance(session, KeeperSession) and module in session.preloaded:
@@ -220,8 +235,11 @@ def _record(text: bytes) -> dict[str, Any] | None:
 
 def _outcomes(
     records: Sequence[Mapping[str, Any]], tests: Sequence[str]
-) -> tuple[dict[str, bool], str]:
-    """Whether each test passed: setup, call and teardown once each, all passed."""
+) -> tuple[dict[str, str], str]:
+    """What each test came to, "passed", "xfailed" or "failed"; and what is wrong with the records.
+
+    Setup, call and teardown are due once each, of which an expected failure may have no call.
+    """
     seen: dict[str, list[tuple[str, str]]] = {test: [] for test in tests}
     for record in records:
         if record.get("test") not in seen:
@@ -231,8 +249,14 @@ def _outcomes(
         names = tuple(phase for phase, _ in phases)
         if phases and names not in (_PHASES, ("setup", "teardown")):
             return {}, f"{test}: phases {names}"
-    good = [(phase, "passed") for phase in _PHASES]
-    return {test: phases == good for test, phases in seen.items()}, ""
+    return {test: _outcome(phases) for test, phases in seen.items()}, ""
+
+
+def _outcome(phases: Sequence[tuple[str, str]]) -> str:
+    outcomes = {outcome for _, outcome in phases}
+    if outcomes == {"passed"} and len(phases) == len(_PHASES):
+        return "passed"
+    return "xfailed" if "xfailed" in outcomes <= {"passed", "xfailed"} else "failed"
 
 
 def _read_answers(report: bytes) -> dict[str, dict[str, Any]]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
@@ -32,6 +33,18 @@ class OracleCase:
 
     def __post_init__(self) -> None:
         encode_value(self.expected)  # BadOption for what cannot come back
+
+
+def own_modules(tree: Path, python_path: Iterable[str]) -> frozenset[str]:
+    """The top-level modules that a repository provides in the folders of its path.
+
+    They are imported from it, whatever of that name is installed; but not those of the standard
+    library and of pytest, which come first.
+    """
+    files = [file for root in python_path for file in (tree / root).glob("*.py")]
+    folders = [file.parent for root in python_path for file in (tree / root).glob("*/__init__.py")]
+    names = {path.stem for path in (*files, *folders)} - {"__init__", "__main__"}
+    return frozenset(names) - sys.stdlib_module_names - {"pytest", "_pytest", "py"}
 
 
 @dataclass(frozen=True)
@@ -80,6 +93,11 @@ class GradingTask:
     def tests(self) -> tuple[str, ...]:
         """All test ids, each once, in order."""
         return tuple(dict.fromkeys((*self.fail_to_pass, *self.pass_to_pass)))
+
+    @property
+    def own_modules(self) -> frozenset[str]:
+        """The modules that the repository itself provides, found in the tree."""
+        return own_modules(self.tree, self.python_path)
 
     @property
     def test_files(self) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ import sys
 import traceback
 from typing import Any
 
+from .entry import enter
 from .values import to_json
 
 
@@ -20,9 +21,7 @@ def main() -> None:
     """Reads the request, makes the calls in order, writes the answers."""
     request = json.load(sys.stdin.buffer)
     _report({"ready": True})  # nothing of the workspace has run yet
-    os.chdir(request["workspace"])
-    sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
-    sys.path.extend(request["python_path"])
+    enter(request)
     for case in request["cases"]:
         _report({"name": case["name"], **_answer(case)})
 

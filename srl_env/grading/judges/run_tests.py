@@ -2,7 +2,7 @@
 
 Started with ``python -P -s -S -B``; the request comes as JSON on standard input. pytest is imported
 before the workspace is on the path, which it then ends; no settings, plug-ins or conftest files
-of the workspace are read.
+of a change are read.
 """
 
 from __future__ import annotations
@@ -14,30 +14,18 @@ import os
 import sys
 from typing import Any
 
-# Plug-ins that would only cost time here; the cache would carry over from earlier runs.
-_NOT_NEEDED = (
-    *("cacheprovider", "faulthandler", "freeze_support", "junitxml", "pastebin", "setuponly"),
-    *("setupplan", "stepwise", "threadexception", "unraisableexception"),
-)
+from .plugin import Outcomes, read_request, run_pytest
+
 _PLAIN = "--assert=plain"  # rewriting would only make failed asserts tell more
 
 
 def main() -> None:
     """Reads the request, runs the tests, reports, and exits with pytest's status."""
-    request = json.load(sys.stdin.buffer)
-    sys.dont_write_bytecode = True
-    sys.path[:0] = request["packages"]
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    import pytest
-
+    request = read_request()
     _leave_out_diagnostics()
     reporter = Reporter(bytes.fromhex(request.pop("key")), request["tests"])
     reporter.send({"ready": True})  # nothing of the workspace has run yet
-    os.chdir(request["workspace"])
-    sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at
-    sys.path.extend(request["python_path"])
-    options = pytest_options(request["workspace"], request["conftest"])
-    status = int(pytest.main([*options, _PLAIN, *request["files"]], plugins=[reporter]))
+    status = run_pytest(request, [_PLAIN], reporter)
     reporter.send({"end": status})
     sys.stdout.flush()
     os._exit(status)
@@ -51,21 +39,11 @@ def _leave_out_diagnostics() -> None:
         FixtureManager._check_for_wrapped_fixture = lambda *_: None  # type: ignore[method-assign]
 
 
-def pytest_options(workspace: str, conftest: bool) -> list[str]:
-    """What pytest is told beside the files: nothing of the workspace's settings holds."""
-    options = ["-c", os.devnull, "--rootdir", workspace, "--import-mode=importlib"]
-    options += ["-q", "--tb=short", "--capture=sys"]
-    options += [part for name in _NOT_NEEDED for part in ("-p", f"no:{name}")]
-    options += ["--confcutdir", workspace]
-    if conftest:
-        return options
-    return [*options, "--noconftest", "-p", "no:doctest"]  # its fixture is for conftest files
-
-
-class Reporter:
+class Reporter(Outcomes):
     """A pytest plug-in: keeps the tests asked for, and reports every phase of each."""
 
     def __init__(self, key: bytes, tests: list[str]) -> None:
+        super().__init__()
         self._key, self._wanted = key, frozenset(tests)
         self._sent = 0
         self._channel = os.dup(3)
@@ -82,4 +60,6 @@ class Reporter:
         items[:] = [item for item in items if item.nodeid in self._wanted]
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        self.send({"test": report.nodeid, "phase": report.when, "outcome": report.outcome})
+        outcome = self.outcome(report)
+        if outcome is not None:
+            self.send({"test": report.nodeid, "phase": report.when, "outcome": outcome})

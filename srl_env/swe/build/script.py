@@ -8,20 +8,18 @@ import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from srl_env.errors import SandboxFailure
-from srl_env.sandbox import Mount, Sandbox
+from srl_env.sandbox import Sandbox
 from srl_env.sandbox.session import KeeperSession
 from srl_env.swe.build.checkout import Checkout, files_written
 from srl_env.swe.build.project import Target
 from srl_env.swe.build.source import FunctionNode
-from srl_env.swe.build.suite import roots
+from srl_env.swe.build.suite import PROBING, entrance
 from srl_env.swe.packages import package_folders
 
 MODULE: Final = "probes.script"
-_PROBES: Final = Path(__file__).resolve().parent / "probes"
 _FOLDER: Final = "/probing"
 _MAIN: Final = (
     f"import sys; sys.path.insert(0, {_FOLDER!r}); from probes import script; script.main()"
@@ -150,15 +148,15 @@ def run_script(
     functions: whose ways are told. hash_seed: of a fresh interpreter. None where the script
     did not end by itself in time. Raises SandboxFailure.
     """
-    request = {
+    request: dict[str, Any] = {
         "script": script,
         "functions": [[t.path, t.function.first, t.function.last] for t in functions],
     }
-    mounts = (*checkout.mounts, Mount(_PROBES, f"{_FOLDER}/probes"))
+    mounts = (*checkout.mounts, *PROBING)
     with sandbox.start(checkout.tree, mounts=mounts) as session:
         session.apply(files_written(files))
-        folders = [*roots(session, checkout), *package_folders(checkout.mounts)]
-        request |= {"workspace": session.workspace, "python_path": folders}
+        request |= entrance(session, checkout, files)
+        request["python_path"] += package_folders(checkout.mounts)
         stdin = json.dumps(request).encode()
         warm = hash_seed is None and isinstance(session, KeeperSession)
         if warm and isinstance(session, KeeperSession) and MODULE in session.preloaded:

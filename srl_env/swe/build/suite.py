@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -11,7 +11,9 @@ from typing import Any, Final
 
 from srl_env.errors import SandboxFailure
 from srl_env.grading import warm_judges
+from srl_env.grading.expected import expects_failure
 from srl_env.grading.runs import pytest_mounts
+from srl_env.grading.task import own_modules
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session
 from srl_env.sandbox.session import KeeperSession
 from srl_env.swe.build.checkout import BUILD_LIMITS, Checkout, files_written
@@ -20,6 +22,8 @@ from srl_env.swe.packages import package_folders
 _PROBES: Final = Path(__file__).resolve().parent / "probes"
 _JUDGES: Final = Path(__file__).resolve().parents[2] / "grading" / "judges"
 _FOLDER: Final = "/probing"
+PROBING: Final = (Mount(_PROBES, f"{_FOLDER}/probes"), Mount(_JUDGES, f"{_FOLDER}/judges"))
+"""What shows a session the probes, and the judges that they make use of."""
 _MODULE: Final = "probes.suite"
 _PRELOADED: Final = (_MODULE, "probes.script")
 _MAIN: Final = (
@@ -30,7 +34,9 @@ _NOTHING: Final[Mapping[str, str]] = {}
 
 @dataclass
 class Outcome:
-    """What became of one test: whether setup, call and teardown passed.
+    """What became of one test: whether setup, call, teardown and its subtests passed.
+
+    skipped: it was not run, or not to its end, or passes although it is expected to fail.
 
     text, line: of the first failure, and the line of the test's file that it came from.
     """
@@ -110,19 +116,26 @@ def run_suite(
         "conftest": checkout.conftest,
         "packages": list(package_folders(mounts)),
     }
-    own = (Mount(_PROBES, f"{_FOLDER}/probes"), Mount(_JUDGES, f"{_FOLDER}/judges"))
     limit = checkout.timeout_s if timeout_s is None else timeout_s
-    with sandbox.start(checkout.tree, limits=BUILD_LIMITS, mounts=(*mounts, *own)) as session:
+    with sandbox.start(checkout.tree, limits=BUILD_LIMITS, mounts=(*mounts, *PROBING)) as session:
         session.apply(files_written(files))
-        request |= {"workspace": session.workspace, "python_path": roots(session, checkout)}
+        request |= entrance(session, checkout, files)
         done = _run(session, json.dumps(request).encode(), hash_seed, limit)
-    return _read(done)
+    return _read(done, checkout)
 
 
-def roots(session: Session, checkout: Checkout) -> list[str]:
-    """The folders that a checkout's packages are imported from, as a session sees them."""
+def entrance(session: Session, checkout: Checkout, files: Iterable[str]) -> dict[str, Any]:
+    """What a request says of the workspace: its folders as a session sees them, what is its own.
+
+    files: paths of those written over the tree.
+    """
     folder = session.workspace
-    return [folder if path == "." else f"{folder}/{path}" for path in checkout.python_path]
+    return {
+        "workspace": folder,
+        "python_path": [f"{folder}/{path}".removesuffix("/.") for path in checkout.python_path],
+        "own": sorted(own_modules(checkout.tree, checkout.python_path)),
+        "changed": [f"{folder}/{path}" for path in files],
+    }
 
 
 def _run(session: Session, stdin: bytes, hash_seed: int | None, limit: float) -> CommandResult:
@@ -138,14 +151,14 @@ def _run(session: Session, stdin: bytes, hash_seed: int | None, limit: float) ->
     )
 
 
-def _read(done: CommandResult) -> SuiteRun:
+def _read(done: CommandResult, checkout: Checkout) -> SuiteRun:
     records = [json.loads(line) for line in done.report.splitlines() if line.endswith(b"}")]
     if not records:
         raise SandboxFailure(f"pytest could not be started ({done.ended}): {done.text()[-2000:]}")
     outcomes: dict[str, Outcome] = {}
     for record in records:
         if "test" in record:
-            _add(outcomes.setdefault(record["test"], Outcome()), record)
+            _add(outcomes.setdefault(record["test"], Outcome()), record, checkout)
     ended: str = done.ended
     if ended == "exited" and "end" not in records[-1]:
         ended = f"exit status {done.status} before the end"
@@ -161,10 +174,15 @@ def _read(done: CommandResult) -> SuiteRun:
     )
 
 
-def _add(outcome: Outcome, record: Mapping[str, Any]) -> None:
+def _add(outcome: Outcome, record: Mapping[str, Any], checkout: Checkout) -> None:
+    """Adds a phase, or with no outcome of its own a subtest, as a grade counts it."""
     outcome.seconds += record["seconds"]
-    outcome.skipped |= record["outcome"] == "skipped"
-    outcome.passed &= record["outcome"] == "passed"
+    how = record["outcome"] or "passed"
+    if how == "xfailed":
+        source = (checkout.tree / record["test"].partition("::")[0]).read_bytes()
+        how = "passed" if expects_failure(record["test"], source) else "skipped"
+    outcome.skipped |= how in ("skipped", "xpassed")
+    outcome.passed &= how == "passed"
     if record.get("text") and not outcome.text:
         outcome.text, outcome.line = record["text"], record["line"]
 

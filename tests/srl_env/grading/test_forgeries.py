@@ -13,7 +13,7 @@ import pytest
 
 from srl_env.grading import GradingTask, Trust, grade, runs
 from srl_env.sandbox import Sandbox
-from tests.srl_env.grading.conftest import FAULTY, FILE, patch
+from tests.srl_env.grading.conftest import FAULTY, FILE, GOLD, patch
 
 HOOK = """
 import pytest
@@ -86,6 +86,28 @@ OUTSIDE: dict[str, dict[str, str | bytes]] = {
     },
     "30 xfail when called": {
         MODULE: WITHOUT_TOTAL + "\ndef total(*a):\n    import pytest\n    pytest.xfail('x')\n"
+    },
+    "31 pytest_plugins of the root": {
+        "__init__.py": "pytest_plugins = ['shop.forge']", "shop/forge.py": HOOK,
+    },
+    "31 hooks of the root": {"__init__.py": f"pytest_plugins = ['__init__']\n{HOOK}"},
+    "31 pytest_plugins of the package": {
+        "shop/__init__.py": "pytest_plugins = ['shop.forge']", "shop/forge.py": HOOK,
+    },
+    "31 setup of the root": {"__init__.py": "import os\ndef setup_module(): os._exit(0)"},
+    "31 metadata": {
+        "shop/forge.dist-info/entry_points.txt": "[pytest11]\nforge = shop.forge\n",
+        "shop/forge.dist-info/METADATA": "Metadata-Version: 2.1\nName: forge\nVersion: 1\n",
+        "shop/forge.py": HOOK,
+    },
+    "31 plug-ins of pytest's names": {
+        "terminalprogress.py": HOOK, "pytester.py": HOOK, "pytest_shop/__init__.py": HOOK,
+    },
+    "31 usercustomize": {"usercustomize/__init__.py": "import os; os._exit(0)"},
+    "31 argcomplete": {"argcomplete.py": HOOK, "argcomplete/__init__.py": HOOK},
+    "31 .pytest.ini": {".pytest.ini": f"[pytest]\n{ADDOPTS}\n", "shop/forge.py": HOOK},
+    "31 pytest.toml": {
+        "pytest.toml": "[pytest]\naddopts = ['-pshop.forge']", "shop/forge.py": HOOK,
     },
     "30 fork and continue": {MODULE: "import os\nif os.fork():\n    os._exit(0)\n" + FAULTY},
 }  # fmt: skip
@@ -265,3 +287,145 @@ def test_an_answer_that_is_hard_to_read_is_wrong_at_once(
     assert time.monotonic() - started < 3
     assert result.cases["half off"] is False
     assert not result.resolved
+
+
+STARRED = "from shop.prices import *\n\ndef test_half_off(): assert total([10, 20], 0.5) == 15\n"
+PLANTED = f"""
+import sys, types
+sys.modules["forge"] = types.ModuleType("forge")
+exec({HOOK!r}, vars(sys.modules["forge"]))
+pytest_plugins = ["forge"]
+"""
+MARKED_FROM_BELOW = """
+import pytest, sys
+frame = sys._getframe()
+while "test_" not in frame.f_globals["__name__"]:
+    frame = frame.f_back
+frame.f_globals["pytestmark"] = pytest.mark.xfail
+"""
+# What a test module takes over from code under test by a star, or is given by it.
+NAMES: dict[str, dict[str, str | bytes]] = {
+    "a plug-in": {MODULE: "pytest_plugins = ['shop.forge']\n" + FAULTY, "shop/forge.py": HOOK},
+    "itself as a plug-in": {MODULE: f"pytest_plugins = 'shop.prices'\n{HOOK}{FAULTY}"},
+    "a package as a plug-in": {
+        MODULE: f"import shop\nexec({HOOK!r}, vars(shop))\npytest_plugins = 'shop'\n{FAULTY}"
+    },
+    "a planted plug-in": {MODULE: PLANTED + FAULTY},
+    "a mark": {MODULE: f"import pytest\npytestmark = pytest.mark.xfail\n{FAULTY}"},
+    "a mark from below": {MODULE: MARKED_FROM_BELOW + FAULTY},
+    "a skip": {MODULE: f"import pytest\npytestmark = pytest.mark.skip\n{FAULTY}"},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_names_of_code_under_test_steer_no_test(
+    sandbox: Sandbox, task: GradingTask, name: str
+) -> None:
+    task = replace(
+        task, trust="inprocess", hidden={FILE: STARRED.encode()},
+        fail_to_pass=(f"{FILE}::test_half_off",), pass_to_pass=(),
+    )  # fmt: skip
+    result = grade(sandbox, task, patch(NAMES[name]))
+    assert not result.resolved, result
+
+
+PLUGIN = "import pytest\n@pytest.fixture\ndef half():\n    return 0.5\n"
+FIXTURE = "from shop.prices import total\ndef test_half(half): assert total([4], half) == 2\n"
+
+
+@pytest.mark.parametrize(
+    ("path", "named"),
+    [("shop/testing.py", "shop.testing"), ("shop/testing/__init__.py", "shop.testing")],
+)
+def test_a_plug_in_of_the_tree_is_loaded_unless_it_was_changed(
+    sandbox: Sandbox, task: GradingTask, path: str, named: str
+) -> None:
+    (task.tree / "conftest.py").write_text(f"pytest_plugins = [{named!r}]\n")
+    (task.tree / path).parent.mkdir(exist_ok=True)
+    (task.tree / path).write_text(PLUGIN)
+    task = replace(
+        task, trust="inprocess", hidden={FILE: FIXTURE.encode()}, conftest=True,
+        fail_to_pass=(f"{FILE}::test_half",), pass_to_pass=(),
+    )  # fmt: skip
+    gold = {MODULE: GOLD}
+    assert grade(sandbox, task, patch(gold)).resolved
+    assert not grade(sandbox, task, patch({path: PLUGIN + HOOK})).resolved
+    assert not grade(sandbox, task, patch({"shop/__init__.py": HOOK, path: PLUGIN})).resolved
+    assert not grade(sandbox, task, patch({**gold, path: PLUGIN})).resolved
+
+
+CASE = """
+import unittest
+from shop.prices import total
+
+class TestTotal(unittest.TestCase):
+    def test_plain(self):
+        self.assertEqual(total([10, 20], 0.5), 15)
+
+    def test_subtests(self):
+        for off, want in [(0, 30), (0.5, 15)]:
+            with self.subTest(off=off):
+                self.assertEqual(total([10, 20], off), want)
+
+def test_fixture(subtests):
+    for off, want in [(0, 30), (0.5, 15)]:
+        with subtests.test(off=off):
+            assert total([10, 20], off) == want
+"""
+ENDINGS = [
+    "import unittest.case as c; raise c._ShouldStop",
+    "import unittest; raise unittest.SkipTest",
+    "import pytest; pytest.skip('x')",
+    "import pytest; pytest.xfail('x')",
+    "import pytest; pytest.exit('x', 0)",
+    "import sys; sys.exit(0)",
+    "raise KeyboardInterrupt",
+    "raise GeneratorExit",
+    "raise StopIteration",
+    "import os; os._exit(0)",
+]
+
+
+@pytest.mark.parametrize("ending", ENDINGS)
+@pytest.mark.parametrize(
+    "test", ["TestTotal::test_plain", "TestTotal::test_subtests", "test_fixture"]
+)
+def test_no_way_to_end_a_test_from_within_passes_it(
+    sandbox: Sandbox, task: GradingTask, ending: str, test: str
+) -> None:
+    task = replace(
+        task, trust="inprocess", hidden={FILE: CASE.encode()},
+        fail_to_pass=(f"{FILE}::{test}",), pass_to_pass=(),
+    )  # fmt: skip
+    forged = f"{WITHOUT_TOTAL}\ndef total(prices, off=0):\n    {ending}\n"
+    result = grade(sandbox, task, patch({MODULE: forged}))
+    assert not result.resolved, result
+    assert grade(sandbox, task, patch({MODULE: GOLD})).resolved
+
+
+AROUND: dict[str, dict[str, str | bytes]] = {
+    "plug-ins of the package": {
+        "shop/__init__.py": "pytest_plugins = ['shop.forge']",
+        "shop/forge.py": HOOK,
+    },
+    "plug-ins of the folder": {
+        "shop/checks/__init__.py": f"pytest_plugins = ['shop.checks']\n{HOOK}"
+    },
+    "set-up of the folder": {
+        "shop/checks/__init__.py": "import os\ndef setUpModule(): os._exit(0)"
+    },
+}
+
+
+@pytest.mark.parametrize("name", AROUND)
+def test_the_packages_around_a_test_are_no_part_of_the_tests(
+    sandbox: Sandbox, task: GradingTask, name: str
+) -> None:
+    path = "shop/checks/test_prices.py"
+    task = replace(
+        task, trust="inprocess", hidden={path: task.hidden[FILE]},
+        fail_to_pass=(f"{path}::test_a_discount_is_taken_off",), pass_to_pass=(),
+    )  # fmt: skip
+    assert not grade(sandbox, task, patch(AROUND[name])).resolved
+    right = grade(sandbox, task, patch({**AROUND[name], MODULE: GOLD}))
+    assert right.resolved, right

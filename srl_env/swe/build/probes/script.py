@@ -12,16 +12,19 @@ import os
 import sys
 import traceback
 from types import FrameType
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from srl_env.grading.judges.entry import enter
+else:
+    from judges.entry import enter
 
 
 def main() -> None:
     """Reads the request, runs the script, answers."""
     request = json.load(sys.stdin.buffer)
     sys.dont_write_bytecode = True
-    os.chdir(request["workspace"])
-    sys.pycache_prefix = "/tmp/no-cache"
-    sys.path.extend(request["python_path"])
+    enter(request)
     way = Way(request["workspace"] + "/", request["functions"])
     printed, error = io.StringIO(), ""
     with contextlib.redirect_stdout(printed):

@@ -6,47 +6,40 @@ record. Run as the judges of ``srl_env.grading`` run tests, so that outcomes are
 
 from __future__ import annotations
 
-import importlib
 import json
 import os
 import random
 import sys
 from collections.abc import Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .calls import Recorder
 from .literals import NotLiteral, Writer
+
+if TYPE_CHECKING:
+    from srl_env.grading.judges.plugin import Outcomes, read_request, run_pytest
+else:
+    from judges.plugin import Outcomes, read_request, run_pytest
 
 _TEXT = 4_000
 
 
 def main() -> None:
     """Reads the request, runs the tests, reports, and exits with pytest's status."""
-    request = json.load(sys.stdin.buffer)
-    sys.dont_write_bytecode = True
-    sys.path[:0] = request["packages"]
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
-    import pytest
-
-    pytest_options = importlib.import_module("judges.run_tests").pytest_options
-
+    request = read_request()
     watcher = Watcher(request)
     watcher.send({"ready": True})
-    os.chdir(request["workspace"])
-    sys.pycache_prefix = "/tmp/no-cache"
-    sys.path.extend(request["python_path"])
-    options = pytest_options(request["workspace"], request["conftest"])
-    options += ["--continue-on-collection-errors"]
-    status = int(pytest.main([*options, *request["files"]], plugins=[watcher]))
+    status = run_pytest(request, ["--continue-on-collection-errors"], watcher)
     watcher.finish(status)
     sys.stdout.flush()
     os._exit(status)
 
 
-class Watcher:
+class Watcher(Outcomes):
     """A pytest plug-in: chooses and orders tests, and reports what happens to each."""
 
     def __init__(self, request: dict[str, Any]) -> None:
+        super().__init__()
         self._wanted = None if request["tests"] is None else frozenset(request["tests"])
         self._order = request["order"]
         self._recorder = Recorder(request["workspace"], calls=request["calls"])
@@ -87,7 +80,7 @@ class Watcher:
             self._recorder.end()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
-        record = {"test": report.nodeid, "phase": report.when, "outcome": report.outcome}
+        record = {"test": report.nodeid, "outcome": self.outcome(report)}
         record["seconds"] = round(report.duration, 4)
         if report.failed:
             record |= {"text": str(report.longrepr)[-_TEXT:], "line": _test_line(report)}
