@@ -33,7 +33,13 @@ from srl_env.seconds import check_seconds
 from srl_env.swe.build.cases import asserted_cases, read_cases, recorded_cases, settle_cases
 from srl_env.swe.build.journal import Journal
 from srl_env.swe.build.make import Dropped, Probed, Workshop, make, probe
-from srl_env.swe.build.plan import MAX_TRIES, Candidate, several_bugs, single_bugs
+from srl_env.swe.build.plan import (
+    MAX_TRIES,
+    Candidate,
+    fill_splits,
+    several_bugs,
+    single_bugs,
+)
 from srl_env.swe.build.project import Project, copy_repository, inspect_project
 from srl_env.swe.build.report import BuildReport, count_tasks
 from srl_env.swe.build.suite import warm_probes
@@ -243,7 +249,7 @@ class _Build:
         if self._options.max_bugs > 1 and quota is not None:
             several = int(quota * SEVERAL_SHARE)
         self._total = self._count_candidates()
-        singles = self._singles(None if quota is None else quota - several)
+        singles = self._with_splits(self._singles(None if quota is None else quota - several))
         tasks = [task for _, task in singles]
         if self._options.max_bugs > 1:
             wanted = len(tasks) // 3 if quota is None else quota - len(tasks)
@@ -294,6 +300,18 @@ class _Build:
             for _ in chosen:
                 self._drop(Dropped("not needed: there are enough"))
         return kept
+
+    def _with_splits(
+        self, singles: Sequence[tuple[Candidate, SWETask]]
+    ) -> list[tuple[Candidate, SWETask]]:
+        """The same in splits of which none is empty, where that can be."""
+        hashed = {candidate.targets[0].id: candidate.split for candidate, _ in singles}
+        splits = fill_splits(self.project.name, hashed)
+        return [
+            (replace(candidate, split=split), replace(task, split=split))
+            for candidate, task in singles
+            for split in (splits[candidate.targets[0].id],)
+        ]
 
     def _too_alike(
         self,

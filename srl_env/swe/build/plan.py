@@ -44,11 +44,34 @@ class Candidate:
 def split_of(repository: str, function: str) -> str:
     """The split of a function, by hashing its name: no function is in two.
 
-    About 70 % are train, 10 % dev, 20 % test.
+    About 70 % are train, 10 % dev, 20 % test; ``fill_splits`` sees to those that stay empty.
     """
     digest = hashlib.sha256(f"{repository}:{function}".encode()).digest()
     share = int.from_bytes(digest[:8], "big") / 2**64
     return next(name for name, upto in SHARES if share < upto)
+
+
+def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
+    """The functions' splits, with functions moved into those that would be empty.
+
+    splits: {function: its split by ``split_of``}, of the functions that tasks were made of. With
+    three or more, no split is empty; with two, "train" and "test" are not. An empty split gets
+    one function of the largest: the one whose hash with the split's name is least. So a function
+    that is added later changes at most the moved ones.
+    """
+    found = dict(splits)
+    for empty in ("train", "test", "dev"):
+        counts = Counter(found.values())
+        largest = max(("train", "test", "dev"), key=lambda name: counts[name])
+        giver = largest if counts[largest] > 1 else "dev"
+        if counts[empty] or empty == giver or not counts[giver] or len(found) < 2:
+            continue
+        moved = min(
+            (name for name, split in found.items() if split == giver),
+            key=lambda name: hashlib.sha256(f"{empty}:{repository}:{name}".encode()).digest(),
+        )
+        found[moved] = empty
+    return found
 
 
 def single_bugs(project: Project, seed: int) -> Iterator[Candidate]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import pytest
 
-from srl_env.swe.build.plan import difficulty, split_of
+from srl_env.swe.build.plan import difficulty, fill_splits, split_of
 
 
 def test_splits_are_about_seventy_ten_twenty() -> None:
@@ -32,3 +33,35 @@ def test_a_function_stays_in_its_split() -> None:
 )
 def test_difficulty_by_hand(settings: dict[str, int], expected: float) -> None:
     assert difficulty(**settings) == pytest.approx(expected, abs=1e-3)  # type: ignore[arg-type]
+
+
+def by_hash(names: Sequence[str]) -> dict[str, str]:
+    return {name: split_of("shop", name) for name in names}
+
+
+def test_three_functions_fill_three_splits_and_two_fill_train_and_test() -> None:
+    for first in range(100):
+        names = [f"a.py:f{number}" for number in range(first, first + 8)]
+        for count in range(3, 9):
+            found = fill_splits("shop", by_hash(names[:count]))
+            assert set(found.values()) == {"train", "dev", "test"}
+            assert list(found) == names[:count]
+        assert set(fill_splits("shop", by_hash(names[:2])).values()) == {"train", "test"}
+        assert fill_splits("shop", by_hash(names[:1])) == by_hash(names[:1])
+    assert fill_splits("shop", {}) == {}
+
+
+def test_splits_that_are_filled_by_themselves_stay_and_few_functions_are_moved() -> None:
+    many = by_hash([f"a.py:f{number}" for number in range(60)])
+    assert fill_splits("shop", many) == many
+    one_way = {f"a.py:f{number}": "train" for number in range(9)}
+    found = fill_splits("shop", one_way)
+    assert Counter(found.values()) == {"train": 7, "dev": 1, "test": 1}
+    assert fill_splits("shop", dict(reversed(one_way.items()))) == found  # in any order
+
+
+def test_a_function_that_is_added_moves_two_others_at_most() -> None:
+    for size in range(3, 30):
+        before = fill_splits("shop", by_hash([f"a.py:f{number}" for number in range(size)]))
+        after = fill_splits("shop", by_hash([f"a.py:f{number}" for number in range(size + 1)]))
+        assert sum(after[name] != split for name, split in before.items()) <= 3
