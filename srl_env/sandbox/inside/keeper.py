@@ -74,11 +74,14 @@ class Keeper:
     namespace: bool
     limit_processes: bool = True
     confine: Callable[[], None] = lambda: None
+    _deadline: float = field(default=0.0, init=False)
+    _late: bool = field(default=False, init=False)
 
     def serve(self) -> None:
         """Answers requests until the wire closes."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, signal.SIG_IGN)
+        signal.signal(signal.SIGALRM, self._time_is_up)
         with contextlib.suppress(EOFError, OSError):
             self.wire.send({"ready": True, "cgroup": not self.memory.strict})
             while True:
@@ -114,8 +117,9 @@ class Keeper:
 
     def _run(self, header: Header, stdin: bytes) -> tuple[Header, bytes]:
         started = time.monotonic()
-        deadline = started + header["timeout_s"]
         killed = self.memory.killed()
+        self._late, self._deadline = False, started + header["timeout_s"]
+        signal.setitimer(signal.ITIMER_REAL, header["timeout_s"])
         command = _Command(self, header, stdin)
         ended, status = "exited", None
         watch_at = started + WATCH_EVERY_S
@@ -126,17 +130,20 @@ class Keeper:
                 looked = time.monotonic()
                 pause_s = min(WATCH_PAUSE * (looked - now), WATCH_AT_LEAST_EVERY_S)
                 watch_at = looked + max(WATCH_EVERY_S, pause_s)
-            if now >= deadline:
-                ended = "timeout"
+            if self._late:
+                break
             if command.output.total + command.report.total > self.limits["output_kill_bytes"]:
                 ended = "output"
             if ended != "exited":
                 break
             try:
-                status = command.wait(min(watch_at, deadline), self.wire.reading)
+                status = command.wait(watch_at, self.wire.reading)
             except ControllerGone:
                 self._empty(command.process, None)
                 os._exit(0)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        if ended == "exited" and self._late:
+            ended = "timeout"
         if ended == "exited" and self.memory.killed() > killed:
             ended = "memory"
         status = self._empty(command.process, status)
@@ -152,6 +159,12 @@ class Keeper:
         }
         return reply, output + report
 
+    def _time_is_up(self, *_: object) -> None:
+        """Kills at once, whatever the keeper is doing: a look at many processes takes long."""
+        if time.monotonic() >= self._deadline:  # commands may send the signal, too
+            self._late = True
+            self._kill_all()
+
     def start(self, header: Header, stdin: int, output: int, report: int) -> NoReturn:
         """Becomes the command; called in a fork of the keeper."""
         try:
@@ -165,7 +178,8 @@ class Keeper:
             os.chdir(os.path.join(self.folder, header["folder"]))
             for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
                 signal.signal(number, signal.SIG_DFL)
-            signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+            for number in (signal.SIGXFSZ, signal.SIGALRM):
+                signal.signal(number, signal.SIG_DFL)
             os.nice(1)
             self._limit(header["timeout_s"])
             self.confine()
