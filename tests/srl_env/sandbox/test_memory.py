@@ -16,8 +16,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from srl_env.sandbox import Limits, NamespaceSandbox, Sandbox
-from srl_env.sandbox.inside import memory
+from srl_env.sandbox import LandlockSandbox, Limits, NamespaceSandbox, Sandbox
+from srl_env.sandbox.inside import kernel, landlock, memory
 
 MIB = 1 << 20
 LIMITS = Limits(
@@ -307,6 +307,29 @@ def test_memory_that_is_not_shown_is_counted_or_refused(kept: NamespaceSandbox, 
 def test_the_same_memory_can_be_had_where_nothing_is_isolated(name: str) -> None:
     command = [sys.executable, "-c", script(ATTACKS[name][0]), "0"]
     assert subprocess.run(command, capture_output=True, check=True).stdout == b"PWNED"
+
+
+@x86_only
+@pytest.mark.skipif(
+    kernel.landlock_version() < landlock.NEEDED_VERSION, reason="this kernel's Landlock is too old"
+)
+@pytest.mark.parametrize("cgroup", [True, False])
+def test_landlock_counts_and_refuses_as_namespaces_do(cgroup: bool) -> None:
+    sandbox = LandlockSandbox(cgroup=cgroup)
+    for name in (
+        "shared pages handed back",
+        "many small shared mappings",
+        "a table of the kernel's",
+    ):
+        attack, with_cgroup, without = ATTACKS[name]
+        with sandbox.start(None, limits=LIMITS) as session:
+            refusal = with_cgroup if session.cgroup else without
+            done = session.run(["python3", "-c", script(attack), "50"])
+            if refusal is None:
+                assert (done.ended, done.status) == ("memory", -9), done.text()
+            else:
+                assert done.output == f"refused {refusal}\n".encode()
+    sandbox.close()
 
 
 def test_a_queue_of_watches_is_bounded_by_their_number(kept: NamespaceSandbox) -> None:
