@@ -64,7 +64,7 @@ from srl_env.stepping import (
 )
 from srl_env.text import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, fault_verdict, tried_twice
+from srl_env.verifiers.fault import POLICY_FAULT, failed_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
@@ -666,17 +666,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         Where the world fails, the episode is repeated from its beginning. The control is the
         expert's steps, or where there is no expert, the steps before.
         """
-        before = [turn.action for turn in state.history]
+        try:
+            return self._world_step(said), None
+        except WorldFailure:
+            before = [turn.action for turn in state.history]
         expert = state.expert_actions[: len(before) + 1]
         try:
-            return tried_twice(
-                partial(self._world_step, said),
-                partial(self._last_answer, state, expert or before),
-                again=partial(self._last_answer, state, [*before, said]),
-                kinds=(WorldFailure,),
-            ), None
-        except PolicyFault as fault:
-            return None, fault_verdict(str(fault))
+            return self._last_answer(state, [*before, said]), None
+        except WorldFailure as failure:
+            control = partial(self._last_answer, state, expert or before)
+            return None, failed_twice(failure, control)
 
     def _last_answer(self, state: EpisodeState, actions: Sequence[str]) -> str | None:
         """What the world answers to the last of an episode's actions, from its beginning on."""

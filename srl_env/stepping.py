@@ -27,7 +27,6 @@ from srl_env.verifiers.fault import (
     check_reference,
     failed_twice,
     fault_verdict,
-    judged,
     tried_twice,
 )
 from srl_env.verifiers.protocol import Verdict, Verifier
@@ -165,12 +164,16 @@ def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict 
 def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
     """The verdict of ``env.judge``; what a verifier fails at twice may be the policy's fault."""
     actions = judged_actions(record)
-    return judged(
-        partial(env.judge, actions),
-        partial(check_reference, env.verifier, record.problem),
-        answer=env.verifier.extract(actions[-1]),
-        kinds=VERIFIER_FAILURES,
-    )
+    attempt = partial(env.judge, actions)
+    try:
+        return attempt()
+    except VERIFIER_FAILURES:
+        found = _attempt(attempt)
+    if isinstance(found, VERIFIER_FAILURES):
+        found = _blamed(env.verifier, record.problem, actions, found)
+    if isinstance(found, Failure):
+        raise found
+    return found
 
 
 def _verify_batch(

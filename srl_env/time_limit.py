@@ -25,11 +25,13 @@ import threading
 import time
 from collections.abc import Callable
 from types import FrameType
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 _AGAIN_S = 1.0  # where the code caught the interruption and went on
 _STOP_S = 0.1
+# Without the conversion to enumerations, which takes longer than all else here.
+_set_handler: Callable[..., Any] = getattr(signal.signal, "__wrapped__", signal.signal)
 
 
 class OutOfTime(Exception):  # as TimeoutError, which code below may catch
@@ -64,10 +66,12 @@ def _with_alarm(call: Callable[[], T], seconds: float) -> T:
             where = where or _place(frame)
             raise interrupt
 
-    due, every = signal.getitimer(signal.ITIMER_REAL)  # somebody else's
-    before = signal.signal(signal.SIGALRM, ring)
+    due = every = 0.0  # of somebody else's alarm
+    before = _set_handler(signal.SIGALRM, ring)
     try:
-        signal.setitimer(signal.ITIMER_REAL, min(due or seconds, seconds), _AGAIN_S)
+        due, every = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
+        if 0 < due < seconds:
+            signal.setitimer(signal.ITIMER_REAL, due, _AGAIN_S)
         try:
             return call()
         finally:
@@ -78,7 +82,7 @@ def _with_alarm(call: Callable[[], T], seconds: float) -> T:
             raise
         raise OutOfTime(where) from None
     finally:
-        signal.signal(signal.SIGALRM, before)
+        _set_handler(signal.SIGALRM, before)
         left = max(0.001, due - (time.monotonic() - began)) if due else 0
         signal.setitimer(signal.ITIMER_REAL, left, every)
 

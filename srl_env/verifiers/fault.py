@@ -56,23 +56,6 @@ def tried_twice(
         raise _blamed(failure, control) from failure
 
 
-def judged(
-    attempt: Callable[[], Verdict],
-    control: Callable[[], object],
-    *,
-    answer: str | None = None,
-    kinds: tuple[type[Failure], ...] = (Failure,),
-) -> Verdict:
-    """The verdict of ``attempt`` by ``tried_twice``, or the one on the policy's fault.
-
-    answer: what the policy's verdict has as its answer.
-    """
-    try:
-        return tried_twice(attempt, control, kinds=kinds)
-    except PolicyFault as fault:
-        return fault_verdict(str(fault), answer)
-
-
 def failed_twice(
     failure: Failure, control: Callable[[], object], *, answer: str | None = None
 ) -> Verdict:
