@@ -816,11 +816,11 @@ def _read_step(env: ReasoningEnv, parsed: object) -> ParsedStep:
             f"{type(env.format).__name__}.parse() returned {type(parsed).__name__} "
             f"{parsed!r:.80}; it returns a srl_env.ParsedStep"
         )
-    thought, action = parsed.thought, utf8_safe(parsed.action)
-    safe = thought if thought is None else utf8_safe(thought)
-    if safe is thought and action is parsed.action:
+    read = (parsed.thought, parsed.action, parsed.problem_found)
+    thought, action, found = safe = all_utf8_safe(read)
+    if safe == read:
         return parsed
-    return replace(parsed, thought=safe, action=action)
+    return replace(parsed, thought=thought, action=action, problem_found=found)
 
 
 def _read_legal(env: ReasoningEnv, legal: object) -> bool | None:

@@ -574,7 +574,8 @@ class Decoding(ThinkTags):
 
     def parse(self, text: str) -> ParsedStep:
         parsed = super().parse(text)
-        return replace(parsed, action=parsed.action.replace("(D800)", "\ud800"), thought="\udfff")
+        action = parsed.action.replace("(D800)", "\ud800")
+        return replace(parsed, action=action, thought="\udfff", problem_found="\udc80")
 
 
 class Echo(CountingEnv):
