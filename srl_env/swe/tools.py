@@ -7,14 +7,17 @@ observation.
 
 What cannot be seen is escaped in every observation (``srl_env.text.escaped``): a file's escape
 character is shown as ``\\x1b``, four characters. Terminal sequences in a command's output are left
-out. ``cat -A``, ``od -c`` or Python's ``ascii`` show a file's exact content, and ``sed`` or Python
-change such a line.
+out. ``cat -A``, ``od -c`` or Python's ``ascii`` show a file's exact content. ``str_replace`` takes
+a text as it is in the file, or else as ``view`` shows it; edits keep the ends of lines.
 """
 
 from __future__ import annotations
 
+import bisect
+import difflib
 import errno
 import posixpath
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
@@ -207,20 +210,20 @@ class Workbench:
         text = self._read(path)
         if not old:
             return "No replacement was performed: old_str is empty. Use `insert` to add text."
-        places = list(_occurrences(text, old))
+        places = _places(text, old)
         if not places:
             return (
                 f"No replacement was performed, old_str `{old}` did not appear verbatim in "
                 f"{path}. View the file and copy the text as it is there, white space included."
             )
         if len(places) > 1:
-            lines = [text.count("\n", 0, place) + 1 for place in places]
+            lines = [text.count("\n", 0, begin) + 1 for begin, _ in places]
             return (
                 f"No replacement was performed. Multiple occurrences of old_str `{old}` in lines "
                 f"{lines}. Add lines around it until it is unique."
             )
-        begin = places[0]
-        edited = text[:begin] + new + text[begin + len(old) :]
+        begin, end = places[0]
+        edited = text[:begin] + _instead(text[begin:end], old, new, text) + text[end:]
         self._write(path, text, edited)
         return _edited(path, edited, text.count("\n", 0, begin), new.count("\n") + 1)
 
@@ -232,8 +235,14 @@ class Workbench:
                 f"Invalid insert_line {line}: {path} has {count} lines; "
                 f"give 0 (before the first) to {count}."
             )
-        added = new.removesuffix("\n").split("\n")
-        edited = "\n".join([*lines[:line], *added, *lines[line:]])
+        added = _plain_ends(new, text).removesuffix("\n").split("\n")
+        before, after = lines[:line], lines[line:]
+        ending = _line_end(text).removesuffix("\n")
+        put = [f"{one}{ending}" for one in added]
+        if before and not after:  # the last line had no end
+            before[-1] += ending
+            put[-1] = added[-1]
+        edited = "\n".join([*before, *put, *after])
         self._write(path, text, edited)
         return _edited(path, edited, line, len(added))
 
@@ -334,6 +343,88 @@ def _occurrences(text: str, part: str) -> Iterator[int]:
         place = text.find(part, place + len(part))
 
 
+def _places(text: str, part: str) -> list[tuple[int, int]]:
+    """Where a part is in a file's text, as (begin, end): as it is, or else as `view` shows it.
+
+    The first hundred, without overlap. Shown are "\\r\\n" as a newline, and escapes of what cannot
+    be seen.
+    """
+    if found := [(place, place + len(part)) for place in _occurrences(text, part)]:
+        return found
+    shown, runs = _as_shown(text)
+    part = _plain(part)
+    ends = (
+        (_position(runs, place), _position(runs, place + len(part)))
+        for place in _occurrences(shown, part)
+    )
+    return [(begin, end) for begin, end in ends if begin is not None and end is not None]
+
+
+def _as_shown(text: str) -> tuple[str, list[tuple[int, int, int]]]:
+    """A text as `view` shows it, and the runs of it that are shown as they are.
+
+    A run is where it begins in what is shown, where in the text, and its length.
+    """
+    unseen = "".join(sorted(one for one in set(text) if escaped(one) != one))
+    runs, pieces, shown, at = [], [], 0, 0
+    for found in re.finditer(f"\r\n|[{re.escape(unseen)}]", text) if unseen else ():
+        run, piece = text[at : found.start()], escaped(_plain(found[0]))
+        runs.append((shown, at, len(run)))
+        pieces += [run, piece]
+        shown, at = shown + len(run) + len(piece), found.end()
+    runs.append((shown, at, len(text) - at))
+    return "".join([*pieces, text[at:]]), runs
+
+
+def _position(runs: list[tuple[int, int, int]], place: int) -> int | None:
+    """Where in the text a place of what is shown lies; None inside an escape."""
+    begin, at, length = runs[bisect.bisect_right(runs, place, key=lambda run: run[0]) - 1]
+    return at + place - begin if place - begin <= length else None
+
+
+def _instead(original: str, old: str, new: str, text: str) -> str:
+    """What takes the place of a part of a text, whose lines keep their ends.
+
+    original: the part; old: as it was given, which may be as it is shown. Of an escape that the
+    part has and that `new` has still, what it stands for stays.
+    """
+    if original != old:
+        for one in set(_plain(original)):
+            new = new.replace(escaped(one), one)
+    if "\r\n" not in text:
+        return new
+    before, after = _cut_lines(original), _cut_lines(_plain(new))
+    plain, put = [_plain(line) for line in before], []
+    blocks = difflib.SequenceMatcher(None, plain, after, autojunk=False).get_opcodes()
+    for kind, first, last, begin, end in blocks:
+        if kind == "equal":
+            put += before[first:last]
+            continue
+        replaced = before[first:last]
+        for number, line in enumerate(after[begin:end]):
+            like = replaced[number] if number < len(replaced) else text
+            put.append(line.replace("\n", _line_end(like if "\n" in like else text)))
+    return "".join(put)
+
+
+def _cut_lines(text: str) -> list[str]:
+    return re.split(r"(?<=\n)", text)
+
+
+def _plain(text: str) -> str:
+    return text.replace("\r\n", "\n")
+
+
+def _plain_ends(new: str, text: str) -> str:
+    """New lines for a text: with plain ends, where the text's own will be put."""
+    return _plain(new) if "\r\n" in text else new
+
+
+def _line_end(text: str) -> str:
+    """The end that most lines of a text have."""
+    return "\r\n" if 2 * text.count("\r\n") > text.count("\n") else "\n"
+
+
 def _edited(path: str, text: str, line: int, count: int) -> str:
     """What an edit of ``count`` lines after line number ``line`` came to."""
     lines = _lines(text)
@@ -348,12 +439,13 @@ def _edited(path: str, text: str, line: int, count: int) -> str:
 
 
 def _lines(text: str) -> list[str]:
-    return text.removesuffix("\n").split("\n")
+    """The lines, as they are shown."""
+    return _plain(text).removesuffix("\n").split("\n")
 
 
 def _numbered(path: str, lines: list[str], first: int) -> str:
     numbered = [f"{number:6}\t{line}" for number, line in enumerate(lines, first)]
-    shown = "\n".join(numbered).replace("\r\n", "\n")
+    shown = "\n".join(numbered)
     return f"Here's the result of running `cat -n` on {path}:\n{shown}"
 
 

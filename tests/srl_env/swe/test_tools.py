@@ -202,3 +202,58 @@ def test_a_dead_sandbox_is_never_an_observation(bench: Workbench) -> None:
         bash(bench, "ls")
     with pytest.raises(SandboxFailure):
         edit(bench, "view", "pkg/a.py")
+
+
+CRLF = b"one = 1\r\ntwo = 2\r\nthree = 3\r\n"
+MIXED = b"one = 1\r\ntwo = 2\nthree = 3\r\nfour = 4\n"
+# What the file holds, the edit, and what it holds then.
+EDITS: list[tuple[bytes, dict[str, Argument], bytes]] = [
+    (CRLF, {"old_str": "1\ntwo = 2", "new_str": "1\ntwo = 5"}, CRLF.replace(b"2", b"5")),
+    (CRLF, {"old_str": "one = 1\r\ntwo", "new_str": "x\r\ny"}, b"x\r\ny = 2\r\nthree = 3\r\n"),
+    (CRLF, {"old_str": "two = 2", "new_str": "a\nb"}, b"one = 1\r\na\r\nb\r\nthree = 3\r\n"),
+    (CRLF, {"old_str": "two = 2\n", "new_str": ""}, b"one = 1\r\nthree = 3\r\n"),
+    (CRLF, {"old_str": "3\n", "new_str": "3\nfour\n"}, CRLF + b"four\r\n"),
+    (
+        MIXED,
+        {"old_str": "1\ntwo = 2\nthree = 3\nfour", "new_str": "0\ntwo = 2\nthree = 9\nfive"},
+        b"one = 0\r\ntwo = 2\nthree = 9\r\nfive = 4\n",
+    ),
+    (b"a\rb\rc\r\n", {"old_str": "b\\rc", "new_str": "b\\rd"}, b"a\rb\rd\r\n"),
+    (b"a\rb\rc", {"old_str": "a\\rb", "new_str": "a\\rz"}, b"a\rz\rc"),
+    (b"\x1b[1m\xff \xe2\x80\xae", {"old_str": "\\x1b[1m\\xff", "new_str": "!"}, b"! \xe2\x80\xae"),
+    (b"'\\r'\r\nx\r\n", {"old_str": "'\\r'\nx", "new_str": "'\\r'\ny"}, b"'\\r'\r\ny\r\n"),
+    (b"a\nb\n", {"old_str": "a", "new_str": "a\r\nc"}, b"a\r\nc\nb\n"),
+    (CRLF, {"insert_line": 0, "new_str": "zero\n"}, b"zero\r\n" + CRLF),
+    (CRLF, {"insert_line": 1, "new_str": "a\nb\n"}, CRLF.replace(b"two", b"a\r\nb\r\ntwo")),
+    (CRLF, {"insert_line": 3, "new_str": "four"}, CRLF + b"four\r\n"),
+    (CRLF[:-2], {"insert_line": 3, "new_str": "four"}, CRLF + b"four"),
+    (b"a\rb\rc", {"insert_line": 1, "new_str": "d"}, b"a\rb\rc\nd"),
+    (b"a\nb", {"insert_line": 2, "new_str": "c\n"}, b"a\nb\nc"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("before", "arguments", "after"), EDITS)
+def test_edits_keep_the_ends_of_lines_and_undo_restores_every_byte(
+    bench: Workbench, before: bytes, arguments: dict[str, Argument], after: bytes
+) -> None:
+    bench.session.write("file", before)
+    command = "insert" if "insert_line" in arguments else "str_replace"
+    said = edit(bench, command, "file", **arguments)
+    assert "has been edited" in said, said
+    assert bench.session.read("file") == after
+    edit(bench, "undo_edit", "file")
+    assert bench.session.read("file") == before
+
+
+@pytest.mark.parametrize("content", [CRLF, MIXED, b"a\rb\rc", b"a\r\r\nb\r", b"\x1b\r\n\xff\r\n"])
+def test_str_replace_takes_what_view_shows(bench: Workbench, content: bytes) -> None:
+    bench.session.write("file", content)
+    shown = [line.partition("\t")[2] for line in edit(bench, "view", "file").split("\n")[1:]]
+    said = edit(bench, "str_replace", "file", old_str="\n".join(shown), new_str="new")
+    assert "has been edited" in said, said
+    assert bench.session.read("file") in (b"new", b"new\r\n", b"new\n")
+
+
+def test_a_part_of_an_escape_is_no_place(bench: Workbench) -> None:
+    bench.session.write("file", b"a\x1bb\r\n")
+    assert "did not appear" in edit(bench, "str_replace", "file", old_str="x1bb", new_str="")
