@@ -223,7 +223,10 @@ class JobBars:
 def evaluation_table(result: EvalResult) -> Table:
     """The scores of an evaluation with their intervals; shares in per cent."""
     count = len(result.problem_ids)
-    grid = Table(title=f"{result.policy} on {count} problems of {result.source}")
+    grid = Table(
+        caption="intervals over the problems, one policy",
+        title=f"{result.policy} on {count} problems of {result.source}",
+    )
     for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
         grid.add_column(head, justify=side)  # type: ignore[arg-type]
     for name, found in result.estimates().items():

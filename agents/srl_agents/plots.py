@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 import srl_env
-from srl_agents.comparison import BASE, as_markdown, table_cells
+from srl_agents.comparison import BASE, as_markdown, coverage, table_cells
 from srl_agents.curves import AXES, Axis, Band, band
 from srl_agents.figures import Figure, look, png, save
 from srl_agents.scoring import FORCED
@@ -307,9 +307,11 @@ def _write_tables(runs: Sequence[ViewedRun], out: Path) -> list[Path]:
     tables = [table for table in (_score_cells(runs), _training_cells(runs)) if len(table) > 1]
     if not tables:
         return []
+    covers = [f"{coverage(rows)}\n"] if (rows := score_rows(runs)) else []
+    covers_tex = [f"% {line}" for line in covers]
     files = {
-        out / "results.md": "\n".join(as_markdown(head, body) for head, *body in tables),
-        out / "results.tex": "\n".join(as_latex(head, body) for head, *body in tables),
+        out / "results.md": "\n".join([as_markdown(h, b) for h, *b in tables] + covers),
+        out / "results.tex": "\n".join([as_latex(h, b) for h, *b in tables] + covers_tex),
     }
     for path, text in files.items():
         path.write_text(text, encoding="utf-8")

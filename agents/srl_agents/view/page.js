@@ -723,7 +723,7 @@ function drawScores() {
     make("td", {}, number(row.updates)), make("td", {}, row.seconds === null ? "–" : Math.round(row.seconds).toLocaleString("en")), make("td", {}, number(row.tokens)),
     make("td", { class: Object.keys(row.failures).length ? "bad" : "" }, plain(Object.entries(row.failures).map(([kind, count]) => `${count} ${kind}`).join(", ") || "0"))));
   $("scores").replaceChildren(make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
-  $("scores-note").textContent = scores.length ? "Scores in per cent, with 95 % bootstrap intervals over problems (and over seeds, in the rows of methods)." : "";
+  $("scores-note").textContent = scores.length ? "Scores in per cent, with 95 % bootstrap intervals over problems (in the rows of methods also over seeds and base models, where there are several)." : "";
 }
 
 function scoreCell(score) {

@@ -44,6 +44,7 @@ class ViewedRun:
     scores: with 95 % intervals; result: what they were made from. rollouts: its files of
     episodes, and from which phase they are. options: the environment's. tokenizer: the file
     that turns ids into text, where one is there. notes: what the reader must know.
+    base: the model it began from, where a comparison has several.
     """
 
     name: str
@@ -61,6 +62,7 @@ class ViewedRun:
     settings: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Path | None = None
     notes: tuple[str, ...] = ()
+    base: str = ""
 
     @property
     def empty(self) -> bool:
@@ -116,7 +118,14 @@ def score_rows(runs: Sequence[ViewedRun]) -> list[Row]:
     scored = [run for run in runs if run.result is not None]
     if len({run.result.problem_ids for run in scored if run.result}) == 1:
         outcomes = (
-            RunOutcome(run.method, run.seed, str(run.folder), result=run.result, **_spent(run))
+            RunOutcome(
+                run.method,
+                run.seed,
+                str(run.folder),
+                result=run.result,
+                base=run.base,
+                **_spent(run),
+            )
             for run in scored
         )
         return Comparison({}, tuple(outcomes)).rows
@@ -125,7 +134,9 @@ def score_rows(runs: Sequence[ViewedRun]) -> list[Row]:
 
 def _own_row(run: ViewedRun) -> Row:
     failures = sum(run.result.failures.values()) if run.result else 0
-    return Row(run.name, (run.seed,), dict(run.scores), failures=failures, **_spent(run))
+    problems = len(run.result.problem_ids) if run.result else 0
+    scores = dict(run.scores)
+    return Row(run.name, (run.seed,), scores, failures=failures, problems=problems, **_spent(run))
 
 
 def _spent(run: ViewedRun) -> dict[str, Any]:
@@ -283,9 +294,11 @@ def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
     seed = outcome.seed if outcome else int(job["seed"])
     base = outcome.base if outcome else str(job.get("base", ""))
     name = RunOutcome(method, seed, str(path), base=base).label
-    run = ViewedRun(name, path, method, seed, settings=job)
+    run = ViewedRun(name, path, method, seed, settings=job, base=base)
     if (path / "run" / "config.json").is_file():
-        run = replace(_training(path / "run"), name=name, folder=path, method=method, seed=seed)
+        run = replace(
+            _training(path / "run"), name=name, folder=path, method=method, seed=seed, base=base
+        )
     return _with_outcome(run, path, job, outcome)
 
 

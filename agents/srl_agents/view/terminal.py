@@ -264,7 +264,8 @@ _FATES = {
 
 
 def _scores(runs: Sequence[ViewedRun]) -> Table:
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
+    caption = "Intervals: 95 % over the problems of each run"
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     rows: Any = [run for run in runs if run.scores]
     names = score_columns(rows)
     grid.add_column("run")
