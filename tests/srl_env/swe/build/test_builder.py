@@ -95,6 +95,68 @@ def test_the_expert_reproduces_finds_mends_checks_and_submits(
         assert all(step.thought and step.observation for step in task.steps)
 
 
+VERSIONS = """
+def parse(text):
+    if not text:
+        raise ValueError("a version is expected")
+    return [int(part) for part in text.split(".")]
+
+
+def newer(one, other):
+    left, right = parse(one), parse(other)
+    size = max(len(left), len(right))
+    left += [0] * (size - len(left))
+    right += [0] * (size - len(right))
+    return left > right
+"""
+VERSION_TESTS = """
+import unittest
+
+import pytest
+from packaging.version import newer, parse
+
+PAIRS = [("1.1", "1", True), ("1", "1.0", False), ("2", "10", False), ("3.1", "3.0.9", True)]
+
+
+class TestNewer(unittest.TestCase):
+    def test_pairs(self):
+        for one, other, want in PAIRS:
+            with self.subTest(one=one, other=other):
+                self.assertEqual(newer(one, other), want)
+
+
+def test_parse(subtests):
+    for text, want in [("1.2", [1, 2]), ("10", [10]), ("0.0.1", [0, 0, 1])]:
+        with subtests.test(text=text):
+            assert parse(text) == want
+
+
+@pytest.mark.xfail
+def test_letters():
+    assert parse("1a") == [1]
+"""
+
+
+def test_tests_with_subtests_of_a_repository_named_like_a_dependency_make_tasks(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {
+        "packaging/__init__.py": "",
+        "packaging/version.py": VERSIONS,
+        "tests/test_version.py": VERSION_TESTS,
+    }
+    code = write_repository(tmp_path / "code", files)
+    for path in (*code.rglob("*"), code):
+        path.chmod(path.stat().st_mode & ~0o222)
+    options = BuildOptions(max_tasks=2, max_bugs=1, seed=1, jobs=1)
+    report = build_tasks(code, tmp_path / "tasks", options=options, sandbox=sandbox)
+    assert not report.left_out
+    tasks = TaskSet(tmp_path / "tasks")
+    assert len(tasks) == 2
+    assert all(found.sound for found in validate_tasks(tasks, times=1, sandbox=sandbox))
+    assert any("test_letters" in test for task in tasks for test in task.pass_to_pass)
+
+
 def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbox: Sandbox) -> None:
     thin = write_repository(tmp_path / "thin", THIN)
     reason = "one result is all that goes wrong: its example would tell it"
