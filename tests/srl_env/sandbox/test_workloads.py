@@ -64,10 +64,11 @@ WORKLOADS = {
             block = shared_memory.SharedMemory(name)
             with lock:
                 value.value += 1
+                number = value.value
                 array[value.value] = value.value
                 block.buf[value.value] = 7
             block.close()
-            queue.put(value.value)
+            queue.put(number)
         if __name__ == "__main__":
             context = processes.get_context("fork")
             block = shared_memory.SharedMemory(create=True, size=8 << 20)
@@ -192,5 +193,5 @@ def test_an_honest_workload_runs(sandbox: NamespaceSandbox, tree: Path, name: st
     script = textwrap.dedent(WORKLOADS[name])
     with sandbox.start(tree, mounts=[Mount(SITE)], env=env) as session:
         session.write("work.py", script.encode())
-        done = session.run(["python3", "work.py"])
+        done = session.run(["python3", "work.py"], timeout_s=200)
         assert (done.ended, done.status) == ("exited", 0), done.text()
