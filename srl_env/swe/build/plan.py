@@ -55,19 +55,18 @@ def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
     """The functions' splits, with functions moved into those that would be empty.
 
     splits: {function: its split by ``split_of``}, of the functions that tasks were made of. With
-    three or more, no split is empty; with two, "train" and "test" are not. An empty split gets
-    one function of the largest: the one whose hash with the split's name is least. So a function
-    that is added later changes at most the moved ones.
+    three or more, no split is empty; with fewer they stay as they are, so that a task may have
+    bugs in both. An empty split gets one function of the largest: the one whose hash with the
+    split's name is least. So a function that is added later changes at most the moved ones.
     """
     found = dict(splits)
     for empty in ("train", "test", "dev"):
         counts = Counter(found.values())
-        largest = max(("train", "test", "dev"), key=lambda name: counts[name])
-        giver = largest if counts[largest] > 1 else "dev"
-        if counts[empty] or empty == giver or not counts[giver] or len(found) < 2:
+        if counts[empty] or len(found) < 3:
             continue
+        largest = max(("train", "test", "dev"), key=lambda name: counts[name])
         moved = min(
-            (name for name, split in found.items() if split == giver),
+            (name for name, split in found.items() if split == largest),
             key=lambda name: hashlib.sha256(f"{empty}:{repository}:{name}".encode()).digest(),
         )
         found[moved] = empty
