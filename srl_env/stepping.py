@@ -24,6 +24,7 @@ from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
 from srl_env.verifiers.fault import (
     VERIFIER_FAILURES,
     PolicyFault,
+    check_judge,
     check_reference,
     failed_twice,
     fault_verdict,
@@ -169,8 +170,11 @@ def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
         return attempt()
     except VERIFIER_FAILURES:
         found = _attempt(attempt)
-    if isinstance(found, VERIFIER_FAILURES):
+    if isinstance(found, VERIFIER_FAILURES) and env.plain_judge:
         found = _blamed(env.verifier, record.problem, actions, found)
+    elif isinstance(found, VERIFIER_FAILURES):
+        control = partial(check_judge, env.judge, record.problem)
+        found = _attempt(partial(failed_twice, found, control))
     if isinstance(found, Failure):
         raise found
     return found

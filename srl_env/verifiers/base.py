@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 
-from srl_env.errors import BadData, Failure, VerifierCrash
+from srl_env.errors import BadData, BadOption, Failure, VerifierCrash
 from srl_env.problem import Problem
 from srl_env.verifiers.protocol import Verdict
 
@@ -55,3 +55,9 @@ class AnswerVerifier(ABC):
             return self.verify(problem, actions)
         except Failure as failure:
             return failure
+
+
+def check_marker(marker: str) -> None:
+    """``BadOption`` for a marker that stands everywhere or nowhere."""
+    if not isinstance(marker, str) or not marker:
+        raise BadOption(f"marker must be the text before an answer, as '####'; got {marker!r}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from srl_env.verifiers.base import AnswerVerifier
+from srl_env.verifiers.base import AnswerVerifier, check_marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,9 @@ class ExactVerifier(AnswerVerifier):
 
     marker: str = "#"
     end: str = ";"
+
+    def __post_init__(self) -> None:
+        check_marker(self.marker)
 
     def extract(self, text: str) -> str | None:
         """What stands after the last marker, up to ``end`` or the line's end; None without one."""

@@ -13,7 +13,8 @@ After that:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TypeVar
 
 from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
@@ -88,9 +89,15 @@ def check_reference(verifier: Verifier, problem: Problem) -> None:
     control = getattr(verifier, "control", None)
     if control is not None:
         control(problem)
-        return
+    else:
+        check_judge(partial(verifier.verify, problem), problem)
+
+
+def check_judge(judge: Callable[[Sequence[str]], Verdict], problem: Problem) -> None:
+    """Judges the expert's solution, or the answer as the only action; raises a ``Failure`` where
+    that fails or is not found correct."""
     reference: tuple[str, ...] = () if problem.answer is None else (problem.answer,)
     if problem.trajectories:
         reference = problem.trajectories[0].actions
-    if not reference or not verifier.verify(problem, reference).correct:
+    if not reference or not judge(reference).correct:
         raise VerifierCrash(f"the reference answer of problem {problem.id!r} is not verified")

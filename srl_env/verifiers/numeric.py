@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from srl_env.errors import BadData
 from srl_env.verifiers.answers import number_in
-from srl_env.verifiers.base import AnswerVerifier
+from srl_env.verifiers.base import AnswerVerifier, check_marker
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,9 @@ class NumericVerifier(AnswerVerifier):
     """
 
     marker: str = "####"
+
+    def __post_init__(self) -> None:
+        check_marker(self.marker)
 
     def extract(self, text: str) -> str | None:
         """What stands after the last marker on its line; None without a marker."""

@@ -265,6 +265,31 @@ def test_an_environments_own_judge_is_asked_instead_of_the_verifier() -> None:
     assert (verifier.batches, verifier.singles) == ([], 0)
 
 
+class DeadJudge(CountingEnv):
+    """Judges by itself, and always in vain."""
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        raise VerifierTimeout("no verdict")
+
+
+class PickyJudge(CountingEnv):
+    """Judges by itself, and in vain where a step says 7."""
+
+    def judge(self, actions: Sequence[str]) -> Verdict:
+        if "say 7" in actions:
+            raise VerifierTimeout("no verdict")
+        return self.verifier.verify(self.problem, actions)
+
+
+@pytest.mark.parametrize(("kind", "masked"), [(DeadJudge, True), (PickyJudge, False)])
+def test_the_control_of_an_own_judge_is_that_judge(kind: type[CountingEnv], masked: bool) -> None:
+    env = kind(reward_mode="rlvr", continuation="policy")
+    env.reset(options={"problem": "count-2", "max_steps": 1})
+    *_, info = env.step("<think></think>\nsay 7")
+    assert ("failure" in info) is masked
+    assert ("policy_fault" in (info.get("verdict") or {})) is not masked
+
+
 def test_failing_resets_are_returned_not_raised() -> None:
     envs = [SlowWorldEnv(fail_at=0 if i else None, reward_mode="rlvr") for i in range(2)]
     good, bad = reset_many(envs, [1, 2], [{"problem": 0}, None])

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from srl_env.errors import BadData
+from srl_env.errors import BadData, BadOption
 from srl_env.problem import Problem
 from srl_env.verifiers import ExactVerifier
 
@@ -39,3 +39,8 @@ def test_a_verdict_says_what_was_read() -> None:
 def test_a_problem_without_an_answer_is_an_error_of_the_data() -> None:
     with pytest.raises(BadData, match="problem 'q' has no answer; ExactVerifier needs one"):
         ExactVerifier().verify(Problem("q", "?"), ["#m2;"])
+
+
+def test_a_marker_is_a_text() -> None:
+    with pytest.raises(BadOption, match="marker must be the text before an answer"):
+        ExactVerifier(marker="")

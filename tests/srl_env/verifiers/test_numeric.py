@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from srl_env.errors import BadData
+from srl_env.errors import BadData, BadOption
 from srl_env.problem import Problem
 from srl_env.verifiers import NumericVerifier
 
@@ -30,3 +30,8 @@ def test_no_marker_is_a_wrong_answer() -> None:
     verdict = NumericVerifier().verify(PROBLEM, ["1234.5"])
     assert not verdict.correct
     assert verdict.answer is None
+
+
+def test_a_marker_is_a_text() -> None:
+    with pytest.raises(BadOption, match="marker must be the text before an answer"):
+        NumericVerifier(marker="")
