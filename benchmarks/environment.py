@@ -20,9 +20,9 @@ from pathlib import Path
 
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
+from srl_env.batch.vector import VectorEnv
 from srl_env.environment import ReasoningEnv
 from srl_env.testing import CountingEnv, SlowWorldEnv
-from srl_env.vector import VectorEnv
 
 STEPS = 20_000
 ENVIRONMENTS = 10_000

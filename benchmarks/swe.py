@@ -26,7 +26,7 @@ from typing import Any
 
 import srl_env
 from srl_env.grading import grade
-from srl_env.swe.calls import ToolCall
+from srl_env.text.tool_calls import ToolCall
 from srl_tasks.swe.env import SWEEnv, shared_sandbox
 from srl_tasks.swe.replays import Replays
 

@@ -40,11 +40,11 @@ from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import train
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.format import ParsedStep
 from srl_env.problem import ExpertStep, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.rewards import StepRecord, reward_mode
 from srl_env.testing import CountingVerifier
+from srl_env.text.format import ParsedStep
+from srl_env.text.prompt import PromptStyle
 
 LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789+-*/=(),.;:?! "
 PROMPTS, GROUP = 32, 8

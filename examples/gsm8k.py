@@ -31,9 +31,9 @@ from srl_agents.policies import TransformersPolicy
 from srl_agents.scoring import EvalResult, score_gains
 from srl_agents.trainer import train
 from srl_env.environment import ReasoningEnv
-from srl_env.format import ParsedStep
 from srl_env.problem import ExpertStep
-from srl_env.prompt import PromptStyle
+from srl_env.text.format import ParsedStep
+from srl_env.text.prompt import PromptStyle
 from srl_tasks.gsm8k import GSM8KEnv
 
 ENV = "examples/GSM8KLines-v0"

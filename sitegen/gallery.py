@@ -12,7 +12,7 @@ import srl_env
 from sitegen.docstrings import as_markdown
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import UserError
-from srl_env.registration import offline_arguments
+from srl_env.registration.ids import offline_arguments
 
 SEED = 2
 

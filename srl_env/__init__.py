@@ -10,34 +10,34 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from srl_env.registration import environment_ids, make, make_vec, register_installed
+from srl_env.registration.ids import environment_ids, make, make_vec, register_installed
 
 if TYPE_CHECKING:
+    from srl_env.batch.vector import VectorEnv
     from srl_env.check import CheckReport, check_env
     from srl_env.environment import ReasoningEnv, Snapshot
-    from srl_env.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
+    from srl_env.episode.outcome import step_many
     from srl_env.policy import Generation, Policy, PrivilegedPolicy, Sampling
     from srl_env.problem import ExpertStep, ExpertTrajectory, Problem, ProblemSource
-    from srl_env.prompt import PromptStyle
     from srl_env.rewards.modes import RewardMode, StepRecord, StepReward, reward_mode
     from srl_env.rollout import EnvPool, Episode, Start, Step
-    from srl_env.spaces import AnyText
-    from srl_env.stepping import step_many
-    from srl_env.vector import VectorEnv
+    from srl_env.text.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
+    from srl_env.text.prompt import PromptStyle
+    from srl_env.text.spaces import AnyText
     from srl_env.verifiers.protocol import Verdict, Verifier
 
 _HOMES = {
     "check": ("CheckReport", "check_env"),
     "environment": ("ReasoningEnv", "Snapshot"),
-    "format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
+    "text.format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
     "policy": ("Generation", "Policy", "PrivilegedPolicy", "Sampling"),
     "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
-    "prompt": ("PromptStyle",),
+    "text.prompt": ("PromptStyle",),
     "rewards.modes": ("RewardMode", "StepRecord", "StepReward", "reward_mode"),
     "rollout": ("EnvPool", "Episode", "Start", "Step"),
-    "spaces": ("AnyText",),
-    "stepping": ("step_many",),
-    "vector": ("VectorEnv",),
+    "text.spaces": ("AnyText",),
+    "episode.outcome": ("step_many",),
+    "batch.vector": ("VectorEnv",),
     "verifiers.protocol": ("Verdict", "Verifier"),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}

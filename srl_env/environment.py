@@ -1,9 +1,9 @@
 """The environment: a problem whose actions are reasoning steps.
 
 ``ReasoningEnv.step`` has two halves with the scoring between them: ``advance`` reads the
-completion and moves the world, ``settle`` hands out the result. ``srl_env.stepping`` runs
+completion and moves the world, ``settle`` hands out the result. ``srl_env.episode.outcome`` runs
 both for one environment or for thousands, with verdicts and rewards in batches; rewards are
-in ``srl_env.rewards``, prompts in ``srl_env.prompt``. Neither the reward mode nor the verdict
+in ``srl_env.rewards``, prompts in ``srl_env.text.prompt``. Neither the reward mode nor the verdict
 changes what is observed or when an episode terminates.
 """
 
@@ -22,25 +22,10 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.errors import (
-    BadOption,
-    Failure,
-    UnknownName,
-    UserError,
-    WorldFailure,
-    WorldTimeout,
-)
-from srl_env.format import CompletionFormat, ParsedStep, ThinkTags
+from srl_env.episode.outcome import ResetResult, StepResult, checked_verdict, judge, score
+from srl_env.errors import BadOption, Failure, UnknownName, UserError, WorldFailure, WorldTimeout
 from srl_env.policy import Message
 from srl_env.problem import ExpertStep, Problem, ProblemSource
-from srl_env.prompt import (
-    Opening,
-    PromptStyle,
-    Turn,
-    continue_messages,
-    make_opening,
-    observation_text,
-)
 from srl_env.rewards.modes import (
     Continuation,
     Granularity,
@@ -54,15 +39,17 @@ from srl_env.rewards.modes import (
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.spaces import AnyText
-from srl_env.stepping import (
-    ResetResult,
-    StepResult,
-    checked_verdict,
-    judge,
-    score,
+from srl_env.text.format import CompletionFormat, ParsedStep, ThinkTags
+from srl_env.text.prompt import (
+    Opening,
+    PromptStyle,
+    Turn,
+    continue_messages,
+    make_opening,
+    observation_text,
 )
-from srl_env.text import all_utf8_safe, utf8_safe
+from srl_env.text.spaces import AnyText
+from srl_env.text.unicode import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
 from srl_env.verifiers.fault import POLICY_FAULT, failed_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
@@ -344,7 +331,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
         Raises ``ResetNeeded`` before a reset and after the episode's end. A ``Failure`` of the
         world, the verifier or the reward mode ends the episode (``fail``); this and
-        ``srl_env.stepping``, which does the same for many, are where failures are caught.
+        ``srl_env.episode.outcome``, which does the same for many, are where failures are caught.
         """
         try:
             record = self.advance(action)

@@ -9,7 +9,7 @@ Two branches, which must never be confused::
     │   ├── BadData                a row of data that cannot be read (file and line)
     │   ├── MissingExtra           an optional package that is not installed
     │   ├── SandboxUnavailable     no isolation to be had here; says what is missing
-    │   ├── CallError              in srl_env.swe.calls: a text that is no tool call
+    │   ├── CallError              in srl_env.text.tool_calls: a text that is no tool call
     │   └── CheckError, InputEnded, LimitReached in srl_env.check and srl_agents.policies
     ├── CheckpointError(RuntimeError), TrainingDiverged(RuntimeError) in srl_agents
     └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0

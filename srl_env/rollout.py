@@ -12,18 +12,11 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any, cast
 
 from srl_env.environment import ReasoningEnv
+from srl_env.episode.outcome import StepResult, reset_many, step_many
 from srl_env.errors import BadOption, Failure, PromptRefused
-from srl_env.policy import (
-    Generation,
-    Message,
-    Messages,
-    Policy,
-    PrivilegedPolicy,
-    Sampling,
-)
+from srl_env.policy import Generation, Message, Messages, Policy, PrivilegedPolicy, Sampling
 from srl_env.rewards.modes import Continuation, Granularity
 from srl_env.seeding import derive_seed
-from srl_env.stepping import StepResult, reset_many, step_many
 from srl_env.verifiers.fault import POLICY_FAULT, fault_verdict
 
 

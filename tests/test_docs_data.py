@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.data.forms import FORMS
-from srl_env.data.splitters import SPLITTERS
+from srl_env.data.forms.detect import FORMS
+from srl_env.data.forms.splitters import SPLITTERS
 from tests.pages import ROOT, commands, program, run_command, run_program, visiting
 
 PAGE = ROOT / "docs/data.md"

@@ -26,11 +26,11 @@ from srl_agents.config import load_config, make_config
 from srl_agents.specs import read_spec
 from srl_env import EnvPool, Problem, ReasoningEnv, Start, Verdict
 from srl_env.data import DatasetSource, JsonlSource, ListSource, write_jsonl
+from srl_env.episode.outcome import step_many
 from srl_env.errors import SrlEnvError
 from srl_env.problem import ExpertStep, ExpertTrajectory
 from srl_env.rewards.modes import FunctionMode, StepRecord, reward_mode
 from srl_env.rollout import rollout
-from srl_env.stepping import step_many
 from srl_env.testing import CountingVerifier, SlowWorldEnv, counting_problem
 from srl_env.verifiers import NumericVerifier
 

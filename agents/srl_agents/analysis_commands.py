@@ -226,8 +226,8 @@ def probe(
 def _verifier(name: str | None) -> Any:
     if name is None:
         return None
-    from srl_env.data.lint import VERIFIERS
     from srl_env.data.named import named
+    from srl_env.data.quality.lint import VERIFIERS
 
     found = named("verifier", name, {n: made for n, made in VERIFIERS.items() if n != "none"})
     return found() if callable(found) else found

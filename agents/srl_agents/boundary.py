@@ -10,7 +10,7 @@ from typing import ParamSpec
 import typer
 
 from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UserError
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 P = ParamSpec("P")
 

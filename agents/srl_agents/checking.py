@@ -14,7 +14,7 @@ import srl_env
 from srl_agents.console import output, print_check
 from srl_env.check import CHECKS, Checker
 from srl_env.environment import ReasoningEnv
-from srl_env.locate import environments_in
+from srl_env.registration.locate import environments_in
 
 
 def check_all(name: str, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from srl_agents import analysis_commands, data_commands, swe_commands
 from srl_agents.boundary import boundary
 from srl_agents.json_option import json_object
 from srl_env.errors import BadOption
-from srl_env.registration import UnknownEnvironment
+from srl_env.registration.ids import UnknownEnvironment
 
 app = typer.Typer(
     name="srl-env",

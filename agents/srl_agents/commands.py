@@ -43,7 +43,7 @@ from srl_agents.seen import check_unseen, run_folder
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
 ALONE, GAIN = "alone", "gain.json"

@@ -26,7 +26,7 @@ from rich.segment import Segment
 from rich.table import Column, Table
 from rich.text import Text
 
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
     from srl_agents.compare import JobProgress

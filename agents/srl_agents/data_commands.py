@@ -16,7 +16,7 @@ import typer
 
 from srl_agents.boundary import boundary
 from srl_env.errors import BadOption
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -97,8 +97,8 @@ def inspect(
     """What data hold: form, splits, steps, their lengths, and the first problem."""
     from srl_agents.console import output
     from srl_agents.data_console import columns_view, reading_bar, summary_view
-    from srl_env.data.forms import UnknownForm
-    from srl_env.data.summary import Summary
+    from srl_env.data.forms.detect import UnknownForm
+    from srl_env.data.quality.summary import Summary
 
     try:
         reading = _reading(paths, form, column, splitter, join_below, answer_step, resolved_only)
@@ -158,8 +158,8 @@ def lint(
     """What is wrong with data: experts that fail, duplicates, steps no reward can judge."""
     from srl_agents.console import output
     from srl_agents.data_console import lint_view, reading_bar
-    from srl_env.data.lint import LintOptions
-    from srl_env.data.lint import lint as check
+    from srl_env.data.quality.lint import LintOptions
+    from srl_env.data.quality.lint import lint as check
 
     reading = _reading(paths, form, column, splitter, join_below, answer_step, resolved_only)
     options = LintOptions(
@@ -207,10 +207,10 @@ def convert(
     """Data in our form: problems with steps, as JSON lines, Parquet, or a folder with a card."""
     from srl_agents.console import errors
     from srl_agents.data_console import drop_view, reading_bar
-    from srl_env.data.card import CardFacts, dataset_card
     from srl_env.data.convert import convert as write_all
-    from srl_env.data.report import DropReport
-    from srl_env.data.write import check_free, kind_of, open_writer
+    from srl_env.data.drops import DropReport
+    from srl_env.data.files.card import CardFacts, dataset_card
+    from srl_env.data.files.write import check_free, kind_of, open_writer
 
     if bad_rows not in ("drop", "raise"):
         raise BadOption(f"--bad-rows is drop or raise; got {bad_rows!r}")
@@ -255,7 +255,7 @@ def _reading(
     answer_step: str | None,
     resolved_only: bool,
 ) -> Any:
-    from srl_env.data.forms import ReadOptions, read_problems
+    from srl_env.data.forms.detect import ReadOptions, read_problems
 
     pairs = dict(_pair("--column", "solution=response", text) for text in columns or [])
     options = ReadOptions(form, pairs, splitter, join_below, answer_step, resolved_only)

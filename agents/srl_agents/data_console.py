@@ -11,14 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.console import progress_bars
-from srl_env.data.columns import columns_of, proposed
-from srl_env.data.forms import Reading
-from srl_env.data.lint import RULES, LintReport, severity_of
-from srl_env.data.report import DropReport
+from srl_env.data.drops import DropReport
+from srl_env.data.forms.columns import columns_of, proposed
+from srl_env.data.forms.detect import Reading
+from srl_env.data.quality.lint import RULES, LintReport, severity_of
+from srl_env.data.quality.summary import Spread, Summary
 from srl_env.data.rows import Row
-from srl_env.data.summary import Spread, Summary
 from srl_env.problem import Problem
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 

@@ -1,7 +1,7 @@
 """Where a conversation's next prompt is not what was sampled before it, and why.
 
 A policy writes a turn; the next prompt shows it again, as the history keeps it and as the chat
-template renders it. Histories show actions without thinking (``srl_env.prompt``), templates as
+template renders it. Histories show actions without thinking (``srl_env.text.prompt``), templates as
 Qwen3's take earlier thinking out themselves, others trim white space. The tokens of the next
 prompt then differ from those that were sampled: they have drifted.
 
@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from srl_env.format import CLOSE
 from srl_env.rollout import Episode, Step
+from srl_env.text.format import CLOSE
 
 _SHOWN_CHARACTERS = 40
 

@@ -20,7 +20,7 @@ from srl_env.environment import ReasoningEnv, Snapshot
 from srl_env.errors import Failure, UserError
 from srl_env.problem import ExpertStep
 from srl_env.rewards import matched_blocks
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 HELP = """\
 Type a step; an empty line ends it. A thought may come before it, in the environment's own form.

@@ -13,8 +13,8 @@ from pathlib import Path
 
 from srl_env.data import JsonlSource, write_jsonl
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import Turn
 from srl_env.rewards import Continuation
+from srl_env.text.prompt import Turn
 
 PLAYED, EXPERT, SOURCE = "played.jsonl", "expert.jsonl", "human"
 

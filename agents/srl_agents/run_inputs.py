@@ -11,7 +11,7 @@ from srl_agents.policies.model_folder import check_model
 from srl_agents.problem_file import indices_of, read_problem_ids
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
-from srl_env.registration import offline_arguments
+from srl_env.registration.ids import offline_arguments
 
 
 def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:

@@ -13,7 +13,7 @@ from srl_agents.boundary import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
-    from srl_env.swe.build import BuildOptions
+    from srl_env.swe.forge import BuildOptions
 
 Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tasks.")]
 
@@ -60,7 +60,7 @@ def build(
     """Makes tasks from a repository: bugs that its tests notice, with statement and expert."""
     from srl_agents.console import output
     from srl_agents.swe_console import BuildBar, build_table
-    from srl_env.swe.build import BuildOptions, build_tasks
+    from srl_env.swe.forge import BuildOptions, build_tasks
 
     options = BuildOptions(
         max_tasks=max_tasks,
@@ -105,7 +105,7 @@ def validate(
     """Whether the right code of each task always passes, and the unchanged one never does."""
     from srl_agents.console import output
     from srl_agents.swe_console import BuildBar, validation_table
-    from srl_env.swe.build import BuildProgress, validate_tasks
+    from srl_env.swe.forge import BuildProgress, validate_tasks
     from srl_env.swe.task import TaskSet
 
     tasks = TaskSet(folder)

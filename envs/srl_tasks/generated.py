@@ -22,10 +22,10 @@ from typing import Any, ClassVar, Generic, Literal, TypeVar, get_args
 
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
-from srl_env.format import Brackets, ThinkTags
 from srl_env.problem import Problem
-from srl_env.prompt import PromptStyle
 from srl_env.seeding import derive_seed
+from srl_env.text.format import Brackets, ThinkTags
+from srl_env.text.prompt import PromptStyle
 
 Split = Literal["train", "dev", "test"]
 Difficulty = int | Sequence[int]

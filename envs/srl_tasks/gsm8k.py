@@ -6,9 +6,9 @@ import os
 from typing import Any, ClassVar
 
 from srl_env.data import gsm8k_problem
-from srl_env.data.source import OnBadRow
+from srl_env.data.sources.source import OnBadRow
 from srl_env.environment import ReasoningEnv
-from srl_env.prompt import PromptStyle
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
 from srl_tasks.loading import RowData, Source, Split, open_problems
 
@@ -21,7 +21,7 @@ class GSM8KEnv(ReasoningEnv):
 
     **Task.** Word problems of two to eight calculations, from GSM8K or in its form.
 
-    **Observation.** The problem and the solution so far, as ``srl_env.prompt`` lays them out.
+    **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out.
 
     **Action.** ``<think>…</think>`` and the next line of the solution; the last action is
     "####" and the number.

@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
-from srl_env.data.jsonl import file_path
-from srl_env.data.source import OnBadRow
-from srl_env.data.streams import is_json_lines
-from srl_env.data.tables import TableSource
+from srl_env.data.files.streams import is_json_lines
+from srl_env.data.files.tables import TableSource
+from srl_env.data.sources.jsonl import file_path
+from srl_env.data.sources.source import OnBadRow
 from srl_env.errors import BadData, BadOption, UnknownName
 
 Source = Literal["hub", "sample"]

@@ -8,10 +8,10 @@ from dataclasses import fields
 from typing import Any, ClassVar
 
 from srl_env.data import Numbered
-from srl_env.data.source import OnBadRow
+from srl_env.data.sources.source import OnBadRow
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import UnknownName
-from srl_env.prompt import PromptStyle
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier
 from srl_tasks.loading import RowData, Source, Split, open_problems
 
@@ -24,7 +24,7 @@ class NumberedSolutionsEnv(ReasoningEnv):
     **Task.** Competition mathematics, from s1K-1.1 or in its form: the setting of the paper
     that SRL comes from (arXiv:2510.25992).
 
-    **Observation.** The problem and the solution so far, as ``srl_env.prompt`` lays them out;
+    **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out;
     with ``show_titles=True`` also the title of the expert's next step.
 
     **Action.** ``<think>…</think>`` and the next step, without number and title; the last one

@@ -22,8 +22,8 @@ from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.seeding import derive_seed
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
 from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
 from srl_tasks.generated import MAX_DRAWS, NOMINAL_SIZE, Split
@@ -41,7 +41,7 @@ class ReasoningGymEnv(ReasoningEnv):
 
     **Task.** What the data set asks.
 
-    **Observation.** The question, as ``srl_env.prompt`` lays it out.
+    **Observation.** The question, as ``srl_env.text.prompt`` lays it out.
 
     **Action.** ``<think>…</think>`` and the answer; all of the action is the answer.
 

@@ -12,13 +12,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from srl_env.data import BadRow, Converter, Row, problem_from_row
-from srl_env.data.forms import ReadOptions, UnknownForm, read_problems
-from srl_env.data.jsonl import file_path
-from srl_env.data.source import OnBadRow, RowSource
+from srl_env.data.forms.detect import ReadOptions, UnknownForm, read_problems
+from srl_env.data.sources.jsonl import file_path
+from srl_env.data.sources.source import OnBadRow, RowSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier, StatedVerifier
 from srl_env.verifiers.boxed import last_boxed
 from srl_tasks.loading import SAMPLES, Split, open_file
@@ -34,7 +34,7 @@ class StepsEnv(ReasoningEnv):
 
     **Task.** What the file's prompts say.
 
-    **Observation.** The problem and the solution so far, as ``srl_env.prompt`` lays them out;
+    **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out;
     with ``show_titles=True`` also the title of the expert's next step, where the file has titles.
 
     **Action.** ``<think>…</think>`` and the next step; the last one states the answer.

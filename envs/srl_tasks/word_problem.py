@@ -14,15 +14,9 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
-from srl_tasks.generated import (
-    NOMINAL_SIZE,
-    Difficulty,
-    GeneratedEnv,
-    GeneratedSource,
-    Split,
-)
+from srl_tasks.generated import NOMINAL_SIZE, Difficulty, GeneratedEnv, GeneratedSource, Split
 
 LARGEST = 500
 """No amount in a problem is larger, totals apart."""
@@ -115,7 +109,7 @@ class WordProblemEnv(GeneratedEnv):
     as Ben. How many coins do Cleo and Ada have together?" Each person's amount follows from the
     one before (at times from an earlier one too); ``difficulty`` is the number of calculations.
 
-    **Observation.** The problem and the solution so far, as ``srl_env.prompt`` lays them out.
+    **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out.
 
     **Action.** ``<think>…</think>`` and one sentence: "Ben has 12 + 5 = 17 coins." A question
     about two people takes one more, "Together they have 51 + 12 = 63 coins." or "The difference

@@ -32,8 +32,8 @@ from torch import Tensor
 from examples.demo.muon import Muon
 from srl_agents.decoder import TokenScores, TokenTree, make_decoder
 from srl_agents.small_models import CONFIGS, build, character_tokenizer
-from srl_env.format import Brackets
 from srl_env.seeding import derive_seed, stream
+from srl_env.text.format import Brackets
 from srl_tasks.modular_chain import ALPHABET, LETTERS, ModularChainSource
 
 VALUES = 4  # stated before bare steps

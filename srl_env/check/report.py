@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from srl_env.errors import UserError
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 
 class CheckError(UserError):

@@ -12,7 +12,7 @@ from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding, 
 from srl_env.check.trial import Trial, line_in
 from srl_env.environment import ReasoningEnv, read_count
 from srl_env.errors import BadOption
-from srl_env.registration import make, offline_arguments
+from srl_env.registration.ids import make, offline_arguments
 
 Found = Iterator[Finding | Note]
 

@@ -1,11 +1,16 @@
 """Problems from files and data sets: read lazily, checked row by row."""
 
-from srl_env.data.gsm8k import gsm8k_problem
-from srl_env.data.hub import DatasetSource
-from srl_env.data.jsonl import JsonlSource, write_jsonl
-from srl_env.data.listed import ListSource
-from srl_env.data.numbered import Numbered, numbered_steps
-from srl_env.data.report import DropReport
+from srl_env.data.drops import DropReport
+from srl_env.data.forms.gsm8k import gsm8k_problem
+from srl_env.data.forms.numbered import Numbered, numbered_steps
+from srl_env.data.forms.swe_instances import (
+    SWEInstance,
+    read_instances,
+    reverse_patch,
+    swe_instance,
+    swe_problem,
+)
+from srl_env.data.forms.swe_trajectories import SWETrajectory, TrajSource, open_trajectories
 from srl_env.data.rows import (
     BadRow,
     Converter,
@@ -15,16 +20,11 @@ from srl_env.data.rows import (
     problem_from_row,
     row_from_problem,
 )
-from srl_env.data.source import RowSource
+from srl_env.data.sources.hub import DatasetSource
+from srl_env.data.sources.jsonl import JsonlSource, write_jsonl
+from srl_env.data.sources.listed import ListSource
+from srl_env.data.sources.source import RowSource
 from srl_env.data.splits import SHARES, split_of
-from srl_env.data.swe_instances import (
-    SWEInstance,
-    read_instances,
-    reverse_patch,
-    swe_instance,
-    swe_problem,
-)
-from srl_env.data.swe_trajectories import SWETrajectory, TrajSource, open_trajectories
 
 __all__ = [
     "SHARES",

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from functools import partial
 
-from srl_env.data.forms import Item, Reading, split_of_item
+from srl_env.data.drops import DropReport
+from srl_env.data.files.write import Writer
+from srl_env.data.forms.detect import Item, Reading, split_of_item
 from srl_env.data.ids import IdSet, repeated
-from srl_env.data.report import DropReport
 from srl_env.data.rows import BadRow
-from srl_env.data.source import OnBadRow
-from srl_env.data.write import Writer
+from srl_env.data.sources.source import OnBadRow
 from srl_env.errors import BadData
 
 OnProgress = Callable[[int], None]

@@ -13,7 +13,7 @@ from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
 from srl_env.sandbox import Sandbox, Snapshot
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, tried_twice
 
 MOST_SHOWN: Final = 100

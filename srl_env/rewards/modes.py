@@ -20,7 +20,7 @@ from srl_env.rewards.similarity import step_similarity
 from srl_env.verifiers.protocol import Verdict
 
 if TYPE_CHECKING:
-    from srl_env.format import ParsedStep
+    from srl_env.text.format import ParsedStep
 
 Continuation = Literal["expert", "policy"]
 Granularity = Literal["step", "solution"]

@@ -15,7 +15,7 @@ from typing import Final, Literal, Protocol, Self, get_args, runtime_checkable
 
 from srl_env.errors import BadOption
 from srl_env.seconds import check_seconds
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 Isolation = Literal["full", "weak", "none"]
 Ended = Literal["exited", "timeout", "memory", "processes", "sockets", "output"]

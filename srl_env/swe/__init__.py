@@ -9,14 +9,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from srl_env.swe.calls import CallError, ToolCall, ToolCalls, parse_call
-    from srl_env.swe.recorded import RecordedCalls
     from srl_env.swe.similarity import call_similarity
+    from srl_env.text.tool_calls import CallError, ToolCall, ToolCalls, parse_call
+    from srl_env.verifiers.recorded import RecordedCalls
 
 _HOMES = {
-    "calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
-    "recorded": ("RecordedCalls",),
-    "similarity": ("call_similarity",),
+    "srl_env.text.tool_calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
+    "srl_env.verifiers.recorded": ("RecordedCalls",),
+    "srl_env.swe.similarity": ("call_similarity",),
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
@@ -34,7 +34,7 @@ def __getattr__(name: str) -> Any:
     """Loads a name from the module it lives in, on first use."""
     if name not in _HOME_OF:
         raise AttributeError(f"module 'srl_env.swe' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"srl_env.swe.{_HOME_OF[name]}"), name)
+    value = getattr(importlib.import_module(_HOME_OF[name]), name)
     globals()[name] = value
     return value
 

@@ -28,7 +28,7 @@ from collections.abc import Mapping, Sequence
 from cydifflib import SequenceMatcher
 
 from srl_env.rewards.similarity import matched_characters, step_similarity
-from srl_env.swe.calls import EDITOR, Argument, CallError, ToolCall, parse_call
+from srl_env.text.tool_calls import EDITOR, Argument, CallError, ToolCall, parse_call
 
 WORKSPACES = ("/testbed", "/workspace", "/work", "/repo")
 SAME_TOOL = 0.1

@@ -5,10 +5,11 @@ know, truncated in the middle, made safe to print. What the policy does wrong is
 that says what to do instead; a sandbox that fails is a ``SandboxDied`` and never an
 observation.
 
-What cannot be seen is escaped in every observation (``srl_env.text.escaped``): a file's escape
-character is shown as ``\\x1b``, four characters. Terminal sequences in a command's output are left
-out. ``cat -A``, ``od -c`` or Python's ``ascii`` show a file's exact content. ``str_replace`` takes
-a text as it is in the file, or else as ``view`` shows it; edits keep the ends of lines.
+What cannot be seen is escaped in every observation (``srl_env.text.unicode.escaped``): a file's
+escape character is shown as ``\\x1b``, four characters. Terminal sequences in a command's output
+are left out. ``cat -A``, ``od -c`` or Python's ``ascii`` show a file's exact content.
+``str_replace`` takes a text as it is in the file, or else as ``view`` shows it; edits keep the ends
+of lines.
 """
 
 from __future__ import annotations
@@ -26,8 +27,8 @@ from srl_env.errors import SandboxDied
 from srl_env.sandbox import Session
 from srl_env.sandbox import Snapshot as WorkspaceSnapshot
 from srl_env.sandbox.interface import CommandResult
-from srl_env.swe.calls import ToolCall
-from srl_env.text import escaped
+from srl_env.text.tool_calls import ToolCall
+from srl_env.text.unicode import escaped
 
 HEAD = TAIL = 5_000
 """Characters of an observation that are kept at its beginning and at its end."""

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from srl_env.data.listed import ListSource
+from srl_env.data.sources.listed import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import Failure, VerifierTimeout, WorldFailure
 from srl_env.policy import Generation, Messages, Sampling

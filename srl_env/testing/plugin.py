@@ -28,7 +28,7 @@ import pytest
 
 from srl_env.check import CHECKS, Checker
 from srl_env.environment import ReasoningEnv
-from srl_env.registration import make
+from srl_env.registration.ids import make
 
 MARKER = "srl_env"
 FIXTURE = "env_check"

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
 from srl_env.problem import Problem
-from srl_env.text import utf8_safe
+from srl_env.text.unicode import utf8_safe
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 T = TypeVar("T")

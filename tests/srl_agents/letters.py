@@ -19,9 +19,9 @@ from srl_agents.small_models import build, character_tokenizer
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import VerifierTimeout
-from srl_env.format import ParsedStep, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
+from srl_env.text.format import ParsedStep, ThinkTags
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers.base import AnswerVerifier
 
 LETTERS = "abcd"

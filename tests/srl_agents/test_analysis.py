@@ -21,7 +21,7 @@ from srl_agents.monitors import Seen, coherence, little_work, monitor, repeats, 
 from srl_agents.problem_file import indices_of, read_problem_ids
 from srl_agents.rescore import changed_verdicts, rescore, step_rewards
 from srl_agents.saved import SavedEvaluation, open_evaluation
-from srl_env.data.listed import ListSource
+from srl_env.data.sources.listed import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, PolicyFailure, UnknownName
 from srl_env.policy import Generation

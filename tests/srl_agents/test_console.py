@@ -14,7 +14,7 @@ from rich.text import Text
 from srl_agents import console
 from srl_agents.boundary import boundary
 from srl_env.errors import BadData
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 pytestmark = pytest.mark.usefixtures("piped")
 NOTE = "rlvr, update 5 · reward 0.32 · right 0.2 · kept 0.31 · loss 0.002"

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 
 from srl_agents.cli import app
 from srl_env.data import JsonlSource
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 GOOD = {"question": "What is 2 + 3?", "answer": "2 + 3 = 5 here\n#### 5"}
 

@@ -13,7 +13,7 @@ import pytest
 from srl_agents.scaffold import KINDS, write_package
 from srl_env.check import Checker
 from srl_env.errors import BadOption, UnknownName
-from srl_env.locate import environments_in
+from srl_env.registration.locate import environments_in
 
 ROOT = Path(__file__).parents[2]
 

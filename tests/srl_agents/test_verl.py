@@ -18,8 +18,8 @@ from srl_agents.rows import RowsDropped, StepRewardsSpread
 from srl_agents.small_models import EOS, character_tokenizer
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, MissingExtra, WorldFailure
-from srl_env.prompt import PromptStyle
 from srl_env.testing import CountingEnv
+from srl_env.text.prompt import PromptStyle
 from tests.srl_agents import verl_fake
 from tests.srl_agents.trl.test_task import ALPHABET, Plain, spoken
 

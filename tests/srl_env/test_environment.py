@@ -19,19 +19,11 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
+from srl_env.episode.outcome import StepResult, step_many
 from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
-from srl_env.format import Brackets, ParsedStep, ThinkTags
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.prompt import PromptStyle
 from srl_env.rewards import modes, step_similarity
-from srl_env.rewards.modes import (
-    FunctionMode,
-    HybridMode,
-    StepRecord,
-    StepReward,
-    reward_modes,
-)
-from srl_env.stepping import StepResult, step_many
+from srl_env.rewards.modes import FunctionMode, HybridMode, StepRecord, StepReward, reward_modes
 from srl_env.testing import (
     CountingEnv,
     CountingVerifier,
@@ -39,6 +31,8 @@ from srl_env.testing import (
     SlowWorldEnv,
     counting_problem,
 )
+from srl_env.text.format import Brackets, ParsedStep, ThinkTags
+from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
 
 

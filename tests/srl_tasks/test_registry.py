@@ -14,7 +14,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
 import srl_env
 from srl_env.errors import MissingExtra, UnknownName
-from srl_env.format import ParsedStep
+from srl_env.text.format import ParsedStep
 from srl_tasks import ENVIRONMENTS
 
 each_id = pytest.mark.parametrize("env_id", ENVIRONMENTS)

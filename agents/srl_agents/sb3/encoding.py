@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srl_env.errors import BadOption
-from srl_env.text import utf8_safe
+from srl_env.text.unicode import utf8_safe
 
 Floats: TypeAlias = NDArray[np.float32]
 

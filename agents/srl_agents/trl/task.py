@@ -24,12 +24,12 @@ from srl_agents.rows import (
 )
 from srl_agents.transcript import transcript
 from srl_agents.trl.sampling import Sampler, TrainerPolicy, trainer_policy
+from srl_env.episode.outcome import reset_many, step_many
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
 from srl_env.policy import Sampling
 from srl_env.problem import Targets
 from srl_env.rewards import Granularity
 from srl_env.rollout import Episode, Start, rollout
-from srl_env.stepping import reset_many, step_many
 
 Reward = float | None
 REWARD, CORRECT, FAILURE = "srl_reward", "srl_correct", "srl_failure"

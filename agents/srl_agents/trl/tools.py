@@ -15,8 +15,8 @@ from srl_agents.rows import Each, Maker, Rows, RowSettings, warn_of_spreading
 from srl_agents.trl.task import TRLTask
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import Failure
-from srl_env.format import ParsedStep
 from srl_env.problem import ExpertStep, Targets
+from srl_env.text.format import ParsedStep
 
 OVER = "The episode is over. Take no further step."
 

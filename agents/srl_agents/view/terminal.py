@@ -27,7 +27,7 @@ from srl_agents.view.query import Query, find_steps, read_query
 from srl_agents.view.sources import ViewedRun, run_series
 from srl_env.errors import BadOption, UserError
 from srl_env.rewards.similarity import matched_blocks
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 ROWS = 20
 

@@ -14,17 +14,17 @@ from srl_env.environment import GRANULARITIES, ReasoningEnv
 from srl_env.errors import BadOption, SandboxDied, WorldFailure
 from srl_env.grading import faulty, grade, warm_judges
 from srl_env.problem import Problem
-from srl_env.prompt import PromptStyle
 from srl_env.rewards import step_similarity
 from srl_env.sandbox import Sandbox, Session, Snapshot, open_sandbox
 from srl_env.seconds import check_seconds
-from srl_env.swe.calls import CallError, ToolCalls, parse_call
-from srl_env.swe.recorded import RecordedCalls
 from srl_env.swe.similarity import call_similarity
 from srl_env.swe.tools import Bench, Workbench
 from srl_env.swe.workspace import open_workspace
+from srl_env.text.prompt import PromptStyle
+from srl_env.text.tool_calls import CallError, ToolCalls, parse_call
 from srl_env.verifiers import Verdict
 from srl_env.verifiers.fault import PolicyFault, tried_twice
+from srl_env.verifiers.recorded import RecordedCalls
 from srl_tasks.swe.problems import SHIPPED, Split, TaskProblems
 from srl_tasks.swe.replays import Replays
 
@@ -47,8 +47,8 @@ class SWEEnv(ReasoningEnv):
     middle above 10,000 characters.
 
     **Action.** Thinking, then one call of ``bash``, ``str_replace_editor`` (view, create,
-    str_replace, insert, undo_edit) or ``submit``, in any form that ``srl_env.swe.calls`` reads.
-    What is no call, or a wrong one, is answered by what to do, and is −1 in mode "srl".
+    str_replace, insert, undo_edit) or ``submit``, in any form that ``srl_env.text.tool_calls``
+    reads. What is no call, or a wrong one, is answered by what to do, and is −1 in mode "srl".
     A command ends after ``command_timeout_s``. There are no whole solutions: granularity is
     "step".
 

@@ -10,7 +10,7 @@ import pytest
 from srl_agents.policies.answers import read_answer
 from srl_agents.policies.server_failures import BadAnswer, RequestRefused
 from srl_env.policy import Generation
-from srl_env.swe.calls import ToolCall, parse_call
+from srl_env.text.tool_calls import ToolCall, parse_call
 
 
 def read(choice: dict[str, Any], stop: tuple[str, ...] = (), **more: Any) -> Generation:

@@ -14,10 +14,10 @@ from srl_agents.trl import RowsDropped, StepRewardsSpread, TRLTask
 from srl_agents.trl.sampling import TRLSampler
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, WorldFailure
-from srl_env.format import ParsedStep, ThinkTags
 from srl_env.policy import Sampling
-from srl_env.prompt import PromptStyle
 from srl_env.testing import CountingEnv, SlowWorldEnv
+from srl_env.text.format import ParsedStep, ThinkTags
+from srl_env.text.prompt import PromptStyle
 
 pytest.importorskip("datasets")
 

@@ -10,8 +10,8 @@ import pytest
 from srl_agents.small_models import character_tokenizer
 from srl_agents.trl import StepRewardsSpread, TRLTask
 from srl_env.environment import ReasoningEnv
-from srl_env.prompt import PromptStyle
 from srl_env.testing import SlowWorldEnv
+from srl_env.text.prompt import PromptStyle
 from tests.srl_agents import letters
 from tests.srl_agents.letters import Letters
 from tests.srl_agents.trl.test_task import Semicolon

@@ -13,14 +13,9 @@ from srl_env.check import CHECKS, CheckError, check_env
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
-from srl_env.format import ParsedStep, ThinkTags
 from srl_env.problem import ExpertTrajectory, Problem
-from srl_env.testing import (
-    CountingEnv,
-    CountingVerifier,
-    SlowWorldEnv,
-    counting_problem,
-)
+from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv, counting_problem
+from srl_env.text.format import ParsedStep, ThinkTags
 from srl_env.verifiers.protocol import Verdict
 
 

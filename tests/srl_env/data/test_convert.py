@@ -9,8 +9,8 @@ import pytest
 
 from srl_env.data import JsonlSource
 from srl_env.data.convert import convert
-from srl_env.data.forms import read_problems
-from srl_env.data.write import open_writer
+from srl_env.data.files.write import open_writer
+from srl_env.data.forms.detect import read_problems
 from srl_env.errors import BadData
 
 

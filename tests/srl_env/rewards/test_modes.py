@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from srl_env.errors import BadOption, UnknownName
-from srl_env.format import ParsedStep
 from srl_env.problem import Problem
 from srl_env.rewards import (
     FormatMode,
@@ -29,6 +28,7 @@ from srl_env.rewards import (
     reward_mode,
     reward_modes,
 )
+from srl_env.text.format import ParsedStep
 from srl_env.verifiers import Verdict
 
 RIGHT, WRONG = Verdict(True, "4"), Verdict(False, "5")

@@ -13,7 +13,7 @@ import pytest
 
 from srl_env.errors import BadOption
 from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, printable
-from srl_env.text import escaped
+from srl_env.text.unicode import escaped
 
 
 def test_a_limit_must_be_positive() -> None:

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from srl_env.swe import ToolCall, call_similarity
-from srl_env.swe.calls import EDITOR
 from srl_env.swe.similarity import text_similarity
+from srl_env.text.tool_calls import EDITOR
 
 SUBMIT = ToolCall("submit", {}).render()
 

@@ -10,10 +10,10 @@ import pytest
 
 from srl_env.errors import SandboxFailure
 from srl_env.sandbox import Sandbox, open_sandbox
-from srl_env.swe.calls import EDITOR, Argument, ToolCall
 from srl_env.swe.task import Repository
 from srl_env.swe.tools import NO_OUTPUT, SUBMITTED, Workbench, truncated
 from srl_env.swe.workspace import open_workspace
+from srl_env.text.tool_calls import EDITOR, Argument, ToolCall
 
 
 @pytest.fixture(scope="module")

@@ -16,11 +16,11 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 import srl_env
 from srl_agents.policies import ExpertPolicy
 from srl_env import EnvPool, Sampling, Start
+from srl_env.episode.outcome import reset_many, step_many
 from srl_env.errors import BadOption, SandboxFailure, SandboxUnavailable, UnknownName
 from srl_env.rollout import rollout
 from srl_env.sandbox import open_sandbox
-from srl_env.stepping import reset_many, step_many
-from srl_env.swe.calls import EDITOR, ToolCall
+from srl_env.text.tool_calls import EDITOR, ToolCall
 from srl_tasks.swe import env as swe
 from srl_tasks.swe.env import SWEEnv
 

@@ -19,7 +19,7 @@ import pytest
 import srl_env
 from srl_env.sandbox import CommandResult, Isolation, Sandbox, Session, Snapshot, open_sandbox
 from srl_env.sandbox.session import KeeperSession
-from srl_env.swe.calls import EDITOR, ToolCall
+from srl_env.text.tool_calls import EDITOR, ToolCall
 from srl_tasks.swe import env as swe
 
 SUBMIT = ToolCall("submit", {}).render()

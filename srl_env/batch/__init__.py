@@ -1,0 +1,1 @@
+"""Many environments at once: stepped together, and behind Gymnasium's vector interface."""

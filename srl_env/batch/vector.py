@@ -1,0 +1,263 @@
+"""Many text environments in one process, behind Gymnasium's vector interface.
+
+Gymnasium's own ``AsyncVectorEnv`` cannot share text between processes; here the environments
+stay in one process, verdicts and rewards are made in batches, and slow worlds wait side by side
+(``srl_env.episode.outcome``). A failing reset is an episode that fails on its first step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import chain
+from typing import Any, TypeAlias
+
+import gymnasium
+import numpy as np
+from gymnasium.error import ResetNeeded
+from gymnasium.spaces import Tuple
+from gymnasium.vector import AutoresetMode
+from numpy.typing import NDArray
+
+from srl_env.environment import ReasoningEnv, read_count, read_options
+from srl_env.episode.outcome import ResetResult, reset_many, step_many
+from srl_env.errors import BadOption, Failure, UnknownName
+from srl_env.seeding import derive_seed
+from srl_env.text.spaces import AnyText
+
+Texts: TypeAlias = tuple[str, ...]
+Info: TypeAlias = dict[str, Any]
+
+
+class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
+    """``num_envs`` environments that step together; observations are a tuple of texts.
+
+    Autoreset, as in Gymnasium 1.x: NEXT_STEP (default: the step after an episode's end resets,
+    ignores the action and pays 0), SAME_STEP (the ending step resets; the last observation and
+    info are in ``infos["final_obs"]`` and ``infos["final_info"]``), DISABLED (``reset`` with
+    options={"reset_mask": …}). Autoresets use the environments' own defaults.
+
+    ``infos`` are batched as Gymnasium does: an array per key, with a mask under "_key", and
+    dictionaries as dictionaries of arrays. Values of mixed types, None among them, keep their
+    type in an object array.
+    """
+
+    def __init__(
+        self,
+        makers: Iterable[Callable[[], ReasoningEnv]],
+        *,
+        autoreset_mode: AutoresetMode | str | None = None,
+    ) -> None:
+        """makers: functions, one for each environment, which are best given one shared source.
+        autoreset_mode: also by its name or its value, "SAME_STEP" or "SameStep"."""
+        super().__init__()
+        self.autoreset_mode = _read_autoreset(autoreset_mode)
+        self.envs: list[ReasoningEnv] = [_bare(_made(make)) for make in makers]
+        if not self.envs:
+            raise BadOption("a vector environment needs at least one environment; none was given")
+        self.num_envs = len(self.envs)
+        self.metadata = {**self.envs[0].metadata, "autoreset_mode": self.autoreset_mode}
+        self.render_mode = self.envs[0].render_mode
+        self.single_observation_space, self.single_action_space = AnyText(), AnyText()
+        self.observation_space = Tuple((self.single_observation_space,) * self.num_envs)
+        self.action_space = Tuple((self.single_action_space,) * self.num_envs)
+        self._observations = [""] * self.num_envs
+        self._over = np.zeros(self.num_envs, dtype=np.bool_)
+        self._failed: dict[int, Failure] = {}
+
+    def reset(
+        self,
+        *,
+        seed: int | Sequence[int | None] | None = None,
+        options: Mapping[str, Any] | None = None,
+    ) -> tuple[Texts, Info]:
+        """Starts episodes; returns (observations, infos).
+
+        seed: one for each environment; or one for all, from which a different one is hashed
+        for each. options: those of ``ReasoningEnv.reset``, for all; "each": a sequence of
+        further options for each; "reset_mask": (num_envs,) bool, where to reset (all).
+        """
+        shared = dict(read_options(options, further=("each", "reset_mask")))
+        chosen = self._read_mask(shared.pop("reset_mask", None))
+        each = self._read_each(shared.pop("each", None))
+        seeds = self._read_seeds(seed)
+        infos: list[Info | None] = [None] * self.num_envs
+        self._reset(
+            chosen, infos, [seeds[i] for i in chosen], [{**shared, **each[i]} for i in chosen]
+        )
+        return tuple(self._observations), _batched(infos)
+
+    def step(
+        self, actions: Sequence[str]
+    ) -> tuple[Texts, NDArray[Any], NDArray[Any], NDArray[Any], Info]:
+        """Takes one step in each; returns (observations, rewards, terminated, truncated, infos).
+
+        Rewards are float64, NaN where the library failed. All arrays are new.
+        """
+        self._one_each("actions", actions)
+        infos: list[Info | None] = [None] * self.num_envs
+        rewards = np.zeros(self.num_envs)
+        terminated = np.zeros(self.num_envs, dtype=np.bool_)
+        truncated = np.zeros(self.num_envs, dtype=np.bool_)
+        over = self._ended()
+        moving = [i for i in range(self.num_envs) if not self._over[i] and i not in self._failed]
+        results = step_many([self.envs[i] for i in moving], [actions[i] for i in moving])
+        done = dict(zip(moving, results, strict=True))
+        done |= {i: self.envs[i].fail(failure) for i, failure in self._failed.items()}
+        self._failed.clear()
+        for i, result in done.items():
+            self._observations[i], rewards[i], terminated[i], truncated[i], infos[i] = result
+        self._over = terminated | truncated
+        if self.autoreset_mode is AutoresetMode.SAME_STEP:
+            over = self._ended()
+            finals = [{"final_obs": self._observations[i], "final_info": infos[i]} for i in over]
+            self._reset(over, infos)
+            for i, final in zip(over, finals, strict=True):
+                infos[i] = {**(infos[i] or {}), **final}
+        elif over:
+            self._reset(over, infos)
+        return tuple(self._observations), rewards, terminated, truncated, _batched(infos)
+
+    def render(self) -> tuple[str | None, ...]:  # type: ignore[override]
+        """What each environment renders."""
+        return tuple(env.render() for env in self.envs)
+
+    def close_extras(self, **kwargs: Any) -> None:
+        """Closes the environments."""
+        for env in self.envs:
+            env.close()
+
+    def _ended(self) -> list[int]:
+        """Where an episode is over and has to be reset; an error if that is not done here."""
+        over: list[int] = np.flatnonzero(self._over).tolist()
+        if over and self.autoreset_mode is AutoresetMode.DISABLED:
+            raise ResetNeeded(
+                f"episodes have ended in environments {over[:10]}: reset them with "
+                "options={'reset_mask': terminated | truncated}"
+            )
+        return over
+
+    def _reset(
+        self,
+        chosen: Sequence[int],
+        infos: list[Info | None],
+        seeds: Sequence[int | None] | None = None,
+        options: Sequence[Mapping[str, Any]] | None = None,
+    ) -> None:
+        """Resets some environments and notes what they return."""
+        envs = [self.envs[i] for i in chosen]
+        no: list[None] = [None] * len(envs)
+        results = reset_many(envs, seeds or no, options or no)
+        for i, result in zip(chosen, results, strict=True):
+            self._failed.pop(i, None)
+            self._over[i] = False
+            self._observations[i], infos[i] = self._begun(i, result)
+
+    def _begun(self, i: int, result: ResetResult | Failure) -> ResetResult:
+        """Observation and info of a reset; where it failed, the next step will say so again."""
+        if not isinstance(result, Failure):
+            return result
+        self._failed[i] = result
+        observation, _, _, _, info = self.envs[i].fail(result)
+        return observation, info
+
+    def _read_mask(self, mask: Any) -> list[int]:
+        if mask is None:
+            return list(range(self.num_envs))
+        mask = np.asarray(mask)
+        if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
+            raise BadOption(
+                f"reset_mask is a bool array of shape ({self.num_envs},) with a True in it; got "
+                f"{mask.dtype} of shape {mask.shape}"
+            )
+        chosen: list[int] = np.flatnonzero(mask).tolist()
+        return chosen
+
+    def _read_seeds(self, seed: int | Sequence[int | None] | None) -> Sequence[int | None]:
+        if seed is None:
+            return [None] * self.num_envs
+        if not isinstance(seed, Sequence | np.ndarray) or isinstance(seed, str):
+            whole = read_count("seed", seed, 0)
+            return [derive_seed("vector", whole, i) for i in range(self.num_envs)]
+        self._one_each("seed", seed)
+        return [None if one is None else read_count("seed", one, 0) for one in seed]
+
+    def _read_each(self, each: Any) -> list[Mapping[str, Any]]:
+        """The further options of each environment, checked before any of them is reset."""
+        if each is None:
+            return [{}] * self.num_envs
+        self._one_each("each", each)
+        return [read_options(one, f"entry {i} of 'each'") for i, one in enumerate(each)]
+
+    def _one_each(self, name: str, values: Sequence[Any]) -> None:
+        """Raises ``BadOption`` unless there is one value for each environment."""
+        listed = hasattr(values, "__len__") and not isinstance(values, str | Mapping)
+        if not listed or len(values) != self.num_envs:
+            raise BadOption(
+                f"{name} needs one entry for each of {self.num_envs} environments; got "
+                f"{len(values) if listed else repr(values)[:80]}"
+            )
+
+
+def _read_autoreset(mode: object) -> AutoresetMode:
+    for known in AutoresetMode:
+        if mode in (known, known.name, known.value):
+            return known
+    if mode is None:
+        return AutoresetMode.NEXT_STEP
+    if isinstance(mode, str):
+        raise UnknownName("autoreset mode", mode, [known.name for known in AutoresetMode])
+    raise BadOption(
+        f"autoreset_mode is one of gymnasium's AutoresetMode, or its name; got {mode!r}"
+    )
+
+
+def _made(make: object) -> gymnasium.Env[Any, Any]:
+    if not callable(make):
+        raise BadOption(
+            "VectorEnv takes functions that make an environment, as [lambda: "
+            f"srl_env.make('srl/ModularChain-v0')] * 8; got a {type(make).__name__}"
+        )
+    env: gymnasium.Env[Any, Any] = make()
+    return env
+
+
+def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(
+            f"VectorEnv steps ReasoningEnv objects without wrappers; got {type(env).__name__}"
+        )
+    return env
+
+
+def _batched(infos: Sequence[Info | None]) -> Info:
+    """The infos by key, as Gymnasium batches them."""
+    rows = [info or {} for info in infos]
+    batch: Info = {}
+    for key in dict.fromkeys(chain.from_iterable(rows)):
+        chosen = [i for i, row in enumerate(rows) if key in row]
+        batch[key] = _column([rows[i][key] for i in chosen], chosen, len(rows))
+        batch[f"_{key}"] = mask = np.zeros(len(rows), dtype=np.bool_)
+        mask[chosen] = True
+    return batch
+
+
+def _column(values: Sequence[Any], chosen: Sequence[int], size: int) -> Any:
+    """The values of one key at their places, as an array or a dictionary of arrays."""
+    kinds = set(map(type, values))
+    if kinds == {dict}:
+        rows: list[Info | None] = [None] * size
+        for i, value in zip(chosen, values, strict=True):
+            rows[i] = value
+        return _batched(rows)
+    if kinds in ({bool}, {float}) or (kinds == {int} and _fits(min(values), max(values))):
+        array: NDArray[Any] = np.zeros(size, dtype=kinds.pop())
+        array[chosen] = values
+    else:
+        array = np.full(size, None, dtype=object)
+        array[chosen] = np.fromiter(values, dtype=object, count=len(values))
+    return array
+
+
+def _fits(least: int, greatest: int) -> bool:
+    """Whether an array of int64 can hold these numbers and all between."""
+    return least >= -(2**63) and greatest < 2**63

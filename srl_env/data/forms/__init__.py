@@ -1,0 +1,1 @@
+"""The forms that data come in, one file each."""

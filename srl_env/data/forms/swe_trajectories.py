@@ -1,0 +1,460 @@
+"""Trajectories of coding agents as data for SRL: one problem each, whose steps are tool calls.
+
+Read are SWE-agent's ``.traj`` files, and rows with "messages" or "trajectory" as in SWE-smith's,
+OpenHands' and nebius' trajectories: a list, or a JSON text of one, in the tool form ("tool_calls",
+or parts with "tool_use"), the xml form or the ticks form. An action is the canonical call
+(``srl_env.text.tool_calls``); the prose around it becomes the thought, and what answered it the
+observation. Several calls of one turn are steps in their order. Nothing is executed::
+
+    source = open_trajectories("trajectories.jsonl", resolved_only=True, on_bad_row="drop")
+    print(source.report)
+    env = ReasoningEnv(source, RecordedCalls(), format=ToolCalls(), similarity=call_similarity,
+                       style=PromptStyle(step_task="", problem="{problem}", last_turns=2))
+
+Such files are long, and each is read anew for every episode: ``write_jsonl(path, source)`` writes
+what matters of them.
+Data: SWE-smith (arXiv:2504.21798), MIT; "SWE-bench/SWE-smith-trajectories" on the hub.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from array import array
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from srl_env.data.rows import BadRow, Converter, Row, content_id, id_in
+from srl_env.data.sources.hub import DatasetSource
+from srl_env.data.sources.jsonl import JsonlSource, object_in
+from srl_env.data.sources.source import RowSource
+from srl_env.errors import BadData
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.text.fences import fenced_blocks
+from srl_env.text.tool_calls import (
+    EDITOR,
+    CallError,
+    ToolCall,
+    ToolCalls,
+    name_and_arguments,
+    parse_call,
+    parse_command,
+)
+
+_EDITOR_BLOCK = re.compile(r"^```[^\n`]*\n(?=\s*str_replace_editor\s)", re.MULTILINE)
+_FENCE = re.compile(r"^```[^\n`]*$", re.MULTILINE)
+_XML_CALL = re.compile(r"<function=.*?</function>", re.DOTALL)
+_EXTRA = ("security_risk",)
+_TEXTS = ("content", "text", "value")
+_ROLES = {
+    "system": "system", "user": "user", "human": "user", "assistant": "assistant",
+    "ai": "assistant", "gpt": "assistant", "tool": "tool", "function": "tool",
+    "observation": "tool", "environment": "tool",
+}  # fmt: skip
+TOOL_NAMES: Mapping[str, str] = {
+    "execute_bash": "bash", "run_bash": "bash", "shell": "bash", "terminal": "bash",
+    "str_replace_based_edit_tool": EDITOR, "file_editor": EDITOR, "edit_file": EDITOR,
+    "finish": "submit", "think": "think",
+}  # fmt: skip
+"""What other agents (OpenHands, Anthropic's tools) call our tools."""
+
+_KEPT = ("resolved", "model", "traj_id", "patch")
+
+
+def open_trajectories(
+    path: str | os.PathLike[str],
+    *,
+    resolved_only: bool = False,
+    statements: Mapping[str, str] | None = None,
+    **options: Any,
+) -> RowSource:
+    """The trajectories in a file or folder, as a source of problems.
+
+    path: a ``.traj`` file or a folder with some in it, at any depth; a ``.parquet`` file (needs
+    the extra "data"); or JSON lines. resolved_only, statements: as for ``SWETrajectory``.
+    options: those of ``RowSource``; a split is made by instance, so that two trajectories of one
+    instance are in the same part.
+    """
+    path, convert = Path(path), SWETrajectory(resolved_only, statements or {})
+    options = {"split_by": instance_of} | options
+    if path.is_dir() or path.suffix == ".traj":
+        return TrajSource(path, convert, **options)
+    if path.suffix == ".parquet":
+        load = {"data_files": str(path)}
+        return DatasetSource.from_hub(
+            "parquet", convert, load=load, **{"name": path.stem} | options
+        )
+    return JsonlSource(path, convert, **options)
+
+
+def instance_of(problem: Problem) -> str:
+    """The id of the instance that a trajectory is about."""
+    return str(problem.metadata.get("instance_id", problem.id))
+
+
+@dataclass(frozen=True, slots=True)
+class SWETrajectory:
+    """Converter of trajectories: ``BadRow`` for one that cannot be used.
+
+    resolved_only: a row that does not say "resolved" cannot be. statements: the issue by
+    instance id; else it is what stands between <pr_description> tags in the first message to
+    the agent, or that whole message.
+
+    The problem's id is the row's "traj_id", else its "instance_id". Other agents' names of our
+    tools are ours (``TOOL_NAMES``); what a ``think`` call says is part of the next call's thought.
+    Turns without a call that can be read are left out with what answered them, as is a submit
+    that was not the last step (SWE-agent answers the first with a checklist);
+    ``metadata["skipped_turns"]`` counts both.
+    Where more than a quarter of the calls cannot be read, the row is bad.
+    """
+
+    resolved_only: bool = False
+    statements: Mapping[str, str] = field(default_factory=dict)
+
+    def __call__(self, row: Row) -> Problem:
+        """The problem in a row, with one trajectory."""
+        if self.resolved_only and row.get("resolved") is not True:
+            raise BadRow("not resolved", f'"resolved" is {row.get("resolved")!r}; expected true')
+        told, turns = _told_and_turns(row)
+        instance_id = id_in(row, "instance_id")
+        prompt = self.statements.get(instance_id or "") or _statement(told)
+        steps, skipped = _steps(turns)
+        metadata = {key: row[key] for key in _KEPT if row.get(key) is not None}
+        if instance_id is not None:
+            metadata["instance_id"] = instance_id
+        model = row.get("model")
+        return Problem(
+            id=id_in(row, "traj_id") or instance_id or content_id(prompt),
+            prompt=prompt,
+            trajectories=(ExpertTrajectory(steps, model if isinstance(model, str) else None),),
+            metadata=metadata | ({"skipped_turns": skipped} if skipped else {}),
+        )
+
+
+class TrajSource(RowSource):
+    """The problems in SWE-agent's ``.traj`` files, each read when asked for.
+
+    path: one such file, or a folder with some in it at any depth. An instance without an id of
+    its own has the file's name. The rest as for ``RowSource``.
+    """
+
+    def __init__(
+        self, path: str | os.PathLike[str], convert: Converter | None = None, **options: Any
+    ) -> None:
+        self.path = Path(path)
+        options = {"split_by": instance_of} | options
+        name = options.pop("name", self.path.stem)
+        super().__init__(name, convert or SWETrajectory(), **options)
+
+    def _locate(self) -> array[int]:
+        self._files = sorted(self.path.rglob("*.traj")) if self.path.is_dir() else [self.path]
+        if not self._files or not self._files[0].is_file():
+            raise BadData(
+                f"{self.path}: there is no .traj file; expected one, or a folder with some"
+            )
+        return array("q", range(len(self._files)))
+
+    def _row(self, key: int) -> Row:
+        return {"instance_id": self._files[key].stem} | object_in(self._files[key].read_bytes())
+
+    def _place(self, key: int) -> str:
+        return f"{self._files[key]}:1"
+
+
+# -- what an agent was told, and its turns ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """call: None where there was none; an error where it could not be read. id: of the call, by
+    which its answer names it. think: the thought is the next call's."""
+
+    thought: str | None
+    call: ToolCall | CallError | None
+    observation: str | None = None
+    id: str | None = None
+    think: bool = False
+
+
+def _told_and_turns(row: Row) -> tuple[str, list[_Turn]]:
+    """The issue and the turns of a row."""
+    if "trajectory" in row:
+        steps = _listed(row, "trajectory")
+        spoken = isinstance(steps[0], Mapping) and ("role" in steps[0] or "from" in steps[0])
+        return _message_turns(steps) if spoken else _traj_turns(row)
+    if "messages" in row:
+        return _message_turns(_listed(row, "messages"))
+    raise BadRow('no "messages" and no "trajectory"', "expected one of them")
+
+
+def _traj_turns(row: Row) -> tuple[str, list[_Turn]]:
+    """The issue and the turns of a ``.traj`` file."""
+    turns = []
+    for step in _listed(row, "trajectory"):
+        if not isinstance(step, Mapping) or not isinstance(step.get("action"), str):
+            raise BadRow('a step of "trajectory" has no "action"', "expected SWE-agent's .traj")
+        thought, observation = step.get("thought"), step.get("observation")
+        turns.append(
+            _Turn(
+                (thought.strip() or None) if isinstance(thought, str) else None,
+                _command(step["action"]),
+                observation if isinstance(observation, str) else None,
+            )
+        )
+    told = _replayed_statement(row)
+    if told is None:
+        told, _ = _first_message(_listed(row, "history"))
+    return told, turns
+
+
+def _replayed_statement(row: Row) -> str | None:
+    """The issue in the run's own configuration, where that is kept."""
+    config = row.get("replay_config")
+    try:
+        config = json.loads(config) if isinstance(config, str) else config
+        text = config["problem_statement"]["text"] if config else None
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    return text if isinstance(text, str) and text.strip() else None
+
+
+def _command(action: str) -> ToolCall | CallError | None:
+    try:
+        return parse_command(action) if action.strip() else None
+    except CallError as error:
+        return error
+
+
+def _message_turns(messages: Sequence[Any]) -> tuple[str, list[_Turn]]:
+    """What the agent was told first, and its turns."""
+    told, rest = _first_message(messages)
+    turns, form = list[_Turn](), _form(rest)
+    begun = 0  # the first turn of the last message of the agent
+    for message in rest:
+        if _role(message) == "assistant":
+            begun = len(turns)
+            turns += _assistant_turns(message, form)
+        elif turns:
+            for call_id, said in _answers(message):
+                place = _answered(turns, begun, call_id)
+                seen = turns[place].observation
+                whole = said if seen is None else f"{seen}\n{said}"
+                turns[place] = replace(turns[place], observation=whole)
+    return told, turns
+
+
+def _answered(turns: Sequence[_Turn], begun: int, call_id: str | None) -> int:
+    """The turn that an answer is to: by the call's id, else the first one not yet answered."""
+    own = range(begun, len(turns))
+    named = [i for i in own if call_id is not None and turns[i].id == call_id]
+    open_ = [i for i in own if turns[i].observation is None]
+    return (named or open_ or [len(turns) - 1])[0]
+
+
+def _answers(message: Mapping[str, Any]) -> list[tuple[str | None, str]]:
+    """(id of the call or None, text) of what a message answers; parts may answer several."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    results = [p for p in parts if isinstance(p, Mapping) and p.get("type") == "tool_result"]
+    if not results:
+        return [(_id(message.get("tool_call_id")), _observation(message))]
+    return [(_id(part.get("tool_use_id")), _observation(part)) for part in results]
+
+
+def _id(value: Any) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _first_message(messages: Sequence[Any]) -> tuple[str, Sequence[Any]]:
+    """The first message to the agent, and the messages after it; demonstrations apart."""
+    shown = [message for message in messages if not _is_demonstration(message)]
+    for place, message in enumerate(shown):
+        if _role(message) == "user":
+            return _content(message), shown[place + 1 :]
+    raise BadRow("no message to the agent", 'expected one with "role": "user" that has the issue')
+
+
+def _is_demonstration(message: Any) -> bool:
+    return isinstance(message, Mapping) and bool(message.get("is_demo"))
+
+
+def _form(messages: Sequence[Any]) -> str:
+    """The form that a row's calls are in; any other is prose there."""
+    own = [message for message in messages if _role(message) == "assistant"]
+    if any(_native_calls(message) for message in own):
+        return "tool"
+    return "xml" if any("<function=" in _content(message) for message in own) else "ticks"
+
+
+def _assistant_turns(message: Mapping[str, Any], form: str) -> list[_Turn]:
+    content = _content(message)
+    if form == "tool":
+        return _tool_turns(message, content)
+    if form == "xml" and len(calls := _XML_CALL.findall(content)) > 1:
+        first = content.partition("<function=")[0].strip() or None
+        read = [_xml_turn(call) for call in calls]
+        return [replace(read[0], thought=first), *read[1:]]
+    if form == "xml":
+        return [_xml_turn(content)]
+    before, block = _ticks(content)
+    return [_Turn(before.strip() or None, None if block is None else _command(block))]
+
+
+def _xml_turn(content: str) -> _Turn:
+    if "<function=" not in content:
+        return _Turn(content.strip() or None, None)
+    parsed = ToolCalls().parse(content)
+    if not parsed.ok:
+        return _Turn(None, CallError(parsed.problem_found or "no call"))
+    return _Turn(parsed.thought, parse_call(parsed.action))
+
+
+def _tool_turns(message: Mapping[str, Any], content: str) -> list[_Turn]:
+    """A turn for each native call; the prose is the first one's thought."""
+    thought = message.get("thought")
+    thought = (thought if isinstance(thought, str) else content).strip() or None
+    turns = [_native_turn(call) for call in _native_calls(message)]
+    if not turns:
+        return [_Turn(thought, None)]
+    return [replace(turns[0], thought=_joined(thought, turns[0].thought)), *turns[1:]]
+
+
+def _native_turn(call: Any) -> _Turn:
+    call_id = _id(call.get("id")) if isinstance(call, Mapping) else None
+    try:
+        name, arguments = name_and_arguments(call)
+        tool = TOOL_NAMES.get(name, name)
+        if tool == "think":
+            said = next((text for text in arguments.values() if isinstance(text, str)), "")
+            return _Turn(said.strip() or None, None, id=call_id, think=True)
+        known = {"bash": ("command",), "submit": ()}.get(tool, tuple(arguments))
+        kept = {key: arguments[key] for key in known if key in arguments}
+        return _Turn(
+            None, ToolCall(tool, {k: v for k, v in kept.items() if k not in _EXTRA}), id=call_id
+        )
+    except CallError as error:
+        return _Turn(None, error, id=call_id)
+
+
+def _native_calls(message: Mapping[str, Any]) -> list[Any]:
+    """OpenAI's "tool_calls", or Anthropic's parts with "tool_use", as calls with a function."""
+    calls, content = message.get("tool_calls"), message.get("content")
+    if isinstance(calls, list) and calls:
+        return calls
+    parts = content if isinstance(content, list) else []
+    return [
+        {"id": part.get("id"), "name": part.get("name"), "arguments": part.get("input")}
+        for part in parts
+        if isinstance(part, Mapping) and part.get("type") == "tool_use"
+    ]
+
+
+def _joined(*thoughts: str | None) -> str | None:
+    return "\n\n".join(thought for thought in thoughts if thought) or None
+
+
+def _ticks(content: str) -> tuple[str, str | None]:
+    """What stands before a command in ticks, and the command; None where there is none.
+
+    As in SWE-agent the last block counts; a call of the editor may have blocks in its texts, so
+    it begins where it is typed, and ends with the last fence.
+    """
+    fences = list(_FENCE.finditer(content))
+    if len(fences) < 2:
+        return content, None
+    editor = _EDITOR_BLOCK.search(content, 0, fences[-1].start())
+    if editor:
+        return content[: editor.start()], content[editor.end() : fences[-1].start()]
+    if blocks := fenced_blocks(content):
+        return content[: blocks[-1].begin], blocks[-1].content
+    opening, closing = fences[len(fences) // 2 * 2 - 2 : len(fences) // 2 * 2]
+    return content[: opening.start()], content[opening.end() : closing.start()]
+
+
+def _observation(message: Mapping[str, Any]) -> str:
+    return _content(message).removeprefix("OBSERVATION:\n").removeprefix("OBSERVATION:")
+
+
+def _role(message: Any) -> str:
+    named = message.get("role", message.get("from")) if isinstance(message, Mapping) else None
+    if isinstance(named, str) and named in _ROLES:
+        return _ROLES[named]
+    raise BadRow("a message of no known role", f"expected one of {', '.join(_ROLES)}; {named!r}")
+
+
+def _content(message: Mapping[str, Any]) -> str:
+    """The text of a message; of one in parts, all texts but what calls and thoughts hold."""
+    content = next((message[name] for name in _TEXTS if message.get(name) is not None), None)
+    if content is None or isinstance(content, str):
+        return content or ""
+    parts = content if isinstance(content, list) else [None]
+    texts = [_text_of(part) for part in parts]
+    if not all(isinstance(text, str) for text in texts):
+        raise BadRow("a message that is not text", 'expected "content" as text or parts of text')
+    return "\n".join(text for text in texts if text)
+
+
+def _text_of(part: Any) -> Any:
+    if isinstance(part, str) or not isinstance(part, Mapping):
+        return part
+    kind = part.get("type")
+    if kind in ("tool_use", "redacted_thinking"):
+        return ""
+    return _content(part) if kind == "tool_result" else part.get("text", part.get("thinking"))
+
+
+def _listed(row: Row, column: str) -> Sequence[Any]:
+    """The list in a column, which may be the JSON text of one."""
+    value = row.get(column)
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise BadRow(f'"{column}" is a text but no JSON', str(error)) from error
+    if not isinstance(value, list) or not value:
+        raise BadRow(f'"{column}" is no list of anything', "expected a list, or JSON text of one")
+    return value
+
+
+# -- steps ----------------------------------------------------------------------------------
+
+
+def _statement(told: str) -> str:
+    """The issue in what the agent was told."""
+    _, opened, rest = told.partition("<pr_description>")
+    issue, closed, _ = rest.partition("</pr_description>")
+    issue = issue.strip() if opened and closed else told.strip()
+    if not issue:
+        raise BadRow("no issue", "the first message to the agent is empty")
+    return issue
+
+
+def _steps(turns: list[_Turn]) -> tuple[tuple[ExpertStep, ...], int]:
+    """The steps, and how many turns were left out."""
+    unread = [turn.call for turn in turns if isinstance(turn.call, CallError)]
+    calls = [turn for turn in turns if isinstance(turn.call, ToolCall)]
+    if not calls or 4 * len(unread) > len(calls) + len(unread):
+        example = f"; e.g.: {unread[0]}" if unread else ""
+        raise BadRow("no calls that can be read", f"{len(unread)} cannot{example}")
+    steps = tuple(_kept_steps(turns, len(calls)))
+    return steps, len([turn for turn in turns if not turn.think]) - len(steps)
+
+
+def _kept_steps(turns: list[_Turn], count: int) -> Iterator[ExpertStep]:
+    """The steps of the turns that have calls, of which there are ``count``."""
+    number, thought = 0, None
+    for turn in turns:
+        if not isinstance(turn.call, ToolCall):
+            thought = _joined(thought, turn.thought) if turn.think else thought
+            continue
+        number += 1
+        last = number == count
+        if turn.call.tool == "submit" and not last:
+            continue
+        if turn.observation is None and not last:
+            raise BadRow("a call without its answer", f"call {number} of {count} has none")
+        said, thought = _joined(thought, turn.thought), None
+        yield ExpertStep(turn.call.render(), thought=said, observation=turn.observation or "")

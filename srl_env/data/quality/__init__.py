@@ -1,0 +1,1 @@
+"""What data hold and what is wrong with them."""

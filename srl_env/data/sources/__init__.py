@@ -1,0 +1,1 @@
+"""Problem sources: from a list, a file, or a data set."""

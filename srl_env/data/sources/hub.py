@@ -1,0 +1,83 @@
+"""Problems from the Hugging Face ``datasets`` library (extra "data")."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from srl_env.data.rows import Converter, Row, problem_from_row
+from srl_env.data.sources.source import OnBadRow, RowSource, SplitBy, by_id
+from srl_env.data.splits import SHARES
+from srl_env.errors import BadOption, MissingExtra
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+class DatasetSource(RowSource):
+    """The problems of a ``datasets.Dataset``, read row by row when asked for.
+
+    name: by default the data set's own, with its split. The rest as for ``RowSource``.
+    """
+
+    def __init__(
+        self,
+        dataset: Dataset,
+        convert: Converter = problem_from_row,
+        *,
+        name: str | None = None,
+        split: str | None = None,
+        shares: Mapping[str, float] = SHARES,
+        split_by: SplitBy = by_id,
+        on_bad_row: OnBadRow = "raise",
+    ) -> None:
+        if not hasattr(dataset, "num_rows") or isinstance(dataset.num_rows, dict):
+            raise BadOption(
+                f"expected a datasets.Dataset, which has rows by number; got "
+                f"{type(dataset).__name__}. Choose a split, and do not stream"
+            )
+        self.dataset = dataset
+        own = f"{dataset.info.dataset_name or 'dataset'}/{dataset.split or 'all'}"
+        super().__init__(
+            own if name is None else name,
+            convert,
+            split=split,
+            shares=shares,
+            split_by=split_by,
+            on_bad_row=on_bad_row,
+        )
+
+    @classmethod
+    def from_hub(
+        cls,
+        path: str,
+        convert: Converter = problem_from_row,
+        *,
+        hub_split: str = "train",
+        config: str | None = None,
+        revision: str | None = None,
+        load: Mapping[str, Any] | None = None,
+        **options: Any,
+    ) -> DatasetSource:
+        """The problems of a data set on the hub, or of a builder such as "json" or "parquet".
+
+        path, config, hub_split, revision and ``load`` (whatever else) go to
+        ``datasets.load_dataset``, whose errors come through; ``options`` as for the class.
+        """
+        try:
+            from datasets import load_dataset
+        except ImportError as error:
+            raise MissingExtra("datasets", "data") from error
+        dataset = load_dataset(path, config, split=hub_split, revision=revision, **(load or {}))
+        return cls(dataset, convert, **{"name": f"{path}/{hub_split}"} | options)
+
+    def _locate(self) -> array[int]:
+        return array("q", range(self.dataset.num_rows))
+
+    def _row(self, key: int) -> Row:
+        row: dict[str, Any] = self.dataset[key]
+        return row
+
+    def _place(self, key: int) -> str:
+        return f"{self.name}, row {key}"

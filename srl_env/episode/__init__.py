@@ -1,0 +1,1 @@
+"""An episode: its state, what ``reset`` reads, and messages to authors of environments."""

@@ -1,0 +1,302 @@
+"""Stepping and resetting many environments together; one environment is the batch of one.
+
+The way of a step: every world moves (slow ones side by side in threads), the episodes that
+ended are judged in batches by verifier, all steps are scored in batches by reward mode, and
+each environment hands out its result. This is also the one boundary where a ``Failure`` is
+caught; every other exception is a bug and goes through.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+
+from srl_env.errors import BadOption, Failure
+from srl_env.problem import Problem
+from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
+from srl_env.text.format import ParsedStep
+from srl_env.verifiers.fault import (
+    VERIFIER_FAILURES,
+    PolicyFault,
+    check_judge,
+    check_reference,
+    failed_twice,
+    fault_verdict,
+    tried_twice,
+)
+from srl_env.verifiers.protocol import Verdict, Verifier
+
+if TYPE_CHECKING:
+    from srl_env.environment import ReasoningEnv
+
+ResetResult: TypeAlias = tuple[str, dict[str, Any]]
+StepResult: TypeAlias = tuple[str, float, bool, bool, dict[str, Any]]
+Scored: TypeAlias = tuple[StepRecord, StepReward]
+T = TypeVar("T")
+
+SLOW_WORLDS_AT_ONCE = 32
+
+
+def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[StepResult]:
+    """What each environment's ``step`` returns for its action, in order.
+
+    Raises ``ResetNeeded`` or ``BadOption`` before any environment has moved.
+    """
+    for env, action in zip(envs, actions, strict=True):
+        env.expects(action)
+    moved = _overlapped(
+        envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
+    )
+    records = _judged(envs, moved)
+    return [
+        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
+        for env, scored in zip(envs, _scored(envs, records), strict=True)
+    ]
+
+
+def reset_many(
+    envs: Sequence[ReasoningEnv],
+    seeds: Sequence[int | None],
+    options: Sequence[Mapping[str, Any] | None],
+) -> list[ResetResult | Failure]:
+    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order.
+
+    Those with the same seed are copies; they are numbered by the option ``copy`` unless given.
+    """
+    calls = [
+        partial(env.reset, seed=seed, options=option)
+        for env, seed, option in zip(envs, seeds, _numbered(seeds, options), strict=True)
+    ]
+    return _overlapped(envs, calls)
+
+
+def _numbered(
+    seeds: Sequence[int | None], options: Sequence[Mapping[str, Any] | None]
+) -> Iterable[Mapping[str, Any] | None]:
+    """The options, with its copy number in those that have a seed and no such number."""
+    seen = Counter[int]()
+    for seed, option in zip(seeds, options, strict=True):
+        if seed is None or not isinstance(option, Mapping | None) or "copy" in (option or {}):
+            yield option
+        else:
+            yield {**(option or {}), "copy": seen[seed]}
+            seen[seed] += 1
+
+
+def _overlapped(
+    envs: Sequence[ReasoningEnv], calls: Sequence[Callable[[], T]]
+) -> list[T | Failure]:
+    """The result or ``Failure`` of each call; those of slow worlds run side by side."""
+    waiting = {}
+    if len(envs) > 1:
+        waiting = {
+            i: _threads(os.getpid()).submit(_attempt, calls[i])
+            for i, env in enumerate(envs)
+            if env.slow_world
+        }
+    here = {i: _attempt(call) for i, call in enumerate(calls) if i not in waiting}
+    return [waiting[i].result() if i in waiting else here[i] for i in range(len(calls))]
+
+
+def _attempt(call: Callable[[], T]) -> T | Failure:
+    """The boundary: a ``Failure`` that was raised becomes one that is returned."""
+    try:
+        return call()
+    except Failure as failure:
+        return failure
+
+
+@cache
+def _threads(process_id: int) -> ThreadPoolExecutor:
+    """The threads of this process; one that was forked makes its own."""
+    return ThreadPoolExecutor(SLOW_WORLDS_AT_ONCE, thread_name_prefix="srl-env-world")
+
+
+def _judged(
+    envs: Sequence[ReasoningEnv], moved: Sequence[StepRecord | Failure]
+) -> list[StepRecord | Failure]:
+    """The records, with its verdict on each that ended; a ``Failure`` where there is none."""
+    judged = list(moved)
+    ended = [
+        (i, record)
+        for i, record in enumerate(moved)
+        if not isinstance(record, Failure) and record.to_judge
+    ]
+    verdicts = _verdicts([(envs[i], record) for i, record in ended])
+    for (i, record), verdict in zip(ended, verdicts, strict=True):
+        if isinstance(verdict, Failure):
+            judged[i] = verdict
+        else:
+            judged[i] = replace(record, verdict=checked_verdict(envs[i], verdict))
+    return judged
+
+
+def checked_verdict(env: ReasoningEnv, verdict: object) -> Verdict:
+    """The verdict; ``BadOption`` for anything else that a verifier or ``judge`` returned."""
+    if isinstance(verdict, Verdict):
+        return verdict
+    judge = f"{type(env.verifier).__name__}.verify()" if env.plain_judge else "judge()"
+    raise BadOption(
+        f"{judge} of {type(env).__name__} returned {type(verdict).__name__} {verdict!r:.80} for "
+        f"problem {env.problem.id!r}; it returns a srl_env.Verdict, e.g. Verdict(correct=True)"
+    )
+
+
+def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict | Failure]:
+    """One verdict each: in batches by verifier, or by the environment's own ``judge``."""
+    verdicts: dict[int, Verdict | Failure] = {}
+    for group in _groups(ended, lambda pair: id(pair[0].verifier) if pair[0].plain_judge else 0):
+        members = [ended[i] for i in group]
+        if len(group) > 1 and members[0][0].plain_judge:
+            found = _verify_batch(members)
+        else:
+            calls = [partial(judge, env, record) for env, record in members]
+            found = _overlapped([env for env, _ in members], calls)
+        verdicts.update(zip(group, found, strict=True))
+    return [verdicts[i] for i in range(len(ended))]
+
+
+def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
+    """The verdict of ``env.judge``; what a verifier fails at twice may be the policy's fault."""
+    actions = judged_actions(record)
+    attempt = partial(env.judge, actions)
+    try:
+        return attempt()
+    except VERIFIER_FAILURES:
+        found = _attempt(attempt)
+    if isinstance(found, VERIFIER_FAILURES) and env.plain_judge:
+        found = _blamed(env.verifier, record.problem, actions, found)
+    elif isinstance(found, VERIFIER_FAILURES):
+        control = partial(check_judge, env.judge, record.problem)
+        found = _attempt(partial(failed_twice, found, control))
+    if isinstance(found, Failure):
+        raise found
+    return found
+
+
+def _verify_batch(
+    members: Sequence[tuple[ReasoningEnv, StepRecord]],
+) -> list[Verdict | Failure]:
+    """One verdict each; those that a verifier fails at are repeated, in a batch of their own."""
+    verifier = members[0][0].verifier
+    items = [(record.problem, judged_actions(record)) for _, record in members]
+    found = _verify_many(verifier, items)
+    again = [i for i, one in enumerate(found) if isinstance(one, VERIFIER_FAILURES)]
+    for i, one in zip(again, _verify_many(verifier, [items[i] for i in again]), strict=True):
+        found[i] = _blamed(verifier, *items[i], one) if isinstance(one, VERIFIER_FAILURES) else one
+    return found
+
+
+def _verify_many(
+    verifier: Verifier, items: Sequence[tuple[Problem, Sequence[str]]]
+) -> list[Verdict | Failure]:
+    """One for each; where the batch fails, each item stands for itself."""
+    if not items:
+        return []
+    found = _attempt(partial(verifier.verify_many, items))
+    if isinstance(found, Failure):
+        return [_attempt(partial(verifier.verify, *item)) for item in items]
+    if len(found) != len(items):
+        raise BadOption(
+            f"{type(verifier).__name__}.verify_many() gave {len(found)} verdicts for {len(items)} "
+            "items; it gives one for each"
+        )
+    return list(found)
+
+
+def _blamed(
+    verifier: Verifier, problem: Problem, actions: Sequence[str], failure: Failure
+) -> Verdict | Failure:
+    """The verdict on actions that a verifier failed at twice, or the failure."""
+    control = partial(check_reference, verifier, problem)
+    answer = verifier.extract(actions[-1])
+    return _attempt(partial(failed_twice, failure, control, answer=answer))
+
+
+def judged_actions(record: StepRecord) -> tuple[str, ...]:
+    """What is judged: the history, in which the expert's steps may stand, and the last action."""
+    return (*record.actions, record.parsed.action)
+
+
+def _scored(
+    envs: Sequence[ReasoningEnv], records: Sequence[StepRecord | Failure]
+) -> list[Scored | Failure]:
+    """The records with their rewards, made in batches by mode; a ``Failure`` stays what it is."""
+    scored: dict[int, Scored | Failure] = {}
+    for group in _groups(envs, lambda env: id(env.reward_mode)):
+        mode = envs[group[0]].reward_mode
+        alive = [(i, r) for i in group if not isinstance(r := records[i], Failure)]
+        found = _score_batch(mode, [record for _, record in alive])
+        scored.update(zip((i for i, _ in alive), found, strict=True))
+    return [
+        record if isinstance(record, Failure) else scored[i] for i, record in enumerate(records)
+    ]
+
+
+def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[Scored | Failure]:
+    """One reward each; where the batch fails, each record stands for itself."""
+    scores = _attempt(partial(score_all, mode, records))
+    if isinstance(scores, Failure):
+        return [_attempt(partial(score, mode, record)) for record in records]
+    return list(zip(records, scores, strict=True))
+
+
+def score(mode: RewardMode, record: StepRecord) -> Scored:
+    """A record with its reward.
+
+    Where the mode fails at it twice, and not at a wrong step without a text, the policy is
+    responsible: the record and the reward are then those of that step.
+    """
+    try:
+        return record, score_all(mode, [record])[0]
+    except Failure:
+        wrong = _wrong(record)
+    try:
+        rewards = tried_twice(partial(score_all, mode, [record]), partial(score_all, mode, [wrong]))
+        return record, rewards[0]
+    except PolicyFault as fault:
+        if wrong.verdict is not None:
+            wrong = replace(wrong, verdict=fault_verdict(str(fault), wrong.verdict.answer))
+        return wrong, score_all(mode, [wrong])[0]
+
+
+def _wrong(record: StepRecord) -> StepRecord:
+    """The record of a step that says nothing and is wrong."""
+    verdict = record.verdict
+    return replace(
+        record,
+        completion="",
+        parsed=ParsedStep(None, "", False, "the reward mode failed at what was written"),
+        verdict=None if verdict is None else Verdict(False, verdict.answer),
+        format_ok_so_far=False,
+    )
+
+
+def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
+    """One finite reward each, or ``BadOption`` for a mode that gives anything else."""
+    scores = mode.score(records) if records else []
+    if not all(isinstance(score, StepReward) for score in scores):
+        raise BadOption(
+            f"reward mode {mode.name!r} gave {type(scores[0]).__name__} {scores[0]!r:.80}; "
+            "score() gives one StepReward for each step"
+        )
+    if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
+        raise BadOption(
+            f"reward mode {mode.name!r} must give one finite reward for each of "
+            f"{len(records)} steps; got {[score.value for score in scores][:10]}"
+        )
+    return scores
+
+
+def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
+    """The indices of items that have the same key, in order of first appearance."""
+    groups: dict[int, list[int]] = {}
+    for i, item in enumerate(items):
+        groups.setdefault(key(item), []).append(i)
+    return groups.values()

@@ -1,0 +1,1 @@
+"""What is said and written: prompts, completion formats, tool calls, spaces of texts."""

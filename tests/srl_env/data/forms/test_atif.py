@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from srl_env.data.forms.atif import ATIFTrajectory
+from srl_env.data.rows import BadRow
+from srl_env.problem import ExpertStep
+
+CALL = {"tool_call_id": "c1", "function_name": "bash", "arguments": {"command": "ls"}}
+OTHER = {"tool_call_id": "c2", "function_name": "search", "arguments": {"q": "π", "n": None}}
+LS = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
+
+
+def trajectory(*steps: dict[str, Any], **more: Any) -> dict[str, Any]:
+    """An ATIF document with a system and a user step, then the given ones."""
+    told = [
+        {"source": "system", "message": "You are an agent."},
+        {"source": "user", "message": "Mend it."},
+    ]
+    numbered = [{"step_id": i, **step} for i, step in enumerate([*told, *steps], 1)]
+    return {
+        "schema_version": "ATIF-v1.7",
+        "session_id": "session",
+        "agent": {"name": "a", "version": "1", "model_name": "model"},
+        "steps": numbered,
+        **more,
+    }
+
+
+def test_each_call_is_a_step_with_the_result_that_names_it() -> None:
+    results = [
+        {"source_call_id": "c2", "content": [{"type": "text", "text": "two"}, {"type": "image"}]},
+        {"source_call_id": "c1", "content": "one"},
+        {"source_call_id": None, "content": "all"},
+    ]
+    problem = ATIFTrajectory()(
+        trajectory(
+            {
+                "source": "agent",
+                "message": "I look.",
+                "reasoning_content": "Hm.",
+                "tool_calls": [CALL, OTHER],
+                "observation": {"results": results},
+            },
+            {"source": "agent", "message": "It is done."},
+        )
+    )
+    assert (problem.id, problem.prompt, problem.metadata) == ("session", "Mend it.", {})
+    assert problem.trajectories[0].source == "model"
+    assert problem.trajectories[0].steps == (
+        ExpertStep(LS, thought="Hm.\nI look.", observation="one"),
+        ExpertStep('{"name": "search", "arguments": {"q": "π"}}', observation="two\n[image]\nall"),
+        ExpertStep("It is done."),
+    )
+
+
+def test_what_a_model_did_not_say_here_is_no_step() -> None:
+    problem = ATIFTrajectory()(
+        trajectory(
+            {"source": "agent", "message": "earlier", "is_copied_context": True},
+            {"source": "user", "message": "Go on."},
+            {"source": "agent", "message": "first", "llm_call_count": 1},
+            {
+                "source": "agent",
+                "message": "dispatch",
+                "llm_call_count": 0,
+                "observation": {"results": [{"content": "dispatched"}]},
+            },
+            {"source": "system", "message": "compacted"},
+            {"source": "user", "message": "And then?"},
+            {"source": "agent", "message": ""},
+            {"source": "agent", "message": "last"},
+            trajectory_id="document",
+        )
+    )
+    assert (problem.id, problem.prompt) == ("document", "Mend it.\n\nGo on.")
+    assert problem.trajectories[0].steps == (
+        ExpertStep("first", observation="dispatched\nAnd then?"),
+        ExpertStep("last"),
+    )
+    assert problem.metadata == {"skipped_steps": 2}
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (trajectory(schema_version="ATIF-v2.0"), "no ATIF-v1"),
+        (trajectory(), "no step of an agent"),
+        (trajectory(steps=[]), "no message of a user"),
+        (trajectory(steps="x"), '"steps" is no list of objects'),
+        (trajectory({"source": "agent", "message": 3}), "a message that is not text"),
+        (trajectory({"source": "agent", "tool_calls": ["x"]}), '"tool_calls" is no list'),
+        (
+            trajectory({"source": "agent", "tool_calls": [{"arguments": {}}]}),
+            "a tool call that cannot be read",
+        ),
+        (
+            trajectory({"source": "agent", "message": "x", "observation": {"results": ["x"]}}),
+            "a result of",
+        ),
+    ],
+)
+def test_what_is_no_trajectory_is_said(row: dict[str, Any], reason: str) -> None:
+    with pytest.raises(BadRow, match=reason):
+        ATIFTrajectory()(row)
