@@ -31,9 +31,10 @@ from typing import Any
 from srl_agents.config import RolloutConfig
 from srl_agents.ray_workers import RayWorkers
 from srl_agents.rollouts import LocalRollouts, Rollouts, Unit
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
 from srl_env.testing import CountingEnv, SlowWorldEnv
+from srl_env.text.prompt import Messages
 
 COPIES, GROUPS, STEPS = 8, 8, 8  # of a group, in a unit, of an episode
 

@@ -13,14 +13,16 @@ from typing import TYPE_CHECKING, Any
 from srl_env.registration.ids import environment_ids, make, make_vec, register_installed
 
 if TYPE_CHECKING:
+    from srl_env.batch.stepping import step_many
     from srl_env.batch.vector import VectorEnv
     from srl_env.check import CheckReport, check_env
-    from srl_env.environment import ReasoningEnv, Snapshot
-    from srl_env.episode.outcome import step_many
-    from srl_env.policy import Generation, Policy, PrivilegedPolicy, Sampling
+    from srl_env.environment import ReasoningEnv
+    from srl_env.episode.state import Snapshot
+    from srl_env.policy import Generation, Policy, Sampling
     from srl_env.problem import ExpertStep, ExpertTrajectory, Problem, ProblemSource
-    from srl_env.rewards.modes import RewardMode, StepRecord, StepReward, reward_mode
-    from srl_env.rollout import EnvPool, Episode, Start, Step
+    from srl_env.rewards.record import StepRecord, StepReward
+    from srl_env.rewards.registry import RewardMode, reward_mode
+    from srl_env.rollout import EnvPool, Episode, PrivilegedPolicy, Start, Step
     from srl_env.text.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
     from srl_env.text.prompt import PromptStyle
     from srl_env.text.spaces import AnyText
@@ -28,15 +30,17 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "check": ("CheckReport", "check_env"),
-    "environment": ("ReasoningEnv", "Snapshot"),
+    "environment": ("ReasoningEnv",),
+    "episode.state": ("Snapshot",),
     "text.format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
-    "policy": ("Generation", "Policy", "PrivilegedPolicy", "Sampling"),
+    "policy": ("Generation", "Policy", "Sampling"),
     "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
     "text.prompt": ("PromptStyle",),
-    "rewards.modes": ("RewardMode", "StepRecord", "StepReward", "reward_mode"),
-    "rollout": ("EnvPool", "Episode", "Start", "Step"),
+    "rewards.record": ("StepRecord", "StepReward"),
+    "rewards.registry": ("RewardMode", "reward_mode"),
+    "rollout": ("PrivilegedPolicy", "EnvPool", "Episode", "Start", "Step"),
     "text.spaces": ("AnyText",),
-    "episode.outcome": ("step_many",),
+    "batch.stepping": ("step_many",),
     "batch.vector": ("VectorEnv",),
     "verifiers.protocol": ("Verdict", "Verifier"),
 }

@@ -11,37 +11,45 @@ from __future__ import annotations
 
 import copy
 import math
-import operator
 import secrets
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import replace
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, SupportsIndex, TypeVar, cast, get_args
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.episode.outcome import ResetResult, StepResult, checked_verdict, judge, score
-from srl_env.errors import BadOption, Failure, UnknownName, UserError, WorldFailure, WorldTimeout
-from srl_env.policy import Message
-from srl_env.problem import ExpertStep, Problem, ProblemSource
-from srl_env.rewards.modes import (
-    Continuation,
-    Granularity,
-    RewardMode,
-    Similarity,
-    StepRecord,
-    StepReward,
-    get_reward_mode,
-    reward_modes,
+from srl_env.episode.guards import (
+    SET_BY_INIT,
+    NotInitialised,
+    check_parts,
+    read_answer,
+    read_legal,
+    read_step,
 )
+from srl_env.episode.options import (
+    CONTINUATIONS,
+    GRANULARITIES,
+    check_expert,
+    read_choice,
+    read_count,
+    read_mode,
+    read_options,
+)
+from srl_env.episode.outcome import checked_verdict, judge, score, verdict_info
+from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResult
+from srl_env.errors import BadOption, Failure, WorldFailure, WorldTimeout
+from srl_env.problem import ExpertStep, Problem, ProblemSource
+from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
+from srl_env.rewards.registry import RewardMode
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.text.format import CompletionFormat, ParsedStep, ThinkTags
+from srl_env.text.format import CompletionFormat, ThinkTags
 from srl_env.text.prompt import (
-    Opening,
+    Message,
     PromptStyle,
     Turn,
     continue_messages,
@@ -51,85 +59,10 @@ from srl_env.text.prompt import (
 from srl_env.text.spaces import AnyText
 from srl_env.text.unicode import all_utf8_safe, utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import POLICY_FAULT, failed_twice
+from srl_env.verifiers.fault import failed_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
-CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
-GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
 T = TypeVar("T")
-OPTIONS = (
-    "continuation",
-    "copy",
-    "granularity",
-    "max_steps",
-    "problem",
-    "reward_mode",
-    "start_step",
-)
-
-
-_SET_BY_INIT = frozenset(
-    {"problems", "verifier", "format", "style", "show_titles", "_state", "_seed"}
-)
-
-
-class NotInitialised(UserError, AttributeError):
-    """A subclass of ``ReasoningEnv`` that never called its constructor."""
-
-
-@dataclass(slots=True)
-class EpisodeState:
-    """All that changes in an episode, the world apart. Everything in it is immutable.
-
-    steps: the expert's steps, () without an expert; expert_actions: their actions. opening:
-    what its prompts begin with. history: the turns so far, the expert prefix included. index:
-    how many steps of the solution are done. copy: the episode's number among those that began
-    alike. world_live: whether the world was set up for this episode; world_rng: the state of
-    ``np_random`` when it was. open: whether a step may be taken.
-    """
-
-    problem: Problem
-    steps: tuple[ExpertStep, ...]
-    expert_actions: tuple[str, ...]
-    opening: Opening
-    mode: RewardMode
-    continuation: Continuation
-    granularity: Granularity
-    max_steps: int
-    start_step: int
-    world_live: bool
-    world_rng: Mapping[str, Any] = field(default_factory=dict, repr=False)
-    copy: int = 0
-    history: tuple[Turn, ...] = ()
-    index: int = 0
-    taken: int = 0
-    format_ok: bool = True
-    parsed: ParsedStep | None = None
-    legal: bool | None = None
-    open: bool = False
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For pickle: a registered mode goes by its name, as its function may have no other."""
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.mode.name in reward_modes() and get_reward_mode(self.mode.name) is self.mode:
-            state["mode"] = self.mode.name
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, _read_mode(value) if name == "mode" else value)
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """An environment's state between two steps; picklable where the world's state is."""
-
-    environment: str
-    seed: int
-    episode: int
-    state: EpisodeState = field(repr=False)
-    rng: Mapping[str, Any] = field(repr=False)
-    world: Any = field(repr=False)
 
 
 class ReasoningEnv(gymnasium.Env[str, str]):
@@ -203,16 +136,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         similarity: how actions are compared with the expert's, if not as the class says.
         world_timeout_s: how long one step of the world may take, None for any time; how it is
         interrupted, and what cannot be, says ``srl_env.time_limit``."""
-        _check_parts(type(self).__name__, problems, verifier, format, style)
+        check_parts(type(self).__name__, problems, verifier, format, style)
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
         # Looked up on the class, where a function is not bound to anything.
         self.similarity = type(self).similarity if similarity is None else similarity
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
-        self._mode = _read_mode(reward_mode)
-        self._continuation = _read_choice("continuation", continuation, CONTINUATIONS)
-        self._granularity = _read_choice("granularity", granularity, self.granularities)
+        self._mode = read_mode(reward_mode)
+        self._continuation = read_choice("continuation", continuation, CONTINUATIONS)
+        self._granularity = read_choice("granularity", granularity, self.granularities)
         self._max_steps = read_count("max_steps", max_steps, 1)
         self.world_timeout_s = (
             None if world_timeout_s is None else check_seconds("world_timeout_s", world_timeout_s)
@@ -225,7 +158,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
         def __getattr__(self, name: str) -> Any:
             """Says what is missing where a subclass never called this class's constructor."""
-            if name in _SET_BY_INIT:
+            if name in SET_BY_INIT:
                 raise NotInitialised(
                     f"{type(self).__name__}.__init__() did not call super().__init__(problems, "
                     f"verifier, **options): {name!r} is missing"
@@ -366,14 +299,14 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.expects(action)
         state = self._current()
         completion = utf8_safe(action)
-        state.parsed, state.legal = _read_step(self, self.format.parse(completion)), None
+        state.parsed, state.legal = read_step(self, self.format.parse(completion)), None
         state.format_ok = state.format_ok and state.parsed.ok
         state.open = False  # until settled
         said, index = state.parsed.action, state.index
         before = tuple([turn.action for turn in state.history])
         expert = self._expert_action(state)
         if state.granularity == "step":
-            state.legal = _read_legal(self, self.legal(state.problem, before, said))
+            state.legal = read_legal(self, self.legal(state.problem, before, said))
         terminated, fault = self._move(state, said)
         truncated = not terminated and state.taken >= state.max_steps
         return StepRecord(
@@ -406,7 +339,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         observation, info = self._observe(state)
         info["reward_parts"] = dict(reward.parts)
         if record.ended:
-            info["verdict"] = _verdict_info(record)
+            info["verdict"] = verdict_info(record)
         return observation, float(reward.value), record.terminated, record.truncated, info
 
     def fail(self, failure: Failure) -> StepResult:
@@ -572,25 +505,25 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
         """The episode that the options ask for, before its first step."""
-        mode = _read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
+        mode = read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
         problem = self._choose_problem(options.get("problem"), rng)
         steps: tuple[ExpertStep, ...] = ()
         if problem.trajectories:
             steps = problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
         continuation = (
-            _read_choice("continuation", options.get("continuation"), CONTINUATIONS)
+            read_choice("continuation", options.get("continuation"), CONTINUATIONS)
             or self._continuation
             or mode.default_continuation
         )
         granularity = (
-            _read_choice("granularity", options.get("granularity"), self.granularities)
+            read_choice("granularity", options.get("granularity"), self.granularities)
             or self._granularity
             or mode.default_granularity
         )
         if granularity not in self.granularities:  # a mode's default, which is no demand
             granularity = self.granularities[0]
         start = read_count("start_step", options.get("start_step", 0), 0)
-        _check_expert(problem, steps, mode, continuation, start)
+        check_expert(problem, steps, mode, continuation, start)
         recorded = all(step.observation is not None for step in steps)
         return EpisodeState(
             problem=problem,
@@ -642,7 +575,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         answer, fault = None, None
         if state.world_live:
             answer, fault = self._answer(state, said)
-        turn = Turn(said, _read_answer(self, answer))
+        turn = Turn(said, read_answer(self, answer))
         state.history, state.index = (*state.history, turn), state.index + 1
         return whole or fault is not None or bool(self.is_final(said)), fault
 
@@ -699,7 +632,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         else:
             observed = [self._world_step(step.action) for step in steps]
         return tuple(
-            Turn(utf8_safe(step.action), _read_answer(self, answer))
+            Turn(utf8_safe(step.action), read_answer(self, answer))
             for step, answer in zip(steps, observed, strict=True)
         )
 
@@ -743,146 +676,3 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             title = state.steps[state.index].title
         safe = None if title is None else utf8_safe(title)
         return continue_messages(self.style, state.opening, state.history, safe)
-
-
-def _verdict_info(record: StepRecord) -> dict[str, Any] | None:
-    """What ``info["verdict"]`` says: None where it would be on the expert's steps."""
-    verdict = record.verdict
-    if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
-        return None
-    return cast(dict[str, Any], all_utf8_safe(verdict.to_info()))
-
-
-def _check_parts(
-    name: str, problems: object, verifier: object, format: object, style: object
-) -> None:
-    """Raises ``BadOption`` where an environment is not made of what it is made of."""
-    if not isinstance(problems, ProblemSource):
-        raise BadOption(
-            f"{name} needs a problem source; got a {type(problems).__name__}. "
-            "srl_env.data.ListSource(problems) makes one of a list"
-        )
-    for what, part, kind, example in (
-        ("verifier", verifier, Verifier, "NumericVerifier()"),
-        ("format", format, CompletionFormat, "ThinkTags() or Brackets()"),
-        ("style", style, PromptStyle, "PromptStyle()"),
-    ):
-        if isinstance(part, type) or not isinstance(part, kind):
-            given = f"the class {part.__name__}" if isinstance(part, type) else repr(part)[:80]
-            raise BadOption(
-                f"{name}: {what} is a {kind.__name__} object, e.g. {example}; got {given}"
-                f"{_lacking(part, kind)}"
-            )
-
-
-def _lacking(part: object, kind: type) -> str:
-    """Which methods of a protocol an object does not have, as the end of a message."""
-    public = [m for m in dir(kind) if not m.startswith("_")]
-    missing = [m for m in public if not hasattr(part, m)]
-    if isinstance(part, str | type) or len(missing) == len(public) or not missing:
-        return ""
-    return f", which lacks {', '.join(missing)}"
-
-
-def _read_answer(env: ReasoningEnv, observed: object) -> str | None:
-    """What the world answered, as text that can be stored."""
-    if observed is None:
-        return None
-    if not isinstance(observed, str):
-        raise BadOption(
-            f"{type(env).__name__}.world_step() returned {type(observed).__name__} "
-            f"{observed!r:.80}; it returns a text, or None for no answer"
-        )
-    return utf8_safe(observed)
-
-
-def _read_step(env: ReasoningEnv, parsed: object) -> ParsedStep:
-    """What a format read, as text that can be stored: some decode escapes of their own."""
-    if not isinstance(parsed, ParsedStep):
-        raise BadOption(
-            f"{type(env.format).__name__}.parse() returned {type(parsed).__name__} "
-            f"{parsed!r:.80}; it returns a srl_env.ParsedStep"
-        )
-    read = (parsed.thought, parsed.action, parsed.problem_found)
-    thought, action, found = safe = all_utf8_safe(read)
-    if safe == read:
-        return parsed
-    return replace(parsed, thought=thought, action=action, problem_found=found)
-
-
-def _read_legal(env: ReasoningEnv, legal: object) -> bool | None:
-    if legal is None or isinstance(legal, bool | np.bool_):
-        return None if legal is None else bool(legal)
-    raise BadOption(
-        f"{type(env).__name__}.legal() returned {type(legal).__name__} {legal!r:.80}; it returns "
-        "True, False, or None where there is no step checker"
-    )
-
-
-def read_options(
-    options: Mapping[str, Any] | None, what: str = "options", further: Sequence[str] = ()
-) -> Mapping[str, Any]:
-    """The options of a reset; ``BadOption`` for what is no dictionary, ``UnknownName`` for a name
-    that is neither in ``OPTIONS`` nor in ``further``."""
-    if not isinstance(options, Mapping | None):
-        raise BadOption(
-            f"{what} is a dictionary of reset options, as {{'reward_mode': 'srl'}}; got "
-            f"{type(options).__name__} {options!r:.60}"
-        )
-    known = (*OPTIONS, *further)
-    for name in options or ():
-        if name not in known:
-            raise UnknownName("reset option", str(name), known)
-    return options or {}
-
-
-def _read_mode(mode: object) -> RewardMode:
-    if isinstance(mode, str):
-        return get_reward_mode(mode)
-    if hasattr(mode, "score") and hasattr(mode, "default_continuation"):
-        return cast(RewardMode, mode)
-    raise BadOption(f"reward_mode is a name or a RewardMode object; got {mode!r}")
-
-
-def _read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """``value``, one of the choices, or None."""
-    if value is None or value in choices:
-        return value
-    raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
-
-
-def read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
-    """``value`` as an int; ``BadOption`` for what is none, and for one below ``least``."""
-    if hasattr(value, "__index__") and not isinstance(value, bool):
-        count = operator.index(cast(SupportsIndex, value))
-        if count >= least:
-            return count
-    raise BadOption(f"{name} is {what}, at least {least}; got {value!r}")
-
-
-def _check_expert(
-    problem: Problem,
-    steps: tuple[ExpertStep, ...],
-    mode: RewardMode,
-    continuation: Literal["expert", "policy"],
-    start_step: int,
-) -> None:
-    """Raises ``BadOption`` where an option asks for more of an expert than there is."""
-    if start_step and start_step >= len(steps):
-        raise BadOption(
-            f"start_step {start_step} leaves nothing to do: the expert's solution of problem "
-            f"{problem.id!r} has {len(steps)} steps, so start_step is at most "
-            f"{max(0, len(steps) - 1)}"
-        )
-    if steps:
-        return
-    if mode.needs_expert:
-        raise BadOption(
-            f"reward mode {mode.name!r} compares with an expert, and problem {problem.id!r} has "
-            "no expert trajectory; use e.g. reward_mode='rlvr'"
-        )
-    if continuation == "expert":
-        raise BadOption(
-            f"continuation 'expert' needs an expert trajectory, and problem {problem.id!r} has "
-            "none; use continuation='policy'"
-        )

@@ -7,22 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import TYPE_CHECKING, Any, Literal, Protocol, TypedDict, runtime_checkable
+from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from srl_env.errors import Failure
 
 if TYPE_CHECKING:
-    from srl_env.environment import ReasoningEnv
+    from srl_env.text.prompt import Messages
 
 
-class Message(TypedDict):
-    """One chat message."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
-
-
-Messages = Sequence[Message]
 FinishReason = Literal["stop", "length"]
 TOKEN_FIELDS = ("token_ids", "logprobs", "prompt_ids")
 
@@ -84,13 +76,4 @@ class Policy(Protocol):
 
         A ``Failure`` in its place, returned and not raised, ends that episode alone.
         """
-        ...
-
-
-@runtime_checkable
-class PrivilegedPolicy(Protocol):
-    """A policy that may look into the environment itself: experts and other oracles."""
-
-    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        """One generation for each environment, in order."""
         ...

@@ -9,15 +9,26 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
+from srl_env.batch.stepping import reset_many, step_many
 from srl_env.environment import ReasoningEnv
-from srl_env.episode.outcome import StepResult, reset_many, step_many
+from srl_env.episode.state import StepResult
 from srl_env.errors import BadOption, Failure, PromptRefused
-from srl_env.policy import Generation, Message, Messages, Policy, PrivilegedPolicy, Sampling
-from srl_env.rewards.modes import Continuation, Granularity
+from srl_env.policy import Generation, Policy, Sampling
+from srl_env.rewards.record import Continuation, Granularity
 from srl_env.seeding import derive_seed
+from srl_env.text.prompt import Message, Messages
 from srl_env.verifiers.fault import POLICY_FAULT, fault_verdict
+
+
+@runtime_checkable
+class PrivilegedPolicy(Protocol):
+    """A policy that may look into the environment itself: experts and other oracles."""
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        """One generation for each environment, in order."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -396,3 +407,6 @@ def _step_from_json(row: Mapping[str, Any]) -> Step:
             "reward": math.nan if row["reward"] is None else row["reward"],
         }
     )
+
+
+AnyPolicy = Policy | PrivilegedPolicy

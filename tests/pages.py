@@ -30,7 +30,7 @@ from typer.testing import CliRunner
 
 from srl_agents import methods
 from srl_agents.cli import app
-from srl_env.rewards import modes
+from srl_env.rewards import registry
 
 ROOT = Path(__file__).parents[1]
 FENCE = re.compile(r'^```(\w*)(?: title="([^"]+)")?\n(.*?)^```$', re.DOTALL | re.MULTILINE)
@@ -81,7 +81,7 @@ def visiting(folder: Path) -> Iterator[None]:
         patch.chdir(folder)
         patch.setenv("SRL_ENV_CACHE", str(folder / "cache"))
         patch.setattr(sys, "path", [*sys.path])
-        patch.setattr(modes, "_REGISTRY", {**modes._REGISTRY})
+        patch.setattr(registry, "_REGISTRY", {**registry._REGISTRY})
         patch.setattr(methods, "_METHODS", {**methods._METHODS})
         yield
     for name in set(sys.modules) - before:

@@ -25,11 +25,12 @@ from srl_agents.cli import app
 from srl_agents.config import load_config, make_config
 from srl_agents.specs import read_spec
 from srl_env import EnvPool, Problem, ReasoningEnv, Start, Verdict
+from srl_env.batch.stepping import step_many
 from srl_env.data import DatasetSource, JsonlSource, ListSource, write_jsonl
-from srl_env.episode.outcome import step_many
 from srl_env.errors import SrlEnvError
 from srl_env.problem import ExpertStep, ExpertTrajectory
-from srl_env.rewards.modes import FunctionMode, StepRecord, reward_mode
+from srl_env.rewards.record import StepRecord
+from srl_env.rewards.registry import FunctionMode, reward_mode
 from srl_env.rollout import rollout
 from srl_env.testing import CountingVerifier, SlowWorldEnv, counting_problem
 from srl_env.verifiers import NumericVerifier
@@ -728,7 +729,7 @@ def test_saving_and_loading_a_model_says_nothing(
 
 
 def test_a_decorated_reward_mode_is_pickled_by_its_name() -> None:
-    srl = importlib.import_module("srl_env.rewards.modes")
+    srl = importlib.import_module("srl_env.rewards.registry")
     mode = reward_mode("pickled-by-name")(in_words)
     try:
         assert pickled(mode) is mode

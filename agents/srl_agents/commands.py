@@ -28,14 +28,7 @@ from srl_agents.console import (
     output,
 )
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import (
-    AnyPolicy,
-    EvalSettings,
-    choose_problems,
-    evaluate,
-    split_maker,
-    taken_split,
-)
+from srl_agents.evaluation import EvalSettings, choose_problems, evaluate, split_maker, taken_split
 from srl_agents.folder_lock import held
 from srl_agents.run_inputs import check_inputs
 from srl_agents.scoring import score_gains
@@ -43,6 +36,7 @@ from srl_agents.seen import check_unseen, run_folder
 from srl_agents.specs import load_chooser, read_spec, trained_decoding
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
+from srl_env.rollout import AnyPolicy
 from srl_env.text.unicode import escaped
 
 SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"

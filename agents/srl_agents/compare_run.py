@@ -26,18 +26,14 @@ from srl_agents.compare_config import Job
 from srl_agents.compare_inputs import check_splits
 from srl_agents.comparison import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.episodes import EpisodeFile
-from srl_agents.evaluation import (
-    AnyPolicy,
-    EvalSettings,
-    evaluate,
-    split_maker,
-)
+from srl_agents.evaluation import EvalSettings, evaluate, split_maker
 from srl_agents.folder_lock import held
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runlog import read_log
 from srl_agents.scoring import EvalResult
 from srl_agents.trainer import Progress, train
 from srl_env.errors import SrlEnvError
+from srl_env.rollout import AnyPolicy
 
 JOB, OUTCOME = "job.json", "outcome.json"
 TRAINING_POINTS = 200

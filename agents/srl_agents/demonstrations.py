@@ -19,9 +19,9 @@ from srl_agents.policies import TransformersPolicy
 from srl_agents.starts import StartPoint
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
-from srl_env.policy import Messages
 from srl_env.problem import ExpertStep
 from srl_env.seeding import derive_seed
+from srl_env.text.prompt import Messages
 
 
 def demonstrations(

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import Any, Literal, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 import srl_env
 from srl_agents.episodes import EpisodeFile, Key
@@ -36,12 +36,15 @@ from srl_agents.scoring import (
 )
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
-from srl_env.policy import Policy, PrivilegedPolicy, Sampling
+from srl_env.policy import Sampling
 from srl_env.problem import ProblemSource
 from srl_env.rollout import EnvPool, Episode, Rolling, Running, Start
 from srl_env.seeding import derive_seed, stream
 
-AnyPolicy = Policy | PrivilegedPolicy
+if TYPE_CHECKING:
+    from srl_env.rollout import AnyPolicy
+
+
 OnProgress = Callable[[int, int], None]
 """Called with the episodes that are finished and the episodes in all."""
 

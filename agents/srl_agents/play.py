@@ -16,7 +16,8 @@ from rich.console import Console
 from rich.text import Text
 
 from srl_agents.played import Book, Played, PlayedStep
-from srl_env.environment import ReasoningEnv, Snapshot
+from srl_env.environment import ReasoningEnv
+from srl_env.episode.state import Snapshot
 from srl_env.errors import Failure, UserError
 from srl_env.problem import ExpertStep
 from srl_env.rewards import matched_blocks

@@ -15,10 +15,11 @@ from typing import Any
 
 from srl_agents.statistics import Estimate, difference, estimate
 from srl_env.errors import BadOption, Failure
-from srl_env.policy import Message, Messages, Policy, Sampling
+from srl_env.policy import Policy, Sampling
 from srl_env.problem import Problem
 from srl_env.rewards import step_similarity
 from srl_env.seeding import stream
+from srl_env.text.prompt import Message, Messages
 
 SHARES = (0.4, 0.6, 0.8)
 REQUEST = (

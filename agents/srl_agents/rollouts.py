@@ -2,7 +2,7 @@
 
 A ``Unit`` is what is rolled out together. With a seed of its own it gives the same episodes
 wherever and however often it is run: the seed is set on the policy's generator, and nothing that
-was computed for another unit is reused. ``srl_agents.ray_rollouts`` has them run by Ray's actors.
+was computed for another unit is reused. ``srl_agents.ray_workers`` has them run by Ray's actors.
 """
 
 from __future__ import annotations
@@ -13,8 +13,9 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from srl_env.errors import Failure
-from srl_env.policy import Generation, Messages, Policy, Sampling
+from srl_env.policy import Generation, Policy, Sampling
 from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.text.prompt import Messages
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,11 +21,11 @@ from typing import Any, Literal, SupportsIndex, get_args
 import srl_env
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
-from srl_env.policy import Message
 from srl_env.problem import Targets, step_instances
 from srl_env.rewards import Continuation, Granularity, get_reward_mode
 from srl_env.rollout import EnvPool, Start
 from srl_env.seeding import derive_seed
+from srl_env.text.prompt import Message
 
 Each = Literal["step", "problem"]
 Maker = Callable[[], ReasoningEnv]

@@ -12,14 +12,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from srl_agents.config import RunConfig
-from srl_agents.evaluation import AnyPolicy
 from srl_agents.methods import GRPO
 from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
 from srl_agents.seen import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
-from srl_env.policy import PrivilegedPolicy
 from srl_env.rewards import get_reward_mode
+from srl_env.rollout import AnyPolicy, PrivilegedPolicy
 
 if TYPE_CHECKING:
     from srl_agents.sb3 import SB3Policy

@@ -106,7 +106,7 @@ def validate(
     from srl_agents.console import output
     from srl_agents.swe_console import BuildBar, validation_table
     from srl_env.swe.forge import BuildProgress, validate_tasks
-    from srl_env.swe.task import TaskSet
+    from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)
     started = time.monotonic()
@@ -133,7 +133,7 @@ def list_tasks(
     """The tasks of a folder."""
     from srl_agents.console import output
     from srl_agents.swe_console import swe_table
-    from srl_env.swe.task import TaskSet
+    from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)
     output.print(swe_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))

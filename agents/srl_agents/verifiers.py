@@ -24,8 +24,8 @@ from pydantic import Field
 from srl_agents.rows import Each, Rows, RowSettings, correct_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
-from srl_env.policy import Messages
 from srl_env.problem import Targets
+from srl_env.text.prompt import Messages
 
 try:
     import verifiers.v1 as vf

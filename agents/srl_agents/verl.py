@@ -30,18 +30,12 @@ from os import PathLike
 from typing import Any
 
 from srl_agents.policies.tokens import make_generation, tokens_to_stop
-from srl_agents.rows import (
-    Row,
-    Rows,
-    RowsDropped,
-    RowSettings,
-    correct_of,
-    warn_of_spreading,
-)
+from srl_agents.rows import Row, Rows, RowsDropped, RowSettings, correct_of, warn_of_spreading
 from srl_agents.transcript import transcript
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
-from srl_env.policy import Generation, Messages
+from srl_env.policy import Generation
+from srl_env.text.prompt import Messages
 
 try:
     from verl.experimental.agent_loop.agent_loop import AgentLoopBase, AgentLoopOutput, register

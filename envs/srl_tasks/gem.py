@@ -23,7 +23,7 @@ from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName, WorldFailure
 from srl_env.problem import Problem
-from srl_env.rewards.modes import Granularity
+from srl_env.rewards.record import Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict

@@ -18,8 +18,10 @@ from gymnasium.spaces import Tuple
 from gymnasium.vector import AutoresetMode
 from numpy.typing import NDArray
 
-from srl_env.environment import ReasoningEnv, read_count, read_options
-from srl_env.episode.outcome import ResetResult, reset_many, step_many
+from srl_env.batch.stepping import reset_many, step_many
+from srl_env.environment import ReasoningEnv
+from srl_env.episode.options import read_count, read_options
+from srl_env.episode.state import ResetResult
 from srl_env.errors import BadOption, Failure, UnknownName
 from srl_env.seeding import derive_seed
 from srl_env.text.spaces import AnyText

@@ -21,7 +21,7 @@ from srl_env.check.report import Finding, Note
 from srl_env.check.trial import Trial, line_in, short
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
-from srl_env.rewards.modes import get_reward_mode
+from srl_env.rewards.registry import get_reward_mode
 from srl_env.seeding import stream
 from srl_env.time_limit import OutOfTime, run_within
 from srl_env.verifiers.deadline import WALL_SHARE

@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from srl_env.check.report import Finding, Note
 from srl_env.check.trial import Trial, short
-from srl_env.episode.outcome import StepResult
+from srl_env.episode.state import StepResult
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.modes import RewardMode, get_reward_mode
+from srl_env.rewards.registry import RewardMode, get_reward_mode
 from srl_env.verifiers.answers import read_answer
 
 AS_GOOD_AS_THE_EXPERT = 0.9

@@ -11,7 +11,7 @@ import numpy as np
 
 from srl_env.check.report import Finding
 from srl_env.check.trial import Trial
-from srl_env.episode.outcome import StepResult
+from srl_env.episode.state import StepResult
 
 _SEED = 12345
 

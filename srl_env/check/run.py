@@ -10,7 +10,8 @@ from typing import Any
 from srl_env.check import hostile, leaks, marks, records, repeats
 from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding, Note
 from srl_env.check.trial import Trial, line_in
-from srl_env.environment import ReasoningEnv, read_count
+from srl_env.environment import ReasoningEnv
+from srl_env.episode.options import read_count
 from srl_env.errors import BadOption
 from srl_env.registration.ids import make, offline_arguments
 

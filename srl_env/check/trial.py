@@ -14,9 +14,9 @@ import gymnasium
 
 import srl_env
 from srl_env.environment import ReasoningEnv
-from srl_env.episode.outcome import StepResult
+from srl_env.episode.state import StepResult
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.modes import get_reward_mode, reward_modes
+from srl_env.rewards.registry import get_reward_mode, reward_modes
 
 _OURS = Path(srl_env.__file__).parent
 _FOREIGN = (_OURS, Path(gymnasium.__file__).parent)

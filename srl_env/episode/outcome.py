@@ -8,20 +8,21 @@ caught; every other exception is a bug and goes through.
 
 from __future__ import annotations
 
-import math
 import os
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
 
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import Problem
-from srl_env.rewards.modes import RewardMode, StepRecord, StepReward
+from srl_env.rewards.record import StepRecord, StepReward, judged_actions
+from srl_env.rewards.registry import RewardMode, score_all
 from srl_env.text.format import ParsedStep
+from srl_env.text.unicode import all_utf8_safe
 from srl_env.verifiers.fault import (
+    POLICY_FAULT,
     VERIFIER_FAILURES,
     PolicyFault,
     check_judge,
@@ -35,76 +36,26 @@ from srl_env.verifiers.protocol import Verdict, Verifier
 if TYPE_CHECKING:
     from srl_env.environment import ReasoningEnv
 
-ResetResult: TypeAlias = tuple[str, dict[str, Any]]
-StepResult: TypeAlias = tuple[str, float, bool, bool, dict[str, Any]]
 Scored: TypeAlias = tuple[StepRecord, StepReward]
 T = TypeVar("T")
 
 SLOW_WORLDS_AT_ONCE = 32
 
 
-def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[StepResult]:
-    """What each environment's ``step`` returns for its action, in order.
-
-    Raises ``ResetNeeded`` or ``BadOption`` before any environment has moved.
-    """
-    for env, action in zip(envs, actions, strict=True):
-        env.expects(action)
-    moved = _overlapped(
-        envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
-    )
-    records = _judged(envs, moved)
-    return [
-        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
-        for env, scored in zip(envs, _scored(envs, records), strict=True)
-    ]
-
-
-def reset_many(
-    envs: Sequence[ReasoningEnv],
-    seeds: Sequence[int | None],
-    options: Sequence[Mapping[str, Any] | None],
-) -> list[ResetResult | Failure]:
-    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order.
-
-    Those with the same seed are copies; they are numbered by the option ``copy`` unless given.
-    """
-    calls = [
-        partial(env.reset, seed=seed, options=option)
-        for env, seed, option in zip(envs, seeds, _numbered(seeds, options), strict=True)
-    ]
-    return _overlapped(envs, calls)
-
-
-def _numbered(
-    seeds: Sequence[int | None], options: Sequence[Mapping[str, Any] | None]
-) -> Iterable[Mapping[str, Any] | None]:
-    """The options, with its copy number in those that have a seed and no such number."""
-    seen = Counter[int]()
-    for seed, option in zip(seeds, options, strict=True):
-        if seed is None or not isinstance(option, Mapping | None) or "copy" in (option or {}):
-            yield option
-        else:
-            yield {**(option or {}), "copy": seen[seed]}
-            seen[seed] += 1
-
-
-def _overlapped(
-    envs: Sequence[ReasoningEnv], calls: Sequence[Callable[[], T]]
-) -> list[T | Failure]:
+def overlapped(envs: Sequence[ReasoningEnv], calls: Sequence[Callable[[], T]]) -> list[T | Failure]:
     """The result or ``Failure`` of each call; those of slow worlds run side by side."""
     waiting = {}
     if len(envs) > 1:
         waiting = {
-            i: _threads(os.getpid()).submit(_attempt, calls[i])
+            i: _threads(os.getpid()).submit(attempted, calls[i])
             for i, env in enumerate(envs)
             if env.slow_world
         }
-    here = {i: _attempt(call) for i, call in enumerate(calls) if i not in waiting}
+    here = {i: attempted(call) for i, call in enumerate(calls) if i not in waiting}
     return [waiting[i].result() if i in waiting else here[i] for i in range(len(calls))]
 
 
-def _attempt(call: Callable[[], T]) -> T | Failure:
+def attempted(call: Callable[[], T]) -> T | Failure:
     """The boundary: a ``Failure`` that was raised becomes one that is returned."""
     try:
         return call()
@@ -157,7 +108,7 @@ def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict 
             found = _verify_batch(members)
         else:
             calls = [partial(judge, env, record) for env, record in members]
-            found = _overlapped([env for env, _ in members], calls)
+            found = overlapped([env for env, _ in members], calls)
         verdicts.update(zip(group, found, strict=True))
     return [verdicts[i] for i in range(len(ended))]
 
@@ -169,12 +120,12 @@ def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
     try:
         return attempt()
     except VERIFIER_FAILURES:
-        found = _attempt(attempt)
+        found = attempted(attempt)
     if isinstance(found, VERIFIER_FAILURES) and env.plain_judge:
         found = _blamed(env.verifier, record.problem, actions, found)
     elif isinstance(found, VERIFIER_FAILURES):
         control = partial(check_judge, env.judge, record.problem)
-        found = _attempt(partial(failed_twice, found, control))
+        found = attempted(partial(failed_twice, found, control))
     if isinstance(found, Failure):
         raise found
     return found
@@ -199,9 +150,9 @@ def _verify_many(
     """One for each; where the batch fails, each item stands for itself."""
     if not items:
         return []
-    found = _attempt(partial(verifier.verify_many, items))
+    found = attempted(partial(verifier.verify_many, items))
     if isinstance(found, Failure):
-        return [_attempt(partial(verifier.verify, *item)) for item in items]
+        return [attempted(partial(verifier.verify, *item)) for item in items]
     if len(found) != len(items):
         raise BadOption(
             f"{type(verifier).__name__}.verify_many() gave {len(found)} verdicts for {len(items)} "
@@ -216,12 +167,7 @@ def _blamed(
     """The verdict on actions that a verifier failed at twice, or the failure."""
     control = partial(check_reference, verifier, problem)
     answer = verifier.extract(actions[-1])
-    return _attempt(partial(failed_twice, failure, control, answer=answer))
-
-
-def judged_actions(record: StepRecord) -> tuple[str, ...]:
-    """What is judged: the history, in which the expert's steps may stand, and the last action."""
-    return (*record.actions, record.parsed.action)
+    return attempted(partial(failed_twice, failure, control, answer=answer))
 
 
 def _scored(
@@ -241,9 +187,9 @@ def _scored(
 
 def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[Scored | Failure]:
     """One reward each; where the batch fails, each record stands for itself."""
-    scores = _attempt(partial(score_all, mode, records))
+    scores = attempted(partial(score_all, mode, records))
     if isinstance(scores, Failure):
-        return [_attempt(partial(score, mode, record)) for record in records]
+        return [attempted(partial(score, mode, record)) for record in records]
     return list(zip(records, scores, strict=True))
 
 
@@ -278,25 +224,17 @@ def _wrong(record: StepRecord) -> StepRecord:
     )
 
 
-def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
-    """One finite reward each, or ``BadOption`` for a mode that gives anything else."""
-    scores = mode.score(records) if records else []
-    if not all(isinstance(score, StepReward) for score in scores):
-        raise BadOption(
-            f"reward mode {mode.name!r} gave {type(scores[0]).__name__} {scores[0]!r:.80}; "
-            "score() gives one StepReward for each step"
-        )
-    if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
-        raise BadOption(
-            f"reward mode {mode.name!r} must give one finite reward for each of "
-            f"{len(records)} steps; got {[score.value for score in scores][:10]}"
-        )
-    return scores
-
-
 def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
     """The indices of items that have the same key, in order of first appearance."""
     groups: dict[int, list[int]] = {}
     for i, item in enumerate(items):
         groups.setdefault(key(item), []).append(i)
     return groups.values()
+
+
+def verdict_info(record: StepRecord) -> dict[str, Any] | None:
+    """What ``info["verdict"]`` says: None where it would be on the expert's steps."""
+    verdict = record.verdict
+    if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
+        return None
+    return cast(dict[str, Any], all_utf8_safe(verdict.to_info()))

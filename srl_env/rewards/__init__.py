@@ -1,21 +1,19 @@
 """Rewards: the step similarity, and the modes that pay for steps."""
 
 from srl_env.rewards.modes import (
-    Continuation,
     FormatMode,
-    FunctionMode,
-    Granularity,
     HolisticMode,
     HybridMode,
     InverseMode,
     OutcomeMode,
     RandomMode,
-    RewardMode,
     ScoreMode,
-    Similarity,
     SimilarityMode,
-    StepRecord,
-    StepReward,
+)
+from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
+from srl_env.rewards.registry import (
+    FunctionMode,
+    RewardMode,
     get_reward_mode,
     register_reward_mode,
     reward_mode,

@@ -14,8 +14,9 @@ from typing import Any
 from srl_env.data.sources.listed import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import Failure, VerifierTimeout, WorldFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.text.prompt import Messages
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 

@@ -9,11 +9,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypedDict
 
 from srl_env.errors import BadOption
-from srl_env.policy import Message, Messages
 from srl_env.text.format import CompletionFormat
+
+
+class Message(TypedDict):
+    """One chat message."""
+
+    role: Literal["system", "user", "assistant"]
+    content: str
+
+
+Messages = Sequence[Message]
+
 
 STEP_TASK = (
     "You continue the solution of a problem by its very next logical step. You are shown the "

@@ -8,9 +8,10 @@ from srl_agents.collect import Collected, Collector
 from srl_agents.methods import GRPO, Starts
 from srl_agents.rollouts import LocalRollouts
 from srl_agents.starts import StartSampler
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool
 from srl_env.testing import CountingEnv
+from srl_env.text.prompt import Messages
 
 OBJECTIVE = GRPO(reward_mode="srl", max_steps=1, group_size=2, max_groups=4.0)
 

@@ -17,8 +17,9 @@ from srl_agents.methods import GRPO
 from srl_agents.packing import micro_batches
 from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
 from srl_agents.trainer import train
-from srl_env.policy import Generation, Message
+from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
+from srl_env.text.prompt import Message
 
 EOS_ID = 1  # of a character_tokenizer
 ASCII = "".join(map(chr, range(32, 127))) + "\n"

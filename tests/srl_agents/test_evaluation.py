@@ -27,11 +27,12 @@ from srl_agents.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.statistics import Estimate
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, UnknownName, VerifierTimeout
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import Problem
 from srl_env.rollout import Episode, Step
 from srl_env.seeding import stream
 from srl_env.testing import CountingEnv, CountingVerifier, FailingVerifier, ScriptedPolicy
+from srl_env.text.prompt import Messages
 from srl_env.verifiers import Verdict
 
 

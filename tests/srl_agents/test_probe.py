@@ -10,8 +10,9 @@ import pytest
 from srl_agents.policies import ExpertPolicy
 from srl_agents.probe import REQUEST, cut, probe
 from srl_env.errors import BadOption, PolicyFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import Problem
+from srl_env.text.prompt import Messages
 
 PROBLEMS = [
     Problem("a", "Natalia sold clips to forty of her friends in April and in May."),

@@ -20,7 +20,8 @@ from srl_agents.config import make_config
 from srl_agents.decoder import FunctionalDecoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.trainer import train
-from srl_env.policy import Message, Sampling
+from srl_env.policy import Sampling
+from srl_env.text.prompt import Message
 
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 TEMPLATE = (

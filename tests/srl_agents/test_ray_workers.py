@@ -23,10 +23,11 @@ from srl_agents.ray_actor import Parts, RolloutActor
 from srl_agents.ray_workers import NoWorkersLeft, RayWorkers, _Work
 from srl_agents.rollouts import LocalRollouts, Rolled, Unit
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
 from srl_env.seeding import stream
 from srl_env.testing import CountingEnv
+from srl_env.text.prompt import Messages
 
 ray = pytest.importorskip("ray")
 # Ray leaves files and sockets to the garbage collector.

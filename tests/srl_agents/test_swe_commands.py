@@ -14,7 +14,8 @@ from srl_env.errors import SandboxUnavailable
 from srl_env.grading import OracleCase
 from srl_env.sandbox import open_sandbox
 from srl_env.swe.forge import BuildProgress, BuildReport
-from srl_env.swe.task import Repository, SWETask, TaskWriter
+from srl_env.swe.task import Repository, SWETask
+from srl_env.swe.task_folder import TaskWriter
 
 
 @pytest.fixture(autouse=True)

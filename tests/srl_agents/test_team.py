@@ -25,8 +25,9 @@ from srl_agents.sharding import shard, whole
 from srl_agents.small_models import build, character_tokenizer
 from srl_agents.team import ALONE, Team, join
 from srl_agents.trainer import Trainer, train
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import Episode
+from srl_env.text.prompt import Messages
 from tests.srl_agents import letters
 from tests.srl_agents.team_jobs import together
 

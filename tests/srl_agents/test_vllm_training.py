@@ -28,7 +28,8 @@ from srl_agents.small_models import bpe_tokenizer, build
 from srl_agents.specs import read_spec
 from srl_agents.trainer import train
 from srl_env.errors import BadOption, PolicyFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Messages
 from srl_tasks.modular_chain import ModularChainEnv
 from tests.srl_agents.letters import TOKENIZER, updates
 from tests.srl_agents.policies.vllm_started import SERVE, started

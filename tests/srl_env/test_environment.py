@@ -17,13 +17,16 @@ import pytest
 from gymnasium.error import ResetNeeded
 from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 
+from srl_env.batch.stepping import step_many
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.episode.outcome import StepResult, step_many
+from srl_env.episode.state import StepResult
 from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.rewards import modes, step_similarity
-from srl_env.rewards.modes import FunctionMode, HybridMode, StepRecord, StepReward, reward_modes
+from srl_env.rewards import registry, step_similarity
+from srl_env.rewards.modes import HybridMode
+from srl_env.rewards.record import StepRecord, StepReward
+from srl_env.rewards.registry import FunctionMode, reward_modes
 from srl_env.testing import (
     CountingEnv,
     CountingVerifier,
@@ -910,7 +913,7 @@ def traces_of_next_episode(make: type[ReasoningEnv], mode: str) -> tuple[str, di
 
 def test_a_snapshot_in_a_users_own_mode_can_be_pickled(monkeypatch: pytest.MonkeyPatch) -> None:
     mode = FunctionMode("a-users-own", lambda step: 0.125)  # as a decorated function: unpicklable
-    monkeypatch.setitem(modes._REGISTRY, mode.name, mode)
+    monkeypatch.setitem(registry._REGISTRY, mode.name, mode)
     env = started(CountingEnv(), reward_mode="a-users-own")
     snapshot = pickle.loads(pickle.dumps(env.snapshot()))
     env.reset()

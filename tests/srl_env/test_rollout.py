@@ -13,10 +13,11 @@ import pytest
 
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure, PromptRefused, UnknownName
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Episode, Progress, Start, Step, rollout
 from srl_env.testing import Cheater, CountingEnv, FailingVerifier, ScriptedPolicy, SlowWorldEnv
 from srl_env.text.format import Brackets
+from srl_env.text.prompt import Messages
 
 
 def say(action: str) -> str:

@@ -7,9 +7,10 @@ from collections.abc import Sequence
 from typing import TextIO
 
 from srl_env.errors import UserError
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
 from srl_env.text.format import CompletionFormat
+from srl_env.text.prompt import Messages
 from srl_env.text.unicode import escaped
 
 

@@ -13,7 +13,8 @@ from srl_agents.decoder import Branch, make_decoder
 from srl_agents.policies.loading import find_device, load, without_notices
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_agents.sampler import Sampler
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Messages
 
 
 class TransformersPolicy:

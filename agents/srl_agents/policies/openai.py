@@ -30,8 +30,9 @@ from srl_agents.policies.server_failures import (
     unknown_field,
 )
 from srl_env.errors import BadOption, Failure, MissingExtra
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.seconds import check_seconds
+from srl_env.text.prompt import Messages
 
 T = TypeVar("T")
 

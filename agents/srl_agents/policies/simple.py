@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 
 from srl_env.errors import BadOption
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
 from srl_env.seeding import stream
 from srl_env.text.format import CompletionFormat
+from srl_env.text.prompt import Messages
 
 if TYPE_CHECKING:
     from srl_env.environment import ReasoningEnv

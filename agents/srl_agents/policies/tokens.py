@@ -8,7 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from srl_env.errors import BadOption, SrlEnvError
-from srl_env.policy import FinishReason, Generation, Messages
+from srl_env.policy import FinishReason, Generation
+from srl_env.text.prompt import Messages
 
 _REMEMBERED_PROMPTS = 4096
 

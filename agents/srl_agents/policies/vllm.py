@@ -21,7 +21,8 @@ from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_agents.sampler.sampler import check_request
 from srl_agents.sharding import whole
 from srl_env.errors import BadOption, Failure, MissingExtra, PromptRefused
-from srl_env.policy import FinishReason, Generation, Messages, Sampling
+from srl_env.policy import FinishReason, Generation, Sampling
+from srl_env.text.prompt import Messages
 
 RECEIVER = "srl_agents.policies.vllm_worker.WeightReceiver"
 """What vLLM's workers are extended by, to take new weights."""

@@ -39,7 +39,8 @@ from srl_agents.policies.vllm_worker import model_shape
 from srl_agents.sampler.sampler import check_request
 from srl_agents.team import ALONE, Team
 from srl_env.errors import BadOption, Failure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Messages
 
 _TIMEOUT_S = 600.0  # of one request; completions and weights of large models take a while
 _RESETS = 5  # attempts; requests that were given up may hold their blocks for a moment

@@ -16,9 +16,9 @@ from srl_agents.sb3.encoding import Encoder, Floats, HashedNgrams
 from srl_agents.sb3.proposals import ExpertAmongOthers, Proposer
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure
-from srl_env.policy import Messages
 from srl_env.seeding import derive_seed, stream
 from srl_env.text.format import CompletionFormat
+from srl_env.text.prompt import Messages
 
 Observation: TypeAlias = dict[str, Floats]
 RESETS = 5

@@ -19,9 +19,10 @@ from srl_agents.sb3.candidates import CandidateView, distinct
 from srl_agents.sb3.encoding import Encoder, HashedNgrams
 from srl_agents.sb3.proposals import check_samples
 from srl_env.errors import BadData, BadOption, Failure
-from srl_env.policy import Generation, Messages, Policy, Sampling
+from srl_env.policy import Generation, Policy, Sampling
 from srl_env.seeding import derive_seed
 from srl_env.text.format import CompletionFormat, ThinkTags
+from srl_env.text.prompt import Messages
 
 AGENT, DESCRIPTION = "agent.zip", "chooser.json"
 

@@ -12,9 +12,10 @@ import numpy as np
 
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure
-from srl_env.policy import Messages, Policy, Sampling
+from srl_env.policy import Policy, Sampling
 from srl_env.problem import ExpertStep, ProblemSource
 from srl_env.seeding import stream
+from srl_env.text.prompt import Messages
 
 _POOL = 256
 _TRIES = 8

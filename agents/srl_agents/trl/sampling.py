@@ -12,8 +12,9 @@ from typing import Any, Literal, Protocol
 
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids, tokens_to_stop
 from srl_env.errors import BadOption
-from srl_env.policy import FinishReason, Generation, Messages, Sampling
+from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.seeding import derive_seed
+from srl_env.text.prompt import Messages
 
 Sampler = Literal["trl", "own"]
 

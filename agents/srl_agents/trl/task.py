@@ -24,7 +24,7 @@ from srl_agents.rows import (
 )
 from srl_agents.transcript import transcript
 from srl_agents.trl.sampling import Sampler, TrainerPolicy, trainer_policy
-from srl_env.episode.outcome import reset_many, step_many
+from srl_env.batch.stepping import reset_many, step_many
 from srl_env.errors import BadOption, Failure, MissingExtra, WorldFailure
 from srl_env.policy import Sampling
 from srl_env.problem import Targets

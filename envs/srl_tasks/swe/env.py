@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
-from srl_env.environment import GRANULARITIES, ReasoningEnv
+from srl_env.environment import ReasoningEnv
+from srl_env.episode.options import GRANULARITIES
 from srl_env.errors import BadOption, SandboxDied, WorldFailure
 from srl_env.grading import faulty, grade, warm_judges
 from srl_env.problem import Problem

@@ -10,7 +10,8 @@ from typing import Final, Literal, get_args
 
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem
-from srl_env.swe.task import SWETask, TaskSet
+from srl_env.swe.task import SWETask
+from srl_env.swe.task_folder import TaskSet
 
 Split = Literal["train", "dev", "test", "all"]
 

@@ -19,10 +19,10 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
+from srl_env.data.files.json_lines import object_in
 from srl_env.data.files.kinds import BOM, is_lines, unreadable
 from srl_env.data.files.spreadsheets import csv_rows, xlsx_rows
 from srl_env.data.rows import BadRow, Row
-from srl_env.data.sources.jsonl import object_in
 from srl_env.errors import BadData, MissingExtra
 
 _SUFFIXES = (".jsonl", ".ndjson", ".json", ".csv", ".tsv", ".xlsx", ".parquet", ".arrow")

@@ -18,8 +18,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from srl_env.data.files.json_lines import json_line, json_text
 from srl_env.data.rows import row_from_problem
-from srl_env.data.sources.jsonl import json_line, json_text
 from srl_env.errors import BadData, BadOption, MissingExtra, UnknownName
 from srl_env.problem import Problem
 from srl_env.text.unicode import all_utf8_safe

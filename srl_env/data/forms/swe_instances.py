@@ -25,8 +25,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from srl_env.data.drops import DropReport
+from srl_env.data.files.json_lines import object_in
 from srl_env.data.rows import BadRow, Row, list_in_text, shown, text_in
-from srl_env.data.sources.jsonl import object_in
 from srl_env.errors import BadData, MissingExtra
 from srl_env.problem import Problem
 

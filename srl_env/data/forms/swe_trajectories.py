@@ -27,9 +27,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from srl_env.data.files.json_lines import object_in
 from srl_env.data.rows import BadRow, Converter, Row, content_id, id_in
 from srl_env.data.sources.hub import DatasetSource
-from srl_env.data.sources.jsonl import JsonlSource, object_in
+from srl_env.data.sources.jsonl import JsonlSource
 from srl_env.data.sources.source import RowSource
 from srl_env.errors import BadData
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem

@@ -7,7 +7,6 @@ line begins is kept in memory.
 from __future__ import annotations
 
 import errno
-import json
 import os
 import weakref
 from array import array
@@ -16,8 +15,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, BinaryIO
 
+from srl_env.data.files.json_lines import json_line, object_in
 from srl_env.data.files.kinds import BOM, START, no_json_lines
-from srl_env.data.rows import BadRow, Converter, Row, problem_from_row, row_from_problem
+from srl_env.data.rows import BadRow, Converter, Row, problem_from_row
 from srl_env.data.sources.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
 from srl_env.errors import BadData, BadOption
@@ -159,53 +159,3 @@ def _write(path: Path, lines: Iterable[bytes]) -> int:
     finally:
         partial.unlink(missing_ok=True)
     return count
-
-
-def json_line(problem: Problem) -> bytes:
-    """The line that a problem is written as; ``BadData`` for metadata that is no JSON."""
-    text = json_text(problem, row_from_problem(problem))
-    try:
-        return text.encode() + b"\n"
-    except UnicodeEncodeError:  # lone surrogates can only be written as escapes
-        return json.dumps(json.loads(text)).encode() + b"\n"
-
-
-def json_text(problem: Problem, value: Any) -> str:
-    """A value as JSON text; ``BadData``, naming the problem, where its metadata is none."""
-    try:
-        return json.dumps(value, ensure_ascii=False, allow_nan=False)
-    except (TypeError, ValueError, RecursionError) as error:
-        raise BadData(f"problem {problem.id!r}: its metadata is no JSON: {error}") from error
-
-
-def object_in(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line, or in a whole file; ``BadRow`` where there is none."""
-    try:
-        row = _DECODER.decode(line.decode().rstrip())
-    except UnicodeDecodeError as error:
-        raise BadRow(
-            "no UTF-8",
-            f"byte {error.start + 1} of the line is {line[error.start]:#04x}; save the file as "
-            "UTF-8",
-        ) from error
-    except json.JSONDecodeError as error:
-        line_number = "" if error.lineno == 1 else f"line {error.lineno}, "
-        raise BadRow(
-            "no JSON",
-            f"{error.msg} at {line_number}column {error.colno}; expected one JSON object, "
-            '{"column": …}: mend it, or take it out',
-        ) from error
-    except BadRow:
-        raise
-    except (RecursionError, ValueError) as error:  # nested too deep, or a gigantic number
-        raise BadRow("JSON that is too large to read", f"{error}; take it out") from error
-    if not isinstance(row, dict):
-        raise BadRow("no JSON object", f'expected {{"column": …}}, got {type(row).__name__}')
-    return row
-
-
-def _no_constant(name: str) -> float:
-    raise BadRow("no JSON", f"{name} is no number there; write null or a text")
-
-
-_DECODER = json.JSONDecoder(parse_constant=_no_constant)

@@ -38,7 +38,8 @@ from srl_env.swe.forge.project import Project, copy_repository, inspect_project
 from srl_env.swe.forge.report import BuildReport, count_tasks
 from srl_env.swe.forge.suite import warm_probes
 from srl_env.swe.forge.testbody import assertion_cases
-from srl_env.swe.task import Repository, SWETask, TaskSet, TaskWriter, code_files
+from srl_env.swe.task import Repository, SWETask
+from srl_env.swe.task_folder import TaskSet, TaskWriter, code_files
 
 FORMAT: Final = 1
 ROUND: Final = 32

@@ -26,7 +26,8 @@ from srl_env.swe.forge.reproduce import Reproduction, reproduce
 from srl_env.swe.forge.source import Source
 from srl_env.swe.forge.statement import write_statement
 from srl_env.swe.forge.suite import SuiteRun, run_suite
-from srl_env.swe.task import Repository, SWETask, TaskSet
+from srl_env.swe.task import Repository, SWETask
+from srl_env.swe.task_folder import TaskSet
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 

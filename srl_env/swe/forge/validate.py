@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 from srl_env.grading import grade, warm_judges
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
-from srl_env.swe.task import TaskSet
+from srl_env.swe.task_folder import TaskSet
 
 
 @dataclass(frozen=True, slots=True)

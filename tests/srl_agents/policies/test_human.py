@@ -7,8 +7,9 @@ import io
 import pytest
 
 from srl_agents.policies import HumanPolicy, InputEnded
-from srl_env.policy import Message, Policy, Sampling
+from srl_env.policy import Policy, Sampling
 from srl_env.text.format import ThinkTags
+from srl_env.text.prompt import Message
 
 
 def typed(text: str, **options: object) -> tuple[HumanPolicy, io.StringIO]:

@@ -14,7 +14,8 @@ from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.tokens import BrokenModel
 from srl_agents.small_models import bpe_tokenizer, build, character_tokenizer
 from srl_env.errors import BadOption
-from srl_env.policy import Message, Policy, Sampling
+from srl_env.policy import Policy, Sampling
+from srl_env.text.prompt import Message
 
 ANYTHING = Sampling(temperature=1e3, max_tokens=60)  # all tokens are equally probable
 TEMPLATE = (

@@ -24,9 +24,10 @@ from srl_agents.policies.server_failures import (
     retry_after_s,
 )
 from srl_env.errors import BadOption, Failure, MissingExtra
-from srl_env.policy import Generation, Message, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start, rollout
 from srl_env.testing import CountingEnv
+from srl_env.text.prompt import Message
 from tests.srl_agents.policies.loopback import (
     Loopback,
     Reply,

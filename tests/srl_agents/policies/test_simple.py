@@ -6,8 +6,8 @@ import pytest
 
 from srl_agents.policies import ExpertPolicy, RandomPolicy
 from srl_env.errors import BadOption
-from srl_env.policy import Policy, PrivilegedPolicy, Sampling
-from srl_env.rollout import EnvPool, Start, rollout
+from srl_env.policy import Policy, Sampling
+from srl_env.rollout import EnvPool, PrivilegedPolicy, Start, rollout
 from srl_env.testing import CountingEnv
 from srl_env.text.format import ThinkTags
 

@@ -23,7 +23,8 @@ from srl_agents.policies.vllm import engine_weights
 from srl_agents.policies.vllm_worker import WeightReceiver
 from srl_agents.small_models import build, character_tokenizer
 from srl_env.errors import BadOption, MissingExtra, PolicyFailure
-from srl_env.policy import Generation, Message, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Message
 
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")

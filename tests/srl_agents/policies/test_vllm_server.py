@@ -17,7 +17,8 @@ from srl_agents.policies.server_failures import RequestRefused
 from srl_agents.policies.vllm_server import VLLMServerPolicy
 from srl_agents.small_models import build, character_tokenizer
 from srl_env.errors import BadOption
-from srl_env.policy import Generation, Message, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Message
 from tests.srl_agents.policies.vllm_started import SERVE, started
 
 pytestmark = pytest.mark.filterwarnings("default")

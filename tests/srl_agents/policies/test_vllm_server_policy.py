@@ -26,7 +26,8 @@ from srl_agents.policies.vllm_worker import model_shape
 from srl_agents.small_models import build, character_tokenizer
 from srl_agents.trainer import train
 from srl_env.errors import BadOption, PolicyFailure
-from srl_env.policy import Generation, Message, Sampling
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Message
 from tests.srl_agents import letters
 from tests.srl_agents.policies.loopback import Reply, hangs_up, refuses, says
 from tests.srl_agents.policies.vllm_fake import FakeVLLM

@@ -16,10 +16,11 @@ from srl_agents.sb3 import CandidateSteps, HashedNgrams, PolicySamples
 from srl_agents.sb3.candidates import CandidateView, distinct
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure, WorldFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import Problem
 from srl_env.testing import CountingEnv, FailingVerifier, ScriptedPolicy, SlowWorldEnv
 from srl_env.text.format import ThinkTags
+from srl_env.text.prompt import Messages
 
 SMALL = HashedNgrams(size=16, lengths=(1, 2))
 

@@ -31,8 +31,9 @@ from srl_agents.sb3 import (
 from srl_agents.sb3.candidates import CandidateView
 from srl_agents.sb3.chooser import SB3Policy, save_chooser
 from srl_env.errors import BadData, BadOption, Failure, PolicyFailure
-from srl_env.policy import Generation, Message, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.testing import CountingEnv, ScriptedPolicy
+from srl_env.text.prompt import Message, Messages
 
 SMALL = HashedNgrams(size=16, lengths=(1, 2))
 

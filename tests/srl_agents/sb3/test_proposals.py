@@ -13,9 +13,10 @@ from srl_agents.policies import ExpertPolicy
 from srl_agents.sb3 import ExpertAmongOthers, PolicySamples
 from srl_agents.sb3.proposals import Proposer, perturb
 from srl_env.errors import BadOption, Failure, PolicyFailure
-from srl_env.policy import Generation, Messages, Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
 from srl_env.testing import CountingEnv, ScriptedPolicy
+from srl_env.text.prompt import Messages
 
 
 def propose(proposer: Proposer, count: int = 4, seed: int = 0, **options: Any) -> list[str]:

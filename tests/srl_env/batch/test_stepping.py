@@ -10,11 +10,12 @@ from dataclasses import dataclass, field, replace
 import pytest
 from gymnasium.error import ResetNeeded
 
+from srl_env.batch.stepping import reset_many, step_many
 from srl_env.environment import ReasoningEnv
-from srl_env.episode.outcome import reset_many, step_many
 from srl_env.errors import BadOption, Failure, VerifierCrash, VerifierTimeout, WorldFailure
 from srl_env.problem import Problem
-from srl_env.rewards.modes import FunctionMode, StepRecord, StepReward, reward_modes
+from srl_env.rewards.record import StepRecord, StepReward
+from srl_env.rewards.registry import FunctionMode, reward_modes
 from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv
 from srl_env.verifiers.protocol import Verdict
 

@@ -18,7 +18,8 @@ from srl_env.data import JsonlSource, ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, VerifierTimeout
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.rewards.modes import FunctionMode, StepRecord
+from srl_env.rewards.record import StepRecord
+from srl_env.rewards.registry import FunctionMode
 from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv, counting_problem
 from srl_env.verifiers import NumericVerifier
 from srl_env.verifiers.protocol import Verdict
@@ -85,11 +86,11 @@ def test_a_reward_that_leaves_the_stated_range_is_found() -> None:
         return 3.0
 
     mode = FunctionMode("rich", rich, reward_range=(0.0, 1.0))
-    srl_env.rewards.modes.register_reward_mode(mode)
+    srl_env.rewards.registry.register_reward_mode(mode)
     try:
         assert "reward 3.0 in mode rich" in finding(CountingEnv(), "in their range").seen
     finally:
-        del srl_env.rewards.modes._REGISTRY["rich"]
+        del srl_env.rewards.registry._REGISTRY["rich"]
 
 
 class Careless(CountingVerifier):

@@ -200,6 +200,5 @@ def test_every_public_name_is_there_and_no_other() -> None:
         warnings.simplefilter("error")
         assert all(getattr(srl_env, name) is not None for name in srl_env.__all__)
     assert set(srl_env.__all__) <= set(dir(srl_env))
-    assert set(srl_env.__all__) >= set(srl_env._HOME_OF)
     with pytest.raises(AttributeError, match="no attribute 'nothing'"):
         _ = srl_env.nothing

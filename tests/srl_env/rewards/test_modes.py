@@ -23,11 +23,11 @@ from srl_env.rewards import (
     StepRecord,
     StepReward,
     get_reward_mode,
-    modes,
     register_reward_mode,
     reward_mode,
     reward_modes,
 )
+from srl_env.rewards.registry import _REGISTRY
 from srl_env.text.format import ParsedStep
 from srl_env.verifiers import Verdict
 
@@ -64,10 +64,10 @@ def paid(mode: RewardMode, *steps: StepRecord) -> list[float]:
 @pytest.fixture
 def registry() -> Iterator[None]:
     """Puts the registry back as it was."""
-    before = dict(modes._REGISTRY)
+    before = dict(_REGISTRY)
     yield
-    modes._REGISTRY.clear()
-    modes._REGISTRY.update(before)
+    _REGISTRY.clear()
+    _REGISTRY.update(before)
 
 
 def test_srl_pays_each_step_its_similarity() -> None:

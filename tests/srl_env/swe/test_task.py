@@ -12,7 +12,8 @@ import pytest
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.grading import OracleCase
 from srl_env.problem import ExpertStep
-from srl_env.swe.task import Repository, SWETask, TaskSet, TaskWriter
+from srl_env.swe.task import Repository, SWETask
+from srl_env.swe.task_folder import TaskSet, TaskWriter
 
 CASES = (
     OracleCase("one", "from pkg.a import f", "f(1)", (1, {2.5: {"x"}}, None)),

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from srl_env.batch.stepping import step_many
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.episode.outcome import step_many
 from srl_env.errors import BadOption, Failure, MissingExtra, VerifierCrash, VerifierTimeout
 from srl_env.problem import Problem
 from srl_env.verifiers import BoxedVerifier, Verdict, Verifier, boxed

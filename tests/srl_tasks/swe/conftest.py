@@ -10,7 +10,8 @@ import pytest
 from srl_env.grading import OracleCase
 from srl_env.problem import ExpertStep
 from srl_env.sandbox import open_sandbox
-from srl_env.swe.task import Repository, SWETask, TaskSet, TaskWriter
+from srl_env.swe.task import Repository, SWETask
+from srl_env.swe.task_folder import TaskSet, TaskWriter
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 from srl_env.text.tool_calls import EDITOR, Argument, ToolCall

@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check_env
 import srl_env
 from srl_agents.policies import ExpertPolicy
 from srl_env import EnvPool, Sampling, Start
-from srl_env.episode.outcome import reset_many, step_many
+from srl_env.batch.stepping import reset_many, step_many
 from srl_env.errors import BadOption, SandboxFailure, SandboxUnavailable, UnknownName
 from srl_env.rollout import rollout
 from srl_env.sandbox import open_sandbox

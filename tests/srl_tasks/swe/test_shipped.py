@@ -12,7 +12,8 @@ import pytest
 
 from srl_env.grading import grade, warm_judges
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
-from srl_env.swe.task import CASES_FILE, SPLITS, SWETask, TaskSet, code_files
+from srl_env.swe.task import CASES_FILE, SPLITS, SWETask
+from srl_env.swe.task_folder import TaskSet, code_files
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 from srl_env.text.tool_calls import parse_call

@@ -19,7 +19,7 @@ from srl_env.swe.forge import (
     builder,
     validate_tasks,
 )
-from srl_env.swe.task import TaskSet
+from srl_env.swe.task_folder import TaskSet
 from srl_env.text.tool_calls import parse_call
 from tests.srl_env.swe.forge.conftest import SHOP, write_repository
 

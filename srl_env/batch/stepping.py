@@ -1,0 +1,61 @@
+"""Many environments stepped and reset together; slow worlds wait side by side."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from srl_env.episode.outcome import _judged, _scored, overlapped
+from srl_env.errors import Failure
+
+if TYPE_CHECKING:
+    from srl_env.environment import ReasoningEnv
+    from srl_env.episode.state import ResetResult, StepResult
+
+
+def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[StepResult]:
+    """What each environment's ``step`` returns for its action, in order.
+
+    Raises ``ResetNeeded`` or ``BadOption`` before any environment has moved.
+    """
+    for env, action in zip(envs, actions, strict=True):
+        env.expects(action)
+    moved = overlapped(
+        envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
+    )
+    records = _judged(envs, moved)
+    return [
+        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
+        for env, scored in zip(envs, _scored(envs, records), strict=True)
+    ]
+
+
+def reset_many(
+    envs: Sequence[ReasoningEnv],
+    seeds: Sequence[int | None],
+    options: Sequence[Mapping[str, Any] | None],
+) -> list[ResetResult | Failure]:
+    """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order.
+
+    Those with the same seed are copies; they are numbered by the option ``copy`` unless given.
+    """
+    calls = [
+        partial(env.reset, seed=seed, options=option)
+        for env, seed, option in zip(envs, seeds, _numbered(seeds, options), strict=True)
+    ]
+    return overlapped(envs, calls)
+
+
+def _numbered(
+    seeds: Sequence[int | None], options: Sequence[Mapping[str, Any] | None]
+) -> Iterable[Mapping[str, Any] | None]:
+    """The options, with its copy number in those that have a seed and no such number."""
+    seen = Counter[int]()
+    for seed, option in zip(seeds, options, strict=True):
+        if seed is None or not isinstance(option, Mapping | None) or "copy" in (option or {}):
+            yield option
+        else:
+            yield {**(option or {}), "copy": seen[seed]}
+            seen[seed] += 1
