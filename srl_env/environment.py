@@ -38,7 +38,7 @@ from srl_env.episode.options import (
     read_mode,
     read_options,
 )
-from srl_env.episode.outcome import checked_verdict, judge, score, verdict_info
+from srl_env.episode.outcome import attempted, finished, verdict_info
 from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResult
 from srl_env.errors import BadOption, Failure, WorldFailure, WorldTimeout
 from srl_env.problem import ExpertStep, Problem, ProblemSource
@@ -263,17 +263,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """Takes one step; returns (observation, reward, terminated, truncated, info).
 
         Raises ``ResetNeeded`` before a reset and after the episode's end. A ``Failure`` of the
-        world, the verifier or the reward mode ends the episode (``fail``); this and
-        ``srl_env.episode.outcome``, which does the same for many, are where failures are caught.
+        world, the verifier or the reward mode ends the episode (``fail``).
         """
-        try:
-            record = self.advance(action)
-            if record.to_judge:
-                record = replace(record, verdict=checked_verdict(self, judge(self, record)))
-            scored = score(self.reward_mode, record)
-        except Failure as failure:
-            return self.fail(failure)
-        return self.settle(*scored)
+        return finished([self], [attempted(partial(self.advance, action))])[0]
 
     def render(self) -> str | None:
         """The observation, for render_mode "ansi"; else None."""

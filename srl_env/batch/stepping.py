@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from srl_env.episode.outcome import _judged, _scored, overlapped
+from srl_env.episode.outcome import finished, overlapped
 from srl_env.errors import Failure
 
 if TYPE_CHECKING:
@@ -22,14 +22,8 @@ def step_many(envs: Sequence[ReasoningEnv], actions: Sequence[str]) -> list[Step
     """
     for env, action in zip(envs, actions, strict=True):
         env.expects(action)
-    moved = overlapped(
-        envs, [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
-    )
-    records = _judged(envs, moved)
-    return [
-        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
-        for env, scored in zip(envs, _scored(envs, records), strict=True)
-    ]
+    moves = [partial(env.advance, action) for env, action in zip(envs, actions, strict=True)]
+    return finished(envs, overlapped(envs, moves))
 
 
 def reset_many(

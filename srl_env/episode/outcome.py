@@ -1,9 +1,9 @@
-"""Stepping and resetting many environments together; one environment is the batch of one.
+"""What a step comes to: its verdict, its reward, and what ``step`` returns.
 
-The way of a step: every world moves (slow ones side by side in threads), the episodes that
-ended are judged in batches by verifier, all steps are scored in batches by reward mode, and
-each environment hands out its result. This is also the one boundary where a ``Failure`` is
-caught; every other exception is a bug and goes through.
+The second half of a step, for one environment or for thousands: the episodes that ended are
+judged in batches by verifier, all steps are scored in batches by reward mode, and each
+environment hands out its result. This is also the one boundary where a ``Failure`` is caught;
+every other exception is a bug and goes through.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar, cast
+from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
+from srl_env.episode.state import StepResult
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import Problem
-from srl_env.rewards.record import StepRecord, StepReward, judged_actions
+from srl_env.rewards.record import StepRecord, StepReward
 from srl_env.rewards.registry import RewardMode, score_all
 from srl_env.text.format import ParsedStep
 from srl_env.text.unicode import all_utf8_safe
@@ -33,16 +34,40 @@ from srl_env.verifiers.fault import (
 )
 from srl_env.verifiers.protocol import Verdict, Verifier
 
-if TYPE_CHECKING:
-    from srl_env.environment import ReasoningEnv
-
 Scored: TypeAlias = tuple[StepRecord, StepReward]
 T = TypeVar("T")
+
+
+class Steppable(Protocol):
+    """What the second half of a step needs of an environment: see ``ReasoningEnv``."""
+
+    slow_world: ClassVar[bool]
+    verifier: Verifier
+
+    @property
+    def plain_judge(self) -> bool: ...
+    @property
+    def problem(self) -> Problem: ...
+    @property
+    def reward_mode(self) -> RewardMode: ...
+    def judge(self, actions: Sequence[str]) -> Verdict: ...
+    def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult: ...
+    def fail(self, failure: Failure) -> StepResult: ...
+
+
+def finished(envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]) -> list[StepResult]:
+    """What ``step`` returns for each environment whose world has moved, in order."""
+    records = _judged(envs, moved)
+    return [
+        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
+        for env, scored in zip(envs, _scored(envs, records), strict=True)
+    ]
+
 
 SLOW_WORLDS_AT_ONCE = 32
 
 
-def overlapped(envs: Sequence[ReasoningEnv], calls: Sequence[Callable[[], T]]) -> list[T | Failure]:
+def overlapped(envs: Sequence[Steppable], calls: Sequence[Callable[[], T]]) -> list[T | Failure]:
     """The result or ``Failure`` of each call; those of slow worlds run side by side."""
     waiting = {}
     if len(envs) > 1:
@@ -70,7 +95,7 @@ def _threads(process_id: int) -> ThreadPoolExecutor:
 
 
 def _judged(
-    envs: Sequence[ReasoningEnv], moved: Sequence[StepRecord | Failure]
+    envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]
 ) -> list[StepRecord | Failure]:
     """The records, with its verdict on each that ended; a ``Failure`` where there is none."""
     judged = list(moved)
@@ -79,7 +104,7 @@ def _judged(
         for i, record in enumerate(moved)
         if not isinstance(record, Failure) and record.to_judge
     ]
-    verdicts = _verdicts([(envs[i], record) for i, record in ended])
+    verdicts = _verdicts([(envs[i], record) for i, record in ended]) if ended else []
     for (i, record), verdict in zip(ended, verdicts, strict=True):
         if isinstance(verdict, Failure):
             judged[i] = verdict
@@ -88,7 +113,7 @@ def _judged(
     return judged
 
 
-def checked_verdict(env: ReasoningEnv, verdict: object) -> Verdict:
+def checked_verdict(env: Steppable, verdict: object) -> Verdict:
     """The verdict; ``BadOption`` for anything else that a verifier or ``judge`` returned."""
     if isinstance(verdict, Verdict):
         return verdict
@@ -99,7 +124,7 @@ def checked_verdict(env: ReasoningEnv, verdict: object) -> Verdict:
     )
 
 
-def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict | Failure]:
+def _verdicts(ended: Sequence[tuple[Steppable, StepRecord]]) -> list[Verdict | Failure]:
     """One verdict each: in batches by verifier, or by the environment's own ``judge``."""
     verdicts: dict[int, Verdict | Failure] = {}
     for group in _groups(ended, lambda pair: id(pair[0].verifier) if pair[0].plain_judge else 0):
@@ -113,9 +138,9 @@ def _verdicts(ended: Sequence[tuple[ReasoningEnv, StepRecord]]) -> list[Verdict 
     return [verdicts[i] for i in range(len(ended))]
 
 
-def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
+def judge(env: Steppable, record: StepRecord) -> Verdict:
     """The verdict of ``env.judge``; what a verifier fails at twice may be the policy's fault."""
-    actions = judged_actions(record)
+    actions = record.judged_actions
     attempt = partial(env.judge, actions)
     try:
         return attempt()
@@ -132,11 +157,11 @@ def judge(env: ReasoningEnv, record: StepRecord) -> Verdict:
 
 
 def _verify_batch(
-    members: Sequence[tuple[ReasoningEnv, StepRecord]],
+    members: Sequence[tuple[Steppable, StepRecord]],
 ) -> list[Verdict | Failure]:
     """One verdict each; those that a verifier fails at are repeated, in a batch of their own."""
     verifier = members[0][0].verifier
-    items = [(record.problem, judged_actions(record)) for _, record in members]
+    items = [(record.problem, record.judged_actions) for _, record in members]
     found = _verify_many(verifier, items)
     again = [i for i, one in enumerate(found) if isinstance(one, VERIFIER_FAILURES)]
     for i, one in zip(again, _verify_many(verifier, [items[i] for i in again]), strict=True):
@@ -171,26 +196,25 @@ def _blamed(
 
 
 def _scored(
-    envs: Sequence[ReasoningEnv], records: Sequence[StepRecord | Failure]
+    envs: Sequence[Steppable], records: Sequence[StepRecord | Failure]
 ) -> list[Scored | Failure]:
     """The records with their rewards, made in batches by mode; a ``Failure`` stays what it is."""
-    scored: dict[int, Scored | Failure] = {}
+    scored: list[Any] = list(records)
     for group in _groups(envs, lambda env: id(env.reward_mode)):
-        mode = envs[group[0]].reward_mode
-        alive = [(i, r) for i in group if not isinstance(r := records[i], Failure)]
-        found = _score_batch(mode, [record for _, record in alive])
-        scored.update(zip((i for i, _ in alive), found, strict=True))
-    return [
-        record if isinstance(record, Failure) else scored[i] for i, record in enumerate(records)
-    ]
+        alive = [i for i in group if not isinstance(records[i], Failure)]
+        found = _score_batch(envs[group[0]].reward_mode, [scored[i] for i in alive])
+        for i, one in zip(alive, found, strict=True):
+            scored[i] = one
+    return scored
 
 
 def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[Scored | Failure]:
     """One reward each; where the batch fails, each record stands for itself."""
-    scores = attempted(partial(score_all, mode, records))
-    if isinstance(scores, Failure):
-        return [attempted(partial(score, mode, record)) for record in records]
-    return list(zip(records, scores, strict=True))
+    if len(records) > 1:
+        scores = attempted(partial(score_all, mode, records))
+        if not isinstance(scores, Failure):
+            return list(zip(records, scores, strict=True))
+    return [attempted(partial(score, mode, record)) for record in records]
 
 
 def score(mode: RewardMode, record: StepRecord) -> Scored:
@@ -226,6 +250,8 @@ def _wrong(record: StepRecord) -> StepRecord:
 
 def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
     """The indices of items that have the same key, in order of first appearance."""
+    if len(items) == 1:
+        return [[0]]
     groups: dict[int, list[int]] = {}
     for i, item in enumerate(items):
         groups.setdefault(key(item), []).append(i)

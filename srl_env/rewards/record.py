@@ -86,6 +86,11 @@ class StepRecord:
         """Whether this step ended its episode."""
         return self.terminated or self.truncated
 
+    @property
+    def judged_actions(self) -> tuple[str, ...]:
+        """What is judged: the history, in which the expert's steps may stand, and the action."""
+        return (*self.actions, self.parsed.action)
+
 
 @dataclass(frozen=True, slots=True)
 class StepReward:
@@ -97,8 +102,3 @@ class StepReward:
 
     value: float
     parts: Mapping[str, float]
-
-
-def judged_actions(record: StepRecord) -> tuple[str, ...]:
-    """What is judged: the history, in which the expert's steps may stand, and the last action."""
-    return (*record.actions, record.parsed.action)
