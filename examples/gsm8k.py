@@ -34,7 +34,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
 from srl_env.text.format import ParsedStep
 from srl_env.text.prompt import PromptStyle
-from srl_tasks.gsm8k import GSM8KEnv
+from srl_tasks.recorded.gsm8k import GSM8KEnv
 
 ENV = "examples/GSM8KLines-v0"
 MAX_TOKENS = 64  # of one step

@@ -18,7 +18,9 @@ PAGE = ROOT / "docs/data.md"
 @pytest.fixture
 def here(tmp_path: Path) -> Iterator[Path]:
     """A folder with the sample of GSM8K in two files."""
-    lines = (ROOT / "envs/srl_tasks/samples/gsm8k.jsonl").read_text("utf-8").splitlines(True)
+    lines = (
+        (ROOT / "envs/srl_tasks/recorded/samples/gsm8k.jsonl").read_text("utf-8").splitlines(True)
+    )
     (tmp_path / "train.jsonl").write_text("".join(lines[:40]), "utf-8")
     (tmp_path / "test.jsonl").write_text("".join(lines[40:]), "utf-8")
     with visiting(tmp_path):

@@ -52,7 +52,7 @@ def modules_after(statement: str) -> set[str]:
 
 def test_importing_srl_env_loads_no_environment_and_no_heavy_package() -> None:
     loaded = modules_after("import srl_env, gymnasium; assert 'srl/GSM8K-v0' in gymnasium.registry")
-    assert "srl_tasks.gsm8k" not in loaded
+    assert "srl_tasks.recorded.gsm8k" not in loaded
     assert loaded.isdisjoint({"torch", "transformers", "datasets", "math_verify", "pydantic"})
 
 

@@ -34,7 +34,8 @@ from srl_agents.decoder import TokenScores, TokenTree, make_decoder
 from srl_agents.small_models import CONFIGS, build, character_tokenizer
 from srl_env.seeding import derive_seed, stream
 from srl_env.text.format import Brackets
-from srl_tasks.modular_chain import ALPHABET, LETTERS, ModularChainSource
+from srl_tasks.generated.family import LETTERS
+from srl_tasks.generated.modular_chain import ALPHABET, ModularChainSource
 
 VALUES = 4  # stated before bare steps
 BARE_STEPS = 3  # after them

@@ -30,7 +30,7 @@ from srl_agents.decoder import TokenScores, TokenTree
 from srl_agents.policies import TransformersPolicy
 from srl_agents.small_models import character_tokenizer
 from srl_env.policy import Sampling
-from srl_tasks.modular_chain import ALPHABET, ModularChainSource
+from srl_tasks.generated.modular_chain import ALPHABET, ModularChainSource
 
 TINY = Recipe(updates=2, rows=3, bare_rows=4, warmup=1)
 TOKENIZER = character_tokenizer(ALPHABET)

@@ -21,7 +21,7 @@ from srl_agents.config import make_config, read_tree
 from srl_agents.folder_lock import held
 from srl_agents.methods import methods
 from srl_agents.small_models import build, character_tokenizer
-from srl_tasks.modular_chain import ALPHABET
+from srl_tasks.generated.modular_chain import ALPHABET
 from tests.srl_agents.policies.loopback import Loopback, chat, refuses, says
 
 CHAIN = "srl/ModularChain-v0"

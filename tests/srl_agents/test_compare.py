@@ -22,7 +22,7 @@ from srl_agents.comparison import BASE, Comparison
 from srl_agents.config import with_overrides
 from srl_agents.small_models import build, character_tokenizer
 from srl_env.errors import BadOption, UnknownName, UserError
-from srl_tasks.modular_chain import ALPHABET
+from srl_tasks.generated.modular_chain import ALPHABET
 
 Tree = dict[str, Any]
 

@@ -16,7 +16,7 @@ from srl_agents.starts import StartPoint
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.testing import CountingEnv
-from srl_tasks.modular_chain import ALPHABET
+from srl_tasks.generated.modular_chain import ALPHABET
 
 
 @pytest.fixture(scope="module")

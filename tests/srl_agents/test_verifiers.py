@@ -149,7 +149,7 @@ def test_whole_solutions_are_one_completion_in_rlvr() -> None:
 
 def test_a_failure_of_ours_is_an_error_and_no_reward(monkeypatch: pytest.MonkeyPatch) -> None:
     from srl_env.errors import WorldFailure
-    from srl_tasks.word_problem import WordProblemEnv
+    from srl_tasks.generated.word_problem import WordProblemEnv
 
     def dies(self: Any, action: str) -> Any:
         raise WorldFailure("the world is gone")

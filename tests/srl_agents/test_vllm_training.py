@@ -30,7 +30,7 @@ from srl_agents.trainer import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
-from srl_tasks.modular_chain import ModularChainEnv
+from srl_tasks.generated.modular_chain import ModularChainEnv
 from tests.srl_agents.letters import TOKENIZER, updates
 from tests.srl_agents.policies.vllm_started import SERVE, started
 

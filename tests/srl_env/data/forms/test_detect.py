@@ -13,7 +13,7 @@ from srl_env.data.splits import split_of
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.problem import Problem
 
-SAMPLES = Path(__file__).parents[4] / "envs/srl_tasks/samples"
+SAMPLES = Path(__file__).parents[4] / "envs/srl_tasks/recorded/samples"
 CALL = "<function=bash>\n<parameter=command>ls</parameter>\n</function>"
 MESSAGES = [
     {"role": "user", "content": "<pr_description>Mend it</pr_description>"},

@@ -13,7 +13,7 @@ from srl_env.errors import BadOption, UnknownName, VerifierTimeout
 from srl_env.problem import Problem
 from srl_env.verifiers import NumericVerifier, Verdict
 
-SAMPLES = Path(__file__).parents[4] / "envs/srl_tasks/samples"
+SAMPLES = Path(__file__).parents[4] / "envs/srl_tasks/recorded/samples"
 GOOD = {"prompt": "What is 2 + 3?", "answer": "5", "steps": ["2 + 3 = 5 here", "#### 5"]}
 TALE = "A shop sells pens and pencils and paper to all of the children in the old school. How many?"
 

@@ -7,7 +7,11 @@ import re
 import pytest
 
 from srl_env.errors import BadOption
-from srl_tasks.column_arithmetic import ALPHABET, ColumnArithmeticEnv, ColumnArithmeticSource
+from srl_tasks.generated.column_arithmetic import (
+    ALPHABET,
+    ColumnArithmeticEnv,
+    ColumnArithmeticSource,
+)
 
 
 def steps_of(source: ColumnArithmeticSource, index: int) -> list[tuple[str | None, str]]:

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-SAMPLES = Path(__file__).parents[2] / "envs/srl_tasks/samples"
+SAMPLES = Path(__file__).parents[3] / "envs/srl_tasks/recorded/samples"
 # Numbers that a question gives in words (half, three, weekdays, one and a half times), that are
 # units (60, 100, 1000, 12 months), or that a step rounds down to (18 full boxes).
 IN_WORDS = {"1", "1.5", "2", "3", "4", "5", "7", "10", "12", "18", "60", "100", "1000"}

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from srl_env.errors import UnknownName
-from srl_tasks.numbered_solutions import NumberedSolutionsEnv
+from srl_tasks.recorded.numbered_solutions import NumberedSolutionsEnv
 
 ROW = {
     "question": "A coin is tossed twice. How likely are two heads?",

@@ -171,3 +171,14 @@ def _as_range(difficulty: Difficulty, limits: tuple[int, int]) -> tuple[int, int
         f"difficulty is a number or a (lowest, highest) pair within {limits[0]} … {limits[1]}; "
         f"got {difficulty!r}"
     )
+
+
+LETTERS = "abcdefghijklmnopqrst"
+
+
+def calculate(operation: str, left: str, right: str) -> int:
+    """Two named values, "f5" and "g6", added, subtracted or multiplied modulo 10."""
+    a, b = int(left[1]), int(right[1])
+    if operation == "+":
+        return (a + b) % 10
+    return (a - b if operation == "-" else a * b) % 10

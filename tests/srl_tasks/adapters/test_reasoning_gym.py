@@ -11,8 +11,8 @@ import pytest
 import srl_env
 from srl_env.errors import BadOption, MissingExtra, UnknownName
 from srl_env.problem import Problem
-from srl_tasks import reasoning_gym_worker as worker
-from srl_tasks.reasoning_gym import ReasoningGymSource, ReasoningGymVerifier
+from srl_tasks.adapters import reasoning_gym_worker as worker
+from srl_tasks.adapters.reasoning_gym import ReasoningGymSource, ReasoningGymVerifier
 
 SPREAD = (
     "ab", "acre", "base_conversion", "basic_arithmetic", "binary_matrix", "bitwise_arithmetic",
@@ -131,7 +131,7 @@ def test_no_question_is_in_two_splits_and_neighbours_share_none(package: Path) -
 
 
 def test_a_problem_is_the_same_whenever_it_is_asked_for(package: Path) -> None:
-    from srl_tasks.reasoning_gym import _problem
+    from srl_tasks.adapters.reasoning_gym import _problem
 
     source = ReasoningGymSource("countdown")
     first = source[7]

@@ -16,7 +16,13 @@ from typing import Any, ClassVar, NamedTuple
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
-from srl_tasks.generated import NOMINAL_SIZE, Difficulty, GeneratedEnv, GeneratedSource, Split
+from srl_tasks.generated.family import (
+    NOMINAL_SIZE,
+    Difficulty,
+    GeneratedEnv,
+    GeneratedSource,
+    Split,
+)
 
 LARGEST = 500
 """No amount in a problem is larger, totals apart."""

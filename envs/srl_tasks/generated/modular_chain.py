@@ -15,17 +15,18 @@ from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.seeding import derive_seed
 from srl_env.verifiers import ExactVerifier
-from srl_tasks.generated import (
+from srl_tasks.generated.family import (
+    LETTERS,
     NOMINAL_SIZE,
     Difficulty,
     GeneratedEnv,
     GeneratedSource,
     PromptForm,
     Split,
+    calculate,
     prompt_options,
 )
 
-LETTERS = "abcdefghijklmnopqrst"
 OPERATIONS = "+-*"
 ALPHABET = string.digits + LETTERS + OPERATIONS + ",:?>();#"
 
@@ -202,11 +203,3 @@ class ModularChainSource(GeneratedSource[Opening]):
                 slips[wrong] = step.action
                 steps[position] = ExpertStep(wrong, thought=step.thought)
         return slips
-
-
-def calculate(operation: str, left: str, right: str) -> int:
-    """Two named values, "f5" and "g6", added, subtracted or multiplied modulo 10."""
-    a, b = int(left[1]), int(right[1])
-    if operation == "+":
-        return (a + b) % 10
-    return (a - b if operation == "-" else a * b) % 10

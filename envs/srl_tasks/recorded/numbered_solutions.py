@@ -13,7 +13,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import UnknownName
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier
-from srl_tasks.loading import RowData, Source, Split, open_problems
+from srl_tasks.recorded.loading import RowData, Source, Split, open_problems
 
 NOTE = r"The last step states the final answer in \boxed{}."
 
@@ -47,9 +47,9 @@ class NumberedSolutionsEnv(ReasoningEnv):
     "final"}`` renames them as ``srl_env.data.Numbered`` does. Else ``source``: "hub",
     simplescaling/s1K-1.1 (Muennighoff et al., arXiv:2501.19393, 1,000 problems, Apache-2.0;
     needs the extra "data"), or "sample", some fifty problems of our own that ship. ``split``:
-    "train", "dev", "test" or "all", see ``srl_tasks.loading``. ``on_bad_row``: "drop" leaves
-    out what is not in numbered steps, about a third of s1K-1.1, and ``env.problems.report`` says
-    what and why; "raise" stops there.
+    "train", "dev", "test" or "all", see ``srl_tasks.recorded.loading``. ``on_bad_row``: "drop"
+    leaves out what is not in numbered steps, about a third of s1K-1.1, and ``env.problems.report``
+    says what and why; "raise" stops there.
 
     **Versions.** v0: first.
     """

@@ -14,7 +14,7 @@ from srl_agents.evaluation import split_maker
 from srl_env.data.splits import QUARTERS, split_of
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.text.format import ThinkTags
-from srl_tasks.gem import GEMEnv
+from srl_tasks.adapters.gem import GEMEnv
 
 
 class Guess:

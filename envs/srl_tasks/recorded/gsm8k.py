@@ -10,7 +10,7 @@ from srl_env.data.sources.source import OnBadRow
 from srl_env.environment import ReasoningEnv
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
-from srl_tasks.loading import RowData, Source, Split, open_problems
+from srl_tasks.recorded.loading import RowData, Source, Split, open_problems
 
 GSM8K = RowData("gsm8k", gsm8k_problem, "openai/gsm8k", hub_config="main", hub_test=True)
 NOTE = "The last step is the answer alone: a line with #### and the number."
@@ -42,7 +42,7 @@ class GSM8KEnv(ReasoningEnv):
     ``source``: "hub", openai/gsm8k (Cobbe et al., arXiv:2110.14168, MIT licence, 7,473 problems
     for training and 1,319 for testing; needs the extra "data"), or "sample", some fifty
     problems of our own that ship. ``split``: "train", "dev", "test" or "all", see
-    ``srl_tasks.loading``. ``on_bad_row``: "raise" or "drop".
+    ``srl_tasks.recorded.loading``. ``on_bad_row``: "raise" or "drop".
 
     **Versions.** v0: first.
     """

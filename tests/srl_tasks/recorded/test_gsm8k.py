@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_tasks.gsm8k import GSM8KEnv
+from srl_tasks.recorded.gsm8k import GSM8KEnv
 
 ROW = {
     "question": "Pia has 3 bags of 8 plums and eats 5. How many plums are left?",

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from srl_env.problem import Problem
-from srl_tasks.definition_graph import ALPHABET, DefinitionGraphEnv, DefinitionGraphSource
+from srl_tasks.generated.definition_graph import ALPHABET, DefinitionGraphEnv, DefinitionGraphSource
 
 # a = 7, d = 4, f = 3 are given; c = 7 - 4 = 3; b = 3 + 4 = 7; e = 7 + 7 = 4 is not needed.
 PROBLEM = Problem(

@@ -17,7 +17,7 @@ from typing import Any, ClassVar, Literal, NamedTuple, get_args
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers import ExactVerifier
-from srl_tasks.generated import (
+from srl_tasks.generated.family import (
     NOMINAL_SIZE,
     Difficulty,
     GeneratedEnv,

@@ -12,11 +12,11 @@ import pytest
 import srl_env
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem, ProblemSource
-from srl_tasks.column_arithmetic import ColumnArithmeticSource
-from srl_tasks.definition_graph import DefinitionGraphSource
-from srl_tasks.generated import GeneratedSource, Split, split_of_opening
-from srl_tasks.modular_chain import ModularChainEnv, ModularChainSource
-from srl_tasks.word_problem import WordProblemSource
+from srl_tasks.generated.column_arithmetic import ColumnArithmeticSource
+from srl_tasks.generated.definition_graph import DefinitionGraphSource
+from srl_tasks.generated.family import GeneratedSource, Split, split_of_opening
+from srl_tasks.generated.modular_chain import ModularChainEnv, ModularChainSource
+from srl_tasks.generated.word_problem import WordProblemSource
 
 SPLITS: tuple[Split, ...] = ("train", "dev", "test")
 FAMILIES: tuple[type[GeneratedSource], ...] = (

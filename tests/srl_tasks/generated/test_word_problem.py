@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from srl_env.problem import Problem
-from srl_tasks.word_problem import (
+from srl_tasks.generated.word_problem import (
     LARGEST,
     WORDINGS,
     WordProblemEnv,

@@ -21,7 +21,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier, StatedVerifier
 from srl_env.verifiers.boxed import last_boxed
-from srl_tasks.loading import SAMPLES, Split, open_file
+from srl_tasks.recorded.loading import SAMPLES, Split, open_file
 
 Answers = Literal["stated", "math"]
 

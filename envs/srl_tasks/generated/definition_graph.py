@@ -14,16 +14,17 @@ from typing import Any, ClassVar, NamedTuple
 
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers import ExactVerifier
-from srl_tasks.generated import (
+from srl_tasks.generated.family import (
+    LETTERS,
     NOMINAL_SIZE,
     Difficulty,
     GeneratedEnv,
     GeneratedSource,
     PromptForm,
     Split,
+    calculate,
     prompt_options,
 )
-from srl_tasks.modular_chain import LETTERS, calculate
 
 GIVEN = 3
 ALPHABET = string.digits + LETTERS + "+-,:?>();#"

@@ -11,7 +11,7 @@ import pytest
 
 import srl_env
 from srl_env.errors import BadData, BadOption, UnknownName
-from srl_tasks.steps import BOXED_NOTE, NOTE
+from srl_tasks.recorded.steps import BOXED_NOTE, NOTE
 
 ROW = {"prompt": "What is 2 + 3 + 4?", "steps": ["2 + 3 = 5", "5 + 4 = 9"], "answer": "9"}
 

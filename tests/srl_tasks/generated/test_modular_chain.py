@@ -9,7 +9,7 @@ import pytest
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_tasks.modular_chain import ALPHABET, ModularChainEnv, ModularChainSource
+from srl_tasks.generated.modular_chain import ALPHABET, ModularChainEnv, ModularChainSource
 
 # f = 5, g = 6; m = 6 - 5 = 1; j = 5 + 1 = 6; a = 6 - 1 = 5.
 PROBLEM = Problem(

@@ -26,7 +26,7 @@ from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
 from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
-from srl_tasks.generated import MAX_DRAWS, NOMINAL_SIZE, Split
+from srl_tasks.generated.family import MAX_DRAWS, NOMINAL_SIZE, Split
 
 MAX_CHARACTERS = 20_000
 """Longer answers are wrong."""

@@ -13,9 +13,9 @@ import pytest
 import srl_env
 from srl_env.check import Checker
 from srl_env.errors import BadData, BadOption, UnknownName
-from srl_tasks.gsm8k import GSM8K, GSM8KEnv
-from srl_tasks.loading import READ_AT_ONCE, SAMPLES, open_problems
-from srl_tasks.numbered_solutions import NumberedSolutionsEnv
+from srl_tasks.recorded.gsm8k import GSM8K, GSM8KEnv
+from srl_tasks.recorded.loading import READ_AT_ONCE, SAMPLES, open_problems
+from srl_tasks.recorded.numbered_solutions import NumberedSolutionsEnv
 
 ENVIRONMENTS = (GSM8KEnv, NumberedSolutionsEnv)
 each = pytest.mark.parametrize("env", ENVIRONMENTS, ids=lambda env: env.__name__)
@@ -146,7 +146,7 @@ def test_impossible_combinations_and_unknown_names_are_errors(tmp_path: Path) ->
 
 def without_network(code: str, cache: Path) -> list[str]:
     """What code prints in a process of its own: the hub's client reads its settings on import."""
-    folders = [str(Path(srl_env.__file__).parents[1]), str(SAMPLES.parents[1])]
+    folders = [str(Path(srl_env.__file__).parents[1]), str(SAMPLES.parents[2])]
     environment = {
         **os.environ,
         "HF_HUB_OFFLINE": "1",
@@ -189,7 +189,7 @@ def test_the_hubs_own_test_split_is_test_and_its_train_split_gives_train_and_dev
     write_rows(tmp_path / "hub/test.jsonl", 20)
     code = (
         "from srl_env.data import gsm8k_problem\n"
-        "from srl_tasks.loading import RowData, open_problems\n"
+        "from srl_tasks.recorded.loading import RowData, open_problems\n"
         f"data = RowData('gsm8k', gsm8k_problem, {str(tmp_path / 'hub')!r}, hub_test=True)\n"
         "for split in ('train', 'dev', 'test', 'all'):\n"
         "    print(len(open_problems(data, None, 'hub', split, 'raise')))\n"

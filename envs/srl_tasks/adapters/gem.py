@@ -27,7 +27,7 @@ from srl_env.rewards.record import Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
-from srl_tasks.generated import Split
+from srl_tasks.generated.family import Split
 
 STYLE = PromptStyle(
     step_task="You act in a world that answers in text. Write your next action and nothing else.",

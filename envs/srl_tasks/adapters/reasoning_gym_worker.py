@@ -1,4 +1,5 @@
-"""The process in which reasoning-gym scores; started by ``srl_tasks.reasoning_gym``, as a script.
+"""The process in which reasoning-gym scores; started by ``srl_tasks.adapters.reasoning_gym``, as a
+script.
 
 It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
 it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor

@@ -1,0 +1,1 @@
+"""Environments made of other libraries' tasks: reasoning-gym and GEM."""

@@ -1,0 +1,1 @@
+"""Environments whose problems are generated, with an expert and a step checker."""

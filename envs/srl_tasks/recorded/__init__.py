@@ -1,0 +1,1 @@
+"""Environments whose problems and experts are recorded in files and data sets."""
