@@ -24,7 +24,7 @@ import torch
 import transformers
 from update import WORK, PromptsEnv, prompts, save_model, trl_seconds
 
-from srl_agents.trl import TRLTask
+from srl_agents.integrations.trl import TRLTask
 
 
 def main() -> None:

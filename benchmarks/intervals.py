@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from srl_agents.statistics import Scores, all_differences, estimate
+from srl_agents.evaluation.statistics import Scores, all_differences, estimate
 
 COMPARISONS, RESAMPLES, PROBLEMS = 1000, 500, 64
 

@@ -28,9 +28,9 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from srl_agents.config import RolloutConfig
-from srl_agents.ray_workers import RayWorkers
-from srl_agents.rollouts import LocalRollouts, Rollouts, Unit
+from srl_agents.collection.ray.workers import RayWorkers
+from srl_agents.collection.runners import LocalRollouts, Rollouts, Unit
+from srl_agents.runs.config import RolloutConfig
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
 from srl_env.testing import CountingEnv, SlowWorldEnv

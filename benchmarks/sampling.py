@@ -113,9 +113,9 @@ def best_seconds(runs: list[Callable[[], object]], repeats: int) -> list[float]:
 
 def our_run(model: Any, work: Work) -> Callable[[], object]:
     """Our sampler on the work; nothing is kept from one run for the next."""
-    from srl_agents.decoder import make_decoder
-    from srl_agents.sampler import Sampler
-    from srl_agents.small_models import character_tokenizer
+    from srl_agents.models.small import character_tokenizer
+    from srl_agents.nn.sample import Sampler
+    from srl_agents.nn.score import make_decoder
     from srl_env.policy import Sampling
 
     sampler = Sampler(make_decoder(model), character_tokenizer("a"), cache_bytes=0)
@@ -208,7 +208,7 @@ def _inside_vllm(job: Path) -> None:
 
 def _model(name: str) -> Any:
     """A model with random weights, ``VOCABULARY`` tokens, and none that ends a text."""
-    from srl_agents.small_models import CONFIGS, build, character_tokenizer
+    from srl_agents.models.small import CONFIGS, build, character_tokenizer
 
     model = build(CONFIGS[name](), character_tokenizer("a"), seed=0)
     model.resize_token_embeddings(VOCABULARY)

@@ -35,9 +35,9 @@ import gymnasium
 import torch
 import transformers
 
-from srl_agents.config import make_config
-from srl_agents.small_models import build, character_tokenizer
-from srl_agents.trainer import train
+from srl_agents.models.small import build, character_tokenizer
+from srl_agents.runs.config import make_config
+from srl_agents.training.trainer import train
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep, Problem
@@ -111,8 +111,8 @@ def our_seconds(model: Path, work: str, updates: int) -> float:
 def trl_seconds(model: Path, work: str, updates: int, task: Any = None) -> float:
     """Processor seconds of one update of TRL's trainer.
 
-    task: a ``srl_agents.trl.TRLTask`` that drives an environment; None for TRL's own generation
-    and a reward function.
+    task: a ``srl_agents.integrations.trl.TRLTask`` that drives an environment; None for TRL's own
+    generation and a reward function.
     """
     from datasets import Dataset
     from trl import GRPOConfig, GRPOTrainer

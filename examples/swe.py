@@ -24,12 +24,12 @@ from rich.console import Console
 
 import srl_env
 from examples.pretraining import pretrain
-from srl_agents.config import make_config
-from srl_agents.console import TrainingBar, evaluation_bar
-from srl_agents.evaluation import EvalSettings, evaluate
+from srl_agents.cli.console import TrainingBar, evaluation_bar
+from srl_agents.evaluation.run import EvalSettings, evaluate
+from srl_agents.evaluation.scoring import EvalResult, score_gains
 from srl_agents.policies import TransformersPolicy
-from srl_agents.scoring import EvalResult, score_gains
-from srl_agents.trainer import train
+from srl_agents.runs.config import make_config
+from srl_agents.training.trainer import train
 from srl_env.environment import ReasoningEnv
 
 ENV = "srl/SWE-v0"

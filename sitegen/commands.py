@@ -8,7 +8,7 @@ from typing import Any
 
 import typer
 
-from srl_agents.cli import app
+from srl_agents.cli.main import app
 
 
 def commands() -> str:

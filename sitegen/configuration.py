@@ -10,9 +10,9 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from srl_agents.compare_config import CompareConfig
-from srl_agents.config import RunConfig
-from srl_agents.methods import GRPO, NLL, Stage, Starts, Until
+from srl_agents.comparison.config import CompareConfig
+from srl_agents.methods.stages import GRPO, NLL, Stage, Starts, Until
+from srl_agents.runs.config import RunConfig
 
 # What [train] changes in every stage and [stages.NAME] in one.
 STAGE = {"": Stage, "starts": Starts, "objective (kind = grpo)": GRPO}

@@ -28,8 +28,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from srl_agents import methods
-from srl_agents.cli import app
+from srl_agents.cli.main import app
+from srl_agents.methods import stages as methods
 from srl_env.rewards import registry
 
 ROOT = Path(__file__).parents[1]

@@ -16,8 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from srl_agents.config import make_config, with_overrides
-from srl_agents.small_models import bpe_tokenizer, build
+from srl_agents.models.small import bpe_tokenizer, build
+from srl_agents.runs.config import make_config, with_overrides
 from tests.pages import (
     ROOT,
     blocks,
@@ -31,7 +31,7 @@ from tests.pages import (
     write_files,
     write_your_project,
 )
-from tests.srl_agents.policies.loopback import Loopback, chat
+from tests.srl_agents.policies.servers.loopback import Loopback, chat
 
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))

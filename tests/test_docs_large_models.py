@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from srl_agents.config import load_config
-from srl_agents.methods import GRPO
+from srl_agents.methods.stages import GRPO
+from srl_agents.runs.config import load_config
 from tests.pages import ROOT, commands, program, run_program, texts
 
 PAGE = ROOT / "docs" / "large-models.md"

@@ -21,9 +21,9 @@ import pytest
 from typer.testing import CliRunner
 
 import srl_env
-from srl_agents.cli import app
-from srl_agents.config import load_config, make_config
-from srl_agents.specs import read_spec
+from srl_agents.cli.main import app
+from srl_agents.policies.named import read_spec
+from srl_agents.runs.config import load_config, make_config
 from srl_env import EnvPool, Problem, ReasoningEnv, Start, Verdict
 from srl_env.batch.stepping import step_many
 from srl_env.data import DatasetSource, JsonlSource, ListSource, write_jsonl
@@ -591,7 +591,7 @@ def model_of_another_kind(place: Path) -> None:
 
 @gives("cannot be read: ")
 def weights_that_are_cut_off(place: Path) -> None:
-    small = importlib.import_module("srl_agents.small_models")
+    small = importlib.import_module("srl_agents.models.small")
     tokenizer = small.character_tokenizer("abc")
     small.build("lfm2-0.3m", tokenizer, seed=0).save_pretrained(place)
     tokenizer.save_pretrained(place)
@@ -650,7 +650,7 @@ CONFIG: dict[str, Any] = {
 
 def loading() -> Any:
     """The module that loads models; it takes seconds to import."""
-    return importlib.import_module("srl_agents.policies.loading")
+    return importlib.import_module("srl_agents.models.loading")
 
 
 def pickled(value: Any) -> Any:
@@ -719,7 +719,7 @@ def test_windows_line_ends_marks_and_unicode_are_read(text: str, tmp_path: Path)
 def test_saving_and_loading_a_model_says_nothing(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
-    small = importlib.import_module("srl_agents.small_models")
+    small = importlib.import_module("srl_agents.models.small")
     policies = importlib.import_module("srl_agents.policies")
     tokenizer = small.character_tokenizer("abc")
     policy = policies.TransformersPolicy(small.build("lfm2-0.3m", tokenizer, seed=0), tokenizer)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.policies.openai import OpenAIPolicy
+from srl_agents.policies.servers.openai import OpenAIPolicy
 from srl_env.errors import BadOption
 from srl_env.grading import GradingTask
 from srl_env.sandbox import Limits, LocalSandbox

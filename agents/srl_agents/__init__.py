@@ -1,7 +1,8 @@
 """Policies, training, evaluation, the command line, and adapters for trainers of others.
 
 The package itself exports nothing but what verifiers looks for in a package that it is given by
-name, ``vf-eval srl-agents``: see ``srl_agents.verifiers``, which alone needs verifiers.
+name, ``vf-eval srl-agents``: see ``srl_agents.integrations.verifiers``, which alone needs
+verifiers.
 """
 
 from __future__ import annotations
@@ -14,6 +15,6 @@ __all__ = ["SRLVerifiersEnv", "SRLTaskset"]  # noqa: RUF022  # imported when ask
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    from srl_agents import verifiers
+    from srl_agents.integrations import verifiers
 
     return getattr(verifiers, name)

@@ -30,8 +30,8 @@ import torch
 from torch import Tensor
 
 from examples.demo.muon import Muon
-from srl_agents.decoder import TokenScores, TokenTree, make_decoder
-from srl_agents.small_models import CONFIGS, build, character_tokenizer
+from srl_agents.models.small import CONFIGS, build, character_tokenizer
+from srl_agents.nn.score import TokenScores, TokenTree, make_decoder
 from srl_env.seeding import derive_seed, stream
 from srl_env.text.format import Brackets
 from srl_tasks.generated.family import LETTERS

@@ -26,9 +26,9 @@ from examples.demo.base import (
     train_base,
 )
 from examples.demo.muon import Muon, orthogonalized
-from srl_agents.decoder import TokenScores, TokenTree
+from srl_agents.models.small import character_tokenizer
+from srl_agents.nn.score import TokenScores, TokenTree
 from srl_agents.policies import TransformersPolicy
-from srl_agents.small_models import character_tokenizer
 from srl_env.policy import Sampling
 from srl_tasks.generated.modular_chain import ALPHABET, ModularChainSource
 

@@ -19,9 +19,9 @@ from sitegen.links import files_linked, inlined_figures, with_source_pages
 from sitegen.methods import formulas, linked, methods_table
 from sitegen.modes import modes_table
 from sitegen.parts import MARK, PARTS, with_parts
-from srl_agents.cli import app
-from srl_agents.config import RunConfig
-from srl_agents.methods import GRPO, Stage, get_method, methods
+from srl_agents.cli.main import app
+from srl_agents.methods.stages import GRPO, Stage, get_method, methods
+from srl_agents.runs.config import RunConfig
 from srl_env.rewards import reward_modes
 
 ROOT = Path(__file__).parents[2]
@@ -65,7 +65,7 @@ def test_every_method_is_in_the_table_with_its_stages_and_where_it_is_from() -> 
 
 def test_formulas_are_found_with_their_papers() -> None:
     (row,) = [row for row in formulas().splitlines() if row.startswith("| `group_advantages`")]
-    assert "`agents/srl_agents/advantage.py`" in row
+    assert "`agents/srl_agents/objectives/advantage.py`" in row
     assert "[arXiv:2503.20783](https://arxiv.org/abs/2503.20783)" in row
 
 

@@ -14,7 +14,7 @@ import pytest
 import torch
 import transformers
 
-from srl_agents.small_models import build, character_tokenizer
+from srl_agents.models.small import build, character_tokenizer
 from tests.srl_agents import letters
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789;:()=+- .,\n"

@@ -15,7 +15,7 @@ from typing import Any
 
 import transformers
 
-from srl_agents.small_models import build, character_tokenizer
+from srl_agents.models.small import build, character_tokenizer
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import VerifierTimeout

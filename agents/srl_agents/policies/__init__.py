@@ -12,9 +12,9 @@ from srl_agents.policies.human import HumanPolicy, InputEnded
 from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
 
 if TYPE_CHECKING:
-    from srl_agents.policies.language_model import TransformersPolicy
-    from srl_agents.policies.openai import OpenAIPolicy
-    from srl_agents.policies.vllm import VLLMPolicy
+    from srl_agents.policies.servers.openai import OpenAIPolicy
+    from srl_agents.policies.transformers import TransformersPolicy
+    from srl_agents.policies.vllm.engine import VLLMPolicy
 
 __all__ = [
     "ExpertPolicy",
@@ -29,15 +29,15 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     if name == "TransformersPolicy":
-        from srl_agents.policies.language_model import TransformersPolicy
+        from srl_agents.policies.transformers import TransformersPolicy
 
         return TransformersPolicy
     if name == "OpenAIPolicy":
-        from srl_agents.policies.openai import OpenAIPolicy
+        from srl_agents.policies.servers.openai import OpenAIPolicy
 
         return OpenAIPolicy
     if name == "VLLMPolicy":
-        from srl_agents.policies.vllm import VLLMPolicy
+        from srl_agents.policies.vllm.engine import VLLMPolicy
 
         return VLLMPolicy
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

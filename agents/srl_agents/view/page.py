@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from srl_agents.comparison import BASE, TITLES
-from srl_agents.curves import AXES, Band, band
+from srl_agents.evaluation.contrasts import BASE, TITLES
+from srl_agents.view.curves import AXES, Band, band
 from srl_agents.view.index import EpisodeEntry, Index, Row, StepEntry, make_index
 from srl_agents.view.sources import ViewedRun, run_series, score_rows
 from srl_env.errors import BadOption

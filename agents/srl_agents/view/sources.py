@@ -14,10 +14,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from srl_agents.comparison import BASE, RESULTS, Comparison, CurvePoint, Row, RunOutcome
-from srl_agents.curves import Axis, Series, series
-from srl_agents.scoring import EvalResult
-from srl_agents.statistics import Estimate
+from srl_agents.evaluation.contrasts import BASE, RESULTS, Comparison, CurvePoint, Row, RunOutcome
+from srl_agents.evaluation.scoring import EvalResult
+from srl_agents.evaluation.statistics import Estimate
+from srl_agents.view.curves import Axis, Series, series
 from srl_agents.view.lines import read_lines, read_object, unfinished
 from srl_env.errors import BadOption
 

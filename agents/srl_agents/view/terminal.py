@@ -18,9 +18,9 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from srl_agents.comparison import TITLES as SCORE_TITLES
-from srl_agents.comparison import percent, score_columns
-from srl_agents.curves import Axis, band
+from srl_agents.evaluation.contrasts import TITLES as SCORE_TITLES
+from srl_agents.evaluation.contrasts import percent, score_columns
+from srl_agents.view.curves import Axis, band
 from srl_agents.view.index import EpisodeEntry, Index, Row, StepEntry, make_index, read_row
 from srl_agents.view.page import CURVES, MOST_STEPS, token_decoder
 from srl_agents.view.query import Query, find_steps, read_query

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from srl_agents.small_models import character_tokenizer
+from srl_agents.models.small import character_tokenizer
 
 Row = dict[str, Any]
 FAILURE = {"type": "VerifierTimeout", "message": "no answer within 2 s"}

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from srl_agents.comparison import Comparison, CurvePoint, RunOutcome, TrainingPoint
-from srl_agents.scoring import EvalResult
+from srl_agents.evaluation.contrasts import Comparison, CurvePoint, RunOutcome, TrainingPoint
+from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.sources import find_runs, run_series, score_rows
 from srl_env.errors import BadData, BadOption
 from tests.srl_agents.view.rows import episode, group, step, training_run, write_lines

@@ -1,0 +1,1 @@
+"""``srl-env data``: data looked at, checked, and brought into one form."""

@@ -1,0 +1,1 @@
+"""``srl-env swe``: software-engineering tasks built from a repository, validated, listed."""

@@ -1,0 +1,152 @@
+"""``srl-env swe``: software-engineering tasks built from a repository, validated, listed."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from srl_agents.cli.boundary import boundary
+from srl_env.errors import BadOption
+
+if TYPE_CHECKING:
+    from srl_env.swe.forge import BuildOptions
+
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tasks.")]
+
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Software-engineering tasks from your own repositories: build, validate, list.",
+)
+
+_BUILD_EPILOG = (
+    "[bold]srl-env swe build . --out tasks[/]  again after Ctrl-C: it goes on\n\n"
+    "[bold]srl-env swe build unpacked-sdist --out tasks --max-tasks 200 --max-bugs 3[/]\n\n"
+    "What tests import must be installed beside srl-env. A file oracle_cases.toml in the"
+    " repository may name calls whose results decide (see the documentation); without it, calls"
+    " are recorded while the tests run."
+)
+_VALIDATE_EPILOG = "[bold]srl-env swe validate tasks --times 20[/]"
+
+
+@app.command(epilog=_BUILD_EPILOG)
+@boundary
+def build(
+    path: Annotated[Path, typer.Argument(help="A Python project with passing tests.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tasks.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name of the repository. [that of its folder]")
+    ] = None,
+    max_tasks: Annotated[
+        int | None, typer.Option(min=1, help="At most this many. [all worth having]")
+    ] = None,
+    max_bugs: Annotated[int, typer.Option(min=1, help="Most bugs in one task.")] = 2,
+    seed: Annotated[int, typer.Option(min=0, help="Of every choice.")] = 0,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="At a time. [one a core]")
+    ] = None,
+    test_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that all tests may take.")
+    ] = 120.0,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace what DIR has from this repository.")
+    ] = False,
+) -> None:
+    """Makes tasks from a repository: bugs that its tests notice, with statement and expert."""
+    from srl_agents.cli.console import output
+    from srl_agents.cli.swe.views import BuildBar, build_table
+    from srl_env.swe.forge import BuildOptions, build_tasks
+
+    options = BuildOptions(
+        max_tasks=max_tasks,
+        max_bugs=max_bugs,
+        seed=seed,
+        jobs=jobs,
+        test_timeout_s=test_timeout,
+    )
+    again = _command_again(path, out, name, options, replace)
+    try:
+        with BuildBar(name or path.resolve().name) as bar:
+            report = build_tasks(
+                path,
+                out,
+                name=name,
+                options=options,
+                replace_tasks=replace,
+                on_progress=bar.show,
+            )
+    except KeyboardInterrupt:
+        typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {again}", err=True)
+        raise typer.Exit(130) from None
+    output.print(build_table(report))
+    typer.echo(f"Tasks: {out}\nReport: {out / 'report.json'}")
+    typer.echo(f"Check them: srl-env swe validate {out}")
+    if not report.kept:
+        raise BadOption(
+            "no bug made a task; the report says why. More tests, and tests that are more exact, "
+            "notice more"
+        )
+
+
+@app.command(epilog=_VALIDATE_EPILOG)
+@boundary
+def validate(
+    folder: Folder,
+    times: Annotated[int, typer.Option(min=1, help="How often the right code is graded.")] = 20,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="At a time. [one a core]")
+    ] = None,
+) -> None:
+    """Whether the right code of each task always passes, and the unchanged one never does."""
+    from srl_agents.cli.console import output
+    from srl_agents.cli.swe.views import BuildBar, validation_table
+    from srl_env.swe.forge import BuildProgress, validate_tasks
+    from srl_env.swe.task_folder import TaskSet
+
+    tasks = TaskSet(folder)
+    started = time.monotonic()
+    with BuildBar(tasks.name) as bar:
+
+        def show(done: int, total: int) -> None:
+            bar.show(BuildProgress("grading", done / total, done))
+
+        found = validate_tasks(tasks, times=times, jobs=jobs, on_progress=show)
+    output.print(validation_table(found, times))
+    bad = [item for item in found if not item.sound]
+    seconds = time.monotonic() - started
+    typer.echo(f"{len(found) - len(bad)} of {len(found)} tasks are sound ({seconds:.0f} s)")
+    if bad:
+        raise typer.Exit(1)
+
+
+@app.command("list")
+@boundary
+def list_tasks(
+    folder: Folder,
+    split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,
+) -> None:
+    """The tasks of a folder."""
+    from srl_agents.cli.console import output
+    from srl_agents.cli.swe.views import swe_table
+    from srl_env.swe.task_folder import TaskSet
+
+    tasks = TaskSet(folder)
+    output.print(swe_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))
+
+
+def _command_again(
+    path: Path, out: Path, name: str | None, options: BuildOptions, replace: bool
+) -> str:
+    """The command that goes on with a build, with the options that are not the defaults."""
+    words = [f"srl-env swe build {path} --out {out}"]
+    words += [f"--name {name}"] if name else []
+    for field in fields(options):
+        value = getattr(options, field.name)
+        if value != field.default:
+            words.append(f"--{field.name.removesuffix('_s').replace('_', '-')} {value}")
+    return " ".join([*words, "--replace"] if replace else words)

@@ -1,0 +1,1 @@
+"""Rollouts by actors of Ray."""

@@ -1,0 +1,358 @@
+"""Rollouts on Ray: worker processes, here or on other machines, that run units of episodes.
+
+Each worker is an actor with environments (their worlds, sandboxes and verifiers included) and a
+policy of its own. It has at most one unit at a time and the next when its episodes are here, so
+that neither work nor results heap up. Weights go into Ray's object store once for each update;
+what a unit brings along is a reference to them and their version.
+
+A worker that dies, with its machine or alone, or misses its deadline costs the unit it had: a new
+one takes its place, and the unit goes to whoever is free first. What is lost again and again is
+counted as failed (``WorkerLost``), which no reward and no gradient sees. A unit has its own seed
+and so the same episodes wherever it is run. Ray itself is imported when workers are made.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+import socket
+import time
+from collections import Counter, deque
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from srl_agents.collection.ray.actor import Parts, RolloutActor
+from srl_agents.collection.runners import Rolled, Unit
+from srl_agents.parallel.team import Team
+from srl_agents.runs.config import RolloutConfig, RunConfig
+from srl_agents.runs.inputs import make_env
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, Failure, MissingExtra, SrlEnvError, UserError
+from srl_env.rollout import EnvPool, failed_episode
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from srl_agents.policies import TransformersPolicy
+
+    Weights = Callable[[nn.Module], Iterable[tuple[str, Tensor]]]
+
+_STORE_BYTES = 512 * 2**20  # of a cluster of our own, for episodes on their way
+
+
+class WorkerLost(Failure):
+    """The worker that ran an episode died or hung, as often as it was tried."""
+
+
+class NoWorkersLeft(SrlEnvError, RuntimeError):
+    """No worker starts any more, or none has finished anything; resume when that is mended."""
+
+
+class RayWorkers:
+    """Workers that run units of episodes; ``Rollouts`` for a ``Collector``."""
+
+    def __init__(
+        self,
+        make: Callable[[], Parts],
+        env: ReasoningEnv,
+        settings: RolloutConfig,
+        *,
+        weights: Weights | None = None,
+        store_bytes: int = _STORE_BYTES,
+    ) -> None:
+        """make: a worker's environments and policy; called there, and sent there by pickle.
+
+        env: an environment like theirs, for the episodes that are lost. weights: what
+        ``push_weights`` hands out of a model. store_bytes: of the object store of a cluster that
+        is started here; beyond that Ray writes to the disk. A cluster that this process has
+        joined already is used, and left as it is.
+        Raises MissingExtra, BadOption where the cluster cannot be reached or is too small, and
+        whatever a user's error in ``make`` is.
+        """
+        self.groups_at_once, self._env, self._settings = settings.groups_at_once, env, settings
+        self._weights = weights
+        self._ray = _import_ray()
+        self._ours = _connect(self._ray, settings, store_bytes)
+        self._version, self._handed = 0, list[Any]()
+        self._counts = Counter[str]()
+        actor = self._ray.remote(RolloutActor).options(
+            num_cpus=1, num_gpus=settings.gpus, max_restarts=0, scheduling_strategy="SPREAD"
+        )
+        self._actor = partial(actor.remote, make, os.getcwd())
+        self._workers = [_Worker() for _ in range(settings.workers)]
+        try:
+            _check_size(self._ray, settings)
+            for worker in self._workers:
+                self._start(worker)
+            while not self.places:  # the others may come when they are ready
+                self._wait(_Work(()))
+        except BaseException:
+            self.close()
+            raise
+
+    def push_weights(self, model: nn.Module) -> None:
+        """Hands a model's weights to the workers, who read them with their next unit."""
+        from srl_agents.collection.ray.handover import packed
+
+        assert self._weights is not None, "given where there is a model"
+        self._handed = [self._ray.put(packed(self._weights(model)))]
+        self._version += 1
+
+    def run(self, units: Sequence[Unit]) -> list[Rolled]:
+        """The episodes of each unit, in order; those of units that are lost have failed.
+
+        Raises what users' errors workers raise, and NoWorkersLeft.
+        """
+        work = _Work(units)
+        while len(work.done) < len(units):
+            for worker in self._workers:
+                if worker.free and work.waiting:
+                    self._give(worker, work)
+            self._wait(work)
+        if units and work.masked == len(units):
+            raise NoWorkersLeft(
+                f"none of {len(units)} units was finished, each tried {self._settings.retries + 1} "
+                f"times; the last: {work.why}. Mend that, or set a longer rollout.deadline_s, and "
+                "go on with resume"
+            )
+        return [work.done[number] for number in range(len(units))]
+
+    def metrics(self) -> dict[str, float]:
+        """Workers lost, units given to another, and units given up, since the last call."""
+        names = ("lost", "reissued", "given_up")
+        counts = {f"workers/{name}": float(self._counts[name]) for name in names}
+        self._counts.clear()
+        return counts
+
+    @property
+    def places(self) -> list[str]:
+        """Where each worker is, as in messages; of those that have started."""
+        return [worker.place for worker in self._workers if worker.place]
+
+    def close(self) -> None:
+        """Ends the workers, and the cluster if it was started here; lent ones stay."""
+        for worker in self._workers:
+            self._kill(worker)
+        self._workers.clear()
+        self._handed.clear()
+        self._env.close()
+        if self._ours:
+            self._ray.shutdown()
+
+    def _give(self, worker: _Worker, work: _Work) -> None:
+        worker.unit = work.waiting.popleft()
+        unit = work.units[worker.unit]
+        worker.call = worker.actor.run.remote(unit, self._version, self._handed)
+        worker.due = time.monotonic() + self._settings.deadline_s
+
+    def _start(self, worker: _Worker) -> None:
+        worker.actor, worker.unit, worker.place = self._actor(), None, ""
+        worker.call = worker.actor.start.remote()
+        worker.due = time.monotonic() + self._settings.deadline_s
+
+    def _wait(self, work: _Work) -> None:
+        """Until a worker has answered or is overdue; then sees to all such."""
+        busy = [worker for worker in self._workers if worker.call is not None]
+        if not busy:
+            raise NoWorkersLeft(f"no worker starts any more; the last: {work.why or 'unknown'}")
+        left = min(worker.due for worker in busy) - time.monotonic()
+        calls = [worker.call for worker in busy]
+        self._ray.wait(calls, num_returns=1, timeout=max(0.0, left))
+        answered, _ = self._ray.wait(calls, num_returns=len(calls), timeout=0)
+        for worker in busy:
+            if worker.call in answered:
+                self._take(worker, work)
+            elif time.monotonic() > worker.due:
+                what = "did not start" if worker.starting else "gave no answer"
+                self._lose(worker, work, f"{what} in {self._settings.deadline_s:g} s")
+
+    def _take(self, worker: _Worker, work: _Work) -> None:
+        """Reads a worker's answer: that it has started, a unit's episodes, or its death."""
+        try:
+            answer = self._ray.get(worker.call)
+        except self._ray.exceptions.RayTaskError as error:
+            cause = error.cause
+            if isinstance(cause, UserError):
+                raise cause from None
+            if isinstance(cause, self._ray.exceptions.RayError):
+                self._lose(worker, work, f"could not read what it was given: {cause}")
+                return
+            raise
+        except self._ray.exceptions.RayError as error:
+            self._lose(worker, work, f"ended: {_first_line(error)}")
+            return
+        if worker.unit is None:
+            worker.place = answer
+        else:
+            work.done[worker.unit] = answer
+        worker.call, worker.unit, worker.false_starts = None, None, 0
+
+    def _lose(self, worker: _Worker, work: _Work, why: str) -> None:
+        """Replaces a worker, and puts its unit first in the queue, or gives the unit up."""
+        work.why = f"a worker ({worker.place or 'starting'}) {why}"
+        self._counts["lost"] += 1
+        if worker.unit is not None:
+            self._return(worker.unit, work)
+        elif worker.starting:
+            worker.false_starts += 1
+        self._kill(worker)
+        if worker.false_starts <= self._settings.retries:
+            self._start(worker)
+
+    def _return(self, number: int, work: _Work) -> None:
+        work.losses[number] += 1
+        if work.losses[number] <= self._settings.retries:
+            work.waiting.appendleft(number)
+            self._counts["reissued"] += 1
+            return
+        failure = WorkerLost(f"{work.why}; lost {work.losses[number]} times")
+        starts = work.units[number].starts
+        work.done[number] = Rolled([failed_episode(self._env, s, failure) for s in starts])
+        work.masked += 1
+        self._counts["given_up"] += 1
+
+    def _kill(self, worker: _Worker) -> None:
+        if worker.actor is not None:
+            self._ray.kill(worker.actor, no_restart=True)
+        worker.actor, worker.call, worker.unit = None, None, None
+
+
+@dataclass(slots=True, eq=False)
+class _Worker:
+    """A place for a worker, and what it is doing.
+
+    call: what it was asked last, None where it is free or there is none; unit: the number of the
+    unit that it runs; due: when it must have answered, of ``time.monotonic``.
+    """
+
+    actor: Any = None
+    call: Any = None
+    unit: int | None = None
+    due: float = 0.0
+    place: str = ""
+    false_starts: int = 0
+
+    @property
+    def starting(self) -> bool:
+        return self.call is not None and self.unit is None
+
+    @property
+    def free(self) -> bool:
+        return self.actor is not None and self.call is None
+
+
+@dataclass(slots=True)
+class _Work:
+    """Units on their way, by number. losses: how often each was lost; why: the last one."""
+
+    units: Sequence[Unit]
+    waiting: deque[int] = field(init=False)
+    done: dict[int, Rolled] = field(default_factory=dict)
+    losses: Counter[int] = field(default_factory=Counter)
+    masked: int = 0
+    why: str = ""
+
+    def __post_init__(self) -> None:
+        self.waiting = deque(range(len(self.units)))
+
+
+def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> RayWorkers:
+    """The workers of a training run, with the policy's weights.
+
+    Raises as ``RayWorkers``, and BadOption where several processes train and no cluster is named
+    for them.
+    """
+    from srl_agents.policies.trained import worker_weights
+
+    if team.size > 1 and config.rollout.address is None:
+        raise BadOption(
+            "rollout.address: several training processes need one Ray cluster; start it with "
+            "'ray start --head', and set the address to 'auto' or HOST:PORT"
+        )
+    model = policy.model
+    size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    workers = RayWorkers(
+        partial(training_parts, config),
+        make_env(config.env),
+        config.rollout,
+        weights=partial(worker_weights, config.policy),
+        store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and room to move
+    )
+    workers.push_weights(model)
+    return workers
+
+
+def training_parts(config: RunConfig) -> Parts:
+    """A worker's environments and policy, as the configuration says; called in the worker."""
+    import torch
+
+    from srl_agents.collection.cached_problems import CachedSource
+    from srl_agents.models.loading import without_notices
+    from srl_agents.policies.trained import load_worker
+
+    torch.set_num_threads(config.model.threads or 1)
+    problems = CachedSource(make_env(config.env).problems)
+
+    def another() -> ReasoningEnv:
+        env = make_env(config.env)
+        env.problems = problems
+        return env
+
+    with without_notices():
+        policy = load_worker(config.policy, config.model, config.seed, config.rollout.gpus)
+    return EnvPool(another), policy
+
+
+def _import_ray() -> Any:
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    try:
+        return importlib.import_module("ray")
+    except ImportError as error:
+        if error.name not in (None, "ray"):
+            raise
+        raise MissingExtra("ray", "ray") from None
+
+
+def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
+    """Joins the cluster that is named, or starts one; False where there is one already."""
+    if ray.is_initialized():
+        return False
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
+    if settings.address is None:
+        options |= {"address": "local", "num_cpus": settings.workers, "include_dashboard": False}
+        options |= {"object_store_memory": store_bytes}
+    else:
+        options |= {"address": settings.address}
+    try:
+        _reach(settings.address or "")
+        ray.init(**options)
+    except (ConnectionError, OSError, RuntimeError, ValueError) as error:
+        raise BadOption(
+            f"rollout.address: no Ray cluster at {settings.address or 'this machine'}: "
+            f"{_first_line(error)}"
+        ) from error
+    return True
+
+
+def _reach(address: str) -> None:
+    """OSError where nobody listens at HOST:PORT, which Ray takes minutes to say."""
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if host and port.isdigit():
+        socket.create_connection((host, int(port)), timeout=20).close()
+
+
+def _check_size(ray: Any, settings: RolloutConfig) -> None:
+    """BadOption where the cluster has too little for so many workers, busy or not."""
+    there = ray.cluster_resources()
+    for name, key, each in (("processors", "CPU", 1.0), ("GPUs", "GPU", settings.gpus)):
+        if there.get(key, 0.0) < each * settings.workers:
+            raise BadOption(
+                f"rollout.workers: {settings.workers} workers of {each:g} {name} each do not fit "
+                f"into a cluster of {there.get(key, 0.0):g}; set fewer, or add machines"
+            )
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).splitlines()[0]

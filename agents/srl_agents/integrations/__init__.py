@@ -1,0 +1,1 @@
+"""Adapters for trainers and agents of others: TRL, verl, verifiers, stable-baselines3."""

@@ -1,0 +1,1 @@
+"""Training methods: stages, where their episodes start, and when they end."""

@@ -1,0 +1,1 @@
+"""Language models on disk: loaded, looked for, and built small."""

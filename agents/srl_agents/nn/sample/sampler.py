@@ -1,0 +1,252 @@
+"""The sampling loop: many prompts at once, token-exact, with log-probabilities.
+
+Left out: top-k, top-p and penalties. What is trained on must be drawn from the model's own
+distribution, or the log-probabilities of sampling and training differ.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from srl_agents.nn.sample.engine import Engine
+from srl_agents.nn.sample.functional import FunctionalEngine
+from srl_agents.nn.sample.generic import GenericEngine
+from srl_agents.nn.sample.prefixes import Ids
+from srl_agents.nn.sample.stops import Stops, TokenTexts
+from srl_agents.nn.score import Decoder, FunctionalDecoder
+from srl_env.errors import BadOption
+from srl_env.policy import FinishReason, Sampling
+
+_RANDOM_BLOCK = 32  # steps for which random numbers are drawn at once
+_COMPACT_BELOW = 0.75  # share of rows still going at which the others are dropped
+_BELOW_ONE = 1 - 1e-6  # keeps rounding from reaching beyond the last token with a chance
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """Sampled ids, the ending token included, and the log-probability of each."""
+
+    token_ids: Ids
+    logprobs: tuple[float, ...]
+    finish_reason: FinishReason
+
+
+class Sampler:
+    """Samples completions from a decoder's model.
+
+    The same seed and the same calls give the same completions on one machine, whatever else
+    finishes early. ``generator`` is the only randomness, and its state can be saved; a request
+    with seeds of its own (``Sampling.seeds``) does not touch it.
+    """
+
+    def __init__(
+        self,
+        decoder: Decoder,
+        tokenizer: Any,
+        *,
+        stop_ids: Collection[int] = (),
+        seed: int = 0,
+        rows: int = 1024,
+        cache_bytes: int = 256 * 2**20,
+    ) -> None:
+        """stop_ids: tokens that end every completion. rows: how many are sampled at once.
+
+        cache_bytes: memory for the keys and values of earlier prompts.
+        """
+        self.generator = torch.Generator().manual_seed(seed)
+        self._decoder, self._stop_ids, self._rows = decoder, frozenset(stop_ids), rows
+        vocabulary = int(decoder.causal_lm.config.vocab_size)
+        self._texts = TokenTexts(tokenizer, vocabulary)
+        self._engine: Engine = (
+            FunctionalEngine(decoder, cache_bytes)
+            if isinstance(decoder, FunctionalDecoder)
+            else GenericEngine(decoder)
+        )
+
+    def weights_changed(self) -> None:
+        """Forget what earlier prompts left behind.
+
+        Optimiser steps and loading are noticed without it; a change of a few elements, or
+        of adapters' being switched on or off, may not be.
+        """
+        self._engine.weights_changed()
+
+    def sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Completion]:
+        """One completion for each prompt, in order; equal prompts are computed once.
+
+        Log-probabilities are at the sampling temperature, for greedy decoding (temperature
+        0) at 1. Raises BadOption for an empty prompt, or settings that cannot be sampled.
+        """
+        check_request(prompts, sampling)
+        model, was_training = self._decoder.model, self._decoder.model.training
+        stops = Stops(self._stop_ids, sampling.stop, self._texts)
+        model.eval()
+        try:
+            return self._in_batches([tuple(prompt) for prompt in prompts], sampling, stops)
+        finally:
+            model.train(was_training)
+
+    def _in_batches(self, prompts: list[Ids], sampling: Sampling, stops: Stops) -> list[Completion]:
+        """Rows of equal prompts next to each other, so many at a time."""
+        numbers: dict[Ids, int] = {}
+        number_of = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
+        order = sorted(range(len(prompts)), key=number_of.__getitem__)
+        done: list[Completion | None] = [None] * len(prompts)
+        for begin in range(0, len(order), self._rows):
+            rows = order[begin : begin + self._rows]
+            completions = self._batch([prompts[row] for row in rows], sampling.of(rows), stops)
+            for row, completion in zip(rows, completions, strict=True):
+                done[row] = completion
+        return [completion for completion in done if completion is not None]
+
+    @torch.inference_mode()
+    def _batch(self, prompts: list[Ids], sampling: Sampling, stops: Stops) -> list[Completion]:
+        """Completions of prompts of which equal ones stand next to each other."""
+        copies: dict[Ids, int] = {}
+        for prompt in prompts:
+            copies[prompt] = copies.get(prompt, 0) + 1
+        session = self._engine.start(list(copies), list(copies.values()))
+        record = _Record(len(prompts), sampling.max_tokens)
+        going = torch.arange(len(prompts))  # the rows of the session
+        randoms = _Randoms(self.generator, len(prompts), sampling.seeds)
+        for step in range(sampling.max_tokens):
+            draw = randoms.at(step)[going] if sampling.temperature else None
+            tokens, logprobs = choose(session.logits, sampling.temperature, draw)
+            record.add(going, step, tokens, logprobs)
+            ended = stops.ended(tokens.cpu(), record.tokens[going, : step + 1])
+            record.end(going[ended])
+            if bool(record.ended.all()) or step + 1 == sampling.max_tokens:
+                break
+            alive = ~record.ended[going]
+            if int(alive.sum()) <= _COMPACT_BELOW * len(going):
+                kept = alive.nonzero()[:, 0]
+                session.keep(kept)
+                going, tokens = going[kept], tokens[kept.to(tokens.device)]
+            session.step(tokens)
+        return record.completions()
+
+
+def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
+    """BadOption for an empty prompt, or settings that cannot be sampled."""
+    if not 0 <= sampling.temperature < math.inf:
+        raise BadOption(
+            f"temperature {sampling.temperature} is no finite number from 0 up; 0 decodes greedily"
+        )
+    if sampling.max_tokens < 1:
+        raise BadOption(
+            f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"
+        )
+    if sampling.seeds and len(sampling.seeds) != len(prompts):
+        raise BadOption(
+            f"seeds must be one for each of {len(prompts)} prompts; got {len(sampling.seeds)}"
+        )
+    for i, prompt in enumerate(prompts):
+        if not len(prompt):
+            raise BadOption(f"prompt {i} has no tokens; a completion needs at least one before it")
+
+
+def choose(logits: Tensor, temperature: float, random: Tensor | None) -> tuple[Tensor, Tensor]:
+    """Tokens (rows,) and their log-probabilities (rows,) from logits (rows, V).
+
+    random: (rows,) uniform in [0, 1), or None for the most probable token, whose
+    log-probability is that at temperature 1.
+    """
+    if temperature and temperature != 1.0:
+        logits = logits / temperature
+    probabilities = torch.softmax(logits, -1)
+    if random is None:
+        tokens = logits.argmax(-1, keepdim=True)
+    else:
+        tokens = _inverted(probabilities, random.to(logits.device)[:, None])
+    return tokens[:, 0], probabilities.gather(1, tokens).log()[:, 0]
+
+
+def _inverted(probabilities: Tensor, random: Tensor) -> Tensor:
+    """(rows, 1) where the cumulative distribution passes ``random`` (rows, 1).
+
+    Much faster than ``torch.multinomial``; in blocks, which is faster again and keeps sums
+    over large vocabularies exact. Tokens of probability 0 are never reached.
+    """
+    rows, vocabulary = probabilities.shape
+    width = math.isqrt(vocabulary - 1) + 1
+    blocks = F.pad(probabilities, (0, -vocabulary % width)).view(rows, -1, width)
+    sums = blocks.sum(-1).cumsum(-1)  # (rows, blocks)
+    point = random * sums[:, -1:] * _BELOW_ONE
+    block = torch.searchsorted(sums, point, right=True).clamp_(max=sums.shape[1] - 1)
+    inside = blocks[torch.arange(rows, device=block.device), block[:, 0]].cumsum(-1)
+    point = point - F.pad(sums, (1, 0)).gather(1, block)
+    point = torch.minimum(point, inside[:, -1:] * _BELOW_ONE)
+    token = block * width + torch.searchsorted(inside, point, right=True)
+    return token.clamp_(max=vocabulary - 1)  # where logits are no numbers, any token will do
+
+
+class _Randoms:
+    """Uniform numbers, a column per step, the same for a row whichever others are going.
+
+    seeds: one for each row, whose numbers then follow from it alone; () draws from the generator.
+    """
+
+    def __init__(self, generator: torch.Generator, rows: int, seeds: Sequence[int] = ()) -> None:
+        self._generator, self._rows = generator, rows
+        self._streams = [np.random.Generator(np.random.Philox(key=seed)) for seed in seeds]
+        self._block = torch.empty(0, rows)
+
+    def at(self, step: int) -> Tensor:
+        """(rows,) in [0, 1); steps are asked for in order."""
+        if step % _RANDOM_BLOCK == 0:
+            self._block = self._drawn()
+        return self._block[step % _RANDOM_BLOCK]
+
+    def _drawn(self) -> Tensor:
+        """(steps, rows)."""
+        if not self._streams:
+            return torch.rand(_RANDOM_BLOCK, self._rows, generator=self._generator)
+        drawn = [stream.random(_RANDOM_BLOCK, np.float32) for stream in self._streams]
+        return torch.from_numpy(np.stack(drawn, axis=1))
+
+
+class _Record:
+    """What each row has written so far."""
+
+    def __init__(self, rows: int, max_tokens: int) -> None:
+        self.tokens = torch.zeros(rows, max_tokens, dtype=torch.long)
+        self._logprobs = torch.zeros(rows, max_tokens)
+        self._lengths = torch.full((rows,), max_tokens)
+        self._made = 0
+        self.ended = torch.zeros(rows, dtype=torch.bool)
+
+    def add(self, rows: Tensor, step: int, tokens: Tensor, logprobs: Tensor) -> None:
+        """One more token of these rows."""
+        self.tokens[rows, step] = tokens.cpu()
+        self._logprobs[rows, step] = logprobs.float().cpu()
+        self._made = step + 1
+
+    def end(self, rows: Tensor) -> None:
+        """These rows end here, unless they had ended before."""
+        rows = rows[~self.ended[rows]]
+        self.ended[rows] = True
+        self._lengths[rows] = self._made
+
+    def completions(self) -> list[Completion]:
+        """All rows, cut where they ended."""
+        rows = zip(
+            self.tokens.tolist(),
+            self._logprobs.tolist(),
+            self._lengths.tolist(),
+            self.ended.tolist(),
+            strict=True,
+        )
+        return [
+            Completion(
+                tuple(tokens[:length]), tuple(logprobs[:length]), "stop" if ended else "length"
+            )
+            for tokens, logprobs, length, ended in rows
+        ]

@@ -1,0 +1,64 @@
+"""Choosing the decoder of a model, and checking the choice once."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+
+import torch
+from torch import Tensor, nn
+
+from srl_agents.nn.network import unsupported
+from srl_agents.nn.score.decoder import Decoder
+from srl_agents.nn.score.functional import FunctionalDecoder
+from srl_agents.nn.score.generic import GenericDecoder
+from srl_agents.nn.tree import Branch, tree_of
+
+_log = logging.getLogger(__name__)
+_TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
+
+
+def make_decoder(model: nn.Module) -> Decoder:
+    """The fastest decoder that agrees with the model's own forward pass.
+
+    model: a Hugging Face causal language model, or one in a peft wrapper. One of a known
+    family gets the functional decoder if that gives the forward pass's log-probabilities on
+    a few tokens; with a warning otherwise, and for any other architecture, the generic one.
+    """
+    generic = GenericDecoder(model)
+    reason = unsupported(model)
+    if reason is not None:
+        _log.info("plain forward pass for this model: %s", reason)
+        return generic
+    functional = FunctionalDecoder(model)
+    error = _disagreement(functional, generic)
+    if error <= _TOLERANCE.get(next(model.parameters()).dtype, 1e-3):
+        return functional
+    warnings.warn(
+        f"the functional decoder differs from this model's forward pass by {error:.2g} nats; "
+        "its plain forward pass is used instead, which repeats shared prompts",
+        stacklevel=2,
+    )
+    return generic
+
+
+@torch.no_grad()
+def _disagreement(first: Decoder, second: Decoder) -> float:
+    """Largest difference of two decoders' log-probabilities on a small tree, in nats."""
+    model, was_training = first.model, first.model.training
+    model.eval()
+    try:
+        one, two = (_probe(decoder) for decoder in (first, second))
+    finally:
+        model.train(was_training)
+    difference = float((one - two).abs().max())
+    return difference if difference == difference else float("inf")
+
+
+def _probe(decoder: Decoder) -> Tensor:
+    """Log-probabilities of every token of two trunks and three branches."""
+    vocabulary: int = decoder.causal_lm.config.vocab_size
+    ids = [(7 * i * i + 3 * i + 1) % vocabulary for i in range(24)]
+    branches = [Branch(0, 3, ids[10:14]), Branch(0, 7, ids[14:16]), Branch(1, 4, ids[16:21])]
+    scores = decoder.score(tree_of([ids[:7], ids[7:11]], branches, score_trunk=True))
+    return torch.cat([scores.trunk_logprobs.flatten(), scores.logprobs.flatten()])

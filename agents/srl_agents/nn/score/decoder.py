@@ -1,0 +1,144 @@
+"""What a decoder answers: log-probabilities of the tokens of a tree that were asked for."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
+
+from srl_agents.nn.network import causal_lm
+from srl_agents.nn.tree import Branch, TokenTree, tree_of
+
+_LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and made again
+
+
+@dataclass(frozen=True, slots=True)
+class TokenScores:
+    """Log-probabilities and entropies in the shape of a tree; exactly 0 where not asked for.
+
+    trunk_logprobs, trunk_mask, trunk_entropy: (P, L); the masks say what was asked for.
+    logprobs, mask, entropy: (B, T), the branches'.
+    Entropies (nats) are for logging and carry no gradient.
+    """
+
+    trunk_logprobs: Tensor
+    trunk_mask: Tensor
+    trunk_entropy: Tensor
+    logprobs: Tensor
+    mask: Tensor
+    entropy: Tensor
+
+
+class Decoder(ABC):
+    """A causal language model that scores trees of tokens; gradients reach its parameters.
+
+    shares_trunks: whether a trunk is computed once for all its branches.
+    """
+
+    shares_trunks = False
+
+    def __init__(self, model: nn.Module) -> None:
+        """model: a Hugging Face causal language model, or one in a peft wrapper."""
+        self.model = model
+        self.causal_lm: Any = causal_lm(model)
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model's parameters are."""
+        return next(self.model.parameters()).device
+
+    @abstractmethod
+    def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
+        """Log-probabilities, at a temperature, of the tokens the tree asks for.
+
+        tree: on the CPU; the answer is on the model's device.
+        """
+
+    def token_logprobs(
+        self,
+        trunks: Sequence[Sequence[int]],
+        branches: Sequence[Branch],
+        temperature: float = 1.0,
+        trunk_positions: Sequence[Sequence[int]] | None = None,
+        branch_positions: Sequence[Sequence[int]] | None = None,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of every branch's tokens: log-probabilities, mask and entropies, each (B, T).
+
+        Log-probabilities are at ``temperature`` and 0 where the mask is False (padding).
+        Entropies carry no gradient. Raises BadOption where a branch starts outside its trunk.
+        """
+        tree = tree_of(
+            trunks,
+            branches,
+            trunk_positions=trunk_positions,
+            branch_positions=branch_positions,
+        )
+        scores = self.score(tree, temperature)
+        return scores.logprobs, scores.mask, scores.entropy
+
+    def trunk_logprobs(
+        self,
+        trunks: Sequence[Sequence[int]],
+        temperature: float = 1.0,
+        trunk_positions: Sequence[Sequence[int]] | None = None,
+    ) -> tuple[Tensor, Tensor]:
+        """Of whole sequences: log-probability of each token after those before it, and mask.
+
+        Both (P, L); the mask is False in the padding and for the first token.
+        """
+        tree = tree_of(trunks, trunk_positions=trunk_positions, score_trunk=True)
+        scores = self.score(tree, temperature)
+        return scores.trunk_logprobs, scores.trunk_mask
+
+
+def token_statistics(
+    hidden: Tensor, head: nn.Module, target: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    """Log-probabilities of targets (S,) and entropies (S,) after hidden states (S, d).
+
+    Large vocabularies are done in parts whose logits are recomputed in the backward pass.
+    """
+    vocabulary = getattr(head, "out_features", hidden.shape[-1])
+    rows = max(1, _LOGITS_AT_ONCE // vocabulary)
+    if len(target) <= rows:
+        return _statistics(hidden, head, target, temperature)
+    parts = [
+        checkpoint(_statistics, part, head, wanted, temperature, use_reentrant=False)
+        for part, wanted in zip(torch.split(hidden, rows), torch.split(target, rows), strict=True)
+    ]
+    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+
+
+def _statistics(
+    hidden: Tensor, head: nn.Module, target: Tensor, temperature: float
+) -> tuple[Tensor, Tensor]:
+    logits = head(hidden).float()
+    if temperature != 1.0:
+        logits = logits / temperature
+    log_probs = torch.log_softmax(logits, -1)
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+    return log_probs.gather(1, target[:, None])[:, 0], entropy
+
+
+def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScores:
+    """Flat scores, trunks' first, put back into the tree's shape."""
+    device = log_probs.device
+    masks = [tree.scored_trunk.to(device), tree.scored_branch.to(device)]
+    sizes = [int(tree.scored_trunk.sum()), int(tree.scored_branch.sum())]
+    trunk_logprobs, branch_logprobs = (
+        torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
+        for mask, part in zip(masks, torch.split(log_probs, sizes), strict=True)
+    )
+    trunk_entropy, branch_entropy = (
+        torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
+        for mask, part in zip(masks, torch.split(entropy, sizes), strict=True)
+    )
+    return TokenScores(
+        trunk_logprobs, masks[0], trunk_entropy, branch_logprobs, masks[1], branch_entropy
+    )

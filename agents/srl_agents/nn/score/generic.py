@@ -1,0 +1,111 @@
+"""The same answers from a model's plain forward pass, for any architecture.
+
+Each branch becomes a row of its own, its trunk's beginning repeated: correct for every
+causal language model, and slower the more branches share a trunk.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srl_agents.nn.score.decoder import Decoder, TokenScores, scores_of, token_statistics
+from srl_agents.nn.tree import TokenTree
+
+
+class GenericDecoder(Decoder):
+    """A decoder over ``model(input_ids, attention_mask, position_ids)``."""
+
+    def __init__(self, model: nn.Module) -> None:
+        """model: a Hugging Face causal language model, or one in a peft wrapper."""
+        super().__init__(model)
+        accepted = inspect.signature(self.causal_lm.forward).parameters
+        self._keeps_some = "logits_to_keep" in accepted
+
+    def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
+        """Scores of the tokens the tree asks for; see ``Decoder.score``."""
+        parts = []
+        if bool(tree.scored_trunk.any()):
+            trunk_positions, _ = tree.all_positions()
+            parts.append(
+                self._rows(
+                    tree.trunk_ids,
+                    tree.real_trunk,
+                    trunk_positions,
+                    tree.scored_trunk,
+                    temperature,
+                )
+            )
+        if bool(tree.scored_branch.any()):
+            parts.append(self._rows(*_unshared(tree), temperature))
+        if not parts:
+            nothing = torch.zeros(0, device=self.device)
+            return scores_of(tree, nothing, nothing)
+        log_probs, entropy = (torch.cat(each) for each in zip(*parts, strict=True))
+        return scores_of(tree, log_probs, entropy)
+
+    def _rows(
+        self, ids: Tensor, real: Tensor, positions: Tensor, scored: Tensor, temperature: float
+    ) -> tuple[Tensor, Tensor]:
+        """Flat log-probabilities and entropies of the scored tokens of rows (N, M)."""
+        device = self.device
+        target = ids[scored].to(device)
+        first = int(scored.any(0).nonzero()[0]) if self._keeps_some else 1
+        kept = {"logits_to_keep": ids.shape[1] - first + 1} if self._keeps_some else {}
+        with _recomputing(self.model):
+            logits = self.model(
+                input_ids=ids.to(device),
+                attention_mask=real.long().to(device),
+                position_ids=positions.to(device),
+                use_cache=False,
+                **kept,
+            ).logits  # (N, M - first + 1, V), from the column before the first that is scored
+        predicting = logits[:, :-1][scored[:, first:].to(device)]
+        return token_statistics(predicting, nn.Identity(), target, temperature)
+
+
+@contextmanager
+def _recomputing(model: nn.Module) -> Iterator[None]:
+    """Lets layers that were told to recompute activations do so, which they do only in training.
+
+    The layers' own submodules stay in evaluation: no dropout makes sampling and training disagree.
+    """
+    told: list[Any] = []
+    if torch.is_grad_enabled() and not model.training:
+        told = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    for layer in told:
+        layer.training = True
+    try:
+        yield
+    finally:
+        for layer in told:
+            layer.training = False
+
+
+def _unshared(tree: TokenTree) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Rows trunk[:start] + branch: ids, real, positions, scored tokens, each (B, M)."""
+    length, width = tree.trunk_ids.shape[1], tree.branch_ids.shape[1]
+    at = torch.arange(int((tree.branch_start + tree.branch_lengths).max()))
+    start = tree.branch_start[:, None]
+    own = at - start  # (B, M), negative in the trunk's part
+    from_trunk = at.clamp(max=length - 1).expand(len(start), -1)
+    from_branch = own.clamp(0, max(0, width - 1))
+    trunk_positions, branch_positions = tree.all_positions()
+
+    def row(trunk: Tensor, branch: Tensor) -> Tensor:
+        of_trunk = trunk[tree.branch_trunk].gather(1, from_trunk)
+        return torch.where(own < 0, of_trunk, branch.gather(1, from_branch))
+
+    real = own < tree.branch_lengths[:, None]
+    scored = (own >= 0) & real & tree.scored_branch.gather(1, from_branch)
+    return (
+        row(tree.trunk_ids, tree.branch_ids),
+        real,
+        row(trunk_positions, branch_positions),
+        scored,
+    )

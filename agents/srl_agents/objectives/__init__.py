@@ -1,0 +1,1 @@
+"""What an update optimises: groups, advantages, losses. Pure functions of tensors."""

@@ -1,0 +1,113 @@
+"""What the update minimises, token by token: pure functions of tensors.
+
+Every term has the shape (B, T) of the log-probs it is made from: B completions, padded to T
+tokens. ``aggregate`` adds them up with one weight per completion. Those weights come from the
+*whole* batch (``completion_weights``), before it is cut into micro-batches, so the gradient
+does not depend on the cut, nor on the padding. Prompts are not in these tensors at all:
+context gets no gradient of its own.
+
+Left out: the value function (GRPO has none), and terms on an expert's tokens inside a group.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from srl_agents.methods.stages import Aggregation
+
+
+def clipped_surrogate(
+    logprobs: Tensor,
+    advantages: Tensor,
+    old_logprobs: Tensor | None = None,
+    clip_low: float = 0.2,
+    clip_high: float = 0.2,
+) -> Tensor:
+    """−min(ρA, clip(ρ, 1 − clip_low, 1 + clip_high)·A), with ρ = exp(logprobs − old_logprobs).
+
+    logprobs: (B, T), with gradient. advantages: (B,). old_logprobs: (B, T) under the weights the
+    batch was sampled with; None where those are the weights now, and ρ is 1 with ∇ρ = ∇log p.
+    clip_high > clip_low is clip-higher. Returns (B, T).
+    Source: GRPO, arXiv:2402.03300, eq. 3; clip-higher: DAPO, arXiv:2503.14476, eq. 10.
+    """
+    old = logprobs.detach() if old_logprobs is None else old_logprobs
+    ratio = torch.exp(logprobs - old)
+    advantage = advantages.unsqueeze(1)  # (B, 1)
+    clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
+    return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def sampler_correction(old_logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:
+    """min(π_train / π_sampler, cap), the factor that makes up for a sampler that differs.
+
+    old_logprobs: (B, T) by the trainer's own forward pass with the weights the batch was sampled
+    with; sampler_logprobs: (B, T) as the sampler reported them. Returns (B, T) without gradient.
+    Source: truncated importance sampling, https://fengyao.notion.site/off-policy-rl.
+    """
+    return torch.exp(old_logprobs.detach() - sampler_logprobs).clamp(max=cap)
+
+
+def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
+    """An estimate of KL(π ‖ reference) per token that is never negative.
+
+    With d = log reference − log π at the sampled token: exp(d) − d − 1, "k3".
+    Both (B, T). Returns (B, T). Source: http://joschu.net/blog/kl-approx.html.
+    """
+    difference = reference_logprobs - logprobs
+    return torch.exp(difference) - difference - 1
+
+
+def entropy_bonus(logprobs: Tensor) -> Tensor:
+    """Terms whose gradient is, in expectation over sampled tokens, −∇ of the policy's entropy.
+
+    ∇H = −E[log p · ∇log p], so log p·sg(log p) is to be minimised to keep the entropy up; its
+    value has no meaning. logprobs: (B, T) of tokens the policy sampled itself. Returns (B, T).
+    """
+    return logprobs * logprobs.detach()
+
+
+def negative_log_likelihood(logprobs: Tensor) -> Tensor:
+    """−log p of each demonstrated token; (B, T) in and out."""
+    return -logprobs
+
+
+def completion_weights(
+    lengths: Tensor,
+    sequences: Tensor,
+    aggregation: Aggregation = "sequence",
+    constant_length: int | None = None,
+) -> Tensor:
+    """What one token of each completion weighs in the batch's loss.
+
+    lengths: (B,) tokens of each completion. sequences: (B,) integers 0 … S−1: completions with
+    the same number are steps of one sequence, and share its mean.
+    aggregation: "sequence", mean over each sequence's tokens, then over sequences (GRPO);
+    "token", mean over all tokens (DAPO); "constant", the sum over tokens divided by
+    S·constant_length, so that a token weighs alike in every batch (Dr. GRPO).
+    constant_length: how many tokens a sequence may have: the limit of one completion, times the
+    most steps where a sequence has several.
+    Returns (B,) of type float64.
+    """
+    count = int(torch.unique(sequences).numel())
+    if aggregation == "token":
+        return torch.full_like(lengths, 1.0 / int(lengths.sum()), dtype=torch.float64)
+    if aggregation == "constant":
+        if constant_length is None:
+            raise ValueError("aggregation 'constant' divides by constant_length; none was given")
+        weight = 1.0 / (count * constant_length)
+        return torch.full_like(lengths, weight, dtype=torch.float64)
+    totals = torch.zeros(int(sequences.max()) + 1, dtype=torch.float64, device=lengths.device)
+    totals.index_add_(0, sequences, lengths.double())
+    return 1.0 / (count * totals[sequences])
+
+
+def aggregate(terms: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
+    """Σ of the terms of real tokens, each with its completion's weight: the loss.
+
+    terms, mask: (B, T), the mask True where there is a token. weights: (B,) from
+    ``completion_weights`` of the whole batch. Returns a scalar; those of the micro-batches of a
+    batch add up to that of the batch.
+    """
+    # where() rather than a product: padding may hold inf or nan, and 0·inf is nan.
+    return (terms.where(mask, 0.0) * weights.unsqueeze(1).to(terms.dtype)).sum()

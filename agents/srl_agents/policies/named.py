@@ -1,0 +1,157 @@
+"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, or
+a model on a server or in vLLM's engine.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from srl_agents.methods.stages import GRPO
+from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
+from srl_agents.runs.config import RunConfig
+from srl_agents.runs.history import run_folder, training_runs
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, UnknownName
+from srl_env.rewards import get_reward_mode
+from srl_env.rollout import AnyPolicy, PrivilegedPolicy
+
+if TYPE_CHECKING:
+    from srl_agents.integrations.sb3 import SB3Policy
+
+BUILT_IN = ("expert", "human", "random")
+SERVER = "openai:"
+ENGINE = "vllm:"
+
+
+@dataclass(frozen=True, slots=True)
+class PolicySpec:
+    """A policy by name, before anything is loaded.
+
+    model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
+    are in it, the last one first. on_server: the model's name on a server. engine: what runs it.
+    """
+
+    name: str
+    model: str | None
+    runs: tuple[RunConfig, ...] = ()
+    on_server: str | None = None
+    engine: Literal["transformers", "vllm"] = "transformers"
+
+    def load(
+        self,
+        env: ReasoningEnv,
+        device: str | None = None,
+        seed: int = 0,
+        arguments: Mapping[str, Any] | None = None,
+    ) -> AnyPolicy:
+        """The policy, for environments like ``env``.
+
+        arguments: of ``OpenAIPolicy`` for a model on a server, of ``VLLMPolicy`` for vLLM's
+        engine. Raises BadOption where it cannot be loaded, MissingExtra for a package that is
+        not installed.
+        """
+        if self.on_server is not None:
+            return _server_policy(self.on_server, {"seed": seed, **(arguments or {})})
+        if self.engine == "vllm":
+            return _engine_policy(str(self.model), device, {"seed": seed, **(arguments or {})})
+        if arguments:
+            raise BadOption(
+                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL, or in vLLM's "
+                f"engine, as {ENGINE}MODEL; got policy {self.name!r}"
+            )
+        if self.model is not None:
+            from srl_agents.policies import TransformersPolicy
+
+            return TransformersPolicy.from_pretrained(self.model, device=device, seed=seed)
+        if self.name == "expert":
+            return ExpertPolicy()
+        if self.name == "human":
+            return HumanPolicy(format=env.format)
+        return RandomPolicy(seed, format=env.format)
+
+
+def read_spec(spec: str) -> PolicySpec:
+    """What a name stands for.
+
+    Raises UnknownName for what is nearly a built-in name, BadOption for an unfinished run.
+    """
+    if spec.startswith(SERVER):
+        return PolicySpec(spec, None, on_server=spec.removeprefix(SERVER))
+    if spec.startswith(ENGINE):
+        found = read_spec(spec.removeprefix(ENGINE))
+        if found.model is None:
+            raise BadOption(f"{ENGINE}MODEL needs a folder, a run or a hub name; got {spec!r}")
+        return replace(found, name=spec, engine="vllm")
+    path = Path(spec)
+    if not path.exists() and "/" not in spec:
+        if spec in BUILT_IN:
+            return PolicySpec(spec, None)
+        if difflib.get_close_matches(spec, BUILT_IN, n=1):
+            raise UnknownName("policy", spec, BUILT_IN)
+    if run_folder(path) == path:
+        return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
+    return PolicySpec(spec, spec, tuple(training_runs(path)))
+
+
+def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> SB3Policy:
+    """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
+
+    Raises BadOption for a policy that looks into the environment, BadData where there is no agent
+    in the folder, MissingExtra without stable-baselines3.
+    """
+    from srl_agents.integrations.sb3 import SB3Policy
+
+    if isinstance(policy, PrivilegedPolicy):
+        raise BadOption("a chooser chooses among samples; the expert's step is always the same")
+    return SB3Policy.load(folder, policy, format=env.format)
+
+
+def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
+    """How the last training had its model write: settings of an evaluation, {} if there is none.
+
+    A model that learned to write whole solutions is not asked for single steps, nor cut off
+    earlier than in training.
+    """
+    if not runs:
+        return {}
+    objective = runs[0].resolved_method.stages[-1].objective
+    found: dict[str, Any] = {"granularity": objective.granularity}
+    if isinstance(objective, GRPO):
+        found |= {"max_tokens": objective.max_tokens}
+    if found["granularity"] is None and isinstance(objective, GRPO):
+        found["granularity"] = get_reward_mode(objective.reward_mode).default_granularity
+    return found
+
+
+def _server_policy(model: str, arguments: Mapping[str, Any]) -> AnyPolicy:
+    from srl_agents.policies.servers.openai import OpenAIPolicy
+
+    known = set(inspect.signature(OpenAIPolicy).parameters) - {"model", "api_key"}
+    for name in arguments:
+        if name not in known:
+            raise UnknownName("argument of OpenAIPolicy", name, known)
+    return OpenAIPolicy(model, **arguments)
+
+
+def _engine_policy(model: str, device: str | None, arguments: Mapping[str, Any]) -> AnyPolicy:
+    from srl_agents.policies.vllm.engine import VLLMPolicy
+
+    if device is not None:
+        raise BadOption(f"vLLM's engine takes the device it was built for; got device {device!r}")
+    return VLLMPolicy(model, **arguments)
+
+
+def _trained_model(run: Path) -> str:
+    """The model folder of a finished run."""
+    if (run / "model").is_dir():
+        return str(run / "model")
+    found = sorted((run / "checkpoints").glob("update-*"))
+    other = f", or evaluate its last checkpoint, {found[-1]}" if found else ""
+    raise BadOption(
+        f"{run} is a run that has not finished; go on with it (srl-env train --resume {run}){other}"
+    )

@@ -1,0 +1,1 @@
+"""Policies on servers that speak OpenAI's API."""

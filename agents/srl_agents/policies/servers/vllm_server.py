@@ -1,0 +1,257 @@
+"""A vLLM server that a user started, sampling with the weights of a model trained here.
+
+Weights go to it as a file: written here, read by its workers (``WeightReceiver``) when told so
+through the routes that vLLM has in development mode. Completions are asked for as ``OpenAIPolicy``
+asks, with its deadlines and failures, but from token ids to token ids, as ``VLLMPolicy`` samples.
+Importing this module imports neither vllm nor openai; making a ``VLLMServerPolicy`` does openai.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar
+
+from safetensors import SafetensorError
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from srl_agents.nn.sample.sampler import check_request
+from srl_agents.parallel.team import ALONE, Team
+from srl_agents.policies.request_seeds import RequestSeeds
+from srl_agents.policies.servers.answers import Answer
+from srl_agents.policies.servers.failures import (
+    BadAnswer,
+    MayPass,
+    RequestTimeout,
+    ServerError,
+    ServerUnreachable,
+    read_error,
+)
+from srl_agents.policies.servers.openai import OpenAIPolicy
+from srl_agents.policies.tokens import PromptEncoder, make_generation
+from srl_agents.policies.transformers import TransformersPolicy
+from srl_agents.policies.vllm.engine import RECEIVER, engine_weights, too_long
+from srl_agents.policies.vllm.worker import model_shape
+from srl_agents.runs.checkpoint import CannotWrite
+from srl_env.errors import BadOption, Failure
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Messages
+
+_TIMEOUT_S = 600.0  # of one request; completions and weights of large models take a while
+_RESETS = 5  # attempts; requests that were given up may hold their blocks for a moment
+
+
+class VLLMServerPolicy(OpenAIPolicy):
+    """vLLM's server as the sampler of a training: the ids and log-probs of ``VLLMPolicy``.
+
+    The server is this training's alone: whoever else asks it samples from weights that change.
+    ``generate`` fails as ``OpenAIPolicy.generate`` does; what could not be had is no reward.
+    """
+
+    concurrent: ClassVar[bool] = False  # the order of the calls decides the seeds
+
+    def __init__(
+        self,
+        base_url: str,
+        trained: TransformersPolicy,
+        weights: Path,
+        *,
+        seed: int = 0,
+        rows: int = 256,
+        team: Team = ALONE,
+    ) -> None:
+        """base_url: the server's, as "http://localhost:8000". trained: what it samples for.
+
+        weights: the file that weights are handed over in, under a path that the server reads too;
+        only the last ones are kept. seed: of sampling. rows: requests at once. team: the processes
+        that train the model together, of which the main one hands it over.
+        Raises MissingExtra without the package openai, and BadOption where there is no server, or
+        one that was not started for this.
+        """
+        self._root = base_url.rstrip("/").removesuffix("/v1")
+        super().__init__(
+            "the one there is",
+            base_url=f"{self._root}/v1",
+            api="completions",
+            concurrency=rows,
+            timeout_s=_TIMEOUT_S,
+        )
+        self.generator = RequestSeeds(seed, "vllm request")
+        self.tokenizer = trained.tokenizer
+        self._prompts = PromptEncoder(trained.tokenizer)
+        self._stop_ids = sorted(trained.stop_ids)
+        self._weights, self._team = weights, team
+        facts = self._served()
+        _check_served(facts, model_shape(trained.decoder.causal_lm.config), self._root)
+        self.model, self.max_model_len = str(facts["name"]), int(facts["max_model_len"])
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
+        """One sampled generation, or the failure in its place, for each list of messages.
+
+        As ``VLLMPolicy.generate``; raises as ``OpenAIPolicy.generate``, too.
+        """
+        prompts = self._prompts.encode_many(batch)
+        check_request(prompts, sampling)
+        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
+        found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
+        answers = super().generate([batch[i] for i in fitting], sampling.of(fitting))
+        for i, answer in zip(fitting, answers, strict=True):
+            found[i] = answer
+        return found
+
+    def push_weights(self, model: nn.Module) -> None:
+        """Puts the model's weights into the server, adapters merged into what they adapt.
+
+        model: a Hugging Face model of the server's architecture; it is not changed. Where several
+        processes train, all of them call this. What was computed with earlier weights is forgotten.
+        Raises CannotWrite, and a PolicyFailure where the server does not take them.
+        """
+        main = self._team.main
+        named = {n: value.cpu().contiguous() for n, value in engine_weights(model) if main}
+        if main:
+            _write(named, self._weights)
+            self._rpc("receive_checkpoint", str(self._weights.resolve()))
+            self._forget_prefixes()
+        self._team.wait()  # nobody samples with the earlier ones
+
+    def _forget_prefixes(self) -> None:
+        for _ in range(_RESETS):
+            if self._ask_root("/reset_prefix_cache", {}).get("success", True):
+                return
+            time.sleep(self.backoff_s)
+        raise ServerError(
+            f"{self._root} kept keys and values of earlier weights; requests of others still run"
+        )
+
+    def _served(self) -> Mapping[str, Any]:
+        """What the server's workers say of their model; BadOption where they cannot be asked."""
+        try:
+            answer = self._rpc("describe_model")
+        except ServerUnreachable as error:
+            raise BadOption(f"policy.base_url: {error}. Is vLLM's server running?") from error
+        except ServerError as error:
+            raise BadOption(
+                f"the workers of {self._root} take no weights; start it with"
+                f" --worker-extension-cls {RECEIVER} ({error})"
+            ) from error
+        results = answer.get("results")
+        if not isinstance(results, list) or not results or not isinstance(results[0], dict):
+            raise BadOption(f"{self._root} is no vLLM server; it answered {str(answer)[:200]}")
+        return results[0]
+
+    def _rpc(self, method: str, *args: str) -> Mapping[str, Any]:
+        """What a method of the server's workers returns, "results" of each."""
+        return self._ask_root("/collective_rpc", {"method": method, "args": list(args)})
+
+    def _ask_root(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The answer of a route of development mode; {} where it is empty.
+
+        Raises BadOption where there is no such route, PolicyFailure for what may pass.
+        """
+        try:
+            answer = self._ask_root_once(path, body)
+        except ServerUnreachable:  # a connection from before may have been closed meanwhile
+            answer = self._ask_root_once(path, body)
+        try:
+            data = json.loads(answer or b"{}")
+        except ValueError as error:
+            raise BadAnswer(f"{self._root}{path} gave an answer that is not JSON") from error
+        return data if isinstance(data, dict) else {}
+
+    def _ask_root_once(self, path: str, body: Mapping[str, Any]) -> bytes:
+        try:
+            return self._loop.run(self._post_root(path, body))
+        except TimeoutError:
+            late = f"{self._root}{path} did not answer in {self.timeout_s:g} s"
+            raise RequestTimeout(late) from None
+        except Exception as error:
+            if getattr(error, "status_code", None) == 404:
+                raise BadOption(
+                    f"{self._root} has no {path}; start vLLM's server with VLLM_SERVER_DEV_MODE=1"
+                    " in its environment"
+                ) from error
+            meaning = read_error(error, self._root)
+            if meaning is error:
+                raise
+            raise (meaning.failure if isinstance(meaning, MayPass) else meaning) from error
+
+    async def _post_root(self, path: str, body: Mapping[str, Any]) -> bytes:
+        async with asyncio.timeout(self.timeout_s):
+            answer = await self._client.post(f"{self._root}{path}", body=dict(body), cast_to=bytes)
+            return bytes(answer)
+
+    def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
+        (prompt,) = self._prompts.encode_many([messages])
+        return {
+            "prompt": prompt,
+            "temperature": sampling.temperature,
+            "max_tokens": min(sampling.max_tokens, self.max_model_len - len(prompt)),
+            "stop": [string for string in sampling.stop if string],
+            "logprobs": 0,  # of the sampled token alone
+            "seed": seed,
+            "extra_body": {
+                "include_stop_str_in_output": True,
+                "stop_token_ids": self._stop_ids,
+                "ignore_eos": True,  # its own idea of the end; ours is in stop_token_ids
+                "return_token_ids": True,
+            },
+        }
+
+    def _dispensable(self, fields: Mapping[str, Any]) -> list[str]:
+        return []  # without one of them it is another distribution
+
+    def _read(self, body: bytes, sampling: Sampling) -> Answer:
+        answer = super()._read(body, sampling)
+        found = answer.generation
+        if not found.prompt_ids or not 0 < len(found.token_ids) == len(found.logprobs):
+            raise BadAnswer(
+                f"{len(found.token_ids)} token ids, {len(found.logprobs)} log-probabilities and"
+                f" {len(found.prompt_ids)} ids of the prompt in the answer of {self._root}"
+            )
+        text = self.tokenizer.decode(list(found.token_ids), skip_special_tokens=True)
+        generation = make_generation(
+            text,
+            found.prompt_ids,
+            found.token_ids,
+            found.logprobs,
+            found.finish_reason,
+            sampling.stop,
+        )
+        return replace(answer, generation=generation)
+
+
+def _check_served(facts: Mapping[str, Any], shape: Mapping[str, Any], server: str) -> None:
+    """BadOption for a server of another model, or of log-probs that are not those of sampling."""
+    theirs = facts.get("shape", {})
+    for name, ours in shape.items():
+        if theirs.get(name) != ours:
+            raise BadOption(
+                f"{server} serves {facts.get('name')!r}, which is not the model that is trained:"
+                f" its {name} is {theirs.get(name)!r}, not {ours!r}. Serve model.path"
+            )
+    for name, needed in (("logprobs_mode", "processed_logprobs"), ("generation_config", "vllm")):
+        if facts.get(name) != needed:
+            option = f"--{name.replace('_', '-')} {needed}"
+            raise BadOption(
+                f"{server} has {name} {facts.get(name)!r}, so that its log-probabilities are not"
+                f" those of what it samples; start it with {option}"
+            )
+
+
+def _write(weights: Mapping[str, Tensor], path: Path) -> None:
+    """The weights under that path, at once; CannotWrite where the disk refuses."""
+    draft = path.with_name(f".{path.name}")
+    try:
+        save_file(dict(weights), draft)
+        draft.replace(path)
+    except (OSError, SafetensorError) as error:
+        draft.unlink(missing_ok=True)
+        raise CannotWrite(
+            f"{path} was not written ({type(error).__name__}: {error}); checkpoints are untouched."
+            " Make room, then go on with resume"
+        ) from error

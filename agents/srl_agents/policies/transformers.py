@@ -1,0 +1,162 @@
+"""A Hugging Face causal language model as a policy: messages in, token-exact samples out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srl_agents.models.loading import find_device, load, without_notices
+from srl_agents.nn.sample import Sampler
+from srl_agents.nn.score import Branch, make_decoder
+from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
+from srl_env.policy import Generation, Sampling
+from srl_env.text.prompt import Messages
+
+
+class TransformersPolicy:
+    """Any causal language model from a folder, the hub, or memory.
+
+    ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities), ``generator`` (all
+    randomness of sampling) and ``stop_ids`` (what ends a text) are open to trainers. Updates of
+    the weights are noticed; ``weights_changed()`` announces what could go unnoticed, as adapters
+    switched off.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        tokenizer: Any,
+        *,
+        device: str | torch.device | None = None,
+        autocast: bool = False,
+        seed: int = 0,
+        rows: int = 1024,
+        cache_bytes: int = 256 * 2**20,
+    ) -> None:
+        """device: where to move the model; None leaves it. autocast: matrix products in bf16.
+
+        seed: of sampling. rows: completions sampled at once. cache_bytes: memory for the keys
+        and values of earlier prompts, which later prompts that begin like them reuse.
+        """
+        self.model: Any = model if device is None else model.to(find_device(device))
+        self.tokenizer, self.autocast = tokenizer, autocast
+        self.decoder = make_decoder(self.model)
+        causal_lm = self.decoder.causal_lm
+        generation_config = getattr(causal_lm, "generation_config", None)
+        self.stop_ids = stop_ids(tokenizer, causal_lm.config, generation_config)
+        self.sampler = Sampler(
+            self.decoder,
+            tokenizer,
+            stop_ids=self.stop_ids,
+            seed=seed,
+            rows=rows,
+            cache_bytes=cache_bytes,
+        )
+        self._prompts = PromptEncoder(tokenizer)
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        source: str | PathLike[str],
+        *,
+        device: str | torch.device | None = None,
+        dtype: str = "float32",
+        **options: Any,
+    ) -> TransformersPolicy:
+        """The policy of a checkpoint: a folder (LoRA adapters alone will do) or a hub name.
+
+        device: None takes CUDA where there is one. dtype: of the parameters ("float32",
+        "bfloat16", "float16", or "auto" for the checkpoint's). options: as for the class.
+        Raises BadOption where it cannot be loaded, and says why.
+        """
+        model, tokenizer = load(str(source), device, dtype)
+        return cls(model, tokenizer, **options)
+
+    @property
+    def generator(self) -> torch.Generator:
+        """All randomness of sampling; its state can be saved and set."""
+        return self.sampler.generator
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self.decoder.device
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+        """One sampled generation for each list of messages, in order.
+
+        The text ends with the stop string, if one ended it; ids and log-probabilities are
+        those of all sampled tokens. Raises BadOption for an empty prompt.
+        """
+        prompts = self.encode_many(batch)
+        with self._precision():
+            completions = self.sampler.sample(prompts, sampling)
+        texts = self.tokenizer.batch_decode(
+            [list(completion.token_ids) for completion in completions], skip_special_tokens=True
+        )
+        return [
+            make_generation(
+                text,
+                prompt,
+                completion.token_ids,
+                completion.logprobs,
+                completion.finish_reason,
+                sampling.stop,
+            )
+            for text, prompt, completion in zip(texts, prompts, completions, strict=True)
+        ]
+
+    def encode(self, messages: Messages) -> list[int]:
+        """The prompt's token ids: by the tokenizer's chat template, where it has one.
+
+        Without a template the contents stand next to each other, with no separator, after a
+        beginning-of-text token if the tokenizer adds one by itself.
+        """
+        return self.encode_many([messages])[0]
+
+    def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
+        """``encode`` for each list of messages; equal ones are encoded once."""
+        return self._prompts.encode_many(batch)
+
+    def logprobs(
+        self,
+        prompts: Sequence[Sequence[int]],
+        completions: Sequence[Sequence[int]],
+        temperature: float = 1.0,
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Of each completion's tokens after its prompt: log-probabilities, mask, entropies.
+
+        Each (B, longest completion), 0 and False in the padding. Gradients of the
+        log-probabilities reach the model's parameters. Equal prompts are computed once.
+        """
+        trunks: dict[tuple[int, ...], int] = {}
+        branches = [
+            Branch(trunks.setdefault(tuple(prompt), len(trunks)), len(prompt), completion)
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        with self._precision():
+            return self.decoder.token_logprobs(list(trunks), branches, temperature)
+
+    def weights_changed(self) -> None:
+        """Forget what was computed with earlier weights."""
+        self.sampler.weights_changed()
+
+    def save(
+        self, folder: str | PathLike[str], weights: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """Writes model (adapters alone, where there are any) and tokenizer into a folder.
+
+        weights: the model's state dict where it is not at hand, its weights being spread over
+        processes.
+        """
+        given = {} if weights is None else {"state_dict": dict(weights)}
+        with without_notices():
+            self.model.save_pretrained(folder, **given)
+            self.tokenizer.save_pretrained(folder)
+
+    def _precision(self) -> torch.autocast:
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)

@@ -1,0 +1,258 @@
+"""vLLM's engine in this process as a policy: messages in, token-exact samples out.
+
+New weights go into the running engine (``push_weights``), so that it can sample for a training.
+Importing this module does not import vllm; making a ``VLLMPolicy`` does.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from os import PathLike
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from srl_agents.nn.sample.sampler import check_request
+from srl_agents.parallel.sharding import whole
+from srl_agents.policies.request_seeds import RequestSeeds
+from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
+from srl_env.errors import BadOption, Failure, MissingExtra, PromptRefused
+from srl_env.policy import FinishReason, Generation, Sampling
+from srl_env.text.prompt import Messages
+
+RECEIVER = "srl_agents.policies.vllm.worker.WeightReceiver"
+"""What vLLM's workers are extended by, to take new weights."""
+
+_ENVIRONMENT = {
+    "VLLM_LOGGING_LEVEL": "WARNING",
+    "VLLM_NO_USAGE_STATS": "1",
+    "VLLM_CPU_OMP_THREADS_BIND": "nobind",  # leave the process's threads where they are
+}
+_OURS = ("model", "tokenizer", "seed", "dtype", "logprobs_mode", "worker_extension_cls")
+
+
+class VLLMPolicy:
+    """Any causal language model that vLLM knows, from a folder or the hub.
+
+    ``llm`` (vLLM's), ``tokenizer`` and ``generator`` (the seeds of the requests) are open to
+    trainers. The same seed and the same calls give the same samples on one machine.
+    """
+
+    def __init__(
+        self,
+        source: str | PathLike[str],
+        *,
+        dtype: str = "auto",
+        seed: int = 0,
+        rows: int = 256,
+        **engine: Any,
+    ) -> None:
+        """dtype: of weights and products ("float32", "bfloat16", "float16", "auto").
+
+        seed: of sampling. rows: completions sampled at once. engine: arguments of ``vllm.LLM``,
+        as ``gpu_memory_utilization``, ``max_model_len`` or ``kv_cache_memory_bytes`` (1 GiB on
+        a CPU, if not given). Prompts that begin alike share what was computed for the beginning.
+        Raises MissingExtra without vllm, BadOption where the engine cannot be made.
+        """
+        _check_engine_options(engine)
+        vllm = _import_vllm()
+        options = _defaults(rows) | engine
+        with _as_it_was():
+            try:
+                self.llm: Any = vllm.LLM(
+                    str(source),
+                    dtype=dtype,
+                    seed=0,
+                    logprobs_mode="processed_logprobs",
+                    worker_extension_cls=RECEIVER,
+                    **options,
+                )
+            except (AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
+                raise BadOption(f"vLLM cannot load {str(source)!r}: {_reason(error)}") from error
+        self.tokenizer: Any = self.llm.get_tokenizer()
+        self.generator = RequestSeeds(seed, "vllm request")
+        self._make_params = vllm.SamplingParams
+        self._prompts = PromptEncoder(self.tokenizer)
+        config = self.llm.model_config
+        self.max_model_len = int(config.max_model_len)
+        generation = _Ends(config.try_get_generation_config().get("eos_token_id"))
+        self._stop_ids = sorted(stop_ids(self.tokenizer, config.hf_config, generation))
+
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
+        """One sampled generation for each list of messages, in order.
+
+        The text ends with the stop string, if one ended it; ids and log-probabilities (at the
+        sampling temperature, for greedy decoding at 1) are those of all sampled tokens. A prompt
+        that fills the model's context is a PromptRefused in its place. Raises BadOption for an
+        empty prompt, or settings that cannot be sampled.
+        """
+        prompts = self.encode_many(batch)
+        check_request(prompts, sampling)
+        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
+        found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
+        sampled = self._sample([prompts[i] for i in fitting], sampling.of(fitting))
+        for i, generation in zip(fitting, sampled, strict=True):
+            found[i] = generation
+        return found
+
+    def encode(self, messages: Messages) -> list[int]:
+        """The prompt's token ids; see ``encode_many``."""
+        return self.encode_many([messages])[0]
+
+    def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
+        """Each prompt's token ids, the same as ``TransformersPolicy.encode_many`` gives."""
+        return self._prompts.encode_many(batch)
+
+    def push_weights(self, model: nn.Module) -> None:
+        """Puts the model's weights into the engine, adapters merged into what they adapt.
+
+        model: a Hugging Face model of the engine's architecture, on any device; it is not
+        changed. What was computed with earlier weights is forgotten.
+        """
+        self.load_weights(engine_weights(model))
+
+    def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
+        """Puts weights, by the names of ``engine_weights``, into the engine; as above."""
+        self.llm.collective_rpc("receive_weights", args=(iter(weights),))
+        self.weights_changed()
+
+    def weights_changed(self) -> None:
+        """Forget what was computed for earlier prompts."""
+        if not self.llm.reset_prefix_cache():
+            raise RuntimeError("vLLM kept keys and values of earlier weights; requests still run")
+
+    def close(self) -> None:
+        """Ends the engine and frees its memory."""
+        self.llm.llm_engine.engine_core.shutdown()
+
+    def _sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Generation]:
+        if not prompts:
+            return []
+        requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
+        seeds = self.generator.next_for(len(prompts), sampling.seeds)
+        params = [self._params(sampling, seed) for seed in seeds]
+        outputs = self.llm.generate(requests, params, use_tqdm=False)
+        completions = [output.outputs[0] for output in outputs]
+        ids = [list(completion.token_ids) for completion in completions]
+        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
+        return [
+            make_generation(
+                text, prompt, tuple(row), _logprobs(completion), _finish(completion), sampling.stop
+            )
+            for text, prompt, row, completion in zip(texts, prompts, ids, completions, strict=True)
+        ]
+
+    def _params(self, sampling: Sampling, seed: int) -> Any:
+        stop = [string for string in sampling.stop if string]
+        return self._make_params(
+            temperature=sampling.temperature,
+            max_tokens=sampling.max_tokens,
+            stop=stop,
+            include_stop_str_in_output=True,
+            stop_token_ids=self._stop_ids,
+            ignore_eos=True,  # its own idea of the end; ours is in stop_token_ids
+            detokenize=bool(stop),
+            logprobs=0,  # of the sampled token alone
+            seed=seed,
+        )
+
+
+def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """Name and value of every weight, as in a checkpoint of the model without adapters.
+
+    model: a Hugging Face model, or peft's around one; where its weights are spread over processes,
+    all of them ask for each weight in turn. A tied head has no weight of its own and is left out.
+    """
+    bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
+    with torch.no_grad():
+        for name, parameter in bare.named_parameters():
+            if ".lora_" in name:
+                continue
+            value = whole(parameter.detach())
+            owner, _, leaf = name.rpartition(".")
+            if owner.endswith(".base_layer") and leaf == "weight":
+                layer = bare.get_submodule(owner.removesuffix(".base_layer"))
+                for adapter in layer.active_adapters:
+                    value = value + whole(layer.get_delta_weight(adapter)).to(value.dtype)
+            yield name.replace(".base_layer.", "."), value
+
+
+def too_long(prompt: Sequence[int], max_model_len: int) -> PromptRefused:
+    """The failure of a prompt that fills the engine's context."""
+    return PromptRefused(
+        f"a prompt of {len(prompt)} tokens leaves no room in a context of {max_model_len}; "
+        "give the engine a larger max_model_len"
+    )
+
+
+def _import_vllm() -> Any:
+    """The package, set up to run in this process and to be quiet."""
+    os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # weights are handed over by reference
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    try:
+        return importlib.import_module("vllm")
+    except ImportError as error:
+        if error.name not in (None, "vllm"):
+            raise
+        raise MissingExtra("vllm", "vllm") from None
+
+
+def _defaults(rows: int) -> dict[str, Any]:
+    """Arguments of the engine that may be given otherwise."""
+    options = {
+        "max_num_seqs": rows,
+        "enable_prefix_caching": True,
+        "disable_log_stats": True,
+        "generation_config": "vllm",  # nothing but what Sampling says changes the distribution
+    }
+    if torch.cuda.is_available():
+        return options
+    small = {"block_size": 32, "kv_cache_memory_bytes": 2**30, "enforce_eager": True}
+    return options | small  # blocks of 32 tokens, so that short prompts have a beginning to share
+
+
+def _check_engine_options(engine: Mapping[str, Any]) -> None:
+    for name in _OURS:
+        if name in engine:
+            raise BadOption(f"{name} is not an option of the engine; VLLMPolicy decides it")
+    for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
+        if engine.get(name, 1) != 1:
+            raise BadOption(
+                f"{name} is 1 for an engine in this process; got {engine[name]}. For several "
+                "GPUs start a server and use OpenAIPolicy"
+            )
+
+
+@contextmanager
+def _as_it_was() -> Iterator[None]:
+    """Keeps vLLM from disabling ``torch.set_num_threads`` for the rest of the process."""
+    before = torch.set_num_threads
+    try:
+        yield
+    finally:
+        torch.set_num_threads = before
+
+
+class _Ends:
+    """Something with an ``eos_token_id``."""
+
+    def __init__(self, eos_token_id: Any) -> None:
+        self.eos_token_id = eos_token_id
+
+
+def _logprobs(completion: Any) -> tuple[float, ...]:
+    rows = zip(completion.token_ids, completion.logprobs, strict=True)
+    return tuple(float(row[token].logprob) for token, row in rows)
+
+
+def _finish(completion: Any) -> FinishReason:
+    return "length" if completion.finish_reason == "length" else "stop"
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__)[:500]

@@ -1,0 +1,1 @@
+"""What a run is made of, on disk: configuration, inputs, checkpoints, history."""

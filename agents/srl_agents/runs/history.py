@@ -1,0 +1,104 @@
+"""Which problems a model has trained on, so that evaluation never uses them.
+
+A run's folder says what it trained on; the model it began with may come from a run itself, and
+so on. A model without such a history (from the hub, say) cannot be checked.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import srl_env
+from srl_agents.models.folder import looks_like_a_folder
+from srl_agents.runs.config import RunConfig, make_config, read_tree
+from srl_agents.runs.problem_file import indices_of
+from srl_env.data import ListSource
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption, UserError
+from srl_env.problem import Problem, ProblemSource
+
+COMPARED_BY_TEXT = 20_000
+"""Sources up to this size are also searched for the same text under another id."""
+
+
+def run_folder(path: Path) -> Path | None:
+    """The training run that a path belongs to: its folder, model, or one of its checkpoints."""
+    for folder in (path, *path.absolute().parents[:2]):
+        if (folder / "config.json").is_file() and "budget" in read_tree(folder / "config.json"):
+            return folder
+    return None
+
+
+def training_runs(path: str | Path) -> list[RunConfig]:
+    """The runs whose training is in a model, the last one first; [] where none is known.
+
+    Warns where a run began with a folder that is not there any more.
+    """
+    runs: list[RunConfig] = []
+    visited = set[Path]()
+    folder = run_folder(Path(path))
+    while folder is not None and folder.resolve() not in visited:
+        visited.add(folder.resolve())
+        runs.append(make_config(read_tree(folder / "config.json")))
+        folder = run_folder(_beginning(folder, runs[-1]))
+    return runs
+
+
+def _beginning(folder: Path, run: RunConfig) -> Path:
+    """The model that a run began with.
+
+    A relative path is meant from where training was started, which the run's own folder and
+    the one it was given tell, wherever both have been moved since.
+    """
+    given, here, out = run.model.path, folder.resolve(), Path(run.out).parts
+    tail = len(out)
+    start = Path(*here.parts[:-tail]) if here.parts[-tail:] == out else Path.cwd()
+    found = start / given
+    if not found.exists() and looks_like_a_folder(given):
+        warnings.warn(
+            f"{folder} began with {given}, which is not there any more: which problems that model "
+            "had been trained on before cannot be told",
+            stacklevel=2,
+        )
+    return found
+
+
+def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None:
+    """Raises BadOption where any of the problems was among those that a run trained on."""
+    for run in runs:
+        env = srl_env.make(run.env.id, **run.env.options).unwrapped
+        assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
+        seen = seen_problems(problems, _trained_on(run, env.problems))
+        env.close()
+        if seen:
+            raise BadOption(
+                f"{len(seen)} of the {len(problems)} problems were trained on in {run.out}"
+                f" (e.g. {seen[0].id!r} of {env.problems.name}); evaluate on others, for example"
+                " with split 'test'"
+            )
+
+
+def _trained_on(run: RunConfig, source: ProblemSource) -> ProblemSource:
+    """The problems of a source that a run was given: all where its file of ids is gone."""
+    file = Path(run.env.problems or "")
+    if not file.is_file():
+        return source
+    return ListSource(tuple(source[i] for i in indices_of(file, source)), source.name)
+
+
+def seen_problems(problems: Sequence[Problem], source: ProblemSource) -> list[Problem]:
+    """Those of the problems that a source has, by id and text, or by text if it is not large."""
+    texts = frozenset[str]()
+    if len(source) <= COMPARED_BY_TEXT:
+        texts = frozenset(source[i].prompt for i in range(len(source)))
+    return [p for p in problems if p.prompt in texts or _has(source, p)]
+
+
+def _has(source: ProblemSource, problem: Problem) -> bool:
+    try:
+        found = source[source.index_of(problem.id)]
+    except UserError:
+        return False
+    return found.prompt == problem.prompt

@@ -1,0 +1,49 @@
+"""What a run is given from outside: the environment, the problems to train on, the model."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import srl_env
+from srl_agents.models.folder import check_model
+from srl_agents.runs.config import EnvConfig, RunConfig
+from srl_agents.runs.problem_file import indices_of, read_problem_ids
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+from srl_env.registration.ids import offline_arguments
+
+
+def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:
+    """The environment that the configuration names. instead: arguments in place of its own.
+
+    Raises UnknownName and BadOption as ``srl_env.make``, BadOption for no ``ReasoningEnv``.
+    """
+    env = srl_env.make(settings.id, **{**settings.options, **instead}).unwrapped
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(
+            f"{settings.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
+        )
+    return env
+
+
+def check_inputs(config: RunConfig) -> None:
+    """Raises what training would, as far as that shows without network and without weights.
+
+    UnknownName and BadOption for the environment and its arguments, BadOption for a folder
+    without a model, BadData for the file of problems. Problems of the hub are not loaded.
+    """
+    check_model(config.model.path)
+    sample = _instead_of_the_hub(config.env)
+    env = make_env(config.env, **sample)
+    if config.env.problems is not None:
+        file = Path(config.env.problems)
+        _ = read_problem_ids(file) if sample else indices_of(file, env.problems)
+    env.close()
+
+
+def _instead_of_the_hub(settings: EnvConfig) -> dict[str, Any]:
+    """The arguments that open the sample that ships where problems come from the hub, else {}."""
+    from_hub = settings.options.get("source", "hub") == "hub" and not settings.options.get("path")
+    offline = offline_arguments(settings.id) if from_hub else {}
+    return offline if "source" in offline else {}

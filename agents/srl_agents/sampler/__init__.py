@@ -1,5 +1,0 @@
-"""Batched sampling from Hugging Face causal language models, for training on the samples."""
-
-from srl_agents.sampler.sampler import Completion, Sampler
-
-__all__ = ["Completion", "Sampler"]

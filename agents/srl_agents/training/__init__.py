@@ -1,0 +1,1 @@
+"""Training runs: a configuration in, a folder with a trained model out."""

@@ -1,0 +1,585 @@
+"""Training runs: a configuration in, a folder with a trained model out.
+
+    result = train(make_config({"out": "runs/first", "env": {"id": "srl/ModularChain-v0"}, …}))
+
+The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
+this module counts what is spent, decides with ``curriculum`` when a stage is over, writes the
+log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
+of this and the main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
+``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
+``model/``, an ordinary Hugging Face folder; where a server samples, also the weights it has.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, nullcontext
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from srl_agents.collection.cached_problems import CachedSource
+from srl_agents.collection.collector import Collector
+from srl_agents.collection.demonstrations import demonstrations
+from srl_agents.collection.ray.workers import ray_workers
+from srl_agents.collection.runners import LocalRollouts, Rollouts
+from srl_agents.methods.ending import (
+    Spent,
+    StageBudget,
+    learning_rate,
+    optimizer_steps,
+    probe_due,
+    stage_budget,
+    whole_budget,
+    why_informative,
+    why_over,
+)
+from srl_agents.methods.stages import GRPO, NLL, Stage
+from srl_agents.methods.starts import StartSampler
+from srl_agents.models.loading import find_device, without_notices
+from srl_agents.objectives.groups import Batch, agreed, make_batch, signals
+from srl_agents.objectives.metrics import Metrics
+from srl_agents.objectives.no_signal import why_no_group
+from srl_agents.parallel.sharding import load_optimizer, whole_optimizer, whole_weights
+from srl_agents.parallel.team import ALONE, Team, join
+from srl_agents.policies.trained import (
+    HANDED_OVER,
+    load_engine,
+    load_policy,
+    load_reference,
+    merged_weights,
+    save_merged,
+)
+from srl_agents.runs.checkpoint import (
+    TrainerState,
+    checkpoints,
+    load_state,
+    remove_drafts,
+    save_checkpoint,
+    write_whole,
+)
+from srl_agents.runs.config import PolicyConfig, RunConfig, read_tree
+from srl_agents.runs.inputs import check_inputs, make_env
+from srl_agents.runs.lock import LOCK, held
+from srl_agents.runs.problem_file import indices_of
+from srl_agents.training.drift import drift_share, find_drifts
+from srl_agents.training.learner import Learner, TrainingDiverged
+from srl_agents.training.log import NoLog, RunLog
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+from srl_env.policy import Policy
+from srl_env.rollout import EnvPool, Episode
+from srl_env.seeding import derive_seed
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """Where a run is, after an update.
+
+    share: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
+    updates; whoever samples from it leaves its generator as it was.
+    """
+
+    update: int
+    stage: str
+    share: float
+    spent: Spent
+    metrics: Metrics
+    policy: Policy
+
+
+@dataclass(frozen=True, slots=True)
+class TrainResult:
+    """What a run left behind.
+
+    model: the folder of the trained model, None where the run was interrupted. stages: the name
+    of each stage that ended and why. metrics: the last update's. warnings: what should be looked
+    at, as stages in which several updates in a row learned nothing.
+    """
+
+    folder: Path
+    model: Path | None
+    spent: Spent
+    stages: tuple[tuple[str, str], ...]
+    metrics: Metrics
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run came to its end rather than being interrupted."""
+        return self.model is not None
+
+
+OnProgress = Callable[[Progress], None]
+
+
+def train(
+    config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
+) -> TrainResult:
+    """Runs, or goes on with, the training that the configuration describes.
+
+    resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
+    on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
+    and resumable; a second one ends it at once. Where a launcher has started several processes,
+    each of them calls this with the same arguments, and they train together.
+    Raises BadOption where another process writes the folder, and where it holds another run, or
+    one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
+    TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
+    """
+    folder = Path(config.out)
+    if not resume:
+        check_inputs(config)
+    team = join(find_device(None if config.model.device == "auto" else config.model.device))
+    with held(folder) if team.main else nullcontext():
+        if team.main:
+            _claim(folder, config, resume)
+            for place in (folder, folder / "checkpoints"):
+                remove_drafts(place)
+        return _train(config, resume, team, on_progress or (lambda _: None))
+
+
+def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
+    """The training in a folder that is this run's own."""
+    team.wait()
+    if config.model.threads is not None:
+        torch.set_num_threads(config.model.threads)
+    found = checkpoints(Path(config.out) / "checkpoints") if resume else []
+    with _interruptible(team.size == 1) as interrupted, without_notices():
+        trainer = Trainer(config, found[-1] if found else None, team)
+        try:
+            return trainer.run(interrupted, on_progress)
+        finally:
+            trainer.close()
+
+
+@dataclass(slots=True)
+class Position:
+    """Where a run is; everything here is in its checkpoints, as JSON.
+
+    stage: the number of the current one. stage_spent: what the run had spent when it began.
+    update_seconds: of the last updates, a running mean. scores: each update's mean reward in
+    this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
+    are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
+    without: the metrics of the last updates in a row that kept no group, until that was warned
+    of. warnings: {stage: its warning}.
+    """
+
+    spent: Spent = field(default_factory=Spent)
+    stage: int = 0
+    stage_spent: Spent = field(default_factory=Spent)
+    update_seconds: float = 0.0
+    scores: list[float] = field(default_factory=list)
+    ended: list[tuple[str, str]] = field(default_factory=list)
+    drifts: list[str] = field(default_factory=list)
+    without: list[Metrics] = field(default_factory=list)
+    warnings: dict[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Position:
+        """The position that ``asdict`` was taken of."""
+        spent = {name: Spent(**data[name]) for name in ("spent", "stage_spent")}
+        return cls(**{**data, **spent, "ended": [tuple(pair) for pair in data["ended"]]})
+
+    def count(self, seconds: float, tokens: int, score: float) -> None:
+        """Adds one update to what is spent."""
+        self.spent = self.spent.plus(seconds, tokens, updates=1)
+        old = self.update_seconds or seconds
+        self.update_seconds = 0.8 * old + 0.2 * seconds
+        self.scores.append(score)
+
+
+class Trainer:
+    """One run, from its configuration and perhaps a checkpoint; or this process's part in it."""
+
+    def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
+        self.config, self.folder, self.team = config, Path(config.out), team
+        self.stages = config.resolved_method.stages
+        self.env = make_env(config.env)
+        file = config.env.problems
+        self.only = None if file is None else indices_of(Path(file), self.env.problems)
+        self.policy = load_policy(config.model, config.seed, checkpoint, team)
+        self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
+        here = config.policy if self.workers is None else PolicyConfig()
+        self.engine = load_engine(here, config.model, config.seed, self.policy, self.folder, team)
+        self.sampler = self.engine or self.policy
+        self.env.problems = CachedSource(self.env.problems)
+        self.collector = Collector(self._rollouts(), config.seed, team)
+        asked = _asks_for_kl(config)
+        reference = load_reference(config.model, self.policy, team) if asked else None
+        self.learner = Learner(
+            self.policy.model,
+            config.optimizer,
+            autocast=config.model.autocast,
+            decoder=self.policy.decoder,
+            reference=reference,
+            team=team,
+        )
+        self.position = Position()
+        self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
+        self.starts = self._starts(self.stage, config.seed, self.stage.name)
+        self.log_offsets: dict[str, int] = {}
+        if checkpoint is not None:
+            self._restore(load_state(checkpoint))
+
+    @property
+    def stage(self) -> Stage:
+        """The stage at hand."""
+        return self.stages[self.position.stage]
+
+    def run(self, interrupted: threading.Event, on_progress: OnProgress) -> TrainResult:
+        """Updates until the budget is spent or ``interrupted`` is set; then saves."""
+        metrics: Metrics = {}
+        reason = None
+        with self._open_log() as log:
+            while not self.team.any(interrupted.is_set()):
+                if (reason := self._why_all_over(log)) is not None:
+                    break
+                metrics = self._update(log)
+                on_progress(self._progress(metrics))
+                if self.position.spent.updates % self.config.checkpoint.every == 0:
+                    self._save(log)
+            self._save(log)
+            if reason is not None:
+                self._end_stage(log, reason)
+        return TrainResult(
+            folder=self.folder,
+            model=None if reason is None else self._save_model(),
+            spent=self.position.spent,
+            stages=tuple(self.position.ended),
+            metrics=metrics,
+            warnings=tuple(self.position.warnings.values()),
+        )
+
+    def close(self) -> None:
+        """Closes the environments, whatever worlds stand behind them, and the engine."""
+        self.collector.rollouts.close()
+        self.env.close()
+        if self.engine is not None:
+            self.engine.close()
+
+    def _update(self, log: RunLog) -> Metrics:
+        """One update of the current stage: sampled or demonstrated, learned from, logged."""
+        stage, number = self.stage, self.position.spent.updates + 1
+        began = time.perf_counter()
+        if isinstance(stage.objective, NLL):
+            metrics, tokens, score = self._imitate(stage, stage.objective)
+        else:
+            metrics, tokens, score = self._reinforce(stage, stage.objective, log)
+        # A fused optimiser does not show on the parameters. And where nothing was learned, what is
+        # kept of earlier prompts has last bits that a resumed run would not have.
+        self.policy.weights_changed()
+        self.position.count(self.team.told(time.perf_counter() - began), tokens, score)
+        spent = self.position.spent
+        metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
+        log.metrics(number, stage.name, metrics)
+        if isinstance(stage.objective, GRPO):
+            self._note_groups(stage.objective, metrics, log)
+        return metrics
+
+    def _note_groups(self, objective: GRPO, metrics: Metrics, log: RunLog) -> None:
+        """Warns, once in a stage, where so many updates in a row kept no group."""
+        position, most, stage = self.position, self.config.log.warn_after, self.stage.name
+        if stage in position.warnings or not most:
+            return
+        position.without = [] if metrics["groups/kept"] else [*position.without, metrics][-most:]
+        if len(position.without) < most:
+            return
+        last = position.spent.updates
+        why = why_no_group(position.without, objective, self.env.format.instructions)
+        warning = (
+            f"stage {stage!r}: updates {last - most + 1} to {last} kept no group, so nothing was"
+            f" learned from them. {why}"
+        )
+        position.warnings[stage] = warning
+        log.event(last, stage, "warning", warning)
+        if self.team.main:
+            _log.warning("warning: %s", warning)
+
+    def _reinforce(self, stage: Stage, objective: GRPO, log: RunLog) -> tuple[Metrics, int, float]:
+        """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
+        number, every = self.position.spent.updates + 1, self.config.log
+        collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
+        metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
+        metrics |= self.collector.rollouts.metrics()
+        if collected.kept:
+            kept, max_steps = collected.kept, objective.max_steps or self.env.max_steps
+            parts, share = optimizer_steps(len(kept), stage.batch, objective.minibatches)
+            batches = [make_batch(kept[i::parts], objective, max_steps) for i in range(parts)]
+            measure_kl = bool(every.kl_every) and number % every.kl_every == 0
+            alike = None if objective.max_drop is None else agreed(collected.groups)
+            metrics |= self._learn(batches, objective, measure_kl, alike, share)
+        if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
+            episodes = collected.episodes[: every.rollouts_kept]
+            shown = {episode.group for episode in episodes}
+            groups = [group for group in collected.groups if group.start in shown]
+            found = signals(groups, collected.kept, objective)
+            log.rollouts(number, stage.name, episodes, found)
+        return metrics, collected.tokens, metrics.get("reward", 0.0)
+
+    def _drift(self, episodes: Sequence[Episode], log: RunLog) -> Metrics:
+        """The share of turns whose prompt drifted; each reason is logged the first time."""
+        share = drift_share(episodes)
+        if share:
+            for drift in (d for each in episodes for d in find_drifts(each, self.policy.tokenizer)):
+                if drift.reason not in self.position.drifts:
+                    self.position.drifts.append(drift.reason)
+                    log.event(self.position.spent.updates, self.stage.name, "drift", str(drift))
+        return {} if share is None else {"drift_share": share}
+
+    def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
+        """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
+        began = time.perf_counter()
+        points = self.starts.draw(stage.batch)
+        seed = derive_seed("demonstrations", self.config.seed, self.position.spent.updates)
+        batch = demonstrations(self.env, self.policy, points, objective, seed)
+        metrics = {"time/environment": time.perf_counter() - began}
+        metrics |= self._learn([batch], objective)
+        return metrics, batch.tokens, -metrics["loss"]
+
+    def _learn(
+        self,
+        batches: Sequence[Batch],
+        objective: GRPO | NLL,
+        measure_kl: bool = False,
+        alike: Batch | None = None,
+        share: float = 1.0,
+    ) -> Metrics:
+        began = time.perf_counter()
+        progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
+        try:
+            numbers = self.learner.update(
+                batches, objective, learning_rate(self.stage, progress), measure_kl, alike, share
+            )
+        except TrainingDiverged as error:
+            raise TrainingDiverged(
+                f"update {self.position.spent.updates + 1}: {error}. {_last_good(self.folder)};"
+                " a lower learning rate may help"
+            ) from None
+        seconds = time.perf_counter() - began
+        tokens = sum(batch.tokens for batch in batches)
+        timed = {"time/update": seconds, "tokens_per_s/update": tokens / seconds}
+        return {**numbers, **timed, **self._push_weights()}
+
+    def _push_weights(self) -> Metrics:
+        """Hands the new weights to whoever samples with a copy of them; the seconds that took."""
+        receivers = [each for each in (self.engine, self.workers) if each is not None]
+        if not receivers:
+            return {}
+        began = time.perf_counter()
+        for receiver in receivers:
+            receiver.push_weights(self.policy.model)
+        return {"time/push": time.perf_counter() - began}
+
+    # When a stage is over
+
+    def _why_all_over(self, log: RunLog) -> str | None:
+        """Why the last stage is over, None while it is not; begins the next where another is."""
+        while (reason := self._why_over()) is not None:
+            if self.position.stage == len(self.stages) - 1:
+                return reason
+            self._end_stage(log, reason)
+            self.position.stage += 1
+            self.position.stage_spent, self.position.scores = self.position.spent, []
+            self.position.without = []
+            self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+            self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
+        return None
+
+    def _end_stage(self, log: RunLog, reason: str) -> None:
+        self.position.ended.append((self.stage.name, reason))
+        log.event(self.position.spent.updates, self.stage.name, "stage_end", reason)
+
+    def _why_over(self) -> str | None:
+        position, until = self.position, self.stage.until
+        made = position.spent.updates - position.stage_spent.updates
+        reason = why_over(
+            until, self._budget(), position.spent, self._update_cost(), made, position.scores
+        )
+        if reason is None and made and probe_due(until, made):
+            return why_informative(until, self._probe())
+        return reason
+
+    def _probe(self) -> float:
+        """The share of the next stage's groups that would carry a signal now."""
+        began = time.perf_counter()
+        following, number = self.stages[self.position.stage + 1], self.position.spent.updates
+        assert isinstance(following.objective, GRPO), "configuration checks this"
+        once = replace(following.objective, max_groups=1.0)
+        starts = self._starts(following, "probe", self.config.seed, number)
+        found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
+        seconds = self.team.told(time.perf_counter() - began)
+        self.position.spent = self.position.spent.plus(seconds, found.tokens)
+        return found.kept_share
+
+    def _budget(self) -> StageBudget:
+        position = self.position
+        budget = self.config.budget
+        return stage_budget(budget, self.stages, position.stage, position.stage_spent)
+
+    def _update_cost(self) -> float:
+        """What the next update will probably spend, in the budget's unit."""
+        position, spent = self.position, self.position.spent
+        by_unit = {
+            "updates": 1.0,
+            "seconds": position.update_seconds,
+            "tokens": spent.tokens / spent.updates if spent.updates else 0.0,
+        }
+        return by_unit[self._budget().unit]
+
+    def _progress(self, metrics: Metrics) -> Progress:
+        """The whole run's progress, and the time it will probably still take."""
+        spent, whole = self.position.spent, whole_budget(self.config.budget)
+        share = whole.progress(spent)
+        policy = self.sampler if self.learner.sharded else self.policy
+        return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
+
+    def _rollouts(self) -> Rollouts:
+        if self.workers is not None:
+            return self.workers
+        at_once = self.config.rollout.groups_at_once
+        return LocalRollouts(EnvPool(self._another_env), self.sampler, at_once)
+
+    def _another_env(self) -> ReasoningEnv:
+        env = make_env(self.config.env)
+        env.problems = self.env.problems
+        return env
+
+    def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
+        return StartSampler(self.env.problems, stage.starts, key, self.only)
+
+    # Saving and going on
+
+    def _open_log(self) -> RunLog:
+        if not self.team.main:
+            return NoLog()
+        return RunLog(self.folder, self.config, self.log_offsets, self.position.spent.updates)
+
+    def _save(self, log: RunLog) -> None:
+        """A checkpoint of this moment, between two updates; the main process writes it."""
+        counters = {
+            "position": asdict(self.position),
+            "starts": self.starts.state(),
+            "log_offsets": log.durable_offsets(),
+        }
+        tensors = {
+            "optimizer": whole_optimizer(self.learner.optimizer, self.team.main),
+            "samplers": self.team.gathered([self.sampler.generator.get_state()]),
+        }
+        weights = whole_weights(self.policy.model, self.team.main)
+        if self.team.main:
+            save_checkpoint(
+                self.folder / "checkpoints",
+                self.position.spent.updates,
+                partial(self.policy.save, weights=weights),
+                TrainerState(counters, tensors),
+                self.config.checkpoint.keep,
+            )
+        self.team.wait()
+
+    def _restore(self, state: TrainerState) -> None:
+        """Goes back to the moment a checkpoint was taken."""
+        self.position = Position.from_json(state.counters["position"])
+        self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+        self.starts.restore(state.counters["starts"])
+        self.log_offsets = state.counters["log_offsets"]
+        load_optimizer(self.learner.optimizer, state.tensors["optimizer"])
+        if self.team.rank < len(samplers := state.tensors["samplers"]):
+            self.sampler.generator.set_state(samplers[self.team.rank])
+
+    def _save_model(self) -> Path:
+        """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
+        final = self.folder / "model"
+        weights = merged_weights(self.policy, self.team.main)
+        if self.team.main:
+            write_whole(final, partial(save_merged, self.policy, weights))
+        self.team.wait()
+        return final
+
+
+def _on_ray(config: RunConfig) -> bool:
+    sampled = any(isinstance(stage.objective, GRPO) for stage in config.resolved_method.stages)
+    return config.rollout.engine == "ray" and sampled
+
+
+def _asks_for_kl(config: RunConfig) -> bool:
+    objectives = [stage.objective for stage in config.resolved_method.stages]
+    in_loss = any(isinstance(each, GRPO) and each.kl > 0 for each in objectives)
+    return in_loss or config.log.kl_every > 0
+
+
+def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Makes the run's folder, or checks that it holds this very run to go on with."""
+    file, tree = folder / "config.json", config.model_dump(mode="json")
+    if not (file.exists() and (resume or _begun(folder))):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".config.json"
+        draft.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        draft.replace(file)  # whole or not there, whenever the process is killed
+        return
+    if not resume:
+        raise BadOption(
+            f"{folder} holds a run already; go on with it by resume, or choose another folder"
+        )
+    before, now = _fixed(read_tree(file)), _fixed(tree)
+    changed = [key for key in before if before[key] != now.get(key)]
+    if changed:
+        raise BadOption(
+            f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
+            f" {file}"
+        )
+
+
+def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration, what a resumed run may not change; a server may be somewhere else."""
+    free = ("budget", "checkpoint", "log", "out", "rollout")
+    fixed = {key: value for key, value in tree.items() if key not in free}
+    if "policy" in fixed:
+        fixed["policy"] = {k: value for k, value in fixed["policy"].items() if k != "base_url"}
+    return fixed
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a run got as far as its first update, or wrote anything else."""
+    before = {"config.json", ".config.json", HANDED_OVER, LOCK}
+    return any(path.name not in before for path in folder.iterdir())
+
+
+def _last_good(folder: Path) -> str:
+    found = checkpoints(folder / "checkpoints")
+    return f"The last good state is {found[-1]}" if found else "No checkpoint was written yet"
+
+
+@contextmanager
+def _interruptible(alone: bool) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
+
+    alone: a launcher of several processes passes every Ctrl-C on, so that each comes twice; it
+    is the launcher that ends them at once. Off the main thread, where signals cannot be caught,
+    the event is never set.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_signal(*_: object) -> None:
+        event.set()
+        if alone:
+            signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)

@@ -1,0 +1,225 @@
+"""A person at the terminal: steps, commands, colours, and what is saved."""
+
+from __future__ import annotations
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+import srl_env
+from srl_agents.cli.book import EXPERT, PLAYED, Book
+from srl_agents.cli.game import difference, hint, play
+from srl_env.data import JsonlSource
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadData, UnknownName
+from srl_env.problem import ExpertStep
+from srl_env.testing import CountingEnv, SlowWorldEnv
+
+RIGHT = "say 1\n\nsay 2\n\nthe sum=3!\n\n"
+TWO = {"problem": "count-2", "reward_mode": "rlvr"}
+
+
+def played(
+    folder: Path,
+    typed: str,
+    env: ReasoningEnv | None = None,
+    options: dict[str, Any] | None = None,
+    **more: Any,
+) -> str:
+    """What is on the screen after a session."""
+    screen = io.StringIO()
+    console = Console(file=screen, width=200)
+    book = Book(folder)
+    play(
+        env or CountingEnv(),
+        book,
+        screen=console,
+        source=io.StringIO(typed),
+        options=TWO if options is None else options,
+        **{"episodes": 1} | more,
+    )
+    return screen.getvalue()
+
+
+def rows(file: Path) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in file.read_text().splitlines()]
+
+
+def test_a_right_solution_becomes_an_expert_trajectory(tmp_path: Path) -> None:
+    screen = played(tmp_path, RIGHT)
+    assert "\nright\n" in screen
+    (problem,) = JsonlSource(tmp_path / EXPERT)
+    (way,) = problem.trajectories
+    assert (problem.id, way.source) == ("count-2", "human")
+    assert way.actions == ("say 1", "say 2", "the sum=3!")
+    env = CountingEnv()
+    env.problems = JsonlSource(tmp_path / EXPERT)
+    assert srl_env.check_env(env, hostile=20, problems=1).passed
+
+
+def test_another_session_adds_a_way_and_repeats_none(tmp_path: Path) -> None:
+    played(tmp_path, RIGHT)
+    played(tmp_path, RIGHT)
+    played(tmp_path, "say 1\n\nthe sum=3!\n\n")
+    (problem,) = JsonlSource(tmp_path / EXPERT)
+    assert [len(way.steps) for way in problem.trajectories] == [3, 2]
+    assert [row["id"] for row in rows(tmp_path / PLAYED)] == ["count-2#1", "count-2#2", "count-2#3"]
+
+
+def test_a_wrong_solution_is_kept_but_is_no_expert(tmp_path: Path) -> None:
+    screen = played(tmp_path, "say 1\n\nthe sum=9!\n\n")
+    assert "not right" in screen
+    assert "The expert's solution:" in screen
+    assert not (tmp_path / EXPERT).exists()
+    (row,) = rows(tmp_path / PLAYED)
+    assert row["metadata"]["played"]["correct"] is False
+    assert row["metadata"]["played"]["rewards"] == [0.0, 0.0]
+
+
+@pytest.mark.parametrize("end", ["", ":quit\n"])
+def test_who_stops_early_loses_nothing(end: str, tmp_path: Path) -> None:
+    played(tmp_path, f"say 1\n\n{end}")
+    (row,) = rows(tmp_path / PLAYED)
+    assert row["trajectories"][0]["steps"] == ["say 1"]
+    assert row["metadata"]["played"]["correct"] is None
+    assert len(JsonlSource(tmp_path / PLAYED)[0].trajectories) == 1
+
+
+def test_wrong_options_are_told_before_anything_is_shown(tmp_path: Path) -> None:
+    screen = io.StringIO()
+    with pytest.raises(UnknownName, match="no reward mode 'slr'"):
+        play(
+            CountingEnv(),
+            Book(tmp_path),
+            screen=Console(file=screen),
+            source=io.StringIO(""),
+            options={"reward_mode": "slr"},
+        )
+    assert screen.getvalue() == ""
+
+
+def test_the_help_is_shown_once(tmp_path: Path) -> None:
+    assert played(tmp_path, RIGHT + RIGHT, episodes=2).count(":undo") == 1
+
+
+def test_ctrl_c_ends_the_session_and_saves(tmp_path: Path) -> None:
+    class Interrupting(io.StringIO):
+        def readline(self, size: int = -1) -> str:
+            line = super().readline()
+            if not line:
+                raise KeyboardInterrupt
+            return line
+
+    play(
+        CountingEnv(),
+        Book(tmp_path),
+        screen=Console(file=io.StringIO()),
+        source=Interrupting("say 1\n\n"),
+        options=TWO,
+    )
+    assert len(rows(tmp_path / PLAYED)) == 1
+
+
+def test_nothing_typed_saves_nothing(tmp_path: Path) -> None:
+    played(tmp_path, "")
+    assert not list(tmp_path.iterdir())
+
+
+def test_scored_steps_are_shown_beside_the_experts(tmp_path: Path) -> None:
+    screen = played(tmp_path, "say 7\n\n:quit\n", options={**TWO, "reward_mode": "srl"})
+    assert "reward 0.8 (similarity 0.8, format 1); not a right step" in screen
+    assert "yours:  say 7\nexpert: say 1\n" in screen
+    assert "the expert's step goes on: say 1" in screen
+
+
+def test_the_expert_is_not_shown_before_a_step_is_scored(tmp_path: Path) -> None:
+    screen = played(tmp_path, ":show\n:quit\n", options={**TWO, "reward_mode": "srl"})
+    assert "say 1" not in screen
+    assert "sum=3" not in screen
+
+
+def test_matching_characters_are_green_and_others_red() -> None:
+    mine, theirs = difference("say 7", "say 1")
+    assert [(mine.plain[s.start : s.end], s.style) for s in mine.spans] == [
+        ("say ", "green"),
+        ("7", "red"),
+    ]
+    assert theirs.plain == "expert: say 1"
+
+
+def test_hints_begin_with_the_title_and_end_with_the_whole_step() -> None:
+    step = ExpertStep("12345678", title="Number 1")
+    assert [hint(step, n) for n in range(1, 7)] == [
+        "hint: Number 1",
+        "hint: 12…",
+        "hint: 1234…",
+        "hint: 123456…",
+        "hint: 12345678",
+        "hint: 12345678",
+    ]
+    assert hint(ExpertStep("12345678"), 1) == "hint: 12…"
+
+
+def test_hints_are_counted_in_what_is_saved(tmp_path: Path) -> None:
+    screen = played(tmp_path, ":hint\n:hint\nsay 1\n\n:quit\n")
+    assert "hint: Number 1" in screen
+    assert rows(tmp_path / PLAYED)[0]["metadata"]["played"]["hints"] == [2]
+
+
+def test_a_step_can_be_taken_back(tmp_path: Path) -> None:
+    screen = played(tmp_path, ":undo\nsay 9\n\n:undo\n" + RIGHT)
+    assert "no step that can be taken back" in screen
+    assert JsonlSource(tmp_path / EXPERT)[0].trajectories[0].actions[0] == "say 1"
+
+
+def test_a_slow_world_is_not_gone_back_in(tmp_path: Path) -> None:
+    screen = played(tmp_path, "say 1\n\n:undo\n:quit\n", SlowWorldEnv())
+    assert "1 said" in screen
+    assert "no step that can be taken back" in screen
+    assert rows(tmp_path / PLAYED)[0]["trajectories"][0]["steps"] == [
+        {"action": "say 1", "observation": "1 said"}
+    ]
+
+
+def test_modes_change_between_episodes(tmp_path: Path) -> None:
+    options = {"problem": "count-2", "reward_mode": "rlvr"}
+    screen = played(tmp_path, ":mode slr\n:mode srl\n:next\n:quit\n", options=options, episodes=2)
+    assert "no reward mode 'slr'. Did you mean 'srl'?" in screen
+    assert "count-2 · rlvr · policy" in screen
+    assert "count-2 · srl · expert" in screen
+
+
+def test_an_unknown_command_lists_those_there_are(tmp_path: Path) -> None:
+    screen = played(tmp_path, ":hnit\n:quit\n")
+    assert "no command :hnit" in screen
+    assert screen.count(":undo        take the last step back") == 2
+
+
+def test_an_action_may_begin_with_a_colon(tmp_path: Path) -> None:
+    played(tmp_path, "::say 1\n\n:quit\n")
+    assert rows(tmp_path / PLAYED)[0]["trajectories"][0]["steps"] == [":say 1"]
+
+
+def test_a_thought_is_typed_in_the_environments_own_form(tmp_path: Path) -> None:
+    played(tmp_path, "<think>one\nfirst</think>\nsay 1\n\n:quit\n")
+    (step,) = rows(tmp_path / PLAYED)[0]["trajectories"][0]["steps"]
+    assert step == {"action": "say 1", "thought": "one\nfirst"}
+
+
+def test_what_the_world_says_cannot_move_the_cursor(tmp_path: Path) -> None:
+    class Rude(SlowWorldEnv):
+        def world_step(self, action: str) -> str:
+            return "\x1b[2J\x07[bold]gone"
+
+    screen = played(tmp_path, "say 1\n\n:quit\n", Rude())
+    assert r"\x1b[2J\x07[bold]gone" in screen
+
+
+def test_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
+    (tmp_path / PLAYED).write_text("not ours\n")
+    with pytest.raises(BadData, match=r"played\.jsonl:1: no JSON"):
+        Book(tmp_path)

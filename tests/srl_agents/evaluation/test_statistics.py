@@ -1,0 +1,241 @@
+"""Numbers worked by hand, and brute force where the hand is too slow."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from math import comb, isnan, nan
+
+import numpy as np
+import pytest
+
+from srl_agents.evaluation.statistics import (
+    Scores,
+    _student_quantile,
+    all_differences,
+    difference,
+    estimate,
+    interquartile_mean,
+    mean,
+    pass_at_k,
+    probability_of_improvement,
+)
+from srl_env.errors import BadOption
+
+
+def rng(seed: int = 0) -> np.random.Generator:
+    return np.random.default_rng(seed)
+
+
+def test_one_right_of_64_gives_pass_at_32_of_one_half() -> None:
+    assert pass_at_k(64, 1, 32) == pytest.approx(0.5, abs=1e-12)
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 7])
+def test_pass_at_k_is_the_share_of_subsets_with_a_success(n: int) -> None:
+    for c in range(n + 1):
+        outcomes = [1] * c + [0] * (n - c)
+        for k in range(1, n + 1):
+            share = np.mean([any(subset) for subset in combinations(outcomes, k)])
+            assert pass_at_k(n, c, k) == pytest.approx(share, abs=1e-12)
+
+
+def test_pass_at_k_agrees_with_exact_integers_where_factorials_overflow_floats() -> None:
+    n, c, k = 5000, 3, 1700
+    exact = 1 - comb(n - c, k) / comb(n, k)
+    assert pass_at_k(n, c, k) == pytest.approx(exact, rel=1e-9)
+
+
+def test_pass_at_k_on_drawn_subsets_is_unbiased() -> None:
+    generator = rng()
+    right = generator.random((200_000, 8)) < 0.2
+    expected = 1 - 0.8**4
+    estimated = pass_at_k(8, right.sum(axis=1), 4)
+    assert estimated.mean() == pytest.approx(expected, abs=0.003)
+
+
+def test_pass_at_1_is_the_mean() -> None:
+    assert pass_at_k([8, 8, 4], [2, 8, 0], 1).tolist() == pytest.approx([0.25, 1.0, 0.0])
+
+
+def test_too_few_rollouts_for_k_give_nan_and_not_zero() -> None:
+    values = pass_at_k([8, 3], [8, 3], 4)
+    assert values[0] == 1.0
+    assert isnan(values[1])
+
+
+@pytest.mark.parametrize(("n", "c", "k"), [(8, 9, 1), (8, -1, 1), (8, 1, 0)])
+def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
+    with pytest.raises(BadOption, match="0 ≤ c ≤ n"):
+        pass_at_k(n, c, k)
+
+
+def test_means_leave_nan_out() -> None:
+    assert mean(np.array([[1.0, nan, 0.0], [1.0, 2.0, 6.0]])).tolist() == [0.5, 3.0]
+    assert isnan(mean(np.array([nan])))
+
+
+def test_the_interquartile_mean_cuts_a_quarter_at_each_end() -> None:
+    assert interquartile_mean(np.array([0.0, 1.0, 2.0, 100.0])) == 1.5
+    assert interquartile_mean(np.array([-50.0, 1.0, 2.0, 3.0, nan, 100.0])) == 2.0
+    assert interquartile_mean(np.array([[1.0, 2.0, 6.0], [nan] * 3])).tolist()[0] == 3.0
+
+
+def test_the_same_seed_gives_the_same_interval() -> None:
+    scores = rng(1).random((3, 20))
+    assert estimate(scores, rng=rng(7)) == estimate(scores, rng=rng(7))
+    assert estimate(scores, rng=rng(7)) != estimate(scores, rng=rng(8))
+
+
+def test_equal_scores_have_an_interval_of_width_zero() -> None:
+    found = estimate(np.full((3, 9), 0.25), rng=rng())
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_the_interval_of_coin_tosses_is_about_two_standard_errors_wide() -> None:
+    tosses = (np.arange(400) % 2).astype(float)
+    found = estimate(tosses, rng=rng())
+    error = 0.5 / np.sqrt(400)
+    assert found.value == 0.5
+    assert found.high - found.low == pytest.approx(2 * 1.96 * error, rel=0.1)
+
+
+def test_intervals_of_single_runs_cover_the_truth_as_often_as_they_say() -> None:
+    generator = rng(3)
+    covered = [
+        found.low <= 0.3 <= found.high
+        for found in (
+            estimate((generator.random(100) < 0.3).astype(float), rng=generator, resamples=300)
+            for _ in range(200)
+        )
+    ]
+    assert 0.88 <= np.mean(covered) <= 0.99
+
+
+def test_a_run_that_collapsed_as_a_whole_widens_the_interval() -> None:
+    scores = np.ones((4, 100))
+    scores[0] = 0.0
+    found = estimate(scores, rng=rng())
+    assert found.value == 0.75
+    assert found.low <= 0.25
+    assert found.high == 1.0
+
+
+def test_without_any_score_the_estimate_is_nan_and_nothing_warns() -> None:
+    found = estimate(np.full((2, 3), nan), rng=rng())
+    assert all(isnan(x) for x in (found.value, found.low, found.high))
+
+
+def test_a_difference_on_the_same_problems_ignores_what_they_share() -> None:
+    difficulty = rng(2).random(60)
+    found = difference(difficulty + 0.1, difficulty, rng=rng())
+    assert found.value == pytest.approx(0.1)
+    assert found.high - found.low == pytest.approx(0.0, abs=1e-9)
+
+
+def test_differences_need_the_same_problems() -> None:
+    with pytest.raises(BadOption, match="3 problems and 2"):
+        difference(np.zeros((1, 3)), np.zeros((1, 2)), rng=rng())
+
+
+def test_probability_of_improvement_by_hand() -> None:
+    a = np.array([[1.0, 0.5], [0.0, 0.5]])
+    b = np.array([[0.0, 0.5]])
+    # Problem 0: 1 > 0 wins, 0 = 0 half: 0.75. Problem 1: two ties: 0.5.
+    assert probability_of_improvement(a, b) == 0.625
+    assert probability_of_improvement(b, a) == 0.375
+
+
+def test_probability_of_improvement_leaves_missing_scores_out() -> None:
+    assert probability_of_improvement([[1.0, nan]], [[0.0, 0.0]]) == 1.0
+    assert isnan(probability_of_improvement([[nan]], [[0.0]]))
+
+
+# -- several base models, several methods ---------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("freedom", "tail", "expected"),
+    [
+        (1, 0.975, 12.706),
+        (2, 0.975, 4.303),
+        (3, 0.95, 2.353),
+        (8, 0.975, 2.306),
+        (30, 0.995, 2.750),
+    ],
+)
+def test_students_quantiles_are_those_of_the_tables(
+    freedom: int, tail: float, expected: float
+) -> None:
+    assert _student_quantile(tail, freedom) == pytest.approx(expected, abs=5e-4)
+
+
+def test_one_base_in_a_list_is_the_table_alone() -> None:
+    table = rng(1).random((3, 5))
+    alone, listed = (estimate(x, rng=rng(2)) for x in (table, [table]))
+    assert alone == listed
+
+
+def test_bases_with_fewer_runs_are_drawn_as_often() -> None:
+    found = estimate([[[0.0]] * 3, [[1.0]]], rng=rng())
+    # Pooled 1/4; a resample of bases has 0, 1/4 or 1.
+    assert (found.low, found.value, found.high) == (0.0, 0.25, 1.0)
+
+
+def test_sides_with_different_bases_are_refused() -> None:
+    source = rng()
+    with pytest.raises(BadOption, match="the same base models; got 2 bases and 1"):
+        difference([[[0.0]], [[1.0]]], [[0.0]], rng=source)
+    with pytest.raises(BadOption, match="the same problems; got 1 problems and 2"):
+        all_differences({"a": [[0.0]], "b": [[0.0, 1.0]]}, rng=source)
+
+
+def test_all_differences_are_paired_by_problem_and_by_base() -> None:
+    # b is a − 0.25 everywhere: no resample of problems or bases changes the difference.
+    a = [np.full((2, 4), level) + np.arange(4) / 8 for level in (0.25, 0.5)]
+    found = all_differences({"a": a, "b": [x - 0.25 for x in a]}, rng=rng())
+    gap = found["a", "b"]
+    assert (gap.low, gap.value, gap.high) == pytest.approx((0.25, 0.25, 0.25))
+
+
+class World:
+    """Methods that are equally good, with effects of base models, of seeds and of problems."""
+
+    def __init__(self, bases: int, seeds: int, base_sd: float, seed_sd: float = 0.3) -> None:
+        self.bases, self.seeds, self.base_sd, self.seed_sd = bases, seeds, base_sd, seed_sd
+
+    def tables(self, source: np.random.Generator, methods: int) -> list[list[Scores]]:
+        """The scores of each method; a base's effect is another one for each method."""
+        problems = source.normal(0, 0.3, 32)
+        return [
+            [
+                problems
+                + source.normal(0, self.base_sd)
+                + source.normal(0, self.seed_sd, (self.seeds, 1))
+                for _ in range(self.bases)
+            ]
+            for _ in range(methods)
+        ]
+
+
+def test_two_levels_cover_the_truth_where_bases_differ_and_one_level_does_not() -> None:
+    source, world = rng(5), World(bases=4, seeds=5, base_sd=0.5)
+    covered = {"two": 0, "one": 0}
+    for _ in range(200):
+        (tables,) = world.tables(source, 1)
+        flat = np.concatenate(tables)
+        for name, given in (("two", tables), ("one", flat)):
+            found = estimate(given, rng=source, resamples=300)  # type: ignore[arg-type]
+            covered[name] += found.low <= 0 <= found.high
+    assert covered["two"] >= 0.8 * 200
+    assert covered["one"] <= 0.75 * 200
+
+
+@pytest.mark.parametrize("world", [World(1, 5, 0.0), World(4, 3, 0.5)])
+def test_pairs_of_equal_methods_are_told_apart_in_few_comparisons(world: World) -> None:
+    source = rng(11)
+    wrong = 0
+    for _ in range(200):
+        given = {str(i): tables for i, tables in enumerate(world.tables(source, 4))}
+        found = all_differences(given, rng=source, resamples=300)  # type: ignore[arg-type]
+        wrong += any(gap.low > 0 or gap.high < 0 for gap in found.values())
+    assert wrong <= 0.085 * 200  # 0.05, and twice its standard error of 0.015

@@ -1,0 +1,42 @@
+"""Names of models that cannot be one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from srl_agents.models.folder import check_model
+from srl_env.errors import BadOption
+
+
+@pytest.mark.parametrize("name", ["x", "Qwen/Qwen2.5-7B-Instruct"])
+def test_what_may_be_a_name_on_the_hub_is_not_looked_up(name: str) -> None:
+    check_model(name)
+
+
+@pytest.mark.parametrize("name", ["models/missing", "runs/missing", "./missing", "a/b/c", "~/none"])
+def test_what_is_no_name_on_the_hub_is_a_folder_that_has_to_be_there(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BadOption, match=f"no folder '{name}'; give a folder that holds config"):
+        check_model(name)
+
+
+def test_a_folder_needs_a_model_and_a_tokenizer(tmp_path: Path) -> None:
+    with pytest.raises(BadOption, match=r"holds no config\.json"):
+        check_model(str(tmp_path))
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(BadOption, match="holds no tokenizer"):
+        check_model(str(tmp_path))
+    (tmp_path / "tokenizer.json").write_text("{}")
+    check_model(str(tmp_path))
+
+
+def test_a_run_in_place_of_its_model_is_answered_with_the_model(tmp_path: Path) -> None:
+    (tmp_path / "model").mkdir()
+    for folder in (tmp_path, tmp_path / "model"):
+        (folder / "config.json").write_text("{}")
+    with pytest.raises(BadOption, match=r"is a run, not a model; did you mean .*/model\?"):
+        check_model(str(tmp_path))

@@ -1,0 +1,308 @@
+"""Updates of a real, tiny model: what the gradient depends on, and what it does not."""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import replace
+from itertools import pairwise
+from typing import Any
+
+import pytest
+import torch
+
+from srl_agents.methods.stages import GRPO, NLL
+from srl_agents.models.small import build, character_tokenizer
+from srl_agents.nn.score import GenericDecoder, make_decoder
+from srl_agents.objectives.groups import Batch
+from srl_agents.objectives.loss import completion_weights
+from srl_agents.runs.config import OptimizerConfig
+from srl_agents.training.learner import Learner, TrainingDiverged, partial_step
+
+TOKENIZER = character_tokenizer("abcdefgh")
+
+
+@pytest.fixture(scope="module", params=["llama-1m", "lfm2-0.3m"])
+def model(request: pytest.FixtureRequest) -> Any:
+    return build(request.param, TOKENIZER, seed=0)
+
+
+def batch(model: Any, seed: int = 0, rows: int = 12) -> Batch:
+    """Completions of 1 to 6 tokens after prompts that repeat and contain one another."""
+    generator = torch.Generator().manual_seed(seed)
+    text = torch.randint(3, 11, (16,), generator=generator).tolist()
+    prompts = [tuple(text[: 4 + 4 * (row % 3)]) for row in range(rows - 1)] + [(5, 3)]
+    completions = [
+        tuple(torch.randint(3, 11, (1 + row % 6,), generator=generator).tolist())
+        for row in range(rows)
+    ]
+    lengths = torch.tensor([len(ids) for ids in completions])
+    plain = Batch(
+        tuple(prompts),
+        tuple(completions),
+        torch.randn(rows, generator=generator, dtype=torch.float64),
+        completion_weights(lengths, torch.arange(rows)),
+    )
+    learner = Learner(model, OptimizerConfig())
+    logprobs = learner.logprobs(learner.decoder, plain, 1.0)
+    sampled = [tuple(row[:n].tolist()) for row, n in zip(logprobs, lengths, strict=True)]
+    return replace(plain, sampler_logprobs=tuple(sampled))
+
+
+def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **changes: Any) -> Any:
+    """The gradient of one update, all parameters in one vector; the weights stay."""
+    learner = Learner(
+        copy.deepcopy(model),
+        OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=1e9),
+        **changes,
+    )
+    numbers = learner.update([batch], objective, lr=0.0)
+    flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]
+    return torch.cat([each.flatten() for each in flat]), numbers
+
+
+OBJECTIVES = [
+    GRPO(),
+    GRPO(temperature=0.7, entropy=0.01, sampler_cap=2.0),
+    GRPO(scale="none", aggregation="token", clip_high=0.28),
+    NLL(),
+]
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES, ids=["grpo", "corrected", "token", "nll"])
+def test_the_gradient_is_the_same_under_any_micro_batch_split(
+    model: Any, objective: GRPO | NLL
+) -> None:
+    data = batch(model)
+    whole, numbers = gradient(model, data, objective, tokens=10_000)
+    scale = whole.abs().max()
+    assert scale > 1e-3
+    for tokens in (1, 17, 40):
+        split, same = gradient(model, data, objective, tokens=tokens)
+        assert (split - whole).abs().max() < 1e-5 * max(1.0, scale)
+        assert same == pytest.approx(numbers, rel=1e-4, abs=1e-5)
+
+
+def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: Any) -> None:
+    data = batch(model)
+    shared, _ = gradient(model, data, GRPO(), tokens=10_000)
+    twin = copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=GenericDecoder(twin))
+    learner.update([data], GRPO(), lr=0.0)
+    padded = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
+    torch.testing.assert_close(padded, shared, atol=1e-5, rtol=1e-4)
+
+
+def test_the_gradient_does_not_depend_on_the_order_of_the_batch(model: Any) -> None:
+    data = batch(model)
+    order = torch.randperm(12, generator=torch.Generator().manual_seed(1)).tolist()
+    turned = Batch(
+        tuple(data.prompts[i] for i in order),
+        tuple(data.completions[i] for i in order),
+        data.advantages[order],
+        data.weights[order],
+        tuple(data.sampler_logprobs[i] for i in order),
+    )
+    first, _ = gradient(model, data, GRPO(), tokens=40)
+    second, _ = gradient(model, turned, GRPO(), tokens=40)
+    torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
+
+
+def weights(model: Any) -> torch.Tensor:
+    return torch.cat([p.detach().flatten() for p in model.parameters()])
+
+
+def test_the_length_of_an_updates_step_is_its_share_of_a_whole_one(model: Any) -> None:
+    data, lengths = batch(model), {}
+    for share in (1.0, 0.5, 0.25, 0.05):
+        twin = copy.deepcopy(model)
+        numbers = Learner(twin, OptimizerConfig()).update([data], GRPO(), lr=1e-3, share=share)
+        lengths[share] = float((weights(twin) - weights(model)).norm())
+        assert numbers["lr"] == pytest.approx(1e-3 * share)
+    assert lengths[1.0] > 0.01
+    found = {share: length / lengths[1.0] for share, length in lengths.items()}
+    assert found == pytest.approx({share: share for share in found}, rel=1e-3)
+
+
+BETAS = [(0.9, 0.999), (0.9, 0.95), (0.5, 0.75)]
+
+
+def moved(betas: tuple[float, float], steps: list[tuple[float, float]], decay: float = 0.0) -> Any:
+    """Where a weight that begins at 1 is after each step, (gradient, share), at a rate of 0.01."""
+    weight = torch.nn.Parameter(torch.ones(1, dtype=torch.float64))
+    optimizer = torch.optim.AdamW(
+        [weight], lr=0.01, betas=betas, eps=0.0, weight_decay=decay, fused=True
+    )
+    places = [1.0]
+    for gradient, share in steps:
+        weight.grad = torch.tensor([gradient], dtype=torch.float64)
+        partial_step(optimizer, share)
+        places.append(float(weight.detach()))
+    assert optimizer.param_groups[0]["lr"] == 0.01
+    assert optimizer.param_groups[0]["betas"] == betas
+    return places
+
+
+@pytest.mark.parametrize("betas", BETAS)
+def test_steps_are_as_long_as_their_shares_also_after_many_short_ones(
+    betas: tuple[float, float],
+) -> None:
+    shares = [1.0] * 20 + [0.05] * 30 + [1.0] + [0.5, 0.25] * 3 + [1.0]
+    places = moved(betas, [(1.0, share) for share in shares])
+    lengths = [(old - new) / 0.01 for old, new in pairwise(places)]
+    assert lengths == pytest.approx(shares, rel=1e-4)
+
+
+def test_a_gradient_of_a_small_share_moves_little_in_later_steps_too() -> None:
+    # Gradients of 1 or -1 keep the second mean at 1. One of -1 instead of 1 with share s changes
+    # the first by 2 (1 - 0.9^s), which moves the weight s now and 0.9 + 0.81 + ... = 9 later:
+    # 2 · 0.1 · 10 = 2 for s = 1, and 2 · 0.00525 · 9.05 = 0.0951 for s = 0.05.
+    before, after = [(1.0, 1.0)] * 300, [(1.0, 1.0)] * 300
+    found = {}
+    for share in (1.0, 0.05):
+        ends = [moved((0.9, 0.999), [*before, (g, share), *after])[-1] for g in (-1.0, 1.0)]
+        found[share] = (ends[0] - ends[1]) / 0.01
+    assert found == pytest.approx({1.0: 2.0, 0.05: 0.0951}, rel=1e-3)
+
+
+def test_weight_decay_is_scaled_with_the_step() -> None:
+    # A whole step takes 0.01 · 0.1 of the weight besides, a quarter of one a quarter of that.
+    for share in (1.0, 0.25):
+        plain, decayed = (moved((0.9, 0.999), [(1.0, share)], decay)[1] for decay in (0.0, 0.1))
+        assert plain - decayed == pytest.approx(0.001 * share)
+
+
+def test_the_loss_is_the_weighted_sum_over_tokens(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data], NLL(), lr=0.0)
+    by_hand = sum(
+        -weight * sum(row)
+        for weight, row in zip(data.weights.tolist(), data.sampler_logprobs, strict=True)
+    )
+    assert numbers["loss"] == pytest.approx(by_hand, rel=1e-5)
+
+
+def test_on_policy_the_loss_is_minus_the_mean_advantage(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data], GRPO(), lr=0.0)
+    assert numbers["loss"] == pytest.approx(-data.advantages.mean().item(), abs=1e-5)
+    assert numbers["sampler_gap"] < 1e-4
+
+
+def test_context_tokens_are_never_scored_so_they_get_no_gradient_of_their_own(model: Any) -> None:
+    data, twin, rows = batch(model), copy.deepcopy(model), []
+    learner = Learner(twin, OptimizerConfig())
+    twin.get_output_embeddings().register_forward_hook(
+        lambda _, inputs, __: rows.append(inputs[0].shape[0])
+    )
+    learner.update([data], GRPO(), lr=0.0)
+    assert sum(rows) == data.tokens
+
+
+def test_completions_of_advantage_zero_move_nothing_at_all(model: Any) -> None:
+    silent = replace(batch(model), advantages=torch.zeros(12, dtype=torch.float64))
+    flat, _ = gradient(model, silent, GRPO(), tokens=10_000)
+    assert flat.abs().max() == 0
+
+
+def test_only_the_completions_own_log_probs_are_in_the_loss(model: Any) -> None:
+    """The gradient equals autograd's through a plain forward pass that masks the context."""
+    data = batch(model)
+    shared, _ = gradient(model, data, GRPO(), tokens=10_000)
+    twin = copy.deepcopy(model)
+    loss = torch.zeros(())
+    for row, (prompt, completion) in enumerate(zip(data.prompts, data.completions, strict=True)):
+        ids = torch.tensor([[*prompt, *completion]])
+        logprobs = twin(input_ids=ids).logits.float().log_softmax(-1)[0]
+        for at, token in enumerate(completion):
+            weight = data.weights[row] * data.advantages[row]
+            loss = loss - weight.float() * logprobs[len(prompt) + at - 1, token]
+    loss.backward()
+    plain = torch.cat([p.grad.flatten() for p in twin.parameters() if p.grad is not None])
+    torch.testing.assert_close(shared, plain, atol=1e-5, rtol=1e-4)
+
+
+def test_an_update_makes_good_completions_likelier_and_bad_ones_less_so(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    before = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+    for _ in range(3):
+        learner.update([data], GRPO(), lr=1e-3)
+    change = learner.logprobs(learner.decoder, data, 1.0).sum(1) - before
+    assert torch.corrcoef(torch.stack([change.double(), data.advantages]))[0, 1] > 0.5
+
+
+def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any) -> None:
+    data = batch(model)
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    numbers = learner.update([data, data], GRPO(passes=3, clip_low=0.01, clip_high=0.01), lr=1e-2)
+    assert numbers["clipped_share"] > 0.1
+    assert numbers["sampler_gap"] < 1e-4  # before the first step, whatever later ones moved
+    steps = {state["step"].item() for state in learner.optimizer.state.values()}
+    assert steps == {6.0}
+
+
+def test_the_kl_to_the_first_weights_is_zero_at_first_and_grows(model: Any) -> None:
+    data, twin = batch(model), copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig(), reference=make_decoder(copy.deepcopy(model)))
+    first = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
+    later = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
+    assert first["kl_to_start"] == pytest.approx(0, abs=1e-5)
+    assert later["kl_to_start"] > 1e-3
+
+
+def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(model: Any) -> None:
+    data = batch(model)
+    data = replace(data, advantages=-data.advantages.abs())
+
+    def updated(max_drop: float | None) -> tuple[torch.Tensor, Any, float]:
+        learner = Learner(copy.deepcopy(model), OptimizerConfig())
+        then = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+        sure = None if max_drop is None else data
+        numbers = learner.update([data], GRPO(max_drop=max_drop), lr=3e-4, agreed=sure)
+        now = learner.logprobs(learner.decoder, data, 1.0).sum(1)
+        weights = torch.cat([p.detach().flatten() for p in learner.parameters])
+        return weights, numbers, float(torch.exp(now - then).min())
+
+    before = torch.cat([p.detach().flatten() for p in model.parameters()])
+    (whole, free, least), (cut, numbers, kept) = updated(None), updated(0.5)
+    assert "step_share" not in free
+    assert least < 0.5 <= kept
+    assert numbers["step_share"] in (0.5, 0.25, 0.125, 0.0625)
+    torch.testing.assert_close(cut, torch.lerp(before, whole, numbers["step_share"]))
+
+
+def test_an_update_that_takes_little_from_what_was_agreed_on_stays_whole(model: Any) -> None:
+    data = batch(model)
+    one, other = (Learner(copy.deepcopy(model), OptimizerConfig()) for _ in range(2))
+    assert one.update([data], GRPO(max_drop=0.5), lr=1e-6, agreed=data)["step_share"] == 1.0
+    other.update([data], GRPO(), lr=1e-6)
+    for guarded, free in zip(one.parameters, other.parameters, strict=True):
+        assert torch.equal(guarded, free)
+
+
+def test_a_loss_that_is_no_number_changes_nothing(model: Any) -> None:
+    data, twin = batch(model), copy.deepcopy(model)
+    learner = Learner(twin, OptimizerConfig())
+    bad = replace(data, advantages=data.advantages * float("nan"))
+    with pytest.raises(TrainingDiverged, match="loss nan"):
+        learner.update([bad], GRPO(), lr=1.0)
+    for one, other in zip(twin.parameters(), model.parameters(), strict=True):
+        assert torch.equal(one, other)
+
+
+@pytest.mark.parametrize("objective", [GRPO(), NLL()])
+def test_weights_that_leave_the_range_of_numbers_are_found(
+    model: Any, objective: GRPO | NLL
+) -> None:
+    learner = Learner(copy.deepcopy(model), OptimizerConfig())
+    with pytest.raises(TrainingDiverged, match="weights of norm inf after the step"):
+        learner.update([batch(model)], objective, lr=1e30)
+
+
+def test_autocast_in_bfloat16_stays_close(model: Any) -> None:
+    data = batch(model)
+    exact, _ = gradient(model, data, GRPO(), tokens=10_000)
+    coarse, _ = gradient(model, data, GRPO(), tokens=10_000, autocast=True)
+    assert torch.nn.functional.cosine_similarity(exact, coarse, dim=0) > 0.95

@@ -1,0 +1,180 @@
+"""The page and the figures: self-contained, well-formed, and saying what the data says."""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from srl_agents.evaluation.contrasts import BASE, Comparison, CurvePoint, RunOutcome, TrainingPoint
+from srl_agents.evaluation.scoring import EvalResult
+from srl_agents.view.figures import figures, png, seed_range, svg
+from srl_agents.view.report import comparison_table, headline, page, write_report
+
+VOID = {"meta", "path", "use", "rect", "br"}
+
+
+class Reader(HTMLParser):
+    """Tags must close in order; attributes and text are kept."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.links: list[str] = []
+        self.ids: list[str] = []
+        self.said = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        for name, value in attrs:
+            if name in ("src", "href", "xlink:href", "action"):
+                self.links.append(value or "")
+            if name == "id":
+                self.ids.append(value or "")
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.handle_starttag(tag, attrs)
+        if tag not in VOID:
+            self.open.pop()
+
+    def handle_endtag(self, tag: str) -> None:
+        if tag not in VOID:
+            assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.said += data
+
+
+def outcome(method: str, seed: int, level: float) -> RunOutcome:
+    scores = {
+        "pass@1": (level, level / 2, level, 0.0),
+        "pass@8": (min(1.0, 2 * level),) * 4,
+        "legal": (0.5,) * 4,
+    }
+    result = EvalResult(
+        method, "srl/X-v0", "x/test", ("a", "b", "c", "d"), scores, 36, {"WorldFailure": 1}, {}, 1.0
+    )
+    curve = tuple(CurvePoint(5.0 * i, 3 * i, level * i / 4) for i in range(5))
+    training = tuple(TrainingPoint(2.0 * i, i, "s", 0.1 * i, 0.5) for i in range(1, 9))
+    return RunOutcome(method, seed, "f", 20.0, 8, 999, result, curve, training)
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    return Comparison(
+        {"run": {"env": {"id": "srl/X-v0"}}, "curve": {"split": "dev"}},
+        (
+            outcome(BASE, 0, 0.0),
+            outcome("srl <b>", 0, 0.4),
+            outcome("srl <b>", 1, 0.5),
+            outcome("rlvr", 0, 0.1),
+            RunOutcome("rlvr", 1, "f", error="TrainingDiverged: the loss & its gradient"),
+        ),
+    )
+
+
+def test_the_page_is_one_file_without_network(comparison: Comparison) -> None:
+    text = page(comparison)
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    assert all(link.startswith("#") for link in reader.links)
+    assert not re.search(r"@import|url\((?!#)", text)
+    assert len(reader.ids) == len(set(reader.ids))
+
+
+def test_the_page_says_what_was_found(comparison: Comparison) -> None:
+    reader = Reader()
+    reader.feed(page(comparison))
+    for said in (
+        "srl <b>, rlvr on srl/X-v0",
+        "TrainingDiverged: the loss & its gradient",
+        "1 WorldFailure",
+        "28.1 [",  # srl: (0.4 + 0.5) / 2 · 2.5 / 4
+        "srl <b> − rlvr",
+        "Intervals: ",
+        "Right answers on dev problems, during training",
+    ):
+        assert said in reader.said
+
+
+def test_figures_take_the_colours_of_the_page(comparison: Comparison) -> None:
+    for figure in figures(comparison):
+        text = svg(figure)
+        assert "currentColor" in text
+        assert "#010203" not in text
+        assert "#000000" not in text
+        assert re.match(r'<svg [^>]*viewBox="[^"]*"', text)
+        assert not re.match(r'<svg [^>]* width="', text)
+
+
+def test_curves_of_seeds_are_compared_where_all_have_points() -> None:
+    times, low, middle, high = seed_range([[(0, 0.0), (10, 1.0)], [(5, 0.0), (20, 0.3)]])
+    assert times.tolist() == [5, 10]
+    assert low.tolist() == [0.0, pytest.approx(0.1)]
+    assert middle.tolist() == [0.25, pytest.approx(0.55)]
+    assert high.tolist() == [0.5, 1.0]
+
+
+def test_curves_that_never_overlap_still_have_a_point() -> None:
+    times, *_ = seed_range([[(0, 0.0), (1, 1.0)], [(5, 0.0)]])
+    assert times.tolist() == [5]
+
+
+def test_everything_is_written_beside_the_page(comparison: Comparison, tmp_path: Path) -> None:
+    path = write_report(comparison, tmp_path / "out")
+    assert sorted(p.name for p in path.parent.iterdir()) == [
+        "report.html",
+        "report.md",
+        "report.png",
+        "results.json",
+    ]
+    assert (path.parent / "report.png").read_bytes().startswith(b"\x89PNG")
+    assert Comparison.load(path.parent / "results.json").rows == comparison.rows
+
+
+def test_a_comparison_in_which_nothing_finished_has_a_page(tmp_path: Path) -> None:
+    lost = Comparison({}, (RunOutcome("srl", 0, "f", error="it died"),))
+    path = write_report(lost, tmp_path)
+    assert "No run has finished." in path.read_text()
+    assert not (tmp_path / "report.png").exists()
+
+
+def test_one_figure_fits_a_picture_too(comparison: Comparison, tmp_path: Path) -> None:
+    assert png(figures(comparison)[:1], tmp_path / "one.png").stat().st_size > 1000
+
+
+def test_the_headline_names_the_best_and_the_next(comparison: Comparison) -> None:
+    assert headline(comparison).startswith("srl <b> is right on 28.1 [")
+    assert "; rlvr, which comes next, on 6.2 [" in headline(comparison)
+
+
+def test_equal_methods_are_said_to_be_indistinguishable() -> None:
+    equal = Comparison({}, (outcome("a", 0, 0.4), outcome("b", 0, 0.4)))
+    assert "cannot be told apart" in headline(equal)
+
+
+def test_the_terminal_table_fits_eighty_columns(comparison: Comparison) -> None:
+    screen = Console(width=80, file=io.StringIO())
+    screen.print(comparison_table(comparison))
+    text = screen.file.getvalue()  # type: ignore[attr-defined]
+    assert "28.1 [" in text
+    assert "…" not in text
+
+
+def test_the_warnings_of_runs_are_in_the_report_and_go_through_json(comparison: Comparison) -> None:
+    assert "Warnings" not in page(comparison)
+    first, *others = comparison.runs
+    warned = replace(first, method="srl <b>", warnings=("stage 'srl': 1 < 2",))
+    assert RunOutcome.from_json(json.loads(json.dumps(warned.to_json()))) == warned
+    reader = Reader()
+    reader.feed(page(replace(comparison, runs=(warned, *others))))
+    assert "Warnings:srl <b> seed 0, stage 'srl': 1 < 2" in reader.said
+    assert not reader.open
