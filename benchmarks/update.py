@@ -37,7 +37,7 @@ import transformers
 
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.runs.config import make_config
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep, Problem

@@ -28,8 +28,9 @@ from srl_agents.cli.console import TrainingBar, evaluation_bar
 from srl_agents.evaluation.run import EvalSettings, evaluate
 from srl_agents.evaluation.scoring import EvalResult, score_gains
 from srl_agents.policies import TransformersPolicy
-from srl_agents.runs.config import make_config, with_overrides
-from srl_agents.training.trainer import train
+from srl_agents.runs.config import make_config
+from srl_agents.runs.tree import with_overrides
+from srl_agents.training.run import train
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
 from srl_env.text.format import ParsedStep

@@ -29,7 +29,7 @@ from srl_agents.evaluation.run import EvalSettings, evaluate
 from srl_agents.evaluation.scoring import EvalResult, score_gains
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.config import make_config
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from srl_env.environment import ReasoningEnv
 
 ENV = "srl/SWE-v0"

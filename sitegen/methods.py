@@ -7,7 +7,8 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from srl_agents.methods.stages import GRPO, Method, Stage, get_method, methods
+from srl_agents.methods.shipped import get_method, methods
+from srl_agents.methods.stages import GRPO, Method, Stage
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("srl_env", "agents/srl_agents")

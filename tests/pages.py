@@ -29,7 +29,7 @@ import typer
 from typer.testing import CliRunner
 
 from srl_agents.cli.main import app
-from srl_agents.methods import stages as methods
+from srl_agents.methods import shipped
 from srl_env.rewards import registry
 
 ROOT = Path(__file__).parents[1]
@@ -82,7 +82,7 @@ def visiting(folder: Path) -> Iterator[None]:
         patch.setenv("SRL_ENV_CACHE", str(folder / "cache"))
         patch.setattr(sys, "path", [*sys.path])
         patch.setattr(registry, "_REGISTRY", {**registry._REGISTRY})
-        patch.setattr(methods, "_METHODS", {**methods._METHODS})
+        patch.setattr(shipped, "_METHODS", {**shipped._METHODS})
         yield
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None) or "").startswith(str(folder)):

@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from srl_agents.models.small import bpe_tokenizer, build
-from srl_agents.runs.config import make_config, with_overrides
+from srl_agents.runs.config import make_config
+from srl_agents.runs.tree import with_overrides
 from tests.pages import (
     ROOT,
     blocks,

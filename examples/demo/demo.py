@@ -30,7 +30,7 @@ from srl_agents.comparison.config import CompareConfig, make_compare_config
 from srl_agents.comparison.run import compare
 from srl_agents.evaluation.run import EvalSettings, evaluate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.runs.config import read_tree, with_overrides
+from srl_agents.runs.tree import read_tree, with_overrides
 from srl_agents.view.report import comparison_table, headline, write_report
 from srl_env.errors import SrlEnvError
 

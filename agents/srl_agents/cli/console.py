@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from srl_agents.comparison.run import JobProgress
     from srl_agents.evaluation.scoring import EvalResult
     from srl_agents.evaluation.statistics import Estimate
-    from srl_agents.training.trainer import Progress as TrainingProgress
+    from srl_agents.training.progress import Progress as TrainingProgress
     from srl_env.check import CheckResult
 
 _LOG_EVERY_S = 60.0

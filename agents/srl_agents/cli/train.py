@@ -35,11 +35,13 @@ from srl_agents.evaluation.run import (
     taken_split,
 )
 from srl_agents.evaluation.scoring import score_gains
-from srl_agents.policies.named import load_chooser, read_spec, trained_decoding
-from srl_agents.runs.config import RunConfig, make_config, merged, read_tree, with_overrides
+from srl_agents.integrations.sb3 import load_chooser
+from srl_agents.policies.named import read_spec, trained_decoding
+from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.history import check_unseen, run_folder
 from srl_agents.runs.inputs import check_inputs
 from srl_agents.runs.lock import held
+from srl_agents.runs.tree import merged, read_tree, with_overrides
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
 from srl_env.rollout import AnyPolicy
@@ -100,9 +102,7 @@ def _train(config: RunConfig, resume: bool) -> None:
         _train_along(config, resume)
         return
     errors.print(f"Run folder: {config.out}", highlight=False)
-    from srl_agents.training.trainer import (
-        train,  # takes seconds: only once the configuration is right
-    )
+    from srl_agents.training.run import train
 
     out = Path(config.out)
     saved = out / "checkpoints"
@@ -125,7 +125,7 @@ def _train(config: RunConfig, resume: bool) -> None:
 
 def _train_along(config: RunConfig, resume: bool) -> None:
     """The part of a process that a launcher started beside the main one; it says nothing."""
-    from srl_agents.training.trainer import train
+    from srl_agents.training.run import train
 
     if not train(config, resume=resume).finished:
         raise KeyboardInterrupt

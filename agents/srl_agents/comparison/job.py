@@ -31,7 +31,8 @@ from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.lock import held
 from srl_agents.training.log import read_log
-from srl_agents.training.trainer import Progress, train
+from srl_agents.training.progress import Progress
+from srl_agents.training.run import train
 from srl_env.errors import SrlEnvError
 from srl_env.rollout import AnyPolicy
 

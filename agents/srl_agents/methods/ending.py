@@ -11,7 +11,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from srl_agents.methods.stages import Stage, Until
-from srl_agents.runs.config import BudgetConfig
 
 _REWARD_UPDATES = 20
 
@@ -56,22 +55,15 @@ class StageBudget:
         return min(1.0, (now - self.begin) / size) if size else 1.0
 
 
-def whole_budget(budget: BudgetConfig) -> StageBudget:
-    """The whole run's budget as if it were one stage."""
-    unit, total = next((name, float(value)) for name, value in budget if value is not None)
-    return StageBudget(unit, 0.0, total)
-
-
 def stage_budget(
-    budget: BudgetConfig, stages: Sequence[Stage], number: int, begun: Spent
+    whole: StageBudget, stages: Sequence[Stage], number: int, begun: Spent
 ) -> StageBudget:
-    """The part of a run's budget for the stage ``stages[number]``.
+    """The part of a run's whole budget for the stage ``stages[number]``.
 
     begun: what the run had spent when the stage began. The stage takes the share it names. What
     the shares of later stages leave is divided evenly among the stages from here on that name
     none. The last stage takes all that is left.
     """
-    whole = whole_budget(budget)
     begin = float(getattr(begun, whole.unit))
     share = stages[number].share
     size = _even_part(whole, begin, stages[number:]) if share is None else share * whole.end

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Literal
 
-from srl_env.errors import BadOption, UnknownName
+from srl_env.errors import BadOption
 from srl_env.problem import Targets
 from srl_env.rewards import Continuation, Granularity
 
@@ -194,26 +194,6 @@ class Method:
         _check_shares(self)
 
 
-def get_method(name: str) -> Method:
-    """The method of that name; ``UnknownName`` with a suggestion if there is none."""
-    try:
-        return _METHODS[name]
-    except KeyError:
-        raise UnknownName("method", name, _METHODS) from None
-
-
-def methods() -> list[str]:
-    """The names of all methods, sorted."""
-    return sorted(_METHODS)
-
-
-def register_method(method: Method) -> Method:
-    """Makes a method known by its name and returns it; ``BadOption`` if the name is taken."""
-    if _METHODS.setdefault(method.name, method) != method:
-        raise BadOption(f"a method named {method.name!r} exists already; choose another name")
-    return method
-
-
 def _check_probe(stage: Stage, following: Stage | None) -> None:
     """Raises BadOption where ``until.informative`` has no sampled stage to look forward to."""
     if following is None:
@@ -305,46 +285,3 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("objective.entropy", 0, _INF),
     ("objective.max_drop", 0.01, 0.99),
 )
-
-SFT = Stage(
-    name="sft",
-    objective=NLL(),
-    starts=Starts(at="prefix"),
-    batch=64,
-    lr=5e-6,
-    schedule="cosine",
-    warmup=0.3,
-)
-SRL = Stage(
-    name="srl",
-    objective=GRPO(reward_mode="srl", max_steps=1, min_deviation=0.05),
-    starts=Starts(at="prefix"),
-    batch=64,
-    lr=1e-6,
-)
-HOLISTIC = Stage(
-    name="holistic",
-    objective=GRPO(reward_mode="holistic", max_tokens=1024, min_deviation=0.05),
-    lr=1e-6,
-)
-RLVR = Stage(name="rlvr", objective=GRPO(reward_mode="rlvr"), lr=1e-6)
-
-_METHODS = {
-    method.name: method
-    for method in (
-        Method("sft", (SFT,), "a baseline of SRL, arXiv:2510.25992"),
-        Method("rlvr", (RLVR,), "GRPO, arXiv:2402.03300; the name from Tülu 3, arXiv:2411.15124"),
-        Method("srl", (SRL,), "SRL, arXiv:2510.25992"),
-        Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
-        Method(
-            "sft-rlvr",
-            (replace(SFT, share=0.3), RLVR),
-            "as a baseline to take seriously: arXiv:2604.23747",
-        ),
-        Method(
-            "srl-rlvr",
-            (replace(SRL, share=0.7, until=Until(informative=0.5)), RLVR),
-            "SRL, arXiv:2510.25992; that RLVR begins once groups differ is ours",
-        ),
-    )
-}

@@ -15,8 +15,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from srl_agents.nn.layers import rms_norm
 from srl_agents.nn.network import Attention, Layer, Map, Network, RMSNorm, ShortConv
-from srl_agents.nn.score.functional import rms_norm
 
 _FUSE_BELOW = 50_000_000  # parameters
 

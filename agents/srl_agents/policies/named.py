@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from srl_agents.methods.stages import GRPO
 from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
@@ -18,10 +18,7 @@ from srl_agents.runs.history import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.rewards import get_reward_mode
-from srl_env.rollout import AnyPolicy, PrivilegedPolicy
-
-if TYPE_CHECKING:
-    from srl_agents.integrations.sb3 import SB3Policy
+from srl_env.rollout import AnyPolicy
 
 BUILT_IN = ("expert", "human", "random")
 SERVER = "openai:"
@@ -96,19 +93,6 @@ def read_spec(spec: str) -> PolicySpec:
     if run_folder(path) == path:
         return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
     return PolicySpec(spec, spec, tuple(training_runs(path)))
-
-
-def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> SB3Policy:
-    """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
-
-    Raises BadOption for a policy that looks into the environment, BadData where there is no agent
-    in the folder, MissingExtra without stable-baselines3.
-    """
-    from srl_agents.integrations.sb3 import SB3Policy
-
-    if isinstance(policy, PrivilegedPolicy):
-        raise BadOption("a chooser chooses among samples; the expert's step is always the same")
-    return SB3Policy.load(folder, policy, format=env.format)
 
 
 def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:

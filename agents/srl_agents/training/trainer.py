@@ -12,19 +12,14 @@ of this and the main one writes; see ``srl_agents.parallel.team``. The folder ho
 
 from __future__ import annotations
 
-import json
 import logging
-import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
-
-import torch
+from typing import TYPE_CHECKING, Any
 
 from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import Collector
@@ -38,128 +33,41 @@ from srl_agents.methods.ending import (
     optimizer_steps,
     probe_due,
     stage_budget,
-    whole_budget,
     why_informative,
     why_over,
 )
 from srl_agents.methods.stages import GRPO, NLL, Stage
 from srl_agents.methods.starts import StartSampler
-from srl_agents.models.loading import find_device, without_notices
 from srl_agents.objectives.groups import Batch, agreed, make_batch, signals
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.no_signal import why_no_group
 from srl_agents.parallel.sharding import load_optimizer, whole_optimizer, whole_weights
-from srl_agents.parallel.team import ALONE, Team, join
-from srl_agents.policies.trained import (
-    HANDED_OVER,
-    load_engine,
-    load_policy,
-    load_reference,
-    merged_weights,
-    save_merged,
-)
+from srl_agents.parallel.team import ALONE, Team
+from srl_agents.policies.engines import load_engine
+from srl_agents.policies.trained import load_policy, load_reference, merged_weights, save_merged
 from srl_agents.runs.checkpoint import (
     TrainerState,
     checkpoints,
     load_state,
-    remove_drafts,
     save_checkpoint,
     write_whole,
 )
-from srl_agents.runs.config import PolicyConfig, RunConfig, read_tree
-from srl_agents.runs.inputs import check_inputs, make_env
-from srl_agents.runs.lock import LOCK, held
+from srl_agents.runs.config import PolicyConfig, RunConfig
+from srl_agents.runs.inputs import make_env
 from srl_agents.runs.problem_file import indices_of
 from srl_agents.training.drift import drift_share, find_drifts
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import NoLog, RunLog
+from srl_agents.training.progress import Progress, TrainResult
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
-from srl_env.policy import Policy
 from srl_env.rollout import EnvPool, Episode
 from srl_env.seeding import derive_seed
 
+if TYPE_CHECKING:
+    from srl_agents.training.progress import OnProgress
+
+
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """Where a run is, after an update.
-
-    share: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
-    updates; whoever samples from it leaves its generator as it was.
-    """
-
-    update: int
-    stage: str
-    share: float
-    spent: Spent
-    metrics: Metrics
-    policy: Policy
-
-
-@dataclass(frozen=True, slots=True)
-class TrainResult:
-    """What a run left behind.
-
-    model: the folder of the trained model, None where the run was interrupted. stages: the name
-    of each stage that ended and why. metrics: the last update's. warnings: what should be looked
-    at, as stages in which several updates in a row learned nothing.
-    """
-
-    folder: Path
-    model: Path | None
-    spent: Spent
-    stages: tuple[tuple[str, str], ...]
-    metrics: Metrics
-    warnings: tuple[str, ...] = ()
-
-    @property
-    def finished(self) -> bool:
-        """Whether the run came to its end rather than being interrupted."""
-        return self.model is not None
-
-
-OnProgress = Callable[[Progress], None]
-
-
-def train(
-    config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
-) -> TrainResult:
-    """Runs, or goes on with, the training that the configuration describes.
-
-    resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
-    on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
-    and resumable; a second one ends it at once. Where a launcher has started several processes,
-    each of them calls this with the same arguments, and they train together.
-    Raises BadOption where another process writes the folder, and where it holds another run, or
-    one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
-    TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
-    """
-    folder = Path(config.out)
-    if not resume:
-        check_inputs(config)
-    team = join(find_device(None if config.model.device == "auto" else config.model.device))
-    with held(folder) if team.main else nullcontext():
-        if team.main:
-            _claim(folder, config, resume)
-            for place in (folder, folder / "checkpoints"):
-                remove_drafts(place)
-        return _train(config, resume, team, on_progress or (lambda _: None))
-
-
-def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
-    """The training in a folder that is this run's own."""
-    team.wait()
-    if config.model.threads is not None:
-        torch.set_num_threads(config.model.threads)
-    found = checkpoints(Path(config.out) / "checkpoints") if resume else []
-    with _interruptible(team.size == 1) as interrupted, without_notices():
-        trainer = Trainer(config, found[-1] if found else None, team)
-        try:
-            return trainer.run(interrupted, on_progress)
-        finally:
-            trainer.close()
 
 
 @dataclass(slots=True)
@@ -423,7 +331,7 @@ class Trainer:
 
     def _budget(self) -> StageBudget:
         position = self.position
-        budget = self.config.budget
+        budget = self.config.budget.whole
         return stage_budget(budget, self.stages, position.stage, position.stage_spent)
 
     def _update_cost(self) -> float:
@@ -438,7 +346,7 @@ class Trainer:
 
     def _progress(self, metrics: Metrics) -> Progress:
         """The whole run's progress, and the time it will probably still take."""
-        spent, whole = self.position.spent, whole_budget(self.config.budget)
+        spent, whole = self.position.spent, self.config.budget.whole
         share = whole.progress(spent)
         policy = self.sampler if self.learner.sharded else self.policy
         return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
@@ -517,69 +425,6 @@ def _asks_for_kl(config: RunConfig) -> bool:
     return in_loss or config.log.kl_every > 0
 
 
-def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
-    """Makes the run's folder, or checks that it holds this very run to go on with."""
-    file, tree = folder / "config.json", config.model_dump(mode="json")
-    if not (file.exists() and (resume or _begun(folder))):
-        folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / ".config.json"
-        draft.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
-        draft.replace(file)  # whole or not there, whenever the process is killed
-        return
-    if not resume:
-        raise BadOption(
-            f"{folder} holds a run already; go on with it by resume, or choose another folder"
-        )
-    before, now = _fixed(read_tree(file)), _fixed(tree)
-    changed = [key for key in before if before[key] != now.get(key)]
-    if changed:
-        raise BadOption(
-            f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
-            f" {file}"
-        )
-
-
-def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
-    """Of a configuration, what a resumed run may not change; a server may be somewhere else."""
-    free = ("budget", "checkpoint", "log", "out", "rollout")
-    fixed = {key: value for key, value in tree.items() if key not in free}
-    if "policy" in fixed:
-        fixed["policy"] = {k: value for k, value in fixed["policy"].items() if k != "base_url"}
-    return fixed
-
-
-def _begun(folder: Path) -> bool:
-    """Whether a run got as far as its first update, or wrote anything else."""
-    before = {"config.json", ".config.json", HANDED_OVER, LOCK}
-    return any(path.name not in before for path in folder.iterdir())
-
-
 def _last_good(folder: Path) -> str:
     found = checkpoints(folder / "checkpoints")
     return f"The last good state is {found[-1]}" if found else "No checkpoint was written yet"
-
-
-@contextmanager
-def _interruptible(alone: bool) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
-
-    alone: a launcher of several processes passes every Ctrl-C on, so that each comes twice; it
-    is the launcher that ends them at once. Off the main thread, where signals cannot be caught,
-    the event is never set.
-    """
-    event = threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield event
-        return
-    before = signal.getsignal(signal.SIGINT)
-
-    def on_signal(*_: object) -> None:
-        event.set()
-        if alone:
-            signal.signal(signal.SIGINT, before)
-
-    signal.signal(signal.SIGINT, on_signal)
-    try:
-        yield event
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -17,10 +17,11 @@ from typer.testing import CliRunner
 import srl_env
 from srl_agents.cli.main import app
 from srl_agents.evaluation.contrasts import Comparison
-from srl_agents.methods.stages import methods
+from srl_agents.methods.shipped import methods
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.runs.config import make_config, read_tree
+from srl_agents.runs.config import make_config
 from srl_agents.runs.lock import held
+from srl_agents.runs.tree import read_tree
 from srl_tasks.generated.modular_chain import ALPHABET
 from tests.srl_agents.policies.servers.loopback import Loopback, chat, refuses, says
 

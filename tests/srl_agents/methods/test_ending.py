@@ -12,18 +12,18 @@ from srl_agents.methods.ending import (
     optimizer_steps,
     probe_due,
     stage_budget,
-    whole_budget,
     why_informative,
     why_over,
 )
-from srl_agents.methods.stages import RLVR, Until
+from srl_agents.methods.shipped import RLVR
+from srl_agents.methods.stages import Until
 from srl_agents.runs.config import BudgetConfig
 
 FIRST = replace(RLVR, name="first", share=0.6)
 
 
 def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
-    budget = BudgetConfig(updates=100)
+    budget = BudgetConfig(updates=100).whole
     first = stage_budget(budget, (FIRST, RLVR), 0, Spent())
     assert (first.begin, first.end) == (0, 60)
     early = Spent(updates=40, seconds=9.0)
@@ -50,44 +50,44 @@ def test_what_the_named_shares_leave_is_divided_evenly_among_the_stages_that_nam
     shares: tuple[float | None, ...], begins: tuple[int, ...], ends: tuple[int, ...]
 ) -> None:
     stages = [replace(RLVR, name=f"{i}", share=share) for i, share in enumerate(shares)]
-    budget = BudgetConfig(updates=100)
+    budget = BudgetConfig(updates=100).whole
     found = [stage_budget(budget, stages, i, Spent(updates=b)) for i, b in enumerate(begins)]
     assert [(part.begin, part.end) for part in found] == list(zip(begins, ends, strict=True))
 
 
 def test_seconds_are_divided_without_rounding() -> None:
     stages = (replace(RLVR, name="one"), replace(RLVR, name="two"))
-    assert stage_budget(BudgetConfig(seconds=5), stages, 0, Spent()).end == 2.5
+    assert stage_budget(BudgetConfig(seconds=5).whole, stages, 0, Spent()).end == 2.5
 
 
 def test_progress_is_measured_in_the_budgets_own_unit() -> None:
-    budget = stage_budget(BudgetConfig(tokens=1000), (FIRST, RLVR), 0, Spent(tokens=100))
+    budget = stage_budget(BudgetConfig(tokens=1000).whole, (FIRST, RLVR), 0, Spent(tokens=100))
     assert budget.progress(Spent(updates=5, seconds=3.0, tokens=400)) == pytest.approx(0.5)
     assert budget.progress(Spent(tokens=400), ahead=60) == pytest.approx(0.6)
     assert budget.left(Spent(tokens=650)) == 50
 
 
 def test_updates_are_spent_to_the_last() -> None:
-    budget = whole_budget(BudgetConfig(updates=3))
+    budget = BudgetConfig(updates=3).whole
     assert why_over(Until(), budget, Spent(updates=2), 1.0, 2, []) is None
     reason = why_over(Until(), budget, Spent(updates=3), 1.0, 3, [])
     assert reason == "its budget is spent: 3 updates"
 
 
 def test_a_time_limit_is_kept_by_stopping_before_the_update_that_would_break_it() -> None:
-    budget = whole_budget(BudgetConfig(seconds=10))
+    budget = BudgetConfig(seconds=10).whole
     assert why_over(Until(), budget, Spent(seconds=8.0), 1.5, 5, []) is None
     assert why_over(Until(), budget, Spent(seconds=9.0), 1.5, 6, []) is not None
 
 
 def test_a_number_of_updates_ends_a_stage_early() -> None:
-    budget = whole_budget(BudgetConfig(updates=100))
+    budget = BudgetConfig(updates=100).whole
     assert why_over(Until(updates=5), budget, Spent(updates=5), 1, 4, []) is None
     assert why_over(Until(updates=5), budget, Spent(updates=6), 1, 5, []) == "5 updates were made"
 
 
 def test_a_plateau_is_a_window_no_better_than_the_best_before_it() -> None:
-    budget, until = whole_budget(BudgetConfig(updates=100)), Until(plateau=2, min_gain=0.1)
+    budget, until = BudgetConfig(updates=100).whole, Until(plateau=2, min_gain=0.1)
     rising, flat = [0.0, 0.2, 0.4, 0.6], [0.0, 0.2, 0.5, 0.1, 0.5, 0.3]
     assert why_over(until, budget, Spent(), 1, 4, rising) is None
     # Windows before the last: 0.1, 0.35, 0.3; the last: 0.4 < 0.35 + 0.1.
@@ -97,13 +97,13 @@ def test_a_plateau_is_a_window_no_better_than_the_best_before_it() -> None:
 
 
 def test_a_plateau_needs_two_windows() -> None:
-    budget, until = whole_budget(BudgetConfig(updates=100)), Until(plateau=3)
+    budget, until = BudgetConfig(updates=100).whole, Until(plateau=3)
     assert why_over(until, budget, Spent(), 1, 5, [0.5] * 5) is None
     assert why_over(until, budget, Spent(), 1, 6, [0.5] * 6) is not None
 
 
 def test_a_reward_that_is_reached_over_twenty_updates_ends_the_stage() -> None:
-    budget, until = whole_budget(BudgetConfig(updates=100)), Until(reward=0.5)
+    budget, until = BudgetConfig(updates=100).whole, Until(reward=0.5)
     assert why_over(until, budget, Spent(), 1, 19, [1.0] * 19) is None
     assert why_over(until, budget, Spent(), 1, 21, [1.0] + [0.49] * 20) is None
     reason = why_over(until, budget, Spent(), 1, 20, [0.0] * 10 + [1.0] * 10)

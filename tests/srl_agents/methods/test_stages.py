@@ -6,19 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from srl_agents.methods.stages import (
-    GRPO,
-    NLL,
-    RLVR,
-    SFT,
-    SRL,
-    Method,
-    Starts,
-    Until,
-    get_method,
-    methods,
-    register_method,
-)
+from srl_agents.methods.shipped import RLVR, SFT, SRL, get_method, methods, register_method
+from srl_agents.methods.stages import GRPO, NLL, Method, Starts, Until
 from srl_env.errors import BadOption, UnknownName
 from srl_env.rewards import get_reward_mode
 

@@ -19,7 +19,7 @@ from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from srl_agents.nn.score import FunctionalDecoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.config import make_config
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from srl_env.policy import Sampling
 from srl_env.text.prompt import Message
 

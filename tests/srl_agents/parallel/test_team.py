@@ -22,9 +22,11 @@ from srl_agents.objectives.loss import completion_weights
 from srl_agents.parallel.sharding import shard, whole
 from srl_agents.parallel.team import ALONE, Team, join
 from srl_agents.runs.checkpoint import checkpoints
-from srl_agents.runs.config import OptimizerConfig, RunConfig, make_config, merged
+from srl_agents.runs.config import OptimizerConfig, RunConfig, make_config
+from srl_agents.runs.tree import merged
 from srl_agents.training.learner import Learner
-from srl_agents.training.trainer import Trainer, train
+from srl_agents.training.run import train
+from srl_agents.training.trainer import Trainer
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import Episode
 from srl_env.text.prompt import Messages

@@ -17,10 +17,12 @@ from srl_agents.nn.score import FunctionalDecoder, GenericDecoder
 from srl_agents.objectives.groups import Batch
 from srl_agents.objectives.loss import completion_weights, kl_estimate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.policies.trained import Copy, load_policy, load_reference
-from srl_agents.runs.config import LoraConfig, ModelConfig, OptimizerConfig, make_config, merged
+from srl_agents.policies.engines import Copy
+from srl_agents.policies.trained import load_policy, load_reference
+from srl_agents.runs.config import LoraConfig, ModelConfig, OptimizerConfig, make_config
+from srl_agents.runs.tree import merged
 from srl_agents.training.learner import Learner
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from tests.srl_agents import letters
 
 TOKENIZER = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from srl_agents.runs.config import EnvConfig, make_config, merged
+from srl_agents.runs.config import EnvConfig, make_config
 from srl_agents.runs.inputs import check_inputs, make_env
+from srl_agents.runs.tree import merged
 from srl_env.data import DatasetSource
 from srl_env.errors import BadData, BadOption, UnknownName, UserError
 

@@ -16,7 +16,7 @@ from srl_agents.objectives.groups import groups_of, make_batch
 from srl_agents.runs.config import make_config
 from srl_agents.training.drift import Drift, drift_share, find_drifts
 from srl_agents.training.packing import micro_batches
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
 from srl_env.text.prompt import Message

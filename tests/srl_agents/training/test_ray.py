@@ -9,8 +9,9 @@ from typing import Any
 
 import pytest
 
-from srl_agents.runs.config import make_config, merged
-from srl_agents.training.trainer import train
+from srl_agents.runs.config import make_config
+from srl_agents.runs.tree import merged
+from srl_agents.training.run import train
 from tests.srl_agents.letters import lines, updates
 
 ray = pytest.importorskip("ray")

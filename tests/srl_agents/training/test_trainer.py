@@ -15,9 +15,11 @@ import torch
 import transformers
 
 from srl_agents.runs.checkpoint import CannotRead, checkpoints, load_state
-from srl_agents.runs.config import RunConfig, make_config, merged
+from srl_agents.runs.config import RunConfig, make_config
+from srl_agents.runs.tree import merged
 from srl_agents.training.learner import TrainingDiverged
-from srl_agents.training.trainer import Progress, train
+from srl_agents.training.progress import Progress
+from srl_agents.training.run import train
 from srl_env.errors import BadData, BadOption, UserError
 from tests.srl_agents.letters import lines, updates
 

@@ -24,9 +24,10 @@ from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.named import read_spec
 from srl_agents.policies.servers.failures import ServerError
 from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
-from srl_agents.runs.config import OptimizerConfig, PolicyConfig, RunConfig, make_config, merged
+from srl_agents.runs.config import OptimizerConfig, PolicyConfig, RunConfig, make_config
+from srl_agents.runs.tree import merged
 from srl_agents.training.learner import Learner
-from srl_agents.training.trainer import train
+from srl_agents.training.run import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages

@@ -264,7 +264,7 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
     Raises as ``RayWorkers``, and BadOption where several processes train and no cluster is named
     for them.
     """
-    from srl_agents.policies.trained import worker_weights
+    from srl_agents.policies.engines import worker_weights
 
     if team.size > 1 and config.rollout.address is None:
         raise BadOption(
@@ -290,7 +290,7 @@ def training_parts(config: RunConfig) -> Parts:
 
     from srl_agents.collection.cached_problems import CachedSource
     from srl_agents.models.loading import without_notices
-    from srl_agents.policies.trained import load_worker
+    from srl_agents.policies.engines import load_worker
 
     torch.set_num_threads(config.model.threads or 1)
     problems = CachedSource(make_env(config.env).problems)

@@ -17,7 +17,7 @@ from srl_agents.integrations.sb3.proposals import ExpertAmongOthers, PolicySampl
 from srl_env.errors import MissingExtra
 
 if TYPE_CHECKING:
-    from srl_agents.integrations.sb3.chooser import SB3Policy
+    from srl_agents.integrations.sb3.chooser import SB3Policy, load_chooser, save_chooser
     from srl_agents.integrations.sb3.scorer import MaskableScorerPolicy, ScorerPolicy
 
 __all__ = [
@@ -31,9 +31,17 @@ __all__ = [
     "SB3Policy",
     "ScorerPolicy",
     "SentenceEncoder",
+    "load_chooser",
+    "save_chooser",
 ]
 
-_LAZY = {"SB3Policy": "chooser", "ScorerPolicy": "scorer", "MaskableScorerPolicy": "scorer"}
+_LAZY = {
+    "SB3Policy": "chooser",
+    "load_chooser": "chooser",
+    "save_chooser": "chooser",
+    "ScorerPolicy": "scorer",
+    "MaskableScorerPolicy": "scorer",
+}
 
 
 def __getattr__(name: str) -> Any:

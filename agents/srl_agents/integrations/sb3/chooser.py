@@ -18,8 +18,10 @@ from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 from srl_agents.integrations.sb3.candidates import CandidateView, distinct
 from srl_agents.integrations.sb3.encoding import Encoder, HashedNgrams
 from srl_agents.integrations.sb3.proposals import check_samples
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, Failure
 from srl_env.policy import Generation, Policy, Sampling
+from srl_env.rollout import AnyPolicy, PrivilegedPolicy
 from srl_env.seeding import derive_seed
 from srl_env.text.format import CompletionFormat, ThinkTags
 from srl_env.text.prompt import Messages
@@ -208,3 +210,15 @@ def _algorithm(name: str) -> Any:
 
 def _takes_masks(agent: Any) -> bool:
     return isinstance(agent.policy, MaskableActorCriticPolicy)
+
+
+def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> SB3Policy:
+    """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
+
+    Raises BadOption for a policy that looks into the environment, BadData where there is no agent
+    in the folder, MissingExtra without stable-baselines3.
+    """
+
+    if isinstance(policy, PrivilegedPolicy):
+        raise BadOption("a chooser chooses among samples; the expert's step is always the same")
+    return SB3Policy.load(folder, policy, format=env.format)

@@ -23,8 +23,9 @@ from srl_agents.policies.servers.failures import BadAnswer, RequestRefused, Serv
 from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
 from srl_agents.policies.vllm.worker import model_shape
 from srl_agents.runs.checkpoint import CannotWrite
-from srl_agents.runs.config import make_config, merged
-from srl_agents.training.trainer import train
+from srl_agents.runs.config import make_config
+from srl_agents.runs.tree import merged
+from srl_agents.training.run import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Message

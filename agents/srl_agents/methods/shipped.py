@@ -1,0 +1,79 @@
+"""The methods that ship, and the registry that finds methods by name."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
+from srl_env.errors import BadOption, UnknownName
+
+
+def get_method(name: str) -> Method:
+    """The method of that name; ``UnknownName`` with a suggestion if there is none."""
+    try:
+        return _METHODS[name]
+    except KeyError:
+        raise UnknownName("method", name, _METHODS) from None
+
+
+def methods() -> list[str]:
+    """The names of all methods, sorted."""
+    return sorted(_METHODS)
+
+
+def register_method(method: Method) -> Method:
+    """Makes a method known by its name and returns it; ``BadOption`` if the name is taken."""
+    if _METHODS.setdefault(method.name, method) != method:
+        raise BadOption(f"a method named {method.name!r} exists already; choose another name")
+    return method
+
+
+SFT = Stage(
+    name="sft",
+    objective=NLL(),
+    starts=Starts(at="prefix"),
+    batch=64,
+    lr=5e-6,
+    schedule="cosine",
+    warmup=0.3,
+)
+
+
+SRL = Stage(
+    name="srl",
+    objective=GRPO(reward_mode="srl", max_steps=1, min_deviation=0.05),
+    starts=Starts(at="prefix"),
+    batch=64,
+    lr=1e-6,
+)
+
+
+HOLISTIC = Stage(
+    name="holistic",
+    objective=GRPO(reward_mode="holistic", max_tokens=1024, min_deviation=0.05),
+    lr=1e-6,
+)
+
+
+RLVR = Stage(name="rlvr", objective=GRPO(reward_mode="rlvr"), lr=1e-6)
+
+
+_METHODS = {
+    method.name: method
+    for method in (
+        Method("sft", (SFT,), "a baseline of SRL, arXiv:2510.25992"),
+        Method("rlvr", (RLVR,), "GRPO, arXiv:2402.03300; the name from Tülu 3, arXiv:2411.15124"),
+        Method("srl", (SRL,), "SRL, arXiv:2510.25992"),
+        Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
+        Method(
+            "sft-rlvr",
+            (replace(SFT, share=0.3), RLVR),
+            "as a baseline to take seriously: arXiv:2604.23747",
+        ),
+        Method(
+            "srl-rlvr",
+            (replace(SRL, share=0.7, until=Until(informative=0.5)), RLVR),
+            "SRL, arXiv:2510.25992; that RLVR begins once groups differ is ours",
+        ),
+    )
+}

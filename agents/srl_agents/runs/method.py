@@ -1,0 +1,123 @@
+"""The method of a run: a registered one or stages written out, with the run's changes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from srl_agents.methods.shipped import get_method, methods
+from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
+from srl_agents.runs.mistakes import validated
+from srl_agents.runs.tree import dotted, leaves, merged, with_leaf
+from srl_env.errors import BadOption, SrlEnvError, UnknownName
+
+if TYPE_CHECKING:
+    from srl_agents.runs.tree import Tree
+
+
+def resolved(
+    given: str | Sequence[Tree],
+    train: Tree,
+    changes: Mapping[str, Tree],
+    cap: float | None,
+    where: str,
+) -> Method:
+    """The method with a configuration's changes to every stage (train) and to single ones.
+
+    cap: of the sampler correction of stages that set none. where: the method's dotted place, for
+    messages.
+    """
+    method = _method(given, dotted(where, "method"))
+    _check_stage_names(changes, method)
+    _check_train_keys(train, dotted(where, "train"))
+    stages = (
+        _changed(_corrected(stage, cap), _applicable(train, stage), own, where)
+        for stage in method.stages
+        for own in [changes.get(stage.name, {})]
+    )
+    return Method(method.name, tuple(stages))
+
+
+def _method(method: str | Sequence[Tree], where: str) -> Method:
+    if isinstance(method, str):
+        return get_method(method)
+    stages = [_stage(tree, f"{where}.{index}") for index, tree in enumerate(method)]
+    return Method("-".join(stage.name for stage in stages), tuple(stages))
+
+
+def _stage(tree: Tree, where: str) -> Stage:
+    """A stage from nested dictionaries; ``where`` is its dotted place, for messages."""
+    parts: dict[str, Any] = dict(tree)
+    kinds: dict[str, type[GRPO] | type[NLL]] = {"grpo": GRPO, "nll": NLL}
+    for name in ("objective", "starts", "until"):
+        if not isinstance(parts.setdefault(name, {}), Mapping):
+            raise BadOption(f"{where}.{name} is a table of settings; got {parts[name]!r}")
+    objective = parts["objective"]
+    kind = objective.get("kind", "grpo")
+    if kind not in kinds:
+        raise UnknownName("objective", str(kind), kinds)
+    parts["objective"] = validated(kinds[kind], objective, f"{where}.objective")
+    for name, section in (("starts", Starts), ("until", Until)):
+        parts[name] = validated(section, parts[name], f"{where}.{name}")
+    return validated(Stage, parts, where)
+
+
+def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
+    """The stage with the changes to every stage and its own; errors name those that are wrong."""
+    for_all = merged(tree, train)
+    try:
+        return _stage(merged(for_all, own), dotted(where, f"stages.{tree['name']}"))
+    except SrlEnvError:
+        if train:
+            _stage(for_all, dotted(where, "train"))  # raises where the mistake is there
+        raise
+
+
+def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
+    """The stage as a tree, with this cap of the sampler correction where it has none."""
+    tree = asdict(stage)
+    if isinstance(stage.objective, GRPO) and stage.objective.sampler_cap is None:
+        tree["objective"]["sampler_cap"] = cap
+    return tree
+
+
+def _check_stage_names(stages: Tree, method: Method) -> None:
+    """UnknownName for a stage that neither this method nor any registered one has.
+
+    Stages of other methods may be there: one configuration then serves to compare methods.
+    """
+    known = {stage.name for name in methods() for stage in get_method(name).stages}
+    known |= {stage.name for stage in method.stages}
+    for name in stages:
+        if name not in known:
+            raise UnknownName("stage", name, known)
+
+
+def _check_train_keys(train: Tree, where: str) -> None:
+    """UnknownName for a key under ``train`` that no kind of stage has.
+
+    BadOption for a value in place of a table.
+    """
+    known: set[str] = set()
+    for objective in (GRPO(), NLL()):
+        stage = Stage("any", objective, Starts("prefix"))
+        known |= set(leaves(asdict(stage)))
+    known -= {"name", "share", "objective.kind"}
+    for key, value in leaves(train).items():
+        if any(name.startswith(f"{key}.") for name in known):
+            raise BadOption(f"{where}.{key} is a table of settings; got {value!r}")
+        if key not in known:
+            raise UnknownName(
+                "configuration key", f"{where}.{key}", [f"{where}.{name}" for name in known]
+            )
+
+
+def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:
+    """Of the changes to every stage, those whose field this one has."""
+    tree = asdict(stage)
+    changes: dict[str, Any] = {}
+    for key, value in leaves(train).items():
+        if key in leaves(tree):
+            changes = with_leaf(changes, key, value)
+    return changes

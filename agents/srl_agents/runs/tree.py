@@ -1,0 +1,101 @@
+"""Nested dictionaries of settings: read from files, overridden by dotted keys, merged."""
+
+from __future__ import annotations
+
+import json
+import reprlib
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from srl_env.errors import BadOption
+
+Tree = Mapping[str, Any]
+
+
+def without_off(tree: Tree) -> dict[str, Any]:
+    """The tree with None for "off"; what an environment is given stays as it is."""
+    result: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping) and key != "env":
+            result[key] = without_off(value)
+        else:
+            result[key] = None if value == "off" else value
+    return result
+
+
+def read_tree(path: str | Path) -> dict[str, Any]:
+    """A TOML or JSON file as nested dictionaries; BadOption where it cannot be read."""
+    path = Path(path)
+    read = json.loads if path.suffix == ".json" else tomllib.loads
+    try:
+        tree: object = read(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise BadOption(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        wrong = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
+        raise BadOption(f"{path}: no UTF-8; {wrong}") from error
+    except (ValueError, RecursionError) as error:
+        raise BadOption(f"{path}: {error}") from error
+    if not isinstance(tree, dict):
+        raise BadOption(
+            f"{path}: expected a JSON object of keys and values, {{…}}; got {reprlib.repr(tree)}"
+        )
+    return tree
+
+
+def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
+    """The tree with each ``key.key=value`` set in it.
+
+    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), and as plain text where it is not.
+    """
+    for override in overrides:
+        key, equals, value = override.partition("=")
+        if not equals or not key.strip():
+            raise BadOption(f"an override is KEY=VALUE, as in train.lr=3e-4; got {override!r}")
+        change: Any = _value(value.strip())
+        for part in reversed(key.strip().split(".")):
+            change = {part: change}
+        tree = merged(tree, change)
+    return dict(tree)
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def merged(tree: Tree, change: Tree) -> dict[str, Any]:
+    """The tree with the change's leaves in place of its own."""
+    result = dict(tree)
+    for key, value in change.items():
+        old = result.get(key)
+        both = isinstance(old, Mapping) and isinstance(value, Mapping)
+        result[key] = merged(old, value) if both else value  # type: ignore[arg-type]
+    return result
+
+
+def dotted(where: str, name: str) -> str:
+    """The dotted key of a name at a place; the place may be the top, ""."""
+    return f"{where}.{name}" if where else name
+
+
+def with_leaf(tree: Tree, key: str, value: Any) -> dict[str, Any]:
+    """The tree with ``value`` at a dotted key."""
+    for part in reversed(key.split(".")):
+        value = {part: value}
+    return merged(tree, value)
+
+
+def leaves(tree: Tree, prefix: str = "") -> dict[str, Any]:
+    """{dotted key: value} of everything in the tree that is not itself a tree."""
+    found: dict[str, Any] = {}
+    for key, value in tree.items():
+        if isinstance(value, Mapping):
+            found |= leaves(value, f"{prefix}{key}.")
+        else:
+            found[f"{prefix}{key}"] = value
+    return found

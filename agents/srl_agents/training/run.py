@@ -1,0 +1,130 @@
+"""One training run: its folder claimed, checked, trained, and Ctrl-C caught."""
+
+from __future__ import annotations
+
+import json
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from srl_agents.models.loading import find_device, without_notices
+from srl_agents.parallel.team import Team, join
+from srl_agents.policies.engines import HANDED_OVER
+from srl_agents.runs.checkpoint import checkpoints, remove_drafts
+from srl_agents.runs.config import RunConfig
+from srl_agents.runs.inputs import check_inputs
+from srl_agents.runs.lock import LOCK, held
+from srl_agents.runs.tree import read_tree
+from srl_agents.training.progress import TrainResult
+from srl_agents.training.trainer import Trainer
+from srl_env.errors import BadOption
+
+if TYPE_CHECKING:
+    from srl_agents.training.progress import OnProgress
+
+
+def train(
+    config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
+) -> TrainResult:
+    """Runs, or goes on with, the training that the configuration describes.
+
+    resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
+    on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
+    and resumable; a second one ends it at once. Where a launcher has started several processes,
+    each of them calls this with the same arguments, and they train together.
+    Raises BadOption where another process writes the folder, and where it holds another run, or
+    one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
+    TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
+    """
+    folder = Path(config.out)
+    if not resume:
+        check_inputs(config)
+    team = join(find_device(None if config.model.device == "auto" else config.model.device))
+    with held(folder) if team.main else nullcontext():
+        if team.main:
+            _claim(folder, config, resume)
+            for place in (folder, folder / "checkpoints"):
+                remove_drafts(place)
+        return _train(config, resume, team, on_progress or (lambda _: None))
+
+
+def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
+    """The training in a folder that is this run's own."""
+    team.wait()
+    if config.model.threads is not None:
+        torch.set_num_threads(config.model.threads)
+    found = checkpoints(Path(config.out) / "checkpoints") if resume else []
+    with _interruptible(team.size == 1) as interrupted, without_notices():
+        trainer = Trainer(config, found[-1] if found else None, team)
+        try:
+            return trainer.run(interrupted, on_progress)
+        finally:
+            trainer.close()
+
+
+def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
+    """Makes the run's folder, or checks that it holds this very run to go on with."""
+    file, tree = folder / "config.json", config.model_dump(mode="json")
+    if not (file.exists() and (resume or _begun(folder))):
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / ".config.json"
+        draft.write_text(json.dumps(tree, indent=2) + "\n", encoding="utf-8")
+        draft.replace(file)  # whole or not there, whenever the process is killed
+        return
+    if not resume:
+        raise BadOption(
+            f"{folder} holds a run already; go on with it by resume, or choose another folder"
+        )
+    before, now = _fixed(read_tree(file)), _fixed(tree)
+    changed = [key for key in before if before[key] != now.get(key)]
+    if changed:
+        raise BadOption(
+            f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
+            f" {file}"
+        )
+
+
+def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
+    """Of a configuration, what a resumed run may not change; a server may be somewhere else."""
+    free = ("budget", "checkpoint", "log", "out", "rollout")
+    fixed = {key: value for key, value in tree.items() if key not in free}
+    if "policy" in fixed:
+        fixed["policy"] = {k: value for k, value in fixed["policy"].items() if k != "base_url"}
+    return fixed
+
+
+def _begun(folder: Path) -> bool:
+    """Whether a run got as far as its first update, or wrote anything else."""
+    before = {"config.json", ".config.json", HANDED_OVER, LOCK}
+    return any(path.name not in before for path in folder.iterdir())
+
+
+@contextmanager
+def _interruptible(alone: bool) -> Iterator[threading.Event]:
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
+
+    alone: a launcher of several processes passes every Ctrl-C on, so that each comes twice; it
+    is the launcher that ends them at once. Off the main thread, where signals cannot be caught,
+    the event is never set.
+    """
+    event = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield event
+        return
+    before = signal.getsignal(signal.SIGINT)
+
+    def on_signal(*_: object) -> None:
+        event.set()
+        if alone:
+            signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, on_signal)
+    try:
+        yield event
+    finally:
+        signal.signal(signal.SIGINT, before)
