@@ -6,15 +6,21 @@ import faulthandler
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Annotated, Any
 
+import typer
 from rich.markup import escape
 
 import srl_env
-from srl_agents.cli.console import output, print_check
-from srl_env.check import CHECKS, Checker
-from srl_env.environment import ReasoningEnv
+from srl_agents.cli.boundary import boundary
+from srl_agents.cli.console import output
+from srl_agents.cli.options import Kwargs, json_object
 from srl_env.registration.locate import environments_in
+
+if TYPE_CHECKING:
+    from srl_env.check import Checker, CheckResult
+
+app = typer.Typer()
 
 
 def check_all(name: str, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
@@ -29,6 +35,9 @@ def check_all(name: str, arguments: Mapping[str, Any], settings: Mapping[str, An
 def _checkers(
     name: str, arguments: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Iterator[Checker]:
+    from srl_env.check import Checker
+    from srl_env.environment import ReasoningEnv
+
     if not Path(name).is_dir():
         yield Checker(name, **settings, **arguments)
         return
@@ -52,6 +61,8 @@ def _ended_after(limit_s: float | None) -> Iterator[None]:
 
 
 def _check(checker: Checker) -> bool:
+    from srl_env.check import CHECKS
+
     output.print(f"[bold]{escape(checker.title)}[/]", highlight=False, soft_wrap=True)
     results = []
     for name in CHECKS:
@@ -63,3 +74,35 @@ def _check(checker: Checker) -> bool:
     said = f"{failed} failed" if failed else "all passed"
     output.print(f"{len(results)} checks, {said}{f', {skipped} skipped' if skipped else ''}\n")
     return not failed
+
+
+def print_check(result: CheckResult) -> None:
+    """Writes one check, with its notes and findings."""
+    style = {"ok": "green", "skip": "yellow", "FAIL": "bold red"}[result.mark]
+    notes = f" [dim]({escape('; '.join(result.notes))})[/]" if result.notes else ""
+    output.print(f"[{style}]{result.mark:4}[/] {result.name}{notes}", highlight=False)
+    for finding in result.findings:
+        text = str(finding).replace("\n", "\n     ")
+        output.print(f"     {escape(text)}", highlight=False, soft_wrap=True)
+
+
+@app.command(
+    epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
+    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]\n\n"""
+    "[bold]srl-env check steps:problems.jsonl[/]  or my_env.py, my_env.py:Class, my_package/"
+)
+@boundary
+def check(
+    env_id: Annotated[
+        str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")
+    ],
+    kwargs: Kwargs = "{}",
+    problems: Annotated[int, typer.Option(min=1, help="How many problems are tried.")] = 3,
+    hostile: Annotated[int, typer.Option(min=0, help="How many hostile texts are tried.")] = 10_000,
+    seconds: Annotated[float, typer.Option(help="For each of the checks with such texts.")] = 20.0,
+) -> None:
+    """Whether an environment keeps what every environment here promises; exit code 1 if not."""
+
+    settings = {"problems": problems, "hostile": hostile, "seconds": seconds}
+    if not check_all(env_id, json_object(kwargs), settings):
+        raise typer.Exit(1)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from rich.console import Console, ConsoleDimensions, ConsoleOptions, RenderableType
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     Progress,
@@ -23,17 +22,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.segment import Segment
-from rich.table import Column, Table
+from rich.table import Column
 from rich.text import Text
 
 from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
     from srl_agents.comparison.run import JobProgress
-    from srl_agents.evaluation.scoring import EvalResult
-    from srl_agents.evaluation.statistics import Estimate
     from srl_agents.training.progress import Progress as TrainingProgress
-    from srl_env.check import CheckResult
 
 _LOG_EVERY_S = 60.0
 
@@ -218,80 +214,3 @@ class JobBars:
             total=len(self._shares),
             note=f"{done} of {len(self._shares)} finished",
         )
-
-
-def evaluation_table(result: EvalResult) -> Table:
-    """The scores of an evaluation with their intervals; shares in per cent."""
-    count = len(result.problem_ids)
-    grid = Table(
-        caption="intervals over the problems, one policy",
-        title=f"{result.policy} on {count} problems of {result.source}",
-    )
-    for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
-        grid.add_column(head, justify=side)  # type: ignore[arg-type]
-    for name, found in result.estimates().items():
-        share = name not in ("steps", "tokens")
-        scale = 100 if share else 1
-        low, high = scale * found.low, scale * found.high
-        grid.add_row(
-            _score_title(name, result) + (" %" if share else ""),
-            f"{scale * found.value:.1f}",
-            f"{low:.1f} … {high:.1f}",
-        )
-    for kind, count in result.failures.items():
-        grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
-    if faults := result.policy_faults:
-        grid.add_row("policy faults", str(faults), f"of {result.episodes} episodes")
-    for note in result.notes:
-        grid.add_row("note", "", note)
-    if used := result.usage:
-        # A resumed evaluation counts from 0.
-        grid.add_row(
-            "requests since start or --resume",
-            f"{used['requests']:.0f}",
-            f"{used['retries']:.0f} were retries",
-        )
-        tokens = used["prompt_tokens"] + used["completion_tokens"]
-        cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
-        grid.add_row("tokens of these requests", f"{tokens:.0f}", cost)
-    return grid
-
-
-def gain_table(gains: Mapping[str, Estimate]) -> Table:
-    """What a chooser gains, score by score; shares in points of per cent."""
-    grid = Table(title="gain of choosing, on the same problems")
-    for head, side in (("score", "left"), ("gain", "right"), ("95 % interval", "right")):
-        grid.add_column(head, justify=side)  # type: ignore[arg-type]
-    for name, found in gains.items():
-        scale = 1 if name in ("steps", "tokens") else 100
-        interval = f"{scale * found.low:+.1f} … {scale * found.high:+.1f}"
-        grid.add_row(_TITLES.get(name, name), f"{scale * found.value:+.1f}", interval)
-    return grid
-
-
-def print_check(result: CheckResult) -> None:
-    """Writes one check, with its notes and findings."""
-    style = {"ok": "green", "skip": "yellow", "FAIL": "bold red"}[result.mark]
-    notes = f" [dim]({escape('; '.join(result.notes))})[/]" if result.notes else ""
-    output.print(f"[{style}]{result.mark:4}[/] {result.name}{notes}", highlight=False)
-    for finding in result.findings:
-        text = str(finding).replace("\n", "\n     ")
-        output.print(f"     {escape(text)}", highlight=False, soft_wrap=True)
-
-
-def _score_title(name: str, result: EvalResult) -> str:
-    if name == "pass@1":
-        return f"pass@1 (avg@{result.settings.get('rollouts', 'k')})"
-    return _TITLES.get(name, name)
-
-
-_TITLES = {
-    "legal": "legal steps",
-    "legal_and_right": "legal throughout and right",
-    "similarity": "step similarity to the expert, greedy",
-    "sampled_similarity": "step similarity to the expert, sampled",
-    "format": "steps that keep the format",
-    "steps": "steps of a rollout",
-    "tokens": "tokens of a rollout",
-    "cut": "steps cut at the token limit",
-}

@@ -4,13 +4,18 @@ from __future__ import annotations
 
 import inspect
 from dataclasses import dataclass
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 import gymnasium
+import typer
 from gymnasium.envs.registration import load_env_creator
 from rich.table import Table
 
 import srl_env
+from srl_agents.cli.boundary import boundary
+from srl_env.registration.ids import UnknownEnvironment
+
+app = typer.Typer()
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,3 +62,22 @@ def _splits(maker: Any) -> tuple[str, ...]:
         return ()
     hint = get_type_hints(init).get("split")
     return get_args(hint) if get_origin(hint) is Literal else ("any",)
+
+
+@app.command(
+    "list",
+    epilog="[bold]srl-env list[/]\n\n[bold]srl-env list chain[/]  ids that contain 'chain'",
+)
+@boundary
+def list_command(
+    text: Annotated[str, typer.Argument(help="Only ids that contain this.")] = "",
+) -> None:
+    """Every installed environment: its id, what it is, and its splits."""
+    from srl_agents.cli.console import output
+    from srl_env.rewards import reward_modes
+
+    found = [entry for entry in entries() if text.lower() in entry.id.lower()]
+    if not found:
+        raise UnknownEnvironment("environment", text, srl_env.environment_ids())
+    output.print(catalog_table(found))
+    output.print(f"Reward modes, any of them in any episode: {', '.join(reward_modes())}.")

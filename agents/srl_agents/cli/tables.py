@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rich.table import Table
 
-from srl_agents.evaluation.difficulty import BANDS, Difficulty
-from srl_agents.evaluation.monitors import MONITORS
-from srl_agents.evaluation.probe import Probe
-from srl_agents.evaluation.statistics import Estimate
+if TYPE_CHECKING:
+    from srl_agents.evaluation.difficulty import Difficulty
+    from srl_agents.evaluation.probe import Probe
+    from srl_agents.evaluation.scoring import EvalResult
+    from srl_agents.evaluation.statistics import Estimate
 
 
 def rescore_table(
@@ -29,6 +31,8 @@ def rescore_table(
 
 def difficulty_table(found: Difficulty) -> Table:
     """How many problems are in each band."""
+    from srl_agents.evaluation.difficulty import BANDS
+
     grid = _table(f"{found.source}, by {found.policy}", "band", "problems", "share", "pass@1")
     for band in BANDS:
         rated = found.of([band])
@@ -42,6 +46,8 @@ def difficulty_table(found: Difficulty) -> Table:
 
 def monitor_table(found: Mapping[str, Mapping[str, Estimate]]) -> Table:
     """A column for each evaluation, a row for each monitor."""
+    from srl_agents.evaluation.monitors import MONITORS
+
     grid = _table("signs of shortcuts, per cent", "monitor", *found)
     grid.add_column("what it is")
     for name, monitor in MONITORS.items():
@@ -76,3 +82,70 @@ def _shown(found: Estimate | None, scale: float = 1) -> str:
         return ""
     low, high = scale * found.low, scale * found.high
     return f"{scale * found.value:.3g} [{low:.3g}, {high:.3g}]"
+
+
+def evaluation_table(result: EvalResult) -> Table:
+    """The scores of an evaluation with their intervals; shares in per cent."""
+    count = len(result.problem_ids)
+    grid = Table(
+        caption="intervals over the problems, one policy",
+        title=f"{result.policy} on {count} problems of {result.source}",
+    )
+    for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
+        grid.add_column(head, justify=side)  # type: ignore[arg-type]
+    for name, found in result.estimates().items():
+        share = name not in ("steps", "tokens")
+        scale = 100 if share else 1
+        low, high = scale * found.low, scale * found.high
+        grid.add_row(
+            _score_title(name, result) + (" %" if share else ""),
+            f"{scale * found.value:.1f}",
+            f"{low:.1f} … {high:.1f}",
+        )
+    for kind, count in result.failures.items():
+        grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
+    if faults := result.policy_faults:
+        grid.add_row("policy faults", str(faults), f"of {result.episodes} episodes")
+    for note in result.notes:
+        grid.add_row("note", "", note)
+    if used := result.usage:
+        # A resumed evaluation counts from 0.
+        grid.add_row(
+            "requests since start or --resume",
+            f"{used['requests']:.0f}",
+            f"{used['retries']:.0f} were retries",
+        )
+        tokens = used["prompt_tokens"] + used["completion_tokens"]
+        cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
+        grid.add_row("tokens of these requests", f"{tokens:.0f}", cost)
+    return grid
+
+
+def gain_table(gains: Mapping[str, Estimate]) -> Table:
+    """What a chooser gains, score by score; shares in points of per cent."""
+    grid = Table(title="gain of choosing, on the same problems")
+    for head, side in (("score", "left"), ("gain", "right"), ("95 % interval", "right")):
+        grid.add_column(head, justify=side)  # type: ignore[arg-type]
+    for name, found in gains.items():
+        scale = 1 if name in ("steps", "tokens") else 100
+        interval = f"{scale * found.low:+.1f} … {scale * found.high:+.1f}"
+        grid.add_row(_TITLES.get(name, name), f"{scale * found.value:+.1f}", interval)
+    return grid
+
+
+def _score_title(name: str, result: EvalResult) -> str:
+    if name == "pass@1":
+        return f"pass@1 (avg@{result.settings.get('rollouts', 'k')})"
+    return _TITLES.get(name, name)
+
+
+_TITLES = {
+    "legal": "legal steps",
+    "legal_and_right": "legal throughout and right",
+    "similarity": "step similarity to the expert, greedy",
+    "sampled_similarity": "step similarity to the expert, sampled",
+    "format": "steps that keep the format",
+    "steps": "steps of a rollout",
+    "tokens": "tokens of a rollout",
+    "cut": "steps cut at the token limit",
+}

@@ -5,13 +5,20 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
+import typer
+
+from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import errors, output
-from srl_agents.view.page import MOST_STEPS, write_page
-from srl_agents.view.plots import FORMATS, plot
-from srl_agents.view.sources import ViewedRun, find_runs
-from srl_agents.view.terminal import show
 from srl_env.errors import BadOption
+
+if TYPE_CHECKING:
+    from srl_agents.view.sources import ViewedRun
+
+
+app = typer.Typer()
+
 
 PAGE, FIGURES = "view.html", "figures"
 
@@ -26,6 +33,10 @@ def view_command(
     tokens: bool,
 ) -> None:
     """Writes the page, or shows the runs in the terminal."""
+    from srl_agents.view.page import MOST_STEPS, write_page
+    from srl_agents.view.sources import find_runs
+    from srl_agents.view.terminal import show
+
     if terminal and out is not None:
         raise BadOption("--terminal writes no page; leave --out or --terminal out")
     if not terminal and (filters or step is not None):
@@ -45,19 +56,6 @@ def view_command(
     )
 
 
-def plot_command(paths: Sequence[Path], out: Path | None, formats: Sequence[str] | None) -> None:
-    """Writes the figures and tables, and says which."""
-    beside = paths[0] / FIGURES if len(paths) == 1 and paths[0].is_dir() else Path(FIGURES)
-    with errors.status("Drawing …"):
-        made = plot(paths, out or beside, formats or FORMATS)
-    for note in made.notes:
-        errors.print(note, style="yellow", markup=False, highlight=False)
-    output.print(f"{len(made.files)} files in {out or beside}:", soft_wrap=True, markup=False)
-    for name in dict.fromkeys(file.stem for file in made.files):
-        kinds = ", ".join(file.suffix[1:] for file in made.files if file.stem == name)
-        output.print(f"  {name} ({kinds})", soft_wrap=True, markup=False, highlight=False)
-
-
 def _beside(paths: Sequence[Path], runs: Sequence[ViewedRun]) -> Path:
     """Where the page goes: into the folder that was given, or here where there are several."""
     if len(paths) > 1:
@@ -70,3 +68,43 @@ def _ask() -> str:
         return output.input("view> ")
     except EOFError:
         return "q"
+
+
+@app.command(
+    epilog="[bold]srl-env view runs/first[/]  writes runs/first/view.html\n\n"
+    "[bold]srl-env view runs/compare runs/eval-first-001 -o both.html[/]\n\n"
+    "[bold]srl-env view runs/first --terminal --where group=dropped --where step=0-2[/]"
+)
+@boundary
+def view(
+    runs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="RUN…", help="Folders of runs, comparisons, evaluations; files of rollouts."
+        ),
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="The page. [RUN/view.html]")
+    ] = None,
+    terminal: Annotated[
+        bool, typer.Option("--terminal", "-t", help="Show it here instead of writing a page.")
+    ] = False,
+    where: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="In the terminal: only steps with run=, problem=, step=, reward=, verdict=,"
+            " failure=, group=, form=, part=, text=; may be repeated.",
+            metavar="NAME=VALUE",
+        ),
+    ] = None,
+    step: Annotated[
+        int | None, typer.Option(min=0, help="In the terminal: this step of the list.")
+    ] = None,
+    steps: Annotated[
+        int | None, typer.Option(min=1, help="At most so many steps, evenly. [200000]")
+    ] = None,
+    tokens: Annotated[bool, typer.Option(help="Token ids and log-probs in the page too.")] = True,
+) -> None:
+    """What happened in a run, step by step: one HTML page that needs no network."""
+
+    view_command(runs, out, terminal, where or [], step, steps, tokens)

@@ -19,7 +19,7 @@ from threading import Barrier, Lock
 import pytest
 from rich.console import Console
 
-from srl_agents.cli.console import evaluation_table
+from srl_agents.cli.tables import evaluation_table
 from srl_agents.evaluation.episodes import EpisodeFile
 from srl_agents.evaluation.pace import ROUND_S, Pace, next_rows
 from srl_agents.evaluation.run import EvalSettings, choose_problems, evaluate, taken_split

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from rich.console import Group, RenderableType
 from rich.markup import escape
@@ -11,14 +12,16 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.cli.console import progress_bars
-from srl_env.data.drops import DropReport
-from srl_env.data.forms.columns import columns_of, proposed
-from srl_env.data.forms.detect import Reading
-from srl_env.data.quality.lint import RULES, LintReport, severity_of
-from srl_env.data.quality.summary import Spread, Summary
-from srl_env.data.rows import Row
 from srl_env.problem import Problem
 from srl_env.text.unicode import escaped
+
+if TYPE_CHECKING:
+    from srl_env.data.drops import DropReport
+    from srl_env.data.forms.detect import Reading
+    from srl_env.data.quality.lint import LintReport
+    from srl_env.data.quality.summary import Spread, Summary
+    from srl_env.data.rows import Row
+
 
 _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
@@ -78,6 +81,8 @@ def summary_view(summary: Summary) -> RenderableType:
 
 def columns_view(rows: Sequence[Row]) -> RenderableType:
     """The columns of rows whose form is unknown, and what each seems to be."""
+    from srl_env.data.forms.columns import columns_of, proposed
+
     found = {column: name for name, column in proposed(rows).items()}
     grid = Table(title="columns of the first rows")
     for head in ("column", "filled", "first value", "proposed as"):
@@ -96,6 +101,8 @@ def drop_view(report: DropReport) -> RenderableType:
 
 def lint_view(report: LintReport) -> RenderableType:
     """Each broken rule with examples, errors first, and the verdict."""
+    from srl_env.data.quality.lint import RULES, severity_of
+
     grid = Table(title=f"{report.problems:,} of {report.rows:,} rows are problems", show_lines=True)
     grid.add_column("rule")
     grid.add_column("times", justify="right")

@@ -1,1 +1,15 @@
 """``srl-env swe``: software-engineering tasks built from a repository, validated, listed."""
+
+import typer
+
+from srl_agents.cli.swe.build import app as build_verb
+from srl_agents.cli.swe.list import app as list_verb
+from srl_agents.cli.swe.validate import app as validate_verb
+
+app = typer.Typer(
+    no_args_is_help=True,
+    rich_markup_mode="rich",
+    help="Software-engineering tasks from your own repositories: build, validate, list.",
+)
+for _verb in (build_verb, validate_verb, list_verb):
+    app.add_typer(_verb)

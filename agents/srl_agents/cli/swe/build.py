@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -15,14 +14,8 @@ from srl_env.errors import BadOption
 if TYPE_CHECKING:
     from srl_env.swe.forge import BuildOptions
 
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="A folder of tasks.")]
 
-
-app = typer.Typer(
-    no_args_is_help=True,
-    rich_markup_mode="rich",
-    help="Software-engineering tasks from your own repositories: build, validate, list.",
-)
+app = typer.Typer()
 
 _BUILD_EPILOG = (
     "[bold]srl-env swe build . --out tasks[/]  again after Ctrl-C: it goes on\n\n"
@@ -31,7 +24,6 @@ _BUILD_EPILOG = (
     " repository may name calls whose results decide (see the documentation); without it, calls"
     " are recorded while the tests run."
 )
-_VALIDATE_EPILOG = "[bold]srl-env swe validate tasks --times 20[/]"
 
 
 @app.command(epilog=_BUILD_EPILOG)
@@ -91,52 +83,6 @@ def build(
             "no bug made a task; the report says why. More tests, and tests that are more exact, "
             "notice more"
         )
-
-
-@app.command(epilog=_VALIDATE_EPILOG)
-@boundary
-def validate(
-    folder: Folder,
-    times: Annotated[int, typer.Option(min=1, help="How often the right code is graded.")] = 20,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="At a time. [one a core]")
-    ] = None,
-) -> None:
-    """Whether the right code of each task always passes, and the unchanged one never does."""
-    from srl_agents.cli.console import output
-    from srl_agents.cli.swe.views import BuildBar, validation_table
-    from srl_env.swe.forge import BuildProgress, validate_tasks
-    from srl_env.swe.task_folder import TaskSet
-
-    tasks = TaskSet(folder)
-    started = time.monotonic()
-    with BuildBar(tasks.name) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.show(BuildProgress("grading", done / total, done))
-
-        found = validate_tasks(tasks, times=times, jobs=jobs, on_progress=show)
-    output.print(validation_table(found, times))
-    bad = [item for item in found if not item.sound]
-    seconds = time.monotonic() - started
-    typer.echo(f"{len(found) - len(bad)} of {len(found)} tasks are sound ({seconds:.0f} s)")
-    if bad:
-        raise typer.Exit(1)
-
-
-@app.command("list")
-@boundary
-def list_tasks(
-    folder: Folder,
-    split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,
-) -> None:
-    """The tasks of a folder."""
-    from srl_agents.cli.console import output
-    from srl_agents.cli.swe.views import swe_table
-    from srl_env.swe.task_folder import TaskSet
-
-    tasks = TaskSet(folder)
-    output.print(swe_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))
 
 
 def _command_again(

@@ -1,0 +1,46 @@
+"""``srl-env monitor``: signs of shortcuts in an evaluation."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from srl_agents.cli.boundary import boundary
+from srl_agents.cli.options import AsJson
+
+app = typer.Typer()
+
+
+_MONITOR = (
+    "[bold]srl-env monitor runs/eval-base-001 runs/eval-trained-001[/]  side by side\n\n"
+    "Compare with the model that training began from: no number says much by itself."
+)
+
+
+@app.command(epilog=_MONITOR)
+@boundary
+def monitor(
+    folders: Annotated[
+        list[Path], typer.Argument(metavar="FOLDER…", help="That srl-env eval wrote.")
+    ],
+    as_json: AsJson = False,
+) -> None:
+    """Signs of shortcuts: answers repeated, work left out, steps that do not hang together."""
+    from srl_agents.cli.console import output
+    from srl_agents.cli.tables import monitor_table
+    from srl_agents.evaluation.folder import open_evaluation
+    from srl_agents.evaluation.monitors import estimates
+    from srl_agents.evaluation.monitors import monitor as measure
+
+    found = {
+        str(folder): estimates(measure(open_evaluation(folder)), folder.name) for folder in folders
+    }
+    if as_json:
+        plain = {f: {n: asdict(e) for n, e in numbers.items()} for f, numbers in found.items()}
+        typer.echo(json.dumps(plain, indent=1))
+    else:
+        output.print(monitor_table(found))

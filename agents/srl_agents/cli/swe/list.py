@@ -1,0 +1,27 @@
+"""``srl-env swe list``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from srl_agents.cli.boundary import boundary
+from srl_agents.cli.swe.options import Folder
+
+app = typer.Typer()
+
+
+@app.command("list")
+@boundary
+def list_tasks(
+    folder: Folder,
+    split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,
+) -> None:
+    """The tasks of a folder."""
+    from srl_agents.cli.console import output
+    from srl_agents.cli.swe.views import swe_table
+    from srl_env.swe.task_folder import TaskSet
+
+    tasks = TaskSet(folder)
+    output.print(swe_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))
