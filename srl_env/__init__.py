@@ -7,9 +7,9 @@ its function is imported from there.
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from srl_env.lazy import lazy_names
 from srl_env.registration.ids import environment_ids, make, make_vec, register_installed
 
 if TYPE_CHECKING:
@@ -28,23 +28,6 @@ if TYPE_CHECKING:
     from srl_env.text.spaces import AnyText
     from srl_env.verifiers.protocol import Verdict, Verifier
 
-_HOMES = {
-    "check": ("CheckReport", "check_env"),
-    "environment": ("ReasoningEnv",),
-    "episode.state": ("Snapshot",),
-    "text.format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
-    "policy": ("Generation", "Policy", "Sampling"),
-    "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
-    "text.prompt": ("PromptStyle",),
-    "rewards.record": ("StepRecord", "StepReward"),
-    "rewards.registry": ("RewardMode", "reward_mode"),
-    "rollout": ("PrivilegedPolicy", "EnvPool", "Episode", "Start", "Step"),
-    "text.spaces": ("AnyText",),
-    "batch.stepping": ("step_many",),
-    "batch.vector": ("VectorEnv",),
-    "verifiers.protocol": ("Verdict", "Verifier"),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
 
 __all__ = [
     "AnyText",
@@ -84,17 +67,24 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str) -> Any:
-    """Loads a name from the module it lives in, on first use."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'srl_env' has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"srl_env.{_HOME_OF[name]}"), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
-
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "check": ("CheckReport", "check_env"),
+        "environment": ("ReasoningEnv",),
+        "episode.state": ("Snapshot",),
+        "text.format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
+        "policy": ("Generation", "Policy", "Sampling"),
+        "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
+        "text.prompt": ("PromptStyle",),
+        "rewards.record": ("StepRecord", "StepReward"),
+        "rewards.registry": ("RewardMode", "reward_mode"),
+        "rollout": ("PrivilegedPolicy", "EnvPool", "Episode", "Start", "Step"),
+        "text.spaces": ("AnyText",),
+        "batch.stepping": ("step_many",),
+        "batch.vector": ("VectorEnv",),
+        "verifiers.protocol": ("Verdict", "Verifier"),
+    },
+)
 
 register_installed()

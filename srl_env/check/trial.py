@@ -12,13 +12,12 @@ from typing import Any
 
 import gymnasium
 
-import srl_env
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import StepResult
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.registry import get_reward_mode, reward_modes
 
-_OURS = Path(srl_env.__file__).parent
+_OURS = Path(__file__).parents[1]
 _FOREIGN = (_OURS, Path(gymnasium.__file__).parent)
 _FEW_MODES = ("hybrid", "rlvr", "srl")
 NONSENSE = ("hm", "", "\ud800 <think> (")

@@ -1,5 +1,7 @@
 """Problems from files and data sets: read lazily, checked row by row."""
 
+from typing import TYPE_CHECKING
+
 from srl_env.data.drops import DropReport
 from srl_env.data.forms.gsm8k import gsm8k_problem
 from srl_env.data.forms.numbered import Numbered, numbered_steps
@@ -25,6 +27,12 @@ from srl_env.data.sources.jsonl import JsonlSource, write_jsonl
 from srl_env.data.sources.listed import ListSource
 from srl_env.data.sources.source import RowSource
 from srl_env.data.splits import SHARES, split_of
+from srl_env.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from srl_env.data.forms.detect import Reading, ReadOptions, read_problems
+    from srl_env.data.quality.lint import LintOptions, LintReport, lint
+
 
 __all__ = [
     "SHARES",
@@ -33,8 +41,12 @@ __all__ = [
     "DatasetSource",
     "DropReport",
     "JsonlSource",
+    "LintOptions",
+    "LintReport",
     "ListSource",
     "Numbered",
+    "ReadOptions",
+    "Reading",
     "Row",
     "RowSource",
     "SWEInstance",
@@ -43,10 +55,12 @@ __all__ = [
     "TrajSource",
     "content_id",
     "gsm8k_problem",
+    "lint",
     "numbered_steps",
     "open_trajectories",
     "problem_from_row",
     "read_instances",
+    "read_problems",
     "reverse_patch",
     "row_from_problem",
     "split_of",
@@ -54,3 +68,11 @@ __all__ = [
     "swe_problem",
     "write_jsonl",
 ]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "forms.detect": ("ReadOptions", "Reading", "read_problems"),
+        "quality.lint": ("LintOptions", "LintReport", "lint"),
+    },
+)

@@ -5,39 +5,42 @@ The names below are loaded when they are first used; the environment is ``srl/SW
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from srl_env.swe.forge import BuildOptions, build_tasks, validate_tasks
     from srl_env.swe.similarity import call_similarity
+    from srl_env.swe.task import Repository, SWETask
+    from srl_env.swe.task_folder import TaskSet, TaskWriter
     from srl_env.text.tool_calls import CallError, ToolCall, ToolCalls, parse_call
     from srl_env.verifiers.recorded import RecordedCalls
 
-_HOMES = {
-    "srl_env.text.tool_calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
-    "srl_env.verifiers.recorded": ("RecordedCalls",),
-    "srl_env.swe.similarity": ("call_similarity",),
-}
-_HOME_OF = {name: home for home, names in _HOMES.items() for name in names}
-
 __all__ = [
+    "BuildOptions",
     "CallError",
     "RecordedCalls",
+    "Repository",
+    "SWETask",
+    "TaskSet",
+    "TaskWriter",
     "ToolCall",
     "ToolCalls",
+    "build_tasks",
     "call_similarity",
     "parse_call",
+    "validate_tasks",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    """Loads a name from the module it lives in, on first use."""
-    if name not in _HOME_OF:
-        raise AttributeError(f"module 'srl_env.swe' has no attribute {name!r}")
-    value = getattr(importlib.import_module(_HOME_OF[name]), name)
-    globals()[name] = value
-    return value
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "srl_env.text.tool_calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
+        "srl_env.verifiers.recorded": ("RecordedCalls",),
+        "similarity": ("call_similarity",),
+        "task": ("Repository", "SWETask"),
+        "task_folder": ("TaskSet", "TaskWriter"),
+        "forge": ("BuildOptions", "build_tasks", "validate_tasks"),
+    },
+)

@@ -1,4 +1,4 @@
-"""What ``srl-env check`` does: every check of every environment that a name stands for."""
+"""``srl-env check``: every check of every environment that a name stands for."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the command line shows: progress with the time left, and tables. Nothing is computed."""
+"""Where commands write, and progress with the time left."""
 
 from __future__ import annotations
 

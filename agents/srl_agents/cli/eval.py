@@ -26,9 +26,6 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
-
-
 ALONE, GAIN = "alone", "gain.json"
 
 
@@ -49,6 +46,7 @@ def begin_evaluation(
     chooser: the folder of an agent that chooses among the policy's samples; the policy alone is
     then evaluated too.
     """
+    from srl_agents.evaluation.folder import SETTINGS
     from srl_agents.evaluation.run import EvalSettings, taken_split
     from srl_agents.policies.named import read_spec, trained_decoding
 
@@ -85,6 +83,7 @@ def begin_evaluation(
 
 def resume_evaluation(folder: Path) -> None:
     """Goes on with the evaluation in a folder, or shows it again if it is finished."""
+    from srl_agents.evaluation.folder import SETTINGS
     from srl_agents.runs.tree import read_tree
 
     _evaluate(folder, read_tree(folder / SETTINGS))
@@ -98,7 +97,6 @@ _FOR_SERVERS = {"at_once": 16, "parallel": 4}  # requests that are under way at 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     from srl_agents.evaluation.run import EvalSettings, choose_problems, split_maker
-    from srl_agents.integrations.sb3 import load_chooser
     from srl_agents.policies.named import read_spec
     from srl_agents.runs.history import check_unseen
     from srl_agents.runs.lock import held
@@ -113,6 +111,8 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     policies = {record["policy"]: spec.load(env, record["device"], settings.seed, arguments)}
     if record.get("chooser"):
         alone = policies[record["policy"]]
+        from srl_agents.integrations.sb3 import load_chooser
+
         chooser = load_chooser(record["chooser"], alone, env)
         here = env.spec.id if env.spec else None
         if here and chooser.environment not in (None, here):
@@ -136,6 +136,7 @@ def _evaluate_all(
 ) -> None:
     """Evaluates each policy into the folder, and prints what came of it."""
     from srl_agents.evaluation.episodes import EpisodeFile
+    from srl_agents.evaluation.folder import EPISODES, RESULT, SETTINGS
     from srl_agents.evaluation.run import evaluate
     from srl_agents.evaluation.scoring import score_gains
 

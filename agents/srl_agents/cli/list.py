@@ -1,4 +1,4 @@
-"""The installed environments, described from their classes."""
+"""``srl-env list``: the installed environments, described from their classes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Options of the command line whose value is a JSON object."""
+"""Options that several verbs take, and how they are read."""
 
 from __future__ import annotations
 

@@ -10,7 +10,9 @@ import typer
 
 from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import errors, output
-from srl_agents.cli.view import FIGURES
+
+FIGURES = "figures"
+
 
 app = typer.Typer()
 

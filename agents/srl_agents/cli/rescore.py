@@ -1,4 +1,4 @@
-"""``srl-env rescore``, ``difficulty``, ``monitor`` and ``probe``: evaluations looked at again."""
+"""``srl-env rescore``: saved rollouts judged again, without inference."""
 
 from __future__ import annotations
 

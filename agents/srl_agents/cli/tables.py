@@ -1,4 +1,4 @@
-"""What ``rescore``, ``difficulty``, ``monitor`` and ``probe`` show. Nothing is computed."""
+"""Tables of evaluations, and of evaluations looked at again."""
 
 from __future__ import annotations
 

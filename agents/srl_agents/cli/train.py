@@ -1,4 +1,4 @@
-"""What the longer commands of ``srl-env`` do, once their options are read."""
+"""``srl-env train``: a language model trained by a method made of stages."""
 
 from __future__ import annotations
 
@@ -22,9 +22,6 @@ if TYPE_CHECKING:
     from srl_agents.runs.config import RunConfig
 
 app = typer.Typer()
-
-
-# train
 
 
 def train_command(
@@ -104,18 +101,6 @@ def _leave_team() -> None:
     from srl_agents.parallel.team import leave
 
     leave()
-
-
-# eval
-
-
-# play
-
-
-# compare
-
-
-# shared
 
 
 @app.command(

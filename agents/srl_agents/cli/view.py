@@ -1,4 +1,4 @@
-"""What ``srl-env view`` and ``srl-env plot`` do, once their options are read."""
+"""``srl-env view``: what happened in a run, as a page or in the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-PAGE, FIGURES = "view.html", "figures"
+PAGE = "view.html"
 
 
 def view_command(

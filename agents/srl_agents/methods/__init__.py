@@ -1,1 +1,39 @@
 """Training methods: stages, where their episodes start, and when they end."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srl_env.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from srl_agents.methods.ending import Spent, StageBudget
+    from srl_agents.methods.shipped import get_method, methods, register_method
+    from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
+    from srl_agents.methods.starts import StartPoint, StartSampler
+
+__all__ = [
+    "GRPO",
+    "NLL",
+    "Method",
+    "Spent",
+    "Stage",
+    "StageBudget",
+    "StartPoint",
+    "StartSampler",
+    "Starts",
+    "Until",
+    "get_method",
+    "methods",
+    "register_method",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "stages": ("GRPO", "Method", "NLL", "Stage", "Starts", "Until"),
+        "shipped": ("get_method", "methods", "register_method"),
+        "starts": ("StartPoint", "StartSampler"),
+        "ending": ("Spent", "StageBudget"),
+    },
+)

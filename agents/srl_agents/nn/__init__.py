@@ -1,1 +1,33 @@
 """The forward pass of causal language models, for log-probabilities and for sampling."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from srl_env.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from srl_agents.nn.sample import Completion, Sampler
+    from srl_agents.nn.score import Decoder, TokenScores, make_decoder
+    from srl_agents.nn.tree import Branch, TokenTree, shared_trunks, tree_of
+
+__all__ = [
+    "Branch",
+    "Completion",
+    "Decoder",
+    "Sampler",
+    "TokenScores",
+    "TokenTree",
+    "make_decoder",
+    "shared_trunks",
+    "tree_of",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "score": ("Decoder", "TokenScores", "make_decoder"),
+        "tree": ("Branch", "TokenTree", "shared_trunks", "tree_of"),
+        "sample": ("Completion", "Sampler"),
+    },
+)

@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from srl_agents.models.loading import find_device
 from srl_agents.parallel.sharding import whole
 from srl_agents.parallel.team import ALONE, Team
-from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.trained import is_spread, load_parts, sampling_seed
+from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.policies.vllm.engine import engine_weights
 from srl_agents.runs.config import ModelConfig, PolicyConfig
 from srl_env.policy import Policy

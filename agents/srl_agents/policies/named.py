@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from srl_agents.methods.stages import GRPO
-from srl_agents.policies import ExpertPolicy, HumanPolicy, RandomPolicy
+from srl_agents.policies.human import HumanPolicy
+from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.history import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
@@ -62,7 +63,7 @@ class PolicySpec:
                 f"engine, as {ENGINE}MODEL; got policy {self.name!r}"
             )
         if self.model is not None:
-            from srl_agents.policies import TransformersPolicy
+            from srl_agents.policies.transformers import TransformersPolicy
 
             return TransformersPolicy.from_pretrained(self.model, device=device, seed=seed)
         if self.name == "expert":

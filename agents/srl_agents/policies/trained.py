@@ -16,7 +16,7 @@ from srl_agents.nn.network import causal_lm
 from srl_agents.nn.score import Branch, Decoder, make_decoder
 from srl_agents.parallel.sharding import is_sharded, shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
-from srl_agents.policies import TransformersPolicy
+from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.policies.vllm.engine import engine_weights
 from srl_agents.runs.checkpoint import cannot_read
 from srl_agents.runs.config import LoraConfig, ModelConfig

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-from torch import Tensor, nn
-
-from srl_agents.models.loading import find_device, load, without_notices
-from srl_agents.nn.sample import Sampler
-from srl_agents.nn.score import Branch, make_decoder
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor, nn
 
 
 class TransformersPolicy:
@@ -42,6 +40,10 @@ class TransformersPolicy:
         seed: of sampling. rows: completions sampled at once. cache_bytes: memory for the keys
         and values of earlier prompts, which later prompts that begin like them reuse.
         """
+        from srl_agents.models.loading import find_device
+        from srl_agents.nn.sample import Sampler
+        from srl_agents.nn.score import make_decoder
+
         self.model: Any = model if device is None else model.to(find_device(device))
         self.tokenizer, self.autocast = tokenizer, autocast
         self.decoder = make_decoder(self.model)
@@ -73,6 +75,8 @@ class TransformersPolicy:
         "bfloat16", "float16", or "auto" for the checkpoint's). options: as for the class.
         Raises BadOption where it cannot be loaded, and says why.
         """
+        from srl_agents.models.loading import load
+
         model, tokenizer = load(str(source), device, dtype)
         return cls(model, tokenizer, **options)
 
@@ -133,6 +137,8 @@ class TransformersPolicy:
         Each (B, longest completion), 0 and False in the padding. Gradients of the
         log-probabilities reach the model's parameters. Equal prompts are computed once.
         """
+        from srl_agents.nn.score import Branch
+
         trunks: dict[tuple[int, ...], int] = {}
         branches = [
             Branch(trunks.setdefault(tuple(prompt), len(trunks)), len(prompt), completion)
@@ -153,10 +159,14 @@ class TransformersPolicy:
         weights: the model's state dict where it is not at hand, its weights being spread over
         processes.
         """
+        from srl_agents.models.loading import without_notices
+
         given = {} if weights is None else {"state_dict": dict(weights)}
         with without_notices():
             self.model.save_pretrained(folder, **given)
             self.tokenizer.save_pretrained(folder)
 
     def _precision(self) -> torch.autocast:
+        import torch
+
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)

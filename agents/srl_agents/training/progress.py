@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from srl_agents.methods.ending import Spent
-from srl_agents.objectives.metrics import Metrics
 from srl_env.policy import Policy
+
+if TYPE_CHECKING:
+    from srl_agents.objectives.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,21 +10,15 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import torch
-
-from srl_agents.models.loading import find_device, without_notices
-from srl_agents.parallel.team import Team, join
-from srl_agents.policies.engines import HANDED_OVER
-from srl_agents.runs.checkpoint import checkpoints, remove_drafts
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.inputs import check_inputs
 from srl_agents.runs.lock import LOCK, held
 from srl_agents.runs.tree import read_tree
 from srl_agents.training.progress import TrainResult
-from srl_agents.training.trainer import Trainer
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
+    from srl_agents.parallel.team import Team
     from srl_agents.training.progress import OnProgress
 
 
@@ -41,6 +35,10 @@ def train(
     one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
     TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
     """
+    from srl_agents.models.loading import find_device
+    from srl_agents.parallel.team import join
+    from srl_agents.runs.checkpoint import remove_drafts
+
     folder = Path(config.out)
     if not resume:
         check_inputs(config)
@@ -55,6 +53,12 @@ def train(
 
 def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
     """The training in a folder that is this run's own."""
+    import torch
+
+    from srl_agents.models.loading import without_notices
+    from srl_agents.runs.checkpoint import checkpoints
+    from srl_agents.training.trainer import Trainer
+
     team.wait()
     if config.model.threads is not None:
         torch.set_num_threads(config.model.threads)
@@ -100,6 +104,8 @@ def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _begun(folder: Path) -> bool:
     """Whether a run got as far as its first update, or wrote anything else."""
+    from srl_agents.policies.engines import HANDED_OVER
+
     before = {"config.json", ".config.json", HANDED_OVER, LOCK}
     return any(path.name not in before for path in folder.iterdir())
 

@@ -1,4 +1,4 @@
-"""``srl-env data``: data looked at, checked, and brought into one form."""
+"""``srl-env data convert``: data in our form, as a file or a folder with a card."""
 
 from __future__ import annotations
 

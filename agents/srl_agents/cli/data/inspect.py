@@ -1,4 +1,4 @@
-"""``srl-env data inspect``."""
+"""``srl-env data inspect``: what data hold."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``srl-env data lint``."""
+"""``srl-env data lint``: what is wrong with data."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``srl-env swe``: software-engineering tasks built from a repository, validated, listed."""
+"""``srl-env swe build``: tasks made from a repository."""
 
 from __future__ import annotations
 

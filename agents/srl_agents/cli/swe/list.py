@@ -1,4 +1,4 @@
-"""``srl-env swe list``."""
+"""``srl-env swe list``: the tasks of a folder."""
 
 from __future__ import annotations
 

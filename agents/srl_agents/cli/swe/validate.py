@@ -1,4 +1,4 @@
-"""``srl-env swe validate``."""
+"""``srl-env swe validate``: whether the right code of each task passes."""
 
 from __future__ import annotations
 

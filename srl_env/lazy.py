@@ -1,0 +1,33 @@
+"""Names of a package that are loaded from its modules when they are first used."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+
+def lazy_names(
+    package: str, homes: Mapping[str, Sequence[str]]
+) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
+    """A package's ``__getattr__`` and ``__dir__``, by which it has the names of its modules.
+
+    homes: {module below the package, or whole name of one elsewhere: names}. An extra that is not
+    installed is missed when a name that needs it is used, not when the package is imported.
+    """
+    home_of = {name: home for home, names in homes.items() for name in names}
+
+    def load(name: str) -> Any:
+        if name not in home_of:
+            raise AttributeError(f"module {package!r} has no attribute {name!r}")
+        home = home_of[name]
+        whole = home if home.startswith("srl_") else f"{package}.{home}"
+        value = getattr(importlib.import_module(whole), name)
+        setattr(sys.modules[package], name, value)
+        return value
+
+    def listed() -> list[str]:
+        return sorted({*vars(sys.modules[package]), *home_of})
+
+    return load, listed
