@@ -24,18 +24,12 @@ from rich.console import Console
 
 import srl_env
 from examples.pretraining import pretrain
-from srl_agents.cli.console import TrainingBar, evaluation_bar
-from srl_agents.evaluation.run import EvalSettings, evaluate
-from srl_agents.evaluation.scoring import EvalResult, score_gains
-from srl_agents.policies import TransformersPolicy
-from srl_agents.runs.config import make_config
-from srl_agents.runs.tree import with_overrides
-from srl_agents.training.run import train
-from srl_env.environment import ReasoningEnv
-from srl_env.problem import ExpertStep
-from srl_env.text.format import ParsedStep
-from srl_env.text.prompt import PromptStyle
-from srl_tasks.recorded.gsm8k import GSM8KEnv
+from srl_agents import EvalSettings, TransformersPolicy, evaluate, make_config, train
+from srl_agents.cli import TrainingBar, evaluation_bar
+from srl_agents.evaluation import EvalResult, score_gains
+from srl_agents.runs import with_overrides
+from srl_env import ExpertStep, ParsedStep, PromptStyle, ReasoningEnv
+from srl_tasks.recorded import GSM8KEnv
 
 ENV = "examples/GSM8KLines-v0"
 MAX_TOKENS = 64  # of one step

@@ -10,8 +10,8 @@ from pathlib import Path
 import torch
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
-from srl_agents.models.small import bpe_tokenizer, build
-from srl_agents.nn.score import make_decoder
+from srl_agents.models import bpe_tokenizer, build
+from srl_agents.nn import make_decoder
 
 
 def pretrain(

@@ -25,14 +25,14 @@ from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv
 
 import srl_env
-from srl_agents.integrations.sb3 import (
+from srl_agents.integrations import (
     CandidateSteps,
     ExpertAmongOthers,
     HashedNgrams,
     MaskableScorerPolicy,
     ScorerPolicy,
+    save_chooser,
 )
-from srl_agents.integrations.sb3.chooser import save_chooser
 from srl_env.seeding import stream
 
 ENVIRONMENTS = ("srl/WordProblem-v0", "srl/ColumnArithmetic-v0")

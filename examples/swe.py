@@ -24,13 +24,10 @@ from rich.console import Console
 
 import srl_env
 from examples.pretraining import pretrain
-from srl_agents.cli.console import TrainingBar, evaluation_bar
-from srl_agents.evaluation.run import EvalSettings, evaluate
-from srl_agents.evaluation.scoring import EvalResult, score_gains
-from srl_agents.policies import TransformersPolicy
-from srl_agents.runs.config import make_config
-from srl_agents.training.run import train
-from srl_env.environment import ReasoningEnv
+from srl_agents import EvalSettings, TransformersPolicy, evaluate, make_config, train
+from srl_agents.cli import TrainingBar, evaluation_bar
+from srl_agents.evaluation import EvalResult, score_gains
+from srl_env import ReasoningEnv
 
 ENV = "srl/SWE-v0"
 VOCABULARY = 2048

@@ -22,8 +22,8 @@ import torch
 import transformers
 from trl import GRPOConfig, GRPOTrainer
 
-from srl_agents.integrations.trl import TRLTask
-from srl_agents.models.small import build, character_tokenizer
+from srl_agents.integrations import TRLTask
+from srl_agents.models import build, character_tokenizer
 
 LETTERS = "0123456789abcdefghijklmnopqrst+-*,:?>();#"
 ENVIRONMENT = "srl/ModularChain-v0"

@@ -30,12 +30,11 @@ import torch
 from torch import Tensor
 
 from examples.demo.muon import Muon
-from srl_agents.models.small import CONFIGS, build, character_tokenizer
-from srl_agents.nn.score import TokenScores, TokenTree, make_decoder
+from srl_agents.models import CONFIGS, build, character_tokenizer
+from srl_agents.nn import TokenScores, TokenTree, make_decoder
+from srl_env import Brackets
 from srl_env.seeding import derive_seed, stream
-from srl_env.text.format import Brackets
-from srl_tasks.generated.family import LETTERS
-from srl_tasks.generated.modular_chain import ALPHABET, ModularChainSource
+from srl_tasks.generated import ALPHABET, LETTERS, ModularChainSource
 
 VALUES = 4  # stated before bare steps
 BARE_STEPS = 3  # after them

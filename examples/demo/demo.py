@@ -25,13 +25,11 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import srl_env
 from examples.demo.base import Recipe, base_model
-from srl_agents.cli.console import comparison_bars
-from srl_agents.comparison.config import CompareConfig, make_compare_config
-from srl_agents.comparison.run import compare
-from srl_agents.evaluation.run import EvalSettings, evaluate
-from srl_agents.policies import TransformersPolicy
-from srl_agents.runs.tree import read_tree, with_overrides
-from srl_agents.view.report import comparison_table, headline, write_report
+from srl_agents import EvalSettings, TransformersPolicy, compare, evaluate
+from srl_agents.cli import comparison_bars
+from srl_agents.comparison import CompareConfig, make_compare_config
+from srl_agents.runs import read_tree, with_overrides
+from srl_agents.view import comparison_table, headline, write_report
 from srl_env.errors import SrlEnvError
 
 HERE = Path(__file__).parent
