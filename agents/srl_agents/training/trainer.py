@@ -3,7 +3,7 @@
     result = train(make_config({"out": "runs/first", "env": {"id": "srl/ModularChain-v0"}, …}))
 
 The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
-this module counts what is spent, decides with ``curriculum`` when a stage is over, writes the
+this module counts what is spent, asks the ``stage_clock`` when a stage is over, writes the
 log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
 of this and the main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
@@ -16,49 +16,34 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field, replace
-from functools import partial
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import Collector
 from srl_agents.collection.demonstrations import demonstrations
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
-from srl_agents.methods.ending import (
-    Spent,
-    StageBudget,
-    learning_rate,
-    optimizer_steps,
-    probe_due,
-    stage_budget,
-    why_informative,
-    why_over,
-)
+from srl_agents.methods.ending import optimizer_steps, why_informative
 from srl_agents.methods.stages import GRPO, NLL, Stage
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.groups import Batch, agreed, make_batch, signals
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.no_signal import why_no_group
-from srl_agents.parallel.sharding import load_optimizer, whole_optimizer, whole_weights
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.engines import load_engine
-from srl_agents.policies.trained import load_policy, load_reference, merged_weights, save_merged
-from srl_agents.runs.checkpoint import (
-    TrainerState,
-    checkpoints,
-    load_state,
-    save_checkpoint,
-    write_whole,
-)
+from srl_agents.policies.trained import load_policy, load_reference
+from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
 from srl_agents.runs.inputs import make_env
 from srl_agents.runs.problem_file import indices_of
 from srl_agents.training.drift import drift_share, find_drifts
 from srl_agents.training.learner import Learner, TrainingDiverged
-from srl_agents.training.log import NoLog, RunLog
+from srl_agents.training.log import RunLog
 from srl_agents.training.progress import Progress, TrainResult
+from srl_agents.training.saving import Saver
+from srl_agents.training.stage_clock import Position, StageClock
 from srl_env.environment import ReasoningEnv
 from srl_env.rollout import EnvPool, Episode
 from srl_env.seeding import derive_seed
@@ -70,48 +55,12 @@ if TYPE_CHECKING:
 _log = logging.getLogger(__name__)
 
 
-@dataclass(slots=True)
-class Position:
-    """Where a run is; everything here is in its checkpoints, as JSON.
-
-    stage: the number of the current one. stage_spent: what the run had spent when it began.
-    update_seconds: of the last updates, a running mean. scores: each update's mean reward in
-    this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
-    are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
-    without: the metrics of the last updates in a row that kept no group, until that was warned
-    of. warnings: {stage: its warning}.
-    """
-
-    spent: Spent = field(default_factory=Spent)
-    stage: int = 0
-    stage_spent: Spent = field(default_factory=Spent)
-    update_seconds: float = 0.0
-    scores: list[float] = field(default_factory=list)
-    ended: list[tuple[str, str]] = field(default_factory=list)
-    drifts: list[str] = field(default_factory=list)
-    without: list[Metrics] = field(default_factory=list)
-    warnings: dict[str, str] = field(default_factory=dict)
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Position:
-        """The position that ``asdict`` was taken of."""
-        spent = {name: Spent(**data[name]) for name in ("spent", "stage_spent")}
-        return cls(**{**data, **spent, "ended": [tuple(pair) for pair in data["ended"]]})
-
-    def count(self, seconds: float, tokens: int, score: float) -> None:
-        """Adds one update to what is spent."""
-        self.spent = self.spent.plus(seconds, tokens, updates=1)
-        old = self.update_seconds or seconds
-        self.update_seconds = 0.8 * old + 0.2 * seconds
-        self.scores.append(score)
-
-
 class Trainer:
     """One run, from its configuration and perhaps a checkpoint; or this process's part in it."""
 
     def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
         self.config, self.folder, self.team = config, Path(config.out), team
-        self.stages = config.resolved_method.stages
+        self.clock = StageClock(config.resolved_method.stages, config.budget.whole)
         self.env = make_env(config.env)
         file = config.env.problems
         self.only = None if file is None else indices_of(Path(file), self.env.problems)
@@ -132,7 +81,7 @@ class Trainer:
             reference=reference,
             team=team,
         )
-        self.position = Position()
+        self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         self.starts = self._starts(self.stage, config.seed, self.stage.name)
         self.log_offsets: dict[str, int] = {}
@@ -142,13 +91,18 @@ class Trainer:
     @property
     def stage(self) -> Stage:
         """The stage at hand."""
-        return self.stages[self.position.stage]
+        return self.clock.stage
+
+    @property
+    def position(self) -> Position:
+        """Where the run is."""
+        return self.clock.position
 
     def run(self, interrupted: threading.Event, on_progress: OnProgress) -> TrainResult:
         """Updates until the budget is spent or ``interrupted`` is set; then saves."""
         metrics: Metrics = {}
         reason = None
-        with self._open_log() as log:
+        with self.saver.open_log(self.log_offsets, self.position.spent.updates) as log:
             while not self.team.any(interrupted.is_set()):
                 if (reason := self._why_all_over(log)) is not None:
                     break
@@ -161,7 +115,7 @@ class Trainer:
                 self._end_stage(log, reason)
         return TrainResult(
             folder=self.folder,
-            model=None if reason is None else self._save_model(),
+            model=None if reason is None else self.saver.save_model(),
             spent=self.position.spent,
             stages=tuple(self.position.ended),
             metrics=metrics,
@@ -263,10 +217,9 @@ class Trainer:
         share: float = 1.0,
     ) -> Metrics:
         began = time.perf_counter()
-        progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
         try:
             numbers = self.learner.update(
-                batches, objective, learning_rate(self.stage, progress), measure_kl, alike, share
+                batches, objective, self.clock.learning_rate(), measure_kl, alike, share
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(
@@ -293,12 +246,10 @@ class Trainer:
     def _why_all_over(self, log: RunLog) -> str | None:
         """Why the last stage is over, None while it is not; begins the next where another is."""
         while (reason := self._why_over()) is not None:
-            if self.position.stage == len(self.stages) - 1:
+            if self.clock.last:
                 return reason
             self._end_stage(log, reason)
-            self.position.stage += 1
-            self.position.stage_spent, self.position.scores = self.position.spent, []
-            self.position.without = []
+            self.clock.begin_next()
             self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
             self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         return None
@@ -308,19 +259,15 @@ class Trainer:
         log.event(self.position.spent.updates, self.stage.name, "stage_end", reason)
 
     def _why_over(self) -> str | None:
-        position, until = self.position, self.stage.until
-        made = position.spent.updates - position.stage_spent.updates
-        reason = why_over(
-            until, self._budget(), position.spent, self._update_cost(), made, position.scores
-        )
-        if reason is None and made and probe_due(until, made):
-            return why_informative(until, self._probe())
+        reason = self.clock.why_over()
+        if reason is None and self.clock.probe_due():
+            return why_informative(self.stage.until, self._probe())
         return reason
 
     def _probe(self) -> float:
         """The share of the next stage's groups that would carry a signal now."""
         began = time.perf_counter()
-        following, number = self.stages[self.position.stage + 1], self.position.spent.updates
+        following, number = self.clock.following, self.position.spent.updates
         assert isinstance(following.objective, GRPO), "configuration checks this"
         once = replace(following.objective, max_groups=1.0)
         starts = self._starts(following, "probe", self.config.seed, number)
@@ -329,27 +276,11 @@ class Trainer:
         self.position.spent = self.position.spent.plus(seconds, found.tokens)
         return found.kept_share
 
-    def _budget(self) -> StageBudget:
-        position = self.position
-        budget = self.config.budget.whole
-        return stage_budget(budget, self.stages, position.stage, position.stage_spent)
-
-    def _update_cost(self) -> float:
-        """What the next update will probably spend, in the budget's unit."""
-        position, spent = self.position, self.position.spent
-        by_unit = {
-            "updates": 1.0,
-            "seconds": position.update_seconds,
-            "tokens": spent.tokens / spent.updates if spent.updates else 0.0,
-        }
-        return by_unit[self._budget().unit]
-
     def _progress(self, metrics: Metrics) -> Progress:
-        """The whole run's progress, and the time it will probably still take."""
-        spent, whole = self.position.spent, self.config.budget.whole
-        share = whole.progress(spent)
+        """The whole run's progress, and what may be looked at between updates."""
+        spent = self.position.spent
         policy = self.sampler if self.learner.sharded else self.policy
-        return Progress(spent.updates, self.stage.name, share, spent, metrics, policy)
+        return Progress(spent.updates, self.stage.name, self.clock.share(), spent, metrics, policy)
 
     def _rollouts(self) -> Rollouts:
         if self.workers is not None:
@@ -367,51 +298,22 @@ class Trainer:
 
     # Saving and going on
 
-    def _open_log(self) -> RunLog:
-        if not self.team.main:
-            return NoLog()
-        return RunLog(self.folder, self.config, self.log_offsets, self.position.spent.updates)
-
     def _save(self, log: RunLog) -> None:
-        """A checkpoint of this moment, between two updates; the main process writes it."""
+        """A checkpoint of this moment, between two updates."""
         counters = {
             "position": asdict(self.position),
             "starts": self.starts.state(),
             "log_offsets": log.durable_offsets(),
         }
-        tensors = {
-            "optimizer": whole_optimizer(self.learner.optimizer, self.team.main),
-            "samplers": self.team.gathered([self.sampler.generator.get_state()]),
-        }
-        weights = whole_weights(self.policy.model, self.team.main)
-        if self.team.main:
-            save_checkpoint(
-                self.folder / "checkpoints",
-                self.position.spent.updates,
-                partial(self.policy.save, weights=weights),
-                TrainerState(counters, tensors),
-                self.config.checkpoint.keep,
-            )
-        self.team.wait()
+        self.saver.save(self.position.spent.updates, counters)
 
     def _restore(self, state: TrainerState) -> None:
         """Goes back to the moment a checkpoint was taken."""
-        self.position = Position.from_json(state.counters["position"])
+        self.clock.position = Position.from_json(state.counters["position"])
         self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
         self.starts.restore(state.counters["starts"])
         self.log_offsets = state.counters["log_offsets"]
-        load_optimizer(self.learner.optimizer, state.tensors["optimizer"])
-        if self.team.rank < len(samplers := state.tensors["samplers"]):
-            self.sampler.generator.set_state(samplers[self.team.rank])
-
-    def _save_model(self) -> Path:
-        """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
-        final = self.folder / "model"
-        weights = merged_weights(self.policy, self.team.main)
-        if self.team.main:
-            write_whole(final, partial(save_merged, self.policy, weights))
-        self.team.wait()
-        return final
+        self.saver.restore(state.tensors)
 
 
 def _on_ray(config: RunConfig) -> bool:
