@@ -12,7 +12,7 @@ from __future__ import annotations
 import copy
 import math
 import secrets
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
@@ -21,18 +21,12 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.episode.guards import (
-    SET_BY_INIT,
-    NotInitialised,
-    check_parts,
-    read_answer,
-    read_legal,
-    read_step,
-)
+from srl_env.episode.guards import SET_BY_INIT, NotInitialised, check_parts, read_legal, read_step
 from srl_env.episode.options import (
     CONTINUATIONS,
     GRANULARITIES,
     check_expert,
+    choose_problem,
     read_choice,
     read_count,
     read_mode,
@@ -40,7 +34,8 @@ from srl_env.episode.options import (
 )
 from srl_env.episode.outcome import attempted, finished, verdict_info
 from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResult
-from srl_env.errors import BadOption, Failure, WorldFailure, WorldTimeout
+from srl_env.episode.world import expert_turns, move
+from srl_env.errors import BadOption, Failure
 from srl_env.problem import ExpertStep, Problem, ProblemSource
 from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
 from srl_env.rewards.registry import RewardMode
@@ -48,18 +43,9 @@ from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
 from srl_env.text.format import CompletionFormat, ThinkTags
-from srl_env.text.prompt import (
-    Message,
-    PromptStyle,
-    Turn,
-    continue_messages,
-    make_opening,
-    observation_text,
-)
+from srl_env.text.prompt import PromptStyle, Turn, make_opening, observation_text
 from srl_env.text.spaces import AnyText
 from srl_env.text.unicode import all_utf8_safe, utf8_safe
-from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import failed_twice
 from srl_env.verifiers.protocol import Verdict, Verifier
 
 T = TypeVar("T")
@@ -255,7 +241,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if state.world_live:
             state.world_rng = self.np_random.bit_generator.state
             self.world_reset(state.problem)
-        state.history = self._expert_turns(state, state.start_step)
+        state.history = expert_turns(self, state, state.start_step)
         state.index, state.open = state.start_step, True
         return self._observe(state)
 
@@ -296,10 +282,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         state.open = False  # until settled
         said, index = state.parsed.action, state.index
         before = tuple([turn.action for turn in state.history])
-        expert = self._expert_action(state)
+        expert = state.expert_action(self.style.join)
         if state.granularity == "step":
             state.legal = read_legal(self, self.legal(state.problem, before, said))
-        terminated, fault = self._move(state, said)
+        terminated, fault = move(self, state, said)
         truncated = not terminated and state.taken >= state.max_steps
         return StepRecord(
             problem=state.problem,
@@ -406,7 +392,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def expert_action(self) -> str | None:
         """What the expert would do now, the whole rest of the solution for granularity
         "solution"; None beyond its end and without an expert."""
-        return self._expert_action(self._current())
+        return self._current().expert_action(self.style.join)
 
     @property
     def step_index(self) -> int:
@@ -443,27 +429,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
         Raises ``BadOption`` where there is no expert, or none of its steps is left.
         """
-        state = self._current()
-        if not state.steps:
-            raise BadOption(
-                f"problem {state.problem.id!r} has no expert; take another policy, or problems with"
-                " expert trajectories"
-            )
-        if state.index >= len(state.steps):
-            raise BadOption(
-                f"the expert of problem {state.problem.id!r} has no step {state.index + 1}; "
-                f"its solution has {len(state.steps)}"
-            )
-        if state.granularity == "step":
-            return self.format.render(state.steps[state.index])
-        rest = state.steps[state.index :]
-        thoughts = [step.thought for step in rest if step.thought]
-        return self.format.render(
-            ExpertStep(
-                self.style.join.join(state.expert_actions[state.index :]),
-                thought=self.style.join.join(thoughts) if thoughts else None,
-            )
-        )
+        return self.format.render(self._current().expert_step(self.style.join))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.problems.name!r})"
@@ -498,7 +464,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
         """The episode that the options ask for, before its first step."""
         mode = read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
-        problem = self._choose_problem(options.get("problem"), rng)
+        problem = choose_problem(self.problems, options.get("problem"), rng)
         steps: tuple[ExpertStep, ...] = ()
         if problem.trajectories:
             steps = problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
@@ -531,111 +497,6 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             world_live=self.has_world and not (continuation == "expert" and recorded),
         )
 
-    def _choose_problem(self, chosen: object, rng: np.random.Generator) -> Problem:
-        """The problem asked for by id or index, else one drawn; draws in either case, so that
-        the episode goes on alike."""
-        if not len(self.problems):
-            raise BadOption(f"the problem source {self.problems.name!r} is empty")
-        index = int(rng.integers(len(self.problems)))
-        if isinstance(chosen, str):
-            index = self.problems.index_of(chosen)
-        elif chosen is not None:
-            index = read_count("problem", chosen, 0, "an id or an index")
-            if index >= len(self.problems):
-                raise BadOption(
-                    f"problem {index} does not exist: {self.problems.name!r} has problems "
-                    f"0 … {len(self.problems) - 1}"
-                )
-        problem = self.problems[index]
-        if not isinstance(problem, Problem):
-            raise BadOption(
-                f"the problem source {self.problems.name!r} gave a {type(problem).__name__} for "
-                f"index {index}; it gives srl_env.Problem objects"
-            )
-        return problem
-
-    def _move(self, state: EpisodeState, said: str) -> tuple[bool, Verdict | None]:
-        """Lets the step happen; returns whether the episode terminates with it, and the verdict
-        where the policy is responsible for a failure of the world."""
-        state.taken += 1
-        whole = state.granularity == "solution"
-        if state.continuation == "expert":
-            end = len(state.steps) if whole else state.index + 1
-            turns = self._expert_turns(state, end)
-            state.history, state.index = state.history + turns, end
-            return end >= len(state.steps), None
-        answer, fault = None, None
-        if state.world_live:
-            answer, fault = self._answer(state, said)
-        turn = Turn(said, read_answer(self, answer))
-        state.history, state.index = (*state.history, turn), state.index + 1
-        return whole or fault is not None or bool(self.is_final(said)), fault
-
-    def _answer(self, state: EpisodeState, said: str) -> tuple[str | None, Verdict | None]:
-        """What the world answers to the policy's action, or the verdict on a policy that is
-        responsible for its failure.
-
-        Where the world fails, the episode is repeated from its beginning. The control is the
-        expert's steps, or where there is no expert, the steps before.
-        """
-        try:
-            return self._world_step(said), None
-        except WorldFailure:
-            before = [turn.action for turn in state.history]
-        expert = state.expert_actions[: len(before) + 1]
-        try:
-            return self._last_answer(state, [*before, said]), None
-        except WorldFailure as failure:
-            control = partial(self._last_answer, state, expert or before)
-            return None, failed_twice(failure, control)
-
-    def _last_answer(self, state: EpisodeState, actions: Sequence[str]) -> str | None:
-        """What the world answers to the last of an episode's actions, from its beginning on."""
-        self.np_random.bit_generator.state = dict(state.world_rng)
-        self.world_reset(state.problem)
-        given = actions[: state.start_step]
-        if given:
-            self._timed(partial(self.world_replay, given), len(given))
-        answers = [self._world_step(action) for action in actions[state.start_step :]]
-        return answers[-1] if answers else None
-
-    def _world_step(self, action: str) -> str | None:
-        return self._timed(partial(self.world_step, action))
-
-    def _timed(self, call: Callable[[], T], steps: int = 1) -> T:
-        """A call of the world that may take ``world_timeout_s`` for each of its steps."""
-        if self.world_timeout_s is None:
-            return call()
-        limit = self.world_timeout_s * steps
-        try:
-            return run_within(call, limit)
-        except OutOfTime as error:
-            raise WorldTimeout(f"the world had no answer within {limit:g} s") from error
-
-    def _expert_turns(self, state: EpisodeState, end: int) -> tuple[Turn, ...]:
-        """The expert's steps from where the episode stands up to ``end``, as they happen."""
-        steps = state.steps[state.index : end]
-        observed: Sequence[str | None]
-        if not state.world_live:
-            observed = [step.observation for step in steps]
-        elif state.index == state.taken == 0:
-            actions = [step.action for step in steps]
-            observed = self._timed(partial(self.world_replay, actions), max(1, len(actions)))
-        else:
-            observed = [self._world_step(step.action) for step in steps]
-        return tuple(
-            Turn(utf8_safe(step.action), read_answer(self, answer))
-            for step, answer in zip(steps, observed, strict=True)
-        )
-
-    def _expert_action(self, state: EpisodeState) -> str | None:
-        """What the expert would do now; None beyond its end."""
-        if state.index >= len(state.steps):
-            return None
-        if state.granularity == "step":
-            return state.expert_actions[state.index]
-        return self.style.join.join(state.expert_actions[state.index :])
-
     def _reward_rng(self) -> np.random.Generator:
         """For random rewards. Depends on the episode and its copy number, not on what was written:
         copies draw apart even where they write the same, and a restored one draws the same."""
@@ -645,7 +506,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def _observe(self, state: EpisodeState) -> ResetResult:
         """The observation and the info at this point, freshly made."""
-        messages = self._messages(state)
+        messages = state.messages(self.style, self.show_titles)
         info: dict[str, Any] = {
             "problem_id": utf8_safe(state.problem.id),
             "step": state.index,
@@ -661,10 +522,3 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if state.world_live and (world := self.world_info()):
             info["world"] = all_utf8_safe(world)
         return observation_text(self.style, messages), info
-
-    def _messages(self, state: EpisodeState) -> list[Message]:
-        title = None
-        if self.show_titles and state.granularity == "step" and state.index < len(state.steps):
-            title = state.steps[state.index].title
-        safe = None if title is None else utf8_safe(title)
-        return continue_messages(self.style, state.opening, state.history, safe)

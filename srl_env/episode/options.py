@@ -6,8 +6,10 @@ import operator
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal, SupportsIndex, cast, get_args
 
+import numpy as np
+
 from srl_env.errors import BadOption, UnknownName
-from srl_env.problem import ExpertStep, Problem
+from srl_env.problem import ExpertStep, Problem, ProblemSource
 from srl_env.rewards.record import Continuation, Granularity
 from srl_env.rewards.registry import RewardMode, get_reward_mode
 
@@ -95,3 +97,27 @@ def check_expert(
             f"continuation 'expert' needs an expert trajectory, and problem {problem.id!r} has "
             "none; use continuation='policy'"
         )
+
+
+def choose_problem(problems: ProblemSource, chosen: object, rng: np.random.Generator) -> Problem:
+    """The problem asked for by id or index, else one drawn; draws in either case, so that
+    the episode goes on alike."""
+    if not len(problems):
+        raise BadOption(f"the problem source {problems.name!r} is empty")
+    index = int(rng.integers(len(problems)))
+    if isinstance(chosen, str):
+        index = problems.index_of(chosen)
+    elif chosen is not None:
+        index = read_count("problem", chosen, 0, "an id or an index")
+        if index >= len(problems):
+            raise BadOption(
+                f"problem {index} does not exist: {problems.name!r} has problems "
+                f"0 … {len(problems) - 1}"
+            )
+    problem = problems[index]
+    if not isinstance(problem, Problem):
+        raise BadOption(
+            f"the problem source {problems.name!r} gave a {type(problem).__name__} for "
+            f"index {index}; it gives srl_env.Problem objects"
+        )
+    return problem

@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from srl_env.episode.options import read_mode
+from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.record import Continuation, Granularity
 from srl_env.rewards.registry import RewardMode, get_reward_mode, reward_modes
 from srl_env.text.format import ParsedStep
-from srl_env.text.prompt import Opening, Turn
+from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, continue_messages
+from srl_env.text.unicode import utf8_safe
 
 ResetResult: TypeAlias = tuple[str, dict[str, Any]]
 
@@ -49,6 +51,46 @@ class EpisodeState:
     parsed: ParsedStep | None = None
     legal: bool | None = None
     open: bool = False
+
+    def messages(self, style: PromptStyle, show_titles: bool) -> list[Message]:
+        """The prompt now; show_titles: with the title of the next step."""
+        title = None
+        if show_titles and self.granularity == "step" and self.index < len(self.steps):
+            title = self.steps[self.index].title
+        safe = None if title is None else utf8_safe(title)
+        return continue_messages(style, self.opening, self.history, safe)
+
+    def expert_action(self, join: str) -> str | None:
+        """What the expert would do now; None beyond its end."""
+        if self.index >= len(self.steps):
+            return None
+        if self.granularity == "step":
+            return self.expert_actions[self.index]
+        return join.join(self.expert_actions[self.index :])
+
+    def expert_step(self, join: str) -> ExpertStep:
+        """What the expert would do now as one step: the next, or the whole rest, joined.
+
+        Raises ``BadOption`` where there is no expert, or none of its steps is left.
+        """
+        if not self.steps:
+            raise BadOption(
+                f"problem {self.problem.id!r} has no expert; take another policy, or problems with"
+                " expert trajectories"
+            )
+        if self.index >= len(self.steps):
+            raise BadOption(
+                f"the expert of problem {self.problem.id!r} has no step {self.index + 1}; "
+                f"its solution has {len(self.steps)}"
+            )
+        if self.granularity == "step":
+            return self.steps[self.index]
+        rest = self.steps[self.index :]
+        thoughts = [step.thought for step in rest if step.thought]
+        return ExpertStep(
+            join.join(self.expert_actions[self.index :]),
+            thought=join.join(thoughts) if thoughts else None,
+        )
 
     def __getstate__(self) -> dict[str, Any]:
         """For pickle: a registered mode goes by its name, as its function may have no other."""
