@@ -30,7 +30,8 @@ from srl_env.data.splits import SHARES, split_of
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_env.data.forms.detect import Reading, ReadOptions, read_problems
+    from srl_env.data.forms.detect import Reading, read_problems
+    from srl_env.data.forms.form import ReadOptions
     from srl_env.data.quality.lint import LintOptions, LintReport, lint
 
 

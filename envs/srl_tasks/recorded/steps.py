@@ -12,7 +12,8 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, get_args
 
 from srl_env.data import BadRow, Converter, Row, problem_from_row
-from srl_env.data.forms.detect import ReadOptions, UnknownForm, read_problems
+from srl_env.data.forms.detect import UnknownForm, read_problems
+from srl_env.data.forms.form import ReadOptions
 from srl_env.data.sources.jsonl import file_path
 from srl_env.data.sources.source import OnBadRow, RowSource
 from srl_env.environment import ReasoningEnv

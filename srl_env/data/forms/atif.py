@@ -18,6 +18,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Row, content_id
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.text.tool_calls import CallError, ToolCall
@@ -162,3 +163,16 @@ def _id(row: Row) -> str | None:
 
 def _filled(value: Any) -> bool:
     return isinstance(value, str) and bool(value.strip())
+
+
+def _is_atif(row: Row, options: ReadOptions) -> bool:
+    return str(row.get("schema_version", "")).startswith("ATIF-v1.") and "steps" in row
+
+
+FORM = Form(
+    "atif",
+    'an agent\'s trajectory with "schema_version": "ATIF-v1.…"',
+    _is_atif,
+    lambda rows, options: ATIFTrajectory(),
+    verifier="none",
+)

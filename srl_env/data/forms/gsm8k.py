@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Row, content_id, text_in
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers.answers import number_in
@@ -41,3 +42,25 @@ def gsm8k_problem(row: Row) -> Problem:
         raise BadRow('nothing before "####" in "answer"', "a solution needs a line of work")
     steps.append(ExpertStep(f"{MARKER} {answer}"))
     return Problem(content_id(question), question, answer, (ExpertTrajectory(tuple(steps)),))
+
+
+def _is_gsm8k(row: Row, options: ReadOptions) -> bool:
+    question, answer = row.get("question"), row.get("answer")
+    return (
+        not options.columns
+        and isinstance(question, str)
+        and isinstance(answer, str)
+        and _GSM8K_END.search(answer) is not None
+    )
+
+
+_GSM8K_END = re.compile(rf"\n{MARKER}[^\n]*\d[^\n]*\s*\Z")
+
+
+FORM = Form(
+    "gsm8k",
+    '"question", and "answer" with lines and "#### 72" at the end',
+    _is_gsm8k,
+    lambda rows, options: gsm8k_problem,
+    verifier="numeric",
+)

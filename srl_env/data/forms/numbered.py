@@ -8,9 +8,12 @@ Not every attempt is written so; ``Numbered`` says of each other why it cannot b
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from srl_env.data.rows import BadRow, Row, answer_in, content_id, id_in, text_in
+from srl_env.data.forms.form import Form, ReadOptions
+from srl_env.data.forms.usual import SOLUTIONS, most_have, prompt_column, usual_columns
+from srl_env.data.rows import BadRow, Converter, Row, answer_in, content_id, id_in, text_in
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers.boxed import last_boxed
 
@@ -152,3 +155,37 @@ def stated_answer(reference: str | None, solution: str, *, trusted: bool = False
 
 def _as_boxed(found: re.Match[str]) -> str:
     return f"\\boxed{{{found[1]}}}" if found[1] else "\\boxed{"
+
+
+def _is_numbered(row: Row, options: ReadOptions) -> bool:
+    return (
+        prompt_column(row, options) is not None
+        and "steps" not in options.columns
+        and _numbered_column(row, options) is not None
+    )
+
+
+def _numbered_column(row: Row, options: ReadOptions) -> str | None:
+    named = options.columns.get("solution")
+    for name in [named] if named else SOLUTIONS:
+        try:
+            text = row.get(name)
+            if isinstance(text, str) and numbered_steps(text):
+                return name
+        except BadRow:
+            continue
+    return None
+
+
+def _numbered(rows: Sequence[Row], options: ReadOptions) -> Converter:
+    solution = most_have(rows, lambda row: _numbered_column(row, options), "solution")
+    usual = usual_columns(rows, options, solution)
+    return Numbered(usual["prompt"], solution, usual["answer"], usual["id"])
+
+
+FORM = Form(
+    "numbered",
+    'a prompt, and a solution in steps "1. **Title** body"',
+    _is_numbered,
+    _numbered,
+)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.forms.gsm8k import MARKER
 from srl_env.data.forms.numbered import stated_answer
-from srl_env.data.forms.splitters import Splitter, join_short, paragraphs
-from srl_env.data.rows import BadRow, Row, answer_in, content_id, id_in, text_in
+from srl_env.data.forms.splitters import SPLITTERS, Splitter, get_splitter, join_short, paragraphs
+from srl_env.data.forms.usual import most_have, prompt_column, solution_column, usual_columns
+from srl_env.data.rows import BadRow, Converter, Row, answer_in, content_id, id_in, text_in
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 
@@ -67,3 +70,32 @@ def _step(value: str | ExpertStep) -> ExpertStep:
     if not isinstance(value, str) or not value.strip():
         raise BadRow("the splitter gave a step that is no text", f"got {value!r:.60}")
     return ExpertStep(value.strip())
+
+
+def _is_raw(row: Row, options: ReadOptions) -> bool:
+    return prompt_column(row, options) is not None and solution_column(row, options) is not None
+
+
+def _raw(rows: Sequence[Row], options: ReadOptions) -> Converter:
+    solution = most_have(rows, lambda row: solution_column(row, options), "solution")
+    return RawSolution(
+        solution=solution,
+        split=_splitter(rows, solution, options),
+        join_below=options.join_below,
+        answer_step=options.answer_step,
+        **usual_columns(rows, options, solution),
+    )
+
+
+def _splitter(rows: Sequence[Row], solution: str, options: ReadOptions) -> Splitter:
+    """The splitter that was named, else the coarsest that finds steps in most of the rows."""
+    if options.splitter is not None:
+        return get_splitter(options.splitter)
+    texts = [row[solution] for row in rows if isinstance(row.get(solution), str)]
+    for name in ("paragraphs", "lines"):
+        if 2 * sum(len(SPLITTERS[name](text)) > 1 for text in texts) > len(texts):
+            return SPLITTERS[name]
+    return SPLITTERS["sentences"]
+
+
+FORM = Form("raw", "a prompt, and a solution that a splitter makes into steps", _is_raw, _raw)

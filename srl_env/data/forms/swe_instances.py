@@ -26,6 +26,7 @@ from typing import Any, Literal
 
 from srl_env.data.drops import DropReport
 from srl_env.data.files.json_lines import object_in
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Row, list_in_text, shown, text_in
 from srl_env.errors import BadData, MissingExtra
 from srl_env.problem import Problem
@@ -338,3 +339,17 @@ def _parquet_rows(path: Path) -> Iterator[tuple[str, Any]]:
         raise MissingExtra("datasets", "data") from error
     for number, row in enumerate(Dataset.from_parquet(str(path), keep_in_memory=True)):
         yield f"{path}, row {number}", row
+
+
+def _is_instance(row: Row, options: ReadOptions) -> bool:
+    return not options.columns and {"instance_id", "repo", "patch"} <= row.keys()
+
+
+FORM = Form(
+    "swe-instance",
+    '"instance_id", "repo", "patch" as in SWE-bench and SWE-smith; without steps',
+    _is_instance,
+    lambda rows, options: swe_problem,
+    verifier="none",
+    format="calls",
+)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_env.data.files.json_lines import object_in
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Converter, Row, content_id, id_in
 from srl_env.data.sources.hub import DatasetSource
 from srl_env.data.sources.jsonl import JsonlSource
@@ -459,3 +460,19 @@ def _kept_steps(turns: list[_Turn], count: int) -> Iterator[ExpertStep]:
             raise BadRow("a call without its answer", f"call {number} of {count} has none")
         said, thought = _joined(thought, turn.thought), None
         yield ExpertStep(turn.call.render(), thought=said, observation=turn.observation or "")
+
+
+def _is_swe(row: Row, options: ReadOptions) -> bool:
+    own = isinstance(row.get("trajectory"), list | str)
+    row_of_run = "messages" in row and ("instance_id" in row or "traj_id" in row)
+    return not options.columns and (own or row_of_run)
+
+
+FORM = Form(
+    "swe-trajectory",
+    'SWE-agent\'s .traj, or rows with "messages" and "instance_id" as in SWE-smith',
+    _is_swe,
+    lambda rows, options: SWETrajectory(options.resolved_only),
+    verifier="calls",
+    format="calls",
+)

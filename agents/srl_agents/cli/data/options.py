@@ -83,7 +83,8 @@ def read_data(
     answer_step: str | None,
     resolved_only: bool,
 ) -> Any:
-    from srl_env.data.forms.detect import ReadOptions, read_problems
+    from srl_env.data.forms.detect import read_problems
+    from srl_env.data.forms.form import ReadOptions
 
     pairs = dict(_pair("--column", "solution=response", text) for text in columns or [])
     options = ReadOptions(form, pairs, splitter, join_below, answer_step, resolved_only)

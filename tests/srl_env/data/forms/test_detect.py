@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from srl_env.data import JsonlSource, StepList
-from srl_env.data.forms.detect import FORMS, Reading, ReadOptions, read_problems, split_of_item
+from srl_env.data.forms.detect import FORMS, Reading, read_problems, split_of_item
+from srl_env.data.forms.form import ReadOptions
 from srl_env.data.rows import BadRow
 from srl_env.data.splits import split_of
 from srl_env.errors import BadData, BadOption, UnknownName
@@ -176,7 +177,7 @@ def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path)
     ],
 )
 def test_options_that_cannot_work_are_said(
-    options: dict[str, Any], error: type[Exception], message: str
+    tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):
-        ReadOptions(**options)
+        reading(tmp_path, [[1]], **options)

@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from srl_env.data.forms.detect import ReadOptions, read_problems
+from srl_env.data.forms.detect import read_problems
+from srl_env.data.forms.form import ReadOptions
 from srl_env.data.quality import lint as linting
 from srl_env.data.quality.lint import RULES, LintOptions, LintReport, lint
 from srl_env.errors import BadOption, UnknownName, VerifierTimeout
