@@ -24,7 +24,7 @@ Scale = Literal["std", "none"]
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.objectives.loss``."""
 
-_READ = {"extra": "forbid", "allow_inf_nan": False}  # by srl_agents.runs.config, from files
+_READ = {"extra": "forbid", "allow_inf_nan": False}  # by srl_agents.runs, from files
 
 
 @dataclass(frozen=True, slots=True)
