@@ -130,7 +130,7 @@ class SWETask:
         if row.get("split") not in SPLITS:
             raise ValueError(f"'split' is one of {', '.join(SPLITS)}; got {row.get('split')!r}")
         for path in (*row["change"], *row["hidden"]):
-            _check_path(path)
+            check_path(path)
         return cls(
             id=str(row["id"]),
             repository=repository,
@@ -178,7 +178,7 @@ def _case_from_json(data: Mapping[str, Any]) -> OracleCase:
     return OracleCase(data["name"], data["setup"], data["expression"], expected)
 
 
-def _check_path(path: str) -> None:
+def check_path(path: str) -> None:
     parts = PurePosixPath(path).parts
     if not parts or ".." in parts or path.startswith("/"):
         raise ValueError(f"path {path!r}; a path inside the repository is expected")

@@ -17,7 +17,7 @@ from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.grading.task import GradingTask
 from srl_env.sandbox import Change, Snapshot
 from srl_env.swe.packages import package_mounts
-from srl_env.swe.task import CASES_FILE, FORMAT, SPLITS, Repository, SWETask, _check_path
+from srl_env.swe.task import CASES_FILE, FORMAT, SPLITS, Repository, SWETask, check_path
 
 CACHE_VARIABLE: Final = "SRL_ENV_CACHE"
 
@@ -229,7 +229,7 @@ class TaskWriter:
 
     def add_repository(self, repository: Repository, code: Path) -> None:
         """Puts in a repository's right code, or takes what the folder ``repos`` has already."""
-        _check_path(repository.name)
+        check_path(repository.name)
         target = self.folder / "repos" / repository.name
         if target.resolve() != code.resolve():
             if target.exists():
@@ -277,7 +277,7 @@ def _unpacked(code: Path, path: str, how: Any) -> str:
     """What ``_packed`` was given. Raises TypeError, ValueError for anything else."""
     if isinstance(how, str):
         return how
-    _check_path(path)
+    check_path(path)
     if not (code / path).is_file():
         raise ValueError(f"the change edits {path!r}, which the right code has not")
     lines = (code / path).read_bytes().decode().splitlines(True)
