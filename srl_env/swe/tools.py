@@ -40,6 +40,8 @@ _MOST_ENVIRONMENT_BYTES: Final = 30_000
 _UNDO_DEPTH: Final = 20
 _SNIPPET_LINES: Final = 4
 _LISTED: Final = 400
+_MOST_LINE_PAIRS: Final = 40_000
+_MOST_UNSEEN: Final = 100_000  # each takes about 250 bytes while a text is looked for
 
 # $1 the command, $2 what was exported before, $3 the folder it left off in. What it leaves is
 # written to descriptor 3 as it was given: moved up, so that the command may use 3 for its own.
@@ -348,11 +350,14 @@ def _places(text: str, part: str) -> list[tuple[int, int]]:
     """Where a part is in a file's text, as (begin, end): as it is, or else as `view` shows it.
 
     The first hundred, without overlap. Shown are "\\r\\n" as a newline, and escapes of what cannot
-    be seen.
+    be seen; a file with very many of these is only looked at as it is.
     """
     if found := [(place, place + len(part)) for place in _occurrences(text, part)]:
         return found
-    shown, runs = _as_shown(text)
+    unseen = "".join(sorted(one for one in set(text) if escaped(one) != one))
+    if sum(map(text.count, unseen)) > _MOST_UNSEEN:
+        return []
+    shown, runs = _as_shown(text, unseen)
     part = _plain(part)
     ends = (
         (_position(runs, place), _position(runs, place + len(part)))
@@ -361,12 +366,12 @@ def _places(text: str, part: str) -> list[tuple[int, int]]:
     return [(begin, end) for begin, end in ends if begin is not None and end is not None]
 
 
-def _as_shown(text: str) -> tuple[str, list[tuple[int, int, int]]]:
+def _as_shown(text: str, unseen: str) -> tuple[str, list[tuple[int, int, int]]]:
     """A text as `view` shows it, and the runs of it that are shown as they are.
 
-    A run is where it begins in what is shown, where in the text, and its length.
+    unseen: the characters of the text that are escaped. A run is where it begins in what is shown,
+    where in the text, and its length.
     """
-    unseen = "".join(sorted(one for one in set(text) if escaped(one) != one))
     runs, pieces, shown, at = [], [], 0, 0
     for found in re.finditer(f"\r\n|[{re.escape(unseen)}]", text) if unseen else ():
         run, piece = text[at : found.start()], escaped(_plain(found[0]))
@@ -395,17 +400,42 @@ def _instead(original: str, old: str, new: str, text: str) -> str:
     if "\r\n" not in text:
         return new
     before, after = _cut_lines(original), _cut_lines(_plain(new))
-    plain, put = [_plain(line) for line in before], []
-    blocks = difflib.SequenceMatcher(None, plain, after, autojunk=False).get_opcodes()
-    for kind, first, last, begin, end in blocks:
+    plain, put, usual = [_plain(line) for line in before], [], _line_end(text)
+    for kind, first, last, begin, end in _line_blocks(plain, after):
         if kind == "equal":
             put += before[first:last]
             continue
         replaced = before[first:last]
         for number, line in enumerate(after[begin:end]):
-            like = replaced[number] if number < len(replaced) else text
-            put.append(line.replace("\n", _line_end(like if "\n" in like else text)))
+            like = replaced[number] if number < len(replaced) else ""
+            put.append(line.replace("\n", _line_end(like) if "\n" in like else usual))
     return "".join(put)
+
+
+def _line_blocks(old: list[str], new: list[str]) -> Iterator[tuple[str, int, int, int, int]]:
+    """What becomes of lines, as ``difflib`` says it: (kind, first, last, begin, end) of each block.
+
+    It takes the third power of the number of lines in time. Where the lines between the first and
+    the last that differ are too many for it, they count as replaced, one by one.
+    """
+    same = _common(old, new)
+    ends = _common(old[same:][::-1], new[same:][::-1])
+    old_end, new_end = len(old) - ends, len(new) - ends
+    yield "equal", 0, same, 0, same
+    if (old_end - same) * (new_end - same) > _MOST_LINE_PAIRS:
+        yield "replace", same, old_end, same, new_end
+    else:
+        middle = old[same:old_end], new[same:new_end]
+        for kind, *places in difflib.SequenceMatcher(None, *middle, autojunk=False).get_opcodes():
+            first, last, begin, end = (place + same for place in places)
+            yield kind, first, last, begin, end
+    yield "equal", old_end, len(old), new_end, len(new)
+
+
+def _common(one: list[str], other: list[str]) -> int:
+    """How many lines two lists have in common at their beginnings."""
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((at for at, (a, b) in pairs if a != b), min(len(one), len(other)))
 
 
 def _cut_lines(text: str) -> list[str]:

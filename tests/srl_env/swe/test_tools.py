@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import pickle
+import time
+import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -252,6 +254,36 @@ def test_str_replace_takes_what_view_shows(bench: Workbench, content: bytes) -> 
     said = edit(bench, "str_replace", "file", old_str="\n".join(shown), new_str="new")
     assert "has been edited" in said, said
     assert bench.session.read("file") in (b"new", b"new\r\n", b"new\n")
+
+
+# A file, and an edit of it whose lines or escapes are so many that comparing all would take hours.
+REPEATED: list[tuple[bytes, str, str]] = [
+    (b"a\r\n" * 4_000, "a\n" * 4_000, "a\nb\n" * 4_000),
+    (b"c\r\n" + b"a\r\n" * 4_000 + b"c\n", "a\n" * 3_999 + "a\nc\n", "b\n" + "b\na\n" * 4_000),
+    (b"a\r\n" * 200_000 + b"b\n", "b", "b\n" * 20_000),
+]
+
+
+@pytest.mark.parametrize(("before", "old", "new"), REPEATED)
+def test_an_edit_of_lines_that_repeat_themselves_is_made_at_once(
+    bench: Workbench, before: bytes, old: str, new: str
+) -> None:
+    bench.session.write("file", before)
+    started = time.process_time()
+    assert "has been edited" in edit(bench, "str_replace", "file", old_str=old, new_str=new)
+    assert time.process_time() - started < 10
+    edited = bench.session.read("file").decode()
+    assert edited.replace("\r\n", "\n") == before.decode().replace("\r\n", "\n").replace(old, new)
+
+
+def test_a_file_of_escapes_alone_is_not_looked_at_as_it_is_shown(bench: Workbench) -> None:
+    bench.session.write("file", b"\x1b" * (4 << 20))
+    tracemalloc.start()
+    said = edit(bench, "str_replace", "file", old_str="\\x1b", new_str="")
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert "did not appear" in said
+    assert most < 100 << 20
 
 
 def test_a_part_of_an_escape_is_no_place(bench: Workbench) -> None:
