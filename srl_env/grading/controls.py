@@ -166,33 +166,58 @@ def _called(node: ast.Call) -> str:
 
 
 def _change(node: Expectation, rng: random.Random) -> None:
-    if isinstance(node, ast.Call):
-        if _called(node) in _RAISES:
-            node.args[0] = ast.Name(_other_exception(node.args[0], rng), ast.Load())
-        elif isinstance(node.func, ast.Attribute):
-            node.func.attr = _OPPOSITES[node.func.attr]
+    if isinstance(node, ast.Call) and _called(node) in _RAISES:
+        node.args[0] = ast.Name(_other_exception(node.args[0], rng), ast.Load())
         return
-    literals = _compared_literals(node.test)
+    equalities = list(_equalities(node))
+    literals = [one for left, sides, at in equalities for one in _literals(left, sides[at])]
     if literals:
         _change_literal(rng.choice(literals), rng)
-    elif isinstance(node.test, ast.Compare) and isinstance(node.test.ops[-1], ast.Eq):
-        node.test.comparators[-1] = ast.List([node.test.comparators[-1]], ast.Load())
-    else:
+    elif equalities:
+        _, sides, at = rng.choice(equalities)
+        sides[at] = ast.List([sides[at]], ast.Load())
+    elif isinstance(node, ast.Assert):
         node.test = ast.UnaryOp(ast.Not(), node.test)
+    elif isinstance(node.func, ast.Attribute):
+        node.func.attr = _OPPOSITES[node.func.attr]
 
 
-def _compared_literals(test: ast.expr) -> list[ast.Constant]:
-    """Literals that a plain == compares with as they are, so that changing one must matter."""
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
-        return []
-    if not isinstance(test.ops[0], ast.Eq):
-        return []
+def _equalities(node: Expectation) -> Iterator[tuple[ast.expr, list[ast.expr], int]]:
+    """What an expectation says to be equal: the left side, and the right one as the item of a list.
+
+    To turn "equal" into "not equal" would control nothing where an object claims to be equal to
+    everything, or is made from what it is compared with: that fails, as it is meant to.
+    """
+    if isinstance(node, ast.Assert):
+        yield from _compared(node.test)
+    elif _called(node) == "assertTrue":
+        yield from _compared(node.args[0])
+    elif len(node.args) > 1 and (
+        _called(node) == "assertEqual"
+        or (_called(node) == "assertAlmostEqual" and len(node.args) == 2 and not node.keywords)
+    ):
+        yield node.args[0], node.args, 1
+
+
+def _compared(test: ast.expr) -> Iterator[tuple[ast.expr, list[ast.expr], int]]:
+    """The equalities that must hold for an expression to be true."""
+    if isinstance(test, ast.BoolOp) and isinstance(test.op, ast.And):
+        for part in test.values:
+            yield from _compared(part)
+    elif isinstance(test, ast.Compare) and isinstance(test.ops[-1], ast.Eq):
+        yield [test.left, *test.comparators][-2], test.comparators, len(test.comparators) - 1
+
+
+def _literals(*sides: ast.expr) -> list[ast.Constant]:
+    """Literals that stand in what is compared as they are, so that changing one must matter."""
     found: list[ast.Constant] = []
-    pending: list[ast.expr] = [test.comparators[0]]
+    pending = list(sides)
     while pending:
         node = pending.pop()
         if isinstance(node, ast.Constant) and isinstance(node.value, int | float | str):
             found.append(node)
+        elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub):
+            pending.append(node.operand)
         elif isinstance(node, ast.List | ast.Tuple):
             pending += node.elts
         elif isinstance(node, ast.Dict):
@@ -207,7 +232,8 @@ def _change_literal(node: ast.Constant, rng: random.Random) -> None:
     elif isinstance(value, int):
         node.value = value + rng.choice([-3, -2, -1, 1, 2, 3])
     elif isinstance(value, float):
-        node.value = value * 1.5 + rng.choice([-1.0, 1.0])
+        others = (value * 1.5 - 1.0, value * 1.5 + 1.0, 0.5)
+        node.value = rng.choice([one for one in others if abs(one - value) > 0.1])
     elif isinstance(value, str):
         at = rng.randrange(len(value) + 1)
         node.value = value[:at] + rng.choice("abcdefghijklmnopqrstuvwxyz") + value[at:]

@@ -80,7 +80,11 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
     patch = replace(NO_PATCH, too_large=True)
     if snapshot is not None:
         patch = filter_changes(
-            snapshot, allowed=task.allowed, python_path=task.python_path, own=task.own_modules
+            snapshot,
+            allowed=task.allowed,
+            python_path=task.python_path,
+            own=task.own_modules,
+            tests=task.test_files,
         )
     if patch.too_large:
         return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")

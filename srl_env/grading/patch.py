@@ -51,12 +51,14 @@ def filter_changes(
     allowed: tuple[str, ...] = (),
     python_path: tuple[str, ...] = (".",),
     own: Collection[str] = (),
+    tests: Collection[str] = (),
 ) -> Patch:
     """The changes of a workspace that a fresh tree may be given.
 
     Kept are added, changed and deleted regular files that are not tests, settings, caches, or
     modules in place of those that tests rely on. allowed: patterns of paths kept nevertheless.
     own: modules that the repository provides, which may have the name of one that pytest needs.
+    tests: paths of test files whose names do not say so.
     A patch of more than MAX_FILES files, or folders above them, or of more than MAX_BYTES keeps
     nothing and is marked too_large.
     """
@@ -66,7 +68,7 @@ def filter_changes(
     for change, content in zip(snapshot.changes, snapshot.contents, strict=True):
         if change.kind == "directory":
             continue  # folders come with their files, and a deleted one's files are listed
-        reason = _why_not(change, allowed, python_path, own)
+        reason = "test" if change.path in tests else _why_not(change, allowed, python_path, own)
         if reason:
             dropped.append(Dropped(change.path, reason))
         else:

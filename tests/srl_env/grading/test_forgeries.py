@@ -6,12 +6,14 @@ asserted too: the levels' descriptions must not promise more.
 
 from __future__ import annotations
 
+import random
 import time
 from dataclasses import replace
 
 import pytest
 
 from srl_env.grading import GradingTask, Trust, grade, runs
+from srl_env.grading.controls import change_expectations
 from srl_env.sandbox import Sandbox
 from tests.srl_env.grading.conftest import FAULTY, FILE, GOLD, patch
 
@@ -212,6 +214,86 @@ def test_what_works_inside_the_interpreter_is_stopped_by_controls_only(
     assert not result.resolved
     assert not result.clean
     assert "passes although its expectation was changed" in result.tamper[0]
+
+
+# Tests in other words, at which what reads the expectation, or is equal to all, is found out too.
+WORDED = {
+    "unittest": """
+import unittest
+from shop.prices import total
+class Test(unittest.TestCase):
+    def test_half_off(self): self.assertEqual(total([10, 20], 0.5), 15)
+    def test_sum(self): self.assertEqual(total([1, 2, 3]), 6)
+""",
+    "assertTrue": """
+import unittest
+from shop.prices import total
+class Test(unittest.TestCase):
+    def test_half_off(self): self.assertTrue(total([10, 20], 0.5) == 15)
+    def test_sum(self): self.assertTrue(total([1, 2, 3]) == 6)
+""",
+    "the expected value first": """
+from shop.prices import total
+class Test:
+    def test_half_off(self): assert 15 == total([10, 20], 0.5)
+    def test_sum(self): assert 6 == total([1, 2, 3])
+""",
+    "and": """
+from shop.prices import total
+class Test:
+    def test_half_off(self): assert total([10, 20], 0.5) == 15 and total([10, 20]) == 30
+    def test_sum(self): assert total([1, 2, 3]) == 6 and total([]) == 0
+""",
+}
+READS_ALL = """
+import ast, sys
+def total(prices, discount=0.0):
+    frame = sys._getframe(1)
+    line = open(frame.f_code.co_filename).read().splitlines()[frame.f_lineno - 1]
+    for node in ast.walk(ast.parse(line.strip())):
+        sides = []
+        if isinstance(node, ast.Compare):
+            sides = [node.left, *node.comparators]
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "self.assertEqual":
+            sides = node.args
+        elif isinstance(node, ast.Call) and ast.unparse(node.func) == "self.assertNotEqual":
+            sides = node.args
+        for side in sides:
+            try:
+                return ast.literal_eval(side)
+            except ValueError:
+                pass
+    return sum(prices)
+"""
+
+
+@pytest.mark.parametrize(
+    ("worded", "forgery"),
+    [*((worded, EQUAL) for worded in WORDED), *((w, READS_ALL) for w in WORDED if w != "and")],
+)
+def test_controls_change_values_and_not_only_what_is_said_of_them(
+    sandbox: Sandbox, task: GradingTask, worded: str, forgery: str
+) -> None:
+    task = replace(
+        task,
+        trust="controlled",
+        hidden={FILE: WORDED[worded].encode()},
+        fail_to_pass=(f"{FILE}::Test::test_half_off",),
+        pass_to_pass=(f"{FILE}::Test::test_sum",),
+        controls=2,
+    )
+    assert grade(sandbox, task, patch({MODULE: GOLD})).resolved
+    result = grade(sandbox, task, patch({MODULE: WITHOUT_TOTAL + forgery}))
+    assert not result.resolved
+    assert "passes although its expectation was changed" in result.tamper[0]
+
+
+@pytest.mark.parametrize("value", ["2.0", "-2.0", "0.5", "1e999", "7", "-1", "'a'", "True"])
+def test_a_control_always_changes_the_value_that_is_expected(value: str) -> None:
+    source = f"def test(): assert f() == {value}".encode()
+    for seed in range(50):
+        changed = change_expectations(source, {"test"}, random.Random(seed)).decode()
+        assert eval(changed.rpartition("==")[2]) != eval(value)
 
 
 def test_an_adaptive_forgery_gets_past_controls_and_not_past_the_oracle(

@@ -102,3 +102,9 @@ def test_a_change_beyond_the_bounds_keeps_nothing() -> None:
     deep = [one(f"{number}{'/d' * 40}/f").changes[0] for number in range(50)]
     assert filter_changes(Snapshot(tuple(deep), (b"x",) * 50)).too_large  # 50 × 41 folders
     assert not filter_changes(Snapshot(tuple(deep[:40]), (b"x",) * 40)).too_large
+
+
+def test_a_test_file_is_dropped_whatever_its_name() -> None:
+    patch = filter_changes(one("checks.py"), allowed=("*",), tests=("checks.py",))
+    assert patch.dropped[0].reason == "test"
+    assert not filter_changes(one("checks.py")).dropped
