@@ -25,17 +25,18 @@ def fenced_blocks(text: str) -> list[Block]:
     A fence with a language opens a block inside a block. Fences inside a shell's here-document
     are its text.
     """
-    blocks, open_fences, skip_to, documents = list[Block](), list[re.Match[str]](), 0, 0
+    blocks, open_fences = list[Block](), list[re.Match[str]]()
+    looked = documents = 0
     for fence in _FENCE.finditer(text):
-        if fence.start() < skip_to:
+        while open_fences and looked < fence.start() and documents < _MOST_DOCUMENTS:
+            document = _HERE_DOCUMENT.search(text, looked, fence.start())
+            if document is None:
+                break
+            documents += 1
+            looked = _end_of_document(text, document) or document.end()
+        if fence.start() < looked:
             continue
-        if open_fences and documents < _MOST_DOCUMENTS:
-            begun = max(open_fences[-1].end(), skip_to)
-            if document := _HERE_DOCUMENT.search(text, begun, fence.start()):
-                documents += 1
-                skip_to = _end_of_document(text, document)
-            if fence.start() < skip_to:
-                continue
+        looked = fence.end()
         if open_fences and not fence[1].strip():
             opening = open_fences.pop()
             if not open_fences:
