@@ -9,7 +9,7 @@ is not as it should be.
 from __future__ import annotations
 
 import json
-import math
+import sys
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -48,7 +48,7 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
     if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
         raise BadAnswer(f"no choices in the answer: {_shown(data)}")
     choice = choices[0]
-    reason = choice.get("finish_reason")
+    reason = _reason(choice.get("finish_reason"))
     if reason == "content_filter":
         raise RequestRefused("the server withheld the text (finish_reason 'content_filter')")
     if reason in UNFINISHED:
@@ -65,6 +65,12 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
         ),
         *_usage(data),
     )
+
+
+def _reason(finish: Any) -> str | None:
+    """Why a completion ended; some servers say it as {"type": "stop"}."""
+    named = finish.get("type") if isinstance(finish, dict) else finish
+    return named if isinstance(named, str) else None
 
 
 def _json(body: bytes) -> Mapping[str, Any]:
@@ -161,7 +167,8 @@ def _logprobs(choice: Mapping[str, Any]) -> tuple[float, ...]:
 
 
 def _is_logprob(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    return number and abs(value) <= sys.float_info.max
 
 
 def _ids(values: Any) -> tuple[int, ...]:

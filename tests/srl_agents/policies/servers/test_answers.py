@@ -73,6 +73,20 @@ def test_a_completion_that_the_server_gave_up_is_a_bad_answer(reason: str) -> No
         read({**message(content="x = 4"), "finish_reason": reason})
 
 
+def test_a_reason_to_finish_may_be_an_object() -> None:
+    cut = read({**message(content="x = 4"), "finish_reason": {"type": "length", "length": 3}})
+    assert cut.finish_reason == "length"
+    with pytest.raises(BadAnswer, match="did not finish .* 'abort'"):
+        read({**message(content="x = 4"), "finish_reason": {"type": "abort"}})
+
+
+@pytest.mark.parametrize("odd", [[], ["stop"], {}, {"type": []}, 7, True])
+def test_fields_of_other_types_are_as_if_missing(odd: object) -> None:
+    logprobs = {"content": [{"logprob": 10**400}]}
+    row = {**message(content="x"), "finish_reason": odd, "stop_reason": odd, "logprobs": logprobs}
+    assert read(row) == Generation("x")
+
+
 CALL = '<tool_call>\n{"name": "bash", "arguments": {"command": "ls \\u003c a"}}\n</tool_call>'
 
 
