@@ -37,7 +37,7 @@ _WORD: Final = re.compile(r"[^\W\d_]{2,}")
 _NAME: Final = re.compile(r"[^\W\d_][\w ']{0,40}(?:\([a-z]\))?\s*=\s*(?=[^=])")
 _LATEX: Final = (
     (re.compile(r"\\(?:text|mathrm|textrm|mbox|mathbf)\s*\{([^{}]*)\}"), r" \1"),
-    (re.compile(r"\\[dt]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))"), r" \1\2/\3\4"),
+    (re.compile(r"\\[dt]?frac\s*(?:\{(\d+)\}|(\d))\s*(?:\{(\d+)\}|(\d))"), r" \1\2/\3\4 "),
     (re.compile(r"\^\s*(?:\\circ|\{\s*\\circ\s*\})|\\degree"), "°"),
     (re.compile(r"\\times|\\cdot|×|·"), "*"),
     (re.compile(r"\{,\}"), ","),
@@ -196,11 +196,14 @@ def _value(parts: dict[str, str | None]) -> Fraction | None:
 
 
 def _scaled(rest: str) -> tuple[Fraction, str]:
-    """What a word such as "million" after a number multiplies it by, and what follows the word."""
-    word = re.match(r"\s+([a-z]+)\b", rest, re.IGNORECASE)
-    if word and (power := _SCALES.get(word[1].lower())):
-        return Fraction(10**power), rest[word.end() :]
-    return Fraction(1), rest
+    """What words such as "million" after a number multiply it by, and what follows the words."""
+    scale = Fraction(1)
+    while word := re.match(r"\s+([a-z]+)\b", rest, re.IGNORECASE):
+        power = _SCALES.get(word[1].lower())
+        if power is None:
+            break
+        scale, rest = scale * 10**power, rest[word.end() :]
+    return scale, rest
 
 
 def _unit(currency: str | None, rest: str) -> str | None:

@@ -32,8 +32,9 @@ _RELATION: Final = re.compile(
     r"\\(?:leq?|geq?|neq?|lt|gt|approx|equiv|sim|[lg]eqslant)(?![a-zA-Z])|[=<>≤≥≠≈]"
 )
 _VARIABLE: Final = re.compile(
-    r"\\?[a-zA-Z]+(?:_(?:\w|\{\w+\}))?'?\s*(?:\(\s*\\?[a-zA-Z]\s*\)\s*)?=(?!=)"
+    r"(?!\\(?:not|neg|lnot)(?![a-zA-Z]))\\?[a-zA-Z]+(?:_(?:\w|\{\w+\}))?'?\s*(?:\(\s*\\?[a-zA-Z]\s*\)\s*)?=(?!=)"
 )
+_BASE: Final = re.compile(r"(?<=\d)_\s*(?:\{\s*(\d+)\s*\}|(\d))")
 _DEGREES: Final = re.compile(
     r"(?<=[\d}])\s*(?:\^\s*(?:\{\s*\\circ\s*\}|\\circ(?![a-z]))|°|\\degree)"
 )
@@ -82,14 +83,19 @@ def _plain(latex: str) -> str:
 
 def _differ(one: str, other: str) -> bool:
     """Whether an answer states more than the expected one: a derivation, candidates, a chain of
-    relations. Or is of another kind: in other brackets."""
+    relations. Or is of another kind: in other brackets, or to another base."""
     if any(len(more.findall(one)) != len(more.findall(other)) for more in (_IMPLIES, _OR)):
         return True
     links, expected_links = len(_RELATION.findall(one)), len(_RELATION.findall(other))
     if links > expected_links and not (links == 1 and _VARIABLE.match(one)):
         return True
-    brackets = _bracket(one), _bracket(other)
-    return all(brackets) and brackets[0] != brackets[1]
+    brackets, bases = (_bracket(one), _bracket(other)), (_bases(one), _bases(other))
+    return any(all(both) and both[0] != both[1] for both in (brackets, bases))
+
+
+def _bases(latex: str) -> list[str]:
+    """The bases that numbers are written to, as in 101_2, in order."""
+    return [braced or digit for braced, digit in _BASE.findall(latex)]
 
 
 def _right_sides(one: str, other: str) -> tuple[str, str]:

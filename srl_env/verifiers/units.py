@@ -81,6 +81,9 @@ _NOUN: Final = re.compile(r"[^\W\d_]{3,}")
 _WORDS: Final = re.compile(r"[^\W\d_]+(?:[-'’.][^\W\d_]*)*")
 _NOT_UNITS: Final = frozenset(
     {"per", "or", "and", "to", "between", "not", "minus", "plus", "times"}
+    | {"is", "was", "but", "nor", "maybe", "wrong", "squared", "cubed", "factorial", "point"}
+    | {"half", "halves", "third", "thirds", "fourth", "fourths", "fifth", "fifths", "sixths"}
+    | {"eighth", "eighths", "tenth", "tenths", "hundredth", "hundredths", "thousandths"}
 )
 
 

@@ -61,6 +61,9 @@ def test_the_page_has_examples_for_each_verifier() -> None:
         ("-1/2.", Number(Fraction(-1, 2))),
         ("$-5", Number(Fraction(-5), "$")),
         ("5 million dollars", Number(Fraction(5_000_000), "$")),
+        ("5 hundred thousand", Number(Fraction(500_000))),
+        (r"\frac{1}{2} kg", Number(Fraction(1, 2), "kg")),
+        (r"2\frac{1}{2}", Number(Fraction(5, 2))),
         ("1.5x10^3 kg", Number(Fraction(1500), "kg")),
         ("18eggs", Number(Fraction(18), "egg")),
         ("18 red eggs in total", Number(Fraction(18), "egg in red total")),
@@ -82,6 +85,8 @@ def test_numbers_are_read_with_their_units(text: str, number: Number) -> None:
         *("", "eggs", "1,23", "12,3456", "3/0", "1e999999", "1e99999999999", "9" * 1_000_000),
         *("1/" + "9" * 99, "1/2/3", "2 3", "5!", "5^2", "5-10", "5 - 10", "5 to 10", "5k", "5x"),
         *("5 = 5 = 5", "(5", "5)", "five", "5 in 3 days", "0x10", "1_000", "NaN", "inf", "."),
+        *("2 thirds", "5 tenths", "5 squared", "5 point five", "5 is wrong", "5 factorial"),
+        *(r"\frac{1}{2}5", r"\frac123"),
     ],
 )
 def test_anything_more_than_one_number_is_not_a_number(text: str) -> None:

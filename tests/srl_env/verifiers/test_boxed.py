@@ -78,6 +78,11 @@ def test_extraction_is_linear(text: str) -> None:
         ("}{", "1", False),
         ("", "1", False),
         ("no number", "1", False),
+        (r"\not=5", "5", False),
+        (r"x \neq 5", "x = 5", False),
+        ("101_2", "101_{2}", True),
+        ("101_2", "101_3", False),
+        ("101", "101_2", True),
     ],
 )
 def test_answers_are_compared_as_mathematics(answer: str, expected: str, equal: bool) -> None:
