@@ -240,11 +240,8 @@ class TaskWriter:
     def put(self, repository: str, tasks: Iterable[SWETask]) -> None:
         """Makes these the tasks of a repository, in place of those it had: all, or none at all."""
         path = self.folder / "tasks.jsonl"
-        kept = [
-            line
-            for line in path.read_text("utf-8").splitlines(keepends=True)
-            if json.loads(line)["repo"] != repository
-        ]
+        with path.open(encoding="utf-8", newline="\n") as file:  # texts have other ends of lines
+            kept = [line for line in file if json.loads(line)["repo"] != repository]
         kept += map(self._line, tasks)
         aside = path.with_suffix(".new")
         aside.write_text("".join(kept), "utf-8")

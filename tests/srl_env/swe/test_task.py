@@ -147,6 +147,16 @@ def test_a_repository_s_tasks_are_put_in_at_once(folder: Path) -> None:
     assert TaskSet(folder).ids == ("new",)
 
 
+def test_any_text_of_a_task_stays_on_its_line(folder: Path) -> None:
+    odd = "a\u2028b\x85c\r\x0c\x1ed"
+    other = Repository("other", REPOSITORY.tests, CASES)
+    TaskWriter(folder).add_repository(other, folder / "repos/pkg")
+    TaskWriter(folder).add(task("odd", repository=other, statement=odd, change={"x.py": odd}))
+    TaskWriter(folder).put("pkg", [task("new")])
+    assert TaskSet(folder).ids == ("odd", "new")
+    assert TaskSet(folder).task("odd").change == {"x.py": odd}
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
