@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
+from srl_env.errors import Failure, PromptRefused
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
 
@@ -59,6 +61,7 @@ class TransformersPolicy:
             cache_bytes=cache_bytes,
         )
         self._prompts = PromptEncoder(tokenizer)
+        self._context = learned_positions(causal_lm)
 
     @classmethod
     def from_pretrained(
@@ -90,13 +93,38 @@ class TransformersPolicy:
         """Where the model is."""
         return self.decoder.device
 
-    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """One sampled generation for each list of messages, in order.
 
         The text ends with the stop string, if one ended it; ids and log-probabilities are
-        those of all sampled tokens. Raises BadOption for an empty prompt.
+        those of all sampled tokens. Where the model has positions up to a limit only, a completion
+        is cut there, and a prompt that fills them is a PromptRefused in its place. Raises BadOption
+        for an empty prompt.
         """
         prompts = self.encode_many(batch)
+        found: dict[int, Generation | Failure] = {}
+        rooms: dict[int, list[int]] = {}
+        for number, prompt in enumerate(prompts):
+            if self._context is not None and len(prompt) >= self._context:
+                found[number] = self._too_long(prompt)
+            else:
+                rooms.setdefault(self._room(prompt, sampling.max_tokens), []).append(number)
+        for most, rows in rooms.items():
+            how = replace(sampling.of(rows), max_tokens=most)
+            found.update(zip(rows, self._sample([prompts[i] for i in rows], how), strict=True))
+        return [found[i] for i in range(len(prompts))]
+
+    def _room(self, prompt: Sequence[int], most: int) -> int:
+        """How many tokens may follow a prompt, of those that are wanted."""
+        return most if self._context is None else min(most, self._context - len(prompt))
+
+    def _too_long(self, prompt: Sequence[int]) -> PromptRefused:
+        return PromptRefused(
+            f"a prompt of {len(prompt)} tokens leaves no room for a completion: the model has "
+            f"{self._context} positions"
+        )
+
+    def _sample(self, prompts: list[list[int]], sampling: Sampling) -> list[Generation]:
         with self._precision():
             completions = self.sampler.sample(prompts, sampling)
         texts = self.tokenizer.batch_decode(
@@ -170,3 +198,20 @@ class TransformersPolicy:
         import torch
 
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.autocast)
+
+
+def learned_positions(model: Any) -> int | None:
+    """How many positions a model has, where each is a learned vector; None for any number.
+
+    Rotary models take longer texts than they were trained on. A table of vectors ends.
+    """
+    from torch import nn
+
+    most = getattr(model.config, "max_position_embeddings", None)
+    tables = (
+        part
+        for part in model.modules()
+        if isinstance(part, nn.Embedding) and part is not model.get_input_embeddings()
+    )
+    found = [table.num_embeddings for table in tables]
+    return most if most is not None and any(most <= size <= most + 2 for size in found) else None

@@ -13,8 +13,8 @@ from srl_agents.models.small import bpe_tokenizer, build, character_tokenizer
 from srl_agents.nn.score import GenericDecoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.tokens import BrokenModel
-from srl_env.errors import BadOption
-from srl_env.policy import Policy, Sampling
+from srl_env.errors import BadOption, PromptRefused
+from srl_env.policy import Generation, Policy, Sampling
 from srl_env.text.prompt import Message
 
 ANYTHING = Sampling(temperature=1e3, max_tokens=60)  # all tokens are equally probable
@@ -95,6 +95,25 @@ def _as_tree(pairs: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
 
     prompts = [prompt for prompt, _ in pairs]
     return prompts, [Branch(i, len(p), ids) for i, (p, ids) in enumerate(pairs)]
+
+
+def test_learned_positions_end_a_completion_and_refuse_a_prompt_that_fills_them() -> None:
+    tokenizer = character_tokenizer("ab")
+    config = transformers.GPT2Config(n_positions=16, n_embd=16, n_layer=1, n_head=2)
+    model = build(config, tokenizer, 0)
+    for parameter in model.parameters():
+        parameter.data.zero_()  # so that the first token, which ends nothing, is the best
+    policy = TransformersPolicy(model, tokenizer)
+    batch = [user("a" * count) for count in (4, 12, 16, 20, 15)]
+    made = policy.generate(batch, Sampling(temperature=0, max_tokens=6, seeds=(1, 2, 3, 4, 5)))
+    assert [isinstance(one, PromptRefused) for one in made] == [False, False, True, True, False]
+    assert [len(one.token_ids) for one in made if isinstance(one, Generation)] == [6, 4, 1]
+    assert made[4].finish_reason == "length"
+    rotary = build("llama-1m", tokenizer, 0)
+    rotary.config.max_position_embeddings = 16
+    assert isinstance(
+        TransformersPolicy(rotary, tokenizer).generate(batch[3:4], ANYTHING)[0], Generation
+    )
 
 
 def test_the_text_ends_with_the_stop_string_and_ids_with_their_token() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Any, Literal, Protocol
 
 from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids, tokens_to_stop
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, Failure
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import Messages
@@ -22,7 +22,9 @@ Sampler = Literal["trl", "own"]
 class TrainerPolicy(Protocol):
     """A policy over a trainer's model, which also encodes prompts without sampling."""
 
-    def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+    def generate(
+        self, batch: Sequence[Messages], sampling: Sampling
+    ) -> Sequence[Generation | Failure]:
         """One sampled generation for each list of messages, in order."""
         ...
 
