@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
-from typing import Any
 
 from srl_env.errors import BadData
 from srl_env.policy import Generation
@@ -90,21 +89,17 @@ def _whole_lines(path: Path) -> tuple[dict[Key, Episode], int]:
         for number, line in enumerate(file, 1):
             if not line.endswith(b"\n"):
                 break
-            row = _row(path, number, line)
-            key = row.pop("kind"), row.pop("place")
-            episodes[key] = Episode.from_json(row)
+            try:
+                row = json.loads(line)
+                key = str(row.pop("kind")), int(row.pop("place"))
+                episodes[key] = Episode.from_json(row)
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
+                raise BadData(
+                    f"{path}:{number}: must be an episode of an evaluation; got {line[:40]!r}. Fix:"
+                    " evaluate into another folder"
+                ) from error
             end += len(line)
     return episodes, end
-
-
-def _row(path: Path, number: int, line: bytes) -> dict[str, Any]:
-    try:
-        row = json.loads(line)
-        if {"kind", "place", "steps"} <= row.keys():
-            return dict(row)
-    except (ValueError, AttributeError):
-        pass
-    raise BadData(f"{path}:{number}: not an episode of an evaluation; evaluate into another folder")
 
 
 def _read_unfinished(path: Path) -> dict[Key, Sequence[Generation]]:

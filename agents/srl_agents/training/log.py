@@ -180,7 +180,7 @@ def _read_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
         if isinstance(row["update"], int):
             return dict(row)
         cause = "no object with an update"
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         cause = str(error)
     raise _damaged(path, number, f"{line[:40]!r} ({cause})")
 

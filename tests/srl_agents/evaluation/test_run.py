@@ -390,12 +390,26 @@ def test_the_pace_settles_where_a_round_is_neither_short_nor_long() -> None:
     assert partly.rows == 1
 
 
-def test_a_file_of_something_else_is_not_overwritten(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"some": "data"}',
+        '{"kind": "sampled", "place": 0, "steps": []}',
+        '{"kind": "sampled", "place": null, "steps": []}',
+        '{"kind": "sampled", "place": 0, "steps": [7]}',
+        *("[]", "7", "", "\x00", "[" * 100_000),
+    ],
+    ids=range(9),
+)
+def test_a_line_that_is_no_episode_is_named_and_nothing_overwritten(
+    tmp_path: Path, line: str
+) -> None:
     path = tmp_path / "episodes.jsonl"
-    path.write_text('{"some": "data"}\n')
-    with pytest.raises(BadData, match=r"episodes\.jsonl:1: not an episode"):
+    path.write_text(f"{line}\n")
+    with pytest.raises(BadData, match=r"episodes\.jsonl:1: must be an episode") as caught:
         EpisodeFile(path)
-    assert path.read_text() == '{"some": "data"}\n'
+    assert len(str(caught.value)) < 500
+    assert path.read_text() == f"{line}\n"
 
 
 def test_a_torch_generator_is_seeded_and_given_back() -> None:

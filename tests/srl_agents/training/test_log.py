@@ -76,11 +76,22 @@ def logged(folder: Path, updates: int) -> dict[str, int]:
         (lambda lines: [lines[0], b"\xc8\x00\xff" * 15 + b"\n", *lines[2:]], 2, "xc8"),
         (lambda lines: [*lines[:3], b"[1, 2]\n", *lines[3:]], 4, r"\[1, 2\]"),
         (lambda lines: [*lines[:3], b'{"stage": "srl"}\n', *lines[3:]], 4, "stage"),
+        (lambda lines: [*lines[:3], b"[" * 100_000 + b"\n", *lines[3:]], 4, "recursion"),
         (lambda lines: lines[:4], 5, "the end of the file after 180 bytes of 225"),
         (lambda lines: [], 1, "the end of the file after 0 bytes of 225"),
         (lambda lines: [lines[0], *lines[:4]], 2, "update 1 after update 1"),
     ],
-    ids=["cut", "cut, line end", "garbage", "a list", "no update", "too short", "empty", "twice"],
+    ids=[
+        "cut",
+        "cut, line end",
+        "garbage",
+        "a list",
+        "no update",
+        "deep",
+        "too short",
+        "empty",
+        "twice",
+    ],
 )
 def test_real_damage_is_named_with_its_line_and_nothing_is_changed(
     tmp_path: Path, damage: Callable[[list[bytes]], list[bytes]], line: int, found: str
