@@ -16,7 +16,8 @@ NO_MESSAGES = [[{"role": "user", "content": "go"}]] * 50  # type: ignore[var-ann
 
 def test_the_expert_solves_what_it_demonstrated() -> None:
     assert isinstance(ExpertPolicy(), PrivilegedPolicy)
-    episodes = rollout(EnvPool(CountingEnv), ExpertPolicy(), [Start(seed=1), Start(seed=2)])
+    starts = [Start({"continuation": "policy"}, seed=seed) for seed in (1, 2)]
+    episodes = rollout(EnvPool(CountingEnv), ExpertPolicy(), starts)
     assert all(episode.correct for episode in episodes)
 
 

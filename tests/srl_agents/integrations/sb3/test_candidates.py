@@ -63,7 +63,7 @@ def test_the_observation_holds_state_candidates_and_mask() -> None:
 
 def test_choosing_the_expert_each_time_is_right() -> None:
     env = counting()
-    _, info = env.reset(seed=3, options={"problem": "count-4"})
+    _, info = env.reset(seed=3, options={"problem": "count-4", "continuation": "policy"})
     rewards, over = [], False
     while not over:
         _, reward, over, truncated, info = env.step(expert_place(env, info))

@@ -426,7 +426,7 @@ def test_the_expert_gets_full_marks_and_others_are_compared_call_by_call(tmp_pat
         _, reward, ended, _, info = env.step(env.expert_completion())
         rewards.append(reward)
     assert rewards == [1.0, 1.0, 1.0, 1.0]
-    assert info["verdict"] == {"correct": True, "answer": "submit", "same_calls": 4}
+    assert info["verdict"] is None  # the steps judged would be the expert's
     env.reset(seed=1)
     own = "I look.\n```\ngrep -n total .\n```"
     _, reward, _, _, info = env.step(own)
