@@ -25,6 +25,7 @@ MOST_MODULES = 25  # in one folder
 ALLOWED = {
     "srl_env": {
         "errors": "",
+        "hub": "",
         "lazy": "",
         "seeding": "",
         "time_limit": "",
@@ -39,7 +40,7 @@ ALLOWED = {
         "batch": "environment episode errors seeding text",
         "rollout": "batch environment episode errors policy rewards seeding text verifiers",
         "registration": "batch environment errors",
-        "data": "errors lazy problem rewards text verifiers",
+        "data": "errors hub lazy problem rewards text verifiers",
         "check": "environment episode errors problem registration rewards"
         " seeding text time_limit verifiers",
         "testing": "check data environment errors policy problem registration text verifiers",

@@ -16,6 +16,7 @@ from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_N
 
 from srl_agents.models.folder import ADAPTER, check_model
 from srl_env.errors import BadOption, MissingExtra
+from srl_env.hub import hub_or_cache
 
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 
@@ -80,7 +81,8 @@ def find_device(name: str | torch.device | None) -> torch.device:
 def _check_architecture(source: str) -> None:
     """BadOption unless the configuration is that of a causal language model."""
     try:
-        config = transformers.AutoConfig.from_pretrained(source)
+        with nullcontext() if Path(source).is_dir() else hub_or_cache():
+            config = transformers.AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
         raise BadOption(
             f"no model can be read from {source!r}, which is no folder here: {_first_line(error)}"

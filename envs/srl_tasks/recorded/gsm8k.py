@@ -10,7 +10,7 @@ from srl_env.data.sources.source import OnBadRow
 from srl_env.environment import ReasoningEnv
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
-from srl_tasks.recorded.loading import RowData, Source, Split, open_problems
+from srl_tasks.recorded.loading import RowData, Source, Split, check_options, open_problems
 
 GSM8K = RowData("gsm8k", gsm8k_problem, "openai/gsm8k", hub_config="main", hub_test=True)
 NOTE = "The last step is the answer alone: a line with #### and the number."
@@ -59,5 +59,6 @@ class GSM8KEnv(ReasoningEnv):
         **options: Any,
     ) -> None:
         """options: those of ``ReasoningEnv``."""
+        check_options(type(self), options)
         problems = open_problems(GSM8K, path, source, split, on_bad_row)
         super().__init__(problems, NumericVerifier(), **{"style": PromptStyle(note=NOTE)} | options)

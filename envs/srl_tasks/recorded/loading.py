@@ -10,17 +10,19 @@ What was opened is kept, so that a process with thousands of environments reads 
 from __future__ import annotations
 
 import functools
+import inspect
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
 from srl_env.data.files.streams import is_json_lines
 from srl_env.data.files.tables import TableSource
 from srl_env.data.sources.jsonl import file_path
 from srl_env.data.sources.source import OnBadRow
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, UnknownName
 
 Source = Literal["hub", "sample"]
@@ -46,6 +48,17 @@ class RowData:
     hub_path: str
     hub_config: str | None = None
     hub_test: bool = False
+
+
+def check_options(kind: type[ReasoningEnv], options: Mapping[str, Any]) -> None:
+    """``UnknownName`` for an option that is not one of ``ReasoningEnv``: before any problem is
+    looked for, perhaps over a network."""
+    known = set(inspect.signature(ReasoningEnv.__init__).parameters)
+    for name in options:
+        if name not in known:
+            known |= set(inspect.signature(kind.__init__).parameters)
+            names = known - {"self", "problems", "verifier", "options"}
+            raise UnknownName(f"argument of {kind.__name__}", name, names)
 
 
 def open_problems(

@@ -13,7 +13,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import UnknownName
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier
-from srl_tasks.recorded.loading import RowData, Source, Split, open_problems
+from srl_tasks.recorded.loading import RowData, Source, Split, check_options, open_problems
 
 NOTE = r"The last step states the final answer in \boxed{}."
 
@@ -67,6 +67,7 @@ class NumberedSolutionsEnv(ReasoningEnv):
         **options: Any,
     ) -> None:
         """options: those of ``ReasoningEnv``."""
+        check_options(type(self), options)
         data = RowData("numbered_solutions", _converter(columns or {}), "simplescaling/s1K-1.1")
         problems = open_problems(data, path, source, split, on_bad_row)
         super().__init__(problems, BoxedVerifier(), **{"style": PromptStyle(note=NOTE)} | options)

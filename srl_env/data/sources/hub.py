@@ -10,6 +10,7 @@ from srl_env.data.rows import Converter, Row, problem_from_row
 from srl_env.data.sources.source import OnBadRow, RowSource, SplitBy, by_id
 from srl_env.data.splits import SHARES
 from srl_env.errors import BadOption, MissingExtra
+from srl_env.hub import hub_or_cache
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -69,7 +70,8 @@ class DatasetSource(RowSource):
             from datasets import load_dataset
         except ImportError as error:
             raise MissingExtra("datasets", "data") from error
-        dataset = load_dataset(path, config, split=hub_split, revision=revision, **(load or {}))
+        with hub_or_cache():
+            dataset = load_dataset(path, config, split=hub_split, revision=revision, **(load or {}))
         return cls(dataset, convert, **{"name": f"{path}/{hub_split}"} | options)
 
     def _locate(self) -> array[int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +14,8 @@ import pytest
 import srl_env
 from srl_env.check import Checker
 from srl_env.errors import BadData, BadOption, UnknownName
+from srl_env.hub import hub_or_cache
+from srl_tasks.recorded import loading
 from srl_tasks.recorded.gsm8k import GSM8K, GSM8KEnv
 from srl_tasks.recorded.loading import READ_AT_ONCE, SAMPLES, open_problems
 from srl_tasks.recorded.numbered_solutions import NumberedSolutionsEnv
@@ -203,3 +206,28 @@ def test_the_hubs_own_test_split_is_test_and_its_train_split_gives_train_and_dev
 def test_problems_are_opened_without_an_environment_too() -> None:
     problems = open_problems(GSM8K, None, "sample", "all", "raise")
     assert len(problems) == len((SAMPLES / "gsm8k.jsonl").read_text("utf-8").splitlines())
+
+
+@pytest.mark.parametrize("name", ["srl/GSM8K-v0", "srl/NumberedSolutions-v0"])
+def test_arguments_are_checked_before_the_hub_is_asked(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "_from_hub", lambda *_: pytest.fail("the hub was asked"))
+    with pytest.raises(UnknownName, match=r"argument .*'max_step'. Did you mean 'max_steps'"):
+        srl_env.make(name, max_step=3)
+
+
+def test_a_hub_out_of_reach_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    hub = pytest.importorskip("huggingface_hub.constants")
+    for variable in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+    monkeypatch.setattr(hub, "HF_HUB_OFFLINE", False)
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        monkeypatch.setattr(hub, "ENDPOINT", f"http://127.0.0.1:{closed.getsockname()[1]}")
+        with hub_or_cache():
+            assert hub.HF_HUB_OFFLINE is True
+        closed.listen()
+        with hub_or_cache():
+            assert hub.HF_HUB_OFFLINE is False
+    assert hub.HF_HUB_OFFLINE is False
