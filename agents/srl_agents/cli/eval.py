@@ -185,8 +185,8 @@ def eval_command(
         typer.Option(
             "--policy",
             "-m",
-            help="expert, random, human, a run's folder, a model's folder or hub name, or"
-            " openai:MODEL on a server.",
+            help="expert, random, human, a run's folder, a model's folder or hub name,"
+            " openai:MODEL on a server, or your own: FILE.py or module:Class.",
         ),
     ] = None,
     env: Env = None,
@@ -231,7 +231,7 @@ def eval_command(
         str,
         typer.Option(
             metavar="JSON",
-            help="""More for openai:MODEL or vllm:MODEL: '{"max_requests": 500}'.""",
+            help="""More for openai:MODEL, vllm:MODEL or your own: '{"max_requests": 500}'.""",
         ),
     ] = "{}",
     chooser: Annotated[

@@ -1,5 +1,5 @@
-"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, or
-a model on a server or in vLLM's engine.
+"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, a
+model on a server or in vLLM's engine, or your own policy in a file or module.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from srl_agents.methods.stages import GRPO
 from srl_agents.policies.human import HumanPolicy
+from srl_agents.policies.own import is_own, own_policy
 from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.history import run_folder, training_runs
@@ -32,6 +33,7 @@ class PolicySpec:
 
     model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
     are in it, the last one first. on_server: the model's name on a server. engine: what runs it.
+    own: whether it is your own policy (``srl_agents.policies.own``).
     """
 
     name: str
@@ -39,6 +41,7 @@ class PolicySpec:
     runs: tuple[RunConfig, ...] = ()
     on_server: str | None = None
     engine: Literal["transformers", "vllm"] = "transformers"
+    own: bool = False
 
     def load(
         self,
@@ -50,17 +53,19 @@ class PolicySpec:
         """The policy, for environments like ``env``.
 
         arguments: of ``OpenAIPolicy`` for a model on a server, of ``VLLMPolicy`` for vLLM's
-        engine. Raises BadOption where it cannot be loaded, MissingExtra for a package that is
-        not installed.
+        engine, of your own policy. Raises BadOption where it cannot be loaded,
+        MissingExtra for a package that is not installed.
         """
         if self.on_server is not None:
             return _server_policy(self.on_server, {"seed": seed, **(arguments or {})})
         if self.engine == "vllm":
             return _engine_policy(str(self.model), device, {"seed": seed, **(arguments or {})})
+        if self.own:
+            return own_policy(self.name, arguments)
         if arguments:
             raise BadOption(
-                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL, or in vLLM's "
-                f"engine, as {ENGINE}MODEL; got policy {self.name!r}"
+                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL, in vLLM's "
+                f"engine, as {ENGINE}MODEL, or your own, as FILE.py; got policy {self.name!r}"
             )
         if self.model is not None:
             from srl_agents.policies.transformers import TransformersPolicy
@@ -85,6 +90,8 @@ def read_spec(spec: str) -> PolicySpec:
         if found.model is None:
             raise BadOption(f"{ENGINE}MODEL needs a folder, a run or a hub name; got {spec!r}")
         return replace(found, name=spec, engine="vllm")
+    if is_own(spec):
+        return PolicySpec(spec, None, own=True)
     path = Path(spec)
     if not path.exists() and "/" not in spec:
         if spec in BUILT_IN:
