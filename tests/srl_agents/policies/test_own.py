@@ -84,12 +84,14 @@ def test_what_is_not_a_policy_is_one_line(
 
 
 def test_a_file_with_several_policies_asks_for_one(file: Path) -> None:
-    file.write_text(CODE + "\nclass More(Says):\n    pass\n")
+    both = file.with_name("two_policies_here.py")
+    both.write_text(CODE + "\nclass More(Says):\n    pass\n")
     with pytest.raises(BadOption, match=r"got several: Says, More. Fix: choose one, as .*:Says"):
-        own_policy(str(file))
-    file.write_text("x = 1")
+        own_policy(str(both))
+    empty = file.with_name("no_policy_here.py")
+    empty.write_text("x = 1")
     with pytest.raises(BadOption, match="got none. Fix: define a class with generate"):
-        own_policy(str(file))
+        own_policy(str(empty))
 
 
 @pytest.mark.parametrize(
