@@ -19,6 +19,7 @@ from srl_env.policy import Generation, Policy, Sampling
 from srl_env.rewards.record import Continuation, Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import Message, Messages
+from srl_env.text.unicode import utf8_safe
 from srl_env.verifiers.fault import POLICY_FAULT, fault_verdict
 
 
@@ -249,7 +250,7 @@ class Running:
         self.steps.append(
             Step(
                 messages=tuple(self.info["messages"]),
-                generation=generation,
+                generation=_storable(generation),
                 action=info["action"],
                 index=self.info["step"],
                 reward=reward,
@@ -382,6 +383,12 @@ def _counted(
                 "Write srl_env.Generation(text)"
             )
     return generations
+
+
+def _storable(generation: Generation) -> Generation:
+    """The generation with its text as the environment took it, in valid Unicode."""
+    text = utf8_safe(generation.text)
+    return generation if text == generation.text else replace(generation, text=text)
 
 
 def _fields(record: Episode | Step) -> dict[str, Any]:

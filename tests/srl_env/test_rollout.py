@@ -201,8 +201,8 @@ def test_the_pool_makes_environments_once_and_closes_them() -> None:
 def test_episodes_go_through_json_and_back() -> None:
     policy = ScriptedPolicy([say("say 1"), "\ud800 broken", say("π")])
     for episode in rollout(pool(), policy, starts("count-2", "count-3")):
-        text = json.dumps(episode.to_json(), allow_nan=False)
-        assert Episode.from_json(json.loads(text)) == episode
+        text = json.dumps(episode.to_json(), allow_nan=False, ensure_ascii=False)
+        assert Episode.from_json(json.loads(text.encode())) == episode
 
 
 def test_failed_episodes_go_through_json_as_null() -> None:
