@@ -96,13 +96,15 @@ def _text(choice: Mapping[str, Any]) -> str:
     content = _content(message.get("content"))
     if content is None:
         content = message.get("refusal")
-    thinking = message.get("reasoning_content") or message.get("reasoning")
-    if content is None and (thinking or calls or choice.get("finish_reason") == "length"):
+    thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
+    thinking = thoughts[0] or thoughts[1]
+    said_nothing = any(isinstance(thought, str) for thought in thoughts)  # "": it stopped at once
+    if content is None and (said_nothing or calls or choice.get("finish_reason") == "length"):
         content = ""
     if not isinstance(content, str):
         raise BadAnswer(f"the message's content is not a text: {_shown(message)}")
     said = "\n".join(part for part in (content, *calls) if part)
-    if isinstance(thinking, str) and "</think>" not in content:
+    if isinstance(thinking, str) and (thinking or said) and "</think>" not in content:
         return f"<think>{thinking}</think>\n{said}" if said else f"<think>{thinking}"
     return said
 

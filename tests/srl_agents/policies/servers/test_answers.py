@@ -131,6 +131,13 @@ def test_thinking_that_the_server_took_out_is_put_back() -> None:
     assert read(cut) == Generation("<think>hm", finish_reason="length")
 
 
+@pytest.mark.parametrize("name", ["reasoning_content", "reasoning"])
+def test_a_model_that_stops_at_once_behind_a_parser_of_thinking_has_said_nothing(name: str) -> None:
+    assert read(message(content=None, **{name: ""})) == Generation("")
+    with pytest.raises(BadAnswer):
+        read(message(content=None, **{name: None}))
+
+
 def test_the_stop_string_is_part_of_the_text() -> None:
     assert read(message(content="a;b;c"), (";",)).text == "a;"
     assert read(message(content="a"), (";",)).text == "a"
