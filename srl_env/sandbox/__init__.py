@@ -47,9 +47,9 @@ locks of open file descriptions. What remains:
 - with a cgroup: file locks, which no cgroup counts (about 15 MB, looked at every 30 ms), and parts
   of huge pages that were given back, up to the sum above: the kernel takes them when it needs them;
 - without: kernel memory that is not in proportion to open descriptors, namely queues of unix
-  sockets (up to about 110 MB), of pipes (64 MB) and of inotify (8 instances, 64 MB), and inodes
-  of the files that `files` allows (about 1 KB each). Many processes that make many mappings are
-  noticed late, up to ten seconds on a busy machine.
+  sockets (up to about 110 MB: SO_SNDBUF is ignored), of pipes (64 MB) and of inotify
+  (8 instances, 64 MB), and inodes of the files that `files` allows (about 1 KB each). Many
+  processes that make many mappings are noticed late, up to ten seconds on a busy machine.
 
 **landlock** (isolation "weak", only when asked for): Landlock 6 and the same filter, no
 namespaces. Other processes' existence, and names and metadata of host files, can be seen; a

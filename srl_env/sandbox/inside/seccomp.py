@@ -10,7 +10,7 @@ A list of refusals, not of permissions: arbitrary projects' tests must run. Refu
 
 Sockets are unix ones only. Of file locks, only those are allowed that /proc/locks shows to the
 session they belong to. Where no cgroup counts a session's memory, the filter is *strict*: shared
-anonymous mappings are small.
+anonymous mappings are small, and sockets keep the send buffers that they have at first.
 Limits, scheduling and priority are a process's own affair: not another's, the keeper's above all.
 A wrong architecture kills the process; the x32 interface and clone3 answer ENOSYS, upon which
 libraries use calls whose arguments a filter can read.
@@ -29,7 +29,8 @@ from .memory import SHARED_OBJECT
 LOAD, JUMP_EQUAL, JUMP_AT_LEAST, JUMP_BITS, RETURN = 0x20, 0x15, 0x35, 0x45, 0x06
 ALLOW, ERRNO, KILL = 0x7FFF0000, 0x00050000, 0x80000000
 # Offsets in seccomp_data; of an argument of 64 bits, those of its lower half.
-NUMBER, ARCHITECTURE, FIRST_ARGUMENT, SECOND_ARGUMENT, FOURTH_ARGUMENT = 0, 4, 16, 24, 40
+NUMBER, ARCHITECTURE = 0, 4
+FIRST_ARGUMENT, SECOND_ARGUMENT, THIRD_ARGUMENT, FOURTH_ARGUMENT = 16, 24, 32, 40
 UPPER_HALF: Final = 4
 X32_BIT: Final = 0x40000000
 NAMESPACE_FLAGS: Final = (
@@ -40,6 +41,7 @@ AF_UNIX, TIOCSTI, TIOCLINUX = 1, 0x5412, 0x541C
 F_SETLEASE, F_NOTIFY, F_SETDELEG, F_OFD_SETLK, F_OFD_SETLKW = 1024, 1026, 1040, 37, 38
 # Filters and a futex table of any size are kernel memory; small pages are counted exactly.
 PR_SET_SECCOMP, PR_SET_THP_DISABLE, PR_FUTEX_HASH = 22, 41, 78
+SOL_SOCKET, SO_SNDBUF, SO_SNDBUFFORCE = 1, 7, 32
 MAP_SHARED, MAP_ANONYMOUS, MAP_HUGETLB = 0x1, 0x20, 0x40000
 ONE_USER: Final = (2, 3)  # PRIO_USER and IOPRIO_WHO_USER: whoever belongs to the session
 
@@ -109,6 +111,7 @@ class Architecture:
     mmap: int
     fcntl: int
     prctl: int
+    setsockopt: int
     own: dict[str, int]
     refused: dict[str, int]
     has_x32: bool = False
@@ -117,11 +120,11 @@ class Architecture:
 CLONE3: Final = 435
 ARCHITECTURES: Final = {
     "x86_64": Architecture(
-        0xC000003E, 56, 16, 41, 53, 141, 251, 9, 72, 157,
+        0xC000003E, 56, 16, 41, 53, 141, 251, 9, 72, 157, 54,
         _X86_64_OWN, _X86_64 | _EVERYWHERE, has_x32=True,
     ),
     "aarch64": Architecture(
-        0xC00000B7, 220, 29, 198, 199, 140, 30, 222, 25, 167,
+        0xC00000B7, 220, 29, 198, 199, 140, 30, 222, 25, 167, 208,
         _AARCH64_OWN, _AARCH64 | _EVERYWHERE,
     ),
 }  # fmt: skip
@@ -153,6 +156,8 @@ def seccomp_program(machine: str, *, strict: bool) -> bytes:
     program += _if_equal(architecture.fcntl, _refuse_values(SECOND_ARGUMENT, *commands))
     options = (PR_SET_SECCOMP, PR_SET_THP_DISABLE, PR_FUTEX_HASH)
     program += _if_equal(architecture.prctl, _refuse_values(FIRST_ARGUMENT, *options))
+    if strict:
+        program += _if_equal(architecture.setsockopt, _ignore_send_buffers())
     for call in (architecture.socket, architecture.socketpair):
         program += _if_equal(call, _refuse_all_but_unix())
     for call in sorted(architecture.own.values()):
@@ -198,6 +203,14 @@ def _refuse_uncounted_memory(*, strict: bool) -> list[bytes]:
             *refused,
         ]
     return [*program, _instruction(RETURN, ALLOW)]
+
+
+def _ignore_send_buffers() -> list[bytes]:
+    """Has the call succeed and change nothing, as where the machine allows no larger ones."""
+    options = [part for o in (SO_SNDBUF, SO_SNDBUFFORCE) for part in _if_equal(o, [_refuse(0)])]
+    allow = _instruction(RETURN, ALLOW)
+    sockets = _if_equal(SOL_SOCKET, [_instruction(LOAD, THIRD_ARGUMENT), *options, allow])
+    return [_instruction(LOAD, SECOND_ARGUMENT), *sockets, allow]
 
 
 def _refuse_all_but_unix() -> list[bytes]:

@@ -332,6 +332,21 @@ def test_landlock_counts_and_refuses_as_namespaces_do(cgroup: bool) -> None:
     sandbox.close()
 
 
+def test_a_queue_of_a_socket_is_as_long_as_the_machine_makes_it_where_nobody_counts_it(
+    kept: NamespaceSandbox,
+) -> None:
+    code = """
+        import socket
+        one, other = socket.socketpair()
+        before = one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF)
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 8192)
+        print(one.getsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF) == before)
+    """
+    with kept.start(None) as session:
+        done = session.run(["python3", "-c", textwrap.dedent(code)])
+        assert done.output == f"{not session.cgroup}\n".encode()
+
+
 def test_a_queue_of_watches_is_bounded_by_their_number(kept: NamespaceSandbox) -> None:
     code = """
         import ctypes

@@ -130,6 +130,21 @@ def test_kernel_tables_of_any_size_cannot_be_asked_for(machine: str, audit: int)
     assert {option for option, said in found.items() if said != ALLOW} == {22, 41, 78}
 
 
+@pytest.mark.parametrize(("machine", "audit"), [("x86_64", X86), ("aarch64", ARM)])
+@pytest.mark.parametrize(
+    ("level", "option", "ignored"),
+    [(1, 7, STRICT), (1, 32, STRICT), (1, 8, NEVER), (1, 16, NEVER), (6, 7, NEVER), (0, 1, NEVER)],
+)
+def test_send_buffers_that_nobody_counts_stay_as_they_are(
+    machine: str, audit: int, level: int, option: int, ignored: tuple[bool, bool]
+) -> None:
+    call = seccomp.ARCHITECTURES[machine].setsockopt
+    for strict, yes in zip((True, False), ignored, strict=True):
+        assert verdict(machine, audit, call, 3, level, option, strict=strict) == (
+            0 if yes else ALLOW
+        )
+
+
 def test_only_unix_sockets_can_be_made() -> None:
     for call in (41, 53):
         found = {family: verdict("x86_64", X86, call, family) for family in range(64)}
