@@ -18,7 +18,7 @@ import yaml
 
 from srl_agents.models.small import bpe_tokenizer, build
 from srl_agents.runs.config import make_config
-from srl_agents.runs.tree import with_overrides
+from srl_agents.runs.settings import with_overrides
 from tests.pages import (
     ROOT,
     blocks,

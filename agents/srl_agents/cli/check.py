@@ -12,9 +12,9 @@ import typer
 from rich.markup import escape
 
 import srl_env
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import output
 from srl_agents.cli.options import Kwargs, json_object
+from srl_agents.cli.user_errors import boundary
 from srl_env.registration.locate import environments_in
 
 if TYPE_CHECKING:

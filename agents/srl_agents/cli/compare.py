@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import comparison_bars, output
 from srl_agents.cli.folders import how_to_go_on
 from srl_agents.cli.options import with_flags
+from srl_agents.cli.user_errors import boundary
 from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     """Compares, or says what would be run; writes the report."""
     from srl_agents.comparison.config import make_compare_config, plan
     from srl_agents.comparison.inputs import check_bases, check_jobs
-    from srl_agents.runs.tree import read_tree, with_overrides
+    from srl_agents.runs.settings import read_tree, with_overrides
 
     tree = with_overrides(with_flags(read_tree(file), flags), overrides)
     config = make_compare_config(tree)

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import errors, evaluation_bar, output
 from srl_agents.cli.folders import fresh_folder, how_to_go_on, write_json
 from srl_agents.cli.options import Env, Kwargs, json_object
 from srl_agents.cli.tables import evaluation_table, gain_table
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ def begin_evaluation(
 def resume_evaluation(folder: Path) -> None:
     """Goes on with the evaluation in a folder, or shows it again if it is finished."""
     from srl_agents.evaluation.folder import SETTINGS
-    from srl_agents.runs.tree import read_tree
+    from srl_agents.runs.settings import read_tree
 
     _evaluate(folder, read_tree(folder / SETTINGS))
 

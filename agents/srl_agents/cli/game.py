@@ -3,7 +3,7 @@
 An action is typed as lines, ended by an empty one; a first line that begins with a colon is a
 command. After each step the person sees the reward with its parts, and where the step was scored
 against the expert's, both with the characters that match in colour. What was played is saved by
-``srl_agents.cli.book``.
+``srl_agents.cli.saved_games``.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from typing import Any, TextIO
 from rich.console import Console
 from rich.text import Text
 
-from srl_agents.cli.book import Book, Played, PlayedStep
+from srl_agents.cli.saved_games import Book, Played, PlayedStep
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import Snapshot
 from srl_env.errors import Failure, UserError

@@ -12,7 +12,7 @@ from gymnasium.envs.registration import load_env_creator
 from rich.table import Table
 
 import srl_env
-from srl_agents.cli.boundary import boundary
+from srl_agents.cli.user_errors import boundary
 from srl_env.registration.ids import UnknownEnvironment
 
 app = typer.Typer()

@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.options import AsJson
+from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 

@@ -29,7 +29,7 @@ Flags = Mapping[str, Any]
 
 def with_flags(tree: Mapping[str, Any], flags: Flags) -> dict[str, Any]:
     """The tree with the value of each option that was given."""
-    from srl_agents.runs.tree import merged
+    from srl_agents.runs.settings import merged
 
     for key, value in flags.items():
         if value is not None:

@@ -9,10 +9,10 @@ from typing import Annotated, Any
 import typer
 
 import srl_env
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import output
 from srl_agents.cli.folders import fresh_folder
 from srl_agents.cli.options import Kwargs, json_object
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 app = typer.Typer()
@@ -27,8 +27,8 @@ def play_command(
     out: Path | None,
 ) -> None:
     """Plays at this terminal, and saves what was played."""
-    from srl_agents.cli.book import Book
     from srl_agents.cli.game import play
+    from srl_agents.cli.saved_games import Book
     from srl_agents.runs.lock import held
     from srl_env.environment import ReasoningEnv
 

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import errors, output
+from srl_agents.cli.user_errors import boundary
 
 FIGURES = "figures"
 

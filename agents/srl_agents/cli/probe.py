@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import json_object
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 app = typer.Typer()

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import Folder
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:

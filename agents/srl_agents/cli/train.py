@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.console import TrainingBar, errors
 from srl_agents.cli.folders import fresh_folder, how_to_go_on
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def train_command(
     from srl_agents.runs.config import make_config
     from srl_agents.runs.history import run_folder
     from srl_agents.runs.inputs import check_inputs
-    from srl_agents.runs.tree import read_tree, with_overrides
+    from srl_agents.runs.settings import read_tree, with_overrides
 
     if resume is not None and file is not None:
         raise BadOption(f"--resume reads the run's own configuration; leave {file} out")

@@ -30,7 +30,7 @@ from srl_agents.methods.shipped import methods
 from srl_agents.policies.named import trained_decoding
 from srl_agents.runs.config import RunConfig, Section, make_config
 from srl_agents.runs.mistakes import validated
-from srl_agents.runs.tree import Tree, merged, read_tree, with_overrides, without_off
+from srl_agents.runs.settings import Tree, merged, read_tree, with_overrides, without_off
 from srl_env.errors import BadOption, UnknownName, UserError
 
 Count = Annotated[int, Field(ge=1)]

@@ -19,7 +19,7 @@ from srl_agents.evaluation.run import (
     split_maker,
 )
 from srl_agents.evaluation.scoring import Kind
-from srl_agents.runs.tree import read_tree
+from srl_agents.runs.settings import read_tree
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData
 from srl_env.rollout import Episode

@@ -6,7 +6,7 @@ solution, each written after the expert's earlier steps, are branches of one tru
 and expert outline) with a different ``start`` each.
 
 This module holds only the description, as padded tensors on the CPU, and its checks. How it
-is computed is in ``functional`` (once per trunk) and ``generic`` (trunk repeated per branch).
+is computed is in ``shared_prefix`` (once per trunk) and ``plain`` (trunk repeated per branch).
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
         load_config,
         make_config,
     )
-    from srl_agents.runs.tree import read_tree, with_overrides
+    from srl_agents.runs.settings import read_tree, with_overrides
 
 __all__ = [
     "BudgetConfig",

@@ -24,10 +24,10 @@ from srl_agents.methods.ending import StageBudget
 from srl_agents.methods.stages import Method
 from srl_agents.runs.method import resolved
 from srl_agents.runs.mistakes import validated
-from srl_agents.runs.tree import read_tree, with_overrides, without_off
+from srl_agents.runs.settings import read_tree, with_overrides, without_off
 
 if TYPE_CHECKING:
-    from srl_agents.runs.tree import Tree
+    from srl_agents.runs.settings import Tree
 
 
 _RAY_UNIT = 8  # groups

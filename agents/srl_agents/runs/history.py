@@ -14,7 +14,7 @@ import srl_env
 from srl_agents.models.folder import looks_like_a_folder
 from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.problem_file import indices_of
-from srl_agents.runs.tree import read_tree
+from srl_agents.runs.settings import read_tree
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UserError

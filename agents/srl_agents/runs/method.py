@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from srl_agents.methods.shipped import get_method, methods
 from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
 from srl_agents.runs.mistakes import validated
-from srl_agents.runs.tree import dotted, leaves, merged, with_leaf
+from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
 if TYPE_CHECKING:
-    from srl_agents.runs.tree import Tree
+    from srl_agents.runs.settings import Tree
 
 
 def resolved(

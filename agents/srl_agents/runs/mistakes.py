@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 
 from pydantic import TypeAdapter, ValidationError
 
-from srl_agents.runs.tree import dotted
+from srl_agents.runs.settings import dotted
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
 if TYPE_CHECKING:
-    from srl_agents.runs.tree import Tree
+    from srl_agents.runs.settings import Tree
 
 
 T = TypeVar("T")

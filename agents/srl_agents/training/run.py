@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.inputs import check_inputs
 from srl_agents.runs.lock import LOCK, held
-from srl_agents.runs.tree import read_tree
+from srl_agents.runs.settings import read_tree
 from srl_agents.training.progress import TrainResult
 from srl_env.errors import BadOption
 

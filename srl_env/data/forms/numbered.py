@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from srl_env.data.forms.form import Form, ReadOptions
-from srl_env.data.forms.usual import SOLUTIONS, most_have, prompt_column, usual_columns
+from srl_env.data.forms.usual_columns import SOLUTIONS, most_have, prompt_column, usual_columns
 from srl_env.data.rows import BadRow, Converter, Row, answer_in, content_id, id_in, text_in
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.verifiers.boxed import last_boxed

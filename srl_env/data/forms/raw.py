@@ -9,7 +9,12 @@ from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.forms.gsm8k import MARKER
 from srl_env.data.forms.numbered import stated_answer
 from srl_env.data.forms.splitters import SPLITTERS, Splitter, get_splitter, join_short, paragraphs
-from srl_env.data.forms.usual import most_have, prompt_column, solution_column, usual_columns
+from srl_env.data.forms.usual_columns import (
+    most_have,
+    prompt_column,
+    solution_column,
+    usual_columns,
+)
 from srl_env.data.rows import BadRow, Converter, Row, answer_in, content_id, id_in, text_in
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem

@@ -5,7 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from srl_env.data.forms.form import Form, ReadOptions
-from srl_env.data.forms.usual import STEPS, column_for, most_have, prompt_column, usual_columns
+from srl_env.data.forms.usual_columns import (
+    STEPS,
+    column_for,
+    most_have,
+    prompt_column,
+    usual_columns,
+)
 from srl_env.data.rows import Converter, Row, StepList
 
 

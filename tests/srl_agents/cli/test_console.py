@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.cli import console
-from srl_agents.cli.boundary import boundary
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadData
 from srl_env.text.unicode import escaped
 

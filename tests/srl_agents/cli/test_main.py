@@ -21,7 +21,7 @@ from srl_agents.methods.shipped import methods
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.runs.config import make_config
 from srl_agents.runs.lock import held
-from srl_agents.runs.tree import read_tree
+from srl_agents.runs.settings import read_tree
 from srl_tasks.generated.modular_chain import ALPHABET
 from tests.srl_agents.policies.servers.loopback import Loopback, chat, refuses, says
 

@@ -11,8 +11,8 @@ import pytest
 from rich.console import Console
 
 import srl_env
-from srl_agents.cli.book import EXPERT, PLAYED, Book
 from srl_agents.cli.game import difference, hint, play
+from srl_agents.cli.saved_games import EXPERT, PLAYED, Book
 from srl_env.data import JsonlSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, UnknownName

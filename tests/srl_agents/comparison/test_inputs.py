@@ -12,7 +12,7 @@ from srl_agents.comparison.config import CompareConfig, make_compare_config, pla
 from srl_agents.comparison.inputs import check_jobs, check_splits
 from srl_agents.comparison.run import compare
 from srl_agents.evaluation.contrasts import RunOutcome
-from srl_agents.runs.tree import with_overrides
+from srl_agents.runs.settings import with_overrides
 from srl_env.errors import BadData, BadOption, UnknownName, UserError
 
 LEAST: dict[str, Any] = {

@@ -20,7 +20,7 @@ from srl_agents.comparison.job import run_job, training_points
 from srl_agents.comparison.run import JobProgress, compare
 from srl_agents.evaluation.contrasts import BASE, Comparison
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.runs.tree import with_overrides
+from srl_agents.runs.settings import with_overrides
 from srl_env.errors import BadOption, UnknownName, UserError
 from srl_tasks.generated.modular_chain import ALPHABET
 

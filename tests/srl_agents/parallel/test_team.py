@@ -23,7 +23,7 @@ from srl_agents.parallel.sharding import shard, whole
 from srl_agents.parallel.team import ALONE, Team, join
 from srl_agents.runs.checkpoint import checkpoints
 from srl_agents.runs.config import OptimizerConfig, RunConfig, make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.learner import Learner
 from srl_agents.training.run import train
 from srl_agents.training.trainer import Trainer

@@ -20,7 +20,7 @@ from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.engines import Copy
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.config import LoraConfig, ModelConfig, OptimizerConfig, make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.learner import Learner
 from srl_agents.training.run import train
 from tests.srl_agents import letters

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from srl_agents.runs.config import make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from tests.srl_agents.letters import lines, updates
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from srl_agents.runs.config import make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from tests.srl_agents.letters import updates
 

@@ -16,7 +16,7 @@ import transformers
 
 from srl_agents.runs.checkpoint import CannotRead, checkpoints, load_state
 from srl_agents.runs.config import RunConfig, make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.learner import TrainingDiverged
 from srl_agents.training.progress import Progress
 from srl_agents.training.run import train

@@ -25,7 +25,7 @@ from srl_agents.policies.named import read_spec
 from srl_agents.policies.servers.failures import ServerError
 from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
 from srl_agents.runs.config import OptimizerConfig, PolicyConfig, RunConfig, make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.learner import Learner
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, PolicyFailure

@@ -12,7 +12,6 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.data.options import (
     AnswerStep,
     Columns,
@@ -25,6 +24,7 @@ from srl_agents.cli.data.options import (
     read_data,
     split_shares,
 )
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 from srl_env.text.unicode import escaped
 

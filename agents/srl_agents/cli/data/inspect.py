@@ -6,7 +6,6 @@ import json
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.data.options import (
     AnswerStep,
     AsJson,
@@ -18,6 +17,7 @@ from srl_agents.cli.data.options import (
     SplitterName,
     read_data,
 )
+from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.data.options import (
     AnswerStep,
     AsJson,
@@ -22,6 +21,7 @@ from srl_agents.cli.data.options import (
     read_data,
     split_shares,
 )
+from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
+from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.boundary import boundary
 from srl_agents.cli.swe.options import Folder
+from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 

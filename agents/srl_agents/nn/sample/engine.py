@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from torch import Tensor
 
-from srl_agents.nn.sample.prefixes import Ids
+from srl_agents.nn.sample.prefix_cache import Ids
 
 
 class Session(ABC):

@@ -17,9 +17,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srl_agents.nn.sample.engine import Engine
-from srl_agents.nn.sample.functional import FunctionalEngine
-from srl_agents.nn.sample.generic import GenericEngine
-from srl_agents.nn.sample.prefixes import Ids
+from srl_agents.nn.sample.plain import GenericEngine
+from srl_agents.nn.sample.prefix_cache import Ids
+from srl_agents.nn.sample.shared_prefix import FunctionalEngine
 from srl_agents.nn.sample.stops import Stops, TokenTexts
 from srl_agents.nn.score import Decoder, FunctionalDecoder
 from srl_env.errors import BadOption

@@ -6,8 +6,8 @@ once; ``decoder.score(tree)`` is the same on padded tensors, with any choice of 
 
 from srl_agents.nn.score.choice import make_decoder
 from srl_agents.nn.score.decoder import Decoder, TokenScores
-from srl_agents.nn.score.functional import FunctionalDecoder
-from srl_agents.nn.score.generic import GenericDecoder
+from srl_agents.nn.score.plain import GenericDecoder
+from srl_agents.nn.score.shared_prefix import FunctionalDecoder
 from srl_agents.nn.tree import Branch, TokenTree, shared_trunks, tree_of
 
 __all__ = [

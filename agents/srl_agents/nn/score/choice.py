@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from srl_agents.nn.network import unsupported
 from srl_agents.nn.score.decoder import Decoder
-from srl_agents.nn.score.functional import FunctionalDecoder
-from srl_agents.nn.score.generic import GenericDecoder
+from srl_agents.nn.score.plain import GenericDecoder
+from srl_agents.nn.score.shared_prefix import FunctionalDecoder
 from srl_agents.nn.tree import Branch, tree_of
 
 _log = logging.getLogger(__name__)

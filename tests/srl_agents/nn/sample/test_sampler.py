@@ -86,16 +86,16 @@ def test_other_architectures_are_sampled_too(tokenizer: Any) -> None:
 
 def count_fed(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> Callable[[], int]:
     """A function that says how many prompt tokens were computed since it was last called."""
-    from srl_agents.nn.sample import functional
+    from srl_agents.nn.sample import shared_prefix
 
     fed: list[int] = []
-    original = functional._Prefill.run
+    original = shared_prefix._Prefill.run
 
     def run(self: Any, prompts: Any, device: torch.device) -> Any:
         fed.append(sum(map(len, self.trunks)) - sum(self.start))
         return original(self, prompts, device)
 
-    monkeypatch.setattr(functional._Prefill, "run", run)
+    monkeypatch.setattr(shared_prefix._Prefill, "run", run)
 
     def since() -> int:
         total = sum(fed)

@@ -24,7 +24,7 @@ from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
 from srl_agents.policies.vllm.worker import model_shape
 from srl_agents.runs.checkpoint import CannotWrite
 from srl_agents.runs.config import make_config
-from srl_agents.runs.tree import merged
+from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Sampling

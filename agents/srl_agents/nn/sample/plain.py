@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.nn.sample.engine import Engine, Session
-from srl_agents.nn.sample.prefixes import Ids
+from srl_agents.nn.sample.prefix_cache import Ids
 from srl_agents.nn.score import Decoder
 
 

@@ -6,7 +6,7 @@ import random
 
 import torch
 
-from srl_agents.nn.sample.prefixes import Ids, Prefilled, PrefixCache
+from srl_agents.nn.sample.prefix_cache import Ids, Prefilled, PrefixCache
 
 
 def prefilled(*prompts: Ids) -> Prefilled:

@@ -20,8 +20,8 @@ from srl_agents.nn.layers import angles, rms_norm, rotated
 from srl_agents.nn.layout import chunked
 from srl_agents.nn.network import Network
 from srl_agents.nn.sample.engine import Engine, Session
-from srl_agents.nn.sample.prefixes import Ids, Prefilled, Prefix, PrefixCache
-from srl_agents.nn.score.functional import FunctionalDecoder
+from srl_agents.nn.sample.prefix_cache import Ids, Prefilled, Prefix, PrefixCache
+from srl_agents.nn.score.shared_prefix import FunctionalDecoder
 from srl_agents.nn.tree import shared_trunks
 from srl_agents.nn.weights import AttentionWeights, ConvWeights, LayerWeights, Weights, prepare
 
