@@ -45,6 +45,6 @@ __getattr__, __dir__ = lazy_names(
             "load_config",
             "make_config",
         ),
-        "tree": ("read_tree", "with_overrides"),
+        "settings": ("read_tree", "with_overrides"),
     },
 )
