@@ -52,12 +52,17 @@ class UnknownName(UserError):
     The message lists the known names where they are few, else the nearest and how many there are.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
-        """kind: what was looked for, e.g. "environment"; known: the names that exist."""
-        self.kind, self.name, self.known = kind, name, sorted(known)
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], meant: str | None = None
+    ) -> None:
+        """kind: what was looked for, e.g. "environment"; known: the names that exist; meant: the
+        one to suggest, where the caller knows."""
+        self.kind, self.name, self.known, self.meant = kind, name, sorted(known), meant
         super().__init__(f"no {kind} {name!r}. {self._hint()}")
 
     def _hint(self) -> str:
+        if self.meant is not None:
+            return f"Did you mean {self.meant!r}?"
         name, names = self.name.lower(), {known.lower(): known for known in self.known}
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
         begun = [known for known in names if name and known.startswith(name)]
@@ -70,8 +75,8 @@ class UnknownName(UserError):
         some = difflib.get_close_matches(self.name, self.known, n=3, cutoff=0.0)
         return f"Known are {len(self.known):,}, e.g. {', '.join(some)}."
 
-    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str]]]:
-        return type(self), (self.kind, self.name, self.known)
+    def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str], str | None]]:
+        return type(self), (self.kind, self.name, self.known, self.meant)
 
 
 class BadOption(UserError):

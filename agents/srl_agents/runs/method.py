@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from srl_agents.methods.shipped import get_method, methods
 from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
-from srl_agents.runs.mistakes import validated
+from srl_agents.runs.mistakes import unknown_key, validated
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
@@ -108,9 +108,7 @@ def _check_train_keys(train: Tree, where: str) -> None:
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} is a table of settings; got {value!r}")
         if key not in known:
-            raise UnknownName(
-                "configuration key", f"{where}.{key}", [f"{where}.{name}" for name in known]
-            )
+            raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in known])
 
 
 def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:

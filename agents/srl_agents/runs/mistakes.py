@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from math import isfinite
 from types import UnionType
@@ -44,6 +45,7 @@ def _check_finite(value: object, key: str) -> None:
             _check_finite(part, dotted(key, str(index)))
 
 
+_UNKNOWN = ("extra_forbidden", "unexpected_keyword_argument")
 _GIVEN_BY = {
     "env": "--env ID (srl-env list)",
     "model": "--model FOLDER",
@@ -55,15 +57,94 @@ _GIVEN_BY = {
 """How the parts that every run needs are given on the command line."""
 
 
+_OTHER_WORDS = {
+    "train.lr": "lr learning_rate",
+    "train.batch": "batch batch_size train_batch_size per_device_train_batch_size bs",
+    "train.warmup": "warmup warmup_ratio warmup_steps",
+    "train.schedule": "schedule scheduler lr_scheduler lr_scheduler_type lr_schedule",
+    "train.objective.max_tokens": "max_tokens max_new_tokens max_length max_completion_length"
+    " response_length max_response_length",
+    "train.objective.temperature": "temperature sampling_temperature temp",
+    "train.objective.group_size": "group_size num_generations num_samples n_samples rollout_n",
+    "train.objective.kl": "kl beta kl_coef kl_coeff kl_beta kl_weight kl_loss_coef",
+    "train.objective.entropy": "entropy entropy_coef entropy_coeff ent_coef",
+    "train.objective.clip_low": "clip_low clip_range cliprange clip_ratio epsilon",
+    "train.objective.clip_high": "clip_high clip_ratio_high epsilon_high",
+    "train.objective.passes": "passes num_iterations ppo_epochs",
+    "train.objective.reward_mode": "reward_mode reward",
+    "budget.updates": "updates steps num_steps total_steps epochs epoch num_epochs iterations"
+    " num_train_epochs budget.max_steps",
+    "budget.seconds": "seconds time duration max_time max_seconds",
+    "budget.tokens": "budget.max_tokens total_tokens",
+    "optimizer.micro_batch_tokens": "micro_batch_tokens gradient_accumulation"
+    " gradient_accumulation_steps grad_accum micro_batch_size",
+    "optimizer.max_grad_norm": "max_grad_norm grad_clip clip_grad gradient_clipping grad_norm",
+    "optimizer.weight_decay": "weight_decay",
+    "optimizer.betas": "betas adam_beta1 adam_beta2 beta1 beta2",
+    "optimizer.eps": "eps adam_epsilon optimizer.epsilon",
+    "model.path": "model.name model.id model_name model_path model_name_or_path base_model",
+    "model.device": "device",
+    "model.dtype": "dtype torch_dtype precision",
+    "model.autocast": "autocast bf16 mixed_precision",
+    "model.gradient_checkpointing": "gradient_checkpointing activation_checkpointing",
+    "model.lora.rank": "lora_r lora_rank",
+    "model.lora.alpha": "lora_alpha",
+    "model.lora.targets": "target_modules",
+    "model.lora": "lora peft",
+    "env.id": "env.name env.env_id env_id env_name environment",
+    "env.options": "env.kwargs env.args env.arguments env_kwargs",
+    "policy.sampler": "sampler use_vllm policy.engine_name policy.backend",
+    "rollout.workers": "workers num_workers",
+    "checkpoint.every": "save_every save_steps save_interval",
+    "checkpoint.keep": "save_total_limit",
+    "log.tracker": "tracker wandb report_to logger",
+    "out": "output output_dir out_dir save_dir",
+}
+"""{key of a run: the words by which people look for it}; a word may name its section too."""
+
+_KEYS = {word: key for key, words in _OTHER_WORDS.items() for word in words.split()}
+_PLACE = re.compile(
+    r"(?P<run>(?:run|changes\.[^.]+)\.)?(?P<stage>(?:stages\.[^.]+|method\.\d+)\.)?"
+)
+
+
+def unknown_key(key: str, known: Collection[str]) -> UnknownName:
+    """The error for a dotted key that does not exist. known: those that do at its place."""
+    return UnknownName("configuration key", key, known, _meant(key, known))
+
+
+def _meant(key: str, known: Collection[str]) -> str | None:
+    """The key that people mean by this one, in another word or another section."""
+    words = key.lower().replace("-", "_").split(".")
+    found = _KEYS.get(".".join(words[-2:])) or _KEYS.get(words[-1])
+    if found is None:
+        return None
+    beside = dotted(key.rpartition(".")[0], found.rpartition(".")[2])
+    if beside in known:
+        return beside
+    if words[0] in ("evaluation", "curve"):
+        return None
+    place = _PLACE.match(key)
+    assert place is not None, "both parts are optional"
+    run = place["run"] or ("run." if "run" in known else "")
+    own = place["stage"] and found.startswith("train.")
+    meant = f"{run}{place['stage']}{found.removeprefix('train.')}" if own else f"{run}{found}"
+    return None if meant == key else meant
+
+
 def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
-    """The first of pydantic's complaints in our words, with the dotted key in it."""
-    first = error.errors()[0]
+    """The first of pydantic's complaints in our words, with the dotted key in it.
+
+    An unknown key comes first: ``model.name`` is why ``model.path`` is missing.
+    """
+    complaints = error.errors()
+    first = next((one for one in complaints if one["type"] in _UNKNOWN), complaints[0])
     loc = [str(part) for part in first["loc"]]
     key = dotted(where, ".".join(loc)) if loc else where
-    if first["type"] in ("extra_forbidden", "unexpected_keyword_argument"):
+    if first["type"] in _UNKNOWN:
         parent = key.rpartition(".")[0]
         known = _field_types(cls, loc[:-1])
-        return UnknownName("configuration key", key, [dotted(parent, name) for name in known])
+        return unknown_key(key, [dotted(parent, name) for name in known])
     if first["type"] == "missing" and loc[-1].isdigit():
         return BadOption(f"{key.rpartition('.')[0]} is too short; got {first['input']!r}")
     if first["type"] in ("missing", "missing_argument"):

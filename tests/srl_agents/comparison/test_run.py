@@ -207,11 +207,30 @@ def test_wrong_configurations_say_what_is_wrong(
 
 
 @pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("learning_rate", "run.train.lr"),
+        ("run.stages.sft.learning_rate", "run.stages.sft.lr"),
+        ("changes.sft.train.learning_rate", "changes.sft.train.lr"),
+        ("evaluation.max_new_tokens", "evaluation.max_tokens"),
+    ],
+)
+def test_keys_of_other_trainers_suggest_the_comparisons_own(given: str, meant: str) -> None:
+    plain = tree(Path("x"), "m", base=False)
+    with pytest.raises(UnknownName, match=f"no .* {given!r}. Did you mean {meant!r}"):
+        make_compare_config(with_overrides(plain, [f"{given}=3"]))
+
+
+@pytest.mark.parametrize(
     ("override", "message"),
     [
         ("train.lr=3", "no configuration key 'train'. Did you mean 'run.train'?"),
         ("seed=3", "no configuration key 'seed'. Did you mean 'seeds'?"),
         ("run.budgt.updates=3", "no configuration key 'run.budgt'. Did you mean 'run.budget'?"),
+        (
+            "run.train.learning_rate=3",
+            "no configuration key 'run.train.learning_rate'. Did you mean 'run.train.lr'?",
+        ),
         ("run.train.lrr=3", "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?"),
         ("run.train.lr=inf", "run.train.lr is a finite number; got inf"),
         ("run.env=srl/X-v0", "run.env is a table with id, options and problems; got 'srl/X-v0'"),

@@ -10,6 +10,7 @@ import pytest
 from srl_agents.methods.shipped import get_method
 from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.runs.config import load_config, make_config
+from srl_agents.runs.mistakes import _OTHER_WORDS
 from srl_agents.runs.settings import with_overrides
 from srl_env.errors import BadOption, UnknownName, UserError
 
@@ -112,6 +113,68 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
     with pytest.raises(UnknownName) as error:
         make_config(with_overrides(LEAST, [override]))
     assert suggestion in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("given", "meant"),
+    [
+        ("train.learning_rate", "train.lr"),
+        ("learning_rate", "train.lr"),
+        ("optimizer.lr", "train.lr"),
+        ("train.optimizer.learning-rate", "train.lr"),
+        ("stages.srl.learning_rate", "stages.srl.lr"),
+        ("stages.srl.objective.lr", "stages.srl.lr"),
+        ("budget.steps", "budget.updates"),
+        ("budget.max_steps", "budget.updates"),
+        ("epochs", "budget.updates"),
+        ("train.epochs", "budget.updates"),
+        ("budget.time", "budget.seconds"),
+        ("budget.max_tokens", "budget.tokens"),
+        ("train.batch_size", "train.batch"),
+        ("optimizer.batch_size", "train.batch"),
+        ("train.max_new_tokens", "train.objective.max_tokens"),
+        ("stages.rlvr.objective.max_new_tokens", "stages.rlvr.objective.max_tokens"),
+        ("train.temperature", "train.objective.temperature"),
+        ("policy.temperature", "train.objective.temperature"),
+        ("stages.rlvr.temperature", "stages.rlvr.objective.temperature"),
+        ("train.num_generations", "train.objective.group_size"),
+        ("group_size", "train.objective.group_size"),
+        ("train.beta", "train.objective.kl"),
+        ("train.objective.beta", "train.objective.kl"),
+        ("train.kl_coef", "train.objective.kl"),
+        ("train.gradient_accumulation_steps", "optimizer.micro_batch_tokens"),
+        ("optimizer.grad_clip", "optimizer.max_grad_norm"),
+        ("optimizer.epsilon", "optimizer.eps"),
+        ("train.epsilon", "train.objective.clip_low"),
+        ("model.name", "model.path"),
+        ("model_name_or_path", "model.path"),
+        ("env.name", "env.id"),
+        ("env.kwargs", "env.options"),
+        ("lora", "model.lora"),
+        ("train.save_steps", "checkpoint.every"),
+        ("report_to", "log.tracker"),
+        ("output_dir", "out"),
+    ],
+)
+def test_keys_of_other_trainers_suggest_the_key_here(given: str, meant: str) -> None:
+    with pytest.raises(UnknownName) as error:
+        make_config(with_overrides(LEAST, [f"{given}=1"]))
+    assert str(error.value) == f"no configuration key {given!r}. Did you mean {meant!r}?"
+
+
+@pytest.mark.parametrize("key", _OTHER_WORDS)
+def test_every_suggested_key_is_a_key_of_a_run(key: str) -> None:
+    try:
+        make_config(with_overrides(LEAST, [f"{key}=[{{}}]"]))
+    except UnknownName as error:
+        pytest.fail(str(error))
+    except UserError:
+        pass  # the value is none of this key's, and the key is known
+
+
+def test_an_unknown_key_is_named_before_the_one_that_it_stands_for() -> None:
+    with pytest.raises(UnknownName, match="'model.name'. Did you mean 'model.path'"):
+        make_config({**LEAST, "model": {"name": "runs/base"}})
 
 
 @pytest.mark.parametrize(
