@@ -30,6 +30,12 @@ class ExpertStep:
     thought: str | None = None
     observation: str | None = None
 
+    def __post_init__(self) -> None:
+        _check_text("action of an ExpertStep", self.action)
+        _check_text("title of an ExpertStep", self.title, empty=True)
+        _check_text("thought of an ExpertStep", self.thought, empty=True)
+        _check_text("observation of an ExpertStep", self.observation, empty=True)
+
 
 @dataclass(frozen=True, slots=True)
 class ExpertTrajectory:
@@ -39,14 +45,10 @@ class ExpertTrajectory:
     source: str | None = None
 
     def __post_init__(self) -> None:
+        _check_tuple("steps of an ExpertTrajectory", self.steps, ExpertStep, "ExpertStep(text)")
         if not self.steps:
             raise BadOption("an expert trajectory needs at least one step; none was given")
-        for step in self.steps:
-            if not isinstance(step, ExpertStep):
-                raise BadOption(
-                    f"an expert trajectory is made of ExpertStep objects; got a "
-                    f"{type(step).__name__} {step!r:.60}. Write ExpertStep(action)"
-                )
+        _check_text("source of an ExpertTrajectory", self.source, empty=True)
 
     @property
     def actions(self) -> tuple[str, ...]:
@@ -70,18 +72,41 @@ class Problem:
     metadata: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in ("id", "prompt", "answer"):
-            value = getattr(self, name)
-            if not (isinstance(value, str) or (name == "answer" and value is None)):
-                raise BadOption(
-                    f"the {name} of a problem is a text (str); got {type(value).__name__} "
-                    f"{value!r:.60} in problem {self.id!r:.60}"
-                )
-        if not all(isinstance(way, ExpertTrajectory) for way in self.trajectories):
-            raise BadOption(
-                f"the trajectories of problem {self.id!r:.60} are ExpertTrajectory objects, each "
-                "of a whole solution: trajectories=(ExpertTrajectory(steps),)"
-            )
+        _check_text("id of a Problem", self.id)
+        which = f"of problem {self.id!r:.60}"
+        _check_text(f"prompt {which}", self.prompt)
+        _check_text(f"answer {which}", self.answer, empty=True)
+        _check_tuple(
+            f"trajectories {which}", self.trajectories, ExpertTrajectory, "ExpertTrajectory(steps)"
+        )
+        if not isinstance(self.metadata, Mapping):
+            raise _wrong(f"metadata {which}", "a mapping", self.metadata, '{"key": value}')
+
+
+def _check_text(what: str, value: object, *, empty: bool = False) -> None:
+    """Raises ``BadOption`` for what is no text; empty: None may stand for it."""
+    if not (isinstance(value, str) or (empty and value is None)):
+        number = isinstance(value, int | float)
+        fix = f"str(value), here {str(value)!r}" if number else "give the text itself"
+        raise _wrong(what, "a text (str) or None" if empty else "a text (str)", value, fix)
+
+
+def _check_tuple(what: str, values: object, kind: type, example: str) -> None:
+    """Raises ``BadOption`` for what is no tuple, or holds anything but objects of that kind."""
+    of = f"a tuple of {kind.__name__}"
+    if isinstance(values, tuple):
+        for number, value in enumerate(values):
+            if not isinstance(value, kind):
+                raise _wrong(what, f"{of}; item {number} is not one", value, example)
+    elif isinstance(values, list) and all(isinstance(value, kind) for value in values):
+        raise _wrong(what, of, values, "tuple(list)")
+    else:
+        raise _wrong(what, of, values, f"({example},)")
+
+
+def _wrong(what: str, expected: str, value: object, fix: str) -> BadOption:
+    given = " ".join(f"{value!r:.60}".split())  # an array's repr has several lines
+    return BadOption(f"{what} must be {expected}; got {type(value).__name__} {given}. Fix: {fix}")
 
 
 @runtime_checkable

@@ -347,19 +347,17 @@ def list_of_rows(place: Path) -> None:
     ListSource([{"prompt": "?"}])  # type: ignore[list-item]
 
 
-@gives("the answer of a problem is a text (str); got int 4 in problem 'p'")
+@gives("answer of problem 'p' must be a text (str) or None; got int 4. Fix: str(value), here '4'")
 def answer_that_is_a_number(place: Path) -> None:
     problem(answer=4)
 
 
-@gives("the trajectories of problem 'p' are ExpertTrajectory objects, each of a whole solution")
+@gives("trajectories of problem 'p' must be a tuple of ExpertTrajectory; item 0 is not one; got")
 def steps_in_place_of_trajectories(place: Path) -> None:
     problem(trajectories=(ExpertStep("a"),))
 
 
-@gives(
-    "an expert trajectory is made of ExpertStep objects; got a str 'a'. Write ExpertStep(action)"
-)
+@gives("steps of an ExpertTrajectory must be a tuple of ExpertStep; item 0 is not one; got str 'a'")
 def texts_in_place_of_steps(place: Path) -> None:
     ExpertTrajectory(("a", "b"))  # type: ignore[arg-type]
 
