@@ -83,8 +83,7 @@ def fault_verdict(reason: str, answer: str | None = None) -> Verdict:
 def check_reference(verifier: Verifier, problem: Problem) -> None:
     """Verifies the reference answer of a problem; raises a ``Failure`` where that fails.
 
-    A verifier's own ``control(problem)`` does it where there is one. Else the reference is the
-    expert's solution, or the answer as the only action, and must be found correct.
+    A verifier's own ``control(problem)`` does it where there is one, else ``check_judge``.
     """
     control = getattr(verifier, "control", None)
     if control is not None:
@@ -95,9 +94,13 @@ def check_reference(verifier: Verifier, problem: Problem) -> None:
 
 def check_judge(judge: Callable[[Sequence[str]], Verdict], problem: Problem) -> None:
     """Judges the expert's solution, or the answer as the only action; raises a ``Failure`` where
-    that fails or is not found correct."""
-    reference: tuple[str, ...] = () if problem.answer is None else (problem.answer,)
+    that fails or the expert's solution is not found correct.
+
+    An answer alone need not be: an action may have to say it in another form, as after "####".
+    """
     if problem.trajectories:
-        reference = problem.trajectories[0].actions
-    if not reference or not judge(reference).correct:
+        works = judge(problem.trajectories[0].actions).correct
+    else:
+        works = problem.answer is not None and judge((problem.answer,)) is not None
+    if not works:
         raise VerifierCrash(f"the reference answer of problem {problem.id!r} is not verified")

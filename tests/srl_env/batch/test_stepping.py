@@ -11,6 +11,7 @@ import pytest
 from gymnasium.error import ResetNeeded
 
 from srl_env.batch.stepping import reset_many, step_many
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, VerifierCrash, VerifierTimeout, WorldFailure
 from srl_env.problem import Problem
@@ -186,6 +187,27 @@ def test_a_verifier_that_fails_twice_on_a_text_and_not_on_the_reference_makes_it
     assert info.get("failure", {}).get("type") == failure
     if failure is None:
         assert [result[1] for result in stepped[1:]] == [1.0] * (count - 1)
+
+
+class AfterAMarker(CountedVerifier):
+    """Reads an answer after "####", which the problem's own answer lacks; fails on "trap"."""
+
+    def extract(self, text: str) -> str | None:
+        return text.partition("####")[2].strip() or None
+
+    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
+        if "trap" in actions[-1]:
+            raise VerifierCrash("out of memory")
+        answer = self.extract(actions[-1])
+        return Verdict(answer == problem.answer, answer)
+
+
+def test_a_reference_in_another_form_shows_that_a_verifier_works() -> None:
+    problems = ListSource([Problem("p", "2 + 3?", answer="5")])
+    env = ReasoningEnv(problems, AfterAMarker(), reward_mode="rlvr", granularity="solution")
+    env.reset(seed=0)
+    _, reward, _, _, info = env.step(say("#### trap"))
+    assert (reward, info["verdict"]["policy_fault"]) == (0.0, "VerifierCrash: out of memory")
 
 
 def test_one_failing_score_leaves_the_others_alone() -> None:
