@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, Literal
 
 import numpy as np
@@ -22,6 +23,13 @@ AXES: dict[Axis, str] = {
     "seconds": "seconds of training",
 }
 """What a curve may run along, and how that is headed."""
+
+FRACTIONS = {
+    "success": "nothing was solved",
+    "dev": "nothing was solved",
+    "groups/kept_share": "no group carried a signal",
+}
+"""The numbers that lie between 0 and 1, and what it means that one is 0 throughout."""
 
 Array = NDArray[np.float64]
 
@@ -54,6 +62,38 @@ class Band:
     middle: Array
     high: Array
     over: str
+
+
+@dataclass(frozen=True, slots=True)
+class StageChange:
+    """A change of stage, as "srl → rlvr". places: where on the axis each run makes it."""
+
+    label: str
+    places: tuple[float, ...]
+
+
+def stage_changes(runs: Sequence[Sequence[Mapping[str, Any]]], axis: Axis) -> list[StageChange]:
+    """The changes of stage in the updates of some runs, each half-way between two updates."""
+    found: dict[str, list[float]] = {}
+    for updates in runs:
+        known = [u for u in updates if u.get(axis) is not None and u.get("stage")]
+        for before, after in pairwise(known):
+            if before["stage"] != after["stage"]:
+                label = f"{before['stage']} → {after['stage']}"
+                found.setdefault(label, []).append((before[axis] + after[axis]) / 2)
+    return [StageChange(label, tuple(places)) for label, places in found.items()]
+
+
+def pieces(x: Array, changes: Sequence[StageChange]) -> list[slice]:
+    """The parts of a curve along x (T,), cut where all of its runs change their stage.
+
+    A change that runs make at different places cuts nothing: their mean goes through it.
+    """
+    cuts = {0, len(x)}
+    for change in changes:
+        after = set(np.searchsorted(x, change.places).tolist())
+        cuts |= after if len(after) == 1 else set()
+    return [slice(begin, end) for begin, end in pairwise(sorted(cuts))]
 
 
 def series(updates: Sequence[Mapping[str, Any]], name: str, axis: Axis) -> Series | None:

@@ -10,14 +10,16 @@ from __future__ import annotations
 import html
 import io
 import re
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import textwrap
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from srl_agents.evaluation.contrasts import BASE, Comparison, RunOutcome
+from srl_agents.view.curves import FRACTIONS, StageChange, pieces, stage_changes
 from srl_env.errors import MissingExtra
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
@@ -79,7 +81,7 @@ def png(found: Sequence[Figure], path: Path, columns: int = 2) -> Path:
         canvas = _canvas(rows, columns)
         for axes, figure in zip(canvas.axes, found, strict=False):
             figure.draw(axes)
-            axes.set_title(figure.caption, fontsize=9)
+            axes.set_title(textwrap.fill(figure.caption, 64), fontsize=9, pad=18)
         for axes in canvas.axes[len(found) :]:
             axes.set_axis_off()
         canvas.savefig(path, dpi=160, facecolor="white")
@@ -96,11 +98,12 @@ def _candidates(comparison: Comparison) -> Iterator[Figure | None]:
         f"Right answers on {split} problems, during training",
         "share right",
         lambda run: [(p.seconds, p.success) for p in run.curve],
+        zero=FRACTIONS["dev"],
     )
     yield _curve_figure(
         comparison,
         "reward",
-        "Mean reward in training (its scale differs by method and stage)",
+        "Mean reward in training (what it measures differs by method and stage)",
         "reward",
         lambda run: [(p.seconds, p.reward) for p in run.training if p.reward is not None],
     )
@@ -110,6 +113,7 @@ def _candidates(comparison: Comparison) -> Iterator[Figure | None]:
         "Share of groups that carry a signal",
         "kept groups",
         lambda run: [(p.seconds, p.kept_share) for p in run.training if p.kept_share is not None],
+        zero=FRACTIONS["groups/kept_share"],
     )
 
 
@@ -137,7 +141,7 @@ def _scores_figure(comparison: Comparison) -> Figure | None:
             )
         axes.set_yticks(range(len(rows)), [row.method for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
-        axes.set_xlim(left=min(0.0, axes.get_xlim()[0]))
+        axes.set_xlim(0, 1)
         axes.set_xlabel("share right on unseen problems (pass@1)")
         axes.grid(axis="x", alpha=0.25)
 
@@ -151,8 +155,12 @@ def _curve_figure(
     caption: str,
     ylabel: str,
     points: Callable[[RunOutcome], Points],
+    zero: str = "",
 ) -> Figure | None:
-    """Each method's mean over seeds against seconds of training, the seeds' range shaded."""
+    """Each method's mean over seeds against seconds of training, the seeds' range shaded.
+
+    zero: what it means that a fraction is 0 throughout; "" for what is no fraction.
+    """
     curves = {
         method: [found for run in comparison.of(method) if (found := points(run))]
         for method in comparison.methods
@@ -161,20 +169,72 @@ def _curve_figure(
     curves = {method: found for method, found in curves.items() if found}
     if not curves:
         return None
+    changes = {
+        method: stage_changes(
+            [[asdict(point) for point in run.training] for run in comparison.of(method)], "seconds"
+        )
+        for method in curves
+    }
 
     def draw(axes: Any) -> None:
         for method, found in curves.items():
             style = look(comparison.methods, method)
             seconds, low, middle, high = seed_range(found)
-            axes.fill_between(seconds, low, high, color=style["color"], alpha=0.15, lw=0)
-            axes.plot(seconds, middle, label=method, markevery=0.2, ms=5, **style)
+            draw_curve(axes, (seconds, low, middle, high), changes[method], method, style)
         axes.set_xlabel("seconds of training")
         axes.set_ylabel(ylabel)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
         axes.legend(frameon=False, fontsize=9)
+        mark_changes(axes, changes, comparison.methods)
+        if zero:
+            fraction_axis(axes, [y for of in curves.values() for p in of for _, y in p], zero)
 
     return Figure(name, caption, draw)
+
+
+def draw_curve(
+    axes: Any,
+    curve: Sequence[np.ndarray[Any, Any]],
+    changes: Sequence[StageChange],
+    label: str,
+    style: Mapping[str, Any],
+) -> None:
+    """Draws (x, low, middle, high), each (T,), with gaps where the stage changes."""
+    x, low, middle, high = curve
+    for part in pieces(x, changes):
+        axes.fill_between(x[part], low[part], high[part], color=style["color"], alpha=0.15, lw=0)
+        axes.plot(x[part], middle[part], label=label, markevery=0.2, ms=5, **style)
+        label = ""  # one entry in the legend
+
+
+def mark_changes(
+    axes: Any, changes: Mapping[str, Sequence[StageChange]], methods: Sequence[str]
+) -> None:
+    """Draws a vertical line where a run of a method changes its stage, and one label for all."""
+    staged = [(method, of) for method, of in changes.items() if of]
+    for row, (method, of) in enumerate(staged):
+        for change in of:
+            for place in change.places:
+                axes.axvline(place, color=look(methods, method)["color"], lw=1.2, ls=":")
+            axes.annotate(
+                change.label,
+                (min(change.places), 1),
+                (0, 3 - 11 * row),  # the first above the axes
+                xycoords=axes.get_xaxis_transform(),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+
+
+def fraction_axis(axes: Any, values: Sequence[float], zero: str) -> None:
+    """Draws the y axis from 0 to 1; where all values are 0, writes so and what it means."""
+    axes.set_ylim(0, 1)
+    for line in axes.get_lines():
+        line.set_clip_on(False)  # at 0 and 1 they would be cut in half
+    if not any(values):
+        axes.text(0.5, 0.5, f"0 throughout: {zero}", transform=axes.transAxes, ha="center")
 
 
 def seed_range(curves: Sequence[Points]) -> tuple[np.ndarray[Any, Any], ...]:

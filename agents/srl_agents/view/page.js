@@ -344,8 +344,21 @@ async function filter() {
 function said(found) {
   if (!steps.length) return "No rollouts are in these runs.";
   if (!found.length) return "Nothing fits; clear a filter.";
-  const of = new Set(found.map((s) => steps.episode(s))).size;
-  return `${plural(found.length, "step")} of ${plural(of, "rollout")}`;
+  const of = new Set(found.map((s) => steps.episode(s)));
+  return `${plural(found.length, "step")} of ${rolloutsOf([...of])}${correctOf([...of])}`;
+}
+
+/** "12 rollouts of 6 problems" */
+function rolloutsOf(found) {
+  const problems = new Set(found.map((e) => episodes.problem(e))).size;
+  return `${plural(found.length, "rollout")} of ${plural(problems, "problem")}`;
+}
+
+/** ", 3 correct", or "" where none has a verdict */
+function correctOf(found) {
+  const judged = found.filter((e) => episodes.correct(e) !== null);
+  const right = judged.filter((e) => episodes.correct(e)).length;
+  return judged.length ? `, ${right ? right.toLocaleString("en") : "none"} correct` : "";
 }
 
 async function searched(candidates, run) {
@@ -723,7 +736,9 @@ function drawScores() {
     make("td", {}, number(row.updates)), make("td", {}, row.seconds === null ? "–" : Math.round(row.seconds).toLocaleString("en")), make("td", {}, number(row.tokens)),
     make("td", { class: Object.keys(row.failures).length ? "bad" : "" }, plain(Object.entries(row.failures).map(([kind, count]) => `${count} ${kind}`).join(", ") || "0"))));
   $("scores").replaceChildren(make("thead", {}, make("tr", {}, ...head.map((text) => make("th", { scope: "col" }, text)))), make("tbody", {}, ...body));
-  $("scores-note").textContent = scores.length ? "Scores in per cent, with 95 % bootstrap intervals over problems (in the rows of methods also over seeds and base models, where there are several)." : "";
+  const evaluated = Array.from({ length: episodes.length }, (_, e) => e).filter((e) => episodes.phase(e) === "evaluation");
+  const counts = evaluated.length ? ` Here: ${rolloutsOf(evaluated)}${correctOf(evaluated)}.` : "";
+  $("scores-note").textContent = scores.length ? "Scores in per cent, with 95 % bootstrap intervals over problems (in the rows of methods also over seeds and base models, where there are several)." + counts : "";
 }
 
 function scoreCell(score) {
@@ -746,7 +761,7 @@ function drawLegend() {
 function drawCurves() {
   const axis = $("axis").value;
   $("curves").replaceChildren(...index.curves.filter((curve) => curve.axes[axis])
-    .map((curve) => figure(curve.title, curve.axes[axis].filter((band) => !hidden.has(band.method)), index.axes[axis], curve.share)));
+    .map((curve) => figure(curve, curve.axes[axis].filter((band) => !hidden.has(band.method)), index.axes[axis])));
 }
 
 function shading(bands) {
@@ -754,24 +769,38 @@ function shading(bands) {
   return over.length ? `shaded 95 % over ${over.join(", ")}` : "";
 }
 
-const WIDE = 460, HIGH = 250, LEFT = 46, RIGHT = 10, TOP = 8, BOTTOM = 34;
+const WIDE = 460, HIGH = 250, LEFT = 46, RIGHT = 10, TOP = 22, BOTTOM = 34;
 
-function figure(title, bands, along, share) {
-  const caption = make("figcaption", {}, title, " ", make("span", {}, shading(bands)));
+function figure({ title, note, zero }, bands, along) {
+  const caption = make("figcaption", {}, title, " ", make("span", {}, [shading(bands), note].filter(Boolean).join(". ")));
   if (!bands.length) return make("figure", {}, caption);
-  const xs = bands.flatMap((band) => band.x), ys = bands.flatMap((band) => [...band.low, ...band.high]);
+  const xs = bands.flatMap((band) => [...band.x, ...band.changes.flatMap((change) => change.places)]), ys = bands.flatMap((band) => [...band.low, ...band.high]);
   const [x, xTicks] = scale(Math.min(0, ...xs), Math.max(...xs), LEFT, WIDE - RIGHT);
-  const [y, yTicks] = scale(share ? 0 : Math.min(...ys), share ? Math.max(...ys) || 1 : Math.max(...ys), HIGH - BOTTOM, TOP);
+  const [y, yTicks] = scale(zero ? 0 : Math.min(...ys), zero ? 1 : Math.max(...ys), HIGH - BOTTOM, TOP);
   const svg = draw("svg", { viewBox: `0 0 ${WIDE} ${HIGH}`, role: "img", "aria-label": `${title}, along ${along}`, tabindex: 0 });
   for (const tick of yTicks) svg.append(draw("line", { x1: LEFT, x2: WIDE - RIGHT, y1: y(tick), y2: y(tick), class: "grid" }), draw("text", { x: LEFT - 6, y: y(tick) + 4, "text-anchor": "end" }, number(tick)));
   for (const tick of xTicks) svg.append(draw("text", { x: x(tick), y: HIGH - BOTTOM + 15, "text-anchor": "middle" }, tick >= 1e4 ? tick.toExponential(0).replace("e+", "e") : number(tick)));
   svg.append(draw("text", { x: WIDE - RIGHT, y: HIGH - 4, "text-anchor": "end" }, along));
   for (const band of bands) {
-    const edge = (values) => band.x.map((at, i) => `${x(at).toFixed(1)},${y(values[i]).toFixed(1)}`);
-    svg.append(draw("polygon", { points: [...edge(band.high), ...edge(band.low).reverse()].join(" "), class: `${lookOf(band.method)} area` }));
-    svg.append(band.x.length > 1 ? draw("polyline", { points: edge(band.middle).join(" "), class: `${lookOf(band.method)} line` }) : draw("circle", { cx: x(band.x[0]), cy: y(band.middle[0]), r: 3, class: `${lookOf(band.method)} fill` }));
+    for (const [begin, end] of band.pieces) {
+      const edge = (values) => band.x.slice(begin, end).map((at, i) => `${x(at).toFixed(1)},${y(values[begin + i]).toFixed(1)}`);
+      svg.append(draw("polygon", { points: [...edge(band.high), ...edge(band.low).reverse()].join(" "), class: `${lookOf(band.method)} area` }));
+      svg.append(end - begin > 1 ? draw("polyline", { points: edge(band.middle).join(" "), class: `${lookOf(band.method)} line` }) : draw("circle", { cx: x(band.x[begin]), cy: y(band.middle[begin]), r: 3, class: `${lookOf(band.method)} fill` }));
+    }
   }
+  bands.filter((band) => band.changes.length).forEach((band, i) => markChanges(svg, band, x, i));
+  if (zero && !ys.some(Boolean)) svg.append(draw("text", { x: (LEFT + WIDE - RIGHT) / 2, y: (TOP + HIGH - BOTTOM) / 2, "text-anchor": "middle", class: "haloed" }, `0 throughout: ${zero}`));
   return make("figure", {}, caption, svg, cursor(svg, bands, x, along));
+}
+
+/** Vertical lines where the runs of a method change their stage, with one label for each change. */
+function markChanges(svg, band, x, row) {
+  for (const { label, places } of band.changes) {
+    for (const place of places) svg.append(draw("line", { x1: x(place), x2: x(place), y1: TOP, y2: HIGH - BOTTOM, class: `${lookOf(band.method)} change` }));
+    const at = x(Math.min(...places));
+    const side = at > WIDE - 60 ? "end" : "middle"; // the first label stands above the curves
+    svg.append(draw("text", { x: side === "end" ? WIDE - 2 : at, y: TOP - 6 + 13 * row, "text-anchor": side, class: "haloed" }, plain(label)));
+  }
 }
 
 /** A line under the pointer (or moved by ← and →), and the values where it stands. */
@@ -923,7 +952,9 @@ async function begin() {
     if (groups.has(group)) groups.get(group).push(e);
     else groups.set(group, [e]);
   }
-  $("total").textContent = steps.length.toLocaleString("en");
+  const all = Array.from({ length: episodes.length }, (_, e) => e);
+  $("total").textContent = `(${episodes.length.toLocaleString("en")})`;
+  $("tab-rollouts").title = rolloutsOf(all);
   listen();
   fillForm();
   drawRuns();
@@ -931,7 +962,8 @@ async function begin() {
   if (wanted && +wanted[1] < steps.length) state.step = +wanted[1];
   $("more").open = !narrow.matches;
   await filter();
-  pick(wanted || (steps.length && !index.curves.length && !index.runs.some((run) => Object.keys(run.scores).length)) ? "rollouts" : "runs");
+  const alone = index.runs.length === 1 || !index.runs.some((run) => Object.keys(run.scores).length);
+  pick(wanted || (steps.length && !index.curves.length && alone) ? "rollouts" : "runs"); // several evaluations are compared first
   layOut();
   if (state.step >= 0) { await show(state.step); read(); }
   else if (state.shown.length && !narrow.matches) choose(0);

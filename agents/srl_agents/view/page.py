@@ -16,7 +16,7 @@ import html
 import json
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import asdict, fields
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -24,7 +24,15 @@ from typing import Any
 import numpy as np
 
 from srl_agents.evaluation.contrasts import BASE, TITLES
-from srl_agents.view.curves import AXES, Band, band
+from srl_agents.view.curves import (
+    AXES,
+    FRACTIONS,
+    Band,
+    StageChange,
+    band,
+    pieces,
+    stage_changes,
+)
 from srl_agents.view.index import EpisodeEntry, Index, Row, StepEntry, make_index
 from srl_agents.view.sources import ViewedRun, run_series, score_rows
 from srl_env.errors import BadOption
@@ -40,9 +48,7 @@ CURVES = {
     "length": "Tokens of a completion",
     "loss": "Loss",
 }
-SHARES = ("success", "dev", "groups/kept_share")
-"""The curves that are drawn where a run has them ("dev" is a comparison's own), and which of
-them are shares, between 0 and 1."""
+"""The curves that are drawn where a run has them ("dev" is a comparison's own)."""
 
 _PART_STEPS, _PART_CHARACTERS = 2_000, 1_500_000
 
@@ -159,20 +165,26 @@ def _curves(runs: Sequence[ViewedRun]) -> list[dict[str, Any]]:
                 of = [run for run in runs if run.method == method]
                 known = [s for run in of if (s := run_series(run, name, axis)) is not None]
                 if known:
-                    bands.append({"method": method, **_band_json(band(known))})
+                    changes = stage_changes([run.updates for run in of], axis)
+                    bands.append({"method": method, **_band_json(band(known), changes)})
             if bands:
                 by_axis[axis] = bands
         if by_axis:
-            found.append({"title": title, "share": name in SHARES, "axes": by_axis})
+            staged = any(of["changes"] for bands in by_axis.values() for of in bands)
+            note = "A new stage has another reward." if staged and name == "reward" else ""
+            zero = FRACTIONS.get(name, "")
+            found.append({"title": title, "note": note, "zero": zero, "axes": by_axis})
     return found
 
 
-def _band_json(found: Band) -> dict[str, Any]:
+def _band_json(found: Band, changes: Sequence[StageChange]) -> dict[str, Any]:
     rounded = {
         name: [float(f"{value:.5g}") for value in getattr(found, name)]
         for name in ("x", "low", "middle", "high")
     }
-    return {**rounded, "over": found.over}
+    parts = [[part.start, part.stop] for part in pieces(found.x, changes)]
+    marks = [asdict(change) for change in changes]
+    return {**rounded, "over": found.over, "pieces": parts, "changes": marks}
 
 
 def _columns(kind: Any, entries: Sequence[Any], without: Sequence[str] = ()) -> dict[str, Any]:

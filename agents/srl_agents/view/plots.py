@@ -24,8 +24,16 @@ import srl_env
 from srl_agents.evaluation.contrasts import BASE, as_markdown, coverage, table_cells
 from srl_agents.evaluation.scoring import FORCED
 from srl_agents.evaluation.statistics import Estimate, estimate
-from srl_agents.view.curves import AXES, Axis, Band, band
-from srl_agents.view.figures import Figure, look, png, save
+from srl_agents.view.curves import AXES, FRACTIONS, Axis, Band, StageChange, band, stage_changes
+from srl_agents.view.figures import (
+    Figure,
+    draw_curve,
+    fraction_axis,
+    look,
+    mark_changes,
+    png,
+    save,
+)
 from srl_agents.view.index import EpisodeEntry, Index, make_index
 from srl_agents.view.sources import ViewedRun, find_runs, run_series, score_rows
 from srl_env.environment import ReasoningEnv
@@ -41,6 +49,13 @@ _CURVES = {
     "dev": ("dev-success", "right answers on problems held back"),
     "groups/kept_share": ("kept", "groups that carry a signal"),
 }
+_FRACTIONS = {
+    "success-difficulty": FRACTIONS["success"],
+    "success-given-steps": FRACTIONS["success"],
+    "legal-step": "no step was legal",
+}
+"""The same as ``FRACTIONS``, of the figures by difficulty and by step."""
+
 _LEVELS = 8  # more difficulties than so many are drawn in groups of like size
 _LEAST_PROBLEMS = 2
 
@@ -94,7 +109,11 @@ def _curve_figures(runs: Sequence[ViewedRun]) -> Iterator[Figure]:
             if bands:
                 over = ", ".join(dict.fromkeys(b.over for b in bands.values() if b.over))
                 caption = ylabel.capitalize() + (f" (shaded: 95 % over {over})" if over else "")
-                draw = partial(_draw_bands, bands, _methods(runs), xlabel, ylabel)
+                changes = method_changes(runs, bands, axis)
+                if name == "reward" and any(changes.values()):
+                    caption += ". A new stage has another reward"
+                zero = FRACTIONS.get(name, "")
+                draw = partial(_draw_bands, bands, changes, _methods(runs), xlabel, ylabel, zero)
                 yield Figure(f"{short}-{axis}", caption, draw)
 
 
@@ -109,14 +128,29 @@ def method_bands(runs: Sequence[ViewedRun], name: str, axis: Axis) -> dict[str, 
     return found
 
 
+def method_changes(
+    runs: Sequence[ViewedRun], methods: Iterable[str], axis: Axis
+) -> dict[str, list[StageChange]]:
+    """Where the runs of each method change their stage."""
+    return {m: stage_changes([r.updates for r in runs if r.method == m], axis) for m in methods}
+
+
 def _draw_bands(
-    bands: Mapping[str, Band], methods: Sequence[str], xlabel: str, ylabel: str, axes: Any
+    bands: Mapping[str, Band],
+    changes: Mapping[str, Sequence[StageChange]],
+    methods: Sequence[str],
+    xlabel: str,
+    ylabel: str,
+    zero: str,
+    axes: Any,
 ) -> None:
     for method, curve in bands.items():
-        style = look(methods, method)
-        axes.fill_between(curve.x, curve.low, curve.high, color=style["color"], alpha=0.15, lw=0)
-        axes.plot(curve.x, curve.middle, label=method, markevery=0.2, ms=5, **style)
+        values = (curve.x, curve.low, curve.middle, curve.high)
+        draw_curve(axes, values, changes[method], method, look(methods, method))
     _finish(axes, xlabel, ylabel)
+    mark_changes(axes, changes, methods)
+    if zero:
+        fraction_axis(axes, [y for curve in bands.values() for y in curve.middle], zero)
 
 
 def _finish(axes: Any, xlabel: str, ylabel: str) -> None:
@@ -237,7 +271,9 @@ def _figure(
         if places
     }
     caption = f"{ylabel.capitalize()} by {xlabel} (bars: 95 % over problems)"
-    yield Figure(name, caption, partial(_draw_points, points, _methods(runs), xlabel, ylabel))
+    zero = _FRACTIONS.get(name, "")
+    draw = partial(_draw_points, points, _methods(runs), xlabel, ylabel, zero)
+    yield Figure(name, caption, draw)
 
 
 def _draw_points(
@@ -245,6 +281,7 @@ def _draw_points(
     methods: Sequence[str],
     xlabel: str,
     ylabel: str,
+    zero: str,
     axes: Any,
 ) -> None:
     places = sorted({place for found in points.values() for place in found})
@@ -261,6 +298,8 @@ def _draw_points(
     if len(places) <= 15:
         axes.set_xticks(places, [f"{place:.3g}" for place in places])
     _finish(axes, xlabel, ylabel)
+    if zero:
+        fraction_axis(axes, [e.value for found in points.values() for e in found.values()], zero)
 
 
 def _difficulties(

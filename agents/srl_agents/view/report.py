@@ -77,6 +77,8 @@ def headline(comparison: Comparison) -> str:
     rows = [r for r in comparison.rows if r.method != BASE and "pass@1" in r.scores]
     if not rows:
         return "No run has finished."
+    if not any(row.scores["pass@1"].value for row in comparison.rows if "pass@1" in row.scores):
+        return _nothing_solved(comparison)
     rows.sort(key=lambda row: -row.scores["pass@1"].value)
     said = f"{rows[0].method} is right on {percent(rows[0].scores['pass@1'], interval=True)} %"
     said += " of rollouts on unseen problems"
@@ -87,6 +89,17 @@ def headline(comparison: Comparison) -> str:
     if any(pair.difference.low <= 0 for pair in comparison.contrasts()[:1]):
         said += " The interval of their difference includes 0: they cannot be told apart."
     return said
+
+
+def _nothing_solved(comparison: Comparison) -> str:
+    """What was evaluated to no avail."""
+    problems = max(row.problems for row in comparison.rows)
+    results = [run.result for run in comparison.runs if run.result]
+    rollouts = sum(result.episodes for result in results)
+    return (
+        f"Nothing was solved: none of {rollouts:,} rollouts of {problems} unseen problems"
+        " is correct, with any method."
+    )
 
 
 def _title(comparison: Comparison) -> str:
@@ -231,6 +244,9 @@ table { border-collapse: collapse; font-variant-numeric: tabular-nums; white-spa
 th, td { padding: .35rem .9rem .35rem 0; text-align: right; border-bottom: 1px solid var(--line); }
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
   background: var(--paper); }
+@media (max-width: 760px) {
+  th:first-child, td:first-child { max-width: 38vw; white-space: normal; overflow-wrap: anywhere; }
+}
 thead th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 tbody tr:hover { background: var(--band); }
 .figures { display: grid; gap: 1rem;

@@ -37,7 +37,7 @@ def test_a_page_is_written_into_the_run_or_where_it_is_asked_for(run: Path, tmp_
 def test_the_terminal_shows_what_is_asked_for_and_ends_where_nobody_types(run: Path) -> None:
     result = call("view", run, "--terminal", "--where", "reward=0..1", "--where", "text=xbc")
     assert result.exit_code == 0, result.output
-    assert "1–1 of 1 steps" in result.stdout
+    assert "1–1 of 1 step of 1 rollout of 1 problem" in result.stdout
     assert "rollout 2 · no. 1" in call("view", run, "-t", "--step", 1).stdout
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import time
@@ -11,10 +12,19 @@ from typing import Any
 
 import pytest
 
+from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.page import write_page
 from srl_agents.view.sources import find_runs
 from srl_env.rewards.similarity import matched_blocks
-from tests.srl_agents.view.rows import FAILURE, episode, group, step, training_run
+from tests.srl_agents.view.rows import (
+    FAILURE,
+    episode,
+    group,
+    step,
+    training_run,
+    updates,
+    write_lines,
+)
 
 playwright = pytest.importorskip(
     "playwright.sync_api", reason="playwright is not installed: pip install playwright"
@@ -46,8 +56,11 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
     troubles: list[str] = []
     contexts = []
 
-    def open_page(rows: list[dict[str, Any]], *, phone: bool = False, **options: Any) -> Any:
-        runs = find_runs([training_run(tmp_path / f"run{len(contexts)}", rows)])
+    def open_page(
+        rows: list[dict[str, Any]], *, phone: bool = False, evaluated: bool = False, **options: Any
+    ) -> Any:
+        write = evaluation if evaluated else training_run
+        runs = find_runs([write(tmp_path / f"run{len(contexts)}", rows)])
         path = write_page(runs, tmp_path / f"view{len(contexts)}.html")
         size = {"width": 390, "height": 844} if phone else {"width": 1280, "height": 800}
         context = browser.new_context(viewport=size, **options)
@@ -60,13 +73,73 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
         page.on("request", lambda asked: _note_network(troubles, asked.url))
         page.goto(path.as_uri())
         until(lambda: page.evaluate("window.readyMs > 0"))
-        page.click("#tab-rollouts")
+        if not evaluated:
+            page.click("#tab-rollouts")
         return page
 
     yield open_page
     for context in contexts:
         context.close()
     assert troubles == []
+
+
+def evaluation(folder: Path, rows: list[dict[str, Any]]) -> Path:
+    """The folder of a finished evaluation."""
+    write_lines(folder / "episodes.jsonl", rows)
+    names = ("pass@1", "pass@2", "greedy", "legal", "legal_and_right", "similarity")
+    scores = dict.fromkeys(names, (0.0, 0.0))
+    result = EvalResult("m" * 60, "srl/X-v0", "x/test", ("a", "b"), scores, 3, {}, {}, 1.0)
+    (folder / "result.json").write_text(json.dumps(result.to_json()))
+    (folder / "settings.json").write_text(json.dumps({"policy": "m", "env": "srl/X-v0"}))
+    return folder
+
+
+WRONG = [
+    episode(step("no"), update=None, group=number, verdict={"correct": False, "answer": "1"})
+    for number in (0, 0, 1)
+]
+
+
+def test_an_evaluation_opens_on_its_rollouts_and_says_what_it_counts(opened: Open) -> None:
+    page = opened(WRONG, evaluated=True)
+    assert page.is_visible("#rollouts")
+    until(lambda: page.inner_text("#count") == "3 steps of 3 rollouts of 2 problems, none correct")
+    assert page.inner_text("#tab-rollouts") == "Rollouts (3)"
+    page.click("#tab-runs")
+    assert "Here: 3 rollouts of 2 problems, none correct." in page.inner_text("#scores-note")
+
+
+def test_a_training_run_opens_on_its_curves_with_the_changes_of_stage(
+    browser: Any, tmp_path: Path
+) -> None:
+    folder = training_run(tmp_path / "run", ROWS)
+    rows = [
+        row | {"stage": s, "success": 0.0} for row, s in zip(updates((1, 0)), "ab", strict=True)
+    ]
+    write_lines(folder / "metrics.jsonl", rows)
+    page = browser.new_page()
+    page.goto(write_page(find_runs([folder]), tmp_path / "view.html").as_uri())
+    until(lambda: page.evaluate("window.readyMs > 0"))
+    assert page.is_visible("#runs")
+    figures = page.locator("#curves figure")
+    assert figures.count() == 3
+    assert all("a → b" in figures.nth(i).inner_text() for i in range(3))
+    assert all(figures.nth(i).locator("line.change").count() == 1 for i in range(3))
+    assert "0 throughout: nothing was solved" in figures.nth(1).inner_text()
+    page.close()
+
+
+def test_on_a_phone_a_wide_table_scrolls_within_itself(opened: Open) -> None:
+    page = opened(WRONG, evaluated=True, phone=True, has_touch=True)
+    page.tap("#tab-runs")
+    box = "document.querySelector('#runs .scroll')"
+    assert page.evaluate(f"{box}.scrollWidth > {box}.clientWidth")
+    page.evaluate(f"{box}.scrollLeft = 10_000")
+    assert page.evaluate(f"{box}.scrollLeft") > 0
+    last = page.locator("#scores thead th").last.bounding_box()
+    assert last["x"] + last["width"] <= 390
+    assert page.locator("#scores tbody th").first.bounding_box()["width"] <= 0.4 * 390
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def _note_network(troubles: list[str], url: str) -> None:
@@ -83,7 +156,7 @@ def until(holds: Callable[[], bool], seconds: float = 20) -> None:
 
 
 def counted(page: Any, text: str) -> None:
-    until(lambda: page.inner_text("#count") == text)
+    until(lambda: page.inner_text("#count").startswith(text))
 
 
 ROWS = [

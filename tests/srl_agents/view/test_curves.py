@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srl_agents.view.curves import Series, band, series
+from srl_agents.view.curves import Series, StageChange, band, pieces, series, stage_changes
 
 
 def line(*values: float, stages: str = "", noisy: bool = True) -> Series:
@@ -73,3 +73,40 @@ def test_updates_without_the_number_are_left_out() -> None:
     assert (found.x.tolist(), found.y.tolist(), found.stages) == ([1, 5], [0.5, 1.0], ("", "rlvr"))
     assert series(updates, "success", "update") is None
     assert series(updates, "reward", "tokens") is None
+
+
+def staged(*stages: str, start: int = 1) -> list[dict[str, object]]:
+    return [{"update": i, "stage": stage} for i, stage in enumerate(stages, start)]
+
+
+def test_a_change_of_stage_lies_half_way_between_two_updates_of_each_run() -> None:
+    runs = [staged("srl", "srl", "rlvr"), staged("srl", "rlvr", "rlvr"), staged("rlvr")]
+    assert stage_changes(runs, "update") == [StageChange("srl → rlvr", (2.5, 1.5))]
+
+
+def test_every_change_of_stage_has_its_own_label() -> None:
+    labels = [change.label for change in stage_changes([staged("a", "b", "b", "a")], "update")]
+    assert labels == ["a → b", "b → a"]
+
+
+def test_updates_without_a_stage_or_without_the_axis_change_nothing() -> None:
+    assert stage_changes([[{"update": 1}, *staged("srl", start=2)]], "update") == []
+    assert stage_changes([staged("srl", "rlvr")], "tokens") == []
+
+
+@pytest.mark.parametrize(
+    ("places", "parts"),
+    [
+        ((), [(0, 4)]),
+        ((2.5,), [(0, 2), (2, 4)]),
+        ((2.4, 2.6), [(0, 2), (2, 4)]),
+        ((1.5, 2.5), [(0, 4)]),  # the runs change at different places
+        ((9.0,), [(0, 4)]),  # behind the end of this curve
+    ],
+)
+def test_a_curve_is_cut_where_all_its_runs_change_their_stage(
+    places: tuple[float, ...], parts: list[tuple[int, int]]
+) -> None:
+    changes = [StageChange("srl → rlvr", places)] if places else []
+    found = pieces(np.array([1.0, 2.0, 3.0, 4.0]), changes)
+    assert [(part.start, part.stop) for part in found] == parts

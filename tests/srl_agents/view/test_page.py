@@ -14,7 +14,14 @@ import pytest
 from srl_agents.view.page import page, write_page
 from srl_agents.view.sources import find_runs
 from srl_env.errors import BadOption
-from tests.srl_agents.view.rows import episode, group, step, training_run
+from tests.srl_agents.view.rows import (
+    episode,
+    group,
+    step,
+    training_run,
+    updates,
+    write_lines,
+)
 
 HOSTILE = '</script><script>document.title="taken"</script><img src=x onerror=alert(1)>'
 
@@ -116,3 +123,18 @@ def test_a_page_that_cannot_be_written_says_where(tmp_path: Path) -> None:
     (tmp_path / "view.html").mkdir()
     with pytest.raises(BadOption, match=r"view\.html cannot be written \(Is a directory\)"):
         write_page(runs, tmp_path / "view.html")
+
+
+def test_curves_are_cut_and_marked_where_the_stage_changes(tmp_path: Path) -> None:
+    folder = training_run(tmp_path / "run")
+    rows = [row | {"stage": s} for row, s in zip(updates((1, 1, 0, 0)), "aabb", strict=True)]
+    write_lines(folder / "metrics.jsonl", rows)
+    curves = {
+        curve["title"]: curve for curve in parts(page(find_runs([folder])))["index"]["curves"]
+    }
+    reward = curves["Mean reward in training"]
+    (drawn,) = reward["axes"]["seconds"]
+    assert drawn["changes"] == [{"label": "a → b", "places": [5.0]}]  # 2 s for each update
+    assert drawn["pieces"] == [[0, 2], [2, 4]]
+    assert (reward["zero"], reward["note"]) == ("", "A new stage has another reward.")
+    assert curves["Right answers in training"]["zero"] == "nothing was solved"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,38 @@ def test_latex_writes_its_own_characters_out() -> None:
         "\\begin{tabular}{lr}\n\\toprule\na\\_b & 50 \\% \\\\\n\\midrule\nx \\& y & -- \\\\\n"
         "\\bottomrule\n\\end{tabular}\n"
     )
+
+
+@pytest.fixture(scope="module")
+def staged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """The SVGs of a run of two stages that solves nothing, by name."""
+    folder = training_run(tmp_path_factory.mktemp("staged") / "run")
+    rows = updates((0.2, 0.4, 0, 0), stage="srl")
+    for row in rows:
+        row["stage"] = "srl" if row["update"] < 3 else "rlvr"
+        row["success"] = 0.0
+    write_lines(folder / "metrics.jsonl", rows)
+    made = plot([folder], folder / "figures", formats=("svg",))
+    return {file.stem: file.read_text() for file in made.files if file.suffix == ".svg"}
+
+
+@pytest.mark.parametrize("axis", ["update", "tokens", "seconds"])
+@pytest.mark.parametrize("name", ["reward", "success", "kept"])
+def test_every_curve_marks_the_change_of_stage(
+    staged: dict[str, str], name: str, axis: str
+) -> None:
+    assert ">srl → rlvr</text>" in staged[f"{name}-{axis}"]
+
+
+def test_a_run_of_one_stage_has_no_mark(plotted: Plotted) -> None:
+    assert not [f for f in plotted.files if f.suffix == ".svg" and "→" in f.read_text()]
+
+
+def test_fractions_have_axes_from_0_to_1_and_say_that_nothing_was_solved(
+    staged: dict[str, str],
+) -> None:
+    for name in ("success-update", "kept-update"):
+        assert {"0.0", "1.0"} <= set(re.findall(r">([\d.]+)</text>", staged[name]))
+    assert "0 throughout: nothing was solved" in staged["success-update"]
+    assert "0 throughout" not in staged["kept-update"]
+    assert "0 throughout" not in staged["reward-update"]

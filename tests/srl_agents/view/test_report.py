@@ -178,3 +178,32 @@ def test_the_warnings_of_runs_are_in_the_report_and_go_through_json(comparison: 
     reader.feed(page(replace(comparison, runs=(warned, *others))))
     assert "Warnings:srl <b> seed 0, stage 'srl': 1 < 2" in reader.said
     assert not reader.open
+
+
+def test_the_figures_of_training_mark_each_change_of_stage(comparison: Comparison) -> None:
+    def staged(run: RunOutcome) -> RunOutcome:
+        points = (replace(p, stage="srl" if p.update < 5 else "rlvr") for p in run.training)
+        return replace(run, training=tuple(points))
+
+    runs = tuple(staged(run) for run in comparison.runs)
+    drawn = {f.name: svg(f) for f in figures(replace(comparison, runs=runs))}
+    assert {name for name, text in drawn.items() if "srl → rlvr" in text} == {
+        "curves",
+        "reward",
+        "kept",
+    }
+    assert not [f for f in figures(comparison) if "→" in svg(f)]
+
+
+@pytest.mark.parametrize("name", ["scores", "curves", "kept"])
+def test_fractions_in_the_report_have_axes_from_0_to_1(comparison: Comparison, name: str) -> None:
+    (figure,) = (f for f in figures(comparison) if f.name == name)
+    assert {"0.0", "1.0"} <= set(re.findall(r">([\d.]+)</text>", svg(figure)))
+
+
+def test_a_report_says_that_nothing_was_solved() -> None:
+    lost = Comparison({}, (outcome(BASE, 0, 0.0), outcome("srl", 0, 0.0)))
+    assert headline(lost) == (
+        "Nothing was solved: none of 72 rollouts of 4 unseen problems is correct, with any method."
+    )
+    assert "0 throughout: nothing was solved" in page(lost)

@@ -39,12 +39,12 @@ def test_runs_curves_and_steps_are_listed(runs: list[ViewedRun]) -> None:
     text = printed(runs)
     assert "Mean reward in training" in text
     assert "▁" in text
-    assert "1–5 of 5 steps" in text
+    assert "1–5 of 5 steps of 4 rollouts of 3 problems" in text
     assert "update 1 · sum/0" in text
 
 
 def test_filters_shorten_the_list(runs: list[ViewedRun]) -> None:
-    assert "1–1 of 1 steps" in printed(runs, filters=["failure=any"])
+    assert "1–1 of 1 step of 1 rollout of 1 problem" in printed(runs, filters=["failure=any"])
     assert "Nothing fits" in printed(runs, filters=["text=nowhere"])
 
 
@@ -78,7 +78,7 @@ def test_a_wrong_command_is_answered_and_the_next_one_heard(runs: list[ViewedRun
     assert "no command 'dance'" in text
     assert "no step 99; there are 5" in text
     assert "step takes 2, or 2-5" in text
-    assert "1–1 of 1 steps" in text
+    assert "1–1 of 1 step of 1 rollout of 1 problem" in text
 
 
 def test_a_step_that_does_not_exist_is_refused(runs: list[ViewedRun]) -> None:
