@@ -133,9 +133,14 @@ class _Screen:
                 grid.add_row(*self._list_row(number, entry, row))
         self.console.print(grid)
         last = begin + len(numbers)
-        self.console.print(
-            f"{begin + 1}–{last} of {len(self.found):,} steps", style="dim", highlight=False
-        )
+        self.console.print(f"{begin + 1}–{last} of {self._counts()}", style="dim", highlight=False)
+
+    def _counts(self) -> str:
+        """How much is listed, as "30 steps of 12 rollouts of 6 problems"."""
+        found = {self.index.steps[number].episode for number in self.found}
+        problems = {self.index.episodes[episode].problem for episode in found}
+        counts = {"step": len(self.found), "rollout": len(found), "problem": len(problems)}
+        return " of ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items())
 
     def open(self, number: int) -> None:
         """Prints a step with its group, or its whole rollout; BadOption where there is none."""
