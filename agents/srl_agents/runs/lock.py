@@ -1,6 +1,6 @@
 """One process at a time writes a folder: a lock that the system releases when its holder dies.
 
-The lock is the system's own (``fcntl``) on the file ``.lock`` in the folder, so nothing is stale
+The lock is the system's own (``flock``) on the file ``.lock`` in the folder, so nothing is stale
 after a kill. What stands in the file only says who the holder is.
 """
 
@@ -24,6 +24,7 @@ LOCK = ".lock"
 _NO_LOCKS_HERE = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP, errno.EINVAL}
 
 _held: set[Path] = set()
+_files: set[TextIO] = set()
 _guard = Lock()
 
 
@@ -51,7 +52,7 @@ def held(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, wait_s: float) -> Iterator[None]:
-    # A record lock belongs to the process: children that it forks do not hold it after its death.
+    # Not a record lock, which ends as soon as anything in this process has read the file.
     with (folder / LOCK).open("a+", encoding="utf-8") as file:
         deadline = time.monotonic() + wait_s
         while not _taken(file):
@@ -62,16 +63,29 @@ def _locked(folder: Path, wait_s: float) -> Iterator[None]:
         file.truncate(0)
         file.write(f"{_name()}\n")
         file.flush()
+        _files.add(file)
         try:
             yield
         finally:
-            file.truncate(0)
+            _files.discard(file)
+            if not file.closed:  # it is in a process that was forked
+                file.truncate(0)
+
+
+def _let_go() -> None:
+    """In a process that was forked: the lock belongs to its parent, and ends with that."""
+    for file in _files:
+        file.close()
+    _files.clear()
+
+
+os.register_at_fork(after_in_child=_let_go)
 
 
 def _taken(file: TextIO) -> bool:
     """Whether this process now has the lock, or there is none on this file system."""
     try:
-        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         return error.errno in _NO_LOCKS_HERE
     return True

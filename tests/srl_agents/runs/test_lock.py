@@ -22,6 +22,8 @@ from srl_agents.runs.lock import held
 with held(Path(sys.argv[1])):
     if sys.argv[2:] == ["fork"] and os.fork() == 0:
         time.sleep(60)
+    if sys.argv[2:] == ["read"]:
+        Path(sys.argv[1], ".lock").read_text()
     print("held", flush=True)
     sys.stdin.read()
 """
@@ -79,6 +81,13 @@ def test_a_folder_is_free_once_its_holder_was_killed_though_a_child_of_it_lives(
         for pipe in (process.stdin, process.stdout):
             assert pipe is not None
             pipe.close()
+
+
+def test_a_folder_stays_held_where_the_holder_reads_all_of_its_files(tmp_path: Path) -> None:
+    with start(tmp_path / "run", "read") as process:
+        with pytest.raises(BadOption, match="written by one process"), held(tmp_path / "run"):
+            pass
+        process.kill()
 
 
 def test_a_second_thread_of_the_same_process_is_refused_and_nothing_is_lost_by_it(
