@@ -74,7 +74,7 @@ def test_a_folder_is_free_once_its_holder_was_killed_though_a_child_of_it_lives(
     try:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-        with held(tmp_path / "run"):
+        with held(tmp_path / "run", wait_s=30):  # the child may not have run yet
             pass
     finally:
         os.killpg(process.pid, signal.SIGKILL)
