@@ -9,7 +9,6 @@ changes what is observed or when an episode terminates.
 
 from __future__ import annotations
 
-import copy
 import math
 import secrets
 from collections.abc import Mapping, Sequence
@@ -21,7 +20,14 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
-from srl_env.episode.guards import SET_BY_INIT, NotInitialised, check_parts, read_legal, read_step
+from srl_env.episode.guards import (
+    SET_BY_INIT,
+    NotInitialised,
+    check_parts,
+    copied_world,
+    read_legal,
+    read_step,
+)
 from srl_env.episode.options import (
     CONTINUATIONS,
     GRANULARITIES,
@@ -189,7 +195,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def world_reset(self, problem: Problem) -> None:
         """Sets the world up for a problem; may raise a ``Failure``. By default ``self.world``
         becomes a copy of ``problem.metadata["world"]``."""
-        self.world = copy.deepcopy(problem.metadata.get("world"))
+        self.world = copied_world(self, problem.metadata.get("world"))
 
     def world_step(self, action: str) -> str | None:
         """What the world answers to an action, or None; may raise a ``Failure``.
@@ -215,11 +221,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def world_state(self) -> Any:
         """A copy of the world's state for ``snapshot``, independent of the world."""
-        return copy.deepcopy(self.world)
+        return copied_world(self, self.world)
 
     def world_restore(self, state: Any) -> None:
         """Puts the world back into a state that ``world_state`` returned."""
-        self.world = copy.deepcopy(state)
+        self.world = copied_world(self, state)
 
     def judge(self, actions: Sequence[str]) -> Verdict:
         """The verdict on the episode's actions, the expert prefix included; may raise a

@@ -12,6 +12,7 @@ import numpy as np
 from srl_env.check.report import Finding
 from srl_env.check.trial import Trial
 from srl_env.episode.state import StepResult
+from srl_env.errors import UserError
 
 _SEED = 12345
 
@@ -60,19 +61,29 @@ def check_modes(trial: Trial, problem_id: str) -> Iterator[Finding]:
 
 
 def check_seeds(trial: Trial) -> Iterator[Finding]:
-    """A seed repeats the whole episode, and the global generators are left alone."""
+    """A seed repeats the whole episode, under either continuation."""
+    for options in ({}, {"continuation": "policy"}):
+        traces = []
+        for _ in range(2):
+            first = trial.env.reset(seed=_SEED, options=options)
+            traces.append([first, *trial.probe_episode()])
+        if repr(traces[0]) != repr(traces[1]):  # repr: NaN equals itself
+            yield Finding(
+                f"two episodes with seed {_SEED} and the same actions differ",
+                "the same observations, rewards and infos",
+                "draw random numbers from self.np_random only, and let no time, counter or "
+                "leftover of an earlier episode decide; then check again",
+                trial.line_of("world_step"),
+            )
+            return
+
+
+def check_global_state(trial: Trial) -> Iterator[Finding]:
+    """An episode leaves the global generators alone."""
     before = random.getstate(), repr(np.random.get_state())
-    traces = []
-    for _ in range(2):
-        first = trial.env.reset(seed=_SEED)
-        traces.append([first, *trial.probe_episode()])
-    if repr(traces[0]) != repr(traces[1]):  # repr: NaN equals itself
-        yield Finding(
-            f"two episodes with seed {_SEED} and the same actions differ",
-            "the same observations, rewards and infos",
-            "draw random numbers from self.np_random only",
-            trial.line_of("world_step"),
-        )
+    trial.env.reset(seed=_SEED)
+    for _ in trial.probe_episode():
+        pass
     if before != (random.getstate(), repr(np.random.get_state())):
         yield Finding(
             "an episode changed the global state of random or numpy.random",
@@ -91,7 +102,12 @@ def check_snapshots(trial: Trial, problem_id: str) -> Iterator[Finding]:
         env.step(env.expert_completion())
         if len(env.expert_steps) < 2:
             continue
-        snapshot = env.snapshot()
+        try:
+            snapshot = env.snapshot()
+            pickle.dumps(snapshot.world)
+        except Exception as error:  # noqa: BLE001  # the boundary to the author's objects
+            yield _not_stored(trial, error)
+            return
         uninterrupted = list(trial.probe_episode())
         for saved in (snapshot, pickle.loads(pickle.dumps(snapshot)), snapshot):
             env.restore(saved)
@@ -104,6 +120,17 @@ def check_snapshots(trial: Trial, problem_id: str) -> Iterator[Finding]:
                     "and world_restore() copy it back",
                     trial.line_of("world_restore") or trial.line_of("world_state"),
                 )
+
+
+def _not_stored(trial: Trial, error: Exception) -> Finding:
+    hooks = map(trial.line_of, ("world_state", "world_reset", "world_step"))
+    return Finding(
+        str(error) if isinstance(error, UserError) else f"the state of the world: {error}",
+        "a state that can be copied and pickled, for forks and workers",
+        "keep numbers, texts, lists and dicts in self.world, or override world_state() to return "
+        "such data and world_restore() to rebuild the world from it",
+        next(filter(None, hooks), None),
+    )
 
 
 def _without_reward(result: StepResult) -> tuple[Any, ...]:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from srl_env.errors import UserError
 from srl_env.text.unicode import escaped
@@ -16,18 +18,40 @@ class CheckError(UserError):
 class Finding:
     """One thing that is wrong: what was seen, what was expected, what to do.
 
-    where: "file:line" of the code (or data) to look at, where it is known.
+    where: "file:line" of the code (or data) to look at, where it is known. similar: how many more
+    were found that differ in their values only.
     """
 
     seen: str
     expected: str
     advice: str
     where: str | None = None
+    similar: int = 0
 
     def __str__(self) -> str:
-        lines = [f"seen: {self.seen}", f"expected: {self.expected}", f"to do: {self.advice}"]
+        more = f" (and {self.similar:,} more like this)" if self.similar else ""
+        lines = [f"seen: {self.seen}{more}", f"expected: {self.expected}", f"to do: {self.advice}"]
         shown = lines if self.where is None else [*lines, f"where: {self.where}"]
         return escaped("\n  ".join(shown))
+
+    @property
+    def mistake(self) -> tuple[str, ...]:
+        """The same for all findings that differ only in names, numbers and quoted texts."""
+        return _VALUE.sub("…", self.seen), self.expected, self.advice
+
+
+_VALUE = re.compile(
+    r"""(?<!\w)(?:'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*")"""  # quoted, as repr() does
+    r"""|\{[^{}]*\}|-?\d[\d,.]*(?:e[+-]?\d+)?|\b(?:True|False|None)\b|(?<=mode )\w+|(?<= and )\w+"""
+)
+
+
+def one_per_mistake(findings: Iterable[Finding]) -> tuple[Finding, ...]:
+    """The first finding of each mistake, with the number of others."""
+    kinds: dict[tuple[str, ...], list[Finding]] = {}
+    for finding in dict.fromkeys(findings):
+        kinds.setdefault(finding.mistake, []).append(finding)
+    return tuple(replace(alike[0], similar=len(alike) - 1) for alike in kinds.values())
 
 
 @dataclass(frozen=True, slots=True)

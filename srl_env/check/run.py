@@ -8,7 +8,14 @@ from numbers import Real
 from typing import Any
 
 from srl_env.check import hostile, leaks, marks, records, repeats
-from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding, Note
+from srl_env.check.report import (
+    CheckError,
+    CheckReport,
+    CheckResult,
+    Finding,
+    Note,
+    one_per_mistake,
+)
 from srl_env.check.trial import Trial, line_in
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.options import read_count
@@ -71,12 +78,33 @@ class Checker:
             self.title += f", made with its offline_kwargs: {made}"
         self._problems = problems
         self._drawn: CheckResult | None = None
+        self._varies = False
+        self._raised: dict[tuple[object, ...], str] = {}
 
     def run(self, name: str) -> CheckResult:
         """The result of the check of that name."""
         if self._drawn is None:  # whatever is asked for: the others need the problems
             self._drawn = _result(DRAWS, lambda: records.check_draws(self.trial, self._problems))
-        return self._drawn if name == DRAWS else _result(name, lambda: CHECKS[name](self.trial))
+        if name == DRAWS:
+            return self._drawn
+        if self._varies and name in _COMPARING:
+            return CheckResult(name, notes=(_MEANINGLESS,), skipped=True)
+        result = _result(name, lambda: CHECKS[name](self.trial))
+        differ = any(finding.expected != _NO_EXCEPTION for finding in result.findings)
+        self._varies |= name == REPEATS and differ
+        return self._not_again(result)
+
+    def _not_again(self, result: CheckResult) -> CheckResult:
+        """The result, skipped where nothing came of it but an exception found before."""
+        for finding in result.findings:
+            if finding.expected != _NO_EXCEPTION:
+                return result
+            key = (*finding.mistake, finding.where)
+            first = self._raised.setdefault(key, result.name)
+            if first != result.name:
+                notes = (*result.notes, f"not made: the same exception as in {first!r}")
+                return CheckResult(result.name, notes=notes, skipped=True)
+        return result
 
     def limit_s(self, name: str) -> float | None:
         """How long the check of that name may take; None where there is no bound to state."""
@@ -126,10 +154,14 @@ def _on(problems: list[str], check: Callable[[Trial, str], Iterator[Any]], trial
 
 
 DRAWS = "problems are drawn"
+REPEATS = "a seed repeats the episode"
+_NO_EXCEPTION = "no exception"
+_MEANINGLESS = f"not made: means nothing before {REPEATS!r} passes"
 HOSTILE = ("the verifier ends at its deadline", "hostile text breaks nothing")
 CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
-    "Gymnasium's own check": records.check_gymnasium,
     DRAWS: lambda trial: (),  # made by Checker, before any other
+    REPEATS: repeats.check_seeds,
+    "Gymnasium's own check": records.check_gymnasium,
     "the expert gets full marks, step by step (srl)": _with_expert(marks.check_expert_srl),
     "the expert gets full marks at the end (rlvr)": _with_expert(marks.check_expert_rlvr),
     "the expert gets full marks in the other modes": _with_expert(marks.check_expert_other),
@@ -144,7 +176,7 @@ CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     ),
     "a prefix equals its replay": _each(repeats.check_prefix),
     "modes leave the world alone": _each(repeats.check_modes),
-    "a seed repeats the episode": repeats.check_seeds,
+    "global generators are left alone": repeats.check_global_state,
     "snapshots go back": _each(repeats.check_snapshots),
     "splits share no problem": records.check_splits,
     "infos can be stored": _each(records.check_infos),
@@ -152,10 +184,16 @@ CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     HOSTILE[0]: _first(hostile.check_deadline),
     HOSTILE[1]: _first(hostile.check_hostile),
 }
+_COMPARING = {
+    name
+    for name in CHECKS
+    if name.startswith(("Gymnasium", "the expert", "a shuffled", "a prefix", "modes", "snapshots"))
+}
+"""Checks that compare an episode with another, or with what the expert's steps came to before."""
 
 
 def _result(name: str, check: Callable[[], Iterable[Finding | Note]]) -> CheckResult:
-    """The result of one check, equal findings once."""
+    """The result of one check, with one finding for each mistake."""
     found: list[Finding | Note] = []
     try:
         found += check()
@@ -163,7 +201,7 @@ def _result(name: str, check: Callable[[], Iterable[Finding | Note]]) -> CheckRe
         found.append(
             Finding(
                 f"{type(error).__name__}: {error}",
-                "no exception",
+                _NO_EXCEPTION,
                 "run the same calls by hand to see where it comes from",
                 line_in(error),
             )
@@ -171,7 +209,7 @@ def _result(name: str, check: Callable[[], Iterable[Finding | Note]]) -> CheckRe
     notes = dict.fromkeys(item for item in found if isinstance(item, Note))
     return CheckResult(
         name,
-        tuple(dict.fromkeys(item for item in found if isinstance(item, Finding))),
+        one_per_mistake(item for item in found if isinstance(item, Finding)),
         tuple(note.text for note in notes),
         any(note.skipped for note in notes),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 from typing import Any
 
@@ -52,6 +53,19 @@ def _lacking(part: object, kind: type) -> str:
     if isinstance(part, str | type) or len(missing) == len(public) or not missing:
         return ""
     return f", which lacks {', '.join(missing)}"
+
+
+def copied_world(env: object, world: object) -> Any:
+    """An independent copy of a world's state; ``BadOption`` where it cannot be copied."""
+    try:
+        return copy.deepcopy(world)
+    except Exception as error:
+        name = type(env).__name__
+        raise BadOption(
+            f"self.world of {name} must be data that can be copied; got {type(error).__name__}: "
+            f"{error}. Fix: keep it out of self.world, or override {name}.world_state() and "
+            "world_restore()"
+        ) from error
 
 
 def read_answer(env: object, observed: object) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -14,6 +15,7 @@ import pytest
 import srl_env
 from srl_env.check import CHECKS, Checker, CheckResult, Finding, hostile
 from srl_env.check.hostile import hostile_text
+from srl_env.check.report import one_per_mistake
 from srl_env.data import JsonlSource, ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, VerifierTimeout
@@ -132,6 +134,87 @@ def test_a_world_that_goes_on_otherwise_after_restore_is_found() -> None:
     found = finding(Forgetful(), "snapshots")
     assert "goes on differently after restore()" in found.seen
     assert HERE in str(found.where)
+
+
+@pytest.mark.parametrize("made_by", ["world_reset", "world_step"])
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (threading.Lock, "cannot pickle '_thread.lock' object"),
+        (lambda: (n for n in "ab"), "cannot pickle 'generator' object"),
+        (lambda: lambda: 1, "the state of the world: "),  # copied by deepcopy, not by pickle
+    ],
+)
+def test_a_world_that_cannot_be_stored_names_the_state_and_both_methods(
+    made_by: str, make: Callable[[], Any], seen: str
+) -> None:
+    class Holding(SlowWorldEnv):
+        def world_reset(self, problem: Problem) -> None:
+            super().world_reset(problem)
+            self.world = make() if made_by == "world_reset" else "plain"
+
+        def world_step(self, action: str) -> str:
+            self.world = make()
+            return "done"
+
+    result = check(Holding(), "snapshots")
+    assert len(result.findings) == 1
+    found = str(result.findings[0])
+    assert seen in found
+    assert "self.world, or override world_state() to return" in found
+    assert "world_restore() to rebuild" in found
+    assert HERE in found
+
+
+def test_a_world_that_cannot_be_copied_is_one_line() -> None:
+    env = SlowWorldEnv()
+    env.reset(options={"continuation": "policy"})
+    env.world = threading.Lock()
+    with pytest.raises(BadOption) as error:
+        env.snapshot()
+    assert str(error.value) == (
+        "self.world of SlowWorldEnv must be data that can be copied; got TypeError: cannot pickle "
+        "'_thread.lock' object. Fix: keep it out of self.world, or override "
+        "SlowWorldEnv.world_state() and world_restore()"
+    )
+
+
+# One finding per mistake
+
+
+def seen(*texts: str) -> tuple[Finding, ...]:
+    return one_per_mistake(Finding(text, "right", "fix it") for text in texts)
+
+
+@pytest.mark.parametrize(
+    ("texts", "found"),
+    [
+        (["reward 0.5 for problem 'a'", "reward -1 for problem 'b'"], 1),
+        (["reward 1e-05 for problem 'a'", "reward 1 for problem 'a'"], 1),
+        (["the expert's step 0 of 'a'", "the expert's step 11 of \"b's\""], 1),
+        (["legal() calls the expert's step 0 of 'a' wrong", "reward 0 for step 0 of 'a'"], 2),
+        (["verdict {'correct': False} for 'a'", "verdict {'correct': True, 'x': 1} for 'b'"], 1),
+        (["verdict None for 'a'", "verdict True for 'b'"], 1),
+        (["observations differ between modes rlvr and srl", "… modes rlvr and random"], 2),
+        (["differ between modes rlvr and srl", "differ between modes rlvr and random"], 1),
+        (["KeyError: 'x'", "KeyError: 'y'", "TypeError: 'x'"], 2),
+    ],
+)
+def test_findings_that_differ_only_in_values_are_one(texts: list[str], found: int) -> None:
+    assert len(seen(*texts)) == found
+
+
+def test_a_finding_says_how_many_are_like_it() -> None:
+    (found,) = seen(*(f"reward 0.5 for problem 'p{number}'" for number in range(15)))
+    assert found.similar == 14
+    assert str(found).startswith("seen: reward 0.5 for problem 'p0' (and 14 more like this)\n")
+    assert "more like this" not in str(seen("reward 0.5", "reward 0.5")[0])
+
+
+def test_a_wrong_similarity_is_one_finding_for_all_problems_and_steps() -> None:
+    result = check(CountingEnv(similarity=lambda action, expert: 0.5), "step by step (srl)")
+    (found,) = result.findings
+    assert found.similar > 1
 
 
 # Leaks

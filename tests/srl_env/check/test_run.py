@@ -40,7 +40,7 @@ def test_good_environments_pass_every_check(make: type[ReasoningEnv]) -> None:
     report = check_env(make(), hostile=500)
     assert report.passed
     assert [result.name for result in report.results] == list(CHECKS)
-    assert str(report).startswith(f"{make.__name__}('counting/train')\nok   Gymnasium's own check")
+    assert str(report).startswith(f"{make.__name__}('counting/train')\nok   problems are drawn\n")
 
 
 def test_an_environment_without_experts_passes() -> None:
@@ -216,13 +216,35 @@ def test_a_world_that_is_not_the_same_twice_is_found() -> None:
             self.moods += 1
             return f"{super().world_step(action)}, mood {self.moods}"
 
-    found = failed(Moody())
-    assert {
-        "a prefix equals its replay",
-        "modes leave the world alone",
-        "a seed repeats the episode",
-        "snapshots go back",
-    } <= set(found)
+    report = check_env(Moody(), raise_on_failure=False, hostile=50)
+    assert [result.name for result in report.results if not result.passed] == [
+        "a seed repeats the episode"
+    ]
+    skipped = [result for result in report.results if result.skipped]
+    assert "snapshots go back" in {result.name for result in skipped}
+    assert {note for result in skipped for note in result.notes} == {
+        "not made: means nothing before 'a seed repeats the episode' passes",
+        "the class takes no split",
+    }
+
+
+def test_determinism_is_checked_before_everything_that_depends_on_it() -> None:
+    assert list(CHECKS)[:2] == ["problems are drawn", "a seed repeats the episode"]
+
+
+def test_an_exception_in_every_check_is_one_finding() -> None:
+    class Raising(CountingEnv):
+        def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool:
+            raise KeyError(action)
+
+    report = check_env(Raising(), raise_on_failure=False, hostile=0)
+    same = [
+        result.name
+        for result in report.results
+        if "not made: the same exception as in 'a seed repeats the episode'" in result.notes
+    ]
+    assert {"snapshots go back", "infos can be stored"} <= set(same)
+    assert str(report).count("seen: KeyError") == 1
 
 
 def test_an_observation_that_depends_on_the_mode_is_found() -> None:
@@ -239,7 +261,7 @@ def test_global_random_numbers_are_found() -> None:
         def world_reset(self, problem: Problem) -> None:
             random.random()
 
-    assert "global state" in failed(Global())["a seed repeats the episode"]
+    assert "global state" in failed(Global())["global generators are left alone"]
 
 
 def test_a_snapshot_that_shares_the_world_is_found() -> None:
@@ -292,5 +314,5 @@ def test_what_gymnasium_complains_of_is_reported_and_the_rest_is_left() -> None:
             return 3, {}
 
     report = check_env(Wordless(), raise_on_failure=False, hostile=50)
-    assert not report.results[0].passed
+    assert not report.results[2].passed
     assert "not within the observation space" in str(report)

@@ -52,13 +52,13 @@ def run(folder: Path, test: str, *options: str) -> str:
 
 def test_a_good_environment_passes_and_says_what_was_skipped(tmp_path: Path) -> None:
     output = run(tmp_path, GOOD, "--strict-markers", "-W", "error")
-    assert "19 passed, 1 skipped" in output
+    assert "20 passed, 1 skipped" in output
     assert "the class takes no split" in output
 
 
 def test_a_broken_environment_fails_in_the_one_check_with_the_finding_alone(tmp_path: Path) -> None:
     output = run(tmp_path, BROKEN)
-    assert "1 failed, 18 passed, 1 skipped" in output
+    assert "1 failed, 19 passed, 1 skipped" in output
     assert "calls the expert's step 0 of problem" in output
     assert "where: test_it.py:6" in output
     assert "srl_env/check" not in output  # no traceback through our own code
