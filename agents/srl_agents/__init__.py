@@ -11,34 +11,21 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_agents.comparison.run import compare
-    from srl_agents.evaluation.run import EvalSettings, evaluate
+    from srl_agents.comparison.run import compare as compare
+    from srl_agents.evaluation.run import EvalSettings as EvalSettings
+    from srl_agents.evaluation.run import evaluate as evaluate
     from srl_agents.integrations.verifiers import SRLTaskset, SRLVerifiersEnv
-    from srl_agents.policies import (
-        ExpertPolicy,
-        OpenAIPolicy,
-        RandomPolicy,
-        TransformersPolicy,
-        VLLMPolicy,
-    )
-    from srl_agents.runs.config import load_config, make_config
-    from srl_agents.training.run import train
+    from srl_agents.policies import ExpertPolicy as ExpertPolicy
+    from srl_agents.policies import OpenAIPolicy as OpenAIPolicy
+    from srl_agents.policies import RandomPolicy as RandomPolicy
+    from srl_agents.policies import TransformersPolicy as TransformersPolicy
+    from srl_agents.policies import VLLMPolicy as VLLMPolicy
+    from srl_agents.runs.config import load_config as load_config
+    from srl_agents.runs.config import make_config as make_config
+    from srl_agents.training.run import train as train
 
-__all__ = [
-    "EvalSettings",
-    "ExpertPolicy",
-    "OpenAIPolicy",
-    "RandomPolicy",
-    "SRLTaskset",
-    "SRLVerifiersEnv",
-    "TransformersPolicy",
-    "VLLMPolicy",
-    "compare",
-    "evaluate",
-    "load_config",
-    "make_config",
-    "train",
-]
+# What verifiers loads, and it loads every name here: so not those that need torch.
+__all__ = ["SRLTaskset", "SRLVerifiersEnv"]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
