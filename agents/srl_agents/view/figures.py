@@ -136,12 +136,13 @@ def _scores_figure(comparison: Comparison) -> Figure | None:
                 (found.value, y),
                 (0, 8),
                 textcoords="offset points",
-                ha="center",
+                ha="left" if found.value < 0.05 else "right" if found.value > 0.95 else "center",
                 fontsize=9,
             )
         axes.set_yticks(range(len(rows)), [row.method for row in rows])
         axes.set_ylim(len(rows) - 0.4, -0.6)
         axes.set_xlim(0, 1)
+        _unclip(axes)
         axes.set_xlabel("share right on unseen problems (pass@1)")
         axes.grid(axis="x", alpha=0.25)
 
@@ -220,7 +221,7 @@ def mark_changes(
             axes.annotate(
                 change.label,
                 (min(change.places), 1),
-                (0, 3 - 11 * row),  # the first above the axes
+                (0, 5 - 11 * row),  # the first above the axes
                 xycoords=axes.get_xaxis_transform(),
                 textcoords="offset points",
                 ha="center",
@@ -231,10 +232,15 @@ def mark_changes(
 def fraction_axis(axes: Any, values: Sequence[float], zero: str) -> None:
     """Draws the y axis from 0 to 1; where all values are 0, writes so and what it means."""
     axes.set_ylim(0, 1)
-    for line in axes.get_lines():
-        line.set_clip_on(False)  # at 0 and 1 they would be cut in half
+    _unclip(axes)
     if not any(values):
         axes.text(0.5, 0.5, f"0 throughout: {zero}", transform=axes.transAxes, ha="center")
+
+
+def _unclip(axes: Any) -> None:
+    """Lets lines and markers at 0 and 1 be seen whole."""
+    for line in axes.get_lines():
+        line.set_clip_on(False)
 
 
 def seed_range(curves: Sequence[Points]) -> tuple[np.ndarray[Any, Any], ...]:

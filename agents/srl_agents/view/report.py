@@ -245,7 +245,8 @@ th, td { padding: .35rem .9rem .35rem 0; text-align: right; border-bottom: 1px s
 th:first-child, td:first-child { text-align: left; position: sticky; left: 0;
   background: var(--paper); }
 @media (max-width: 760px) {
-  th:first-child, td:first-child { max-width: 38vw; white-space: normal; overflow-wrap: anywhere; }
+  th:first-child, td:first-child { min-width: 7.5rem; max-width: 38vw; white-space: normal;
+    overflow-wrap: anywhere; }
 }
 thead th { color: var(--soft); font-weight: 600; font-size: .85rem; }
 tbody tr:hover { background: var(--band); }
