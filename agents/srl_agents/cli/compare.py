@@ -36,7 +36,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
         typer.echo(json.dumps([job.to_json() for job in jobs], indent=2))
         return
     from srl_agents.comparison.run import compare
-    from srl_agents.view.report import comparison_table, headline, write_report
+    from srl_agents.view.report import comparison_table, headline, learned, write_report
 
     again = ["srl-env", "compare", str(file)]
     again += [part for override in overrides for part in ("--set", override)]
@@ -50,6 +50,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     for run in comparison.runs:
         for warning in run.warnings:
             typer.echo(f"Warning: {run.label}, {warning}")
+    typer.echo(learned(comparison))
     failed = [run for run in comparison.runs if run.error]
     for run in failed:
         typer.echo(escaped(f"error: {run.label}: {run.error}"), err=True)

@@ -67,6 +67,8 @@ def _train(config: RunConfig, resume: bool) -> None:
         _train_along(config, resume)
         return
     errors.print(f"Run folder: {config.out}", highlight=False)
+    from srl_agents.training.learned import what_was_learned
+    from srl_agents.training.log import read_log
     from srl_agents.training.run import train
 
     out = Path(config.out)
@@ -86,6 +88,8 @@ def _train(config: RunConfig, resume: bool) -> None:
     spent = result.spent
     typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
+    updates = [row for row in read_log(out / "metrics.jsonl") if "event" not in row]
+    typer.echo(what_was_learned(updates, config.resolved_method.stages))
 
 
 def _train_along(config: RunConfig, resume: bool) -> None:

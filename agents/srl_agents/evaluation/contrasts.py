@@ -213,6 +213,19 @@ class Comparison:
             for (a, b), gap in gaps.items()
         ]
 
+    def gains(self) -> dict[str, Estimate]:
+        """{trained method: its pass@1 minus the base model's}, on base models that have both."""
+        before = self.tables(BASE, "pass@1")
+        found: dict[str, Estimate] = {}
+        for method in self.methods:
+            after = self.tables(method, "pass@1")
+            shared = [base for base in self.bases if base in before and base in after]
+            if method != BASE and shared:
+                pair = {method: [after[b] for b in shared], BASE: [before[b] for b in shared]}
+                gap = all_differences(pair, rng=stream("gains", method))
+                found[method] = gap[method, BASE]
+        return found
+
     def interquartile_means(self) -> dict[str, Estimate]:
         """{method: interquartile mean of pass@1 over runs × problems, with interval}."""
         return {

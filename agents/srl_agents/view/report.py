@@ -23,7 +23,7 @@ from srl_agents.evaluation.contrasts import (
     percent,
     score_columns,
 )
-from srl_agents.evaluation.statistics import mean
+from srl_agents.evaluation.statistics import Estimate, mean
 from srl_agents.view.figures import figures, png, svg
 
 REPORT, PICTURE, MARKDOWN = "report.html", "report.png", "report.md"
@@ -89,6 +89,26 @@ def headline(comparison: Comparison) -> str:
     if any(pair.difference.low <= 0 for pair in comparison.contrasts()[:1]):
         said += " The interval of their difference includes 0: they cannot be told apart."
     return said
+
+
+def learned(comparison: Comparison) -> str:
+    """What each method learned beyond the base model, or why nothing, in one sentence."""
+    gains = comparison.gains()
+    if not gains:
+        return "What was learned cannot be said: no method and the base model were both evaluated."
+    said = "; ".join(_gain(comparison, method, gain) for method, gain in gains.items())
+    return f"What was learned, in percentage points of pass@1 above the base model: {said}."
+
+
+def _gain(comparison: Comparison, method: str, gain: Estimate) -> str:
+    found = f"{method} {percent(gain, interval=True)}"
+    if gain.low > 0:
+        return found
+    if gain.high < 0:
+        return f"{found}, so it became worse"
+    warned = any(run.warnings for run in comparison.of(method))
+    why = ", as its warnings explain" if warned else ""
+    return f"{found}, so nothing that can be measured{why}"
 
 
 def _nothing_solved(comparison: Comparison) -> str:

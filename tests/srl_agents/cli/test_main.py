@@ -386,6 +386,8 @@ def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
     assert result.exit_code == 0, result.output
     assert "Evaluate it: srl-env eval -m first" in result.output
     assert "2 updates" in result.output
+    last = result.output.splitlines()[-1]
+    assert last.startswith("What was learned: stage 'sft': the loss ")
 
     # On its own environment, with its own arguments, on the test split.
     result = run("eval", "-m", "first", "-n", "2", "-r", "1")
@@ -494,7 +496,7 @@ def test_compare_writes_one_report(model: str) -> None:
     assert [job["method"] for job in json.loads(planned.output)] == ["base", "sft"]
     result = run("compare", "c.json", "--out", "c", "--set", "seeds=[4]")
     assert result.exit_code == 0, result.output
-    assert "sft is right on" in result.output
+    assert "What was learned, in percentage points of pass@1" in result.output
     assert sorted(p.name for p in Path("c").glob("re*")) == [
         "report.html",
         "report.md",

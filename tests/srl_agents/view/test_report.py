@@ -15,7 +15,7 @@ from rich.console import Console
 from srl_agents.evaluation.contrasts import BASE, Comparison, CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.figures import figures, png, seed_range, svg
-from srl_agents.view.report import comparison_table, headline, page, write_report
+from srl_agents.view.report import comparison_table, headline, learned, page, write_report
 
 VOID = {"meta", "path", "use", "rect", "br"}
 
@@ -207,3 +207,39 @@ def test_a_report_says_that_nothing_was_solved() -> None:
         "Nothing was solved: none of 72 rollouts of 4 unseen problems is correct, with any method."
     )
     assert "0 throughout: nothing was solved" in page(lost)
+
+
+def scored(method: str, *scores: float, warnings: tuple[str, ...] = ()) -> RunOutcome:
+    """A run with one pass@1 for each problem."""
+    problems = tuple("abcdefgh")[: len(scores)]
+    result = EvalResult(method, "e", "s", problems, {"pass@1": scores}, 8, {}, {}, 1.0)
+    return RunOutcome(method, 0, "f", result=result, warnings=warnings)
+
+
+@pytest.mark.parametrize(
+    ("runs", "said"),
+    [
+        (
+            [scored(BASE, *[0.0] * 8), scored("srl", *[1.0] * 8)],
+            "What was learned, in percentage points of pass@1 above the base model: srl 100.0"
+            " [100.0, 100.0].",
+        ),
+        (
+            [scored(BASE, *[1.0] * 8), scored("srl", *[0.0] * 8)],
+            "What was learned, in percentage points of pass@1 above the base model: srl -100.0"
+            " [-100.0, -100.0], so it became worse.",
+        ),
+        (
+            [scored(BASE, 0.0, 0.0), scored("a", 0.0, 0.0), scored("b", 0.0, 0.0, warnings=("w",))],
+            "What was learned, in percentage points of pass@1 above the base model: a 0.0 [0.0,"
+            " 0.0], so nothing that can be measured; b 0.0 [0.0, 0.0], so nothing that can be"
+            " measured, as its warnings explain.",
+        ),
+        (
+            [scored("srl", 1.0)],
+            "What was learned cannot be said: no method and the base model were both evaluated.",
+        ),
+    ],
+)
+def test_a_comparison_closes_with_what_was_learned(runs: list[RunOutcome], said: str) -> None:
+    assert learned(Comparison({}, tuple(runs))) == said
