@@ -190,7 +190,7 @@ def test_check_takes_files_and_folders_and_says_what_is_wrong(tmp_path: Path) ->
     assert "srl-env check cli_tasks" in result.output
     result = run("check", "cli_tasks", "--hostile", "20")
     assert result.exit_code == 0, result.output
-    assert "20 checks, all passed" in result.output
+    assert "21 checks, all passed" in result.output
     Path("rows.jsonl").write_text('{"prompt": "1 + 1?", "steps": ["#### 3"], "answer": "2"}\n')
     result = run("check", "steps:rows.jsonl", "--hostile", "20", "--kwargs", SPLIT_ALL)
     assert result.exit_code == 1
