@@ -1,7 +1,8 @@
 """A person takes the steps: ``srl-env play``.
 
-An action is typed as lines, ended by an empty one; a first line that begins with a colon is a
-command. After each step the person sees the reward with its parts, and where the step was scored
+An action is typed as lines, ended by an empty one; a line that begins with a colon is a command,
+also between those of an action. What a model is told in its system prompt is shown when asked for.
+After each step the person sees the reward with its parts, and where the step was scored
 against the expert's, both with the characters that match in colour. What was played is saved by
 ``srl_agents.cli.saved_games``.
 """
@@ -21,16 +22,22 @@ from srl_env.episode.state import Snapshot
 from srl_env.errors import Failure, UserError
 from srl_env.problem import ExpertStep
 from srl_env.rewards import matched_blocks
+from srl_env.text.prompt import Messages, observation_text
 from srl_env.text.unicode import escaped
 
 HELP = """\
-Type a step; an empty line ends it. A thought may come before it, in the environment's own form.
-  :hint        the title of the next step, then more and more of what the expert writes
+Type a step. An empty line ends it. A thought may come before it, in the environment's own form.
+  :hint        the next step's title, then more and more of it
   :undo        take the last step back
-  :show        the problem and the solution so far again
+  :show        the problem and the solution so far
+  :system      what a model is told: task, form of a step, tools
   :mode NAME   the reward mode of the next episode
   :next        give this episode up and begin another
-  :quit        stop; what was played is saved"""
+  :quit        stop; what was played is saved
+Commands work on any line. Two colons begin a line of text with one."""
+COMMANDS = ("help", "hint", "mode", "next", "quit", "show", "system", "undo")
+DROPPING = ("next", "quit", "undo")
+"""Commands after which the lines of an unfinished step mean nothing."""
 HINTS = (0.0, 0.25, 0.5, 0.75, 1.0)
 """How much of the expert's step each further hint shows."""
 
@@ -50,7 +57,6 @@ def play(
     book: where what was played is written. options: of ``reset``, whose errors come before anything
     is shown. seed: of the first episode; later ones go on from it.
     """
-    env.render_mode = "ansi"
     game = _Game(env, screen, source, dict(options or {}))
     finished = begun = 0
     while episodes is None or begun < episodes:
@@ -81,12 +87,14 @@ class _Game:
     before: list[Snapshot] = field(default_factory=list)
     result: dict[str, Any] | None = None
     hints: int = 0
+    messages: Messages = ()
 
     def begin(self, seed: int | None, intro: str) -> bool:
         """Starts an episode and shows it behind ``intro``; False where there is no world."""
         self.steps, self.before, self.result, self.hints = [], [], None, 0
         try:
             _, info = self.env.reset(seed=seed, options=self.options)
+            self.messages = info["messages"]
         except Failure as failure:
             self._say(f"the world cannot be set up: {failure}", "red")
             return False
@@ -95,45 +103,54 @@ class _Game:
         self._say(
             f"── {info['problem_id']} · {info['reward_mode']} · {self.env.continuation} ──", "bold"
         )
+        if self.env.style.note:
+            self._say(f"{self.env.style.note}\n", "dim")
         self._show_all()
         return True
 
     def play(self) -> bool:
         """Takes steps until the episode ends; False where the person wants to stop."""
         while True:
-            text = self._read()
-            if text == ":quit":
+            command, text = self._read()
+            if command == "quit":
                 return False
-            if text == ":next":
+            if command == "next":
                 return True
-            if text.startswith(":") and not text.startswith("::"):
-                self._command(text)
-            elif self._step(text.removeprefix(":") if text.startswith("::") else text):
+            if command is not None:
+                self._command(command, text)
+            elif self._step(text):
                 return True
 
-    def _read(self) -> str:
-        """What was typed: a command, or the lines up to an empty one; EOFError at the end."""
-        self.screen.print(f"[bold]step {self.env.step_index + 1}[/] [dim](:help)[/]")
+    def _read(self) -> tuple[str | None, str]:
+        """What was typed: a command and what is behind it, or None and the lines up to an empty
+        one, commands between them already done; EOFError at the end."""
+        self._say(f"step {self.env.step_index + 1} (:help)", "bold")
         lines: list[str] = []
         while line := self.source.readline():
-            if not lines and line.startswith(":") and not line.startswith("::"):
-                return line.strip()
-            if line.strip():
-                lines.append(line.rstrip("\r\n"))
+            name, _, rest = line[1:].strip().partition(" ")
+            known = not lines or name.removeprefix(":") in COMMANDS
+            if line.startswith(":") and not line.startswith("::") and known:
+                if not lines or name in DROPPING:
+                    return name, rest.strip()
+                self._command(name, rest.strip())
+                self._say(f"your step goes on after {_counted(len(lines), 'line')}", "dim")
+            elif line.strip():
+                line = line.rstrip("\r\n")
+                lines.append(line.removeprefix(":") if line.startswith("::") and known else line)
             elif lines:
                 break
         if not lines:
             raise EOFError
-        return "\n".join(lines)
+        return None, "\n".join(lines)
 
-    def _command(self, text: str) -> None:
-        name, _, rest = text[1:].partition(" ")
+    def _command(self, name: str, rest: str) -> None:
         commands: dict[str, Callable[[], None]] = {
             "hint": self._hint,
             "undo": self._undo,
             "show": self._show_all,
+            "system": self._show_system,
             "help": lambda: self._say(HELP, "dim"),
-            "mode": lambda: self._mode(rest.strip()),
+            "mode": lambda: self._mode(rest),
         }
         commands.get(name, lambda: self._say(f"no command :{name}\n{HELP}", "red"))()
 
@@ -142,8 +159,9 @@ class _Game:
         env, index = self.env, self.env.step_index
         expert = self._expert_action()
         if not env.slow_world:  # going back in those may take as long as getting there
-            self.before.append(env.snapshot())
+            self._remember()
         _, reward, terminated, truncated, info = env.step(_completion(env, text))
+        self.messages = info["messages"]
         turn = env.history[-1] if env.history else None
         own = env.continuation == "policy"
         parsed = env.format.parse(_completion(env, text))
@@ -181,10 +199,11 @@ class _Game:
         legal = {True: "; a right step", False: "; not a right step", None: ""}[info["legal"]]
         self._say(f"reward {reward:.3g} ({parts}){legal}", "bold")
         if not info["format_ok"]:
-            self._say("the form was not kept; in modes with step rewards that is −1", "red")
+            why = info["format_error"] or "the form was not kept"
+            self._say(f"{why}; in modes with step rewards that is −1", "red")
         if expert is not None and "similarity" in info["reward_parts"]:
             for line in difference(info["action"], expert):
-                self.screen.print(line, soft_wrap=True)
+                self.screen.print(line)
 
     def _say_turn(self, own: bool) -> None:
         turn = self.env.history[-1]
@@ -207,8 +226,20 @@ class _Game:
             for step in self.env.expert_steps:
                 self._say(f"  {step.action}", "dim")
 
+    def _remember(self) -> None:
+        """Keeps the state before a step for ``:undo``, where the world can be copied."""
+        try:
+            self.before.append(self.env.snapshot())
+        except UserError:
+            self.before.clear()
+
     def _show_all(self) -> None:
-        self._say(self.env.render() or "", "")
+        shown = [message for message in self.messages if message["role"] != "system"]
+        self._say(observation_text(self.env.style, shown), "")
+
+    def _show_system(self) -> None:
+        told = [each["content"] for each in self.messages if each["role"] == "system"]
+        self._say("\n".join(told) or "there is no system prompt here", "dim")
 
     def _hint(self) -> None:
         if self.env.step_index >= len(self.env.expert_steps):
@@ -222,7 +253,7 @@ class _Game:
         if not self.before:
             self._say("there is no step that can be taken back", "red")
             return
-        self.env.restore(self.before.pop())
+        self.messages = self.env.restore(self.before.pop())[1]["messages"]
         self.hints = self.steps.pop().hints
         self._show_all()
 
@@ -238,7 +269,8 @@ class _Game:
         self._say(f"the next episode is rewarded by {name}", "yellow")
 
     def _say(self, text: str, style: str) -> None:
-        self.screen.print(Text(escaped(text), style=style), soft_wrap=True)
+        """Writes a text, its lines broken between words where the terminal ends."""
+        self.screen.print(Text(escaped(text), style=style))
 
 
 def difference(action: str, expert: str) -> tuple[Text, Text]:
@@ -268,6 +300,10 @@ def _coloured(head: str, text: str, matched: list[tuple[int, int]]) -> Text:
         end = start + size
     line.append(escaped(text[end:]), style="red")
     return line
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _completion(env: ReasoningEnv, text: str) -> str:

@@ -38,6 +38,8 @@ def play_command(
     if "problem" in options:
         options["problem"] = _problem(options["problem"])
         episodes = episodes or 1
+    if env.has_world and "continuation" not in arguments:
+        options.setdefault("continuation", "policy")  # the record answers the expert's steps only
     folder = out or fresh_folder("play")
     with held(folder):
         finished = play(
@@ -73,7 +75,11 @@ def play(
     problem: Annotated[str | None, typer.Option(help="Id or number. [drawn]")] = None,
     start_step: Annotated[int, typer.Option(min=0, help="Expert steps taken already.")] = 0,
     continuation: Annotated[
-        str | None, typer.Option(help="expert: its step enters the history; policy: yours does.")
+        str | None,
+        typer.Option(
+            help="expert: its step enters the history; policy: yours does. "
+            "[policy in a world, else the mode's]"
+        ),
     ] = None,
     granularity: Annotated[str | None, typer.Option(help="step or solution.")] = None,
     episodes: Annotated[int | None, typer.Option(min=1, help="How many. [until :quit]")] = None,

@@ -4,20 +4,25 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
+from typer.testing import CliRunner
 
 import srl_env
 from srl_agents.cli.game import difference, hint, play
+from srl_agents.cli.main import app
 from srl_agents.cli.saved_games import EXPERT, PLAYED, Book
 from srl_env.data import JsonlSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, UnknownName
 from srl_env.problem import ExpertStep
 from srl_env.testing import CountingEnv, SlowWorldEnv
+from srl_env.text.format import Brackets
+from srl_env.text.prompt import PromptStyle
 
 RIGHT = "say 1\n\nsay 2\n\nthe sum=3!\n\n"
 TWO = {"problem": "count-2", "reward_mode": "rlvr"}
@@ -28,11 +33,12 @@ def played(
     typed: str,
     env: ReasoningEnv | None = None,
     options: dict[str, Any] | None = None,
+    width: int = 200,
     **more: Any,
 ) -> str:
     """What is on the screen after a session."""
     screen = io.StringIO()
-    console = Console(file=screen, width=200)
+    console = Console(file=screen, width=width)
     book = Book(folder)
     play(
         env or CountingEnv(),
@@ -43,6 +49,92 @@ def played(
         **{"episodes": 1} | more,
     )
     return screen.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("typed", "shown", "step"),
+    [
+        ("one\n:hint\ntwo\n\n", "hint: Number 1", "one\ntwo"),
+        ("one\n:help\n\n", "  :hint        the next step's title", "one"),
+        ("one\n:show\ntwo\n\n", "your step goes on after 1 line", "one\ntwo"),
+        ("one\ntwo\n:mode srl\n\n", "your step goes on after 2 lines", "one\ntwo"),
+        ("one\n:system\n\n", "Write only the single next step", "one"),
+        ("one\n:hnit\n:param x: text\n\n", "reward 0", "one\n:hnit\n:param x: text"),
+        ("one\n::hint\n::1\n\n", "reward 0", "one\n:hint\n::1"),
+        ("one\n :hint\n\n", "reward 0", "one\n :hint"),
+        ("dropped\n:undo\nsay 1\n\n", "no step that can be taken back", "say 1"),
+    ],
+)
+def test_commands_work_on_any_line_and_leave_the_step_alone(
+    typed: str, shown: str, step: str, tmp_path: Path
+) -> None:
+    screen = played(tmp_path, f"{typed}:quit\n")
+    assert shown in screen.split("step 1 (:help)", 1)[1]
+    (row,) = rows(tmp_path / PLAYED)
+    assert row["trajectories"][0]["steps"] == [step]
+
+
+@pytest.mark.parametrize("command", [":quit", ":next"])
+def test_who_leaves_within_a_step_drops_it(command: str, tmp_path: Path) -> None:
+    played(tmp_path, f"one\n{command}\n")
+    assert not (tmp_path / PLAYED).exists()
+
+
+def test_lines_break_between_words_where_the_terminal_ends(tmp_path: Path) -> None:
+    class Wordy(SlowWorldEnv):
+        def world_step(self, action: str) -> str:
+            return " ".join(["syllable"] * 30)
+
+    screen = played(tmp_path, "say 1\n\n:quit\n", Wordy(), width=37)
+    lines = [line.strip() for line in screen.splitlines() if "syll" in line or "able" in line]
+    assert len(lines) == 8  # 4 words of 8 letters and 3 spaces are 35
+    assert {word for line in lines for word in line.split()} == {"syllable"}
+
+
+def test_the_system_prompt_is_shown_when_asked_for(tmp_path: Path) -> None:
+    task = "Write only the single next step"
+    assert task not in played(tmp_path, "say 1\n\n:show\n:quit\n")
+    assert played(tmp_path, ":system\n:quit\n").count(task) == 1
+    env = CountingEnv(style=PromptStyle.bare(), format=Brackets())
+    assert "Count to 2" in played(tmp_path, ":quit\n", env)
+
+
+def test_the_note_of_an_environment_is_for_people_too(tmp_path: Path) -> None:
+    env = CountingEnv(style=PromptStyle(note="The last step begins with the word the."))
+    assert played(tmp_path, ":quit\n", env).count("The last step begins") == 1
+
+
+def test_a_world_that_cannot_be_copied_is_played_without_undo(tmp_path: Path) -> None:
+    class Locked(SlowWorldEnv):
+        slow_world = False
+
+        def world_step(self, action: str) -> str:
+            self.world = threading.Lock()
+            return "done"
+
+    screen = played(tmp_path, "say 1\n\nsay 2\n\n:undo\n:quit\n", Locked())
+    assert screen.count("done") == 2
+    assert "no step that can be taken back" in screen
+
+
+@pytest.mark.parametrize(
+    ("arguments", "played_as", "answer"),
+    [
+        ([], "srl · policy", "honey costs 9"),
+        (["--mode", "rlvr"], "rlvr · policy", "honey costs 9"),
+        (["--continuation", "expert"], "srl · expert", "apple costs 3"),
+        (["--kwargs", '{"continuation": "expert"}'], "srl · expert", "apple costs 3"),
+    ],
+)
+def test_a_world_answers_what_was_typed_unless_the_expert_is_asked_for(
+    arguments: list[str], played_as: str, answer: str, tmp_path: Path
+) -> None:
+    file = str(Path(__file__).parents[3] / "examples" / "tool_environment.py")
+    asked = ["play", file, "--problem", "0", "-o", str(tmp_path / "out"), *arguments]
+    result = CliRunner().invoke(app, asked, input="price honey\n\n:quit\n")
+    assert result.exit_code == 0, result.output
+    assert played_as in result.output
+    assert answer in result.output
 
 
 def rows(file: Path) -> list[dict[str, Any]]:
