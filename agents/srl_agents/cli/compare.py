@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,12 +14,47 @@ from srl_agents.cli.console import comparison_bars, output
 from srl_agents.cli.folders import how_to_go_on
 from srl_agents.cli.options import with_flags
 from srl_agents.cli.user_errors import boundary
+from srl_env.errors import BadOption
 from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
     from srl_agents.cli.options import Flags
 
 app = typer.Typer()
+
+_TEMPLATE = Path(__file__).with_suffix(".toml")
+
+
+def init_command(file: Path) -> None:
+    """Writes a commented configuration to begin with; BadOption where the file exists."""
+    try:
+        with file.open("x", encoding="utf-8") as out:
+            out.write(_TEMPLATE.read_text(encoding="utf-8"))
+    except FileExistsError:
+        raise BadOption(
+            f"{file} exists and is not overwritten. Fix: give another name, as srl-env compare"
+            " --init other.toml"
+        ) from None
+    typer.echo(
+        f"{file}: fill in run.model.path, then run: srl-env compare {shlex.quote(str(file))}"
+    )
+
+
+def one_file(paths: Sequence[Path]) -> Path:
+    """The configuration among the arguments; BadOption for folders of runs and several files."""
+    if folders := [path for path in paths if path.is_dir()]:
+        runs = shlex.join(map(str, folders))
+        raise BadOption(
+            f"compare trains what a TOML or JSON file describes; got the folder {folders[0]}."
+            f" Fix: finished runs are compared by srl-env view {runs}"
+        )
+    if len(paths) != 1:
+        got = shlex.join(map(str, paths)) or "none"
+        raise BadOption(
+            f"compare takes one TOML or JSON file; got {got}. Fix: srl-env compare --init writes a"
+            " file to begin with"
+        )
+    return paths[0]
 
 
 def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run: bool) -> None:
@@ -62,15 +98,14 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: what is done stays\n\n"
     "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
     "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
-    "A file to begin with:\n\n"
-    'out = "runs/compare"; methods = ["rlvr", "srl-rlvr"]; seeds = [0, 1, 2]; and the tables'
-    " \\[run.env], \\[run.model], \\[run.budget] as in a run's own configuration. Where wanted"
-    " \\[evaluation], with split, problems, rollouts, ks, max_tokens …; \\[curve], with every_s;"
-    " \\[changes.METHOD], with what one method does otherwise."
+    "[bold]srl-env compare --init[/]  writes compare.toml, a commented file to begin with"
 )
 @boundary
 def compare(
-    config: Annotated[Path, typer.Argument(help="TOML or JSON file of a comparison.")],
+    config: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="TOML or JSON file of a comparison."),
+    ] = None,
     overrides: Annotated[
         list[str] | None,
         typer.Option("--set", help="Set one thing, as run.train.lr=3e-4; may be repeated."),
@@ -82,7 +117,14 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print every run there would be and stop.")
     ] = False,
+    init: Annotated[
+        bool, typer.Option("--init", help="Write a commented FILE to begin with. [compare.toml]")
+    ] = False,
 ) -> None:
     """Several methods, several seeds, equal budgets: one table and one report."""
 
-    compare_command(config, {"jobs": jobs, "out": out}, overrides or [], dry_run)
+    if init:
+        init_command(one_file(config or [Path("compare.toml")]))
+        return
+    file = one_file(config or [])
+    compare_command(file, {"jobs": jobs, "out": out}, overrides or [], dry_run)

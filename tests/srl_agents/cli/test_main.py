@@ -91,7 +91,7 @@ def test_the_methods_named_in_the_help_are_those_there_are() -> None:
 def test_the_help_of_compare_sets_what_a_comparison_has() -> None:
     said = " ".join(run("compare", "--help").output.split())
     assert "as run.train.lr=3e-4" in said
-    assert "[evaluation], with split, problems, rollouts" in said
+    assert "srl-env compare --init writes compare.toml" in said
     assert "as train.lr=3e-4" in " ".join(run("train", "--help").output.split())
 
 
@@ -267,6 +267,9 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "lr"], "KEY=VALUE"),
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "sed=1"], "mean 'seed'?"),
         (["compare", "none.toml"], "none.toml cannot be read"),
+        (["compare"], "compare takes one TOML or JSON file; got none. Fix: srl-env compare --init"),
+        (["compare", "a.toml", "b.toml"], "one TOML or JSON file; got a.toml b.toml"),
+        (["compare", "a.toml", "--init", "b.toml"], "one TOML or JSON file; got a.toml b.toml"),
     ],
 )
 def test_mistakes_end_with_one_line(arguments: list[str], message: str) -> None:
@@ -505,6 +508,38 @@ def test_compare_writes_one_report(model: str) -> None:
     ]
     assert [r.seed for r in Comparison.load(Path("c/results.json")).of("sft")] == [4]
     assert "trian" in fails("compare", "c.json", "--set", "run.trian.lr=1")
+
+
+def test_compare_of_finished_runs_names_the_command_that_does_it() -> None:
+    for folder in ("one", "my two"):
+        Path(folder).mkdir()
+    said = fails("compare", "one", "my two")
+    assert "Fix: finished runs are compared by srl-env view one 'my two'" in said
+    assert "finished runs are compared by srl-env view one" in fails("compare", "one", "--init")
+
+
+def test_the_file_that_compare_writes_needs_only_a_model(model: str) -> None:
+    assert "run.model.path" in run("compare", "--init").output
+    assert "run.model.path is missing" in fails("compare", "compare.toml", "--dry-run")
+    text = Path("compare.toml").read_text()
+    assert text.count("\n# path = ") == 1
+    Path("compare.toml").write_text(text.replace('# path = "runs/base/model"', f'path = "{model}"'))
+    planned = run("compare", "compare.toml", "--dry-run")
+    assert planned.exit_code == 0, planned.output
+    methods = [job["method"] for job in json.loads(planned.output)]
+    assert methods == ["base", *["rlvr", "srl-rlvr"] * 3]
+    before = Path("compare.toml").read_text()
+    assert "compare.toml exists and is not overwritten" in fails("compare", "--init")
+    assert Path("compare.toml").read_text() == before
+
+
+@pytest.mark.parametrize("commented", ["run.train", "changes.srl-rlvr.stages.srl"])
+def test_what_the_written_file_only_suggests_can_be_turned_on(commented: str, model: str) -> None:
+    run("compare", "--init", "c.toml")
+    lines = Path("c.toml").read_text().replace('# path = "runs/base/model"', f'path = "{model}"')
+    at = lines.index(f"# [{commented}]")
+    Path("c.toml").write_text(lines[:at] + lines[at:].replace("# ", "", 1).replace("# lr", "lr", 1))
+    assert run("compare", "c.toml", "--dry-run").exit_code == 0
 
 
 def _dry(model: str) -> tuple[str, ...]:
