@@ -102,7 +102,9 @@ _OTHER_WORDS = {
 }
 """{key of a run: the words by which people look for it}; a word may name its section too."""
 
-_KEYS = {word: key for key, words in _OTHER_WORDS.items() for word in words.split()}
+_KEYS = {
+    word.replace("_", ""): key for key, words in _OTHER_WORDS.items() for word in words.split()
+}
 _PLACE = re.compile(
     r"(?P<run>(?:run|changes\.[^.]+)\.)?(?P<stage>(?:stages\.[^.]+|method\.\d+)\.)?"
 )
@@ -115,7 +117,7 @@ def unknown_key(key: str, known: Collection[str]) -> UnknownName:
 
 def _meant(key: str, known: Collection[str]) -> str | None:
     """The key that people mean by this one, in another word or another section."""
-    words = key.lower().replace("-", "_").split(".")
+    words = key.lower().replace("-", "").replace("_", "").split(".")
     found = _KEYS.get(".".join(words[-2:])) or _KEYS.get(words[-1])
     if found is None:
         return None

@@ -120,6 +120,7 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
     [
         ("train.learning_rate", "train.lr"),
         ("learning_rate", "train.lr"),
+        ("learningRate", "train.lr"),
         ("optimizer.lr", "train.lr"),
         ("train.optimizer.learning-rate", "train.lr"),
         ("stages.srl.learning_rate", "stages.srl.lr"),
