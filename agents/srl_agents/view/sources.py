@@ -40,7 +40,8 @@ class ViewedRun:
 
     method, seed: what it is compared as; an evaluation's method is its policy, and where runs of
     one method were set up differently, the first of each kind is named too. updates: of its
-    training, events left out; events: (update, stage, reason). curve: evaluations on the way.
+    training, events left out; events: (update, stage, reason) of stages that ended; other events,
+    such as warnings, are among the notes. curve: evaluations on the way.
     scores: with 95 % intervals; result: what they were made from. rollouts: its files of
     episodes, and from which phase they are. options: the environment's. tokenizer: the file
     that turns ids into text, where one is there. notes: what the reader must know.
@@ -220,6 +221,7 @@ def _training(path: Path) -> ViewedRun:
     rows = [row for _, row in read_lines(metrics)] if metrics.is_file() else []
     method = settings.get("method")
     notes = _cut(metrics) + _cut(rollouts)
+    notes += tuple(r["reason"] for r in rows if r.get("event") not in (None, "stage_end"))
     if rows and not (rollouts.is_file() and rollouts.stat().st_size):
         every = settings.get("log", {}).get("rollouts_every")
         notes += (
@@ -234,7 +236,9 @@ def _training(path: Path) -> ViewedRun:
         env=settings["env"]["id"],
         options=settings["env"].get("options", {}),
         updates=tuple(row for row in rows if "event" not in row),
-        events=tuple((r["update"], r["stage"], r["reason"]) for r in rows if "event" in r),
+        events=tuple(
+            (r["update"], r["stage"], r["reason"]) for r in rows if r.get("event") == "stage_end"
+        ),
         rollouts=(("training", rollouts),) if rollouts.is_file() else (),
         settings=settings,
         tokenizer=_tokenizer(path, settings["model"]["path"]),

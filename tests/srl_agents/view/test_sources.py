@@ -42,14 +42,16 @@ def test_runs_of_one_method_that_were_set_up_differently_are_methods_of_their_ow
     assert [run.method for run in find_runs(folders)] == ["srl (a)", "srl (a)", "srl (c)"]
 
 
-def test_events_are_no_updates(tmp_path: Path) -> None:
+def test_events_are_no_updates_and_warnings_are_notes(tmp_path: Path) -> None:
     folder = training_run(tmp_path / "run")
     event = {"update": 3, "stage": "srl", "event": "stage_end", "reason": "its budget"}
+    warning = {"update": 2, "stage": "srl", "event": "warning", "reason": "no group was kept"}
     with (folder / "metrics.jsonl").open("a") as file:
-        file.write(json.dumps(event) + "\n")
+        file.writelines(json.dumps(row) + "\n" for row in (warning, event))
     (run,) = find_runs([folder])
     assert len(run.updates) == 3
     assert run.events == ((3, "srl", "its budget"),)
+    assert "no group was kept" in run.notes
 
 
 def test_a_comparison_is_its_runs_with_scores_and_curves(tmp_path: Path) -> None:
