@@ -33,7 +33,7 @@ def how_to_go_on(command: Sequence[str], saved: Path | None = None) -> Iterator[
         raise typer.Exit(INTERRUPTED) from None
     except (SrlEnvError, OSError):
         if saved is not None and saved.exists():
-            typer.echo(f"What was done is saved. Once this is mended:\n  {again}", err=True)
+            typer.echo(f"Progress is saved. Fix the problem, then run:\n  {again}", err=True)
         raise
 
 

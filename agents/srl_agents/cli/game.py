@@ -1,7 +1,7 @@
 """A person takes the steps: ``srl-env play``.
 
 An action is typed as lines, ended by an empty one; a line that begins with a colon is a command,
-also between those of an action. What a model is told in its system prompt is shown when asked for.
+also between those of an action. The system prompt is shown on request.
 After each step the person sees the reward with its parts, and where the step was scored
 against the expert's, both with the characters that match in colour. What was played is saved by
 ``srl_agents.cli.saved_games``.
@@ -30,7 +30,7 @@ Type a step. An empty line ends it. A thought may come before it, in the environ
   :hint        the next step's title, then more and more of it
   :undo        take the last step back
   :show        the problem and the solution so far
-  :system      what a model is told: task, form of a step, tools
+  :system      the system prompt: task, form of a step, tools
   :mode NAME   the reward mode of the next episode
   :next        give this episode up and begin another
   :quit        stop; what was played is saved

@@ -36,7 +36,7 @@ class RunLog:
 
         update: the last one whose numbers stay. Raises MissingExtra or BadOption if TensorBoard
         or the tracker that the configuration names is not installed; BadData, and changes nothing,
-        where a file is damaged before that length. A file that was moved away is begun anew, which
+        where a file is damaged before that length. A missing file is started again, which
         is an event.
         """
         names = ("metrics", "rollouts")
@@ -51,7 +51,7 @@ class RunLog:
         self._board = _tensorboard(folder, update) if config.log.tensorboard else None
         self._files = {name: _reopened(paths[name], sizes[name]) for name in names}
         for name in gone:
-            reason = f"{name}.jsonl was gone when update {update} was resumed; it was begun anew"
+            reason = f"{name}.jsonl was gone when update {update} was resumed; it was started again"
             self.event(update, config.resolved_method.stages[0].name, "log", reason)
 
     def __enter__(self) -> RunLog:

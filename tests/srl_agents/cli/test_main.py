@@ -403,7 +403,7 @@ def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
     # A run is not overwritten, but goes on with a larger budget.
     again = train_arguments(model, "--set", "budget.updates=2", "-o", "first")
     assert "holds a run already" in fails(*again)
-    assert "What was done is saved" not in run(*again).stderr  # nothing was
+    assert "Progress is saved" not in run(*again).stderr  # nothing was
     assert "go on with the run: --resume " in fails("train", "--resume", "first/model")
     result = run("train", "--resume", "first", "--set", "budget.updates=3")
     assert result.exit_code == 0, result.output
@@ -578,7 +578,7 @@ def test_an_evaluation_that_an_error_stopped_says_how_to_go_on() -> None:
         stopped = run("eval", *arguments, "-e", CHAIN, "--kwargs", SMALL, *shape)
     said = stopped.stderr
     assert "max_requests=12" in said
-    assert "What was done is saved" in said
+    assert "Progress is saved" in said
     assert "srl-env eval --resume 'a folder'" in said
 
 

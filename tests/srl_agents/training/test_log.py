@@ -129,7 +129,8 @@ def test_a_log_that_was_moved_away_is_begun_anew_and_says_so(tmp_path: Path) -> 
         log.metrics(6, "srl", {})
         again = log.durable_offsets()
     event, line = read(tmp_path)
-    assert event["reason"] == "metrics.jsonl was gone when update 5 was resumed; it was begun anew"
+    expected = "metrics.jsonl was gone when update 5 was resumed; it was started again"
+    assert event["reason"] == expected
     assert line["update"] == 6
     RunLog(tmp_path, config(), again, 6).__exit__(None)
 
