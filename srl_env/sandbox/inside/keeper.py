@@ -55,7 +55,7 @@ def filter_calls(memory: Memory) -> None:
     kernel.set_seccomp(seccomp_program(kernel.MACHINE, strict=memory.strict))
 
 
-@dataclass
+@dataclass(repr=False)  # signal.signal() makes the text of the old handler, a method, each time
 class Keeper:
     """One session as seen from inside.
 
