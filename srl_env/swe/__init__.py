@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_env.swe.forge import BuildOptions, build_tasks, validate_tasks
+    from srl_env.swe.builder import BuildOptions, build_tasks, validate_tasks
     from srl_env.swe.similarity import call_similarity
     from srl_env.swe.task import Repository, SWETask
     from srl_env.swe.task_folder import TaskSet, TaskWriter
@@ -41,6 +41,6 @@ __getattr__, __dir__ = lazy_names(
         "similarity": ("call_similarity",),
         "task": ("Repository", "SWETask"),
         "task_folder": ("TaskSet", "TaskWriter"),
-        "forge": ("BuildOptions", "build_tasks", "validate_tasks"),
+        "builder": ("BuildOptions", "build_tasks", "validate_tasks"),
     },
 )

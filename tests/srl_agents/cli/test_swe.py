@@ -8,12 +8,12 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-import srl_env.swe.forge
+import srl_env.swe.builder
 from srl_agents.cli.main import app
 from srl_env.errors import SandboxUnavailable
 from srl_env.grading import OracleCase
 from srl_env.sandbox import open_sandbox
-from srl_env.swe.forge import BuildProgress, BuildReport
+from srl_env.swe.builder import BuildProgress, BuildReport
 from srl_env.swe.task import Repository, SWETask
 from srl_env.swe.task_folder import TaskWriter
 
@@ -102,7 +102,7 @@ def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
         tell(BuildProgress("trying bugs", 0.5, 3, 10))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srl_env.swe.forge, "build_tasks", interrupted)
+    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", interrupted)
     done = run("build", "one", "--out", "tasks", "--max-tasks", "9", "--seed", "2", "--name", "x")
     assert done.exit_code == 130
     expected = "srl-env swe build one --out tasks --name x --max-tasks 9 --seed 2"
@@ -115,7 +115,7 @@ def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatc
         dropped={"no test notices it": 8}, splits={"train": 1},
         left_out={"test_a.py::test_b": "fails:\nmore"},
     )  # fmt: skip
-    monkeypatch.setattr(srl_env.swe.forge, "build_tasks", lambda *_, **__: report)
+    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 0
     for words in ("no test notices it", "split train", "left out: test_a.py::test_b: fails:"):
@@ -125,7 +125,7 @@ def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatc
 
 def test_a_build_without_tasks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
     report = BuildReport("one", "tasks", 3, 2, 4, 9, 0, 2.0, dropped={"no test notices it": 9})
-    monkeypatch.setattr(srl_env.swe.forge, "build_tasks", lambda *_, **__: report)
+    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 2
     assert "no bug made a task" in done.stderr

@@ -12,7 +12,7 @@ from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
-    from srl_env.swe.forge import BuildOptions
+    from srl_env.swe.builder import BuildOptions
 
 
 app = typer.Typer()
@@ -52,7 +52,7 @@ def build(
     """Makes tasks from a repository: bugs that its tests notice, with statement and expert."""
     from srl_agents.cli.console import output
     from srl_agents.cli.swe.views import BuildBar, build_table
-    from srl_env.swe.forge import BuildOptions, build_tasks
+    from srl_env.swe.builder import BuildOptions, build_tasks
 
     options = BuildOptions(
         max_tasks=max_tasks,

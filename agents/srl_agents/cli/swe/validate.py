@@ -28,7 +28,7 @@ def validate(
     """Whether the right code of each task always passes, and the unchanged one never does."""
     from srl_agents.cli.console import output
     from srl_agents.cli.swe.views import BuildBar, validation_table
-    from srl_env.swe.forge import BuildProgress, validate_tasks
+    from srl_env.swe.builder import BuildProgress, validate_tasks
     from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)

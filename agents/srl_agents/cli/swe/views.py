@@ -11,7 +11,7 @@ from rich.text import Text
 from srl_agents.cli.console import progress_bars
 
 if TYPE_CHECKING:
-    from srl_env.swe.forge import BuildProgress, BuildReport, Validation
+    from srl_env.swe.builder import BuildProgress, BuildReport, Validation
     from srl_env.swe.task import SWETask
 
 

@@ -1,0 +1,167 @@
+"""How a bug shows: a short script whose output on the faulty code differs from that on the right.
+
+Scripts are made from oracle cases that fail, and from the bodies of failing tests. What they
+print is never guessed: they are run on both.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from srl_env.grading import OracleCase
+from srl_env.sandbox import Sandbox
+from srl_env.swe.builder.assertions import test_script
+from srl_env.swe.builder.cases import shown_expression
+from srl_env.swe.builder.project import Project, Target
+from srl_env.swe.builder.script import Outcome, bound_names, names_in, run_script, written_script
+from srl_env.swe.builder.source import Source
+from srl_env.swe.builder.suite import SuiteRun
+
+MAX_TRIED: Final = 6
+_MAX_OUTPUT: Final = 600
+_MAX_SCRIPT: Final = 1_200
+_SHORT: Final = 260
+
+
+@dataclass(frozen=True, slots=True)
+class Reproduction:
+    """A script that shows a bug: what it comes to on the right code, and on the faulty one.
+
+    subject: the public name that the script is about; "" where there is none.
+    way: the calls that lead from the script to the faulty function, as (path, line).
+    """
+
+    script: str
+    subject: str
+    expected: Outcome
+    actual: Outcome
+    way: tuple[tuple[str, int], ...]
+
+
+def reproduce(
+    sandbox: Sandbox,
+    project: Project,
+    target: Target,
+    files: Mapping[str, str],
+    failing: Sequence[OracleCase],
+    run: SuiteRun,
+    together: Mapping[str, str],
+) -> Reproduction | None:
+    """The best of the scripts that show what is wrong; None where none does.
+
+    files: path → text, with this bug alone. failing: the oracle cases that fail on them.
+    run: of the tests, on them. together: the files with all bugs of a task, on which it must
+    show too; what it comes to there is what the reproduction says.
+    """
+    found = []
+    for script in _scripts(project, failing, run):
+        shown = _shown(sandbox, project, target, files, script)
+        if shown is not None and files != together:
+            shown = _shown(sandbox, project, target, together, script)
+        if shown is not None:
+            found.append(shown)
+        if len(found) == MAX_TRIED // 2:
+            break
+    found.sort(key=_awkwardness)
+    steady = (one for one in found if _is_steady(sandbox, project, together, one))
+    return next(steady, None)
+
+
+def gives_away(text: str, script: str, target: Target) -> bool:
+    """Whether a text names the faulty function, or its file, where the script does not."""
+    name = target.function.node.name
+    hidden = [target.path, target.path.rpartition("/")[2], *({name} - names_in(script))]
+    return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in hidden)
+
+
+def case_script(case: OracleCase) -> str:
+    """The script that prints what an oracle case's expression comes to."""
+    expression = shown_expression(case)
+    text = isinstance(case.expected, str) and not expression.startswith("repr(")
+    printed = f"print(repr({expression}))" if text else f"print({expression})"
+    return written_script(case.setup, [printed], lambda _: None)
+
+
+def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> Iterator[str]:
+    taken = _shortest(map(case_script, failing))
+    yield from taken
+    if len(taken) < MAX_TRIED:
+        bodies = (test_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
+        yield from _shortest(filter(None, bodies))[: MAX_TRIED - len(taken)]
+
+
+def _shortest(scripts: Iterable[str]) -> list[str]:
+    short = sorted({script for script in scripts if len(script) < _MAX_SCRIPT})
+    return sorted(short, key=len)[:MAX_TRIED]
+
+
+def _shown(
+    sandbox: Sandbox,
+    project: Project,
+    target: Target,
+    files: Mapping[str, str],
+    script: str,
+) -> Reproduction | None:
+    """What a script shows, where it shows something."""
+    expected = run_script(sandbox, project.checkout, script, {})
+    actual = run_script(sandbox, project.checkout, script, files, (target,))
+    if expected is None or actual is None or expected.text == actual.text:
+        return None
+    if not all(map(_presentable, (expected, actual))) or gives_away(actual.text, script, target):
+        return None
+    way = actual.ways[0]
+    subject = _subject(script, [_function(project, files, *place) for place in way])
+    return Reproduction(script, subject, expected, actual, way)
+
+
+def _is_steady(
+    sandbox: Sandbox, project: Project, files: Mapping[str, str], shown: Reproduction
+) -> bool:
+    """Whether a script comes to the same in a fresh interpreter with another hash seed."""
+    for written, first in (({}, shown.expected), (files, shown.actual)):
+        again = run_script(sandbox, project.checkout, shown.script, written, hash_seed=7)
+        if again is None or again.text != first.text:
+            return False
+    return True
+
+
+def _function(project: Project, files: Mapping[str, str], path: str, line: int) -> str:
+    """The name of the function around a line, "" where there is none."""
+    source = Source(files[path], path) if path in files else project.sources.get(path)
+    function = source.function_at(line) if source else None
+    return function.name if function else ""
+
+
+def _subject(script: str, way: Sequence[str]) -> str:
+    """The first name on the way that the script itself has; else what it last calls."""
+    names = names_in(script)
+    for function in way:
+        owner, _, name = function.rpartition(".")
+        if name in names and not name.startswith("_"):
+            return name
+        if name.startswith("_") and owner and owner in names:
+            return owner
+    tree = ast.parse(script)
+    imported = {n for node in tree.body if _is_import(node) for n in bound_names(node)}
+    last = [n.id for n in ast.walk(tree.body[-1]) if isinstance(n, ast.Name) and n.id in imported]
+    return last[0] if last else next(iter(sorted(imported)), "")
+
+
+def _is_import(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Import | ast.ImportFrom)
+
+
+def _presentable(outcome: Outcome) -> bool:
+    text = outcome.text
+    return len(text) <= _MAX_OUTPUT and "/workspace" not in text and " at 0x" not in text
+
+
+def _awkwardness(shown: Reproduction) -> tuple[bool, bool, int]:
+    """Scripts that reach the fault, and print two different values, come first."""
+    both_printed = not shown.expected.error and not shown.actual.error
+    length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
+    return not shown.way, not both_printed and length > _SHORT, length

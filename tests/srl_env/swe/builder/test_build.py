@@ -1,0 +1,259 @@
+"""Tasks built from a small repository, end to end."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+
+from srl_env.errors import BadOption
+from srl_env.grading import grade
+from srl_env.sandbox import Sandbox, Snapshot
+from srl_env.swe.builder import (
+    BuildOptions,
+    BuildProgress,
+    BuildReport,
+    build,
+    build_tasks,
+    validate_tasks,
+)
+from srl_env.swe.task_folder import TaskSet
+from srl_env.text.tool_calls import parse_call
+from tests.srl_env.swe.builder.conftest import SHOP, write_repository
+
+# The tests of one function make a single call that a lost discount changes.
+_TESTS = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
+THIN = {**SHOP, "tests/test_prices.py": _TESTS}
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_repository(tmp_path_factory.mktemp("code") / "shop", SHOP)
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _small(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    _make_small(monkeypatch, cache)
+
+
+def _make_small(patched: pytest.MonkeyPatch, cache: Path) -> None:
+    """A cache of its own, and rounds that suit a repository of two functions."""
+    patched.setenv("SRL_ENV_CACHE", str(cache))
+    patched.setattr(build, "ROUND", 6)
+    patched.setattr(build, "SEVERAL_SHARE", 0.4)
+
+
+@pytest.fixture(scope="module")
+def built(
+    shop: Path, sandbox: Sandbox, cache: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, BuildReport]:
+    """The tasks of an uninterrupted build with one worker."""
+    out = tmp_path_factory.mktemp("tasks")
+    options = BuildOptions(max_tasks=3, seed=3, jobs=1)
+    with pytest.MonkeyPatch.context() as patched:
+        _make_small(patched, cache)
+        report = build_tasks(shop, out, options=options, sandbox=sandbox)
+    return out, report
+
+
+def test_tasks_are_what_they_should_be(built: tuple[Path, BuildReport], sandbox: Sandbox) -> None:
+    tasks = TaskSet(built[0])
+    assert len(tasks) == 3
+    assert sum(len(task.metadata["kinds"]) > 1 for task in tasks) == 1
+    for task in tasks:
+        assert task.trust == "oracle"
+        assert set(task.fail_to_pass) | set(task.pass_to_pass) == set(task.repository.tests)
+        assert task.hidden == ("tests/test_prices.py",)
+        assert "prices.py" not in task.statement
+        assert "test_" not in task.statement
+        assert not (tasks.tree(task) / "tests/test_prices.py").exists()
+        assert not (tasks.tree(task) / ".git").exists()
+        judged = tasks.grading_task(task)
+        assert grade(sandbox, judged, tasks.gold_snapshot(task)).resolved
+        assert not grade(sandbox, judged, Snapshot((), ())).resolved
+
+
+def test_the_expert_reproduces_finds_mends_checks_and_submits(
+    built: tuple[Path, BuildReport],
+) -> None:
+    for task in TaskSet(built[0]):
+        calls = [parse_call(step.action) for step in task.steps]
+        assert [call.render() for call in calls] == [step.action for step in task.steps]
+        assert calls[-1].tool == "submit"
+        bash = [str(call.arguments["command"]) for call in calls if call.tool == "bash"]
+        edits = [call for call in calls if call.arguments.get("command") == "str_replace"]
+        assert len(edits) >= len(task.metadata["kinds"])
+        assert sum(command.startswith("python -") for command in bash) >= 3
+        assert bash[-1] == "python -m pytest -qq tests/test_import.py"
+        assert all(step.thought and step.observation for step in task.steps)
+
+
+VERSIONS = """
+def parse(text):
+    if not text:
+        raise ValueError("a version is expected")
+    return [int(part) for part in text.split(".")]
+
+
+def newer(one, other):
+    left, right = parse(one), parse(other)
+    size = max(len(left), len(right))
+    left += [0] * (size - len(left))
+    right += [0] * (size - len(right))
+    return left > right
+"""
+VERSION_TESTS = """
+import unittest
+
+import pytest
+from packaging.version import newer, parse
+
+PAIRS = [("1.1", "1", True), ("1", "1.0", False), ("2", "10", False), ("3.1", "3.0.9", True)]
+
+
+class TestNewer(unittest.TestCase):
+    def test_pairs(self):
+        for one, other, want in PAIRS:
+            with self.subTest(one=one, other=other):
+                self.assertEqual(newer(one, other), want)
+
+
+def test_parse(subtests):
+    for text, want in [("1.2", [1, 2]), ("10", [10]), ("0.0.1", [0, 0, 1])]:
+        with subtests.test(text=text):
+            assert parse(text) == want
+
+
+@pytest.mark.xfail
+def test_letters():
+    assert parse("1a") == [1]
+"""
+
+
+def test_tests_with_subtests_of_a_repository_named_like_a_dependency_make_tasks(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    files = {
+        "packaging/__init__.py": "",
+        "packaging/version.py": VERSIONS,
+        "tests/test_version.py": VERSION_TESTS,
+    }
+    code = write_repository(tmp_path / "code", files)
+    for path in (*code.rglob("*"), code):
+        path.chmod(path.stat().st_mode & ~0o222)
+    options = BuildOptions(max_tasks=2, max_bugs=1, seed=1, jobs=1)
+    report = build_tasks(code, tmp_path / "tasks", options=options, sandbox=sandbox)
+    assert not report.left_out
+    tasks = TaskSet(tmp_path / "tasks")
+    assert len(tasks) == 2
+    assert all(found.sound for found in validate_tasks(tasks, times=1, sandbox=sandbox))
+    assert any("test_letters" in test for task in tasks for test in task.pass_to_pass)
+
+
+def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    thin = write_repository(tmp_path / "thin", THIN)
+    reason = "one result is all that goes wrong: its example would tell it"
+    options = BuildOptions(max_bugs=1, seed=3)
+    reports = [
+        build_tasks(path, tmp_path / path.name / "tasks", options=options, sandbox=sandbox)
+        for path in (shop, thin)
+    ]
+    assert reports[0].dropped.get(reason, 0) < reports[1].dropped[reason]
+    for folder in (tmp_path / path.name / "tasks" for path in (shop, thin)):
+        assert all(task.metadata["wrong_results"] > 1 for task in TaskSet(folder))
+
+
+def test_a_bug_that_makes_no_task_gives_its_place_to_the_next_of_its_round(
+    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "ROUND", 32)  # all bugs that there are
+    thin = write_repository(tmp_path / "thin", THIN)
+    reports = [
+        build_tasks(thin, tmp_path / f"of-{seed}", options=options, sandbox=sandbox)
+        for seed in range(4)
+        for options in [BuildOptions(max_bugs=1, max_tasks=1, seed=seed)]
+    ]
+    assert [report.kept for report in reports] == [1, 1, 1, 1]
+    assert any("one result" in reason for report in reports for reason in report.dropped)
+
+
+def test_functions_are_of_one_split(built: tuple[Path, BuildReport]) -> None:
+    splits: dict[str, set[str]] = {}
+    for task in TaskSet(built[0]):
+        for function in task.metadata["functions"]:
+            splits.setdefault(function, set()).add(task.split)
+    assert all(len(found) == 1 for found in splits.values())
+
+
+def test_the_report_adds_up(built: tuple[Path, BuildReport]) -> None:
+    out, report = built
+    assert (report.kept, report.tests, report.functions) == (3, 5, 2)
+    singles = report.kept - 1
+    assert report.tried >= singles
+    assert sum(report.splits.values()) == sum(report.trust.values()) == 3
+    assert json.loads((out / "report.json").read_text())["shop"]["dropped"] == report.dropped
+    assert sorted(path.name for path in out.iterdir()) == [
+        "dataset.json",
+        "report.json",
+        "repos",
+        "tasks.jsonl",
+    ]
+
+
+def test_an_interrupted_build_goes_on_and_ends_as_if_it_never_was(
+    built: tuple[Path, BuildReport], shop: Path, sandbox: Sandbox, tmp_path: Path
+) -> None:
+    def interrupt(progress: BuildProgress) -> None:
+        if progress.doing == "making tasks":
+            raise KeyboardInterrupt
+
+    out = tmp_path / "tasks"
+    options = BuildOptions(max_tasks=3, seed=3, jobs=3)
+    with pytest.raises(KeyboardInterrupt):
+        build_tasks(shop, out, options=options, sandbox=sandbox, on_progress=interrupt)
+    journal = out / ".build" / "shop.jsonl"
+    assert len(journal.read_text().splitlines()) > 5
+    build_tasks(shop, out, options=options, sandbox=sandbox)
+    assert (out / "tasks.jsonl").read_bytes() == (built[0] / "tasks.jsonl").read_bytes()
+    assert not journal.exists()
+
+
+def test_what_is_built_is_not_built_again_unless_told(
+    built: tuple[Path, BuildReport], shop: Path, sandbox: Sandbox
+) -> None:
+    with pytest.raises(BadOption, match=r"tasks from a repository 'shop' already.*--replace"):
+        build_tasks(shop, built[0], sandbox=sandbox)
+
+
+def test_built_tasks_are_sound_and_a_spoilt_one_is_not(
+    built: tuple[Path, BuildReport], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    assert all(found.sound for found in validate_tasks(TaskSet(built[0]), times=1, sandbox=sandbox))
+    shutil.copytree(built[0], tmp_path / "spoilt")
+    code = tmp_path / "spoilt/repos/shop/shop/prices.py"
+    code.write_text(code.read_text().replace("reverse=True", "reverse=False"))
+    found = validate_tasks(TaskSet(tmp_path / "spoilt"), times=1, sandbox=sandbox)
+    assert not any(item.sound for item in found)
+    assert {item.gold for item in found} == {0}
+    assert all("dearest" in item.failed for item in found)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [({"max_tasks": 0}, "max_tasks=0; at least 1"), ({"max_bugs": 0}, "max_bugs=0; at least 1")],
+)
+def test_impossible_options_are_said(settings: dict[str, int], message: str) -> None:
+    with pytest.raises(BadOption, match=message):
+        BuildOptions(**settings)  # type: ignore[arg-type]
+
+
+def test_a_name_that_is_no_name_is_said(shop: Path, tmp_path: Path, sandbox: Sandbox) -> None:
+    with pytest.raises(BadOption, match=r"name 'a/b'; letters"):
+        build_tasks(shop, tmp_path, name="a/b", sandbox=sandbox)

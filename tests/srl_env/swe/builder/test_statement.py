@@ -1,0 +1,46 @@
+"""Problem statements."""
+
+from __future__ import annotations
+
+from srl_env.swe.builder.reproduction import Reproduction
+from srl_env.swe.builder.script import Outcome
+from srl_env.swe.builder.statement import write_statement
+
+SCRIPT = "from shop import total\n\nprint(total([10, 20], 0.5))\n"
+WRONG = Reproduction(SCRIPT, "total", Outcome("15.0\n", ""), Outcome("30\n", ""), ())
+RAISES = Reproduction(
+    SCRIPT, "total", Outcome("15.0\n", ""), Outcome("", "shop.errors.Odd: no price"), ()
+)
+ACCEPTS = Reproduction(SCRIPT, "total", Outcome("", "ValueError: x"), Outcome("", ""), ())
+
+
+def test_what_was_called_what_came_back_and_what_is_right_are_there() -> None:
+    text = write_statement("shop", [WRONG], "a", 0)
+    assert f"```python\n{SCRIPT.strip()}\n```" in text
+    assert text.index("```\n30\n```") < text.index("```\n15.0\n```")
+    assert "`total`" in text.splitlines()[0]
+
+
+def test_the_wording_varies_with_the_seed_and_nothing_else() -> None:
+    assert write_statement("shop", [WRONG], "a", 1) == write_statement("shop", [WRONG], "a", 1)
+    texts = {write_statement("shop", [WRONG], "a", seed) for seed in range(20)}
+    assert len(texts) > 15
+
+
+def test_exceptions_are_named_without_their_module() -> None:
+    for seed in range(10):
+        title = write_statement("shop", [RAISES], "a", seed).splitlines()[0]
+        assert "Odd" in title
+        assert "errors" not in title
+
+
+def test_a_missing_exception_is_told_apart_and_no_output_is_said() -> None:
+    text = write_statement("shop", [ACCEPTS], "a", 3)
+    assert "```\n(nothing)\n```" in text
+    assert "```\nValueError: x\n```" in text
+
+
+def test_several_bugs_are_numbered() -> None:
+    text = write_statement("shop", [WRONG, RAISES], "a", 0)
+    assert "\n## 1. " in text
+    assert "\n## 2. " in text
