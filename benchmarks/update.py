@@ -164,11 +164,11 @@ def trl_seconds(model: Path, work: str, updates: int, task: Any = None) -> float
 def floor_seconds(model: Path, work: str) -> float:
     """Seconds for the matrix products alone."""
     prompt, completion = WORK[work]
-    trunks = PROMPTS // len(BEGINNINGS) if work == "together" else PROMPTS
+    prefixes = PROMPTS // len(BEGINNINGS) if work == "together" else PROMPTS
     weights = sum(
         p.numel() for p in transformers.AutoModelForCausalLM.from_pretrained(model).parameters()
     )  # the embedding is tied, and counted once, for the head
-    tokens = trunks * prompt + PROMPTS * GROUP * completion
+    tokens = prefixes * prompt + PROMPTS * GROUP * completion
     return (2 + 6) * weights * tokens / _operations_per_second()
 
 

@@ -37,7 +37,7 @@ def pretrain(
         for update, batch in enumerate(islice(batches, updates)):
             passed = update / updates
             optimizer.param_groups[0]["lr"] = 4e-3 * min(1.0, 20 * passed, 2 * (1 - passed))
-            logprobs, mask = decoder.trunk_logprobs(batch)
+            logprobs, mask = decoder.sequence_logprobs(batch)
             loss = -logprobs.sum() / mask.sum()
             optimizer.zero_grad()
             loss.backward()

@@ -5,8 +5,8 @@ A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``
 
 - *bare steps*: steps after a few values, loss on the digits only; the worse they go, the more
   of them, so that most come first;
-- *whole problems as token trees*: problem, actions and answer line are the trunk, each step
-  with its thought is a branch that sees the problem and the actions before it. That is how
+- *whole problems as token trees*: problem, actions and answer line are the prefix, each step
+  with its thought is a continuation that sees the problem and the actions before it. That is how
   the model is asked later on, with earlier thinking stripped.
 
 Positions count up inside a clause and jump ahead by chance where one begins; without that
@@ -126,8 +126,8 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
 
 def _loss(scores: TokenScores, tree: TokenTree) -> Tensor:
     """The mean negative log-probability of the tree's scored tokens."""
-    count = tree.scored_trunk.sum() + tree.scored_branch.sum()
-    return -(scores.trunk_logprobs.sum() + scores.logprobs.sum()) / count
+    count = tree.scored_prefix.sum() + tree.scored_continuation.sum()
+    return -(scores.prefix_logprobs.sum() + scores.logprobs.sum()) / count
 
 
 def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
@@ -241,8 +241,8 @@ def problem_tree(
     can only be copied by the variable's name. Positions jump by 0 … J at the beginning of each
     clause, J up to ``largest_jump`` and drawn for each problem.
     """
-    trunks = ["".join((problem.prompt, *problem.actions)) for problem in problems]
-    branches = [step for problem in problems for step in problem.steps]
+    prefixes = ["".join((problem.prompt, *problem.actions)) for problem in problems]
+    continuations = [step for problem in problems for step in problem.steps]
     first = problems[0]
     rows, count = len(problems), len(first.steps)
     ends = np.cumsum([len(first.prompt), *map(len, first.actions[:-1])])
@@ -250,21 +250,21 @@ def problem_tree(
     late = rng.random((rows, count)) < recipe.out_of_turn
     said = np.where(late, rng.integers(turn + 1, count + 1), turn)  # actions before the step
     largest = rng.integers(0, recipe.largest_jump + 1, rows)
-    trunk_positions = jumped_positions(rng, clause_starts(trunks), largest)
-    before = np.take_along_axis(trunk_positions, ends[said] - 1, 1)
-    own = jumped_positions(rng, clause_starts(branches), np.repeat(largest, count))
-    trunk_ids, branch_ids = encode(trunks), encode(branches)
-    scored_trunk = np.zeros(trunk_ids.shape, np.bool_)
-    scored_trunk[:, ends[-1] :] = True
-    scored_branch = np.ones(branch_ids.shape, np.bool_)
-    scored_branch[late.reshape(-1), :2] = False
+    prefix_positions = jumped_positions(rng, clause_starts(prefixes), largest)
+    before = np.take_along_axis(prefix_positions, ends[said] - 1, 1)
+    own = jumped_positions(rng, clause_starts(continuations), np.repeat(largest, count))
+    prefix_ids, continuation_ids = encode(prefixes), encode(continuations)
+    scored_prefix = np.zeros(prefix_ids.shape, np.bool_)
+    scored_prefix[:, ends[-1] :] = True
+    scored_continuation = np.ones(continuation_ids.shape, np.bool_)
+    scored_continuation[late.reshape(-1), :2] = False
     return _tree(
-        trunk_ids,
-        trunk_positions,
-        scored_trunk,
-        branch_ids,
+        prefix_ids,
+        prefix_positions,
+        scored_prefix,
+        continuation_ids,
         before.reshape(-1, 1) + 1 + own,
-        scored_branch,
+        scored_continuation,
         ends[said],
     )
 
@@ -285,28 +285,32 @@ def jumped_positions(rng: np.random.Generator, clauses: Mask, largest: Ids) -> I
 
 
 def _tree(
-    trunks: Ids,
-    trunk_positions: Ids,
-    scored_trunk: Mask,
-    branches: Ids | None = None,
-    branch_positions: Ids | None = None,
-    scored_branch: Mask | None = None,
+    prefixes: Ids,
+    prefix_positions: Ids,
+    scored_prefix: Mask,
+    continuations: Ids | None = None,
+    continuation_positions: Ids | None = None,
+    scored_continuation: Mask | None = None,
     starts: Ids | None = None,
 ) -> TokenTree:
-    """Trunks (P, L) without padding, and P × S branches (P·S, T) that begin at starts (P, S)."""
-    rows, length = trunks.shape
+    """Prefixes (P, L) without padding; P × S continuations (P·S, T) that begin at starts (P, S)."""
+    rows, length = prefixes.shape
     none = np.zeros((0, 0), np.int64)
-    branches = none if branches is None else branches
+    continuations = none if continuations is None else continuations
     starts = np.zeros((rows, 0), np.int64) if starts is None else starts
     return TokenTree(
-        trunk_ids=torch.from_numpy(trunks),
-        trunk_lengths=torch.full((rows,), length),
-        branch_ids=torch.from_numpy(branches),
-        branch_lengths=torch.full((len(branches),), branches.shape[1]),
-        branch_trunk=torch.arange(rows).repeat_interleave(starts.shape[1]),
-        branch_start=torch.from_numpy(starts.reshape(-1)),
-        trunk_positions=torch.from_numpy(trunk_positions),
-        branch_positions=None if branch_positions is None else torch.from_numpy(branch_positions),
-        score_trunk=torch.from_numpy(scored_trunk),
-        score_branch=None if scored_branch is None else torch.from_numpy(scored_branch),
+        prefix_ids=torch.from_numpy(prefixes),
+        prefix_lengths=torch.full((rows,), length),
+        continuation_ids=torch.from_numpy(continuations),
+        continuation_lengths=torch.full((len(continuations),), continuations.shape[1]),
+        continuation_prefix=torch.arange(rows).repeat_interleave(starts.shape[1]),
+        continuation_start=torch.from_numpy(starts.reshape(-1)),
+        prefix_positions=torch.from_numpy(prefix_positions),
+        continuation_positions=None
+        if continuation_positions is None
+        else torch.from_numpy(continuation_positions),
+        score_prefix=torch.from_numpy(scored_prefix),
+        score_continuation=None
+        if scored_continuation is None
+        else torch.from_numpy(scored_continuation),
     )

@@ -66,36 +66,36 @@ def test_positions_jump_only_where_a_clause_begins_and_no_further_than_the_row_m
     assert set(steps[100:, 2].tolist()) == {1, 2, 3, 4}
 
 
-def test_a_problem_is_a_trunk_with_one_branch_for_each_step() -> None:
+def test_a_problem_is_a_prefix_with_one_continuation_for_each_step() -> None:
     tree = tree_of_problem(out_of_turn=0.0)
-    assert text(tree.trunk_ids[0]) == PROBLEM.prompt + "m1;j6;#g6m1j6;"
-    assert [text(ids) for ids in tree.branch_ids] == list(PROBLEM.steps)
-    assert tree.branch_start.tolist() == [22, 25]  # after the prompt; after "m1;" too
+    assert text(tree.prefix_ids[0]) == PROBLEM.prompt + "m1;j6;#g6m1j6;"
+    assert [text(ids) for ids in tree.continuation_ids] == list(PROBLEM.steps)
+    assert tree.continuation_start.tolist() == [22, 25]  # after the prompt; after "m1;" too
 
 
-def test_without_jumps_a_branch_goes_on_counting_where_it_leaves_the_trunk() -> None:
+def test_without_jumps_a_continuation_goes_on_counting_where_it_leaves_the_prefix() -> None:
     tree = tree_of_problem(out_of_turn=0.0)
-    assert tree.branch_positions is not None
-    assert tree.branch_positions[1].tolist() == list(range(25, 37))
+    assert tree.continuation_positions is not None
+    assert tree.continuation_positions[1].tolist() == list(range(25, 37))
 
 
 def test_the_answer_line_and_whole_steps_are_scored_and_nothing_else() -> None:
     tree = tree_of_problem(out_of_turn=0.0)
-    assert text(tree.trunk_ids[0][tree.scored_trunk[0]]) == "#g6m1j6;"
-    assert tree.scored_branch.all()
+    assert text(tree.prefix_ids[0][tree.scored_prefix[0]]) == "#g6m1j6;"
+    assert tree.scored_continuation.all()
 
 
 def test_a_step_out_of_turn_comes_late_and_is_not_asked_which_variable_is_next() -> None:
     tree = tree_of_problem(out_of_turn=1.0)
-    first, second = tree.branch_start.tolist()
+    first, second = tree.continuation_start.tolist()
     assert first in (25, 28)
     assert second == 28
-    assert text(tree.branch_ids[0][tree.scored_branch[0]]) == ":g6-f5)m1;"
+    assert text(tree.continuation_ids[0][tree.scored_continuation[0]]) == ":g6-f5)m1;"
 
 
 def test_bare_steps_look_up_and_calculate_rightly() -> None:
     tree = bare_tree(np.random.default_rng(1), encode, replace(TINY, bare_rows=50))
-    for ids, scored in zip(tree.trunk_ids, tree.scored_trunk, strict=True):
+    for ids, scored in zip(tree.prefix_ids, tree.scored_prefix, strict=True):
         given, steps, digits = text(ids)[:12], text(ids)[12:], ""
         assert len(steps) == 3 * 12
         for step in (steps[:12], steps[12:24], steps[24:]):
@@ -125,7 +125,7 @@ def bare_batches(monkeypatch: pytest.MonkeyPatch, bare_loss: float) -> int:
         return bare[-1]
 
     def loss(scores: TokenScores, tree: TokenTree) -> torch.Tensor:
-        return 0 * scores.trunk_logprobs.sum() + 0 * scores.logprobs.sum() + bare_loss
+        return 0 * scores.prefix_logprobs.sum() + 0 * scores.logprobs.sum() + bare_loss
 
     monkeypatch.setattr(base, "bare_tree", counted)
     monkeypatch.setattr(base, "_loss", loss)
@@ -142,7 +142,7 @@ def test_the_better_bare_steps_go_the_fewer_they_are(monkeypatch: pytest.MonkeyP
 def test_batches_of_problems_hold_one_length_each_and_every_length_comes() -> None:
     recipe = replace(TINY, lengths=(1, 3), weights=(0.5, 0.5))
     trees = islice(problem_trees(np.random.default_rng(0), encode, recipe), 20)
-    steps = [len(tree.branch_ids) / recipe.rows for tree in trees]
+    steps = [len(tree.continuation_ids) / recipe.rows for tree in trees]
     assert set(steps) == {1, 3}
 
 

@@ -9,17 +9,17 @@ from srl_env.lazy import lazy_names
 if TYPE_CHECKING:
     from srl_agents.nn.sample import Completion, Sampler
     from srl_agents.nn.score import Decoder, TokenScores, make_decoder
-    from srl_agents.nn.tree import Branch, TokenTree, shared_trunks, tree_of
+    from srl_agents.nn.tree import Continuation, TokenTree, shared_prefixes, tree_of
 
 __all__ = [
-    "Branch",
     "Completion",
+    "Continuation",
     "Decoder",
     "Sampler",
     "TokenScores",
     "TokenTree",
     "make_decoder",
-    "shared_trunks",
+    "shared_prefixes",
     "tree_of",
 ]
 
@@ -27,7 +27,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "score": ("Decoder", "TokenScores", "make_decoder"),
-        "tree": ("Branch", "TokenTree", "shared_trunks", "tree_of"),
+        "tree": ("Continuation", "TokenTree", "shared_prefixes", "tree_of"),
         "sample": ("Completion", "Sampler"),
     },
 )

@@ -87,7 +87,7 @@ def causal_lm(model: nn.Module) -> nn.Module:
 
 
 def unsupported(model: nn.Module) -> str | None:
-    """Why the functional decoder cannot stand in for this model, or None if it may."""
+    """Why the shared-prefix decoder cannot stand in for this model, or None if it may."""
     config: Any = causal_lm(model).config
     rope = getattr(config, "rope_parameters", None) or {}
     if is_sharded(model):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srl_agents.models.loading import find_device, load
 from srl_agents.nn.network import causal_lm
-from srl_agents.nn.score import Branch, Decoder, make_decoder
+from srl_agents.nn.score import Continuation, Decoder, make_decoder
 from srl_agents.parallel.sharding import is_sharded, shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.transformers import TransformersPolicy
@@ -34,8 +34,8 @@ class Reference(Protocol):
 
     def token_logprobs(
         self,
-        trunks: Sequence[Sequence[int]],
-        branches: Sequence[Branch],
+        prefixes: Sequence[Sequence[int]],
+        continuations: Sequence[Continuation],
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As ``Decoder.token_logprobs``."""
@@ -118,12 +118,12 @@ class _WithoutAdapters:
 
     def token_logprobs(
         self,
-        trunks: Sequence[Sequence[int]],
-        branches: Sequence[Branch],
+        prefixes: Sequence[Sequence[int]],
+        continuations: Sequence[Continuation],
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         with self.model.disable_adapter():
-            return self.decoder.token_logprobs(trunks, branches, temperature)
+            return self.decoder.token_logprobs(prefixes, continuations, temperature)
 
 
 def load_parts(

@@ -165,15 +165,15 @@ class TransformersPolicy:
         Each (B, longest completion), 0 and False in the padding. Gradients of the
         log-probabilities reach the model's parameters. Equal prompts are computed once.
         """
-        from srl_agents.nn.score import Branch
+        from srl_agents.nn.score import Continuation
 
-        trunks: dict[tuple[int, ...], int] = {}
-        branches = [
-            Branch(trunks.setdefault(tuple(prompt), len(trunks)), len(prompt), completion)
+        prefixes: dict[tuple[int, ...], int] = {}
+        continuations = [
+            Continuation(prefixes.setdefault(tuple(prompt), len(prefixes)), len(prompt), completion)
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
         with self._precision():
-            return self.decoder.token_logprobs(list(trunks), branches, temperature)
+            return self.decoder.token_logprobs(list(prefixes), continuations, temperature)
 
     def weights_changed(self) -> None:
         """Forget what was computed with earlier weights."""

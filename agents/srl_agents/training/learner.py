@@ -228,7 +228,7 @@ class Learner:
         self, decoder: Reference, micro: MicroBatch, temperature: float
     ) -> tuple[Tensor, Tensor, Tensor]:
         with torch.autocast(decoder.device.type, torch.bfloat16, enabled=self.autocast):
-            return decoder.token_logprobs(micro.trunks, micro.branches, temperature)
+            return decoder.token_logprobs(micro.prefixes, micro.continuations, temperature)
 
     def _factor(self, counts: bool) -> float:
         """What a micro-batch's loss is multiplied by before its gradient is taken."""
@@ -240,7 +240,7 @@ class Learner:
         """This process's micro-batches, and whether each counts; see ``packing.my_part``."""
         rows, ranks = (batch.prompts, batch.completions), self.team.size
         tokens = even_tokens(*rows, self.settings.micro_batch_tokens, ranks)
-        parts = micro_batches(*rows, tokens, self.decoder.shares_trunks)
+        parts = micro_batches(*rows, tokens, self.decoder.shares_prefixes)
         return my_part(parts, self.team.rank, ranks)
 
 

@@ -1,7 +1,7 @@
 """Cutting a batch into micro-batches in which shared beginnings are computed once.
 
-Completions of one prompt are branches of one trunk; and a prompt that is the beginning of
-another one's (the same problem a few steps earlier) lives on that one's trunk. Nothing here
+Completions of one prompt are continuations of one prefix; and a prompt that is the beginning of
+another one's (the same problem a few steps earlier) lives on that one's prefix. Nothing here
 changes the gradient: the loss is a weighted sum over completions, and the weights are the
 batch's.
 """
@@ -11,17 +11,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from srl_agents.nn.score import Branch, shared_trunks
+from srl_agents.nn.score import Continuation, shared_prefixes
 
 Ids = Sequence[int]
 
 
 @dataclass(frozen=True, slots=True)
 class MicroBatch:
-    """What goes through the model at once: trunks, branches, and each branch's row in the batch."""
+    """What goes through the model at once: prefixes, continuations, and the batch rows of these."""
 
-    trunks: tuple[Ids, ...]
-    branches: tuple[Branch, ...]
+    prefixes: tuple[Ids, ...]
+    continuations: tuple[Continuation, ...]
     rows: tuple[int, ...]
 
 
@@ -30,25 +30,25 @@ def micro_batches(
 ) -> list[MicroBatch]:
     """The batch in parts of at most ``max_tokens`` tokens, or one completion where that is more.
 
-    Parts hold trunks of similar length, in an order that depends on the batch alone.
-    shared: whether the decoder computes trunks once; where not, each completion's is counted.
+    Parts hold prefixes of similar length, in an order that depends on the batch alone.
+    shared: whether the decoder computes prefixes once; where not, each completion's is counted.
     """
     parts: list[MicroBatch] = []
-    open_trunks: list[tuple[Ids, list[int]]] = []
+    open_prefixes: list[tuple[Ids, list[int]]] = []
     size = 0
-    for trunk, rows in sorted(shared_trunks(prompts), key=lambda shared: len(shared[0])):
+    for prefix, rows in sorted(shared_prefixes(prompts), key=lambda shared: len(shared[0])):
         placed: list[int] = []
         for row in rows:
-            alone = len(completions[row]) + (len(trunk) if shared else len(prompts[row]))
+            alone = len(completions[row]) + (len(prefix) if shared else len(prompts[row]))
             cost = len(completions[row]) if shared and placed else alone
             if size and size + cost > max_tokens:
-                parts.append(_part([*open_trunks, (trunk, placed)], prompts, completions))
-                open_trunks, placed, size = [], [], 0
+                parts.append(_part([*open_prefixes, (prefix, placed)], prompts, completions))
+                open_prefixes, placed, size = [], [], 0
                 cost = alone
             placed.append(row)
             size += cost
-        open_trunks.append((trunk, placed))
-    parts.append(_part(open_trunks, prompts, completions))
+        open_prefixes.append((prefix, placed))
+    parts.append(_part(open_prefixes, prompts, completions))
     return [part for part in parts if part.rows]
 
 
@@ -69,18 +69,18 @@ def even_tokens(
     """``max_tokens``, or less where a micro-batch of that size would leave a process without."""
     if ranks == 1:
         return max_tokens
-    size = sum(len(trunk) for trunk, _ in shared_trunks(prompts)) + sum(map(len, completions))
+    size = sum(len(prefix) for prefix, _ in shared_prefixes(prompts)) + sum(map(len, completions))
     return min(max_tokens, -(-size // ranks))
 
 
 def _part(
-    trunks: Sequence[tuple[Ids, list[int]]], prompts: Sequence[Ids], completions: Sequence[Ids]
+    prefixes: Sequence[tuple[Ids, list[int]]], prompts: Sequence[Ids], completions: Sequence[Ids]
 ) -> MicroBatch:
-    used = [(trunk, rows) for trunk, rows in trunks if rows]
-    branches = [
-        Branch(number, len(prompts[row]), completions[row])
+    used = [(prefix, rows) for prefix, rows in prefixes if rows]
+    continuations = [
+        Continuation(number, len(prompts[row]), completions[row])
         for number, (_, rows) in enumerate(used)
         for row in rows
     ]
     rows = tuple(row for _, rows in used for row in rows)
-    return MicroBatch(tuple(trunk for trunk, _ in used), tuple(branches), rows)
+    return MicroBatch(tuple(prefix for prefix, _ in used), tuple(continuations), rows)

@@ -16,7 +16,7 @@ import torch
 import transformers
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from srl_agents.nn.score import FunctionalDecoder
+from srl_agents.nn.score import SharedPrefixDecoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.config import make_config
 from srl_agents.training.run import train
@@ -128,7 +128,7 @@ def test_the_checkpoint_has_qwens_form(folder: Path) -> None:
 
 def test_its_sampled_log_probs_are_those_of_a_plain_forward_pass(folder: Path) -> None:
     policy = TransformersPolicy.from_pretrained(folder, device="cpu", seed=1)
-    assert isinstance(policy.decoder, FunctionalDecoder)
+    assert isinstance(policy.decoder, SharedPrefixDecoder)
     model = transformers.AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32)
     made = policy.generate([MESSAGES] * 8, Sampling(max_tokens=24))
     text = policy.tokenizer.decode(made[0].prompt_ids)

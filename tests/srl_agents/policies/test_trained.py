@@ -13,7 +13,7 @@ from torch import Tensor
 
 from srl_agents.methods.stages import GRPO
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.nn.score import FunctionalDecoder, GenericDecoder
+from srl_agents.nn.score import PlainDecoder, SharedPrefixDecoder
 from srl_agents.objectives.groups import Batch
 from srl_agents.objectives.loss import completion_weights, kl_estimate
 from srl_agents.policies import TransformersPolicy
@@ -75,11 +75,11 @@ def gradient(policy: TransformersPolicy) -> Tensor:
 @pytest.mark.parametrize(
     ("form", "decoder", "part", "lora"),
     [
-        ("qwen2", FunctionalDecoder, "down_proj", None),
-        ("qwen2", FunctionalDecoder, "down_proj", LoraConfig(rank=2)),
-        ("gpt2", GenericDecoder, "c_fc", None),
+        ("qwen2", SharedPrefixDecoder, "down_proj", None),
+        ("qwen2", SharedPrefixDecoder, "down_proj", LoraConfig(rank=2)),
+        ("gpt2", PlainDecoder, "c_fc", None),
     ],
-    ids=["shared trunks", "shared trunks, lora", "plain forward pass"],
+    ids=["shared prefixes", "shared prefixes, lora", "plain forward pass"],
 )
 def test_recomputed_activations_give_the_same_gradient(
     tmp_path: Path, form: str, decoder: type, part: str, lora: LoraConfig | None

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from srl_agents.models.small import bpe_tokenizer, build, character_tokenizer
-from srl_agents.nn.score import GenericDecoder
+from srl_agents.nn.score import PlainDecoder
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.tokens import BrokenModel
 from srl_env.errors import BadOption, PromptRefused
@@ -82,7 +82,7 @@ def test_generations_are_token_exact(policy: TransformersPolicy) -> None:
     batch = [user("a=3;b=4;")] * 5 + [user("c=1;")] * 2
     generations = policy.generate(batch, Sampling(temperature=1.2, max_tokens=30, stop=(";",)))
     assert [list(g.prompt_ids) for g in generations] == policy.encode_many(batch)
-    logprobs, mask, _ = GenericDecoder(policy.model).token_logprobs(
+    logprobs, mask, _ = PlainDecoder(policy.model).token_logprobs(
         *_as_tree([(g.prompt_ids, g.token_ids) for g in generations]), 1.2
     )
     for row, generation in enumerate(generations):
@@ -91,10 +91,10 @@ def test_generations_are_token_exact(policy: TransformersPolicy) -> None:
 
 
 def _as_tree(pairs: list[tuple[Any, Any]]) -> tuple[list[Any], list[Any]]:
-    from srl_agents.nn.score import Branch
+    from srl_agents.nn.score import Continuation
 
     prompts = [prompt for prompt, _ in pairs]
-    return prompts, [Branch(i, len(p), ids) for i, (p, ids) in enumerate(pairs)]
+    return prompts, [Continuation(i, len(p), ids) for i, (p, ids) in enumerate(pairs)]
 
 
 def test_learned_positions_end_a_completion_and_refuse_a_prompt_that_fills_them() -> None:

@@ -188,12 +188,12 @@ def test_a_turn_is_trained_on_in_the_context_it_was_sampled_in_whether_the_next_
     assert batch.prompts == tuple(generation.prompt_ids for generation in sampled)
     assert batch.completions == tuple(generation.token_ids for generation in sampled)
     (micro,) = micro_batches(batch.prompts, batch.completions, 10_000)
-    (trunk,) = micro.trunks
+    (prefix,) = micro.prefixes
     spoken = sampled[0].prompt_ids + sampled[0].token_ids
-    assert (tuple(trunk[: len(spoken)]) == spoken) == goes_on
-    for branch, row in zip(micro.branches, micro.rows, strict=True):
-        context = tuple(micro.trunks[branch.trunk][: branch.start])
-        assert (context, branch.ids) == (batch.prompts[row], batch.completions[row])
+    assert (tuple(prefix[: len(spoken)]) == spoken) == goes_on
+    for continuation, row in zip(micro.continuations, micro.rows, strict=True):
+        context = tuple(micro.prefixes[continuation.prefix][: continuation.start])
+        assert (context, continuation.ids) == (batch.prompts[row], batch.completions[row])
 
 
 def test_a_run_logs_each_reason_once(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 
 from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.nn.score import GenericDecoder, make_decoder
+from srl_agents.nn.score import PlainDecoder, make_decoder
 from srl_agents.objectives.groups import Batch
 from srl_agents.objectives.loss import completion_weights
 from srl_agents.runs.config import OptimizerConfig
@@ -86,7 +86,7 @@ def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: An
     data = batch(model)
     shared, _ = gradient(model, data, GRPO(), tokens=10_000)
     twin = copy.deepcopy(model)
-    learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=GenericDecoder(twin))
+    learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=PlainDecoder(twin))
     learner.update([data], GRPO(), lr=0.0)
     padded = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
     torch.testing.assert_close(padded, shared, atol=1e-5, rtol=1e-4)

@@ -10,7 +10,7 @@ import torch
 import transformers
 
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.nn.score import Branch, make_decoder
+from srl_agents.nn.score import Continuation, make_decoder
 from srl_agents.policies.trained import load_policy
 from srl_agents.runs.config import LoraConfig, RunConfig, load_config, make_config
 from srl_agents.training.memory import cached_tokens, estimate, kept_activations, model_size
@@ -120,6 +120,6 @@ def test_activations_are_what_autograd_keeps(tmp_path: Path, recompute: bool) ->
 
     decoder = make_decoder(model)
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        decoder.token_logprobs([[3] * 200], [Branch(0, 200, [4] * 20)] * 10)
+        decoder.token_logprobs([[3] * 200], [Continuation(0, 200, [4] * 20)] * 10)
     expected = kept_activations(model_size(config), 400, recompute)
     assert sum(kept.values()) == pytest.approx(expected, rel=0.35)

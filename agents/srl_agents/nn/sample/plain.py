@@ -17,21 +17,21 @@ from srl_agents.nn.sample.prefix_cache import Ids
 from srl_agents.nn.score import Decoder
 
 
-class GenericEngine(Engine):
-    """The engine of models with a ``GenericDecoder``."""
+class PlainEngine(Engine):
+    """The engine of models with a ``PlainDecoder``."""
 
     def __init__(self, decoder: Decoder) -> None:
         self._decoder = decoder
 
     def start(self, prompts: Sequence[Ids], copies: Sequence[int]) -> Session:
         """A session with ``copies[i]`` rows of each distinct prompt, in order."""
-        return GenericSession(self._decoder, prompts, copies)
+        return PlainSession(self._decoder, prompts, copies)
 
     def weights_changed(self) -> None:
         """Nothing is kept between calls."""
 
 
-class GenericSession(Session):
+class PlainSession(Session):
     """Rows in parts of equal prompt length, each with a cache of its own."""
 
     def __init__(self, decoder: Decoder, prompts: Sequence[Ids], copies: Sequence[int]) -> None:

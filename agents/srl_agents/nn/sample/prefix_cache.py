@@ -21,7 +21,7 @@ Ids = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Prefilled:
-    """P computed prompts (trunks, where several share one), padded on the right to L tokens.
+    """P computed prompts (prefixes, where several share one), padded on the right to L tokens.
 
     prompts: their ids. layers: for each layer keys and values, (key heads, P, L, d) each, or
     the inputs of a short convolution alone, (1, P, L, hidden). What lies in the padding is
@@ -38,7 +38,7 @@ class Prefilled:
 
 
 @dataclass(frozen=True, slots=True)
-class Prefix:
+class CachedPrefix:
     """The first ``length`` tokens of row ``row`` of ``source``."""
 
     source: Prefilled
@@ -52,7 +52,7 @@ class PrefixCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._held: deque[Prefilled] = deque()
-        self._index: dict[tuple[int, Ids], Prefix] = {}
+        self._index: dict[tuple[int, Ids], CachedPrefix] = {}
 
     def clear(self) -> None:
         """Forget everything."""
@@ -74,7 +74,7 @@ class PrefixCache:
             for held in self._held:
                 self._register(held)
 
-    def find(self, prompt: Ids, below: int) -> Prefix | None:
+    def find(self, prompt: Ids, below: int) -> CachedPrefix | None:
         """The longest known beginning of a prompt that has less than ``below`` tokens."""
         best = None
         for key in _keys(prompt):
@@ -91,17 +91,17 @@ class PrefixCache:
             return None
         length = _common(best.source.prompts[best.row], prompt)
         length = min(length, below - 1)
-        return Prefix(best.source, best.row, length) if length else None
+        return CachedPrefix(best.source, best.row, length) if length else None
 
     def _register(self, prefilled: Prefilled) -> None:
         for row, prompt in enumerate(prefilled.prompts):
             length = 0
             for key in _keys(prompt):
                 length += _BLOCK_TOKENS
-                self._index[key] = Prefix(prefilled, row, length)
+                self._index[key] = CachedPrefix(prefilled, row, length)
             chain, tail = _ending(prompt)
             if tail:
-                self._index[chain, tail] = Prefix(prefilled, row, len(prompt))
+                self._index[chain, tail] = CachedPrefix(prefilled, row, len(prompt))
 
 
 def _chain(prompt: Ids) -> Iterator[int]:

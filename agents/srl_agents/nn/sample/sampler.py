@@ -17,11 +17,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from srl_agents.nn.sample.engine import Engine
-from srl_agents.nn.sample.plain import GenericEngine
+from srl_agents.nn.sample.plain import PlainEngine
 from srl_agents.nn.sample.prefix_cache import Ids
-from srl_agents.nn.sample.shared_prefix import FunctionalEngine
+from srl_agents.nn.sample.shared_prefix import SharedPrefixEngine
 from srl_agents.nn.sample.stops import Stops, TokenTexts
-from srl_agents.nn.score import Decoder, FunctionalDecoder
+from srl_agents.nn.score import Decoder, SharedPrefixDecoder
 from srl_env.errors import BadOption
 from srl_env.policy import FinishReason, Sampling
 
@@ -66,9 +66,9 @@ class Sampler:
         vocabulary = int(decoder.causal_lm.config.vocab_size)
         self._texts = TokenTexts(tokenizer, vocabulary)
         self._engine: Engine = (
-            FunctionalEngine(decoder, cache_bytes)
-            if isinstance(decoder, FunctionalDecoder)
-            else GenericEngine(decoder)
+            SharedPrefixEngine(decoder, cache_bytes)
+            if isinstance(decoder, SharedPrefixDecoder)
+            else PlainEngine(decoder)
         )
 
     def weights_changed(self) -> None:

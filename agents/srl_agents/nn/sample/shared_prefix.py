@@ -1,6 +1,6 @@
-"""Sampling with a ``FunctionalDecoder``'s network: shared prompts, own caches.
+"""Sampling with a ``SharedPrefixDecoder``'s network: shared prompts, own caches.
 
-Prompts that are beginnings of one another live on one trunk. Each trunk is computed once, from
+Prompts that are beginnings of one another live on one prefix. Each prefix is computed once, from
 where an earlier one's cache ends, and its keys are shared by all completions on it: the
 queries of a chunk of completions meet them in one matrix product. Completions have caches of
 their own that grow as needed.
@@ -20,9 +20,9 @@ from srl_agents.nn.layers import angles, rms_norm, rotated
 from srl_agents.nn.layout import chunked
 from srl_agents.nn.network import Network
 from srl_agents.nn.sample.engine import Engine, Session
-from srl_agents.nn.sample.prefix_cache import Ids, Prefilled, Prefix, PrefixCache
-from srl_agents.nn.score.shared_prefix import FunctionalDecoder
-from srl_agents.nn.tree import shared_trunks
+from srl_agents.nn.sample.prefix_cache import CachedPrefix, Ids, Prefilled, PrefixCache
+from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder
+from srl_agents.nn.tree import shared_prefixes
 from srl_agents.nn.weights import AttentionWeights, ConvWeights, LayerWeights, Weights, prepare
 
 _FINGERPRINT_ELEMENTS = 2048  # of each parameter, to notice that weights have changed
@@ -30,10 +30,10 @@ _STEPS_AHEAD = 64  # for which positions' angles are made at once
 _FIRST_CAPACITY = 16  # tokens an own cache holds at first; it doubles when full
 
 
-class FunctionalEngine(Engine):
-    """The engine of models with a ``FunctionalDecoder``."""
+class SharedPrefixEngine(Engine):
+    """The engine of models with a ``SharedPrefixDecoder``."""
 
-    def __init__(self, decoder: FunctionalDecoder, cache_bytes: int) -> None:
+    def __init__(self, decoder: SharedPrefixDecoder, cache_bytes: int) -> None:
         """cache_bytes: how much of earlier prompts' keys and values is kept for reuse."""
         self._decoder = decoder
         self._prefixes = PrefixCache(cache_bytes)
@@ -44,15 +44,15 @@ class FunctionalEngine(Engine):
         self._forget_if_changed()
         network = self._decoder.network
         weights = prepare(network)
-        on_trunks = _OnTrunks.of(prompts)
+        on_prefixes = _OnPrefixes.of(prompts)
         known = [
-            self._prefixes.find(trunk, below)
-            for trunk, below in zip(on_trunks.trunks, on_trunks.shortest, strict=True)
+            self._prefixes.find(prefix, below)
+            for prefix, below in zip(on_prefixes.prefixes, on_prefixes.shortest, strict=True)
         ]
-        prefill = _Prefill(network, weights, on_trunks.trunks, known)
-        prefilled, hidden = prefill.run(on_trunks, self._decoder.device)
+        prefill = _Prefill(network, weights, on_prefixes.prefixes, known)
+        prefilled, hidden = prefill.run(on_prefixes, self._decoder.device)
         self._prefixes.add(prefilled)
-        return FunctionalSession(network, weights, prefilled, hidden, on_trunks.rows(copies))
+        return SharedPrefixSession(network, weights, prefilled, hidden, on_prefixes.rows(copies))
 
     def weights_changed(self) -> None:
         """Forget the prompts computed with earlier weights."""
@@ -79,64 +79,64 @@ def _fingerprint(model: torch.nn.Module) -> Tensor:
 
 
 @dataclass(frozen=True, slots=True)
-class _OnTrunks:
-    """N prompts as beginnings of T trunks, on the CPU.
+class _OnPrefixes:
+    """N prompts as beginnings of T prefixes, on the CPU.
 
-    trunk_of: (N,) the trunk of each. lengths: (N,) how many of its tokens it is. shortest: of
-    each trunk, the fewest tokens that any of its prompts is.
+    prefix_of: (N,) the prefix of each. lengths: (N,) how many of its tokens it is. shortest: of
+    each prefix, the fewest tokens that any of its prompts is.
     """
 
-    trunks: tuple[Ids, ...]
+    prefixes: tuple[Ids, ...]
     shortest: tuple[int, ...]
-    trunk_of: Tensor
+    prefix_of: Tensor
     lengths: Tensor
 
     @classmethod
-    def of(cls, prompts: Sequence[Ids]) -> _OnTrunks:
-        """The prompts, trunks in the order in which the first of their prompts comes."""
-        shared = sorted(shared_trunks(prompts), key=lambda trunk: min(trunk[1]))
-        trunk_of = torch.empty(len(prompts), dtype=torch.long)
-        for trunk, (_, numbers) in enumerate(shared):
-            trunk_of[numbers] = trunk
+    def of(cls, prompts: Sequence[Ids]) -> _OnPrefixes:
+        """The prompts, prefixes in the order in which the first of their prompts comes."""
+        shared = sorted(shared_prefixes(prompts), key=lambda prefix: min(prefix[1]))
+        prefix_of = torch.empty(len(prompts), dtype=torch.long)
+        for prefix, (_, numbers) in enumerate(shared):
+            prefix_of[numbers] = prefix
         return cls(
-            trunks=tuple(trunk for trunk, _ in shared),
+            prefixes=tuple(prefix for prefix, _ in shared),
             shortest=tuple(min(len(prompts[i]) for i in numbers) for _, numbers in shared),
-            trunk_of=trunk_of,
+            prefix_of=prefix_of,
             lengths=torch.tensor([len(prompt) for prompt in prompts]),
         )
 
     def rows(self, copies: Sequence[int]) -> _Rows:
         """``copies[i]`` rows of each prompt, in order."""
         prompt_of = torch.repeat_interleave(torch.arange(len(copies)), torch.tensor(copies))
-        return _Rows(prompt_of, self.trunk_of[prompt_of], self.lengths[prompt_of])
+        return _Rows(prompt_of, self.prefix_of[prompt_of], self.lengths[prompt_of])
 
 
 class _Rows(NamedTuple):
-    """Of each row, on the CPU: its prompt, that prompt's trunk, and its length in tokens."""
+    """Of each row, on the CPU: its prompt, that prompt's prefix, and its length in tokens."""
 
     prompt: Tensor
-    trunk: Tensor
+    prefix: Tensor
     length: Tensor
 
 
 class _Prefill:
-    """The new tokens of T trunks through the network, over what is known of each."""
+    """The new tokens of T prefixes through the network, over what is known of each."""
 
     def __init__(
         self,
         network: Network,
         weights: Weights,
-        trunks: tuple[Ids, ...],
-        known: Sequence[Prefix | None],
+        prefixes: tuple[Ids, ...],
+        known: Sequence[CachedPrefix | None],
     ) -> None:
         self.network, self.weights = network, weights
-        self.trunks, self.known = trunks, known
+        self.prefixes, self.known = prefixes, known
         self.start = [0 if prefix is None else prefix.length for prefix in known]
-        self.length = max(map(len, trunks))
+        self.length = max(map(len, prefixes))
 
-    def run(self, prompts: _OnTrunks, device: torch.device) -> tuple[Prefilled, Tensor]:
-        """The computed trunks, and the hidden state of each prompt's last token (N, hidden)."""
-        fresh = [ids[start:] for ids, start in zip(self.trunks, self.start, strict=True)]
+    def run(self, prompts: _OnPrefixes, device: torch.device) -> tuple[Prefilled, Tensor]:
+        """The computed prefixes, and the hidden state of each prompt's last token (N, hidden)."""
+        fresh = [ids[start:] for ids, start in zip(self.prefixes, self.start, strict=True)]
         counts = torch.tensor([len(ids) for ids in fresh])
         ids = torch.tensor([token for row in fresh for token in row], device=device)
         row = torch.repeat_interleave(torch.arange(len(fresh)), counts)
@@ -157,9 +157,9 @@ class _Prefill:
             mixed, cache = self._mix(index, layer, layer.mixer_norm(hidden))
             caches.append(cache)
             hidden = _feed_forward(layer, hidden + mixed)
-        last = first[prompts.trunk_of] + prompts.lengths - 1
-        last -= torch.tensor(self.start)[prompts.trunk_of]
-        return Prefilled(self.trunks, tuple(caches)), hidden[last.to(device)]
+        last = first[prompts.prefix_of] + prompts.lengths - 1
+        last -= torch.tensor(self.start)[prompts.prefix_of]
+        return Prefilled(self.prefixes, tuple(caches)), hidden[last.to(device)]
 
     def _mix(
         self, index: int, layer: LayerWeights, normed: Tensor
@@ -172,7 +172,7 @@ class _Prefill:
         self, index: int, weights: AttentionWeights, normed: Tensor
     ) -> tuple[Tensor, tuple[Tensor, ...]]:
         query, key, value = _heads(self.network, weights, normed, *self.angles)
-        rows = len(self.trunks)
+        rows = len(self.prefixes)
         keys, values = self._filled(index, 0, key), self._filled(index, 1, value)
         grid = query[self.grid].view(rows, self.width, *query.shape[1:]).transpose(1, 2)
         mixed = F.scaled_dot_product_attention(
@@ -189,7 +189,7 @@ class _Prefill:
 
     def _filled(self, index: int, which: int, fresh: Tensor) -> Tensor:
         """(heads, T, L, d): what is known of a layer with the fresh tokens' (N, heads, d)."""
-        buffer = fresh.new_zeros(fresh.shape[1], len(self.trunks), self.length, fresh.shape[2])
+        buffer = fresh.new_zeros(fresh.shape[1], len(self.prefixes), self.length, fresh.shape[2])
         for source, here, there in self._sources():
             held = source.layers[index][which]
             width = min(held.shape[2], self.length)
@@ -242,8 +242,8 @@ class _Prefill:
         return weights.mix_out(after * mixed), (inputs,)
 
 
-class FunctionalSession(Session):
-    """Rows that share their trunks' caches and have their own for what they add."""
+class SharedPrefixSession(Session):
+    """Rows that share their prefixes' caches and have their own for what they add."""
 
     def __init__(
         self,
@@ -298,13 +298,13 @@ class FunctionalSession(Session):
 
 
 class _Shared:
-    """Which rows share which trunk, and what each row's query may see at this step.
+    """Which rows share which prefix, and what each row's query may see at this step.
 
-    Rows stand in R chunks of C slots, each chunk for one trunk; often a slot is a row.
+    Rows stand in R chunks of C slots, each chunk for one prefix; often a slot is a row.
     """
 
-    def __init__(self, rows: _Rows, trunks: int, device: torch.device) -> None:
-        self.rows, self.trunks, self.device = rows, trunks, device
+    def __init__(self, rows: _Rows, prefixes: int, device: torch.device) -> None:
+        self.rows, self.prefixes, self.device = rows, prefixes, device
         self._longest = int(rows.length.max())
         self.made = 0
         self._regroup()
@@ -320,12 +320,12 @@ class _Shared:
         self._masks: dict[int | None, Tensor | None] = {}
 
     def _regroup(self) -> None:
-        chunks = chunked(self.rows.trunk, self.trunks, 1)
-        rows = torch.arange(len(self.rows.trunk))
-        self.chunks = len(chunks.chunk_trunk)
-        self.trunk_of: Tensor | None = None  # of each chunk; None where they are all, in order
-        if not torch.equal(chunks.chunk_trunk, torch.arange(self.trunks)):
-            self.trunk_of = chunks.chunk_trunk.to(self.device)
+        chunks = chunked(self.rows.prefix, self.prefixes, 1)
+        rows = torch.arange(len(self.rows.prefix))
+        self.chunks = len(chunks.chunk_prefix)
+        self.prefix_of: Tensor | None = None  # of each chunk; None where they are all, in order
+        if not torch.equal(chunks.chunk_prefix, torch.arange(self.prefixes)):
+            self.prefix_of = chunks.chunk_prefix.to(self.device)
         self.slot_of: Tensor | None = None
         self.row_in: Tensor | None = None
         if chunks.slots != len(rows) or not torch.equal(chunks.slot_of, rows):
@@ -336,11 +336,11 @@ class _Shared:
         self._row_lengths = self.rows.length.to(self.device)[:, None]
 
     def of_chunks(self, held: Tensor) -> Tensor:
-        """(heads, R, L, d) of what is held for the trunks, (heads, T, L, d)."""
-        return held if self.trunk_of is None else held[:, self.trunk_of]
+        """(heads, R, L, d) of what is held for the prefixes, (heads, T, L, d)."""
+        return held if self.prefix_of is None else held[:, self.prefix_of]
 
     def times(self, rows: Tensor, held: Tensor) -> Tensor:
-        """(heads, rows, g, y): rows (heads, rows, g, x) times their trunk's (heads, R, x, y)."""
+        """(heads, rows, g, y): rows (heads, rows, g, x) times their prefix's (heads, R, x, y)."""
         slots = rows if self.row_in is None else rows[:, self.row_in]
         heads, _, shared, inner = slots.shape
         grouped = slots.reshape(heads, self.chunks, -1, inner)
@@ -430,12 +430,12 @@ class _ConvCache:
 
     def __init__(self, weights: ConvWeights, inputs: Tensor, shared: _Shared) -> None:
         self._weights = weights
-        trunk = shared.rows.trunk.to(inputs.device)
+        prefix = shared.rows.prefix.to(inputs.device)
         length = shared.rows.length.to(inputs.device)
         self._last = []
         for back in range(1, len(weights.taps)):
             at = length - back
-            self._last.append(inputs[0, trunk, at.clamp(min=0)] * (at >= 0)[:, None])
+            self._last.append(inputs[0, prefix, at.clamp(min=0)] * (at >= 0)[:, None])
 
     def mix(self, normed: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
         """(rows, hidden): the convolution at each row's new token, which becomes the last."""

@@ -1,23 +1,23 @@
 """Log-probabilities of token trees under a Hugging Face causal language model.
 
-``make_decoder(model).token_logprobs(trunks, branches)`` computes each shared beginning
+``make_decoder(model).token_logprobs(prefixes, continuations)`` computes each shared beginning
 once; ``decoder.score(tree)`` is the same on padded tensors, with any choice of tokens.
 """
 
 from srl_agents.nn.score.choice import make_decoder
 from srl_agents.nn.score.decoder import Decoder, TokenScores
-from srl_agents.nn.score.plain import GenericDecoder
-from srl_agents.nn.score.shared_prefix import FunctionalDecoder
-from srl_agents.nn.tree import Branch, TokenTree, shared_trunks, tree_of
+from srl_agents.nn.score.plain import PlainDecoder
+from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder
+from srl_agents.nn.tree import Continuation, TokenTree, shared_prefixes, tree_of
 
 __all__ = [
-    "Branch",
+    "Continuation",
     "Decoder",
-    "FunctionalDecoder",
-    "GenericDecoder",
+    "PlainDecoder",
+    "SharedPrefixDecoder",
     "TokenScores",
     "TokenTree",
     "make_decoder",
-    "shared_trunks",
+    "shared_prefixes",
     "tree_of",
 ]

@@ -10,9 +10,9 @@ from torch import Tensor, nn
 
 from srl_agents.nn.network import unsupported
 from srl_agents.nn.score.decoder import Decoder
-from srl_agents.nn.score.plain import GenericDecoder
-from srl_agents.nn.score.shared_prefix import FunctionalDecoder
-from srl_agents.nn.tree import Branch, tree_of
+from srl_agents.nn.score.plain import PlainDecoder
+from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder
+from srl_agents.nn.tree import Continuation, tree_of
 
 _log = logging.getLogger(__name__)
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
@@ -22,24 +22,24 @@ def make_decoder(model: nn.Module) -> Decoder:
     """The fastest decoder that agrees with the model's own forward pass.
 
     model: a Hugging Face causal language model, or one in a peft wrapper. One of a known
-    family gets the functional decoder if that gives the forward pass's log-probabilities on
-    a few tokens; with a warning otherwise, and for any other architecture, the generic one.
+    family gets the shared-prefix decoder if that gives the forward pass's log-probabilities on
+    a few tokens; with a warning otherwise, and for any other architecture, the plain one.
     """
-    generic = GenericDecoder(model)
+    plain = PlainDecoder(model)
     reason = unsupported(model)
     if reason is not None:
         _log.info("plain forward pass for this model: %s", reason)
-        return generic
-    functional = FunctionalDecoder(model)
-    error = _disagreement(functional, generic)
+        return plain
+    shared = SharedPrefixDecoder(model)
+    error = _disagreement(shared, plain)
     if error <= _TOLERANCE.get(next(model.parameters()).dtype, 1e-3):
-        return functional
+        return shared
     warnings.warn(
-        f"the functional decoder differs from this model's forward pass by {error:.2g} nats; "
+        f"the shared-prefix decoder differs from this model's forward pass by {error:.2g} nats; "
         "its plain forward pass is used instead, which repeats shared prompts",
         stacklevel=2,
     )
-    return generic
+    return plain
 
 
 @torch.no_grad()
@@ -56,9 +56,13 @@ def _disagreement(first: Decoder, second: Decoder) -> float:
 
 
 def _probe(decoder: Decoder) -> Tensor:
-    """Log-probabilities of every token of two trunks and three branches."""
+    """Log-probabilities of every token of two prefixes and three continuations."""
     vocabulary: int = decoder.causal_lm.config.vocab_size
     ids = [(7 * i * i + 3 * i + 1) % vocabulary for i in range(24)]
-    branches = [Branch(0, 3, ids[10:14]), Branch(0, 7, ids[14:16]), Branch(1, 4, ids[16:21])]
-    scores = decoder.score(tree_of([ids[:7], ids[7:11]], branches, score_trunk=True))
-    return torch.cat([scores.trunk_logprobs.flatten(), scores.logprobs.flatten()])
+    continuations = [
+        Continuation(0, 3, ids[10:14]),
+        Continuation(0, 7, ids[14:16]),
+        Continuation(1, 4, ids[16:21]),
+    ]
+    scores = decoder.score(tree_of([ids[:7], ids[7:11]], continuations, score_prefix=True))
+    return torch.cat([scores.prefix_logprobs.flatten(), scores.logprobs.flatten()])

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from srl_agents.nn.network import causal_lm
-from srl_agents.nn.tree import Branch, TokenTree, tree_of
+from srl_agents.nn.tree import Continuation, TokenTree, tree_of
 
 _LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and made again
 
@@ -21,14 +21,14 @@ _LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and
 class TokenScores:
     """Log-probabilities and entropies in the shape of a tree; exactly 0 where not asked for.
 
-    trunk_logprobs, trunk_mask, trunk_entropy: (P, L); the masks say what was asked for.
-    logprobs, mask, entropy: (B, T), the branches'.
+    prefix_logprobs, prefix_mask, prefix_entropy: (P, L); the masks say what was asked for.
+    logprobs, mask, entropy: (B, T), the continuations'.
     Entropies (nats) are for logging and carry no gradient.
     """
 
-    trunk_logprobs: Tensor
-    trunk_mask: Tensor
-    trunk_entropy: Tensor
+    prefix_logprobs: Tensor
+    prefix_mask: Tensor
+    prefix_entropy: Tensor
     logprobs: Tensor
     mask: Tensor
     entropy: Tensor
@@ -37,10 +37,10 @@ class TokenScores:
 class Decoder(ABC):
     """A causal language model that scores trees of tokens; gradients reach its parameters.
 
-    shares_trunks: whether a trunk is computed once for all its branches.
+    shares_prefixes: whether a prefix is computed once for all its continuations.
     """
 
-    shares_trunks = False
+    shares_prefixes = False
 
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
@@ -61,39 +61,39 @@ class Decoder(ABC):
 
     def token_logprobs(
         self,
-        trunks: Sequence[Sequence[int]],
-        branches: Sequence[Branch],
+        prefixes: Sequence[Sequence[int]],
+        continuations: Sequence[Continuation],
         temperature: float = 1.0,
-        trunk_positions: Sequence[Sequence[int]] | None = None,
-        branch_positions: Sequence[Sequence[int]] | None = None,
+        prefix_positions: Sequence[Sequence[int]] | None = None,
+        continuation_positions: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of every branch's tokens: log-probabilities, mask and entropies, each (B, T).
+        """Of every continuation's tokens: log-probabilities, mask and entropies, each (B, T).
 
         Log-probabilities are at ``temperature`` and 0 where the mask is False (padding).
-        Entropies carry no gradient. Raises BadOption where a branch starts outside its trunk.
+        Entropies carry no gradient. Raises BadOption if a continuation starts outside its prefix.
         """
         tree = tree_of(
-            trunks,
-            branches,
-            trunk_positions=trunk_positions,
-            branch_positions=branch_positions,
+            prefixes,
+            continuations,
+            prefix_positions=prefix_positions,
+            continuation_positions=continuation_positions,
         )
         scores = self.score(tree, temperature)
         return scores.logprobs, scores.mask, scores.entropy
 
-    def trunk_logprobs(
+    def sequence_logprobs(
         self,
-        trunks: Sequence[Sequence[int]],
+        prefixes: Sequence[Sequence[int]],
         temperature: float = 1.0,
-        trunk_positions: Sequence[Sequence[int]] | None = None,
+        prefix_positions: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Of whole sequences: log-probability of each token after those before it, and mask.
 
         Both (P, L); the mask is False in the padding and for the first token.
         """
-        tree = tree_of(trunks, trunk_positions=trunk_positions, score_trunk=True)
+        tree = tree_of(prefixes, prefix_positions=prefix_positions, score_prefix=True)
         scores = self.score(tree, temperature)
-        return scores.trunk_logprobs, scores.trunk_mask
+        return scores.prefix_logprobs, scores.prefix_mask
 
 
 def token_statistics(
@@ -127,18 +127,23 @@ def _statistics(
 
 
 def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScores:
-    """Flat scores, trunks' first, put back into the tree's shape."""
+    """Flat scores, prefixes' first, put back into the tree's shape."""
     device = log_probs.device
-    masks = [tree.scored_trunk.to(device), tree.scored_branch.to(device)]
-    sizes = [int(tree.scored_trunk.sum()), int(tree.scored_branch.sum())]
-    trunk_logprobs, branch_logprobs = (
+    masks = [tree.scored_prefix.to(device), tree.scored_continuation.to(device)]
+    sizes = [int(tree.scored_prefix.sum()), int(tree.scored_continuation.sum())]
+    prefix_logprobs, continuation_logprobs = (
         torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
         for mask, part in zip(masks, torch.split(log_probs, sizes), strict=True)
     )
-    trunk_entropy, branch_entropy = (
+    prefix_entropy, continuation_entropy = (
         torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
         for mask, part in zip(masks, torch.split(entropy, sizes), strict=True)
     )
     return TokenScores(
-        trunk_logprobs, masks[0], trunk_entropy, branch_logprobs, masks[1], branch_entropy
+        prefix_logprobs,
+        masks[0],
+        prefix_entropy,
+        continuation_logprobs,
+        masks[1],
+        continuation_entropy,
     )

@@ -1,7 +1,7 @@
 """The same answers from a model's plain forward pass, for any architecture.
 
-Each branch becomes a row of its own, its trunk's beginning repeated: correct for every
-causal language model, and slower the more branches share a trunk.
+Each continuation becomes a row of its own, its prefix's beginning repeated: correct for every
+causal language model, and slower the more continuations share a prefix.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from srl_agents.nn.score.decoder import Decoder, TokenScores, scores_of, token_s
 from srl_agents.nn.tree import TokenTree
 
 
-class GenericDecoder(Decoder):
+class PlainDecoder(Decoder):
     """A decoder over ``model(input_ids, attention_mask, position_ids)``."""
 
     def __init__(self, model: nn.Module) -> None:
@@ -30,18 +30,18 @@ class GenericDecoder(Decoder):
     def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
         """Scores of the tokens the tree asks for; see ``Decoder.score``."""
         parts = []
-        if bool(tree.scored_trunk.any()):
-            trunk_positions, _ = tree.all_positions()
+        if bool(tree.scored_prefix.any()):
+            prefix_positions, _ = tree.all_positions()
             parts.append(
                 self._rows(
-                    tree.trunk_ids,
-                    tree.real_trunk,
-                    trunk_positions,
-                    tree.scored_trunk,
+                    tree.prefix_ids,
+                    tree.real_prefix,
+                    prefix_positions,
+                    tree.scored_prefix,
                     temperature,
                 )
             )
-        if bool(tree.scored_branch.any()):
+        if bool(tree.scored_continuation.any()):
             parts.append(self._rows(*_unshared(tree), temperature))
         if not parts:
             nothing = torch.zeros(0, device=self.device)
@@ -88,24 +88,24 @@ def _recomputing(model: nn.Module) -> Iterator[None]:
 
 
 def _unshared(tree: TokenTree) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rows trunk[:start] + branch: ids, real, positions, scored tokens, each (B, M)."""
-    length, width = tree.trunk_ids.shape[1], tree.branch_ids.shape[1]
-    at = torch.arange(int((tree.branch_start + tree.branch_lengths).max()))
-    start = tree.branch_start[:, None]
-    own = at - start  # (B, M), negative in the trunk's part
-    from_trunk = at.clamp(max=length - 1).expand(len(start), -1)
-    from_branch = own.clamp(0, max(0, width - 1))
-    trunk_positions, branch_positions = tree.all_positions()
+    """Rows prefix[:start] + continuation: ids, real, positions, scored tokens, each (B, M)."""
+    length, width = tree.prefix_ids.shape[1], tree.continuation_ids.shape[1]
+    at = torch.arange(int((tree.continuation_start + tree.continuation_lengths).max()))
+    start = tree.continuation_start[:, None]
+    own = at - start  # (B, M), negative in the prefix's part
+    from_prefix = at.clamp(max=length - 1).expand(len(start), -1)
+    from_continuation = own.clamp(0, max(0, width - 1))
+    prefix_positions, continuation_positions = tree.all_positions()
 
-    def row(trunk: Tensor, branch: Tensor) -> Tensor:
-        of_trunk = trunk[tree.branch_trunk].gather(1, from_trunk)
-        return torch.where(own < 0, of_trunk, branch.gather(1, from_branch))
+    def row(prefix: Tensor, continuation: Tensor) -> Tensor:
+        of_prefix = prefix[tree.continuation_prefix].gather(1, from_prefix)
+        return torch.where(own < 0, of_prefix, continuation.gather(1, from_continuation))
 
-    real = own < tree.branch_lengths[:, None]
-    scored = (own >= 0) & real & tree.scored_branch.gather(1, from_branch)
+    real = own < tree.continuation_lengths[:, None]
+    scored = (own >= 0) & real & tree.scored_continuation.gather(1, from_continuation)
     return (
-        row(tree.trunk_ids, tree.branch_ids),
+        row(tree.prefix_ids, tree.continuation_ids),
         real,
-        row(trunk_positions, branch_positions),
+        row(prefix_positions, continuation_positions),
         scored,
     )

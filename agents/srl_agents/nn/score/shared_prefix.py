@@ -1,9 +1,9 @@
-"""Log-probabilities of a tree of tokens, each trunk computed once.
+"""Log-probabilities of a tree of tokens, each prefix computed once.
 
 The network is written out as functions of the Hugging Face model's own submodules, so that
-gradients, adapters and checkpoints stay the model's. Exact: a branch's queries meet the
-trunk's keys before its start and its own keys in one softmax, and a short convolution sees
-the trunk's last inputs before the start. Left out: dropout in attention, which makes
+gradients, adapters and checkpoints stay the model's. Exact: a continuation's queries meet the
+prefix's keys before its start and its own keys in one softmax, and a short convolution sees
+the prefix's last inputs before the start. Left out: dropout in attention, which makes
 sampling and training disagree anyway.
 """
 
@@ -24,10 +24,10 @@ from srl_agents.nn.score.decoder import Decoder, TokenScores, scores_of, token_s
 from srl_agents.nn.tree import TokenTree
 
 
-class FunctionalDecoder(Decoder):
+class SharedPrefixDecoder(Decoder):
     """The decoder of the families in ``families.FAMILIES``."""
 
-    shares_trunks = True
+    shares_prefixes = True
 
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
@@ -102,18 +102,20 @@ class _Step:
         return out
 
     def attention(self, attention: Attention, hidden: Tensor) -> Tensor:
-        """(N, hidden): trunks among themselves, branches over their trunk and themselves."""
+        """(N, hidden): prefixes see themselves, continuations their prefix and themselves."""
         query = self._heads(attention.query(hidden), attention.query_norm)
         key = self._heads(attention.key(hidden), attention.key_norm)
         query, key = rotated(query, self.cos, self.sin), rotated(key, self.cos, self.sin)
         value = self._heads(attention.value(hidden), None)
-        split = self.layout.trunk_tokens
+        split = self.layout.prefix_tokens
         masks = self._masks_for(attention.window, query)
-        trunk_key, trunk_value = self._rows(key[:split]), self._rows(value[:split])
-        mixed = self._trunk_mix(query[:split], trunk_key, trunk_value, masks[0])
+        prefix_key, prefix_value = self._rows(key[:split]), self._rows(value[:split])
+        mixed = self._prefix_mix(query[:split], prefix_key, prefix_value, masks[0])
         if len(query) > split:
-            branch = (query[split:], key[split:], value[split:])
-            mixed = torch.cat([mixed, self._branch_mix(branch, trunk_key, trunk_value, masks)])
+            continuation = (query[split:], key[split:], value[split:])
+            mixed = torch.cat(
+                [mixed, self._continuation_mix(continuation, prefix_key, prefix_value, masks)]
+            )
         out: Tensor = attention.out(mixed)
         return out
 
@@ -123,52 +125,52 @@ class _Step:
         return split if norm is None else rms_norm(norm, split)
 
     def _rows(self, flat: Tensor) -> Tensor:
-        """Flat trunk tokens (trunk_tokens, heads, d) as (P, heads, L, d)."""
-        rows, length = self.layout.trunk_shape
-        return flat[self.layout.to_trunk].view(rows, length, *flat.shape[1:]).transpose(1, 2)
+        """Flat prefix tokens (prefix_tokens, heads, d) as (P, heads, L, d)."""
+        rows, length = self.layout.prefix_shape
+        return flat[self.layout.to_prefix].view(rows, length, *flat.shape[1:]).transpose(1, 2)
 
-    def _trunk_mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
+    def _prefix_mix(self, query: Tensor, key: Tensor, value: Tensor, mask: Tensor) -> Tensor:
         mixed = F.scaled_dot_product_attention(
             self._rows(query), key, value, attn_mask=mask, enable_gqa=self.heads != self.key_heads
         )
         flat = mixed.transpose(1, 2).reshape(-1, self.heads * mixed.shape[-1])
-        return flat[self.layout.from_trunk]
+        return flat[self.layout.from_prefix]
 
-    def _branch_mix(
+    def _continuation_mix(
         self,
-        branch: Sequence[Tensor],
-        trunk_key: Tensor,
-        trunk_value: Tensor,
+        continuation: Sequence[Tensor],
+        prefix_key: Tensor,
+        prefix_value: Tensor,
         masks: tuple[Tensor, Tensor, Tensor],
     ) -> Tensor:
-        """(branch tokens, heads * d), from one softmax over trunk keys and own keys."""
+        """(continuation tokens, heads * d), from one softmax over prefix keys and own keys."""
         chunks, slots, width = self.layout.slot_shape
-        length, dim = trunk_key.shape[2], trunk_key.shape[3]
+        length, dim = prefix_key.shape[2], prefix_key.shape[3]
         shared = self.heads // self.key_heads
-        query, key, value = (part[self.layout.to_slots] for part in branch)
+        query, key, value = (part[self.layout.to_slots] for part in continuation)
         # (R, key heads, shared, C, T, d): queries of one key head next to each other
         query = query.view(chunks, slots, width, self.key_heads, shared, dim)
         query = query.permute(0, 3, 4, 1, 2, 5) * dim**-0.5
         key = key.view(chunks, slots, width, self.key_heads, dim).permute(0, 3, 1, 2, 4)
         value = value.view(chunks, slots, width, self.key_heads, dim).permute(0, 3, 1, 2, 4)
-        if not self.layout.chunks_are_trunks:
-            trunk_key = trunk_key[self.layout.chunk_trunk]
-            trunk_value = trunk_value[self.layout.chunk_trunk]
-        over_trunk = query.flatten(2, 4) @ trunk_key.transpose(2, 3)
-        over_trunk = over_trunk.view(*query.shape[:-1], length) + masks[1]
+        if not self.layout.chunks_are_prefixes:
+            prefix_key = prefix_key[self.layout.chunk_prefix]
+            prefix_value = prefix_value[self.layout.chunk_prefix]
+        over_prefix = query.flatten(2, 4) @ prefix_key.transpose(2, 3)
+        over_prefix = over_prefix.view(*query.shape[:-1], length) + masks[1]
         over_own = query @ key.transpose(-1, -2)[:, :, None] + masks[2]
-        scores = torch.cat([over_trunk, over_own], -1)
+        scores = torch.cat([over_prefix, over_own], -1)
         weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
         mixed = weights[..., length:] @ value[:, :, None]
-        from_trunk = weights[..., :length].flatten(2, 4) @ trunk_value
-        mixed = mixed + from_trunk.view(mixed.shape)
+        from_prefix = weights[..., :length].flatten(2, 4) @ prefix_value
+        mixed = mixed + from_prefix.view(mixed.shape)
         flat = mixed.permute(0, 3, 4, 1, 2, 5).reshape(-1, self.heads * dim)
         return flat[self.layout.from_slots]
 
     def _masks_for(self, window: int | None, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """Additive masks of a window: trunk (L, L), branch on trunk, branch on itself (T, T).
+        """Additive masks: prefix to itself (L, L), continuation to prefix, and to itself (T, T).
 
-        Branch on trunk is (R, 1, 1, C, 1, L), or (R, 1, 1, C, T, L) under a window.
+        Continuation to prefix is (R, 1, 1, C, 1, L), or (R, 1, 1, C, T, L) under a window.
         """
         if window not in self._masks:
             self._masks[window] = self._make_masks(window, like)
@@ -176,18 +178,18 @@ class _Step:
 
     def _make_masks(self, window: int | None, like: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         layout = self.layout
-        length, width = layout.trunk_shape[1], layout.slot_shape[2]
+        length, width = layout.prefix_shape[1], layout.slot_shape[2]
         at = torch.arange(max(length, width), device=like.device)
         back = at[:, None] - at  # (M, M) how far back the key lies
         seen = back >= 0 if window is None else (back >= 0) & (back < window)
-        trunk_seen = (at[:length] < layout.slot_start[:, :, None])[:, None, None, :, None]
+        prefix_seen = (at[:length] < layout.slot_start[:, :, None])[:, None, None, :, None]
         if window is not None:
             query_at = layout.slot_start[:, :, None] + at[:width]  # (R, C, T)
             near = query_at[..., None] - at[:length] < window  # (R, C, T, L)
-            trunk_seen = trunk_seen & near[:, None, None]
+            prefix_seen = prefix_seen & near[:, None, None]
         return (
             _additive(seen[:length, :length], like),
-            _additive(trunk_seen, like),
+            _additive(prefix_seen, like),
             _additive(seen[:width, :width], like),
         )
 

@@ -13,7 +13,7 @@ import torch
 from srl_agents.models.small import bpe_tokenizer, build
 from srl_agents.nn.sample import Completion, Sampler
 from srl_agents.nn.sample.sampler import _Randoms, choose
-from srl_agents.nn.score import Branch, Decoder, GenericDecoder, make_decoder
+from srl_agents.nn.score import Continuation, Decoder, PlainDecoder, make_decoder
 from srl_env.errors import BadOption
 from srl_env.policy import Sampling
 
@@ -37,18 +37,19 @@ def worst_error(
     decoder: Decoder, prompts: Sequence[Ids], found: Sequence[Completion], temperature: float
 ) -> float:
     """Largest difference from the decoder's own log-probabilities, in nats."""
-    branches = [
-        Branch(i, len(p), c.token_ids) for i, (p, c) in enumerate(zip(prompts, found, strict=True))
+    continuations = [
+        Continuation(i, len(p), c.token_ids)
+        for i, (p, c) in enumerate(zip(prompts, found, strict=True))
     ]
     with torch.no_grad():
-        expected, mask, _ = decoder.token_logprobs(prompts, branches, temperature)
+        expected, mask, _ = decoder.token_logprobs(prompts, continuations, temperature)
     rows = [torch.tensor(completion.logprobs) for completion in found]
     return max(float((expected[i][mask[i]] - row).abs().max()) for i, row in enumerate(rows))
 
 
-def plain(make_model: Any, family: str) -> tuple[Any, GenericDecoder]:
+def plain(make_model: Any, family: str) -> tuple[Any, PlainDecoder]:
     model = make_model(family)
-    return model, GenericDecoder(model)
+    return model, PlainDecoder(model)
 
 
 def test_log_probs_are_those_of_a_plain_forward_pass(
@@ -62,7 +63,7 @@ def test_log_probs_are_those_of_a_plain_forward_pass(
     assert len({len(completion.token_ids) for completion in found}) > 1
 
 
-def test_the_generic_engine_draws_the_same_samples(
+def test_the_plain_engine_draws_the_same_samples(
     make_model: Any, tokenizer: Any, family: str
 ) -> None:
     model, reference = plain(make_model, family)
@@ -92,7 +93,7 @@ def count_fed(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     original = shared_prefix._Prefill.run
 
     def run(self: Any, prompts: Any, device: torch.device) -> Any:
-        fed.append(sum(map(len, self.trunks)) - sum(self.start))
+        fed.append(sum(map(len, self.prefixes)) - sum(self.start))
         return original(self, prompts, device)
 
     monkeypatch.setattr(shared_prefix._Prefill, "run", run)
@@ -186,7 +187,7 @@ def test_an_optimiser_step_makes_earlier_prompts_useless(
     prompts = [some_ids(12)]
     sampler.sample(prompts, Sampling(max_tokens=4))
     optimizer = torch.optim.AdamW(model.parameters(), lr=0.1, fused=True)
-    reference.token_logprobs(prompts, [Branch(0, 12, [3])])[0].sum().backward()
+    reference.token_logprobs(prompts, [Continuation(0, 12, [3])])[0].sum().backward()
     optimizer.step()
     found = sampler.sample(prompts, Sampling(max_tokens=4))
     assert fed() == 24
@@ -345,11 +346,11 @@ def test_lora_adapters_take_part(make_model: Any, tokenizer: Any, options: Any) 
     sampler = Sampler(make_decoder(model), tokenizer)
     prompts = groups_of_prompts()
     found = sampler.sample(prompts, LONG)
-    assert worst_error(GenericDecoder(model), prompts, found, 1.3) < 1e-4
+    assert worst_error(PlainDecoder(model), prompts, found, 1.3) < 1e-4
     with model.disable_adapter():
         sampler.weights_changed()
         found = sampler.sample(prompts, LONG)
-        assert worst_error(GenericDecoder(model), prompts, found, 1.3) < 1e-4
+        assert worst_error(PlainDecoder(model), prompts, found, 1.3) < 1e-4
 
 
 def test_large_models_keep_their_own_modules(
@@ -419,7 +420,7 @@ def test_byte_level_tokens_stop_at_characters_split_over_them(make_model: Any) -
     model.lm_head.register_forward_hook(
         lambda _module, _inputs, out: out.index_fill(-1, torch.tensor(next(script)), 50.0)
     )
-    sampler = Sampler(GenericDecoder(model), tokenizer)
+    sampler = Sampler(PlainDecoder(model), tokenizer)
     (found,) = sampler.sample([(5,)], Sampling(max_tokens=20, stop=("😀",)))
     assert tokenizer.decode(found.token_ids) == "x😀"
     assert found.finish_reason == "stop"

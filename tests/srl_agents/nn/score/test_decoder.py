@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from srl_agents.nn.score import (
-    Branch,
-    FunctionalDecoder,
-    GenericDecoder,
+    Continuation,
+    PlainDecoder,
+    SharedPrefixDecoder,
     TokenTree,
     make_decoder,
     tree_of,
@@ -27,11 +27,13 @@ def some_ids(length: int, seed: int = 0) -> list[int]:
     return [source.randrange(TOKENS) for _ in range(length)]
 
 
-def ragged() -> tuple[list[list[int]], list[Branch]]:
-    """Trunks of three lengths, branches of many, from the first token on to the last."""
-    trunks = [some_ids(9), some_ids(14), some_ids(3)]
+def ragged() -> tuple[list[list[int]], list[Continuation]]:
+    """Prefixes of three lengths, continuations of many, from the first token on to the last."""
+    prefixes = [some_ids(9), some_ids(14), some_ids(3)]
     shapes = [(1, 14, 5), (0, 9, 3), (1, 1, 7), (1, 5, 1), (0, 4, 0), (1, 13, 2), (2, 3, 12)]
-    return trunks, [Branch(t, start, some_ids(n, i)) for i, (t, start, n) in enumerate(shapes)]
+    return prefixes, [
+        Continuation(t, start, some_ids(n, i)) for i, (t, start, n) in enumerate(shapes)
+    ]
 
 
 def forward_logprobs(model: Any, ids: list[int], temperature: float = 1.0) -> Tensor:
@@ -40,74 +42,76 @@ def forward_logprobs(model: Any, ids: list[int], temperature: float = 1.0) -> Te
     return logits.log_softmax(-1).gather(1, torch.tensor(ids[1:])[:, None])[:, 0]
 
 
-def test_branches_get_the_log_probs_of_a_plain_forward_pass(make_model: Any, family: str) -> None:
+def test_continuations_get_the_log_probs_of_a_plain_forward_pass(
+    make_model: Any, family: str
+) -> None:
     model = make_model(family)
-    trunks, branches = ragged()
+    prefixes, continuations = ragged()
     with torch.no_grad():
-        found, mask, _ = make_decoder(model).token_logprobs(trunks, branches, 1.3)
-        for row, branch in enumerate(branches):
-            whole = trunks[branch.trunk][: branch.start] + list(branch.ids)
-            expected = forward_logprobs(model, whole, 1.3)[branch.start - 1 :]
+        found, mask, _ = make_decoder(model).token_logprobs(prefixes, continuations, 1.3)
+        for row, continuation in enumerate(continuations):
+            whole = prefixes[continuation.prefix][: continuation.start] + list(continuation.ids)
+            expected = forward_logprobs(model, whole, 1.3)[continuation.start - 1 :]
             torch.testing.assert_close(found[row][mask[row]], expected, atol=2e-5, rtol=1e-5)
 
 
 def test_every_family_is_computed_functionally(make_model: Any, family: str) -> None:
-    assert isinstance(make_decoder(make_model(family)), FunctionalDecoder)
+    assert isinstance(make_decoder(make_model(family)), SharedPrefixDecoder)
 
 
 def test_gradients_are_those_of_a_plain_forward_pass(make_model: Any, family: str) -> None:
     model = make_model(family)
-    trunks, branches = ragged()
-    weights = [torch.linspace(-1, 2, len(branch.ids)) for branch in branches]
+    prefixes, continuations = ragged()
+    weights = [torch.linspace(-1, 2, len(continuation.ids)) for continuation in continuations]
 
-    logprobs, mask, _ = make_decoder(model).token_logprobs(trunks, branches)
+    logprobs, mask, _ = make_decoder(model).token_logprobs(prefixes, continuations)
     sum((logprobs[i][mask[i]] * w).sum() for i, w in enumerate(weights)).backward()
     found = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
-    for branch, w in zip(branches, weights, strict=True):
-        whole = trunks[branch.trunk][: branch.start] + list(branch.ids)
-        (forward_logprobs(model, whole)[branch.start - 1 :] * w).sum().backward()
+    for continuation, w in zip(continuations, weights, strict=True):
+        whole = prefixes[continuation.prefix][: continuation.start] + list(continuation.ids)
+        (forward_logprobs(model, whole)[continuation.start - 1 :] * w).sum().backward()
     for gradient, parameter in zip(found, model.parameters(), strict=True):
         scale = float(parameter.grad.abs().max())
         torch.testing.assert_close(gradient, parameter.grad, atol=2e-5 * scale, rtol=1e-4)
 
 
-def test_whole_solutions_are_scored_on_trunks(make_model: Any, family: str) -> None:
+def test_whole_solutions_are_scored_on_prefixes(make_model: Any, family: str) -> None:
     model = make_model(family)
-    trunks, _ = ragged()
+    prefixes, _ = ragged()
     with torch.no_grad():
-        found, mask = make_decoder(model).trunk_logprobs(trunks)
-        for row, ids in enumerate(trunks):
+        found, mask = make_decoder(model).sequence_logprobs(prefixes)
+        for row, ids in enumerate(prefixes):
             expected = forward_logprobs(model, ids)
             torch.testing.assert_close(found[row][mask[row]], expected, atol=2e-5, rtol=1e-5)
     assert mask.sum(1).tolist() == [8, 13, 2]
     assert not mask[:, 0].any()
 
 
-def test_trunks_and_branches_are_scored_together(make_model: Any, family: str) -> None:
+def test_prefixes_and_continuations_are_scored_together(make_model: Any, family: str) -> None:
     decoder = make_decoder(make_model(family))
-    trunks, branches = ragged()
+    prefixes, continuations = ragged()
     with torch.no_grad():
-        both = decoder.score(tree_of(trunks, branches, score_trunk=True))
-        alone, _, _ = decoder.token_logprobs(trunks, branches)
-        trunk_alone, _ = decoder.trunk_logprobs(trunks)
+        both = decoder.score(tree_of(prefixes, continuations, score_prefix=True))
+        alone, _, _ = decoder.token_logprobs(prefixes, continuations)
+        prefix_alone, _ = decoder.sequence_logprobs(prefixes)
     torch.testing.assert_close(both.logprobs, alone, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(both.trunk_logprobs, trunk_alone, atol=2e-5, rtol=1e-5)
+    torch.testing.assert_close(both.prefix_logprobs, prefix_alone, atol=2e-5, rtol=1e-5)
 
 
 def test_scores_are_zero_where_not_asked_for(make_model: Any) -> None:
-    trunks, branches = ragged()
-    tree = tree_of(trunks, branches)
-    only_last = torch.zeros_like(tree.branch_ids, dtype=torch.bool)
-    only_last[torch.arange(len(branches)), (tree.branch_lengths - 1).clamp(min=0)] = True
-    asked = TokenTree(**{**_fields(tree), "score_branch": only_last})
+    prefixes, continuations = ragged()
+    tree = tree_of(prefixes, continuations)
+    only_last = torch.zeros_like(tree.continuation_ids, dtype=torch.bool)
+    only_last[torch.arange(len(continuations)), (tree.continuation_lengths - 1).clamp(min=0)] = True
+    asked = TokenTree(**{**_fields(tree), "score_continuation": only_last})
     decoder = make_decoder(make_model("llama"))
     with torch.no_grad():
         some, every = decoder.score(asked), decoder.score(tree)
     assert some.mask.sum(1).tolist() == [1, 1, 1, 1, 0, 1, 1]
     torch.testing.assert_close(some.logprobs, every.logprobs * some.mask, atol=2e-5, rtol=1e-5)
-    assert not some.trunk_mask.any()
-    assert not some.trunk_logprobs.any()
+    assert not some.prefix_mask.any()
+    assert not some.prefix_logprobs.any()
 
 
 def _fields(tree: TokenTree) -> dict[str, Any]:
@@ -118,7 +122,7 @@ def test_entropies_are_those_of_the_distribution(make_model: Any) -> None:
     model = make_model("qwen3")
     with torch.no_grad():
         _, _, entropy = make_decoder(model).token_logprobs(
-            [some_ids(6)], [Branch(0, 6, some_ids(2, 1))], 0.7
+            [some_ids(6)], [Continuation(0, 6, some_ids(2, 1))], 0.7
         )
         logits = model(input_ids=torch.tensor([some_ids(6) + some_ids(2, 1)])).logits[0, 5:7] / 0.7
     expected = torch.distributions.Categorical(logits=logits).entropy()
@@ -127,13 +131,16 @@ def test_entropies_are_those_of_the_distribution(make_model: Any) -> None:
 
 def test_given_positions_are_those_of_the_forward_pass(make_model: Any, family: str) -> None:
     model = make_model(family)
-    trunk, ids = some_ids(8), some_ids(4, 1)
-    trunk_at, branch_at = [0, 1, 2, 9, 10, 11, 20, 21], [15, 16, 30, 31]
-    whole = torch.tensor([trunk[:5] + ids])
-    positions = torch.tensor([trunk_at[:5] + branch_at])
+    prefix, ids = some_ids(8), some_ids(4, 1)
+    prefix_at, continuation_at = [0, 1, 2, 9, 10, 11, 20, 21], [15, 16, 30, 31]
+    whole = torch.tensor([prefix[:5] + ids])
+    positions = torch.tensor([prefix_at[:5] + continuation_at])
     with torch.no_grad():
         found, _, _ = make_decoder(model).token_logprobs(
-            [trunk], [Branch(0, 5, ids)], trunk_positions=[trunk_at], branch_positions=[branch_at]
+            [prefix],
+            [Continuation(0, 5, ids)],
+            prefix_positions=[prefix_at],
+            continuation_positions=[continuation_at],
         )
         # without a mask transformers takes a jump in positions for the start of a new text
         mask = torch.ones_like(whole)
@@ -144,51 +151,51 @@ def test_given_positions_are_those_of_the_forward_pass(make_model: Any, family: 
 
 def test_padding_and_neighbours_change_nothing(make_model: Any, family: str) -> None:
     decoder = make_decoder(make_model(family))
-    trunks, branches = ragged()
+    prefixes, continuations = ragged()
     with torch.no_grad():
-        together, _, _ = decoder.token_logprobs(trunks, branches)
-        for row, branch in enumerate(branches):
-            if branch.ids:
-                own = Branch(0, branch.start, branch.ids)
-                alone, _, _ = decoder.token_logprobs([trunks[branch.trunk]], [own])
-                expected = together[row, : len(branch.ids)]
+        together, _, _ = decoder.token_logprobs(prefixes, continuations)
+        for row, continuation in enumerate(continuations):
+            if continuation.ids:
+                own = Continuation(0, continuation.start, continuation.ids)
+                alone, _, _ = decoder.token_logprobs([prefixes[continuation.prefix]], [own])
+                expected = together[row, : len(continuation.ids)]
                 torch.testing.assert_close(alone[0], expected, atol=2e-5, rtol=1e-5)
 
 
-def test_trunk_tokens_after_every_start_have_no_gradient(make_model: Any) -> None:
+def test_prefix_tokens_after_every_start_have_no_gradient(make_model: Any) -> None:
     model = make_model("lfm2")
-    trunk = [*range(10, 20), 48]
+    prefix = [*range(10, 20), 48]
     decoder = make_decoder(model)
     inputs = decoder.causal_lm.get_input_embeddings()
-    logprobs, _, _ = decoder.token_logprobs([trunk], [Branch(0, 10, [20, 21])])
+    logprobs, _, _ = decoder.token_logprobs([prefix], [Continuation(0, 10, [20, 21])])
     # one layer's input only: the tied head gives every row a gradient of its own
     (gradient,) = torch.autograd.grad(logprobs.sum(), inputs.weight)
     model.zero_grad()
-    trunk[-1] = 47
-    logprobs, _, _ = decoder.token_logprobs([trunk], [Branch(0, 10, [20, 21])])
+    prefix[-1] = 47
+    logprobs, _, _ = decoder.token_logprobs([prefix], [Continuation(0, 10, [20, 21])])
     (other,) = torch.autograd.grad(logprobs.sum(), inputs.weight)
     torch.testing.assert_close(gradient, other, atol=0, rtol=0)
 
 
 def test_bfloat16_autocast_is_close_to_fp32(make_model: Any, family: str) -> None:
     decoder = make_decoder(make_model(family))
-    trunks, branches = ragged()
+    prefixes, continuations = ragged()
     with torch.no_grad():
-        exact, _, _ = decoder.token_logprobs(trunks, branches)
+        exact, _, _ = decoder.token_logprobs(prefixes, continuations)
         with torch.autocast("cpu", torch.bfloat16):
-            rounded, _, _ = decoder.token_logprobs(trunks, branches)
+            rounded, _, _ = decoder.token_logprobs(prefixes, continuations)
     assert rounded.dtype == torch.float32
     assert float((exact - rounded).abs().mean()) < 0.2
 
 
 def test_recomputed_activations_give_the_same_gradient(make_model: Any) -> None:
     model = make_model("qwen2")
-    trunks, branches = ragged()
-    make_decoder(model).token_logprobs(trunks, branches)[0].sum().backward()
+    prefixes, continuations = ragged()
+    make_decoder(model).token_logprobs(prefixes, continuations)[0].sum().backward()
     expected = [parameter.grad.clone() for parameter in model.parameters()]
     model.zero_grad()
     model.activation_checkpointing_enable()
-    make_decoder(model).token_logprobs(trunks, branches)[0].sum().backward()
+    make_decoder(model).token_logprobs(prefixes, continuations)[0].sum().backward()
     for gradient, parameter in zip(expected, model.parameters(), strict=True):
         torch.testing.assert_close(parameter.grad, gradient, atol=2e-5, rtol=1e-4)
 
@@ -197,13 +204,13 @@ def test_a_large_vocabulary_is_scored_in_parts(
     make_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model("llama")
-    trunks, branches = ragged()
-    whole, _, _ = make_decoder(model).token_logprobs(trunks, branches)
+    prefixes, continuations = ragged()
+    whole, _, _ = make_decoder(model).token_logprobs(prefixes, continuations)
     whole.sum().backward()
     gradient = model.lm_head.weight.grad.clone()
     model.zero_grad()
     monkeypatch.setattr("srl_agents.nn.score.decoder._LOGITS_AT_ONCE", 150)
-    parts, _, _ = make_decoder(model).token_logprobs(trunks, branches)
+    parts, _, _ = make_decoder(model).token_logprobs(prefixes, continuations)
     parts.sum().backward()
     torch.testing.assert_close(parts, whole, atol=2e-5, rtol=1e-5)
     torch.testing.assert_close(model.lm_head.weight.grad, gradient, atol=2e-5, rtol=1e-4)
@@ -218,10 +225,10 @@ def test_lora_adapters_take_part_and_alone_are_trained(make_model: Any) -> None:
         if "lora_B" in name:
             torch.nn.init.normal_(parameter)
     decoder = make_decoder(model)
-    assert isinstance(decoder, FunctionalDecoder)
-    trunks, branches = ragged()
-    found, mask, _ = decoder.token_logprobs(trunks, branches)
-    expected = forward_logprobs(model, trunks[1] + list(branches[0].ids))[13:]
+    assert isinstance(decoder, SharedPrefixDecoder)
+    prefixes, continuations = ragged()
+    found, mask, _ = decoder.token_logprobs(prefixes, continuations)
+    expected = forward_logprobs(model, prefixes[1] + list(continuations[0].ids))[13:]
     torch.testing.assert_close(found[0][mask[0]], expected, atol=2e-5, rtol=1e-5)
     found.sum().backward()
     trained = {name for name, p in model.named_parameters() if p.grad is not None}
@@ -233,10 +240,10 @@ def test_other_architectures_use_their_own_forward_pass() -> None:
     config = transformers.GPT2Config(vocab_size=TOKENS, n_embd=16, n_layer=2, n_head=2)
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     decoder = make_decoder(model)
-    assert isinstance(decoder, GenericDecoder)
-    trunks, branches = ragged()
-    found, mask, _ = decoder.token_logprobs(trunks, branches)
-    expected = forward_logprobs(model, trunks[1] + list(branches[0].ids))[13:]
+    assert isinstance(decoder, PlainDecoder)
+    prefixes, continuations = ragged()
+    found, mask, _ = decoder.token_logprobs(prefixes, continuations)
+    expected = forward_logprobs(model, prefixes[1] + list(continuations[0].ids))[13:]
     torch.testing.assert_close(found[0][mask[0]], expected, atol=2e-5, rtol=1e-5)
 
 
@@ -245,25 +252,27 @@ def test_a_model_changed_inside_falls_back_with_a_warning(make_model: Any) -> No
     model.model.layers[1].mlp.register_forward_hook(lambda _module, _inputs, out: 2 * out)
     with pytest.warns(UserWarning, match="differs from this model's forward pass"):
         decoder = make_decoder(model)
-    assert isinstance(decoder, GenericDecoder)
+    assert isinstance(decoder, PlainDecoder)
 
 
 @pytest.mark.parametrize(
-    ("branch", "message"),
+    ("continuation", "message"),
     [
-        (Branch(0, 0, [1]), "start 0"),
-        (Branch(0, 5, [1]), "starts at 5, but its trunk has only 4 tokens"),
-        (Branch(2, 1, [1]), "names trunk 2; there are 1 trunks"),
+        (Continuation(0, 0, [1]), "start 0"),
+        (Continuation(0, 5, [1]), "starts at 5, but its prefix has only 4 tokens"),
+        (Continuation(2, 1, [1]), "names prefix 2; there are 1 prefixes"),
     ],
 )
-def test_a_branch_outside_its_trunk_is_an_error(branch: Branch, message: str) -> None:
+def test_a_continuation_outside_its_prefix_is_an_error(
+    continuation: Continuation, message: str
+) -> None:
     with pytest.raises(BadOption, match=message):
-        tree_of([[1, 2, 3, 4]], [branch])
+        tree_of([[1, 2, 3, 4]], [continuation])
 
 
-def test_no_branches_and_empty_branches_are_fine(make_model: Any) -> None:
+def test_no_continuations_and_empty_continuations_are_fine(make_model: Any) -> None:
     decoder = make_decoder(make_model("lfm2"))
-    logprobs, mask, _ = decoder.token_logprobs([[1, 2, 3]], [Branch(0, 3, [])])
+    logprobs, mask, _ = decoder.token_logprobs([[1, 2, 3]], [Continuation(0, 3, [])])
     assert logprobs.shape == mask.shape == (1, 0)
     logprobs, mask, _ = decoder.token_logprobs([[1, 2, 3]], [])
     assert logprobs.shape == (0, 0)
