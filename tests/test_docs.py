@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Callable, Iterator
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -37,11 +38,12 @@ from tests.srl_agents.policies.servers.loopback import Loopback, chat
 DOCS = ROOT / "docs"
 PAGES = sorted(DOCS.rglob("*.md"))
 EVERYWHERE = [*PAGES, ROOT / "README.md", ROOT / "CONTRIBUTING.md"]
-AGENTS = DOCS / "agents.md"
 SHOWN = {"text", "toml", "yaml", "json", "console", ""}
 PLAIN = ["index", "idea", "environments", "rewards", "training", "evaluation", "security"]
 PLAIN += ["grading", "sandbox"]
-OWN_TESTS = {"agents", "data", "large-models", "swe"}
+OWN_TESTS = ["data", "large-models", "swe"]
+AGENTS = {"index": (), "own": (), "transformers": (), "human": (), "openai": ("openai",)}
+AGENTS |= {"stable-baselines3": ("sb3_contrib",), "trl": ("trl",)}
 
 page_id: Callable[[Path], str] = lambda page: page.relative_to(ROOT).with_suffix("").as_posix()  # noqa: E731
 
@@ -69,8 +71,9 @@ def test_a_page_runs_from_top_to_bottom(
 
 
 def test_every_page_with_code_is_run_by_a_test() -> None:
-    with_code = {page.stem for page in PAGES if texts(page, "python") or texts(page, "bash")}
-    assert with_code - set(PLAIN) <= OWN_TESTS
+    run = {*PLAIN, *OWN_TESTS, *(f"agents/{name}" for name in AGENTS)}
+    with_code = [page for page in PAGES if texts(page, "python") or texts(page, "bash")]
+    assert {page.relative_to(DOCS).with_suffix("").as_posix() for page in with_code} <= run
 
 
 @pytest.mark.parametrize("page", EVERYWHERE, ids=page_id)
@@ -123,8 +126,14 @@ def anchors(page: Path) -> set[str]:
 
 def test_every_page_has_its_place_in_the_navigation_once() -> None:
     nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
-    named = list(leaves(nav))
-    assert sorted(named) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+    found = [page for _, page in entries(nav) if page]
+    assert sorted(found) == sorted(page.relative_to(DOCS).as_posix() for page in PAGES)
+
+
+def test_no_two_entries_of_the_navigation_have_one_name() -> None:
+    nav = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))["nav"]
+    names = [name for name, _ in entries(nav)]
+    assert sorted(names) == sorted(set(names))
 
 
 def test_the_first_page_names_every_extra() -> None:
@@ -133,16 +142,12 @@ def test_the_first_page_names_every_extra() -> None:
     assert [e for e in project["optional-dependencies"] if f"`{e}`" not in table] == []
 
 
-def leaves(nav: object) -> Iterator[str]:
-    """The pages that a navigation names."""
-    if isinstance(nav, str):
-        yield nav
-    elif isinstance(nav, dict):
-        for inner in nav.values():
-            yield from leaves(inner)
-    elif isinstance(nav, list):
-        for inner in nav:
-            yield from leaves(inner)
+def entries(nav: list[dict[str, Any]]) -> Iterator[tuple[str, str | None]]:
+    """(name, page) of each entry of a navigation; the page of a section is None."""
+    for entry in nav:
+        for name, inner in entry.items():
+            yield name, inner if isinstance(inner, str) else None
+            yield from entries(inner) if isinstance(inner, list) else ()
 
 
 def test_the_page_on_software_engineering_runs(
@@ -160,22 +165,23 @@ def test_the_commands_of_the_page_on_software_engineering_run(here: Path) -> Non
 
 
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore:.*pin_memory:UserWarning")  # of TRL
-def test_the_agents_page_runs(here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("name", AGENTS)
+def test_a_page_on_agents_runs(name: str, here: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Its Python blocks, which are one program, then its commands; in this process, for time."""
-    pytest.importorskip("openai")
-    pytest.importorskip("sb3_contrib")
-    pytest.importorskip("trl")
+    for package in AGENTS[name]:
+        pytest.importorskip(package)
     monkeypatch.setenv("TRL_EXPERIMENTAL_SILENCE", "1")
     tokenizer = bpe_tokenizer(["Anna has 3 apples. How many?"], vocab_size=300)
     build("lfm2-0.3m", tokenizer, seed=0).save_pretrained("tiny")
     tokenizer.save_pretrained("tiny")
+    page = DOCS / f"agents/{name}.md"
     with Loopback(answer=lambda _: chat("<think>a guess</think>\n#### 7")) as server:
-        run_program(replaced(program(AGENTS), server))
-        for words in commands(AGENTS):
+        run_program(replaced(program(page), server))
+        for words in commands(page):
             assert words[:2] == ["srl-env", "eval"]
-            printed = run_command([replaced(word, server) for word in words])
-            assert "pass@1" in printed
-    assert {request["model"] for request in server.requests} == {"Qwen/Qwen3-8B"}
+            assert "pass@1" in run_command([replaced(word, server) for word in words])
+    asked = {request["model"] for request in server.requests}
+    assert asked == ({"Qwen/Qwen3-8B"} if name == "openai" else set())
 
 
 def replaced(text: str, server: Loopback) -> str:

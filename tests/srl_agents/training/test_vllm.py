@@ -135,9 +135,8 @@ def launched(tree: dict[str, Any], tmp_path: Path) -> list[dict[str, Any]]:
 def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The section's Python, its command and its configuration."""
     pytest.importorskip("vllm")
-    page = (Path(__file__).parents[3] / "docs/agents.md").read_text(encoding="utf-8")
-    section = page.split("\n## vLLM\n")[1].split("\n## ")[0].replace("Qwen/Qwen3-0.6B", "./tiny")
-    kinds = dict(re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
+    kinds = documented_blocks("In this process")
+    kinds = {name: text.replace("Qwen/Qwen3-0.6B", "./tiny") for name, text in kinds.items()}
     monkeypatch.chdir(tmp_path)
     tokenizer = bpe_tokenizer(["Anna has 3 apples. How many?"], vocab_size=300)
     build("llama-1m", tokenizer, seed=0).save_pretrained("tiny")
@@ -157,7 +156,7 @@ def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.Monk
 def server(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a server of the model, started as the documentation says."""
     pytest.importorskip("vllm")
-    words = shlex.split(server_blocks()["sh"].replace("\\\n", " "))
+    words = shlex.split(documented_blocks("A server in a training")["sh"].replace("\\\n", " "))
     (development, _, _, model), options = words[:4], words[4:]
     at = options.index("--host")
     assert options[at : at + 4] == ["--host", "localhost", "--port", "8000"]
@@ -169,17 +168,17 @@ def server(base: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str
         yield root
 
 
-def server_blocks() -> dict[str, str]:
-    """{language: text} of the blocks in the documentation of the server."""
-    page = (Path(__file__).parents[3] / "docs/agents.md").read_text(encoding="utf-8")
-    section = page.split("\n## A vLLM server in a training\n")[1].split("\n## ")[0]
+def documented_blocks(section: str) -> dict[str, str]:
+    """{language: text} of the blocks in a section of the page on vLLM."""
+    page = (Path(__file__).parents[3] / "docs/agents/vllm.md").read_text(encoding="utf-8")
+    section = page.split(f"\n## {section}\n")[1].split("\n## ")[0]
     return dict(re.findall(r"^```(\w+)\n(.*?)^```$", section, re.DOTALL | re.MULTILINE))
 
 
 @pytest.fixture
 def served(tree: dict[str, Any], server: str) -> dict[str, Any]:
     """The configuration that the documentation gives, with this server."""
-    policy = tomllib.loads(server_blocks()["toml"])["policy"]
+    policy = tomllib.loads(documented_blocks("A server in a training")["toml"])["policy"]
     return {**tree, "policy": {**policy, "base_url": server}}
 
 
