@@ -15,7 +15,8 @@ def modes_table() -> str:
 
 def _row(name: str) -> str:
     mode = get_reward_mode(name)
-    first = (inspect.getdoc(type(mode)) or "").partition("\n\n")[0].replace("\n", " ")
+    described = getattr(mode, "function", type(mode))
+    first = (inspect.getdoc(described) or "").partition("\n\n")[0].replace("\n", " ")
     given = getattr(mode, "reward_range", None)
     cells = [
         f"`{name}`",

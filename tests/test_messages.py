@@ -392,7 +392,9 @@ def in_words(step: StepRecord) -> Any:
     return "good"
 
 
-@gives("reward mode 'words' returned str 'good' for a step of problem 'p'; its function in_words()")
+@gives(
+    "reward mode 'words' must return a number or a StepReward; got str 'good' from in_words() for"
+)
 def reward_in_words(place: Path) -> None:
     finished(env(), reward_mode=FunctionMode("words", in_words))
 
@@ -407,7 +409,7 @@ def reward_mode_of_a_name_that_is_taken(place: Path) -> None:
     reward_mode("srl")(in_words)
 
 
-@gives("returned str 'high'; it returns a number from 0 to 1")
+@gives("a similarity must return a number from 0 to 1; got str 'high'")
 def similarity_in_words(place: Path) -> None:
     of = env(similarity=lambda action, expert: "high")  # type: ignore[arg-type,return-value]
     of.reset()

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
-from srl_env.episode.options import read_mode
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.record import Continuation, Granularity
-from srl_env.rewards.registry import RewardMode, get_reward_mode, reward_modes
+from srl_env.rewards.registry import RewardMode
 from srl_env.text.format import ParsedStep
 from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, continue_messages
 from srl_env.text.unicode import utf8_safe
@@ -91,17 +90,6 @@ class EpisodeState:
             join.join(self.expert_actions[self.index :]),
             thought=join.join(thoughts) if thoughts else None,
         )
-
-    def __getstate__(self) -> dict[str, Any]:
-        """For pickle: a registered mode goes by its name, as its function may have no other."""
-        state = {field.name: getattr(self, field.name) for field in fields(self)}
-        if self.mode.name in reward_modes() and get_reward_mode(self.mode.name) is self.mode:
-            state["mode"] = self.mode.name
-        return state
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        for name, value in state.items():
-            setattr(self, name, read_mode(value) if name == "mode" else value)
 
 
 @dataclass(frozen=True, slots=True)

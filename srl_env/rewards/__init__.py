@@ -1,15 +1,6 @@
-"""Rewards: the step similarity, and the modes that pay for steps."""
+"""Rewards: the step similarity, and the modes that reward steps."""
 
-from srl_env.rewards.modes import (
-    FormatMode,
-    HolisticMode,
-    HybridMode,
-    InverseMode,
-    OutcomeMode,
-    RandomMode,
-    ScoreMode,
-    SimilarityMode,
-)
+from srl_env.rewards.modes import HybridMode
 from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
 from srl_env.rewards.registry import (
     FunctionMode,
@@ -23,18 +14,11 @@ from srl_env.rewards.similarity import matched_blocks, step_similarity
 
 __all__ = [
     "Continuation",
-    "FormatMode",
     "FunctionMode",
     "Granularity",
-    "HolisticMode",
     "HybridMode",
-    "InverseMode",
-    "OutcomeMode",
-    "RandomMode",
     "RewardMode",
-    "ScoreMode",
     "Similarity",
-    "SimilarityMode",
     "StepRecord",
     "StepReward",
     "get_reward_mode",

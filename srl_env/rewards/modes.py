@@ -1,108 +1,66 @@
-"""Reward modes: how a step is paid, chosen per episode by name or by object.
+"""The reward modes that ship. Each is a function of one record; ``HybridMode`` also has settings.
 
-A mode only looks at records; it never changes what the environment shows. The
-registry maps names to modes; ``reward_mode`` turns a function into one.
+To add a mode, write a function like these in a file of your own and import that file.
 """
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from srl_env.errors import BadOption
-from srl_env.rewards.record import StepReward
-from srl_env.rewards.registry import register_reward_mode
+from srl_env.rewards.record import StepRecord, StepReward
+from srl_env.rewards.registry import register_reward_mode, reward_mode
 from srl_env.rewards.similarity import step_similarity
 
 if TYPE_CHECKING:
-    from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord
+    from srl_env.rewards.record import Continuation, Granularity, Similarity
 
 
-@dataclass(frozen=True, slots=True)
-class SimilarityMode:
-    """SRL: each step is paid its similarity to the expert's step, −1 on format failure.
+@reward_mode("srl", default_continuation="expert", needs_expert=True, reward_range=(-1.0, 1.0))
+def srl(step: StepRecord) -> StepReward:
+    """SRL: the similarity of each step to the expert's step, −1 for a format failure.
 
-    How they are compared is the environment's affair (``StepRecord.similarity``); a whole
-    solution is compared as a text. Beyond the expert's end there is nothing to be similar to: 0.
+    The environment chooses the similarity (``StepRecord.similarity``); a whole solution is compared
+    as text. After the expert's last step the reward is 0.
     Source: SRL, arXiv:2510.25992, section 3.
     """
-
-    name: str = "srl"
-    default_continuation: Continuation = "expert"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = True
-    reward_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """In [0, 1] ∪ {−1} for each record."""
-        return [_step_reward(s) for s in steps]
+    compare = step.similarity if step.granularity == "step" else step_similarity
+    return _similarity(step.parsed.ok, step.parsed.action, step.expert_action, compare)
 
 
-@dataclass(frozen=True, slots=True)
-class HolisticMode:
-    """One similarity for the whole solution, paid at episode end; −1 on any format failure.
+@reward_mode("rlvr", reward_range=(0.0, 1.0))
+def rlvr(step: StepRecord) -> StepReward:
+    """RLVR: 0 until the episode ends, then 1 if the verifier says it is correct, else 0.
 
-    With granularity "step" the actions after the given prefix are joined by line breaks,
-    as are the expert's.
+    Under continuation "expert" the verifier judges the expert's steps and the last action together.
+    If it would judge the expert's steps alone (``StepRecord.judged``), the reward is 0 and has no
+    part "outcome".
     """
-
-    name: str = "holistic"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "solution"
-    needs_expert: bool = True
-    reward_range: ClassVar[tuple[float, float]] = (-1.0, 1.0)
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """0 before the end, then in [0, 1] ∪ {−1}, for each record."""
-        return [_holistic_reward(s) if s.ended else _format_part(s) for s in steps]
+    return _at_end(step, 0.0 if step.verdict is None else float(step.verdict.correct))
 
 
-@dataclass(frozen=True, slots=True)
-class OutcomeMode:
-    """RLVR: 0 until the episode ends, then 1 if the verifier says it is right, else 0.
+@reward_mode("score")
+def score(step: StepRecord) -> StepReward:
+    """The verifier's score at the episode's end, for verifiers that give partial credit; 0 before.
 
-    Under continuation "expert" the expert's steps and the last action are judged together; where
-    only the expert's are judged (``StepRecord.judged``), the reward is 0, without an "outcome".
+    The score is "score" in the verdict's details. Without one, the reward is that of rlvr.
     """
-
-    name: str = "rlvr"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = False
-    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """0 or 1 for each record."""
-        return [_outcome_reward(s) if s.ended else _format_part(s) for s in steps]
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreMode:
-    """The verifier's score at episode end, for verifiers that give part marks; 0 before.
-
-    The score is what the verdict's details have as "score"; without one it is the reward of rlvr.
-    """
-
-    name: str = "score"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = False
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """The score for each record that ends its episode, else 0."""
-        return [_score_reward(s) if s.ended else _format_part(s) for s in steps]
+    if step.verdict is None:
+        return _unpaid(step)
+    value = float(step.verdict.details.get("score", step.verdict.correct))
+    return StepReward(value, {**_at_end(step, value).parts, "score": value})
 
 
 @dataclass(frozen=True, slots=True)
 class HybridMode:
     """``similarity`` × the reward of srl + ``outcome`` × the reward of rlvr, step by step.
 
-    The similarity is paid on every step and the outcome once, so over an episode of N
-    steps the similarities weigh N times as much as the two numbers suggest.
+    The similarity is paid at every step and the outcome once. Over an episode of N steps the
+    similarities therefore weigh N times as much as the two settings suggest.
     """
 
     similarity: float = 0.5
@@ -115,146 +73,94 @@ class HybridMode:
     @property
     def reward_range(self) -> tuple[float, float]:
         """The weighted ends of the ranges of srl and rlvr."""
-        ends = [
-            (self.similarity * near, self.outcome * right) for near in (-1, 1) for right in (0, 1)
-        ]
-        sums = [math.fsum(pair) for pair in ends]
-        return min(sums), max(sums)
+        bonus = sorted((0.0, self.outcome))
+        return bonus[0] - abs(self.similarity), bonus[1] + abs(self.similarity)
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """The weighted sum for each record, with the parts of both."""
-        pairs = zip(SimilarityMode().score(steps), OutcomeMode().score(steps), strict=True)
+        """The weighted sum for each record, with the parts of both modes."""
         return [
             StepReward(
-                self.similarity * near.value + self.outcome * right.value,
-                {**near.parts, **right.parts},
+                self.similarity * near.value + self.outcome * correct.value,
+                {**near.parts, **correct.parts},
             )
-            for near, right in pairs
+            for near, correct in zip(srl.score(steps), rlvr.score(steps), strict=True)
         ]
 
 
-@dataclass(frozen=True, slots=True)
-class RandomMode:
-    """Control: 1 with probability ``p`` at episode end, whatever was done; 0 before.
+register_reward_mode(HybridMode())
 
-    Each copy of a start draws a number of its own, also where two write the same.
+
+@reward_mode(
+    "holistic", default_granularity="solution", needs_expert=True, reward_range=(-1.0, 1.0)
+)
+def holistic(step: StepRecord) -> StepReward:
+    """One similarity for the whole solution at the episode's end; −1 for any format failure.
+
+    With granularity "step" the actions after the given prefix are joined by line breaks, and so are
+    the expert's.
+    """
+    if not step.ended:
+        return _unpaid(step)
+    own, expert = step.parsed.action, step.expert_action
+    if step.granularity == "step":
+        own = "\n".join((*step.actions[step.start_step :], own))
+        expert = "\n".join(step.expert_actions[step.start_step :])
+    return _similarity(step.format_ok_so_far, own, expert)
+
+
+@reward_mode("random", reward_range=(0.0, 1.0))
+def random(step: StepRecord) -> StepReward:
+    """Control: 0 or 1 with equal probability at the episode's end, whatever was done; 0 before.
+
+    Each copy of a start draws its own number, even if two copies write the same.
     Source of the control: Spurious rewards, arXiv:2506.10947.
     """
-
-    p: float = 0.5
-    name: str = "random"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = False
-    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-
-    def __post_init__(self) -> None:
-        if not 0.0 <= self.p <= 1.0:
-            raise BadOption(f"p is a probability, between 0 and 1; got {self.p!r}")
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """0 or 1 for each record; draws one number from each ended record's own stream."""
-        return [self._draw(s) if s.ended else _format_part(s) for s in steps]
-
-    def _draw(self, step: StepRecord) -> StepReward:
-        assert step.rng is not None, "the environment gives each ending record its stream"
-        value = float(step.rng.random() < self.p)
-        return StepReward(value, {"random": value, "format": float(step.parsed.ok)})
+    if step.rng is None:  # before the episode's end
+        return _unpaid(step)
+    value = float(step.rng.random() < 0.5)
+    return StepReward(value, {"random": value, "format": float(step.parsed.ok)})
 
 
-@dataclass(frozen=True, slots=True)
-class InverseMode:
-    """Control: rlvr turned round, 1 at episode end for a wrong answer; 0 before."""
+@reward_mode("inverse", reward_range=(0.0, 1.0))
+def inverse(step: StepRecord) -> StepReward:
+    """Control: the opposite of rlvr, 1 at the episode's end for a wrong answer; 0 before.
 
-    name: str = "inverse"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = False
-    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """0 or 1 for each record; the part "outcome" stays the true one."""
-        rewards = OutcomeMode().score(steps)
-        return [
-            StepReward(1.0 - r.value, r.parts) if s.verdict is not None else r
-            for s, r in zip(steps, rewards, strict=True)
-        ]
+    The part "outcome" stays the true one.
+    """
+    return _at_end(step, 0.0 if step.verdict is None else 1.0 - step.verdict.correct)
 
 
-@dataclass(frozen=True, slots=True)
-class FormatMode:
-    """Control: 1 at episode end if every step kept the format, else 0; 0 before."""
-
-    name: str = "format"
-    default_continuation: Continuation = "policy"
-    default_granularity: Granularity = "step"
-    needs_expert: bool = False
-    reward_range: ClassVar[tuple[float, float]] = (0.0, 1.0)
-
-    def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """0 or 1 for each record."""
-        return [
-            StepReward(float(s.ended and s.format_ok_so_far), {"format": float(s.parsed.ok)})
-            for s in steps
-        ]
+@reward_mode("format", reward_range=(0.0, 1.0))
+def format(step: StepRecord) -> StepReward:
+    """Control: 1 at the episode's end if every step kept the format, else 0; 0 before."""
+    return StepReward(
+        float(step.ended and step.format_ok_so_far), {"format": float(step.parsed.ok)}
+    )
 
 
-def _step_reward(step: StepRecord) -> StepReward:
-    compare = step.similarity if step.granularity == "step" else step_similarity
-    return _similarity_reward(step.parsed.ok, step.parsed.action, step.expert_action, compare)
-
-
-def _similarity_reward(
-    parsed_ok: bool, action: str, expert: str | None, compare: Similarity = step_similarity
+def _similarity(
+    format_ok: bool, action: str, expert: str | None, compare: Similarity = step_similarity
 ) -> StepReward:
-    """−1 on format failure, 0 beyond the expert's end, else the similarity."""
-    if not parsed_ok:
+    """−1 for a format failure, 0 after the expert's last step, else the similarity."""
+    if not format_ok:
         return StepReward(-1.0, {"format": 0.0})
     value = 0.0 if expert is None else compare(action, expert)
     if not isinstance(value, float | int | np.floating):
         raise BadOption(
-            f"the similarity {getattr(compare, '__qualname__', compare)!r} returned "
-            f"{type(value).__name__} {value!r:.60}; it returns a number from 0 to 1"
+            "a similarity must return a number from 0 to 1; got "
+            f"{type(value).__name__} {value!r:.60} from "
+            f"{getattr(compare, '__qualname__', compare)!r}. Fix: return float(…)"
         )
     return StepReward(value, {"similarity": value, "format": 1.0})
 
 
-def _holistic_reward(step: StepRecord) -> StepReward:
-    if step.granularity == "solution":
-        return _similarity_reward(step.format_ok_so_far, step.parsed.action, step.expert_action)
-    own = "\n".join((*step.actions[step.start_step :], step.parsed.action))
-    expert = "\n".join(step.expert_actions[step.start_step :])
-    return _similarity_reward(step.format_ok_so_far, own, expert)
-
-
-def _outcome_reward(step: StepRecord) -> StepReward:
+def _at_end(step: StepRecord, value: float) -> StepReward:
+    """The value with the parts of a judged step; nothing is paid without a verdict."""
     if step.verdict is None:
-        return _format_part(step)
-    value = float(step.verdict.correct)
-    return StepReward(value, {"outcome": value, "format": float(step.parsed.ok)})
+        return _unpaid(step)
+    outcome = float(step.verdict.correct)
+    return StepReward(value, {"outcome": outcome, "format": float(step.parsed.ok)})
 
 
-def _score_reward(step: StepRecord) -> StepReward:
-    outcome = _outcome_reward(step)
-    if step.verdict is None:
-        return outcome
-    value = float(step.verdict.details.get("score", outcome.value))
-    return StepReward(value, {**outcome.parts, "score": value})
-
-
-def _format_part(step: StepRecord) -> StepReward:
-    """Nothing paid yet."""
+def _unpaid(step: StepRecord) -> StepReward:
     return StepReward(0.0, {"format": float(step.parsed.ok)})
-
-
-for _mode in (
-    SimilarityMode(),
-    OutcomeMode(),
-    ScoreMode(),
-    HybridMode(),
-    HolisticMode(),
-    RandomMode(),
-    InverseMode(),
-    FormatMode(),
-):
-    register_reward_mode(_mode)

@@ -1,11 +1,11 @@
-"""Reward modes by name: registered, found, and made of functions."""
+"""Reward modes by name: how they are registered, found, and made of functions."""
 
 from __future__ import annotations
 
 import importlib
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from srl_env.errors import BadOption, UnknownName
@@ -17,30 +17,30 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class RewardMode(Protocol):
-    """How steps are paid. Scoring is batched and must not depend on the order of records.
+    """How steps are rewarded. Scoring is batched and must not depend on the order of records.
 
-    A mode may state a ``reward_range``, the (least, greatest) reward of a step; ``check_env``
-    then holds it to that.
+    A mode may state a ``reward_range``, the (least, greatest) reward of a step. ``check_env``
+    checks that its rewards stay in it.
     """
 
     @property
     def name(self) -> str:
-        """The name it is chosen by and logged under."""
+        """The name by which the mode is chosen and logged."""
         ...
 
     @property
     def default_continuation(self) -> Continuation:
-        """Whose action enters the history, where the episode does not say."""
+        """Whose action enters the history if the episode does not say."""
         ...
 
     @property
     def default_granularity(self) -> Granularity:
-        """What one action is, where the episode does not say."""
+        """What one action is if the episode does not say."""
         ...
 
     @property
     def needs_expert(self) -> bool:
-        """Whether a problem without expert trajectory is an error."""
+        """Whether a problem without an expert trajectory is an error."""
         ...
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
@@ -65,16 +65,15 @@ def reward_modes() -> list[str]:
 
 
 def register_reward_mode(mode: RewardMode) -> RewardMode:
-    """Makes ``mode`` known by its name and returns it; ``BadOption`` if the name is taken, and
-    for what is no mode.
+    """Registers ``mode`` under its name and returns it.
 
-    A function that is defined again, as when a notebook's cell is run twice, replaces itself.
+    A function that is defined again, as when a notebook cell runs twice, replaces itself.
+    Raises ``BadOption`` if the name is taken or ``mode`` is not a reward mode.
     """
     if isinstance(mode, type) or not isinstance(mode, RewardMode):
-        given = f"the class {mode.__name__}" if isinstance(mode, type) else repr(mode)[:80]
         raise BadOption(
             "register_reward_mode() takes a RewardMode object, with name, score() and its "
-            f"defaults; got {given}. The decorator reward_mode makes one of a function"
+            f"defaults; got {mode!r:.80}. Fix: decorate a function with @reward_mode('name')"
         )
     _check_name(mode.name)
     known = _REGISTRY.get(mode.name, mode)
@@ -88,8 +87,8 @@ def register_reward_mode(mode: RewardMode) -> RewardMode:
 class FunctionMode:
     """A reward mode made of one function of one record.
 
-    Pickles to its name and its function's module, where it is registered: the decorator leaves
-    no other name for the function.
+    A registered one pickles to its name and its function's module, as the decorator leaves no other
+    name for the function.
     """
 
     name: str
@@ -100,40 +99,32 @@ class FunctionMode:
     reward_range: tuple[float, float] | None = None
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """The function's value for each record; a bare number becomes part ``name``."""
+        """The function's value for each record; a bare number becomes the part ``name``."""
         return [self._reward(self.function(step), step) for step in steps]
 
-    def _reward(self, result: float | StepReward, step: StepRecord) -> StepReward:
+    def _reward(self, result: Any, step: StepRecord) -> StepReward:
         if isinstance(result, StepReward):
             return result
         value = _number(result)
         if value is None:
             raise BadOption(
-                f"reward mode {self.name!r} returned {type(result).__name__} {result!r} for a "
-                f"step of problem {step.problem.id!r}; its function "
-                f"{self.function.__qualname__}() returns a number or a StepReward"
+                f"reward mode {self.name!r} must return a number or a StepReward; got "
+                f"{type(result).__name__} {result!r} from {self.function.__qualname__}() for "
+                f"problem {step.problem.id!r}"
             )
         return StepReward(value, {self.name: value, "format": float(step.parsed.ok)})
 
     def __reduce__(self) -> tuple[Any, ...]:
         if _REGISTRY.get(self.name) is self:
             return _registered_in, (self.function.__module__, self.name)
-        return FunctionMode, (
-            self.name,
-            self.function,
-            self.default_continuation,
-            self.default_granularity,
-            self.needs_expert,
-            self.reward_range,
-        )
+        return FunctionMode, tuple(getattr(self, field.name) for field in fields(self))
 
 
-def _number(value: object) -> float | None:
-    """A number of any kind as a float; None for what is no number."""
+def _number(value: Any) -> float | None:
     if isinstance(value, str | bytes):
         return None
     try:
-        return float(value)  # type: ignore[arg-type]
+        return float(value)
     except (TypeError, ValueError):
         return None
 
@@ -146,7 +137,7 @@ def _registered_in(module: str, name: str) -> RewardMode:
 
 
 def _origin(mode: RewardMode) -> tuple[object, ...]:
-    """Where a mode's function is defined; the mode itself where it is no function's."""
+    """Where the mode's function is defined, or the mode itself."""
     if not isinstance(mode, FunctionMode):
         return (mode,)
     return mode.function.__module__, mode.function.__qualname__
@@ -166,7 +157,7 @@ def reward_mode(
     def short(step: StepRecord) -> float:
         return float(step.ended and step.verdict.correct) - 0.001 * len(step.parsed.action)
 
-    Raises ``BadOption`` for a name that is taken or none, and for what is no function.
+    Raises ``BadOption`` for an empty or taken name, and for anything that is not a function.
     """
     _check_name(name)
 
@@ -187,22 +178,23 @@ def reward_mode(
 def _check_name(name: object) -> None:
     if not isinstance(name, str) or not name.strip():
         raise BadOption(
-            "a reward mode has a name, by which it is chosen, as @reward_mode('short'); got "
+            "a reward mode needs a name, by which it is chosen, as in @reward_mode('short'); got "
             f"{name!r:.80}"
         )
 
 
 def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
-    """One finite reward each, or ``BadOption`` for a mode that gives anything else."""
-    scores = mode.score(records) if records else []
-    if not all(isinstance(score, StepReward) for score in scores):
+    """One finite reward for each record; ``BadOption`` if the mode returns anything else."""
+    rewards = mode.score(records) if records else []
+    wrong = [reward for reward in rewards if not isinstance(reward, StepReward)]
+    if wrong:
         raise BadOption(
-            f"reward mode {mode.name!r} gave {type(scores[0]).__name__} {scores[0]!r:.80}; "
-            "score() gives one StepReward for each step"
+            f"score() of reward mode {mode.name!r} must return StepReward objects; got "
+            f"{type(wrong[0]).__name__} {wrong[0]!r:.80}"
         )
-    if len(scores) != len(records) or not all(math.isfinite(s.value) for s in scores):
+    if len(rewards) != len(records) or not all(math.isfinite(r.value) for r in rewards):
         raise BadOption(
             f"reward mode {mode.name!r} must give one finite reward for each of "
-            f"{len(records)} steps; got {[score.value for score in scores][:10]}"
+            f"{len(records)} steps; got {[reward.value for reward in rewards][:10]}"
         )
-    return scores
+    return rewards
