@@ -1,7 +1,7 @@
 """The environment: a problem whose actions are reasoning steps.
 
 ``ReasoningEnv.step`` has two halves with the scoring between them: ``advance`` reads the
-completion and moves the world, ``settle`` hands out the result. ``srl_env.episode.outcome`` runs
+completion and moves the world, ``settle`` hands out the result. ``srl_env.episode.scoring`` runs
 both for one environment or for thousands, with verdicts and rewards in batches; rewards are
 in ``srl_env.rewards``, prompts in ``srl_env.text.prompt``. Neither the reward mode nor the verdict
 changes what is observed or when an episode terminates.
@@ -38,7 +38,7 @@ from srl_env.episode.options import (
     read_mode,
     read_options,
 )
-from srl_env.episode.outcome import attempted, finished, verdict_info
+from srl_env.episode.scoring import attempted, finished, verdict_info
 from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResult
 from srl_env.episode.world import expert_turns, move
 from srl_env.errors import BadOption, Failure

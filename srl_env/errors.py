@@ -26,7 +26,7 @@ Two branches, which must never be confused::
 A ``Failure`` raised while an environment steps ends that episode with
 ``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
 leave out and count. One that the policy's text, code or workspace caused is a wrong
-answer instead: ``srl_env.verifiers.fault`` decides which it is.
+answer instead: ``srl_env.verifiers.responsibility`` decides which it is.
 """
 
 from __future__ import annotations

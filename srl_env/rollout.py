@@ -20,7 +20,7 @@ from srl_env.rewards.record import Continuation, Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import Message, Messages
 from srl_env.text.unicode import utf8_safe
-from srl_env.verifiers.fault import POLICY_FAULT, fault_verdict
+from srl_env.verifiers.responsibility import POLICY_FAULT, fault_verdict
 
 
 @runtime_checkable
@@ -160,7 +160,7 @@ def rollout(
     leaves out are the completion format's. on_step: called after every round.
     A failing reset, policy or step makes a failed episode; users' errors are raised.
     """
-    rolling = Rolling(envs, policy, sampling)
+    rolling = EpisodeRunner(envs, policy, sampling)
     running = rolling.add(starts)
     while rolling.live:
         rolling.step()
@@ -170,7 +170,7 @@ def rollout(
     return [run.episode() for run in running]
 
 
-class Rolling:
+class EpisodeRunner:
     """Episodes under way: new ones join at any time, and each step moves some of them.
 
     live: those that have not ended, oldest first. steps: how many were taken in all.
@@ -188,16 +188,16 @@ class Rolling:
         self._pool, self._policy, self._sampling = envs, policy, sampling or Sampling()
         self._free: list[ReasoningEnv] = []
         self._used = 0
-        self.live: list[Running] = []
+        self.live: list[LiveEpisode] = []
         self.steps = 0
 
-    def add(self, starts: Sequence[Start]) -> list[Running]:
+    def add(self, starts: Sequence[Start]) -> list[LiveEpisode]:
         """Begins an episode for each start, in order; one whose reset fails has ended."""
         running = _begin(self._take(len(starts)), starts)
         self.live += [run for run in running if not run.ended]
         return running
 
-    def step(self, rows: int | None = None) -> list[Running]:
+    def step(self, rows: int | None = None) -> list[LiveEpisode]:
         """Takes one step in the oldest ``rows`` live episodes (None: all); those that ended."""
         moving = self.live[:rows]
         made = list(_generate(self._policy, moving, self._sampling))
@@ -211,7 +211,7 @@ class Rolling:
         self.live = [run for run in self.live if not run.ended]
         return [run for run in moving if run.ended]
 
-    def release(self, run: Running) -> None:
+    def release(self, run: LiveEpisode) -> None:
         """Lets another episode have the environment of one that has ended."""
         self._free.append(run.env)
 
@@ -226,11 +226,11 @@ class Rolling:
 def failed_episode(env: ReasoningEnv, start: Start, failure: Failure) -> Episode:
     """The episode of a start that was never run, because of a failure; ``env`` loses its own."""
     result = env.reset_failed(failure, seed=start.seed, options=start.options)
-    return Running(env, start, result[4], ended=True).episode()
+    return LiveEpisode(env, start, result[4], ended=True).episode()
 
 
 @dataclass(slots=True)
-class Running:
+class LiveEpisode:
     """An episode that is being made. ended: whether it is finished, or failed."""
 
     env: ReasoningEnv
@@ -295,19 +295,19 @@ class Running:
         )
 
 
-def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[Running]:
+def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[LiveEpisode]:
     results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
     running = []
     for env, start, result in zip(envs, starts, results, strict=True):
         if isinstance(result, Failure):
-            running.append(Running(env, start, env.fail(result)[4], ended=True))
+            running.append(LiveEpisode(env, start, env.fail(result)[4], ended=True))
         else:
-            running.append(Running(env, start, result[1]))
+            running.append(LiveEpisode(env, start, result[1]))
     return running
 
 
 def _generate(
-    policy: Policy | PrivilegedPolicy, live: Sequence[Running], sampling: Sampling
+    policy: Policy | PrivilegedPolicy, live: Sequence[LiveEpisode], sampling: Sampling
 ) -> Sequence[Generation | Failure]:
     """One generation for each live episode, in order; one batch for each set of stop strings.
 
@@ -332,7 +332,7 @@ def _generate(
     return [made[i] for i in range(len(live))]
 
 
-def _seeds(asked: Sequence[Running]) -> tuple[int, ...]:
+def _seeds(asked: Sequence[LiveEpisode]) -> tuple[int, ...]:
     """One for each row, if every episode has one of its own; by episode and step alone."""
     seeds = [
         derive_seed("sampling", run.start.sampling_seed, len(run.steps))
@@ -342,9 +342,9 @@ def _seeds(asked: Sequence[Running]) -> tuple[int, ...]:
     return tuple(seeds) if len(seeds) == len(asked) else ()
 
 
-def _step(live: Sequence[Running], generations: Sequence[Generation | Failure]) -> int:
+def _step(live: Sequence[LiveEpisode], generations: Sequence[Generation | Failure]) -> int:
     """Takes each generation's step; returns how many were taken."""
-    moving: list[tuple[Running, Generation]] = []
+    moving: list[tuple[LiveEpisode, Generation]] = []
     for run, made in zip(live, generations, strict=True):
         if isinstance(made, Failure):
             run.fail(made)

@@ -12,7 +12,7 @@ still change what it works on. Thread-local state of the caller is not seen.
 Neither stops C code that looks for no signals, nor a loop that catches every exception, a bare
 ``except`` included. In a thread, one operation that holds Python's lock, such as ``9**9**9``, holds
 up the whole process. Work that can do so belongs into a process that can be killed
-(``srl_env.verifiers.deadline``).
+(``srl_env.verifiers.worker_pool``).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from srl_env.episode.outcome import finished, overlapped
+from srl_env.episode.scoring import finished, overlapped
 from srl_env.errors import Failure
 
 if TYPE_CHECKING:

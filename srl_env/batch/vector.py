@@ -2,7 +2,7 @@
 
 Gymnasium's own ``AsyncVectorEnv`` cannot share text between processes; here the environments
 stay in one process, verdicts and rewards are made in batches, and slow worlds wait side by side
-(``srl_env.episode.outcome``). A failing reset is an episode that fails on its first step.
+(``srl_env.episode.scoring``). A failing reset is an episode that fails on its first step.
 """
 
 from __future__ import annotations

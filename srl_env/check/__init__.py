@@ -6,20 +6,20 @@ repeat, splits are disjoint, infos can be stored, snapshots go back, hostile tex
 Checks run real episodes on a few drawn problems, so in an environment with a slow world they
 take as long as some dozens of episodes.
 
-============  ==========================================================
-``report``    what comes out: findings, results, the report
-``trial``     the environment under check, and episodes of it
-``marks``     who gets full marks, and who must not; ranges of rewards
-``leaks``     what is visible of the expert and the answer
-``repeats``   prefixes, modes, seeds, snapshots: the same again
-``records``   infos, splits, repr
-``hostile``   deadlines, and ten thousand texts meant to break things
-``run``       ``check_env`` and the list of all checks
-============  ==========================================================
+===============  ==========================================================
+``report``      what comes out: findings, results, the report
+``trial``       the environment under check, and episodes of it
+``rewards``     who gets full marks, and who must not; ranges of rewards
+``leaks``       what is visible of the expert and the answer
+``determinism`` prefixes, modes, seeds, snapshots: the same again
+``interface``   infos, splits, repr
+``robustness``  deadlines, and ten thousand texts meant to break things
+``checker``     ``check_env`` and the list of all checks
+===============  ==========================================================
 """
 
+from srl_env.check.checker import CHECKS, Checker, check_env
 from srl_env.check.report import CheckError, CheckReport, CheckResult, Finding
-from srl_env.check.run import CHECKS, Checker, check_env
 
 __all__ = [
     "CHECKS",

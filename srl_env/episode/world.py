@@ -15,8 +15,8 @@ from srl_env.problem import Problem
 from srl_env.text.prompt import Turn
 from srl_env.text.unicode import utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.fault import failed_twice
 from srl_env.verifiers.protocol import Verdict
+from srl_env.verifiers.responsibility import failed_twice
 
 T = TypeVar("T")
 

@@ -14,7 +14,7 @@ from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
 from srl_env.sandbox import Sandbox, Snapshot
 from srl_env.text.unicode import escaped
-from srl_env.verifiers.fault import POLICY_FAULT, PolicyFault, tried_twice
+from srl_env.verifiers.responsibility import POLICY_FAULT, PolicyFault, tried_twice
 
 MOST_SHOWN: Final = 100
 NO_PATCH: Final = Patch(Snapshot((), ()), ())

@@ -8,7 +8,7 @@ from srl_env.registration.ids import (
     offline_arguments,
     register_installed,
 )
-from srl_env.registration.locate import environments_in, locate
+from srl_env.registration.names import environments_in, locate
 
 __all__ = [
     "UnknownEnvironment",

@@ -25,7 +25,7 @@ from gymnasium.envs.registration import ENV_ID_RE, EnvSpec, load_env_creator
 from gymnasium.error import DeprecatedEnv, UnregisteredEnv
 
 from srl_env.errors import BadOption, UnknownName, UserError
-from srl_env.registration.locate import GROUP, STEPS, locate
+from srl_env.registration.names import GROUP, STEPS, locate
 
 if TYPE_CHECKING:
     from gymnasium.vector import AutoresetMode
@@ -72,7 +72,7 @@ def environment_ids() -> list[str]:
 def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
     """The environment of that name: ``gymnasium.make`` with errors that name what was meant.
 
-    name: an id, or one of the other names that ``srl_env.registration.locate`` knows, e.g.
+    name: an id, or one of the other names that ``srl_env.registration.names`` knows, e.g.
     "steps:problems.jsonl"; or a spec. arguments: those of the environment's constructor.
     Raises ``UnknownName`` for an id, or an argument, that does not exist, and ``BadOption`` for
     arguments that are missing.

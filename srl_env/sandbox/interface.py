@@ -206,7 +206,7 @@ class Session(Protocol):
     """A workspace over a tree, and commands in it. For one thread at a time.
 
     Every method raises SandboxDied where the session is dead, which must not become an observation
-    or a reward. ``srl_env.verifiers.fault`` decides who is responsible.
+    or a reward. ``srl_env.verifiers.responsibility`` decides who is responsible.
     """
 
     @property

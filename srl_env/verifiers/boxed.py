@@ -16,9 +16,9 @@ from srl_env.problem import Problem
 from srl_env.seconds import check_seconds
 from srl_env.verifiers.answers import bare, prose
 from srl_env.verifiers.base import AnswerVerifier
-from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
 from srl_env.verifiers.latex import compared, has_dots
 from srl_env.verifiers.protocol import Verdict
+from srl_env.verifiers.worker_pool import WALL_FACTOR, WorkerPool, shared_pool
 
 MAX_CHARACTERS = 5_000
 
@@ -72,7 +72,7 @@ class BoxedVerifier(AnswerVerifier):
 
     def _ask(self, answer: str, expected: str) -> bool:
         request = {"answer": answer, "expected": expected, "deadline_s": self.deadline_s}
-        return bool(_workers().call(request, WALL_SHARE * self.deadline_s)["equal"])
+        return bool(_workers().call(request, WALL_FACTOR * self.deadline_s)["equal"])
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

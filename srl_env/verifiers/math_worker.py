@@ -1,6 +1,6 @@
 """The process in which math-verify runs; started by ``srl_env.verifiers.boxed``, as a script.
 
-It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
+It imports nothing of this library, to start fast. See ``srl_env.verifiers.worker_pool`` for how
 it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor
 time, so that it ends soon even if whoever started it is gone; ``MEMORY_BYTES`` of address
 space; no core files. What it does not limit: nothing here runs code that it is sent, so

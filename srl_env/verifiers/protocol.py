@@ -1,7 +1,7 @@
 """What a verifier is: it says whether an episode's actions solve a problem.
 
-A wrong answer is a ``Verdict``; a verifier that could not answer raises a
-``srl_env.errors.Failure``. ``srl_env.verifiers.fault`` decides who is responsible for that.
+A wrong answer is a ``Verdict``. A verifier that could not answer raises a
+``srl_env.errors.Failure``; ``srl_env.verifiers.responsibility`` decides who is responsible.
 """
 
 from __future__ import annotations
@@ -38,7 +38,8 @@ class Verifier(Protocol):
 
     Verifiers are safe to call from any thread, shared by many environments, and picklable. One
     that works in another process also has ``control(problem)``: it lets that process judge the
-    reference answer, and raises a ``Failure`` where that fails (``srl_env.verifiers.fault``).
+    reference answer, and raises a ``Failure`` if that fails. See
+    ``srl_env.verifiers.responsibility``.
     """
 
     def extract(self, text: str) -> str | None:

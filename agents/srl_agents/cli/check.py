@@ -15,7 +15,7 @@ import srl_env
 from srl_agents.cli.console import output
 from srl_agents.cli.options import Kwargs, json_object
 from srl_agents.cli.user_errors import boundary
-from srl_env.registration.locate import environments_in
+from srl_env.registration.names import environments_in
 
 if TYPE_CHECKING:
     from srl_env.check import Checker, CheckResult

@@ -38,7 +38,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
 from srl_env.policy import Sampling
 from srl_env.problem import ProblemSource
-from srl_env.rollout import EnvPool, Episode, Rolling, Running, Start
+from srl_env.rollout import EnvPool, Episode, EpisodeRunner, LiveEpisode, Start
 from srl_env.seeding import derive_seed, stream
 
 if TYPE_CHECKING:
@@ -284,7 +284,9 @@ def _run_kind(
 
     def run(pool: EnvPool) -> None:
         try:
-            _run(waiting, Rolling(pool, policy, sampling), book, Pace(settings.at_once), clock)
+            _run(
+                waiting, EpisodeRunner(pool, policy, sampling), book, Pace(settings.at_once), clock
+            )
         except BaseException:
             _drain(waiting)  # the others end with what they have begun
             raise
@@ -299,13 +301,13 @@ def _run_kind(
 
 def _run(
     waiting: SimpleQueue[Planned],
-    rolling: Rolling,
+    rolling: EpisodeRunner,
     book: _Book,
     pace: Pace,
     clock: Callable[[], float],
 ) -> None:
     """Runs episodes as long as some wait, each step with as many as the pace says."""
-    running: dict[int, tuple[Planned, Running]] = {}
+    running: dict[int, tuple[Planned, LiveEpisode]] = {}
     saved = clock()
     try:
         while True:
@@ -423,7 +425,7 @@ class _Book:
             self.episodes.update(episodes)
             self._tell(len(self.episodes), len(self._plan))
 
-    def keep(self, running: Iterable[tuple[Planned, Running]]) -> None:
+    def keep(self, running: Iterable[tuple[Planned, LiveEpisode]]) -> None:
         """Saves what has been written in episodes that are not finished."""
         written = {p.key: [step.generation for step in run.steps] for p, run in running}
         if self._file and any(written.values()):

@@ -12,7 +12,7 @@ from typing import Any
 from srl_env.data.named import named
 from srl_env.errors import BadOption, UnknownName
 from srl_env.policy import Policy
-from srl_env.registration.locate import load_file
+from srl_env.registration.names import load_file
 from srl_env.rollout import AnyPolicy, PrivilegedPolicy
 
 _IN_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")

@@ -25,7 +25,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
-from srl_env.verifiers.deadline import WALL_SHARE, WorkerPool, shared_pool
+from srl_env.verifiers.worker_pool import WALL_FACTOR, WorkerPool, shared_pool
 from srl_tasks.generated.family import MAX_DRAWS, NOMINAL_SIZE, Split
 
 MAX_CHARACTERS = 20_000
@@ -167,7 +167,7 @@ class ReasoningGymVerifier:
     def _score(self, problem: Problem, answer: str) -> float:
         asked = {name: problem.metadata[name] for name in ("dataset", "config", "entry")}
         request = {**asked, "answer": answer, "deadline_s": self.deadline_s}
-        return float(_workers().call(request, WALL_SHARE * self.deadline_s)["score"])
+        return float(_workers().call(request, WALL_FACTOR * self.deadline_s)["score"])
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

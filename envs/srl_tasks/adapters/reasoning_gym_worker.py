@@ -1,7 +1,7 @@
 """The process in which reasoning-gym scores; started by ``srl_tasks.adapters.reasoning_gym``, as a
 script.
 
-It imports nothing of this library, to start fast. See ``srl_env.verifiers.deadline`` for how
+It imports nothing of this library, to start fast. See ``srl_env.verifiers.worker_pool`` for how
 it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor
 time; ``MEMORY_BYTES`` of address space; no core files.
 

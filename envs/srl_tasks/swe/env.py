@@ -24,8 +24,8 @@ from srl_env.swe.workspace import open_workspace
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.tool_calls import CallError, ToolCalls, parse_call
 from srl_env.verifiers import Verdict
-from srl_env.verifiers.fault import PolicyFault, tried_twice
 from srl_env.verifiers.recorded import RecordedCalls
+from srl_env.verifiers.responsibility import PolicyFault, tried_twice
 from srl_tasks.swe.problems import SHIPPED, Split, TaskProblems
 from srl_tasks.swe.replays import Replays
 
@@ -74,7 +74,7 @@ class SWEEnv(ReasoningEnv):
     ``verdict``: ``correct``, and all of ``srl_env.grading.Grade.to_info``; where nothing was
     executed, whether all calls are the expert's (``same_calls``). A sandbox that fails is a
     ``failure``, never a reward; a workspace or a call that makes it fail is a wrong answer with
-    ``policy_fault`` (``srl_env.verifiers.fault``).
+    ``policy_fault`` (``srl_env.verifiers.responsibility``).
 
     **Data.** ``path``: a folder of tasks; by default those that ship. ``split``: "train", "dev",
     "test" or "all"; ``repos``: only these; ``max_difficulty``: in [0, 1].

@@ -8,10 +8,10 @@ from pathlib import Path
 
 UNREACHED = """
 from srl_agents.cli import check as checking
-from srl_env.check import Checker, hostile
+from srl_env.check import Checker, robustness
 from srl_env.testing import SlowWorldEnv
 
-hostile.DEADLINE_S = hostile._GRACE_S = 0.1
+robustness.DEADLINE_S = robustness._GRACE_S = 0.1
 
 
 class Counting(SlowWorldEnv):

@@ -12,9 +12,9 @@ import pytest
 
 from srl_agents.cli.scaffold import KINDS, write_package
 from srl_env.check import Checker
-from srl_env.check.run import CHECKS
+from srl_env.check.checker import CHECKS
 from srl_env.errors import BadOption, UnknownName
-from srl_env.registration.locate import environments_in
+from srl_env.registration.names import environments_in
 
 ROOT = Path(__file__).parents[3]
 

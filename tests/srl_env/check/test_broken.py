@@ -13,9 +13,9 @@ from typing import Any, Literal
 import pytest
 
 import srl_env
-from srl_env.check import CHECKS, Checker, CheckResult, Finding, hostile
-from srl_env.check.hostile import hostile_text
+from srl_env.check import CHECKS, Checker, CheckResult, Finding, robustness
 from srl_env.check.report import one_per_mistake
+from srl_env.check.robustness import hostile_text
 from srl_env.data import JsonlSource, ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, VerifierTimeout
@@ -435,7 +435,7 @@ def test_a_world_that_hangs_on_a_call_in_the_experts_form_is_found_with_its_line
     timeout: float | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("DEADLINE_S", "ANY_TIME_S", "_GRACE_S"):
-        monkeypatch.setattr(hostile, name, 0.3)
+        monkeypatch.setattr(robustness, name, 0.3)
     found = finding(Calculating(world_timeout_s=timeout), "hostile")
     assert re.match(r"env.step\(\) had not ended after 1.8 s on the text '.*9\*\*9", found.seen)
     assert "world_timeout_s" in found.advice

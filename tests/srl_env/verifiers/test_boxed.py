@@ -18,7 +18,7 @@ from srl_env.errors import BadOption, Failure, MissingExtra, VerifierCrash, Veri
 from srl_env.problem import Problem
 from srl_env.verifiers import BoxedVerifier, Verdict, Verifier, boxed
 from srl_env.verifiers.boxed import last_boxed
-from srl_env.verifiers.deadline import WorkerPool, shared_pool
+from srl_env.verifiers.worker_pool import WorkerPool, shared_pool
 
 pytest.importorskip("math_verify")
 

@@ -16,16 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from srl_env.check.marks import out_of_range
 from srl_env.check.report import Finding, Note
+from srl_env.check.rewards import out_of_range
 from srl_env.check.trial import Trial, line_in, short
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
 from srl_env.rewards.registry import get_reward_mode
 from srl_env.seeding import stream
 from srl_env.time_limit import OutOfTime, run_within
-from srl_env.verifiers.deadline import WALL_SHARE
-from srl_env.verifiers.fault import POLICY_FAULT
+from srl_env.verifiers.responsibility import POLICY_FAULT
+from srl_env.verifiers.worker_pool import WALL_FACTOR
 
 DEADLINE_S = 10.0
 """Of a verifier that states no ``deadline_s`` of its own, and of a step."""
@@ -81,10 +81,10 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
                 yield Finding(
                     f"verifier.{name}() had not ended after {limit:g} s on {short(text)} "
                     f"({len(text):,} characters)",
-                    f"an answer, or a VerifierTimeout, within {limit:g} s ({WALL_SHARE:g} times "
+                    f"an answer, or a VerifierTimeout, within {limit:g} s ({WALL_FACTOR:g} times "
                     f"its deadline_s, or else {DEADLINE_S:g}, and {_GRACE_S:g})",
                     "limit the text's length, use patterns that take linear time, or run the work "
-                    "in a process that can be killed (srl_env.verifiers.deadline)",
+                    "in a process that can be killed (srl_env.verifiers.worker_pool)",
                     where,
                 )
                 return
@@ -181,7 +181,7 @@ def _step_limit(env: ReasoningEnv) -> float:
 def _verifier_limit(env: ReasoningEnv) -> float:
     """How long a verdict may take by the clock; deadlines count processor time."""
     deadline = getattr(env.verifier, "deadline_s", None)
-    return _GRACE_S + (DEADLINE_S if deadline is None else WALL_SHARE * float(deadline))
+    return _GRACE_S + (DEADLINE_S if deadline is None else WALL_FACTOR * float(deadline))
 
 
 def hostile_text(env: ReasoningEnv, number: int) -> str:

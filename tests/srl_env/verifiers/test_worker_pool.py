@@ -9,7 +9,7 @@ import time
 import pytest
 
 from srl_env.errors import VerifierCrash, VerifierTimeout
-from srl_env.verifiers.deadline import WorkerPool
+from srl_env.verifiers.worker_pool import WorkerPool
 
 ECHO = """
 import json, os, sys, time

@@ -12,7 +12,7 @@ exit at the end of its input, so that none outlives this process.
 On a busy machine a second of computing takes several by the clock, so a deadline by the clock
 alone would blame a text for other programs. A worker that is sent "deadline_s" with a request
 limits its own processor time to that by ``ITIMER_PROF``, whose signal ends it wherever it is;
-the deadline by the clock is then ``WALL_SHARE`` times as long. Not even a busy worker outlives
+the deadline by the clock is then ``WALL_FACTOR`` times as long. Not even a busy worker outlives
 this process for long.
 
 POSIX only: waiting for a pipe with a deadline needs it.
@@ -34,7 +34,7 @@ from typing import Any
 from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
 
 START_S = 120.0
-WALL_SHARE = 3.0
+WALL_FACTOR = 3.0
 """How many times its processor time a request may take by the clock, since other programs run."""
 
 

@@ -22,7 +22,8 @@ from srl_env.rewards.record import StepRecord, StepReward
 from srl_env.rewards.registry import RewardMode, score_all
 from srl_env.text.format import ParsedStep
 from srl_env.text.unicode import all_utf8_safe
-from srl_env.verifiers.fault import (
+from srl_env.verifiers.protocol import Verdict, Verifier
+from srl_env.verifiers.responsibility import (
     POLICY_FAULT,
     VERIFIER_FAILURES,
     PolicyFault,
@@ -32,7 +33,6 @@ from srl_env.verifiers.fault import (
     fault_verdict,
     tried_twice,
 )
-from srl_env.verifiers.protocol import Verdict, Verifier
 
 Scored: TypeAlias = tuple[StepRecord, StepReward]
 T = TypeVar("T")

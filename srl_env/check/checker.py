@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator
 from numbers import Real
 from typing import Any
 
-from srl_env.check import hostile, leaks, marks, records, repeats
+from srl_env.check import determinism, interface, leaks, rewards, robustness
 from srl_env.check.report import (
     CheckError,
     CheckReport,
@@ -84,7 +84,7 @@ class Checker:
     def run(self, name: str) -> CheckResult:
         """The result of the check of that name."""
         if self._drawn is None:  # whatever is asked for: the others need the problems
-            self._drawn = _result(DRAWS, lambda: records.check_draws(self.trial, self._problems))
+            self._drawn = _result(DRAWS, lambda: interface.check_draws(self.trial, self._problems))
         if name == DRAWS:
             return self._drawn
         if self._varies and name in _COMPARING:
@@ -108,7 +108,7 @@ class Checker:
 
     def limit_s(self, name: str) -> float | None:
         """How long the check of that name may take; None where there is no bound to state."""
-        return hostile.longest_s(self.trial) if name in HOSTILE else None
+        return robustness.longest_s(self.trial) if name in HOSTILE else None
 
 
 def _read_seconds(value: object) -> float:
@@ -160,29 +160,29 @@ _MEANINGLESS = f"not made: means nothing before {REPEATS!r} passes"
 HOSTILE = ("the verifier ends at its deadline", "hostile text breaks nothing")
 CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     DRAWS: lambda trial: (),  # made by Checker, before any other
-    REPEATS: repeats.check_seeds,
-    "Gymnasium's own check": records.check_gymnasium,
-    "the expert gets full marks, step by step (srl)": _with_expert(marks.check_expert_srl),
-    "the expert gets full marks at the end (rlvr)": _with_expert(marks.check_expert_rlvr),
-    "the expert gets full marks in the other modes": _with_expert(marks.check_expert_other),
-    "the expert's whole solution is right": _with_expert(marks.check_expert_solution),
-    "an empty answer gets nothing": _each(marks.check_empty),
-    "a shuffled answer gets less": _with_expert(marks.check_shuffled),
-    "an echo of the prompt gains nothing": _each(marks.check_echo),
-    "rewards stay in their range": _each(marks.check_ranges),
+    REPEATS: determinism.check_seeds,
+    "Gymnasium's own check": interface.check_gymnasium,
+    "the expert gets full marks, step by step (srl)": _with_expert(rewards.check_expert_srl),
+    "the expert gets full marks at the end (rlvr)": _with_expert(rewards.check_expert_rlvr),
+    "the expert gets full marks in the other modes": _with_expert(rewards.check_expert_other),
+    "the expert's whole solution is right": _with_expert(rewards.check_expert_solution),
+    "an empty answer gets nothing": _each(rewards.check_empty),
+    "a shuffled answer gets less": _with_expert(rewards.check_shuffled),
+    "an echo of the prompt gains nothing": _each(rewards.check_echo),
+    "rewards stay in their range": _each(rewards.check_ranges),
     "nothing leaks": lambda trial: (
         *_each(leaks.check_leaks)(trial),
         *leaks.check_answers(trial),
     ),
-    "a prefix equals its replay": _each(repeats.check_prefix),
-    "modes leave the world alone": _each(repeats.check_modes),
-    "global generators are left alone": repeats.check_global_state,
-    "snapshots go back": _each(repeats.check_snapshots),
-    "splits share no problem": records.check_splits,
-    "infos can be stored": _each(records.check_infos),
-    "repr is short": records.check_repr,
-    HOSTILE[0]: _first(hostile.check_deadline),
-    HOSTILE[1]: _first(hostile.check_hostile),
+    "a prefix equals its replay": _each(determinism.check_prefix),
+    "modes leave the world alone": _each(determinism.check_modes),
+    "global generators are left alone": determinism.check_global_state,
+    "snapshots go back": _each(determinism.check_snapshots),
+    "splits share no problem": interface.check_splits,
+    "infos can be stored": _each(interface.check_infos),
+    "repr is short": interface.check_repr,
+    HOSTILE[0]: _first(robustness.check_deadline),
+    HOSTILE[1]: _first(robustness.check_hostile),
 }
 _COMPARING = {
     name

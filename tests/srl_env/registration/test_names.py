@@ -10,7 +10,7 @@ import pytest
 
 import srl_env
 from srl_env.errors import BadOption, UnknownName
-from srl_env.registration.locate import environments_in, locate
+from srl_env.registration.names import environments_in, locate
 
 ROW = '{"prompt": "2 + 3?", "steps": ["2 + 3 = 5"], "answer": "5"}\n'
 CODE = """
