@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 DOCS = Path(__file__).parents[1] / "docs"
 RESULTS = DOCS / "results/few-demonstrations.json"
@@ -26,10 +27,10 @@ LABELS = {
 COLOURS = {"srl": "#2a9d6f", "srl-rlvr": "#00695c"}
 
 
-def figure(results: dict[str, Any]) -> plt.Figure:
+def figure(results: dict[str, Any]) -> Figure:
     """One row for each method; scores in per cent."""
     drawn, axes = plt.subplots(figsize=(7, 2.8), layout="constrained")
-    for row, (method, label) in enumerate(LABELS.items()):
+    for row, method in enumerate(LABELS):
         colour = COLOURS.get(method, "#7a7f87")
         mean, low, high = (100 * value for value in results["methods"][method]["pass@1"])
         seeds = [100 * run["pass@1"][0] for run in results["runs"] if run["method"] == method]
