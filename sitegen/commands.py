@@ -39,7 +39,7 @@ def _row(parameter: Any) -> str:
         names = [parameter.metavar or parameter.name.upper()]
     given = parameter.default
     shown = "" if given in (None, False, [], "", ()) or callable(given) else f" Default: `{given}`."
-    about = _plain(getattr(parameter, "help", None) or "")
+    about = re.sub(r"\\\[default: (.+)\]$", r"Default: `\1`.", _plain(parameter.help or ""))
     return f"| `{'`, `'.join(names)}` | {about}{shown} |".replace("||", "\\|\\|")
 
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import MISSING, Field, fields, is_dataclass
+from collections.abc import Iterator
+from dataclasses import MISSING, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
+from srl_agents.cli.options import explained, settings_of
 from srl_agents.comparison.config import CompareConfig
 from srl_agents.methods.stages import GRPO, NLL, Stage, Starts, Until
 from srl_agents.runs.config import RunConfig
@@ -49,46 +50,19 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def _table(cls: type) -> str:
     """What a class is for, and a row for each of its keys."""
-    keys = list(_keys(cls))
-    about, meanings = _explained(cls, [name for name, *_ in keys])
     rows = [
-        f"| `{name}` | {meanings.get(name, '')} | {type_} | {default} |"
-        for name, type_, default in keys
+        f"| `{s.name}` | {s.meaning.replace('|', 'or')} | {_type(s.hint)} | {_default(s.default)} |"
+        for s in settings_of(cls)
     ]
-    return "\n".join([about, "", "| key | meaning | type | default |", "|---|---|---|---|", *rows])
+    head = [explained(cls)[0], "", "| key | meaning | type | default |", "|---|---|---|---|"]
+    return "\n".join([*head, *rows]).replace("``", "`")
 
 
-def _explained(cls: type, keys: Sequence[str]) -> tuple[str, dict[str, str]]:
-    """A class's docstring: what stands before the first "key: meaning", and {key: meaning}."""
-    text = " ".join(inspect.cleandoc(cls.__doc__ or "").split()).replace("``", "`")
-    name = "|".join(keys)
-    about, *rest = re.split(rf"(?:(?<=[.;] )|^)((?:{name})(?:, (?:{name}))*): ", text)
-    meanings = {
-        key: meaning.strip().rstrip(";").replace("|", "or")
-        for names, meaning in zip(rest[::2], rest[1::2], strict=True)
-        for key in names.split(", ")
-    }
-    return about.strip(), meanings
-
-
-def _keys(cls: type) -> Iterator[tuple[str, str, str]]:
-    if is_dataclass(cls):
-        for field in fields(cls):
-            yield field.name, _type(str(field.type)), _default(_made(field))
-        return
-    assert issubclass(cls, BaseModel)
-    for name, info in cls.model_fields.items():
-        default = MISSING if info.is_required() else info.get_default(call_default_factory=True)
-        yield name, _type(inspect.formatannotation(info.annotation)), _default(default)
-
-
-def _made(field: Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
-def _type(text: str) -> str:
+def _type(hint: Any) -> str:
     """A type for people: no module names; what is a table of its own is called one."""
+    text = inspect.formatannotation(hint)
     text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text)
+    text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
     if re.search(r"\b(?:\w+Config|Stage|Starts|Until|GRPO|NLL|EvalSettings)\b", text):
         text = "a table" + (", or nothing" if "None" in text else "")

@@ -12,7 +12,6 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_agents.comparison.run import compare as compare
-    from srl_agents.evaluation.run import EvalSettings as EvalSettings
     from srl_agents.evaluation.run import evaluate as evaluate
     from srl_agents.integrations.verifiers import SRLTaskset, SRLVerifiersEnv
     from srl_agents.policies import ExpertPolicy as ExpertPolicy
@@ -22,6 +21,7 @@ if TYPE_CHECKING:
     from srl_agents.policies import VLLMPolicy as VLLMPolicy
     from srl_agents.runs.config import load_config as load_config
     from srl_agents.runs.config import make_config as make_config
+    from srl_agents.runs.evaluation import EvalSettings as EvalSettings
     from srl_agents.training.run import train as train
 
 # What verifiers loads, and it loads every name here: so not those that need torch.
@@ -31,9 +31,10 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "training.run": ("train",),
-        "evaluation.run": ("EvalSettings", "evaluate"),
+        "evaluation.run": ("evaluate",),
         "comparison.run": ("compare",),
         "runs.config": ("load_config", "make_config"),
+        "runs.evaluation": ("EvalSettings",),
         "policies": (
             "ExpertPolicy",
             "OpenAIPolicy",

@@ -67,7 +67,7 @@ def short_chains_solved(base: Path, problems: int = 128) -> float:
 
     One that hardly copes with these learns little about long ones in the demo's time.
     """
-    settings = EvalSettings(problems, rollouts=4, greedy=False, max_tokens=16, max_steps=7)
+    settings = EvalSettings(problems=problems, rollouts=4, greedy=False, max_tokens=16, max_steps=7)
     policy = TransformersPolicy.from_pretrained(str(base))
     make_env = partial(srl_env.make, "srl/ModularChain-v0", difficulty=4, split="dev")
     return evaluate(policy, make_env, settings).estimates()["pass@1"].value

@@ -12,13 +12,13 @@ import typer
 
 from srl_agents.cli.console import errors, evaluation_bar, output
 from srl_agents.cli.folders import fresh_folder, how_to_go_on, write_json
-from srl_agents.cli.options import Env, Kwargs, json_object
+from srl_agents.cli.options import Env, Kwargs, json_object, options_of
 from srl_agents.cli.tables import evaluation_table, gain_table
 from srl_agents.cli.user_errors import boundary
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
-    from srl_agents.evaluation.run import EvalSettings
     from srl_env.environment import ReasoningEnv
     from srl_env.rollout import AnyPolicy
 
@@ -33,7 +33,6 @@ def begin_evaluation(
     policy: str,
     env_id: str | None,
     arguments: dict[str, Any],
-    split: str,
     given: dict[str, Any],
     device: str | None,
     out: Path | None,
@@ -42,13 +41,14 @@ def begin_evaluation(
 ) -> None:
     """Evaluates into a new folder.
 
-    given: what was said of ``EvalSettings``. policy_arguments: of a policy on a server.
-    chooser: the folder of an agent that chooses among the policy's samples; the policy alone is
-    then evaluated too.
+    given: the settings of the evaluation that were set. policy_arguments: of a policy on a
+    server. chooser: the folder of an agent that chooses among the policy's samples; the policy
+    alone is then evaluated too.
     """
     from srl_agents.evaluation.folder import SETTINGS
-    from srl_agents.evaluation.run import EvalSettings, taken_split
+    from srl_agents.evaluation.run import taken_split
     from srl_agents.policies.named import read_spec, trained_decoding
+    from srl_agents.runs.mistakes import validated
 
     spec = read_spec(policy)
     if "split" in arguments:
@@ -61,7 +61,8 @@ def begin_evaluation(
     defaults = _FOR_PEOPLE if policy == "human" else _FOR_SERVERS if spec.on_server else {}
     if chooser:
         defaults = {name: value for name, value in defaults.items() if name != "parallel"}
-    settings = EvalSettings(**{**defaults, **trained_decoding(spec.runs), **given})
+    settings = validated(EvaluationConfig, {**defaults, **given}, "")
+    settings = settings.filled(**trained_decoding(spec.runs))
     folder = out or fresh_folder(f"eval-{Path(policy).name.replace(':', '-')}")
     if (folder / SETTINGS).exists():
         raise BadOption(
@@ -72,11 +73,11 @@ def begin_evaluation(
         "policy": policy,
         "env": env_id,
         "arguments": arguments,
-        "split": taken_split(env_id, arguments, split),
+        "split": taken_split(env_id, arguments, settings.split),
         "device": device,
         "policy_arguments": dict(policy_arguments or {}),
         "chooser": None if chooser is None else str(chooser),
-        "settings": asdict(settings),
+        "settings": settings.model_dump(mode="json"),
     }
     _evaluate(folder, record)
 
@@ -96,12 +97,12 @@ _FOR_SERVERS = {"at_once": 16, "parallel": 4}  # requests that are under way at 
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:
-    from srl_agents.evaluation.run import EvalSettings, choose_problems, split_maker
+    from srl_agents.evaluation.run import choose_problems, split_maker
     from srl_agents.policies.named import read_spec
     from srl_agents.runs.history import check_unseen
     from srl_agents.runs.lock import held
 
-    settings = EvalSettings(**{**record["settings"], "ks": tuple(record["settings"]["ks"])})
+    settings = EvaluationConfig(**record["settings"])
     spec = read_spec(record["policy"])
     make_env = split_maker(record["env"], record["arguments"], record["split"])
     env = make_env()
@@ -131,7 +132,7 @@ def _evaluate_all(
     policies: Mapping[str, AnyPolicy],
     folder: Path,
     record: dict[str, Any],
-    settings: EvalSettings,
+    settings: EvaluationConfig,
     make_env: Callable[[], ReasoningEnv],
 ) -> None:
     """Evaluates each policy into the folder, and prints what came of it."""
@@ -178,6 +179,7 @@ def _chosen_name(record: Mapping[str, Any]) -> str:
     "[bold]srl-env eval --resume runs/eval-first-001[/]  goes on after Ctrl-C",
 )
 @boundary
+@options_of(EvaluationConfig, flags={"problems": "-n", "rollouts": "-r"})
 def eval_command(
     context: typer.Context,
     policy: Annotated[
@@ -191,35 +193,6 @@ def eval_command(
     ] = None,
     env: Env = None,
     kwargs: Kwargs = "{}",
-    problems: Annotated[
-        int | None, typer.Option("--problems", "-n", min=1, help="Problems. [100]")
-    ] = None,
-    rollouts: Annotated[
-        int | None, typer.Option("--rollouts", "-r", "-k", min=1, help="Rollouts of each. [8]")
-    ] = None,
-    split: Annotated[str, typer.Option(help="Which problems; never those trained on.")] = "test",
-    temperature: Annotated[float, typer.Option(help="Of the rollouts.")] = 1.0,
-    max_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Of one completion. [as trained, or 256]")
-    ] = None,
-    max_steps: Annotated[int | None, typer.Option(min=1, help="Of one rollout.")] = None,
-    granularity: Annotated[
-        str | None, typer.Option(help="step or solution. [as trained, or the environment's]")
-    ] = None,
-    greedy: Annotated[
-        bool | None, typer.Option(help="Also one greedy rollout of each. [yes]")
-    ] = None,
-    similarity: Annotated[
-        bool, typer.Option(help="Also each step's similarity to the expert's.")
-    ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Chooses problems and random numbers.")] = 0,
-    at_once: Annotated[
-        int | None, typer.Option(min=1, help="Episodes side by side; fewer for heavy worlds. [512]")
-    ] = None,
-    parallel: Annotated[
-        int | None,
-        typer.Option(min=1, help="Batches of those at once, for a model on a server. [1, or 4]"),
-    ] = None,
     device: Annotated[str | None, typer.Option(help="cpu, cuda, …")] = None,
     base_url: Annotated[
         str | None, typer.Option(help="Of a server that speaks OpenAI's API; ends in /v1.")
@@ -242,8 +215,9 @@ def eval_command(
         Path | None, typer.Option("--out", "-o", help="Folder; a new one under runs/.")
     ] = None,
     resume: Annotated[
-        Path | None, typer.Option(help="Folder of an evaluation to go on with.")
+        Path | None, typer.Option(help="Folder of an evaluation to continue.")
     ] = None,
+    **given: Any,
 ) -> None:
     """How often a policy is right on problems it has not seen: pass@k, greedy, legal steps."""
 
@@ -254,27 +228,12 @@ def eval_command(
         return
     if policy is None:
         raise BadOption("give a policy: -m expert, -m RUN, -m MODEL …")
-    settings = {
-        "problems": problems,
-        "rollouts": rollouts,
-        "temperature": temperature,
-        "max_tokens": max_tokens,
-        "max_steps": max_steps,
-        "granularity": granularity,
-        "greedy": greedy,
-        "similarity": similarity,
-        "seed": seed,
-        "at_once": at_once,
-        "parallel": parallel,
-    }
-    given = {name: value for name, value in settings.items() if value is not None}
     server = {"base_url": base_url, "api_key_env": api_key_env}
     server = {name: value for name, value in server.items() if value is not None}
     begin_evaluation(
         policy,
         env,
         json_object(kwargs),
-        split,
         given,
         device,
         out,

@@ -1,19 +1,25 @@
-"""Options that several verbs take, and how they are read."""
+"""Options that several commands take, and options made from a class of settings."""
 
 from __future__ import annotations
 
+import inspect
 import json
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, is_dataclass
+from functools import wraps
 from pathlib import Path
-from typing import Annotated, Any
+from types import UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import typer
+from rich.markup import escape
 
 from srl_env.errors import BadOption
 
 
 def json_object(text: str, option: str = "--kwargs") -> dict[str, Any]:
-    """The object in an option's text; BadOption where it is none."""
+    """The object in an option's text. Raises BadOption where there is none."""
     try:
         value = json.loads(text)
     except ValueError as error:
@@ -29,14 +35,11 @@ Flags = Mapping[str, Any]
 
 def with_flags(tree: Mapping[str, Any], flags: Flags) -> dict[str, Any]:
     """The tree with the value of each option that was given."""
-    from srl_agents.runs.settings import merged
+    from srl_agents.runs.settings import with_leaf
 
     for key, value in flags.items():
         if value is not None:
-            change: Any = value
-            for part in reversed(key.split(".")):
-                change = {part: change}
-            tree = merged(tree, change)
+            tree = with_leaf(tree, key, value)
     return dict(tree)
 
 
@@ -53,11 +56,119 @@ Kwargs = Annotated[
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Set one thing, as train.lr=3e-4; may be repeated."),
+    typer.Option("--set", help="Setting to change, as train.lr=3e-4; may be repeated."),
 ]
 
 
-Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="That srl-env eval wrote.")]
+Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder written by `srl-env eval`.")]
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A field of a class of settings. default: ``MISSING`` for a field that must be given."""
+
+    name: str
+    hint: Any
+    default: Any
+    meaning: str
+
+
+def settings_of(cls: type) -> list[Setting]:
+    """The fields of a dataclass or pydantic model; each meaning is from the docstring."""
+    hints = get_type_hints(cls)
+    meanings: dict[str, str] = {}
+    for base in reversed(cls.__mro__):
+        meanings |= explained(base)[1]
+    return [
+        Setting(name, hints[name], default, meanings.get(name, ""))
+        for name, default in _defaults(cls)
+    ]
+
+
+def explained(cls: type) -> tuple[str, dict[str, str]]:
+    """A class's docstring in two parts: what it is, and {field: its meaning}.
+
+    Meanings are written "field: meaning" or "field, field: meaning", each after a full stop.
+    """
+    text = " ".join(inspect.cleandoc(cls.__dict__.get("__doc__") or "").split())
+    name = "|".join(inspect.get_annotations(cls)) or "$."
+    about, *rest = re.split(rf"(?:(?<=[.;] )|^)((?:{name})(?:, (?:{name}))*): ", text)
+    meanings = {
+        key: meaning.strip().rstrip(";")
+        for names, meaning in zip(rest[::2], rest[1::2], strict=True)
+        for key in names.split(", ")
+    }
+    return about.strip(), meanings
+
+
+def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
+    if is_dataclass(cls):
+        for field in fields(cls):
+            made = field.default_factory
+            yield field.name, field.default if made is MISSING else made()
+        return
+    for name, info in cls.model_fields.items():
+        needed = info.is_required()
+        yield name, MISSING if needed else info.get_default(call_default_factory=True)
+
+
+def options_of(
+    cls: type, flags: Mapping[str, str] | None = None, leave_out: Collection[str] = ()
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that gives a command one option for each field of a class.
+
+    The command takes ``**given: Any``, which then holds the fields that the user has set. Names,
+    types, help texts and defaults come from the class.
+    flags: {field: its short flag}. leave_out: fields without an option.
+    """
+    made = [_parameter(s, flags or {}) for s in settings_of(cls) if s.name not in leave_out]
+
+    def decorate(command: Callable[..., None]) -> Callable[..., None]:
+        signature = inspect.signature(command, eval_str=True)
+        kept = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+
+        @wraps(command)
+        def with_options(*args: Any, **values: Any) -> None:
+            unset = {option.name for option in made if values.get(option.name) is None}
+            command(*args, **{name: v for name, v in values.items() if name not in unset})
+
+        with_options.__signature__ = signature.replace(parameters=kept + made)  # type: ignore[attr-defined]
+        return with_options
+
+    return decorate
+
+
+def _parameter(setting: Setting, flags: Mapping[str, str]) -> inspect.Parameter:
+    kind, metavar = _kind(setting.hint)
+    name = setting.name.replace("_", "-")
+    option = typer.Option(
+        f"--{name}/--no-{name}" if kind is bool else f"--{name}",
+        *([flags[setting.name]] if setting.name in flags else []),
+        help=escape(setting.meaning.replace("``", "`") + _shown(setting.default)),
+        metavar=metavar,
+    )
+    return inspect.Parameter(
+        setting.name,
+        inspect.Parameter.KEYWORD_ONLY,
+        default=None,
+        annotation=Annotated[kind | None, option],
+    )
+
+
+def _kind(hint: Any) -> tuple[Any, str | None]:
+    """The type that the command line reads, and how it is shown where that is not its name."""
+    options = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+    kind = next(option for option in options if option is not type(None))
+    if get_origin(kind) is Literal:
+        return str, "|".join(map(str, get_args(kind)))
+    return (list[get_args(kind)[0]], None) if get_origin(kind) in (tuple, list) else (kind, None)  # type: ignore[misc]
+
+
+def _shown(default: Any) -> str:
+    """A default for the help text, "" for one that says nothing."""
+    if isinstance(default, bool):
+        default = "yes" if default else "no"
+    return "" if default in (None, (), MISSING) else f" [default: {default}]"

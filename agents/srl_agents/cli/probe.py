@@ -53,8 +53,9 @@ def probe(
     from srl_agents.cli.tables import probe_table
     from srl_agents.evaluation.probe import SHARES
     from srl_agents.evaluation.probe import probe as complete
-    from srl_agents.evaluation.run import EvalSettings, choose_problems, split_maker
+    from srl_agents.evaluation.run import choose_problems, split_maker
     from srl_agents.policies.named import read_spec
+    from srl_agents.runs.evaluation import EvalSettings
 
     if out is not None and out.exists():
         raise BadOption(f"{out} exists; choose another")

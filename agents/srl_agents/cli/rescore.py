@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -14,7 +13,7 @@ from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
 
     from srl_agents.evaluation.folder import SavedEvaluation
     from srl_agents.evaluation.run import Run
@@ -109,7 +108,6 @@ def _result(saved: SavedEvaluation, runs: Sequence[Run]) -> EvalResult:
     env.close()
     groups = group_by_problem(runs)
     everything = [episode for _, episode in runs]
-    settings: Mapping[str, Any] = asdict(saved.settings) | {"ks": list(saved.settings.ks)}
     return EvalResult(
         policy=saved.record["policy"],
         env=saved.record["env"],
@@ -119,6 +117,6 @@ def _result(saved: SavedEvaluation, runs: Sequence[Run]) -> EvalResult:
         episodes=len(everything),
         failures=count_failures(everything),
         policy_faults=count_policy_faults(everything),
-        settings=dict(settings),
+        settings=saved.settings.model_dump(mode="json"),
         seconds=0.0,
     )

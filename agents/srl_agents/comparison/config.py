@@ -20,62 +20,28 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
 from srl_agents.evaluation.contrasts import BASE
-from srl_agents.evaluation.run import EvalSettings
 from srl_agents.methods.shipped import methods
 from srl_agents.policies.named import trained_decoding
-from srl_agents.runs.config import RunConfig, Section, make_config
+from srl_agents.runs.config import RunConfig, make_config
+from srl_agents.runs.evaluation import Count, EvaluationConfig
 from srl_agents.runs.mistakes import validated
+from srl_agents.runs.section import Section
 from srl_agents.runs.settings import Tree, merged, read_tree, with_overrides, without_off
 from srl_env.errors import BadOption, UnknownName, UserError
 
-Count = Annotated[int, Field(ge=1)]
-
-
-class EvaluationConfig(Section):
-    """The evaluation at the end of every run, as in ``EvalSettings``.
-
-    ks: of pass@k; where none are given 1 and 8, or in place of 8 as many as there are rollouts.
-    max_tokens, granularity: None for those the method trained with.
-    """
-
-    split: str = "test"
-    problems: Count = 128
-    rollouts: Count = 8
-    ks: tuple[Count, ...] = (1, 8)
-    temperature: Annotated[float, Field(gt=0)] = 1.0
-    greedy: bool = True
-    similarity: bool = False
-    max_tokens: Count | None = None
-    max_steps: Count | None = None
-    granularity: Literal["step", "solution"] | None = None
-    seed: Annotated[int, Field(ge=0)] = 0
-
-    @model_validator(mode="after")
-    def _ks_within_the_rollouts(self) -> Self:
-        if "ks" not in self.model_fields_set:
-            object.__setattr__(self, "ks", tuple(sorted({1, min(8, self.rollouts)})))
-        if max(self.ks, default=1) > self.rollouts:
-            raise ValueError(
-                f"evaluation.ks: pass@k needs k of at most evaluation.rollouts, {self.rollouts};"
-                f" got {list(self.ks)}"
-            )
-        return self
-
-    def settings(self, run: RunConfig) -> EvalSettings:
-        """The settings for what a run trained; BadOption where they cannot work."""
-        given = self.model_dump(exclude={"split"}, exclude_none=True)
-        return EvalSettings(**trained_decoding([run]) | given)
-
 
 class CurveConfig(Section):
-    """The small evaluations during training, which do not count as training.
+    """The small evaluations during training, whose time does not count as training.
 
-    every_s: seconds of training between two of them; None makes none.
+    split: Split of the problems.
+    problems: Number of problems.
+    rollouts: Rollouts of each problem.
+    every_s: Seconds of training between two evaluations; "off" makes none.
     """
 
     split: str = "dev"
@@ -83,19 +49,10 @@ class CurveConfig(Section):
     rollouts: Count = 2
     every_s: Annotated[float, Field(gt=0)] | None = 15.0
 
-    def settings(self, evaluation: EvalSettings) -> EvalSettings:
-        """As the evaluation at the end, with fewer problems and nothing besides."""
-        return EvalSettings(
-            problems=self.problems,
-            rollouts=self.rollouts,
-            ks=(1,),
-            temperature=evaluation.temperature,
-            greedy=False,
-            max_tokens=evaluation.max_tokens,
-            max_steps=evaluation.max_steps,
-            granularity=evaluation.granularity,
-            seed=evaluation.seed,
-        )
+    def evaluation(self, final: EvaluationConfig) -> EvaluationConfig:
+        """The evaluation at the end, on this split, with fewer problems and pass@1 alone."""
+        small = {"split": self.split, "problems": self.problems, "rollouts": self.rollouts}
+        return final.model_copy(update={**small, "ks": (1,), "greedy": False, "similarity": False})
 
 
 class CompareConfig(Section):
@@ -136,6 +93,11 @@ class Job:
     evaluation: EvaluationConfig
     curve: CurveConfig
     base: str = ""
+
+    @property
+    def curve_evaluation(self) -> EvaluationConfig:
+        """The evaluation of each point of the curve."""
+        return self.curve.evaluation(self.evaluation)
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe; without the folder it lies in."""
@@ -195,8 +157,6 @@ def plan(config: CompareConfig) -> list[Job]:
         for base in bases
         for method in config.methods
     ]
-    for job in jobs:
-        job.evaluation.settings(job.run)
     return jobs
 
 
@@ -209,7 +169,8 @@ def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) 
     threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
     shared = merged(merged(threads, config.run), own)
     run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
-    return Job(method, seed, folder, train, run, config.evaluation, config.curve, base)
+    evaluation = config.evaluation.filled(**trained_decoding([run]))
+    return Job(method, seed, folder, train, run, evaluation, config.curve, base)
 
 
 def base_label(base: str) -> str:

@@ -14,8 +14,9 @@ from contextlib import closing
 from pathlib import Path
 
 from srl_agents.comparison.config import Job
-from srl_agents.evaluation.run import EvalSettings, choose_problems, split_maker
+from srl_agents.evaluation.run import choose_problems, split_maker
 from srl_agents.models.folder import check_model
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.history import check_unseen, training_runs
 from srl_agents.runs.inputs import check_inputs
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
@@ -97,17 +98,16 @@ def check_splits(job: Job) -> None:
 
     Seen are those that the comparison trains on, and those in the history of its model.
     """
-    settings = job.evaluation.settings(job.run)
-    _check_split(job, "evaluation", job.evaluation.split, settings)
+    _check_split(job, "evaluation", job.evaluation)
     if job.curve.every_s is not None:
-        _check_split(job, "curve", job.curve.split, job.curve.settings(settings))
+        _check_split(job, "curve", job.curve_evaluation)
 
 
-def _check_split(job: Job, section: str, split: str, settings: EvalSettings) -> None:
+def _check_split(job: Job, section: str, settings: EvaluationConfig) -> None:
     trained = job.run.model_copy(update={"out": "this comparison"})  # it has no folder yet
     try:
-        with closing(split_maker(job.run.env.id, job.run.env.options, split)()) as env:
+        with closing(split_maker(job.run.env.id, job.run.env.options, settings.split)()) as env:
             problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
             check_unseen(problems, [trained, *training_runs(job.run.model.path)])
     except (BadOption, UnknownName) as error:
-        raise BadOption(f"{section}.split is {split!r}: {error}") from error
+        raise BadOption(f"{section}.split is {settings.split!r}: {error}") from error

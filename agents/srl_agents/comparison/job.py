@@ -26,7 +26,7 @@ from srl_agents.comparison.config import Job
 from srl_agents.comparison.inputs import check_splits
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.episodes import EpisodeFile
-from srl_agents.evaluation.run import EvalSettings, evaluate, split_maker
+from srl_agents.evaluation.run import evaluate, split_maker
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.lock import held
@@ -67,13 +67,12 @@ def _run_job(folder: Path, tell: Tell) -> RunOutcome:
     if job.train:
         outcome, model = _trained(job, outcome, tell)
     policy = _load(job, model)
-    settings = job.evaluation.settings(job.run)
     tell("evaluating", _TRAINING_SHARE, "")
     if job.curve.every_s is not None:
         last = _curve_point(job, policy, outcome.seconds, outcome.updates)
         before = (point for point in _read_curve(job) if point.update < last.update)
         outcome = replace(outcome, curve=(*before, last))
-    result = _evaluated(job, policy, settings, tell)
+    result = _evaluated(job, policy, tell)
     outcome = replace(outcome, result=result)
     _write(folder / OUTCOME, outcome.to_json())
     return outcome
@@ -131,9 +130,8 @@ def _read_curve(job: Job) -> list[CurvePoint]:
 
 
 def _curve_point(job: Job, policy: AnyPolicy, seconds: float, update: int) -> CurvePoint:
-    settings = job.curve.settings(job.evaluation.settings(job.run))
     maker = split_maker(job.run.env.id, job.run.env.options, job.curve.split)
-    result = evaluate(policy, maker, settings)
+    result = evaluate(policy, maker, job.curve_evaluation)
     success = result.estimates()["pass@1"].value if "pass@1" in result.scores else 0.0
     return CurvePoint(seconds, update, success)
 
@@ -148,7 +146,7 @@ def _load(job: Job, model: str) -> TransformersPolicy:
     )
 
 
-def _evaluated(job: Job, policy: AnyPolicy, settings: EvalSettings, tell: Tell) -> EvalResult:
+def _evaluated(job: Job, policy: AnyPolicy, tell: Tell) -> EvalResult:
     def on_progress(done: int, total: int) -> None:
         share = _TRAINING_SHARE + (1 - _TRAINING_SHARE) * done / total
         tell("evaluating", share, f"{done} of {total} episodes")
@@ -156,7 +154,7 @@ def _evaluated(job: Job, policy: AnyPolicy, settings: EvalSettings, tell: Tell) 
     return evaluate(
         policy,
         split_maker(job.run.env.id, job.run.env.options, job.evaluation.split),
-        settings,
+        job.evaluation,
         name=job.method,
         episodes=EpisodeFile(job.folder / "evaluation" / "episodes.jsonl"),
         on_progress=on_progress,

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from srl_agents.evaluation.contrasts import Comparison
     from srl_agents.evaluation.episodes import EpisodeFile
     from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
-    from srl_agents.evaluation.run import EvalSettings, choose_problems, evaluate, split_maker
+    from srl_agents.evaluation.run import choose_problems, evaluate, split_maker
     from srl_agents.evaluation.scoring import EvalResult, score_gains
     from srl_agents.evaluation.statistics import Estimate, difference, estimate, pass_at_k
 
@@ -34,7 +34,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "run": ("EvalSettings", "choose_problems", "evaluate", "split_maker"),
+        "run": ("choose_problems", "evaluate", "split_maker"),
         "scoring": ("EvalResult", "score_gains"),
         "statistics": ("Estimate", "difference", "estimate", "pass_at_k"),
         "episodes": ("EpisodeFile",),

@@ -10,7 +10,6 @@ from typing import Any
 
 from srl_agents.evaluation.episodes import read_episodes
 from srl_agents.evaluation.run import (
-    EvalSettings,
     Planned,
     Run,
     check_saved,
@@ -19,6 +18,7 @@ from srl_agents.evaluation.run import (
     split_maker,
 )
 from srl_agents.evaluation.scoring import Kind
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.settings import read_tree
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData
@@ -38,7 +38,7 @@ class SavedEvaluation:
 
     folder: Path
     record: Mapping[str, Any]
-    settings: EvalSettings
+    settings: EvaluationConfig
     make_env: Callable[[], ReasoningEnv]
     runs: tuple[Run, ...]
 
@@ -60,7 +60,7 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     if not (folder / SETTINGS).is_file():
         raise BadData(f"{folder}: no {SETTINGS} in it; expected a folder that srl-env eval wrote")
     record = read_tree(folder / SETTINGS)
-    settings = EvalSettings(**{**record["settings"], "ks": tuple(record["settings"]["ks"])})
+    settings = EvaluationConfig(**record["settings"])
     make_env = split_maker(record["env"], record["arguments"], record["split"])
     env = make_env()
     plan = plan_episodes(choose_problems(env.problems, settings), settings)

@@ -11,7 +11,6 @@ by ``srl_agents.runs.history``; what the episodes are worth is in ``srl_agents.e
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +19,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Lock
-from typing import TYPE_CHECKING, Any, Literal, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import srl_env
 from srl_agents.evaluation.episodes import EpisodeFile, Key
@@ -34,6 +33,7 @@ from srl_agents.evaluation.scoring import (
     count_policy_faults,
     score_episodes,
 )
+from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
 from srl_env.policy import Sampling
@@ -47,56 +47,6 @@ if TYPE_CHECKING:
 
 OnProgress = Callable[[int, int], None]
 """Called with the episodes that are finished and the episodes in all."""
-
-
-@dataclass(frozen=True, slots=True)
-class EvalSettings:
-    """How to evaluate.
-
-    problems: how many, drawn without replacement; all of them where the source has fewer.
-    rollouts: of each problem, at ``temperature``. ks: of pass@k; empty for 1, 2, 4 … rollouts.
-    greedy: also one rollout of each at temperature 0. similarity: also each next step after the
-    expert's steps before it, compared with the expert's, greedily and as often sampled.
-    max_tokens: of one completion. max_steps, granularity: None for the environment's own.
-    seed: chooses problems and random numbers. at_once: the most episodes that are shown to the
-    policy together; a slow one is shown fewer (``srl_agents.evaluation.pace``). parallel: how many
-    times that happens at the same time, in threads, so that a policy that waits (a server) is not
-    kept waiting by its slowest answer. Neither changes the random numbers of a policy that takes
-    ``Sampling.seeds``.
-    """
-
-    problems: int = 100
-    rollouts: int = 8
-    ks: tuple[int, ...] = ()
-    temperature: float = 1.0
-    greedy: bool = True
-    similarity: bool = False
-    max_tokens: int = 256
-    max_steps: int | None = None
-    granularity: Literal["step", "solution"] | None = None
-    seed: int = 0
-    at_once: int = 512
-    parallel: int = 1
-
-    def __post_init__(self) -> None:
-        for name in ("problems", "rollouts", "max_tokens", "at_once", "parallel"):
-            if getattr(self, name) < 1:
-                raise BadOption(f"{name} is at least 1; got {getattr(self, name)!r}")
-        if not 0 < self.temperature < math.inf:
-            raise BadOption(
-                f"temperature is above 0 and finite; got {self.temperature!r}. Greedy scores are "
-                "made besides"
-            )
-        if self.granularity not in (None, "step", "solution"):
-            raise BadOption(f"granularity is 'step' or 'solution'; got {self.granularity!r}")
-        if not self.ks:
-            powers = (1 << i for i in range(self.rollouts.bit_length()))
-            object.__setattr__(self, "ks", tuple(powers))
-        if min(self.ks) < 1 or max(self.ks) > self.rollouts:
-            raise BadOption(
-                f"pass@k needs 1 ≤ k ≤ rollouts; got k of {self.ks} with {self.rollouts} rollouts"
-            )
-        object.__setattr__(self, "ks", tuple(sorted({1, *self.ks})))
 
 
 def evaluate(
@@ -117,7 +67,7 @@ def evaluate(
     generator gets it back as it was; the ``usage`` (a dataclass) of one that counts its requests
     is part of the result. clock: seconds, by which the policy's pace is measured.
     """
-    settings = settings or EvalSettings()
+    settings = (settings or EvalSettings()).filled(max_tokens=_MAX_TOKENS)
     _check_parallel(policy, settings)
     began, used = time.perf_counter(), _usage(policy)
     pools = [EnvPool(make_env) for _ in range(settings.parallel)]
@@ -145,7 +95,7 @@ def evaluate(
         episodes=len(everything),
         failures=count_failures(everything),
         policy_faults=count_policy_faults(everything),
-        settings=asdict(settings) | {"ks": list(settings.ks)},
+        settings=settings.model_dump(mode="json"),
         seconds=time.perf_counter() - began,
         notes=tuple(getattr(policy, "notes", ())),
         usage={name: count - used[name] for name, count in _usage(policy).items()},
@@ -277,7 +227,7 @@ def _run_kind(
 ) -> None:
     """Runs the episodes of a kind that are missing, in as many threads as there are pools."""
     temperature = settings.temperature if kind in SAMPLED else 0.0
-    sampling = Sampling(temperature, settings.max_tokens)
+    sampling = Sampling(temperature, settings.max_tokens or _MAX_TOKENS)
     waiting = SimpleQueue[Planned]()
     for planned in book.missing(kind):
         waiting.put(planned)
@@ -456,4 +406,5 @@ def _seeded(policy: AnyPolicy, settings: EvalSettings) -> Iterator[None]:
         generator.set_state(state)
 
 
-_NO_LIMIT = 1 << 30
+_NO_LIMIT = 1 << 30  # steps
+_MAX_TOKENS = 256

@@ -18,12 +18,13 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from srl_agents.methods.ending import StageBudget
 from srl_agents.methods.stages import Method
 from srl_agents.runs.method import resolved
 from srl_agents.runs.mistakes import validated
+from srl_agents.runs.section import Section
 from srl_agents.runs.settings import read_tree, with_overrides, without_off
 
 if TYPE_CHECKING:
@@ -31,12 +32,6 @@ if TYPE_CHECKING:
 
 
 _RAY_UNIT = 8  # groups
-
-
-class Section(BaseModel):
-    """A table of a configuration: frozen, without unknown keys, its numbers finite."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class EnvConfig(Section):
@@ -47,7 +42,7 @@ class EnvConfig(Section):
     """
 
     id: str
-    options: dict[str, Any] = {}
+    options: dict[str, Any] = Field(default_factory=dict)
     problems: str | None = None
 
 
@@ -103,7 +98,7 @@ class PolicyConfig(Section):
     sampler: Literal["transformers", "vllm", "vllm-server"] = "transformers"
     sampler_cap: Annotated[float | None, Field(gt=0)] = 2.0
     rows: Annotated[int, Field(ge=1)] = 256
-    engine: dict[str, Any] = {}
+    engine: dict[str, Any] = Field(default_factory=dict)
     base_url: str | None = None
 
     @model_validator(mode="after")
@@ -231,8 +226,8 @@ class RunConfig(Section):
     budget: BudgetConfig
     method: str | list[dict[str, Any]] = "srl-rlvr"
     seed: Annotated[int, Field(ge=0)] = 0
-    train: dict[str, Any] = {}
-    stages: dict[str, dict[str, Any]] = {}
+    train: dict[str, Any] = Field(default_factory=dict)
+    stages: dict[str, dict[str, Any]] = Field(default_factory=dict)
     policy: PolicyConfig = PolicyConfig()
     rollout: RolloutConfig = RolloutConfig()
     optimizer: OptimizerConfig = OptimizerConfig()

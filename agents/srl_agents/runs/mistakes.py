@@ -30,7 +30,7 @@ def validated(cls: type[T], tree: Tree, where: str) -> T:
     try:
         return TypeAdapter(cls).validate_python(dict(tree))
     except ValidationError as error:
-        raise _explained(cls, error, where) from None
+        raise explained(cls, error, where) from None
 
 
 def _check_finite(value: object, key: str) -> None:
@@ -134,7 +134,7 @@ def _meant(key: str, known: Collection[str]) -> str | None:
     return None if meant == key else meant
 
 
-def _explained(cls: type, error: ValidationError, where: str) -> SrlEnvError:
+def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
     """The first of pydantic's complaints in our words, with the dotted key in it.
 
     An unknown key comes first: ``model.name`` is why ``model.path`` is missing.

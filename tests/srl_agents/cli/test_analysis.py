@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from itertools import count
 from math import isnan
 from pathlib import Path
@@ -19,7 +19,8 @@ from srl_agents.evaluation.episodes import EpisodeFile
 from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
 from srl_agents.evaluation.monitors import Seen, coherence, little_work, monitor, repeats, skipped
 from srl_agents.evaluation.rescore import changed_verdicts, rescore, step_rewards
-from srl_agents.evaluation.run import EvalSettings, evaluate, split_maker
+from srl_agents.evaluation.run import evaluate, split_maker
+from srl_agents.runs.evaluation import EvalSettings
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
 from srl_env.data.sources.listed import ListSource
 from srl_env.environment import ReasoningEnv
@@ -65,7 +66,7 @@ def evaluation(folder: Path, text: Text, **settings: Any) -> SavedEvaluation:
         "env": ENV,
         "arguments": SAMPLE,
         "split": SPLIT,
-        "settings": asdict(how),
+        "settings": how.model_dump(),
     }
     folder.mkdir()
     (folder / "settings.json").write_text(json.dumps(record))

@@ -250,7 +250,7 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
         (["eval", "-m", "exprt", "-e", CHAIN], "Did you mean 'expert'?"),
         (["eval", "-m", "expert", "-e", "srl/X-v0"], "no environment 'srl/X-v0'"),
         (["eval", "-m", "expert", "-e", CHAIN, "--split", "tset"], "'train', 'dev' or 'test'"),
-        (["eval", "-m", "expert", "-e", CHAIN, "--granularity", "token"], "granularity is"),
+        (["eval", "-m", "expert", "-e", CHAIN, "--granularity", "token"], "granularity"),
         (["eval", "-m", "expert", "-e", CHAIN, "--kwargs", '{"split": "dev"}'], "by --split"),
         (["eval", "-m", "./nowhere/at/all", "-e", CHAIN], "no folder './nowhere/at/all'"),
         (["eval", "--resume", "nowhere"], "nowhere/settings.json cannot be read"),
@@ -468,7 +468,7 @@ COMPARISON = {
         ("run.model.path=runs/nowhere", "no folder 'runs/nowhere'"),
         ("evaluation.split=tst", "evaluation.split is 'tst'"),
         ("evaluation.split=train", "were trained on in this comparison"),
-        ("evaluation.ks=[16]", "evaluation.ks: pass@k needs k of at most evaluation.rollouts, 8"),
+        ("evaluation.ks=[16]", "evaluation.ks: pass@k needs k of at most rollouts, 8; got [16]"),
         ("run.budgt.updates=3", "no configuration key 'run.budgt'. Did you mean 'run.budget'?"),
     ],
 )

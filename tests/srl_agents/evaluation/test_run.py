@@ -8,7 +8,7 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from io import StringIO
 from itertools import count, pairwise
@@ -22,11 +22,12 @@ from rich.console import Console
 from srl_agents.cli.tables import evaluation_table
 from srl_agents.evaluation.episodes import EpisodeFile
 from srl_agents.evaluation.pace import ROUND_S, Pace, next_rows
-from srl_agents.evaluation.run import EvalSettings, choose_problems, evaluate, taken_split
+from srl_agents.evaluation.run import choose_problems, evaluate, taken_split
 from srl_agents.evaluation.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.evaluation.statistics import Estimate
+from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption, UnknownName, VerifierTimeout
+from srl_env.errors import BadData, BadOption, UnknownName, UserError, VerifierTimeout
 from srl_env.policy import Generation, Sampling
 from srl_env.problem import Problem
 from srl_env.rollout import Episode, Step
@@ -344,7 +345,7 @@ def test_what_is_finished_is_on_disk_before_the_policy_is_asked_again(tmp_path: 
     evaluate(
         policy,
         ENDLESS,
-        replace(DRAWN, rollouts=100),
+        DRAWN.model_copy(update={"rollouts": 100}),
         episodes=EpisodeFile(path),
         on_progress=lambda done, _: finished.append(done),
         clock=policy.clock,
@@ -436,15 +437,17 @@ def test_a_torch_generator_is_seeded_and_given_back() -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"problems": 0}, "problems is at least 1; got 0"),
-        ({"rollouts": 0}, "rollouts is at least 1"),
-        ({"rollouts": 4, "ks": (8,)}, r"1 ≤ k ≤ rollouts; got k of \(8,\) with 4"),
-        ({"temperature": 0.0}, "temperature is above 0"),
-        ({"temperature": float("nan")}, "temperature is above 0 and finite; got nan"),
+        ({"problems": 0}, "problems.* greater than or equal to 1; got 0"),
+        ({"rollouts": 0}, "rollouts.* greater than or equal to 1; got 0"),
+        ({"rollouts": 4, "ks": (8,)}, r"ks: pass@k needs k of at most rollouts, 4; got \[8\]"),
+        ({"temperature": 0.0}, "temperature.* greater than 0; got 0.0"),
+        ({"granularity": "token"}, "granularity.* 'step' or 'solution'; got 'token'"),
+        ({"rolouts": 4}, "Did you mean 'rollouts'"),
+        ({"temperature": float("nan")}, "temperature.* finite number; got nan"),
     ],
 )
 def test_impossible_settings_are_refused(settings: dict[str, object], message: str) -> None:
-    with pytest.raises(BadOption, match=message):
+    with pytest.raises(UserError, match=message):
         EvalSettings(**settings)  # type: ignore[arg-type]
 
 
@@ -473,7 +476,7 @@ def test_threads_side_by_side_give_the_same_result_and_can_be_gone_on_from(
 ) -> None:
     settings = EvalSettings(problems=2, rollouts=8, greedy=False, at_once=8)
     alone = evaluate(Coin(4), CountingEnv, settings)
-    both = replace(settings, parallel=2)
+    both = settings.model_copy(update={"parallel": 2})
     seen: list[tuple[int, int]] = []
     file = EpisodeFile(tmp_path / "episodes.jsonl")
     found = evaluate(
@@ -504,7 +507,7 @@ def test_threads_side_by_side_draw_the_seeds_of_one_alone() -> None:
 
     alone, together = Draws(), Concurrent()
     evaluate(alone, ENDLESS, DRAWN)
-    evaluate(together, ENDLESS, replace(DRAWN, parallel=3))
+    evaluate(together, ENDLESS, DRAWN.model_copy(update={"parallel": 3}))
     assert sorted(together.seeds) == sorted(alone.seeds)
     assert len(set(alone.seeds)) == len(alone.seeds)
 

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 import srl_env
-from srl_agents.evaluation.run import EvalSettings, choose_problems, split_maker
+from srl_agents.evaluation.run import choose_problems, split_maker
 from srl_agents.policies.named import read_spec, trained_decoding
 from srl_agents.runs.config import make_config
+from srl_agents.runs.evaluation import EvalSettings
 from srl_agents.runs.history import check_unseen, run_folder, seen_problems, training_runs
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv

@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import srl_env
 from srl_agents.cli.main import app
-from srl_agents.evaluation.run import EvalSettings, evaluate
+from srl_agents.evaluation.run import evaluate
 from srl_agents.integrations.sb3 import (
     CandidateSteps,
     HashedNgrams,
@@ -30,6 +30,7 @@ from srl_agents.integrations.sb3 import (
 )
 from srl_agents.integrations.sb3.candidates import CandidateView
 from srl_agents.integrations.sb3.chooser import SB3Policy, save_chooser
+from srl_agents.runs.evaluation import EvalSettings
 from srl_env.errors import BadData, BadOption, Failure, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.testing import CountingEnv, ScriptedPolicy

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.evaluation.run import EvalSettings, evaluate
+from srl_agents.evaluation.run import evaluate
 from srl_agents.policies.servers.failures import (
     BadAnswer,
     LimitReached,
@@ -23,6 +23,7 @@ from srl_agents.policies.servers.failures import (
     ServerUnreachable,
     retry_after_s,
 )
+from srl_agents.runs.evaluation import EvalSettings
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start, rollout

@@ -11,11 +11,12 @@ import torch
 import transformers
 
 import srl_env
-from srl_agents.evaluation.run import EvalSettings, evaluate
+from srl_agents.evaluation.run import evaluate
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.policies import OpenAIPolicy, TransformersPolicy
 from srl_agents.policies.servers.failures import RequestRefused
 from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
+from srl_agents.runs.evaluation import EvalSettings
 from srl_env.errors import BadOption
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Message

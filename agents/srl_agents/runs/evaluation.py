@@ -1,0 +1,67 @@
+"""How to evaluate: the one declaration of ``[evaluation]``, ``srl-env eval`` and ``evaluate``."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import Field, ValidationInfo, field_validator
+
+from srl_agents.runs.section import Section
+
+Count = Annotated[int, Field(ge=1)]
+
+
+class EvalSettings(Section):
+    """How to evaluate.
+
+    problems: Number of problems, drawn without replacement; all if there are fewer.
+    rollouts: Rollouts of each problem at ``temperature``.
+    ks: k of pass@k; repeatable on the command line. By default 1, 2, 4 … up to the rollouts.
+    temperature: Sampling temperature, above 0; ``greedy`` adds rollouts at 0.
+    greedy: Also run one greedy rollout of each problem.
+    similarity: Also compare each next step with the expert's, greedily and sampled, after the
+    expert's own previous steps.
+    max_tokens: Maximum tokens of a completion. By default as in training, else 256.
+    max_steps: Maximum steps of a rollout. By default the environment's.
+    granularity: Size of an action. By default as in training, else the environment's.
+    seed: Random seed; also chooses the problems.
+    at_once: Maximum number of episodes that the policy sees together. A slow policy sees fewer
+    (``srl_agents.evaluation.pace``).
+    parallel: Number of threads that each show the policy ``at_once`` episodes, for a model on a
+    server.
+    """
+
+    problems: Count = 100
+    rollouts: Count = 8
+    ks: Annotated[tuple[Count, ...], Field(validate_default=True)] = ()
+    temperature: Annotated[float, Field(gt=0)] = 1.0
+    greedy: bool = True
+    similarity: bool = False
+    max_tokens: Count | None = None
+    max_steps: Count | None = None
+    granularity: Literal["step", "solution"] | None = None
+    seed: Annotated[int, Field(ge=0)] = 0
+    at_once: Count = 512
+    parallel: Count = 1
+
+    @field_validator("ks")
+    @classmethod
+    def _at_most_the_rollouts(cls, ks: tuple[int, ...], info: ValidationInfo) -> tuple[int, ...]:
+        rollouts = info.data.get("rollouts", max(ks, default=1))  # absent where it is wrong itself
+        if max(ks, default=1) > rollouts:
+            raise ValueError(f"pass@k needs k of at most rollouts, {rollouts}; got {list(ks)}")
+        return tuple(sorted({1, *(ks or (1 << i for i in range(rollouts.bit_length())))}))
+
+    def filled(self, **values: Any) -> Self:
+        """The settings with these values for those that are None."""
+        unset = {name: value for name, value in values.items() if getattr(self, name) is None}
+        return self.model_copy(update=unset)
+
+
+class EvaluationConfig(EvalSettings):
+    """The evaluation of a policy on a split, as ``[evaluation]`` of a file.
+
+    split: Split of the problems; problems that the policy was trained on are refused.
+    """
+
+    split: str = "test"
