@@ -188,3 +188,10 @@ def replaced(text: str, server: Loopback) -> str:
     """The text with the tiny model and the server on loopback."""
     text = text.replace("Qwen/Qwen3-0.6B", "./tiny")
     return text.replace("http://localhost:8000/v1", server.base_url)
+
+
+@pytest.mark.parametrize("page", EVERYWHERE, ids=page_id)
+def test_files_of_the_packages_that_a_page_names_exist(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    named = re.findall(r"`((?:srl_env|envs|agents|examples|tests|sitegen)/[\w/.-]*)`", text)
+    assert [path for path in named if not (ROOT / path).exists()] == []
