@@ -67,7 +67,7 @@ def ways(env: SWEEnv, folder: Path) -> dict[str, Callable[[], float]]:
     tree, grading, gold = tasks.tree(task), tasks.grading_task(task), tasks.gold_snapshot(task)
     last = len(task.steps) - 1
     begin = {"reward_mode": "rlvr", "problem": task.id}
-    mended = shutil.copytree(tasks.code(task), folder / "mended")
+    fixed = shutil.copytree(tasks.code(task), folder / "fixed")
 
     def reset(start_step: int = 0, kept: bool = True) -> float:
         if not kept:
@@ -90,7 +90,7 @@ def ways(env: SWEEnv, folder: Path) -> dict[str, Callable[[], float]]:
         f"grade: {len(grading.tests)} tests, {len(grading.cases)} calls": lambda: timed(
             lambda: grade(sandbox, grading, gold)
         ),
-        "the tests in plain pytest": lambda: plain(pytest, mended),
+        "the tests in plain pytest": lambda: plain(pytest, fixed),
     }
 
 

@@ -1,8 +1,8 @@
 """Installed packages that a repository needs, as mounts of a sandbox.
 
-A session sees Python's standard library and nothing that is installed beside it. What a
-repository imports from other people is shown to it from the running Python's own installation,
-named by distribution ("numpy"), so that a data set says what must be installed where it is used.
+A session sees only Python's standard library. Other packages are mounted from the running Python's
+installation. They are named by distribution ("numpy"), so that a folder of tasks says what must be
+installed where it is used.
 """
 
 from __future__ import annotations
@@ -22,67 +22,54 @@ _SYSTEM: Final = ("/usr/lib/", "/usr/lib64/")  # every session sees it
 _NO_PACKAGE: Final = ("..", "bin", "__pycache__", "share", "etc")
 
 
-def package_mounts(distributions: Iterable[str]) -> tuple[Mount, ...]:
-    """What shows these distributions, and all they require, where they are installed.
+@functools.cache
+def package_mounts(distributions: tuple[str, ...]) -> tuple[Mount, ...]:
+    """The installed files of these distributions and of all that they require.
 
     Raises BadOption for one that is not installed.
     """
-    return _package_mounts(tuple(distributions))
-
-
-@functools.cache
-def _package_mounts(distributions: tuple[str, ...]) -> tuple[Mount, ...]:
-    found: dict[Path, None] = {}
-    for name in required_distributions(distributions):
-        for path in _entries(metadata.distribution(name)):
-            if path.exists() and not str(path).startswith(_SYSTEM):
-                found[path] = None
-    return tuple(Mount(path) for path in sorted(found))
+    paths = {
+        path
+        for name in required_distributions(distributions)
+        for path in _entries(metadata.distribution(name))
+        if path.exists() and not str(path).startswith(_SYSTEM)
+    }
+    return tuple(map(Mount, sorted(paths)))
 
 
 def package_folders(mounts: Iterable[Mount]) -> tuple[str, ...]:
-    """Where mounted packages are imported from, as a session sees it; for PYTHONPATH."""
+    """The folders from which a session imports mounted packages, for PYTHONPATH."""
     targets = (Path(mount.target or mount.source.absolute()) for mount in mounts)
     return tuple(sorted({str(target.parent) for target in targets}))
 
 
-def distributions_of(modules: Iterable[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Which distributions top-level modules belong to, and the modules that are not installed.
-
-    Modules of the standard library belong to none.
-    """
-    found, missing = set(), []
-    for module in sorted(set(modules) - sys.stdlib_module_names):
-        names = _homes().get(module, [])
-        if names:
-            found.add(_plain(names[0]))
-        elif importlib.util.find_spec(module) is None:
-            missing.append(module)
-    return tuple(sorted(found)), tuple(missing)
+def distributions_of(modules: Iterable[str]) -> tuple[str, ...]:
+    """The installed distributions of top-level modules; unknown modules have none."""
+    names = (_homes().get(module, []) for module in set(modules) - sys.stdlib_module_names)
+    return tuple(sorted({_normalized(found[0]) for found in names if found}))
 
 
 def required_distributions(names: Iterable[str]) -> tuple[str, ...]:
-    """The distributions and, with them, all that they require here.
+    """The distributions and all that they require, as far as it is installed.
 
-    Raises BadOption for one of `names` that is not installed; what an installed one requires and
-    is not there is its own affair.
+    Raises BadOption for one of `names` that is not installed.
     """
-    found: dict[str, None] = {}
-    pending = [(_plain(name), True) for name in names]
+    found: set[str] = set()
+    pending = [(_normalized(name), True) for name in names]
     while pending:
-        name, named = pending.pop()
+        name, must_exist = pending.pop()
         if name in found:
             continue
         try:
             requires = metadata.distribution(name).requires or []
         except metadata.PackageNotFoundError:
-            if not named:
+            if not must_exist:
                 continue
             raise BadOption(
-                f"the repository needs the package {name}, which is not installed here; "
-                f"install it with: pip install {name}"
+                f"the repository needs the package {name}, which is not installed. "
+                f"Fix: pip install {name}"
             ) from None
-        found[name] = None
+        found.add(name)
         pending += [(needed, False) for needed in _needed(requires)]
     return tuple(sorted(found))
 
@@ -96,16 +83,16 @@ def _needed(requirements: Iterable[str]) -> Iterator[str]:
         except InvalidRequirement:
             continue
         if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
-            yield _plain(requirement.name)
+            yield _normalized(requirement.name)
 
 
 def _entries(distribution: metadata.Distribution) -> Iterator[Path]:
-    """The files and folders at the top of what a distribution installed."""
+    """The top-level files and folders that a distribution installed."""
     tops = {file.parts[0] for file in distribution.files or () if file.parts}
     for top in tops:
         if top not in _NO_PACKAGE and not top.endswith((".pth", ".pyc")):
             yield Path(str(distribution.locate_file(top)))
-    for module, names in _homes().items():  # installed in place, or with no list of its files
+    for module, names in _homes().items():  # editable installs, or without a list of files
         if distribution.name in names and module not in {top.removesuffix(".py") for top in tops}:
             spec = importlib.util.find_spec(module)
             if spec is not None and spec.origin is not None and spec.submodule_search_locations:
@@ -119,5 +106,5 @@ def _homes() -> Mapping[str, list[str]]:
     return metadata.packages_distributions()
 
 
-def _plain(name: str) -> str:
+def _normalized(name: str) -> str:
     return name.lower().replace("_", "-")

@@ -1,21 +1,22 @@
-"""How alike two tool calls are: what is meant is compared, argument by argument.
+"""How similar two tool calls are, argument by argument.
 
 ===========================  ================================================================
 another tool                 0
-no call at all               0
-the same tool                0.1, and 0.9 times how alike the arguments are:
+no valid call                0
+the same tool                0.1 + 0.9 × the similarity of the arguments:
 bash                         the command
 submit                       1
-str_replace_editor           0.2 its command + 0.3 the path + 0.5 the mean of what is left of
-                             the arguments; 0.4 and 0.6 where nothing is left
-… with another command       0.3 the path, nothing else
+str_replace_editor           0.2 for its command + 0.3 × the path + 0.5 × the mean of the other
+                             arguments; 0.4 + 0.6 × the path if there are no others
+… with another command       0.3 × the path
 ===========================  ================================================================
 
-A path is compared without the workspace it is in: 1 for the same, else half the similarity of
-the texts. A command is compared without the workspace and ``cd WORKSPACE &&``. Texts of several
-lines are compared by line: equal lines match as they stand, and what is left of both texts is
-compared by character. View ranges are compared by how far they overlap, and no range is the whole
-file; line numbers by their distance.
+- Paths are compared without the workspace folder: 1 if equal, else half the text similarity.
+- Commands are compared without the workspace folder and ``cd WORKSPACE &&``.
+- Texts of several lines are compared by line. Equal lines match; what is left of both texts is
+  compared by character.
+- View ranges are compared by their overlap; no range is the whole file.
+- Line numbers are compared by their distance.
 """
 
 from __future__ import annotations
@@ -35,20 +36,18 @@ SAME_TOOL = 0.1
 MAX_LINES = 2_000
 MAX_EQUAL_PAIRS = 20_000
 
-_LAST_LINE = 10_000
-"""What a view to the end of a file is taken to end at."""
+_LAST_LINE = 10_000  # the end of a view to the end of a file
 
 
 def call_similarity(
     action: str, expert_action: str, workspaces: Sequence[str] = WORKSPACES
 ) -> float:
-    """How alike an action is to the expert's, in [0, 1]; exactly 1 for the same call.
+    """The similarity of an action to the expert's, in [0, 1]; exactly 1 for the same call.
 
-    Both are texts that ``parse_call`` reads; one that it does not scores 0. The weights stand
-    in the module's docstring. workspaces: folders that paths and commands are relative to.
-    Takes at most a few tenths of a second, whatever the texts: of each argument the first 2,000
-    lines are compared, and of those without an equal one the first 10,000 characters; the rest
-    counts as different.
+    Both are texts that ``parse_call`` reads; any other text scores 0. The module's docstring has
+    the weights. workspaces: folders that paths and commands are relative to.
+    Takes at most a few tenths of a second: of each argument the first 2,000 lines are compared,
+    and the first 10,000 characters of lines without an equal one. The rest counts as different.
     """
     try:
         own, expert = parse_call(action), parse_call(expert_action)
@@ -62,11 +61,10 @@ def call_similarity(
 
 
 def text_similarity(text: str, expert_text: str) -> float:
-    """How alike two texts are, in [0, 1], line by line; white space counts.
+    """The similarity of two texts in [0, 1], line by line; white space counts.
 
-    Twice the characters that match over those of both, a line's end being one of them. Equal
-    lines match in order; of the lines that are left, joined, the characters match as in
-    ``step_similarity``.
+    2 × matching characters / characters of both, line ends included. Equal lines match in order.
+    The characters of the other lines match as in ``step_similarity``.
     """
     if text == expert_text:
         return 1.0
@@ -97,7 +95,7 @@ def _command(own: object, expert: object, workspaces: Sequence[str]) -> float:
 
 
 def _without_workspace(command: str, workspaces: Sequence[str]) -> str:
-    """A command as it is typed in the workspace."""
+    """A command as typed in the workspace."""
     folder = "|".join(map(re.escape, workspaces)) or r"(?!)"
     command = re.sub(rf"\A\s*cd\s+(?:{folder})/?\s*&&\s*", "", command)
     return re.sub(rf"(?<![\w./~-])(?:{folder})/(?=[\w.])", "", command)
@@ -109,7 +107,7 @@ def _path(own: object, expert: object, workspaces: Sequence[str]) -> float:
 
 
 def _relative(path: str, workspaces: Sequence[str]) -> str:
-    """A path without the workspace and without what can be left out of it."""
+    """A normalised path relative to the workspace."""
     path = posixpath.normpath(path)
     for folder in workspaces:
         if path == folder or path.startswith(f"{folder}/"):
@@ -133,14 +131,12 @@ def _overlap(own: object, expert: object) -> float:
 
 
 def _lines(view_range: object) -> tuple[int, int]:
-    """The first and the last line, the last not before the first."""
     first, last = view_range if isinstance(view_range, tuple) else (1, -1)
     return first, max(first, _LAST_LINE if last == -1 else last)
 
 
 def _unequal_lines(own: list[str], expert: list[str]) -> tuple[list[str], list[str], int]:
-    """The lines of each text that have no equal one in the other, and the characters of those
-    that have, their ends included."""
+    """The unequal lines of each text, and the number of characters in the equal ones."""
     numbers, expert_numbers = _numbered(own[:MAX_LINES], expert[:MAX_LINES])
     matcher = SequenceMatcher(None, numbers, expert_numbers, False)
     rest, expert_rest, matched = list[str](), list[str](), 0
@@ -154,10 +150,10 @@ def _unequal_lines(own: list[str], expert: list[str]) -> tuple[list[str], list[s
 
 
 def _numbered(own: list[str], expert: list[str]) -> tuple[list[int], list[int]]:
-    """The lines as numbers, equal for equal lines, as long as there are not too many of these.
+    """The lines as numbers, equal for equal lines, up to a number of equal pairs.
 
-    Texts of the same few lines over and over have so many equal pairs that matching them takes
-    minutes: the commonest lines are then as if they were all different.
+    Texts that repeat few lines have so many equal pairs that matching them takes minutes. Their
+    most common lines count as different.
     """
     counts, expert_counts = Counter(own), Counter(expert)
     shared = [line for line in counts if line in expert_counts]

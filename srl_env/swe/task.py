@@ -1,21 +1,21 @@
 """Software-engineering tasks and the folders they are kept in.
 
-A task is a repository with a fault: what the policy is told, what its workspace begins with,
-and what decides whether the fault is mended. A ``TaskSet`` is a folder of them::
+A task is a repository with a bug: what the policy reads, what its workspace contains, and what
+decides whether the bug is fixed. A ``TaskSet`` is a folder of tasks::
 
     dataset.json           {"format": 1, "name": "…"}
-    repos/NAME/…           the right code of a repository, its tests included
-    repos/NAME.json        what all tasks made from it share (``Repository``)
-    tasks.jsonl            one ``SWETask`` a line, its faulty files as edits of the right ones
+    repos/NAME/…           the correct code of a repository, its tests included
+    repos/NAME.json        what all tasks of the repository share (``Repository``)
+    tasks.jsonl            one ``SWETask`` a line, its buggy files as edits of the correct ones
 
-The tree that a policy is given is made of these when it is first needed (``TaskSet.tree``): the
-faulty files are put in, hidden tests and everything of version control are left out.
+``TaskSet.tree`` makes the folder that a policy is given. It has the buggy files, and neither
+hidden tests nor anything of version control.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import PurePosixPath
 from typing import Any, Final, Self
 
@@ -30,13 +30,12 @@ CASES_FILE: Final = "oracle_cases.toml"
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """What all tasks made from one repository share.
+    """What all tasks of one repository share.
 
-    tests: pytest ids that pass on the right code, time after time. cases: oracle cases with
-    what the right code answers. python_path: folders packages are imported from. packages:
-    distributions that must be installed where its code runs. conftest: whether its tests need
-    its conftest files. uncontrolled: tests that controls cannot judge; at trust "controlled"
-    they are left out.
+    tests: pytest ids that always pass on the correct code. cases: oracle cases with the answers
+    of the correct code. python_path: folders from which its packages are imported.
+    packages: distributions that its code needs. conftest: whether its tests need its conftest
+    files. uncontrolled: tests that controls cannot judge; trust "controlled" ignores them.
     """
 
     name: str
@@ -48,41 +47,26 @@ class Repository:
     uncontrolled: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
-        """As JSON data."""
-        return {
-            "name": self.name,
-            "python_path": list(self.python_path),
-            "packages": list(self.packages),
-            "conftest": self.conftest,
-            "tests": list(self.tests),
-            "uncontrolled": list(self.uncontrolled),
-            "cases": [_case_to_json(case) for case in self.cases],
-        }
+        """The fields as JSON data."""
+        return _values(self) | {"cases": [_case_to_json(case) for case in self.cases]}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """What ``to_json`` gave. Raises KeyError, TypeError, ValueError for anything else."""
-        return cls(
-            name=str(data["name"]),
-            tests=tuple(data.get("tests", ())),
-            cases=tuple(_case_from_json(case) for case in data.get("cases", ())),
-            python_path=tuple(data.get("python_path", (".",))),
-            packages=tuple(data.get("packages", ())),
-            conftest=bool(data.get("conftest", False)),
-            uncontrolled=tuple(data.get("uncontrolled", ())),
-        )
+        """Reads what ``to_json`` returned. Raises KeyError, TypeError or ValueError."""
+        cases = tuple(_case_from_json(case) for case in data.get("cases", ()))
+        return cls(**_tuples(data) | {"cases": cases})
 
 
 @dataclass(frozen=True, slots=True)
 class SWETask:
-    """A fault in a repository, and how an expert mended it.
+    """A bug in a repository, and how an expert fixed it.
 
-    statement: the issue, as the policy reads it. split: "train", "dev" or "test".
-    difficulty: an estimate in [0, 1]. change: the text of each faulty file, by path.
-    hidden: test files the policy does not see. fail_to_pass: tests that the fault breaks; all
-    the repository's other tests must go on passing. trust: the level of the verdict.
-    steps: what an expert did, as canonical tool calls with what was observed; the last submits.
-    metadata: JSON data, e.g. the kinds of fault.
+    statement: the issue, as the policy reads it. change: the text of each buggy file, by path.
+    fail_to_pass: tests that fail because of the bug; the repository's other tests must still pass.
+    hidden: test files that the policy does not see. trust: the level of the verdict.
+    split: "train", "dev" or "test". difficulty: an estimate in [0, 1].
+    steps: the expert's tool calls in canonical form, with their observations; the last submits.
+    metadata: JSON data, e.g. the kinds of bugs.
     """
 
     id: str
@@ -99,59 +83,38 @@ class SWETask:
 
     @property
     def pass_to_pass(self) -> tuple[str, ...]:
-        """The repository's tests that the fault does not break."""
-        left_out = set(self.fail_to_pass)
+        """The repository's tests that pass despite the bug."""
+        excluded = set(self.fail_to_pass)
         if self.trust == "controlled":
-            left_out.update(self.repository.uncontrolled)
-        return tuple(test for test in self.repository.tests if test not in left_out)
+            excluded.update(self.repository.uncontrolled)
+        return tuple(test for test in self.repository.tests if test not in excluded)
 
     def to_row(self) -> dict[str, Any]:
-        """As JSON data, one line of ``tasks.jsonl``; the repository goes by its name."""
-        return {
-            "id": self.id,
-            "repo": self.repository.name,
-            "split": self.split,
+        """The fields as JSON data, one line of ``tasks.jsonl``. "repo" names the repository."""
+        row = _values(self) | {
             "difficulty": round(self.difficulty, 3),
-            "trust": self.trust,
-            "statement": self.statement,
-            "change": dict(self.change),
-            "fail_to_pass": list(self.fail_to_pass),
-            "hidden": list(self.hidden),
-            "steps": [
-                {"thought": step.thought, "action": step.action, "observation": step.observation}
-                for step in self.steps
-            ],
-            "metadata": dict(self.metadata),
+            "steps": [_without_none(asdict(step)) for step in self.steps],
+            "repo": self.repository.name,
         }
+        del row["repository"]
+        return row
 
     @classmethod
     def from_row(cls, row: Mapping[str, Any], repository: Repository) -> Self:
-        """What ``to_row`` gave. Raises KeyError, TypeError, ValueError for anything else."""
-        if row.get("split") not in SPLITS:
-            raise ValueError(f"'split' is one of {', '.join(SPLITS)}; got {row.get('split')!r}")
+        """Reads what ``to_row`` returned. Raises KeyError, TypeError or ValueError."""
+        if row["split"] not in SPLITS:
+            raise ValueError(f"'split' must be one of {', '.join(SPLITS)}; got {row['split']!r}")
         for path in (*row["change"], *row["hidden"]):
             check_path(path)
-        return cls(
-            id=str(row["id"]),
-            repository=repository,
-            statement=str(row["statement"]),
-            change={str(path): str(text) for path, text in row["change"].items()},
-            fail_to_pass=tuple(row["fail_to_pass"]),
-            hidden=tuple(row["hidden"]),
-            trust=row["trust"],
-            split=row["split"],
-            difficulty=float(row["difficulty"]),
-            steps=tuple(
-                ExpertStep(
-                    step["action"], thought=step.get("thought"), observation=step["observation"]
-                )
-                for step in row["steps"]
-            ),
-            metadata=row.get("metadata", {}),
-        )
+        values = _tuples(row) | {
+            "repository": repository,
+            "steps": tuple(ExpertStep(**step) for step in row["steps"]),
+        }
+        del values["repo"]
+        return cls(**values)
 
     def to_problem(self) -> Problem:
-        """The task as a problem; the verdict needs a workspace, so there is no answer."""
+        """The task as a problem. It has no answer: the verdict needs a workspace."""
         return Problem(
             id=self.id,
             prompt=self.statement,
@@ -164,6 +127,26 @@ class SWETask:
         )
 
 
+def check_path(path: str) -> None:
+    """Raises ValueError for a path that leaves the repository."""
+    parts = PurePosixPath(path).parts
+    if not parts or ".." in parts or path.startswith("/"):
+        raise ValueError(f"paths must lie inside the repository; got {path!r}")
+
+
+def _values(item: Repository | SWETask) -> dict[str, Any]:
+    return {field.name: getattr(item, field.name) for field in fields(item)}
+
+
+def _without_none(data: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: item for key, item in data.items() if item is not None}
+
+
+def _tuples(data: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON data with tuples for lists."""
+    return {key: tuple(item) if isinstance(item, list) else item for key, item in data.items()}
+
+
 def _case_to_json(case: OracleCase) -> dict[str, Any]:
     data: dict[str, Any] = {"name": case.name, "setup": case.setup, "expression": case.expression}
     if case.raises is not None:
@@ -173,12 +156,5 @@ def _case_to_json(case: OracleCase) -> dict[str, Any]:
 
 def _case_from_json(data: Mapping[str, Any]) -> OracleCase:
     if "raises" in data:
-        return OracleCase(data["name"], data["setup"], data["expression"], raises=data["raises"])
-    expected = from_json(data["expected"])
-    return OracleCase(data["name"], data["setup"], data["expression"], expected)
-
-
-def check_path(path: str) -> None:
-    parts = PurePosixPath(path).parts
-    if not parts or ".." in parts or path.startswith("/"):
-        raise ValueError(f"path {path!r}; a path inside the repository is expected")
+        return OracleCase(**data)
+    return OracleCase(**{**data, "expected": from_json(data["expected"])})

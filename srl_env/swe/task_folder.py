@@ -1,4 +1,4 @@
-"""A folder of tasks: read, looked through, and written."""
+"""Reading and writing a folder of tasks."""
 
 from __future__ import annotations
 
@@ -20,19 +20,15 @@ from srl_env.swe.packages import package_mounts
 from srl_env.swe.task import CASES_FILE, FORMAT, SPLITS, Repository, SWETask, check_path
 
 CACHE_VARIABLE: Final = "SRL_ENV_CACHE"
-
-
-# Never part of a tree: history could hold the fix, and caches the right code.
-LEFT_OUT: Final = frozenset(
-    {".git", ".hg", ".svn", "__pycache__", ".pytest_cache", ".mypy_cache", ".ruff_cache", ".tox",
-     ".venv", CASES_FILE}
-)  # fmt: skip
+# Version control could hold the fix; caches, builds and environments the correct code.
+_EXCLUDED: Final = frozenset({"__pycache__", "node_modules", "site-packages", CASES_FILE})
+_MAYBE_BUILT: Final = frozenset({"build", "dist", "venv", "env"})
 
 
 class TaskSet:
-    """A folder of tasks, read as they are asked for.
+    """A folder of tasks, each read when it is asked for.
 
-    Raises ``BadData`` for a folder or a line that cannot be read, naming file and line.
+    Raises ``BadData``, naming file and line, for what cannot be read.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
@@ -40,30 +36,29 @@ class TaskSet:
         about = _read_json(self.folder / "dataset.json", "a folder of tasks has a dataset.json")
         if about.get("format") != FORMAT:
             raise BadData(
-                f"{self.folder / 'dataset.json'}: format {about.get('format')!r}; this version "
-                f"reads format {FORMAT}; build the tasks again"
+                f"{self.folder / 'dataset.json'}: format must be {FORMAT}; got "
+                f"{about.get('format')!r}. Fix: build the tasks again"
             )
         self.name = str(about.get("name") or self.folder.name)
         self._repositories: dict[str, Repository] = {}
         self._digests: dict[str, str] = {}
-        self._lines = list(self._index())
-        self._numbers = {entry.id: number for number, entry in enumerate(self._lines)}
+        self._entries = self._index()
 
     def __len__(self) -> int:
-        return len(self._lines)
+        return len(self._entries)
 
     def __iter__(self) -> Iterator[SWETask]:
-        return (self.task(entry.id) for entry in self._lines)
+        return map(self.task, self._entries)
 
     @property
     def ids(self) -> tuple[str, ...]:
         """The tasks' ids, in the order of the file."""
-        return tuple(entry.id for entry in self._lines)
+        return tuple(self._entries)
 
     @property
     def repositories(self) -> tuple[str, ...]:
-        """The names of the repositories that tasks are made from, sorted."""
-        return tuple(sorted({entry.repo for entry in self._lines}))
+        """The names of the tasks' repositories, sorted."""
+        return tuple(sorted({entry.repo for entry in self._entries.values()}))
 
     def select(
         self,
@@ -72,25 +67,25 @@ class TaskSet:
         repos: Sequence[str] | None = None,
         max_difficulty: float = 1.0,
     ) -> tuple[str, ...]:
-        """The ids of the tasks of that split (None: all), of these repositories, no harder."""
+        """The ids of the tasks of a split and of some repositories (None: all), none harder."""
         if split is not None and split not in SPLITS:
             raise UnknownName("split", split, SPLITS)
         for name in repos or ():
             if name not in self.repositories:
                 raise UnknownName("repository", name, self.repositories)
         return tuple(
-            entry.id
-            for entry in self._lines
-            if (split is None or entry.split == split)
+            task_id
+            for task_id, entry in self._entries.items()
+            if split in (None, entry.split)
             and (repos is None or entry.repo in repos)
             and entry.difficulty <= max_difficulty
         )
 
     def task(self, task_id: str) -> SWETask:
-        """The task of that id; ``UnknownName`` if there is none."""
-        if task_id not in self._numbers:
-            raise UnknownName("task", task_id, self._numbers)
-        entry = self._lines[self._numbers[task_id]]
+        """One task; ``UnknownName`` for an unknown id."""
+        if task_id not in self._entries:
+            raise UnknownName("task", task_id, self._entries)
+        entry = self._entries[task_id]
         with (self.folder / "tasks.jsonl").open("rb") as file:
             file.seek(entry.offset)
             return self._parse(file.readline(), entry.line)
@@ -103,28 +98,23 @@ class TaskSet:
             try:
                 self._repositories[name] = Repository.from_json(data)
             except (KeyError, TypeError, ValueError) as error:
-                raise BadData(f"{path}: {_why(error)}; expected what a build writes") from error
+                raise BadData(f"{path}: {_reason(error)}. Fix: build the tasks again") from error
         return self._repositories[name]
 
     def code(self, task: SWETask) -> Path:
-        """The folder of the right code that a task was made from."""
+        """The folder of the task's correct code."""
         return self.folder / "repos" / task.repository.name
 
     def gold(self, task: SWETask) -> dict[str, str]:
-        """The right text of each file that the fault is in, by path."""
-        code = self.code(task)
-        return {path: (code / path).read_bytes().decode("utf-8") for path in task.change}
+        """The correct text of each buggy file, by path."""
+        return {path: _read_text(self.code(task) / path) for path in task.change}
 
     def gold_snapshot(self, task: SWETask) -> Snapshot:
-        """The workspace of somebody who mended the fault as the right code has it."""
-        gold = {path: text.encode() for path, text in self.gold(task).items()}
-        changes = tuple(
-            Change("modified", path, "file", 0o644, len(data), 1) for path, data in gold.items()
-        )
-        return Snapshot(changes, tuple(gold.values()))
+        """The workspace in which the bug is fixed as in the correct code."""
+        return files_written(self.gold(task))
 
     def grading_task(self, task: SWETask) -> GradingTask:
-        """What decides whether a workspace mends the fault."""
+        """What decides whether a workspace fixes the bug."""
         code, repository = self.code(task), task.repository
         return GradingTask(
             tree=self.tree(task),
@@ -139,10 +129,10 @@ class TaskSet:
         )
 
     def tree(self, task: SWETask) -> Path:
-        """The folder a policy's workspace begins as: made once, kept in a cache folder.
+        """The folder that a policy's workspace starts from. It is made once and cached.
 
-        The cache is ``$SRL_ENV_CACHE``, else ``srl-env`` in the user's cache folder; what is in
-        it can be deleted at any time. Raises BadOption where it cannot be written.
+        The cache is ``$SRL_ENV_CACHE``, else ``srl-env`` in the user's cache folder. It can be
+        deleted at any time. Raises BadOption where it cannot be written.
         """
         path = cache_folder() / "trees" / self._digest(task)
         if not path.is_dir():
@@ -150,8 +140,8 @@ class TaskSet:
                 self._make_tree(task, path)
             except OSError as error:
                 raise BadOption(
-                    f"the tree of task {task.id!r} cannot be written to {path}: {error}; "
-                    f"set {CACHE_VARIABLE} to a folder with space"
+                    f"the tree of task {task.id!r} cannot be written to {path}: {error}. "
+                    f"Fix: set {CACHE_VARIABLE} to a folder with space"
                 ) from error
         return path
 
@@ -166,31 +156,31 @@ class TaskSet:
             try:
                 made.rename(path)
             except OSError:
-                if not path.is_dir():  # else another process was quicker, with the same content
+                if not path.is_dir():  # else another process made the same tree
                     raise
 
     def _digest(self, task: SWETask) -> str:
-        """Names a tree by all that is in it."""
+        """A name for a tree that depends on all its content."""
         repo = task.repository.name
         if repo not in self._digests:
-            self._digests[repo] = _digest_of_code(self.code(task))
+            self._digests[repo] = code_digest(self.code(task))
         content = json.dumps([self._digests[repo], sorted(task.change.items()), task.hidden])
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
-    def _index(self) -> Iterator[_Entry]:
-        path, seen, offset = self.folder / "tasks.jsonl", set[str](), 0
+    def _index(self) -> dict[str, _Entry]:
+        path, entries, offset = self.folder / "tasks.jsonl", dict[str, _Entry](), 0
         try:
             file = path.open("rb")
         except OSError as error:
-            raise BadData(f"{path}: {error.strerror}; expected the tasks, one a line") from error
+            raise BadData(f"{path}: {error.strerror}; a folder of tasks has this file") from error
         with file:
             for number, line in enumerate(file, 1):
-                entry = _entry(path, number, offset, line)
+                task_id, entry = _entry(path, number, offset, line)
                 offset += len(line)
-                if entry.id in seen:
-                    raise BadData(f"{path}:{number}: a second task with the id {entry.id!r}")
-                seen.add(entry.id)
-                yield entry
+                if task_id in entries:
+                    raise BadData(f"{path}:{number}: a second task with the id {task_id!r}")
+                entries[task_id] = entry
+        return entries
 
     def _parse(self, line: bytes, number: int) -> SWETask:
         try:
@@ -198,19 +188,20 @@ class TaskSet:
             repository = self.repository(row["repo"])
             code = self.folder / "repos" / repository.name
             row["change"] = {
-                path: _unpacked(code, path, how) for path, how in row["change"].items()
+                path: _unpacked(code, path, edits) for path, edits in row["change"].items()
             }
             return SWETask.from_row(row, repository)
+        except BadData:
+            raise
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            if isinstance(error, BadData):
-                raise
             raise BadData(
-                f"{self.folder / 'tasks.jsonl'}:{number}: {_why(error)}; build the tasks again"
+                f"{self.folder / 'tasks.jsonl'}:{number}: {_reason(error)}. "
+                "Fix: build the tasks again"
             ) from error
 
 
 class TaskWriter:
-    """Writes a ``TaskSet``; what is in the folder already is kept and added to.
+    """Writes a ``TaskSet``. What the folder already holds is kept.
 
     Raises BadOption for a folder that holds something else.
     """
@@ -221,14 +212,15 @@ class TaskWriter:
         if not about.exists():
             if self.folder.exists() and any(self.folder.iterdir()):
                 raise BadOption(
-                    f"{self.folder} is not empty and holds no tasks; name a new or empty folder"
+                    f"{self.folder} is not empty and holds no tasks. "
+                    "Fix: name a new or empty folder"
                 )
             (self.folder / "repos").mkdir(parents=True, exist_ok=True)
             (self.folder / "tasks.jsonl").touch()
             _write_json(about, {"format": FORMAT, "name": name or self.folder.name})
 
     def add_repository(self, repository: Repository, code: Path) -> None:
-        """Puts in a repository's right code, or takes what the folder ``repos`` has already."""
+        """Adds a repository, and its correct code unless ``code`` is the copy in this folder."""
         check_path(repository.name)
         target = self.folder / "repos" / repository.name
         if target.resolve() != code.resolve():
@@ -238,14 +230,11 @@ class TaskWriter:
         _write_json(self.folder / "repos" / f"{repository.name}.json", repository.to_json())
 
     def put(self, repository: str, tasks: Iterable[SWETask]) -> None:
-        """Makes these the tasks of a repository, in place of those it had: all, or none at all."""
+        """Replaces all tasks of a repository at once."""
         path = self.folder / "tasks.jsonl"
-        with path.open(encoding="utf-8", newline="\n") as file:  # texts have other ends of lines
+        with path.open(encoding="utf-8", newline="\n") as file:  # texts have other line ends
             kept = [line for line in file if json.loads(line)["repo"] != repository]
-        kept += map(self._line, tasks)
-        aside = path.with_suffix(".new")
-        aside.write_text("".join(kept), "utf-8")
-        aside.replace(path)
+        _write(path, "".join([*kept, *map(self._line, tasks)]))
 
     def add(self, task: SWETask) -> None:
         """Appends a task."""
@@ -258,35 +247,18 @@ class TaskWriter:
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _packed(path: Path, text: str) -> str | list[list[Any]]:
-    """A text as edits of a file: [first line, line after the last, text in their place], from 0.
-
-    The text itself where there is no such file.
-    """
-    if not path.is_file():
-        return text
-    old, new = path.read_bytes().decode().splitlines(True), text.splitlines(True)
-    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
-    return [[a, b, "".join(new[c:d])] for kind, a, b, c, d in blocks if kind != "equal"]
-
-
-def _unpacked(code: Path, path: str, how: Any) -> str:
-    """What ``_packed`` was given. Raises TypeError, ValueError for anything else."""
-    if isinstance(how, str):
-        return how
-    check_path(path)
-    if not (code / path).is_file():
-        raise ValueError(f"the change edits {path!r}, which the right code has not")
-    lines = (code / path).read_bytes().decode().splitlines(True)
-    for first, last, text in reversed(how):
-        if not 0 <= first <= last <= len(lines):
-            raise ValueError(f"the change edits lines {first} to {last} of {len(lines)} in {path}")
-        lines[first:last] = [text]
-    return "".join(lines)
+def files_written(files: Mapping[str, str]) -> Snapshot:
+    """The workspace in which these files were written, path → text."""
+    contents = tuple(text.encode() for text in files.values())
+    changes = (
+        Change("modified", path, "file", 0o644, len(content), 1)
+        for path, content in zip(files, contents, strict=True)
+    )
+    return Snapshot(tuple(changes), contents)
 
 
 def copy_code(source: Path, target: Path, without: Sequence[str] = ()) -> None:
-    """Copies a repository's files but version control, caches, links and those in ``without``."""
+    """Copies the files of a repository (``code_files``) except those in ``without``."""
     target.mkdir(parents=True)
     for path in code_files(source):
         if path.as_posix() not in without:
@@ -296,47 +268,30 @@ def copy_code(source: Path, target: Path, without: Sequence[str] = ()) -> None:
 
 
 def code_files(folder: Path) -> Iterator[Path]:
-    """The regular files of a repository that count, relative to it, sorted."""
+    """The regular files of a repository, relative to it, sorted by folder.
+
+    Excluded: hidden folders (version control, caches), environments, built files and links.
+    """
     for here, folders, files in os.walk(folder):
-        folders[:] = sorted(name for name in folders if name not in LEFT_OUT)
+        folders[:] = sorted(name for name in folders if _is_code_folder(Path(here, name)))
         for name in sorted(files):
             path = Path(here, name)
-            if name not in LEFT_OUT and not name.endswith(".pyc") and not path.is_symlink():
+            excluded = name in _EXCLUDED or name.endswith((".pyc", ".so"))
+            if not excluded and not path.is_symlink():
                 yield path.relative_to(folder)
 
 
-def cache_folder() -> Path:
-    """Where what can be made again is kept."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "srl-env")
+def _is_code_folder(path: Path) -> bool:
+    name = path.name
+    if name in _EXCLUDED or name.startswith(".") or name.endswith(".egg-info"):
+        return False
+    if name in _MAYBE_BUILT and not (path / "__init__.py").exists():
+        return False
+    return not (path / "pyvenv.cfg").exists()
 
 
-@dataclass(frozen=True, slots=True)
-class _Entry:
-    """Where a task is in the file, and what it is chosen by."""
-
-    id: str
-    repo: str
-    split: str
-    difficulty: float
-    offset: int
-    line: int
-
-
-def _entry(path: Path, number: int, offset: int, line: bytes) -> _Entry:
-    try:
-        row = json.loads(line)
-        chosen = str(row["id"]), str(row["repo"]), str(row["split"]), float(row["difficulty"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadData(
-            f"{path}:{number}: {_why(error)}; expected a task as a build writes it, one a line"
-        ) from error
-    return _Entry(*chosen, offset, number)
-
-
-def _digest_of_code(folder: Path) -> str:
+def code_digest(folder: Path) -> str:
+    """A digest of a repository's files."""
     digest = hashlib.sha256()
     for path in code_files(folder):
         digest.update(path.as_posix().encode("utf-8", "surrogateescape") + b"\0")
@@ -345,23 +300,89 @@ def _digest_of_code(folder: Path) -> str:
     return digest.hexdigest()
 
 
+def cache_folder() -> Path:
+    """The folder of files that can be made again."""
+    if os.environ.get(CACHE_VARIABLE):
+        return Path(os.environ[CACHE_VARIABLE])
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base, "srl-env")
+
+
+def _packed(path: Path, text: str) -> str | list[list[Any]]:
+    """A text as edits of a file: [first line, line after the last, new text], from 0.
+
+    The text itself where there is no such file.
+    """
+    if not path.is_file():
+        return text
+    old, new = _read_text(path).splitlines(True), text.splitlines(True)
+    blocks = difflib.SequenceMatcher(None, old, new, autojunk=False).get_opcodes()
+    return [[a, b, "".join(new[c:d])] for kind, a, b, c, d in blocks if kind != "equal"]
+
+
+def _unpacked(code: Path, path: str, edits: Any) -> str:
+    """The text that ``_packed`` was given. Raises TypeError or ValueError."""
+    if isinstance(edits, str):
+        return edits
+    check_path(path)
+    if not (code / path).is_file():
+        raise ValueError(f"the change edits {path!r}, which the correct code does not have")
+    lines = _read_text(code / path).splitlines(True)
+    for first, last, text in reversed(edits):
+        if not 0 <= first <= last <= len(lines):
+            raise ValueError(f"the change edits lines {first} to {last} of {len(lines)} in {path}")
+        lines[first:last] = [text]
+    return "".join(lines)
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """Where a task is in the file, and what it is selected by."""
+
+    repo: str
+    split: str
+    difficulty: float
+    offset: int
+    line: int
+
+
+def _entry(path: Path, number: int, offset: int, line: bytes) -> tuple[str, _Entry]:
+    try:
+        row = json.loads(line)
+        chosen = str(row["repo"]), str(row["split"]), float(row["difficulty"])
+        return str(row["id"]), _Entry(*chosen, offset, number)
+    except (KeyError, TypeError, ValueError) as error:
+        raise BadData(
+            f"{path}:{number}: {_reason(error)}. Fix: build the tasks again, one a line"
+        ) from error
+
+
+def _read_text(path: Path) -> str:
+    return path.read_bytes().decode("utf-8")
+
+
 def _read_json(path: Path, expected: str) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text("utf-8"))
     except OSError as error:
         raise BadData(f"{path}: {error.strerror}; {expected}") from error
     except ValueError as error:
-        raise BadData(f"{path}: no JSON ({error}); {expected}") from error
+        raise BadData(f"{path}: not JSON ({error}); {expected}") from error
     if not isinstance(data, dict):
-        raise BadData(f"{path}: a {type(data).__name__}; a JSON object is expected")
+        raise BadData(f"{path} must be a JSON object; got {type(data).__name__}")
     return data
 
 
 def _write_json(path: Path, data: Mapping[str, Any]) -> None:
+    _write(path, json.dumps(data, ensure_ascii=False, indent=1) + "\n")
+
+
+def _write(path: Path, text: str) -> None:
+    """Writes a file at once."""
     part = path.with_name(path.name + ".part")
-    part.write_text(json.dumps(data, ensure_ascii=False, indent=1) + "\n", "utf-8")
+    part.write_text(text, "utf-8")
     part.replace(path)
 
 
-def _why(error: Exception) -> str:
-    return f"no {error}" if isinstance(error, KeyError) else str(error)
+def _reason(error: Exception) -> str:
+    return f"{error} is missing" if isinstance(error, KeyError) else str(error)

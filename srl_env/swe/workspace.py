@@ -1,25 +1,20 @@
-"""The session a policy works in, and experts too: a task's tree with Python and pytest at hand."""
+"""The session that policies and experts work in: a task's tree, with Python and pytest."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Final
 
 from srl_env.grading.runs import importable, pytest_mounts
-from srl_env.sandbox import Limits, Sandbox, Session
+from srl_env.sandbox import Sandbox, Session
 from srl_env.swe.packages import package_folders, package_mounts
 from srl_env.swe.task import Repository
 
-LIMITS: Final = Limits()
 
+def open_workspace(sandbox: Sandbox, tree: Path, repository: Repository) -> Session:
+    """A session on a tree in which pytest runs and the repository can be imported.
 
-def open_workspace(
-    sandbox: Sandbox, tree: Path, repository: Repository, limits: Limits = LIMITS
-) -> Session:
-    """A session on a tree in which ``python -m pytest`` runs and the repository can be imported.
-
-    pytest is shown from this library's own installation, and so are the packages the repository
-    needs. Raises SandboxFailure, and BadOption for a package that is not installed.
+    pytest and the packages that the repository needs come from this installation.
+    Raises SandboxFailure, and BadOption for a package that is not installed.
     """
     mounts = (*pytest_mounts(), *package_mounts(repository.packages))
     root = "/workspace" if sandbox.name == "namespaces" else "."
@@ -32,4 +27,4 @@ def open_workspace(
         "PAGER": "cat",
         "TERM": "dumb",
     }
-    return sandbox.start(tree, limits=limits, mounts=importable(mounts, sandbox), env=env)
+    return sandbox.start(tree, mounts=importable(mounts, sandbox), env=env)

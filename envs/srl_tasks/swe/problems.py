@@ -1,4 +1,4 @@
-"""Tasks made from repositories as the problems of an environment."""
+"""A folder of tasks as the problems of an environment."""
 
 from __future__ import annotations
 
@@ -10,20 +10,18 @@ from typing import Final, Literal, get_args
 
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem
-from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet
 
 Split = Literal["train", "dev", "test", "all"]
 
 SHIPPED: Final = Path(__file__).parent / "shipped"
-_KEPT_OPEN: Final = 8
 
 
 class TaskProblems:
-    """The chosen tasks of a folder; ``name`` says which choice it is. See ``TaskSet.select``.
+    """Selected tasks of a folder (``TaskSet.select``); ``name`` describes the selection.
 
-    Raises ``BadData`` for a folder that holds no tasks, ``UnknownName`` and ``BadOption`` for a
-    choice of none.
+    Raises ``BadData`` for a folder without tasks, ``UnknownName`` and ``BadOption`` for a wrong
+    selection.
     """
 
     def __init__(
@@ -37,8 +35,8 @@ class TaskProblems:
         if split not in get_args(Split):
             raise UnknownName("split", str(split), get_args(Split))
         if isinstance(repos, str):
-            raise BadOption(f"repos is a list of names, e.g. [{repos!r}]; got {repos!r}")
-        self.tasks = open_tasks(Path(folder).absolute())
+            raise BadOption(f"repos must be a list of names, e.g. [{repos!r}]; got {repos!r}")
+        self.tasks = _open_tasks(Path(folder).absolute())
         self.ids = self.tasks.select(
             split=None if split == "all" else split, repos=repos, max_difficulty=max_difficulty
         )
@@ -50,21 +48,16 @@ class TaskProblems:
         return len(self.ids)
 
     def __getitem__(self, index: int) -> Problem:
-        return self.task(self.ids[index]).to_problem()
+        return self.tasks.task(self.ids[index]).to_problem()
 
     def index_of(self, problem_id: str) -> int:
-        """The index of the task with that id; ``UnknownName`` if it is not among the chosen."""
-        try:
-            return self._numbers[problem_id]
-        except KeyError:
-            raise UnknownName("task", problem_id, self._numbers) from None
-
-    def task(self, problem_id: str) -> SWETask:
-        """The task behind a problem."""
-        return self.tasks.task(problem_id)
+        """The index of the task with that id; ``UnknownName`` if it is not selected."""
+        if problem_id not in self._numbers:
+            raise UnknownName("task", problem_id, self._numbers)
+        return self._numbers[problem_id]
 
 
-@functools.lru_cache(maxsize=_KEPT_OPEN)
-def open_tasks(folder: Path) -> TaskSet:
-    """The tasks in a folder, opened once for all environments of a process."""
+@functools.lru_cache(maxsize=8)
+def _open_tasks(folder: Path) -> TaskSet:
+    """The tasks of a folder, opened once for all environments of a process."""
     return TaskSet(folder)

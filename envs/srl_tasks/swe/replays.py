@@ -1,6 +1,5 @@
-"""Experts' beginnings, executed once: where ``start_step`` begins, as workspace snapshots.
+"""Experts' first steps, executed once: ``start_step`` restores a snapshot in milliseconds.
 
-Replaying k commands takes k times a command; putting a snapshot in place takes milliseconds.
 One store serves all environments of a process, from any thread.
 """
 
@@ -8,58 +7,39 @@ from __future__ import annotations
 
 import threading
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from typing import Final, Protocol
+from collections.abc import Sequence
+from typing import Final
 
-from srl_env.swe.tools import Bench
+from srl_env.swe.tools import BenchState
+from srl_tasks.swe.world import World
 
 KEPT: Final = 512
 MOST_BYTES: Final = 1 << 20
 
-
-class World(Protocol):
-    """What a replay is made in: a fresh workspace and its tools."""
-
-    def take(self, action: str) -> str:
-        """The answer to one action."""
-        ...
-
-    def keep(self) -> Bench:
-        """The state now."""
-        ...
-
-    def put(self, bench: Bench) -> None:
-        """Makes a fresh workspace what a kept one was."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Kept:
-    answers: tuple[str, ...]
-    bench: Bench
+_Kept = tuple[tuple[str, ...], BenchState]
 
 
 class Replays:
-    """States after an expert's first steps, the most recently used of them."""
+    """The most recently used states after an expert's first steps, with their observations."""
 
     def __init__(self, kept: int = KEPT) -> None:
         self._kept, self._most = OrderedDict[tuple[str, ...], _Kept](), kept
         self._lock = threading.Lock()
 
     def replay(self, task: str, actions: Sequence[str], world: World) -> tuple[str, ...]:
-        """Takes an expert's first actions in a fresh world; returns the answers to them.
+        """Takes an expert's first actions in a fresh world; returns their observations.
 
-        task: names the world's beginning. Goes on from the longest beginning that is kept.
+        task: identifies the fresh world. Starts from the longest prefix that is kept.
         """
         done, found = self._longest(task, actions)
+        observations: tuple[str, ...] = ()
         if found is not None:
-            world.put(found.bench)
-        answers = found.answers if found else ()
+            observations, state = found
+            world.bench.apply(state)
         for number in range(done, len(actions)):
-            answers = (*answers, world.take(actions[number]))
-            self._add((task, *actions[: number + 1]), answers, world.keep)
-        return answers
+            observations = (*observations, world.take(actions[number]))
+            self._add((task, *actions[: number + 1]), observations, world.bench.snapshot())
+        return observations
 
     def _longest(self, task: str, actions: Sequence[str]) -> tuple[int, _Kept | None]:
         with self._lock:
@@ -70,13 +50,10 @@ class Replays:
                     return count, self._kept[key]
         return 0, None
 
-    def _add(
-        self, key: tuple[str, ...], answers: tuple[str, ...], keep: Callable[[], Bench]
-    ) -> None:
-        bench = keep()
-        if bench.workspace is None or sum(map(len, bench.workspace.contents)) > MOST_BYTES:
+    def _add(self, key: tuple[str, ...], observations: tuple[str, ...], state: BenchState) -> None:
+        if state.workspace is None or sum(map(len, state.workspace.contents)) > MOST_BYTES:
             return
         with self._lock:
-            self._kept[key] = _Kept(answers, bench)
+            self._kept[key] = observations, state
             while len(self._kept) > self._most:
                 self._kept.popitem(last=False)

@@ -162,13 +162,13 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
     found = {module: _root_of(tree, module, candidates) for module in sorted(imported)}
     used = [root for root in candidates if root in found.values()]
     foreign = [module for module, root in found.items() if root is None]
-    distributions = [name for name in distributions_of(foreign)[0] if name != "pytest"]
+    distributions = tuple(name for name in distributions_of(foreign) if name != "pytest")
     return Checkout(
         tree=tree,
         python_path=tuple(used) or (".",),
         test_files=tests,
         conftest=any(PurePosixPath(path).name == "conftest.py" for path in files),
-        distributions=tuple(distributions),
+        distributions=distributions,
         mounts=package_mounts(distributions),
         timeout_s=timeout_s,
     )

@@ -81,8 +81,8 @@ def test_a_faulty_file_is_kept_as_edits_of_the_right_one(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"../x.py": [[0, 0, ""]]}, "a path inside the repository"),
-        ({"pkg/none.py": [[0, 0, ""]]}, "which the right code has not"),
+        ({"../x.py": [[0, 0, ""]]}, "paths must lie inside"),
+        ({"pkg/none.py": [[0, 0, ""]]}, "which the correct code does not have"),
         ({"pkg/a.py": [[1, 9, ""]]}, "lines 1 to 9 of 1 in pkg/a.py"),
         ({"pkg/a.py": [[0]]}, "not enough values"),
         ({"pkg/a.py": 7}, "not reversible"),
@@ -161,7 +161,7 @@ def test_any_text_of_a_task_stays_on_its_line(folder: Path) -> None:
     ("line", "message"),
     [
         ("{", "tasks.jsonl:3: "),
-        ('{"id": "x"}', "tasks.jsonl:3: no 'repo'"),
+        ('{"id": "x"}', "tasks.jsonl:3: 'repo' is missing"),
         (json.dumps(task().to_row()), "tasks.jsonl:3: a second task with the id 'pkg-1'"),
     ],
 )
@@ -175,9 +175,9 @@ def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"change": {"../x": ""}}, "a path inside the repository is expected"),
-        ({"hidden": ["/etc/passwd"]}, "a path inside the repository is expected"),
-        ({"split": "trian"}, "'split' is one of train, dev, test"),
+        ({"change": {"../x": ""}}, "paths must lie inside"),
+        ({"hidden": ["/etc/passwd"]}, "paths must lie inside"),
+        ({"split": "trian"}, "'split' must be one of train, dev, test"),
     ],
 )
 def test_a_row_that_cannot_be_a_task_is_named(
@@ -197,7 +197,7 @@ def test_an_unknown_task_is_named(folder: Path) -> None:
 
 def test_another_format_is_refused(folder: Path) -> None:
     (folder / "dataset.json").write_text('{"format": 9}')
-    with pytest.raises(BadData, match="format 9; this version reads format 1"):
+    with pytest.raises(BadData, match="format must be 1; got 9"):
         TaskSet(folder)
 
 

@@ -67,9 +67,9 @@ def test_pytest_runs_the_repository_s_tests(bench: Workbench) -> None:
 def test_a_command_that_takes_too_long_is_ended_and_counted(bench: Workbench) -> None:
     bench.timeout_s = 0.2
     assert "ended after 0.2 s" in bash(bench, "echo begun; sleep 9")
-    assert bench.timeouts == 1
+    assert bench.state.timeouts == 1
     bash(bench, "true")
-    assert bench.timeouts == 0
+    assert bench.state.timeouts == 0
 
 
 def test_long_output_is_cut_in_the_middle(bench: Workbench) -> None:
@@ -184,18 +184,21 @@ def test_links_are_not_followed(bench: Workbench) -> None:
 
 def test_submitting_is_remembered(bench: Workbench) -> None:
     assert bench.call(ToolCall("submit", {})) == SUBMITTED
-    assert bench.submitted
+    assert bench.state.submitted
 
 
-def test_a_bench_goes_back_to_an_earlier_state(bench: Workbench) -> None:
+def test_a_fresh_bench_takes_over_the_state_of_another(
+    bench: Workbench, sandbox: Sandbox, tmp_path: Path
+) -> None:
     bash(bench, "cd pkg; echo 1 > note")
     edit(bench, "str_replace", "pkg/a.py", old_str="x - 1", new_str="x + 1")
     state = pickle.loads(pickle.dumps(bench.snapshot()))
-    bash(bench, "rm -r ../pkg; cd /tmp")
-    bench.restore(state)
-    assert bash(bench, "pwd; cat note") == "/workspace/pkg\n1"
-    edit(bench, "undo_edit", "pkg/a.py")
-    assert b"x - 1" in bench.session.read("pkg/a.py")
+    with open_workspace(sandbox, tmp_path, Repository("r")) as session:
+        other = Workbench(session)
+        other.apply(state)
+        assert bash(other, "pwd; cat note") == "/workspace/pkg\n1"
+        edit(other, "undo_edit", "pkg/a.py")
+        assert b"x - 1" in session.read("pkg/a.py")
 
 
 def test_a_dead_sandbox_is_never_an_observation(bench: Workbench) -> None:

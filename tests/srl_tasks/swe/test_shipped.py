@@ -193,4 +193,4 @@ def _resolved_by_expert(shipped: TaskSet, task: SWETask, sandbox: Sandbox) -> bo
         for step in task.steps:
             bench.call(parse_call(step.action))
         left = session.snapshot()
-    return bench.submitted and grade(sandbox, shipped.grading_task(task), left).resolved
+    return bench.state.submitted and grade(sandbox, shipped.grading_task(task), left).resolved
