@@ -94,7 +94,7 @@ def our_seconds(model: Path, work: str, updates: int) -> float:
                     "group_size": GROUP,
                     "max_tokens": length,
                     "max_groups": 1.0,
-                    "min_deviation": 0.0,
+                    "min_std": 0.0,
                 },
             },
             "log": {"tensorboard": False, "kl_every": 0, "rollouts_every": 0},

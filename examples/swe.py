@@ -82,7 +82,7 @@ def learn(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path
                 "srl": {
                     "lr": 3e-4,
                     "batch": 8,
-                    "share": args.srl_updates / whole,
+                    "fraction": args.srl_updates / whole,
                     "until": {"informative": "off"},
                     "objective": objective,
                 },

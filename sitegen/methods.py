@@ -45,8 +45,8 @@ def _stage(stage: Stage) -> str:
         what = f"GRPO on reward `{stage.objective.reward_mode}`"
     else:
         what = "likelihood of the expert's steps"
-    share = "" if stage.share is None else f"; up to {stage.share:.0%} of the budget"
-    return f"**{stage.name}**: {what}, starts {where}{share}"
+    fraction = "" if stage.fraction is None else f"; up to {stage.fraction:.0%} of the budget"
+    return f"**{stage.name}**: {what}, starts {where}{fraction}"
 
 
 def _sources() -> Iterator[tuple[str, str, str]]:

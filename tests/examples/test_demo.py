@@ -44,7 +44,7 @@ def test_a_stage_is_the_same_in_every_method_but_for_its_time_and_how_its_rate_w
         for stage in job.run.resolved_method.stages:
             rates.setdefault(stage.name, set()).add(stage.lr)
             alike = replace(
-                stage, lr=0.0, schedule="constant", share=None, until=type(stage.until)()
+                stage, lr=0.0, schedule="constant", fraction=None, until=type(stage.until)()
             )
             found.setdefault(stage.name, set()).add(alike)
     assert {name: len(settings) for name, settings in found.items()} == {

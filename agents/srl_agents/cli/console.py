@@ -152,7 +152,7 @@ class TrainingBar:
 _TRAINING_NUMBERS = {
     "reward": "reward",
     "success": "right",
-    "groups/kept_share": "kept",
+    "groups/informative_fraction": "kept",
     "loss": "loss",
 }
 

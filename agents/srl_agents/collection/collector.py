@@ -52,16 +52,16 @@ class Collected:
         return sampled_tokens(self.episodes)
 
     @property
-    def kept_share(self) -> float:
+    def informative_fraction(self) -> float:
         """The share of groups whose rewards deviate enough; 0 where there are no groups."""
-        informative = sum(group.deviation > self.objective.min_deviation for group in self.groups)
+        informative = sum(group.std > self.objective.min_std for group in self.groups)
         return informative / len(self.groups) if self.groups else 0.0
 
     def metrics(self) -> Metrics:
         """The numbers of these episodes and groups, and the speed of each phase."""
         return {
             **episode_metrics(self.episodes),
-            **group_metrics(self.groups, self.kept, self.objective.min_deviation),
+            **group_metrics(self.groups, self.kept, self.objective.min_std),
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
             **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),
@@ -90,7 +90,7 @@ class Collector:
         found = Collected(objective)
         most = math.floor(batch * objective.max_groups)
         while len(found.kept) < batch and len(found.points) < most:
-            share = max(found.kept_share, _LEAST_KEPT_SHARE) if found.points else 1.0
+            share = max(found.informative_fraction, _LEAST_KEPT_SHARE) if found.points else 1.0
             wanted = math.ceil((batch - len(found.kept)) / share)
             points = starts.draw(min(wanted, most - len(found.points)))
             self._sample(found, points, (purpose, update))
@@ -113,7 +113,7 @@ class Collector:
         found.points += points
         found.episodes += episodes
         found.groups += groups
-        found.kept += [g for g in groups if g.deviation > found.objective.min_deviation]
+        found.kept += [g for g in groups if g.std > found.objective.min_std]
 
     def _units(
         self, objective: GRPO, points: Sequence[tuple[int, StartPoint]], key: tuple[str, int]
@@ -163,6 +163,6 @@ def _informative(found: Collected) -> dict[int, bool]:
     """{start: whether any of its groups' rewards deviate enough}."""
     informative: dict[int, bool] = {}
     for group in found.groups:
-        deviates = group.deviation > found.objective.min_deviation
+        deviates = group.std > found.objective.min_std
         informative[group.start] = informative.get(group.start, False) or deviates
     return informative

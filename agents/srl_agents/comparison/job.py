@@ -175,7 +175,7 @@ def _point(rows: list[dict[str, Any]]) -> TrainingPoint:
         update=last["update"],
         stage=last["stage"],
         reward=_average(rows, "reward"),
-        kept_share=_average(rows, "groups/kept_share"),
+        informative_fraction=_average(rows, "groups/informative_fraction"),
     )
 
 

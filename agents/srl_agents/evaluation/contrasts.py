@@ -45,13 +45,13 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPoint:
-    """One update: reward is the mean in training; kept_share of groups with a signal, or None."""
+    """One update: reward: the mean in training. informative_fraction: groups with a signal."""
 
     seconds: float
     update: int
     stage: str
     reward: float | None
-    kept_share: float | None
+    informative_fraction: float | None
 
 
 @dataclass(frozen=True, slots=True)

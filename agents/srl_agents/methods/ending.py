@@ -60,13 +60,13 @@ def stage_budget(
 ) -> StageBudget:
     """The part of a run's whole budget for the stage ``stages[number]``.
 
-    begun: what the run had spent when the stage began. The stage takes the share it names. What
-    the shares of later stages leave is divided evenly among the stages from here on that name
+    begun: what the run had spent when the stage began. The stage takes the fraction it names. What
+    the fractions of later stages leave is divided evenly among the stages from here on that name
     none. The last stage takes all that is left.
     """
     begin = float(getattr(begun, whole.unit))
-    share = stages[number].share
-    size = _even_part(whole, begin, stages[number:]) if share is None else share * whole.end
+    fraction = stages[number].fraction
+    size = _even_part(whole, begin, stages[number:]) if fraction is None else fraction * whole.end
     if whole.unit != "seconds":
         size = max(1.0, round(size))
     last = number == len(stages) - 1
@@ -74,8 +74,8 @@ def stage_budget(
 
 
 def _even_part(whole: StageBudget, begin: float, stages: Sequence[Stage]) -> float:
-    """What each of the stages that name no share gets of the budget that is left at ``begin``."""
-    named = [stage.share for stage in stages if stage.share is not None]
+    """The part of the budget left at ``begin`` for each stage that names no fraction."""
+    named = [stage.fraction for stage in stages if stage.fraction is not None]
     left = whole.end - begin - math.fsum(named) * whole.end
     return max(0.0, left) / (len(stages) - len(named))
 

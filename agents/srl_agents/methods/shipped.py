@@ -41,7 +41,7 @@ SFT = Stage(
 
 SRL = Stage(
     name="srl",
-    objective=GRPO(reward_mode="srl", max_steps=1, min_deviation=0.05),
+    objective=GRPO(reward_mode="srl", max_steps=1, min_std=0.05),
     starts=Starts(at="prefix"),
     batch=64,
     lr=1e-6,
@@ -50,7 +50,7 @@ SRL = Stage(
 
 HOLISTIC = Stage(
     name="holistic",
-    objective=GRPO(reward_mode="holistic", max_tokens=1024, min_deviation=0.05),
+    objective=GRPO(reward_mode="holistic", max_tokens=1024, min_std=0.05),
     lr=1e-6,
 )
 
@@ -67,12 +67,12 @@ _METHODS = {
         Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
         Method(
             "sft-rlvr",
-            (replace(SFT, share=0.3), RLVR),
+            (replace(SFT, fraction=0.3), RLVR),
             "as a baseline to take seriously: arXiv:2604.23747",
         ),
         Method(
             "srl-rlvr",
-            (replace(SRL, share=0.7, until=Until(informative=0.5)), RLVR),
+            (replace(SRL, fraction=0.7, until=Until(informative=0.5)), RLVR),
             "SRL, arXiv:2510.25992; that RLVR begins once groups differ is ours",
         ),
     )

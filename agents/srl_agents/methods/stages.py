@@ -55,7 +55,7 @@ class GRPO:
     group_size: completions per group. reward_mode, continuation, granularity, max_steps: given
     to ``reset``; None is the mode's or the environment's own default.
     temperature, max_tokens: of one completion (a step, or a solution).
-    min_deviation: a group is kept if the population deviation of its rewards is larger.
+    min_std: a group is kept if the population std of its rewards is larger.
     max_groups: sampling goes on until the batch is full of kept groups, or this many times the
     batch was sampled; 1 never refills. With fewer groups than the batch the step is shorter.
     scale, aggregation, clip_low, clip_high: see ``advantage`` and ``loss``.
@@ -80,7 +80,7 @@ class GRPO:
     group_size: int = 8
     temperature: float = 1.0
     max_tokens: int = 256
-    min_deviation: float = 1e-4
+    min_std: float = 1e-4
     max_groups: float = 3.0
     scale: Scale = "std"
     aggregation: Aggregation = "sequence"
@@ -148,7 +148,7 @@ class Stage:
     schedule: the learning rate over the stage's budget after a rise over the first ``warmup``
     of it; "constant", or "cosine" or "linear" down to 0.
     betas: of Adam in this stage, which begins with a new one; None for the run's.
-    share: how much of the run's whole budget it may take. None divides what the other shares
+    fraction: how much of the run's whole budget it may take. None divides what the other fractions
     leave evenly among the stages that name none; the last stage takes whatever is left.
     """
 
@@ -162,7 +162,7 @@ class Stage:
     schedule: Literal["constant", "cosine", "linear"] = "constant"
     warmup: float = 0.0
     betas: tuple[float, float] | None = None
-    share: float | None = None
+    fraction: float | None = None
     until: Until = Until()
 
     def __post_init__(self) -> None:
@@ -191,7 +191,7 @@ class Method:
         for stage, following in zip(self.stages, (*self.stages[1:], None), strict=True):
             if stage.until.informative is not None:
                 _check_probe(stage, following)
-        _check_shares(self)
+        _check_fractions(self)
 
 
 def _check_probe(stage: Stage, following: Stage | None) -> None:
@@ -205,16 +205,16 @@ def _check_probe(stage: Stage, following: Stage | None) -> None:
     raise BadOption(f"stage {stage.name!r}: until.informative cannot be used, {why}")
 
 
-def _check_shares(method: Method) -> None:
-    """Raises BadOption for a stage for which the shares of the others are certain to leave none."""
+def _check_fractions(method: Method) -> None:
+    """Raises BadOption for a stage to which the other fractions are certain to leave nothing."""
     for number, stage in enumerate(method.stages):
-        before = [other.share for other in method.stages[:number] if other.until.never]
-        after = [other.share for other in method.stages[number + 1 :] if stage.share is None]
-        taken = math.fsum(share or 0.0 for share in before + after)
+        before = [other.fraction for other in method.stages[:number] if other.until.never]
+        after = [other.fraction for other in method.stages[number + 1 :] if stage.fraction is None]
+        taken = math.fsum(fraction or 0.0 for fraction in before + after)
         if taken > 1 - 1e-9:
             raise BadOption(
-                f"method {method.name!r}: the shares of the other stages must leave some of the"
-                f" budget for stage {stage.name!r}; got {taken:g}. Fix: name smaller shares, or"
+                f"method {method.name!r}: the fractions of the other stages must leave some of the"
+                f" budget for stage {stage.name!r}; got {taken:g}. Fix: name smaller fractions, or"
                 " none: stages that name none divide what is left"
             )
 
@@ -260,7 +260,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("batch", 1, _INF),
     ("lr", 0, _INF),
     ("warmup", 0, 1),
-    ("share", 0, 1),
+    ("fraction", 0, 1),
     ("starts.revisit", 0.01, 1),
     ("starts.together", 1, _INF),
     ("until.updates", 1, _INF),
@@ -274,7 +274,7 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("objective.group_size", 2, _INF),
     ("objective.temperature", 1e-3, _INF),
     ("objective.max_tokens", 1, _INF),
-    ("objective.min_deviation", 0, _INF),
+    ("objective.min_std", 0, _INF),
     ("objective.max_groups", 1, _INF),
     ("objective.clip_low", 0, 1),
     ("objective.clip_high", 0, _INF),

@@ -33,7 +33,7 @@ def group_advantages(
     return centred / (deviation[groups] + eps)
 
 
-def group_deviations(rewards: Tensor, groups: Tensor) -> Tensor:
+def group_stds(rewards: Tensor, groups: Tensor) -> Tensor:
     """The population standard deviation sqrt(Σ(r − r̄)²/G) of each group.
 
     rewards, groups: as in ``group_advantages``, but groups may have one member or none.

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.methods.stages import GRPO
-from srl_agents.objectives.advantage import group_advantages, group_deviations
+from srl_agents.objectives.advantage import group_advantages, group_stds
 from srl_agents.objectives.loss import completion_weights
 from srl_env.rollout import Episode, Step
 
@@ -39,30 +39,30 @@ class Member:
 class Group:
     """At least two members sampled from the same context.
 
-    start: the number of the start they are copies of. deviation: of their rewards;
-    deviation_in_format: the same without the members that broke the format. many_steps: whether
+    start: the number of the start they are copies of. std: of their rewards;
+    std_in_format: the same without the members that broke the format. many_steps: whether
     a member is an episode, which may have several steps, rather than one completion.
     """
 
     start: int
     members: tuple[Member, ...]
-    deviation: float
-    deviation_in_format: float
+    std: float
+    std_in_format: float
     many_steps: bool = False
 
 
-Fate = Literal["kept", "flat", "surplus"]
-"""What became of a group: learned from; dropped, its rewards being too alike; or more than the
-batch holds."""
+Outcome = Literal["trained", "zero_std", "unused"]
+"""What happened to a group: trained on; dropped, because its rewards differ too little; or
+not used, because the batch was full."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signal:
-    """What a step's group made of it: its advantage, the group's deviation and fate."""
+    """What a step's group made of it: its advantage, the group's std and outcome."""
 
     advantage: float
-    deviation: float
-    fate: Fate
+    std: float
+    outcome: Outcome
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,11 +101,11 @@ def groups_of(episodes: Iterable[Episode]) -> list[Group]:
         for key, member in _members(episode):
             members.setdefault(key, []).append(member)
     comparable = {key: tuple(group) for key, group in members.items() if len(group) > 1}
-    everyone = _deviations(list(comparable.values()))
-    in_format = _deviations([[m for m in group if m.format_ok] for group in comparable.values()])
+    everyone = _stds(list(comparable.values()))
+    in_format = _stds([[m for m in group if m.format_ok] for group in comparable.values()])
     return [
-        Group(start, group, deviation, without, many_steps[start])
-        for ((start, _), group), deviation, without in zip(
+        Group(start, group, std, without, many_steps[start])
+        for ((start, _), group), std, without in zip(
             comparable.items(), everyone, in_format, strict=True
         )
     ]
@@ -172,8 +172,8 @@ def agreed(groups: Sequence[Group]) -> Batch | None:
 def signals(groups: Sequence[Group], kept: Sequence[Group], objective: GRPO) -> dict[int, Signal]:
     """{id of a step: what its group made of it}, for the steps of these groups.
 
-    kept: the groups that are learned from; whoever of ``groups`` is not among them is flat or
-    surplus. Steps that a failure left without a group are absent.
+    kept: the groups that are learned from; the others of ``groups`` have zero_std or
+    are unused. Steps that a failure left without a group are absent.
     """
     members = [(number, member) for number, group in enumerate(groups) for member in group.members]
     rewards = torch.tensor([member.reward for _, member in members], dtype=torch.float64)
@@ -183,9 +183,9 @@ def signals(groups: Sequence[Group], kept: Sequence[Group], objective: GRPO) -> 
     found: dict[int, Signal] = {}
     for (number, member), advantage in zip(members, advantages, strict=True):
         group = groups[number]
-        flat = group.deviation <= objective.min_deviation
-        fate: Fate = "kept" if id(group) in learned else "flat" if flat else "surplus"
-        found |= {id(step): Signal(advantage, group.deviation, fate) for step in member.steps}
+        flat = group.std <= objective.min_std
+        outcome: Outcome = "trained" if id(group) in learned else "zero_std" if flat else "unused"
+        found |= {id(step): Signal(advantage, group.std, outcome) for step in member.steps}
     return found
 
 
@@ -204,11 +204,11 @@ def _written(member: Member) -> tuple[tuple[int, ...], ...]:
     return tuple(step.generation.token_ids for step in member.steps)
 
 
-def _deviations(groups: Sequence[Sequence[Member]]) -> list[float]:
-    """The population deviation of each group's rewards; 0 for one member or none."""
+def _stds(groups: Sequence[Sequence[Member]]) -> list[float]:
+    """The population std of each group's rewards; 0 for one member or none."""
     rewards = [member.reward for group in groups for member in group]
     numbers = [number for number, group in enumerate(groups) for _ in group]
-    found = group_deviations(
+    found = group_stds(
         torch.tensor(rewards, dtype=torch.float64), torch.tensor(numbers, dtype=torch.long)
     ).tolist()
     return found + [0.0] * (len(groups) - len(found))  # the last groups may be empty

@@ -20,8 +20,8 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
     """Rewards and their parts, success, format, legality, lengths and failures.
 
     reward: mean per step where steps are rewarded one by one (expert continuation), else per
-    episode; success: share of verdicts that are right; legal_share, format_share: of steps;
-    length: tokens of a completion; cut_share: completions that ran into the token limit;
+    episode; success: share of verdicts that are right; legal_fraction, format_fraction: of steps;
+    length: tokens of a completion; truncated_fraction: completions that ran into the token limit;
     steps: steps of an episode; failures: episodes lost to infrastructure failures, which count
     nowhere else; policy_faults: episodes whose policy made judging it fail, which count as wrong.
     """
@@ -35,33 +35,35 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
         **_means("reward", (_reward(episode) for episode in sound)),
         **_parts(steps),
         **_means("success", (e.verdict["correct"] for e in sound if e.verdict is not None)),
-        **_means("format_share", (step.format_ok for step in steps)),
-        **_means("legal_share", (step.legal for step in steps if step.legal is not None)),
+        **_means("format_fraction", (step.format_ok for step in steps)),
+        **_means("legal_fraction", (step.legal for step in steps if step.legal is not None)),
         **_means("length", (len(step.generation.token_ids) for step in steps)),
-        **_means("cut_share", (step.generation.finish_reason == "length" for step in steps)),
+        **_means(
+            "truncated_fraction", (step.generation.finish_reason == "length" for step in steps)
+        ),
         **_means("steps", (len(episode.steps) for episode in sound)),
     }
 
 
-def group_metrics(groups: Sequence[Group], kept: Sequence[Group], min_deviation: float) -> Metrics:
+def group_metrics(groups: Sequence[Group], kept: Sequence[Group], min_std: float) -> Metrics:
     """How much signal the groups carried, and how much of it is the format's.
 
-    groups/sampled, groups/kept: numbers. groups/kept_share: groups whose deviation exceeds
-    ``min_deviation``, of all sampled; groups/kept_share_in_format: those that would without
-    their format failures. groups/deviation, groups/deviation_in_format: means over all.
+    groups/sampled, groups/trained: numbers. groups/informative_fraction: groups whose std exceeds
+    ``min_std``, of all sampled; groups/informative_fraction_in_format: those that would without
+    their format failures. groups/std, groups/std_in_format: means over all.
     groups/reward_min, groups/reward_max: the least and the greatest reward of a member.
     """
     rewards = [member.reward for group in groups for member in group.members]
     ends = {"min": min(rewards), "max": max(rewards)} if rewards else {}
     return {
         "groups/sampled": float(len(groups)),
-        "groups/kept": float(len(kept)),
-        **_means("groups/kept_share", (g.deviation > min_deviation for g in groups)),
+        "groups/trained": float(len(kept)),
+        **_means("groups/informative_fraction", (g.std > min_std for g in groups)),
         **_means(
-            "groups/kept_share_in_format", (g.deviation_in_format > min_deviation for g in groups)
+            "groups/informative_fraction_in_format", (g.std_in_format > min_std for g in groups)
         ),
-        **_means("groups/deviation", (g.deviation for g in groups)),
-        **_means("groups/deviation_in_format", (g.deviation_in_format for g in groups)),
+        **_means("groups/std", (g.std for g in groups)),
+        **_means("groups/std_in_format", (g.std_in_format for g in groups)),
         **{f"groups/reward_{name}": reward for name, reward in ends.items()},
     }
 

@@ -28,8 +28,8 @@ def why_no_group(updates: Sequence[Metrics], objective: GRPO, form: str = "") ->
     elif low == high:
         reason = _all_equal(low, share, objective, form)
     else:
-        reason = _too_alike(low, high, share.get("groups/deviation", 0.0), objective)
-    truncated = share.get("cut_share", 0.0)
+        reason = _too_alike(low, high, share.get("groups/std", 0.0), objective)
+    truncated = share.get("truncated_fraction", 0.0)
     if truncated >= _MOSTLY:
         reason += (
             f" {truncated:.0%} of the completions were cut at objective.max_tokens ="
@@ -56,7 +56,7 @@ def _without_groups(updates: Sequence[Metrics], total: Mapping[str, float]) -> s
 def _all_equal(reward: float, share: Mapping[str, float], objective: GRPO, form: str) -> str:
     """All rewards are the same number."""
     said = f"All rewards are {reward:g}"
-    if share.get("format_share") == 0:
+    if share.get("format_fraction") == 0:
         wants = f", which asks for: {form!r}" if form else ""
         return (
             f"{said}: no completion keeps the form of the environment's format{wants}. Choose a"
@@ -89,7 +89,7 @@ def _too_alike(low: float, high: float, std: float, objective: GRPO) -> str:
         )
     return (
         f"The rewards of a group differ too little: their std is {std:.2g} on average, and a group"
-        f" is kept above objective.min_deviation = {objective.min_deviation:g}. Lower it, or raise"
+        f" is kept above objective.min_std = {objective.min_std:g}. Lower it, or raise"
         " objective.temperature or objective.group_size."
     )
 
@@ -102,7 +102,7 @@ def _totals(updates: Sequence[Metrics]) -> dict[str, float]:
 def _shares(updates: Sequence[Metrics]) -> dict[str, float]:
     """The mean of each number over the updates that have it."""
     found: dict[str, float] = {}
-    for name in ("format_share", "cut_share", "success", "groups/deviation"):
+    for name in ("format_fraction", "truncated_fraction", "success", "groups/std"):
         values = [update[name] for update in updates if name in update]
         if values:
             found[name] = sum(values) / len(values)
@@ -112,7 +112,11 @@ def _shares(updates: Sequence[Metrics]) -> dict[str, float]:
 def _numbers(
     total: Mapping[str, float], share: Mapping[str, float], low: float | None, high: float | None
 ) -> str:
-    titles = {"format_share": "form kept", "cut_share": "truncated", "success": "correct"}
+    titles = {
+        "format_fraction": "form kept",
+        "truncated_fraction": "truncated",
+        "success": "correct",
+    }
     parts = [f"{title} {share[name]:.0%}" for name, title in titles.items() if name in share]
     if low is not None and high is not None:
         parts.append(f"rewards {low:g}" if low == high else f"rewards {low:g} to {high:g}")

@@ -103,7 +103,7 @@ def _check_train_keys(train: Tree, where: str) -> None:
     for objective in (GRPO(), NLL()):
         stage = Stage("any", objective, Starts("prefix"))
         known |= set(leaves(asdict(stage)))
-    known -= {"name", "share", "objective.kind"}
+    known -= {"name", "fraction", "objective.kind"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} is a table of settings; got {value!r}")

@@ -61,7 +61,7 @@ def find_drifts(episode: Episode, tokenizer: Any) -> Iterator[Drift]:
             yield Drift(turn, at, reason, *(text[:_SHOWN_CHARACTERS] for text in texts))
 
 
-def drift_share(episodes: Iterable[Episode]) -> float | None:
+def drift_fraction(episodes: Iterable[Episode]) -> float | None:
     """The share of turns that continue a conversation whose prompt has drifted; None without."""
     drifted = [not continues(*turns) for episode in episodes for turns in _turns(episode)]
     return sum(drifted) / len(drifted) if drifted else None

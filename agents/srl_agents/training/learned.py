@@ -25,7 +25,7 @@ def _of_stage(stage: Stage, updates: Sequence[dict[str, Any]]) -> str:
     if not isinstance(objective, GRPO):
         return f"{name}: {_change('the loss', [u['loss'] for u in updates if 'loss' in u])}"
     sampled = sum(u.get("groups/sampled", 0) for u in updates)
-    kept = sum(u.get("groups/kept", 0) for u in updates)
+    kept = sum(u.get("groups/trained", 0) for u in updates)
     if not kept:
         return f"{name}: nothing, as no group was kept. {why_no_group(updates, objective)}"
     parts = [

@@ -113,8 +113,8 @@ class Learner:
         agreed: the completions of which ``objective.max_drop`` speaks, None where it is not set.
         share: what part of a whole step each of them counts as; see ``partial_step``.
         Returns means over tokens and steps: loss, grad_norm (before clipping), lr (times the
-        share), and entropy, kl_to_start, clipped_share, sampler_gap (nats between sampler and
-        trainer), step_share (1 where the update was not cut) where they were at hand.
+        share), and entropy, kl_to_start, clipped_fraction, sampler_gap (nats between sampler and
+        trainer), step_fraction (1 where the update was not cut) where they were at hand.
         Raises TrainingDiverged.
         """
         for group in self.optimizer.param_groups:
@@ -127,7 +127,7 @@ class Learner:
         steps = [
             self._step(part, objective, share) for _ in range(objective.passes) for part in parts
         ]
-        cut = {"step_share": self._shortened(before, agreed, objective)} if agreed else {}
+        cut = {"step_fraction": self._shortened(before, agreed, objective)} if agreed else {}
         return {"lr": lr * share, **_means(steps), **cut}
 
     def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
@@ -283,7 +283,7 @@ def _policy_terms(
     advantages = part.batch.advantages[rows].to(device, logprobs.dtype)
     terms = clipped_surrogate(logprobs, advantages, old, objective.clip_low, objective.clip_high)
     if old is not None:
-        numbers["clipped_share"] = _clipped(logprobs, old, mask, objective)
+        numbers["clipped_fraction"] = _clipped(logprobs, old, mask, objective)
     if objective.sampler_cap is not None:
         assert old is not None, "asked for together with the cap"
         terms = terms * sampler_correction(old, sampled, objective.sampler_cap)

@@ -38,7 +38,7 @@ from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
 from srl_agents.runs.inputs import make_env
 from srl_agents.runs.problem_file import indices_of
-from srl_agents.training.drift import drift_share, find_drifts
+from srl_agents.training.drift import drift_fraction, find_drifts
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
 from srl_agents.training.progress import Progress, TrainResult
@@ -153,7 +153,7 @@ class Trainer:
         position, most, stage = self.position, self.config.log.warn_after, self.stage.name
         if stage in position.warnings or not most:
             return
-        position.without = [] if metrics["groups/kept"] else [*position.without, metrics][-most:]
+        position.without = [] if metrics["groups/trained"] else [*position.without, metrics][-most:]
         if len(position.without) < most:
             return
         last = position.spent.updates
@@ -190,13 +190,13 @@ class Trainer:
 
     def _drift(self, episodes: Sequence[Episode], log: RunLog) -> Metrics:
         """The share of turns whose prompt drifted; each reason is logged the first time."""
-        share = drift_share(episodes)
+        share = drift_fraction(episodes)
         if share:
             for drift in (d for each in episodes for d in find_drifts(each, self.policy.tokenizer)):
                 if drift.reason not in self.position.drifts:
                     self.position.drifts.append(drift.reason)
                     log.event(self.position.spent.updates, self.stage.name, "drift", str(drift))
-        return {} if share is None else {"drift_share": share}
+        return {} if share is None else {"drift_fraction": share}
 
     def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
         """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
@@ -274,7 +274,7 @@ class Trainer:
         found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
         seconds = self.team.told(time.perf_counter() - began)
         self.position.spent = self.position.spent.plus(seconds, found.tokens)
-        return found.kept_share
+        return found.informative_fraction
 
     def _progress(self, metrics: Metrics) -> Progress:
         """The whole run's progress, and what may be looked at between updates."""

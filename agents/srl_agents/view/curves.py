@@ -27,7 +27,7 @@ AXES: dict[Axis, str] = {
 FRACTIONS = {
     "success": "nothing was solved",
     "dev": "nothing was solved",
-    "groups/kept_share": "no group carried a signal",
+    "groups/informative_fraction": "no group carried a signal",
 }
 """The numbers that lie between 0 and 1, and what it means that one is 0 throughout."""
 

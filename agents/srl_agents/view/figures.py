@@ -112,8 +112,12 @@ def _candidates(comparison: Comparison) -> Iterator[Figure | None]:
         "kept",
         "Share of groups that carry a signal",
         "kept groups",
-        lambda run: [(p.seconds, p.kept_share) for p in run.training if p.kept_share is not None],
-        zero=FRACTIONS["groups/kept_share"],
+        lambda run: [
+            (point.seconds, point.informative_fraction)
+            for point in run.training
+            if point.informative_fraction is not None
+        ],
+        zero=FRACTIONS["groups/informative_fraction"],
     )
 
 

@@ -46,13 +46,13 @@ class EpisodeEntry:
 
 @dataclass(frozen=True, slots=True)
 class StepEntry:
-    """One step. reward: None where the library failed; advantage, fate: None outside training."""
+    """One step. reward: None after a failure; advantage, outcome: None outside training."""
 
     episode: int
     index: int
     reward: float | None
     advantage: float | None
-    fate: str | None
+    outcome: str | None
     format_ok: bool
     legal: bool | None
     failure: str
@@ -150,7 +150,7 @@ def _step(row: Row, episode: int, number: int) -> StepEntry:
         index=int(step["index"]),
         reward=None if reward is None else float(reward),
         advantage=signal.get("advantage"),
-        fate=signal.get("fate"),
+        outcome=signal.get("outcome"),
         format_ok=bool(step["format_ok"]),
         legal=step["legal"],
         failure="" if failure is None else str(failure["type"]),

@@ -275,7 +275,7 @@ function chosen() {
   return {
     run: value("f-run"), problem: value("f-problem").toLowerCase(), from: bound(from, -Infinity),
     to: bound(to ?? from, Infinity), low: bound(value("f-low"), null), high: bound(value("f-high"), null),
-    verdict: value("f-verdict"), failure: value("f-failure"), fate: value("f-fate"), form: value("f-form"),
+    verdict: value("f-verdict"), failure: value("f-failure"), outcome: value("f-outcome"), form: value("f-form"),
     part: value("f-part"),
   };
 }
@@ -302,8 +302,8 @@ function matchesStep(wanted, s) {
   const reward = steps.reward(s);
   if (wanted.low !== null && (reward === null || reward < wanted.low)) return false;
   if (wanted.high !== null && (reward === null || reward > wanted.high)) return false;
-  const fate = steps.fate(s);
-  if (wanted.fate === "dropped" ? !fate || fate === "kept" : wanted.fate !== "" && fate !== wanted.fate) return false;
+  const outcome = steps.outcome(s);
+  if (wanted.outcome === "dropped" ? !outcome || outcome === "trained" : wanted.outcome !== "" && outcome !== wanted.outcome) return false;
   if (wanted.form === "broken") return !steps.format_ok(s);
   if (wanted.form === "illegal") return steps.legal(s) === 0;
   if (wanted.form === "legal") return steps.legal(s) === 1;
@@ -528,7 +528,7 @@ function head(e, s, size, place) {
   const run = index.runs[episodes.run(e)];
   const facts = [
     ["run", run.name], ["update", episodes.update(e)], [episodes.update(e) === null ? "kind" : "stage", episodes.part(e)],
-    ["expert steps given", episodes.start_step(e)], ["group", fateText(s)],
+    ["expert steps given", episodes.start_step(e)], ["group", outcomeText(s)],
     ["verdict", verdictText(e)], ["failure", episodes.failure(e)],
   ];
   return make("div", {},
@@ -546,9 +546,9 @@ function head(e, s, size, place) {
       make("button", { onclick: () => sameProblem(e) }, "This problem everywhere")));
 }
 
-function fateText(s) {
-  const words = { kept: "kept: learned from", flat: "dropped: rewards alike", surplus: "dropped: the batch was full" };
-  return words[steps.fate(s)] || "";
+function outcomeText(s) {
+  const words = { trained: "trained on", zero_std: "dropped: rewards alike", unused: "dropped: the batch was full" };
+  return words[steps.outcome(s)] || "";
 }
 
 function verdictText(e) {
@@ -668,7 +668,7 @@ async function tokenRows(s) {
   const found = await tokensOf(s);
   if (!found) return [make("p", { class: "soft" }, "The tokens are not in this page.")];
   const words = index.vocabularies[episodes.run(steps.episode(s))];
-  const trained = steps.fate(s) === "kept";
+  const trained = steps.outcome(s) === "trained";
   const text = (id) => plainToken(words[id] ?? `#${id}`);
   const prompt = make("div", { class: "tokens" }, ...found.prompt.map((id) => make("span", { class: "token masked", title: `id ${id}` }, text(id))));
   const written = found.ids.map((id, i) => {
@@ -727,7 +727,7 @@ function drawScores() {
   const rows = [...index.methods, ...index.runs];
   const scores = scoreNames(rows);
   const last = Object.keys(index.runs.reduce((all, run) => ({ ...all, ...run.last }), {})).filter((name) => name !== "loss");
-  const heads = { reward: "last reward", success: "last success", "groups/kept_share": "last kept", length: "last length" };
+  const heads = { reward: "last reward", success: "last success", "groups/informative_fraction": "last kept", length: "last length" };
   const head = ["", ...scores.map((name) => index.titles[name] || name), ...last.map((name) => heads[name] || name), "updates", "seconds", "tokens", "failures"];
   const body = rows.map((row) => make("tr", {},
     make("th", { scope: "row" }, plain(row.name)),

@@ -44,7 +44,7 @@ CURVES = {
     "reward": "Mean reward in training",
     "success": "Right answers in training",
     "dev": "Right answers on problems held back, during training",
-    "groups/kept_share": "Groups that carry a signal",
+    "groups/informative_fraction": "Groups that carry a signal",
     "length": "Tokens of a completion",
     "loss": "Loss",
 }

@@ -47,7 +47,7 @@ _CURVES = {
     "reward": ("reward", "mean reward in training"),
     "success": ("success", "right answers in training"),
     "dev": ("dev-success", "right answers on problems held back"),
-    "groups/kept_share": ("kept", "groups that carry a signal"),
+    "groups/informative_fraction": ("kept", "groups that carry a signal"),
 }
 _FRACTIONS = {
     "success-difficulty": FRACTIONS["success"],

@@ -22,7 +22,7 @@ FILTERS = {
     "reward": "0.5, or 0..0.5, or ..0.5",
     "verdict": "right, wrong or none",
     "failure": "any, none, or a type as VerifierTimeout",
-    "group": "kept, dropped, flat or surplus",
+    "group": "trained, dropped, zero_std or unused",
     "form": "broken, legal or illegal",
     "part": "the stage, or sampled, greedy, forced, forced_sampled",
     "text": "what any of the texts holds",
@@ -31,7 +31,7 @@ FILTERS = {
 
 _CHOICES = {
     "verdict": ("right", "wrong", "none"),
-    "group": ("kept", "dropped", "flat", "surplus"),
+    "group": ("trained", "dropped", "zero_std", "unused"),
     "form": ("broken", "legal", "illegal"),
 }
 
@@ -130,9 +130,9 @@ def _step_fits(query: Query, step: StepEntry) -> bool:
         return False
     group, form = query.words.get("group"), query.words.get("form")
     if group == "dropped":
-        group_fits = step.fate in ("flat", "surplus")
+        group_fits = step.outcome in ("zero_std", "unused")
     else:
-        group_fits = group is None or step.fate == group
+        group_fits = group is None or step.outcome == group
     forms = {"broken": not step.format_ok, "legal": step.legal is True}
     forms["illegal"] = step.legal is False
     return group_fits and (form is None or forms[form])

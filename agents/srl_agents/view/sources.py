@@ -332,7 +332,7 @@ def _with_outcome(
             "stage": p.stage,
             "seconds": p.seconds,
             "reward": p.reward,
-            "groups/kept_share": p.kept_share,
+            "groups/informative_fraction": p.informative_fraction,
         }
         for p in outcome.training
     )

@@ -218,7 +218,7 @@ class _Screen:
         when = episode.part if episode.update is None else f"update {episode.update}"
         text = Text(escaped(f"{episode.problem} · step {step.index}"), style="bold")
         facts = [run, when, f"{episode.start_step} expert steps given"]
-        facts += [_FATES[step.fate]] if step.fate else []
+        facts += [_OUTCOMES[step.outcome]] if step.outcome else []
         facts += [f"failure: {episode.failure}"] if episode.failure else []
         return text.append("\n" + escaped(" · ".join(facts)), style="dim")
 
@@ -254,17 +254,19 @@ class _Screen:
         text = Text()
         for place, token in enumerate(ids):
             word = escaped(decode(token) if decode else f"#{token}").replace("\n", "⏎")
-            text.append(word.replace(" ", "␣"), style="underline" if step.fate == "kept" else "")
+            text.append(
+                word.replace(" ", "␣"), style="underline" if step.outcome == "trained" else ""
+            )
             told = f"{logprobs[place]:.2f}" if place < len(logprobs) else "–"
             text.append(f" {told}  ", style="dim")
         prompt = len(said["generation"]["prompt_ids"])
         return text.append(f"({prompt} prompt tokens, masked)" if ids else "no tokens", style="dim")
 
 
-_FATES = {
-    "kept": "group kept: learned from",
-    "flat": "group dropped: rewards alike",
-    "surplus": "group dropped: the batch was full",
+_OUTCOMES = {
+    "trained": "group trained on",
+    "zero_std": "group dropped: rewards alike",
+    "unused": "group dropped: the batch was full",
 }
 
 

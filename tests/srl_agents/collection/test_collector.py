@@ -46,14 +46,14 @@ def sampler(revisit: float = 1.0) -> StartSampler:
 def test_a_batch_of_informative_groups_needs_no_refill() -> None:
     found = collected(Cycling(wrong_every=2))
     assert (len(found.kept), len(found.groups), len(found.episodes)) == (4, 4, 8)
-    assert found.kept_share == 1.0
+    assert found.informative_fraction == 1.0
 
 
 def test_uninformative_groups_are_replaced_by_further_ones() -> None:
     found = collected(Cycling(wrong_every=4))  # one of two groups has two rewards
     assert len(found.kept) == 4
     assert 7 <= len(found.groups) <= 9
-    assert all(group.deviation > 0 for group in found.kept)
+    assert all(group.std > 0 for group in found.kept)
 
 
 def test_the_cap_ends_a_search_that_finds_nothing() -> None:
@@ -67,14 +67,14 @@ def test_a_cap_of_one_never_refills() -> None:
 
 
 def test_the_filter_is_by_deviation_not_by_difference() -> None:
-    strict = GRPO(reward_mode="srl", max_steps=1, group_size=2, max_groups=1.0, min_deviation=1.01)
+    strict = GRPO(reward_mode="srl", max_steps=1, group_size=2, max_groups=1.0, min_std=1.01)
     assert collected(Cycling(wrong_every=2), objective=strict).kept == []
 
 
 def test_starts_without_signal_are_remembered() -> None:
     starts = sampler(revisit=0.5)
     found = collected(Cycling(wrong_every=4), starts=starts)
-    informative = {found.points[group.start] for group in found.groups if group.deviation > 0}
+    informative = {found.points[group.start] for group in found.groups if group.std > 0}
     others = {found.points[group.start] for group in found.groups} - informative
     assert starts.settled <= others
     assert starts.settled

@@ -281,7 +281,7 @@ def test_training_points_are_averages_of_neighbours(tmp_path: Path) -> None:
     points = training_points(path)
     assert len(points) == 200
     assert {point.reward for point in points} == {0.5}
-    assert (points[-1].update, points[-1].kept_share) == (400, None)
+    assert (points[-1].update, points[-1].informative_fraction) == (400, None)
     path.write_text("")
     assert training_points(path) == []
 

@@ -19,7 +19,7 @@ from srl_agents.methods.shipped import RLVR
 from srl_agents.methods.stages import Until
 from srl_agents.runs.config import BudgetConfig
 
-FIRST = replace(RLVR, name="first", share=0.6)
+FIRST = replace(RLVR, name="first", fraction=0.6)
 
 
 def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
@@ -32,7 +32,7 @@ def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "begins", "ends"),
+    ("fractions", "begins", "ends"),
     [
         ((None, None), (0, 50), (50, 100)),
         ((None, None, None), (0, 33, 67), (33, 67, 100)),  # 33.3, then 67 / 2 = 33.5
@@ -47,9 +47,9 @@ def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
     ],
 )
 def test_what_the_named_shares_leave_is_divided_evenly_among_the_stages_that_name_none(
-    shares: tuple[float | None, ...], begins: tuple[int, ...], ends: tuple[int, ...]
+    fractions: tuple[float | None, ...], begins: tuple[int, ...], ends: tuple[int, ...]
 ) -> None:
-    stages = [replace(RLVR, name=f"{i}", share=share) for i, share in enumerate(shares)]
+    stages = [replace(RLVR, name=f"{i}", fraction=fraction) for i, fraction in enumerate(fractions)]
     budget = BudgetConfig(updates=100).whole
     found = [stage_budget(budget, stages, i, Spent(updates=b)) for i, b in enumerate(begins)]
     assert [(part.begin, part.end) for part in found] == list(zip(begins, ends, strict=True))

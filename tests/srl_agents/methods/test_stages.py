@@ -61,7 +61,7 @@ def test_only_a_sampled_stage_can_be_probed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("shares", "starved"),
+    ("fractions", "starved"),
     [
         ((1.0, None), "'1'"),
         ((0.6, 0.4, 0.5), "'2'"),
@@ -70,15 +70,15 @@ def test_only_a_sampled_stage_can_be_probed() -> None:
     ],
 )
 def test_a_stage_for_which_the_other_shares_leave_nothing_is_refused(
-    shares: tuple[float | None, ...], starved: str
+    fractions: tuple[float | None, ...], starved: str
 ) -> None:
-    stages = tuple(replace(RLVR, name=f"{i}", share=share) for i, share in enumerate(shares))
+    stages = tuple(replace(RLVR, name=f"{i}", fraction=each) for i, each in enumerate(fractions))
     with pytest.raises(BadOption, match=f"leave some of the budget for stage {starved}; got 1"):
         Method("m", stages)
 
 
 def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
-    first = replace(RLVR, name="first", share=1.0, until=Until(reward=0.5))
+    first = replace(RLVR, name="first", fraction=1.0, until=Until(reward=0.5))
     assert len(Method("m", (first, RLVR)).stages) == 2
 
 
@@ -88,7 +88,7 @@ def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
         ({"objective": GRPO(group_size=1)}, "objective.group_size is at least 2; got 1"),
         ({"objective": GRPO(temperature=0.0)}, "objective.temperature is at least 0.001"),
         ({"batch": 0}, "batch is at least 1"),
-        ({"share": 1.5}, "share is between 0 and 1"),
+        ({"fraction": 1.5}, "fraction is between 0 and 1"),
         ({"lr": float("inf")}, "lr is a finite number; got inf"),
         ({"objective": GRPO(max_groups=float("inf"))}, "max_groups is a finite number; got inf"),
         ({"until": Until(reward=float("nan"))}, "until.reward is a finite number; got nan"),

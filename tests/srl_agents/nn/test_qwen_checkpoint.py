@@ -170,7 +170,7 @@ def test_it_is_trained_for_an_update_and_saved_as_an_ordinary_folder(
         "train": {
             "lr": 1e-2,
             "batch": 2,
-            "objective": {"max_tokens": 8, "group_size": 8, "max_groups": 1, "min_deviation": 0.0},
+            "objective": {"max_tokens": 8, "group_size": 8, "max_groups": 1, "min_std": 0.0},
         },
         "stages": {"srl": {"objective": {"reward_mode": "random"}}},
         "log": {"tensorboard": False, "kl_every": 0},

@@ -61,7 +61,7 @@ def test_with_the_policys_continuation_episodes_are_compared_by_their_totals() -
         episode(0, step(0.0, 0), continuation="policy"),
     ]
     assert rewards(episodes) == [[1.0, 0.0]]
-    assert groups_of(episodes)[0].deviation == 0.5
+    assert groups_of(episodes)[0].std == 0.5
 
 
 def test_a_failed_step_leaves_its_group_and_the_others_stay() -> None:
@@ -87,13 +87,13 @@ def test_deviations_with_and_without_format_failures() -> None:
     episodes = [episode(0, broken), *[episode(0, step(r)) for r in (0.4, 0.6)]]
     (group,) = groups_of(episodes)
     # Mean 0, squares 1 + 0.16 + 0.36; without the failure ±0.1 about 0.5.
-    assert group.deviation == pytest.approx(math.sqrt(1.52 / 3))
-    assert group.deviation_in_format == pytest.approx(0.1)
+    assert group.std == pytest.approx(math.sqrt(1.52 / 3))
+    assert group.std_in_format == pytest.approx(0.1)
 
 
-def test_a_group_without_any_well_formed_member_has_no_deviation_in_format() -> None:
+def test_a_group_without_any_well_formed_member_has_no_std_in_format() -> None:
     episodes = [episode(g, step(-1.0, format_ok=False)) for g in (0, 0, 1, 1)]
-    assert [group.deviation_in_format for group in groups_of(episodes)] == [0.0, 0.0]
+    assert [group.std_in_format for group in groups_of(episodes)] == [0.0, 0.0]
 
 
 def test_every_token_of_an_episode_shares_its_advantage_and_its_mean() -> None:
@@ -159,12 +159,12 @@ def test_signals_say_what_became_of_each_step() -> None:
     groups = groups_of(episodes)
     found = signals(groups, groups[:1], GRPO(scale="none"))
     assert [found[id(e.steps[0])] for e in episodes] == [
-        Signal(-0.5, 0.5, "kept"),
-        Signal(0.5, 0.5, "kept"),
-        Signal(0.0, 0.0, "flat"),
-        Signal(0.0, 0.0, "flat"),
-        Signal(pytest.approx(-0.2), pytest.approx(0.2), "surplus"),
-        Signal(pytest.approx(0.2), pytest.approx(0.2), "surplus"),
+        Signal(-0.5, 0.5, "trained"),
+        Signal(0.5, 0.5, "trained"),
+        Signal(0.0, 0.0, "zero_std"),
+        Signal(0.0, 0.0, "zero_std"),
+        Signal(pytest.approx(-0.2), pytest.approx(0.2), "unused"),
+        Signal(pytest.approx(0.2), pytest.approx(0.2), "unused"),
     ]
 
 

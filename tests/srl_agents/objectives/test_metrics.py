@@ -59,10 +59,10 @@ def test_shares_lengths_and_steps() -> None:
         step(0.0, 6, cut=True),
     ]
     metrics = episode_metrics([episode(*steps[:2]), episode(steps[2])])
-    assert metrics["legal_share"] == 0.5
-    assert metrics["format_share"] == pytest.approx(2 / 3)
+    assert metrics["legal_fraction"] == 0.5
+    assert metrics["format_fraction"] == pytest.approx(2 / 3)
     assert metrics["length"] == 4
-    assert metrics["cut_share"] == pytest.approx(1 / 3)
+    assert metrics["truncated_fraction"] == pytest.approx(1 / 3)
     assert metrics["steps"] == 1.5
 
 
@@ -98,13 +98,13 @@ def test_the_formats_share_of_the_signal() -> None:
         *[episode(step(r), continuation="expert", group=2) for r in (0.5, 0.5)],
     ]
     groups = groups_of(episodes)
-    metrics = group_metrics(groups, groups[:2], min_deviation=0.01)
-    assert (metrics["groups/sampled"], metrics["groups/kept"]) == (3, 2)
-    assert metrics["groups/kept_share"] == pytest.approx(2 / 3)
-    assert metrics["groups/kept_share_in_format"] == pytest.approx(1 / 3)
+    metrics = group_metrics(groups, groups[:2], min_std=0.01)
+    assert (metrics["groups/sampled"], metrics["groups/trained"]) == (3, 2)
+    assert metrics["groups/informative_fraction"] == pytest.approx(2 / 3)
+    assert metrics["groups/informative_fraction_in_format"] == pytest.approx(1 / 3)
     # −1, ½, ½ about 0: deviation sqrt(1.5 / 3); 0 and 1: ½; equal ones: 0.
-    assert metrics["groups/deviation"] == pytest.approx((math.sqrt(0.5) + 0.5) / 3)
-    assert metrics["groups/deviation_in_format"] == pytest.approx(0.5 / 3)
+    assert metrics["groups/std"] == pytest.approx((math.sqrt(0.5) + 0.5) / 3)
+    assert metrics["groups/std_in_format"] == pytest.approx(0.5 / 3)
 
 
 def test_sampled_tokens_are_those_of_all_steps() -> None:

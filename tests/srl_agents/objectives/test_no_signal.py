@@ -15,10 +15,10 @@ def update(**changes: float) -> Metrics:
         "episodes": 32.0,
         "failures": 0.0,
         "groups/sampled": 4.0,
-        "groups/kept": 0.0,
-        "groups/deviation": 0.0,
-        "format_share": 1.0,
-        "cut_share": 0.0,
+        "groups/trained": 0.0,
+        "groups/std": 0.0,
+        "format_fraction": 1.0,
+        "truncated_fraction": 0.0,
     }
     return numbers | {name.replace("groups_", "groups/"): value for name, value in changes.items()}
 
@@ -27,7 +27,7 @@ def rewards(low: float, high: float) -> dict[str, float]:
     return {"groups_reward_min": low, "groups_reward_max": high}
 
 
-SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_deviation=0.05), GRPO(max_tokens=64)
+SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_std=0.05), GRPO(max_tokens=64)
 
 
 @pytest.mark.parametrize(
@@ -35,7 +35,7 @@ SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_deviation=0.05), GRPO(max
     [
         (
             SRL,
-            {"format_share": 0.0, "cut_share": 0.9, **rewards(-1, -1)},
+            {"format_fraction": 0.0, "truncated_fraction": 0.9, **rewards(-1, -1)},
             [
                 "All rewards are -1: no completion keeps the form of the environment's format,"
                 " which asks for: 'First think.'",
@@ -46,19 +46,19 @@ SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_deviation=0.05), GRPO(max
         ),
         (
             RLVR,
-            {"success": 0.0, "cut_share": 0.1, **rewards(0, 0)},
+            {"success": 0.0, "truncated_fraction": 0.1, **rewards(0, 0)},
             ["All rewards are 0: no episode was correct", "too hard", "'srl-rlvr'", "difficulty"],
             "form kept 100%, truncated 10%, correct 0%, rewards 0, 8 groups",
         ),
         (
             RLVR,
-            {"success": 0.0, "cut_share": 1.0, **rewards(0, 0)},
+            {"success": 0.0, "truncated_fraction": 1.0, **rewards(0, 0)},
             ["no episode was correct", "100% of the completions were cut"],
             "truncated 100%, correct 0%",
         ),
         (
             RLVR,
-            {"success": 0.0, "format_share": 0.0, **rewards(0, 0)},
+            {"success": 0.0, "format_fraction": 0.0, **rewards(0, 0)},
             ["All rewards are 0: no completion keeps the form"],
             "form kept 0%",
         ),
@@ -82,8 +82,8 @@ SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_deviation=0.05), GRPO(max
         ),
         (
             SRL,
-            {"groups_deviation": 0.012, **rewards(0.2, 0.3)},
-            ["their std is 0.012 on average", "above objective.min_deviation = 0.05. Lower it"],
+            {"groups_std": 0.012, **rewards(0.2, 0.3)},
+            ["their std is 0.012 on average", "above objective.min_std = 0.05. Lower it"],
             "rewards 0.2 to 0.3",
         ),
         (
@@ -114,7 +114,7 @@ def test_the_reason_follows_from_the_numbers(
         assert part in found
     assert numbers in found.rpartition("(")[2]
     assert "\n" not in found
-    if changes.get("cut_share", 0.0) < 0.5:
+    if changes.get("truncated_fraction", 0.0) < 0.5:
         assert "max_tokens" not in found
 
 
@@ -125,5 +125,5 @@ def test_updates_that_differ_are_read_together() -> None:
 
 
 def test_a_format_without_instructions_is_not_quoted() -> None:
-    found = why_no_group([update(format_share=0.0, **rewards(-1, -1))], SRL, "")
+    found = why_no_group([update(format_fraction=0.0, **rewards(-1, -1))], SRL, "")
     assert "format. Choose" in found

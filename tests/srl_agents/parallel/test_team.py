@@ -242,7 +242,7 @@ def test_a_run_of_two_processes_ends_as_one_on_the_same_groups(
     ]
     assert len(lines[0]) == len(lines[1]) == 3
     batch = tree["train"]["batch"]
-    kept = [line["groups/kept"] for line in lines[0][:2]]
+    kept = [line["groups/trained"] for line in lines[0][:2]]
     assert (0 < min(kept) < batch) if shared else (min(kept) == batch)
     timed = ("time/", "tokens_per_s/", "seconds")
     for ours, theirs in zip(*lines, strict=True):

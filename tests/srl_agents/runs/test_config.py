@@ -38,9 +38,9 @@ def test_train_changes_every_stage_that_has_the_field() -> None:
 
 
 def test_one_stages_own_change_wins() -> None:
-    overrides = ["train.lr=1e-3", "stages.rlvr.lr=1e-4", "stages.srl.share=0.5"]
+    overrides = ["train.lr=1e-3", "stages.rlvr.lr=1e-4", "stages.srl.fraction=0.5"]
     srl, rlvr = make_config(with_overrides(LEAST, overrides)).resolved_method.stages
-    assert (srl.lr, rlvr.lr, srl.share) == (1e-3, 1e-4, 0.5)
+    assert (srl.lr, rlvr.lr, srl.fraction) == (1e-3, 1e-4, 0.5)
 
 
 def test_one_configuration_serves_several_methods() -> None:
@@ -64,7 +64,12 @@ def test_off_empties_a_field_and_never_what_an_environment_is_given() -> None:
 
 def test_a_method_may_be_written_out() -> None:
     stages = [
-        {"name": "imitate", "objective": {"kind": "nll"}, "starts": {"at": "prefix"}, "share": 0.2},
+        {
+            "name": "imitate",
+            "objective": {"kind": "nll"},
+            "starts": {"at": "prefix"},
+            "fraction": 0.2,
+        },
         {"name": "refine", "objective": {"reward_mode": "hybrid"}},
     ]
     method = make_config({**LEAST, "method": stages}).resolved_method

@@ -14,7 +14,7 @@ from srl_agents.methods.stages import GRPO
 from srl_agents.models.small import bpe_tokenizer, build, character_tokenizer
 from srl_agents.objectives.groups import groups_of, make_batch
 from srl_agents.runs.config import make_config
-from srl_agents.training.drift import Drift, drift_share, find_drifts
+from srl_agents.training.drift import Drift, drift_fraction, find_drifts
 from srl_agents.training.packing import micro_batches
 from srl_agents.training.run import train
 from srl_env.policy import Generation
@@ -78,7 +78,7 @@ def test_a_template_that_shows_turns_as_they_were_sampled_has_no_drift() -> None
     tokenizer = tokenizer_with(PLAIN)
     episode = conversation(tokenizer, FIRST, SECOND, "done")
     assert drifts(episode, tokenizer) == []
-    assert drift_share([episode]) == 0.0
+    assert drift_fraction([episode]) == 0.0
 
 
 @pytest.mark.parametrize("template", [STRIPPING, EMPTYING], ids=["removed", "emptied"])
@@ -88,7 +88,7 @@ def test_thinking_that_the_template_removes_is_named_with_its_turn(template: str
     found = drifts(episode, tokenizer)
     reason = "the thinking of the turn before was removed by the chat template"
     assert [(drift.turn, drift.reason) for drift in found] == [(2, reason), (3, reason)]
-    assert drift_share([episode]) == 1.0
+    assert drift_fraction([episode]) == 1.0
 
 
 def test_the_first_token_that_differs_is_told_with_both_texts() -> None:
@@ -108,7 +108,7 @@ def test_only_the_turn_that_thought_drifts() -> None:
     tokenizer = tokenizer_with(STRIPPING)
     episode = conversation(tokenizer, "look at a", "look at b", SECOND, "done")
     assert [drift.turn for drift in drifts(episode, tokenizer)] == [4]
-    assert drift_share([episode]) == pytest.approx(1 / 3)
+    assert drift_fraction([episode]) == pytest.approx(1 / 3)
 
 
 def test_a_history_of_actions_alone_is_told_from_a_template_that_strips() -> None:
@@ -168,10 +168,10 @@ def test_an_earlier_message_that_is_rendered_otherwise_is_told_from_the_turn() -
 def test_steps_that_are_no_conversation_cannot_drift() -> None:
     tokenizer = tokenizer_with(STRIPPING)
     episode = conversation(tokenizer, FIRST, "done")
-    assert drift_share([replace(episode, continuation="expert")]) is None
+    assert drift_fraction([replace(episode, continuation="expert")]) is None
     first, second = episode.steps
     listed = replace(second, messages=({"role": "user", "content": "What now? So far: b"},))
-    assert drift_share([replace(episode, steps=(first, listed))]) is None
+    assert drift_fraction([replace(episode, steps=(first, listed))]) is None
     assert drifts(replace(episode, steps=(first, listed)), tokenizer) == []
 
 
@@ -225,4 +225,4 @@ def test_a_run_logs_each_reason_once(tmp_path: Path) -> None:
     told = [line["reason"] for line in lines if line.get("event") == "drift"]
     assert len(told) == len({reason.partition(" (token")[0] for reason in told}) >= 1
     assert all(reason.startswith(("turn 2: ", "turn 3: ")) for reason in told)
-    assert [line["drift_share"] for line in lines if "event" not in line] == [1.0, 1.0]
+    assert [line["drift_fraction"] for line in lines if "event" not in line] == [1.0, 1.0]

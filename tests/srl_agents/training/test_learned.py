@@ -16,13 +16,13 @@ SRL, RLVR = get_method("srl-rlvr").stages
 
 def rows(stage: str, name: str, *values: float, kept: float = 2, **more: float) -> list[Any]:
     """The updates of a stage: one number of each, and 4 groups of which some are kept."""
-    groups = {"groups/sampled": 4.0, "groups/kept": kept}
+    groups = {"groups/sampled": 4.0, "groups/trained": kept}
     return [{"stage": stage, name: value, **groups, **more} for value in values]
 
 
 UNSOLVED = {
     "success": 0.0,
-    "format_share": 1.0,
+    "format_fraction": 1.0,
     "groups/reward_min": 0.0,
     "groups/reward_max": 0.0,
     "episodes": 8.0,

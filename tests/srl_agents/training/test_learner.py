@@ -237,7 +237,7 @@ def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any
     data = batch(model)
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
     numbers = learner.update([data, data], GRPO(passes=3, clip_low=0.01, clip_high=0.01), lr=1e-2)
-    assert numbers["clipped_share"] > 0.1
+    assert numbers["clipped_fraction"] > 0.1
     assert numbers["sampler_gap"] < 1e-4  # before the first step, whatever later ones moved
     steps = {state["step"].item() for state in learner.optimizer.state.values()}
     assert steps == {6.0}
@@ -267,16 +267,16 @@ def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(mod
 
     before = torch.cat([p.detach().flatten() for p in model.parameters()])
     (whole, free, least), (cut, numbers, kept) = updated(None), updated(0.5)
-    assert "step_share" not in free
+    assert "step_fraction" not in free
     assert least < 0.5 <= kept
-    assert numbers["step_share"] in (0.5, 0.25, 0.125, 0.0625)
-    torch.testing.assert_close(cut, torch.lerp(before, whole, numbers["step_share"]))
+    assert numbers["step_fraction"] in (0.5, 0.25, 0.125, 0.0625)
+    torch.testing.assert_close(cut, torch.lerp(before, whole, numbers["step_fraction"]))
 
 
 def test_an_update_that_takes_little_from_what_was_agreed_on_stays_whole(model: Any) -> None:
     data = batch(model)
     one, other = (Learner(copy.deepcopy(model), OptimizerConfig()) for _ in range(2))
-    assert one.update([data], GRPO(max_drop=0.5), lr=1e-6, agreed=data)["step_share"] == 1.0
+    assert one.update([data], GRPO(max_drop=0.5), lr=1e-6, agreed=data)["step_fraction"] == 1.0
     other.update([data], GRPO(), lr=1e-6)
     for guarded, free in zip(one.parameters, other.parameters, strict=True):
         assert torch.equal(guarded, free)

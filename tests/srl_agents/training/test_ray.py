@@ -110,7 +110,7 @@ def test_a_run_on_workers_is_that_of_one_process_to_the_bit(
 def test_it_does_not_hang_on_how_many_workers_there_are(
     tree: dict[str, Any], tmp_path: Path, workers: int
 ) -> None:
-    changes = {"method": "srl-rlvr", "stages": {"srl": {"share": 0.5}}}
+    changes = {"method": "srl-rlvr", "stages": {"srl": {"fraction": 0.5}}}
     here = run(tree, tmp_path / "here", changes)
     there = run(tree, tmp_path / "there", changes, ON_RAY, {"rollout": {"workers": workers}})
     assert left_behind(there) == left_behind(here)

@@ -11,8 +11,8 @@ from srl_agents.methods.ending import StageBudget
 from srl_agents.methods.stages import GRPO, Stage, Until
 from srl_agents.training.stage_clock import Position, StageClock
 
-FIRST = Stage("first", GRPO(), lr=1.0, share=0.4, schedule="linear")
-PROBED = Stage("first", GRPO(), share=0.4, until=Until(informative=0.5, probe_every=2))
+FIRST = Stage("first", GRPO(), lr=1.0, fraction=0.4, schedule="linear")
+PROBED = Stage("first", GRPO(), fraction=0.4, until=Until(informative=0.5, probe_every=2))
 LAST = Stage("last", GRPO(), lr=0.5)
 
 

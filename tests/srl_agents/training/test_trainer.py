@@ -105,13 +105,13 @@ def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
         "reward",
         "reward/similarity",
         "reward/format",
-        "groups/kept_share",
-        "groups/deviation",
-        "groups/deviation_in_format",
+        "groups/informative_fraction",
+        "groups/std",
+        "groups/std_in_format",
         "entropy",
         "kl_to_start",
         "length",
-        "legal_share",
+        "legal_fraction",
         "success",
         "tokens_per_s/sample",
         "tokens_per_s/environment",
@@ -130,9 +130,10 @@ def test_updates_that_harm_what_a_whole_group_wrote_alike_are_cut_and_the_log_sa
 ) -> None:
     changes = {"group_size": 2, "max_tokens": 1, "max_drop": 0.01}  # one pair in eight agrees
     train(configured(tree, train={"objective": changes, "batch": 32}))
-    shares = [line["step_share"] for line in updates(Path(tree["out"])) if "step_share" in line]
-    assert shares
-    assert min(shares) < 1
+    lines = updates(Path(tree["out"]))
+    fractions = [line["step_fraction"] for line in lines if "step_fraction" in line]
+    assert fractions
+    assert min(fractions) < 1
 
 
 # A coin is a signal that depends on no sampled token: of two episodes one in two groups differs.
@@ -160,10 +161,10 @@ def test_the_rate_of_an_update_is_the_share_of_the_batch_that_was_kept(
 ) -> None:
     config = make_config({**tree, **COIN})
     train(config)
-    made = [line for line in updates(Path(config.out)) if line["groups/kept"]]
-    assert any(line["groups/kept"] < 8 for line in made)
+    made = [line for line in updates(Path(config.out)) if line["groups/trained"]]
+    assert any(line["groups/trained"] < 8 for line in made)
     assert [line["lr"] for line in made] == pytest.approx(
-        [1e-3 * line["groups/kept"] / 8 for line in made]
+        [1e-3 * line["groups/trained"] / 8 for line in made]
     )
 
 
@@ -179,7 +180,7 @@ def test_a_run_leaves_an_ordinary_model_folder(tree: dict[str, Any]) -> None:
 
 def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[str, Any]) -> None:
     stages = {
-        "srl": {"share": 0.5, "until": {"informative": 0.0, "probe_every": 2, "probe_groups": 2}}
+        "srl": {"fraction": 0.5, "until": {"informative": 0.0, "probe_every": 2, "probe_groups": 2}}
     }
     result = train(configured(tree, method="srl-rlvr", stages=stages))
     ends = [line for line in lines(result.folder) if line.get("event") == "stage_end"]
@@ -190,7 +191,8 @@ def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[st
 
 
 def test_a_stage_has_its_own_betas_or_those_of_the_run(tree: dict[str, Any]) -> None:
-    stages = {"srl": {"share": 0.5, "until": {"informative": None}}, "rlvr": {"betas": [0.8, 0.9]}}
+    whole = {"fraction": 0.5, "until": {"informative": None}}
+    stages = {"srl": whole, "rlvr": {"betas": [0.8, 0.9]}}
     tree |= {"optimizer": {"betas": [0.5, 0.75]}, "checkpoint": {"every": 2, "keep": 3}}
     result = train(configured(tree, method="srl-rlvr", stages=stages))
     states = [load_state(folder) for folder in checkpoints(result.folder / "checkpoints")]
@@ -208,7 +210,7 @@ def test_a_time_budget_is_kept(tree: dict[str, Any]) -> None:
 def test_refilled_groups_fill_the_batch_or_reach_the_cap(tree: dict[str, Any]) -> None:
     result = train(configured(tree, train={"objective": {"max_groups": 2.0}}))
     for line in updates(result.folder):
-        assert line["groups/kept"] == 4 or line["groups/sampled"] == 8
+        assert line["groups/trained"] == 4 or line["groups/sampled"] == 8
 
 
 def test_lora_trains_its_adapters_and_leaves_a_merged_model(
@@ -364,19 +366,19 @@ def test_a_run_that_could_not_begin_is_mended_in_its_folder(tree: dict[str, Any]
 
 def test_a_run_without_a_signal_is_resumed_to_the_bit(tree: dict[str, Any], tmp_path: Path) -> None:
     changes: dict[str, Any] = {"log": {"rollouts_every": 1}, "budget": {"updates": 4}}
-    changes["train"] = {"objective": {"max_groups": 1.0, "min_deviation": 10.0}}  # none is kept
+    changes["train"] = {"objective": {"max_groups": 1.0, "min_std": 10.0}}  # none is kept
     whole, part = (configured(tree, out=str(tmp_path / name), **changes) for name in ("a", "b"))
     train(whole)
     train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 2})}))
     train(part, resume=True)
-    assert not any(line["groups/kept"] for line in updates(Path(whole.out)))
+    assert not any(line["groups/trained"] for line in updates(Path(whole.out)))
     assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
 
 
 def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumption(
     tree: dict[str, Any], tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    none = {"objective": {"max_groups": 1.0, "min_deviation": 10.0}}
+    none = {"objective": {"max_groups": 1.0, "min_std": 10.0}}
     found = {}
     for name, ends in {"whole": (7,), "resumed": (3, 7), "asked later": (4,)}.items():
         for end in ends:
@@ -389,7 +391,7 @@ def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumpt
         ]
     (warning,) = found["whole"]
     assert warning.startswith("stage 'srl': updates 1 to 5 kept no group, so nothing was learned")
-    assert "objective.min_deviation = 10" in warning
+    assert "objective.min_std = 10" in warning
     assert found["resumed"] == found["whole"]
     assert found["asked later"] == ()
     assert [record.getMessage() for record in caplog.records] == [f"warning: {warning}"] * 2
@@ -400,7 +402,7 @@ def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumpt
 def test_a_kept_group_ends_the_row_of_updates_without_one(tree: dict[str, Any]) -> None:
     config = make_config({**tree, **COIN, "budget": {"updates": 8}, "log": {"warn_after": 1}})
     result = train(config)
-    kept = [line["groups/kept"] for line in updates(result.folder)]
+    kept = [line["groups/trained"] for line in updates(result.folder)]
     assert len(result.warnings) == int(not all(kept))
 
 
@@ -409,7 +411,7 @@ def test_a_run_of_short_steps_is_resumed_to_the_bit(tree: dict[str, Any], tmp_pa
     train(whole)
     train(part.model_copy(update={"budget": part.budget.model_copy(update={"updates": 3})}))
     train(part, resume=True)
-    assert any(0 < line["groups/kept"] < 8 for line in updates(Path(whole.out))[:3])
+    assert any(0 < line["groups/trained"] < 8 for line in updates(Path(whole.out))[:3])
     assert left_behind(Path(part.out)) == left_behind(Path(whole.out))
 
 

@@ -42,7 +42,7 @@ def episode(*steps: Row, update: int | None = 1, group: int = 0, **changes: Any)
     """One logged episode of training, or of evaluation where ``update`` is None."""
     head = {"kind": "sampled", "part": 0, "of": 1}
     if update is not None:
-        signals = [{"advantage": 1.0, "deviation": 0.4, "fate": "kept"} for _ in steps]
+        signals = [{"advantage": 1.0, "std": 0.4, "outcome": "trained"} for _ in steps]
         head = {"update": update, "stage": "srl", "signals": signals}
     plain = {
         "problem_id": f"sum/{group}",
@@ -78,7 +78,7 @@ def updates(rewards: Iterable[float], stage: str = "srl") -> list[Row]:
             "stage": stage,
             "reward": reward,
             "success": reward / 2,
-            "groups/kept_share": 0.5,
+            "groups/informative_fraction": 0.5,
             "seconds": 2.0 * number,
             "tokens": 100.0 * number,
         }

@@ -166,7 +166,7 @@ ROWS = [
         step("so 7", 1, reward=-1.0, format_ok=False, legal=False),
         group=1,
         verdict={"correct": False, "answer": "7"},
-        signals=[{"advantage": 0.0, "deviation": 0.0, "fate": "flat"}, None],
+        signals=[{"advantage": 0.0, "std": 0.0, "outcome": "zero_std"}, None],
     ),
     episode(step("c", 1, failure=FAILURE, reward=None), group=2, verdict=None, failure=FAILURE),
 ]
@@ -191,8 +191,8 @@ def test_filters_and_search_find_their_steps(opened: Open) -> None:
     for control, value, count in (
         ("#f-verdict", "wrong", "2 steps of 1 rollout"),
         ("#f-failure", "any", "1 step of 1 rollout"),
-        ("#f-fate", "kept", "3 steps of 3 rollouts"),
-        ("#f-fate", "dropped", "1 step of 1 rollout"),
+        ("#f-outcome", "trained", "3 steps of 3 rollouts"),
+        ("#f-outcome", "dropped", "1 step of 1 rollout"),
         ("#f-form", "broken", "1 step of 1 rollout"),
     ):
         page.select_option(control, value)
@@ -210,7 +210,7 @@ def test_a_group_stands_side_by_side_with_the_shared_blocks_coloured(opened: Ope
     assert "+1.00" in current.inner_text()
     assert current.locator("mark.same").all_inner_texts() == ["bc"]
     assert current.locator("mark.other").all_inner_texts() == ["x"]
-    assert "kept: learned from" in page.inner_text("#detail")
+    assert "group trained on" in page.inner_text("#detail")
     assert page.evaluate("location.hash") == "#step-1"
 
 

@@ -17,7 +17,7 @@ from tests.srl_agents.view.rows import FAILURE, episode, group, step, training_r
 @pytest.fixture
 def runs(tmp_path: Path) -> list[ViewedRun]:
     """Two groups of two and a failed rollout."""
-    flat = {"advantage": 0.0, "deviation": 0.0, "fate": "flat"}
+    flat = {"advantage": 0.0, "std": 0.0, "outcome": "zero_std"}
     rows = [
         *group("abc", "abd"),
         episode(step("x", 1, reward=0.0), group=1, signals=[flat], start_step=1),
@@ -54,9 +54,9 @@ def test_rollouts_of_the_same_start_are_a_group(index: Index) -> None:
 
 def test_a_step_has_its_reward_advantage_and_fate(index: Index) -> None:
     kept, flat, failed = index.steps[0], index.steps[2], index.steps[5]
-    assert (kept.reward, kept.advantage, kept.fate) == (0.5, 1.0, "kept")
-    assert (flat.reward, flat.advantage, flat.fate) == (0.0, 0.0, "flat")
-    assert (failed.reward, failed.fate, failed.failure) == (None, None, "VerifierTimeout")
+    assert (kept.reward, kept.advantage, kept.outcome) == (0.5, 1.0, "trained")
+    assert (flat.reward, flat.advantage, flat.outcome) == (0.0, 0.0, "zero_std")
+    assert (failed.reward, failed.outcome, failed.failure) == (None, None, "VerifierTimeout")
     assert [e.correct for e in index.episodes] == [True, True, True, False, None]
 
 
@@ -92,14 +92,14 @@ def test_a_line_that_is_no_rollout_is_named(tmp_path: Path) -> None:
         (["failure=any"], [4, 5]),
         (["failure=VerifierTimeout", "step=1"], [5]),
         (["failure=none", "group=dropped"], [2, 3]),
-        (["group=kept"], [0, 1]),
+        (["group=trained"], [0, 1]),
         (["form=broken"], [3]),
         (["form=illegal"], [3]),
         (["problem=SUM/1"], [2, 3]),
         (["text=CARRY"], [3]),
         (["text=within 2 s"], [4, 5]),
         (["run=other"], []),
-        (["part=srl", "group=surplus"], []),
+        (["part=srl", "group=unused"], []),
     ],
 )
 def test_filters(
@@ -124,4 +124,4 @@ def test_old_logs_without_signals_and_expert_are_read(tmp_path: Path) -> None:
     del row["signals"], row["steps"][0]["expert_action"]
     runs = find_runs([training_run(tmp_path / "old", [json.loads(json.dumps(row))])])
     (found,) = make_index(runs, most_steps=9).steps
-    assert (found.advantage, found.fate) == (None, None)
+    assert (found.advantage, found.outcome) == (None, None)

@@ -40,7 +40,7 @@ def plotted(tmp_path_factory: pytest.TempPathFactory) -> Plotted:
     folder = training_run(tmp_path_factory.mktemp("plots") / "run")
     rows = updates((0.25, 0.25, 0.25))
     for row in rows:
-        del row["success"], row["groups/kept_share"]
+        del row["success"], row["groups/informative_fraction"]
     write_lines(folder / "metrics.jsonl", rows)
     return plot([folder], folder / "figures")
 

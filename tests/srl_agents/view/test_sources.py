@@ -72,7 +72,7 @@ def test_a_comparison_is_its_runs_with_scores_and_curves(tmp_path: Path) -> None
     dev = run_series(runs[0], "dev", "seconds")
     assert dev is not None
     assert (dev.x.tolist(), dev.y.tolist()) == ([0.0, 2.0], [0.0, 0.5])
-    kept = run_series(runs[0], "groups/kept_share", "update")
+    kept = run_series(runs[0], "groups/informative_fraction", "update")
     assert kept is not None
     assert kept.y.tolist() == [0.5]
 

@@ -53,7 +53,7 @@ def test_a_step_is_shown_beside_its_group(runs: list[ViewedRun]) -> None:
     assert "the expert" in text
     assert "rollout 1 · no. 0" in text
     assert "rollout 2 · no. 1" in text
-    assert "group kept: learned from" in text
+    assert "group trained on" in text
     assert "advantage +1.00" in text
 
 
