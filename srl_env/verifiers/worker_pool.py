@@ -1,19 +1,16 @@
 """Work with a hard deadline: requests answered by worker processes that can be killed.
 
-Neither signals (main thread only) nor threads (nothing stops one that computes 9^(9^9)) end
-a computation from outside; killing its process does, from any thread. A worker is started
-once, by ``subprocess`` and not by forking this process, answers one request after another,
-and is killed and replaced when it misses a deadline.
+Signals reach the main thread only, and nothing stops a thread that computes 9^(9^9). Killing a
+process does, from any thread. A worker is started once, by ``subprocess`` and not by a fork. It
+answers one request after another, and is killed and replaced when it misses a deadline.
 
-A worker command reads one JSON object per line from its standard input and answers each with
-one on its standard output, the first line, ``{"ready": true}``, before any request. It must
-exit at the end of its input, so that none outlives this process.
+A worker reads one JSON object per line from its standard input and answers each with one on its
+standard output. Its first line is ``{"ready": true}``, before any request. It must exit at the end
+of its input, so that it never outlives this process. ``srl_env.verifiers.worker`` is such a loop.
 
-On a busy machine a second of computing takes several by the clock, so a deadline by the clock
-alone would blame a text for other programs. A worker that is sent "deadline_s" with a request
-limits its own processor time to that by ``ITIMER_PROF``, whose signal ends it wherever it is;
-the deadline by the clock is then ``WALL_FACTOR`` times as long. Not even a busy worker outlives
-this process for long.
+Deadlines count processor time, as on a busy machine a second of computing takes several by the
+clock. A worker must limit itself to the "deadline_s" of each request, by ``ITIMER_PROF``. By the
+clock, a request may take ``WALL_FACTOR`` times as long.
 
 POSIX only: waiting for a pipe with a deadline needs it.
 """
@@ -26,20 +23,22 @@ import os
 import select
 import signal
 import subprocess
+import sys
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from srl_env.errors import Failure, VerifierCrash, VerifierTimeout
 
 START_S = 120.0
 WALL_FACTOR = 3.0
-"""How many times its processor time a request may take by the clock, since other programs run."""
+"""How many times its processor time a request may take by the clock, as other programs run."""
 
 
 class WorkerPool:
-    """Up to ``size`` workers of one kind, shared by all threads; started when first needed."""
+    """Up to ``size`` workers of one kind, shared by all threads and started when first needed."""
 
     def __init__(self, command: Sequence[str], size: int) -> None:
         self.command = tuple(command)
@@ -49,18 +48,19 @@ class WorkerPool:
         self._all: set[_Worker] = set()
 
     def call(self, request: Mapping[str, Any], deadline_s: float) -> dict[str, Any]:
-        """A worker's reply to a request.
+        """A worker's reply to a request, which is given the key "deadline_s".
 
-        The deadline is by the clock, and counts from when a worker has the request, not while all
-        are busy. Raises ``VerifierTimeout`` when it is missed and when the worker has used up its
-        processor time, ``VerifierCrash`` when the worker dies.
+        The deadline counts from when a worker has the request, not while all are busy.
+        Raises ``VerifierTimeout`` if it is missed, and ``VerifierCrash`` if the worker dies.
         """
         with self._slots:
             worker = self._take()
             try:
                 reply = worker.ask(request, deadline_s)
             except BaseException:  # whatever stopped us, its reply is still to come
-                self._discard(worker)
+                with self._lock:
+                    self._all.discard(worker)
+                worker.kill()
                 raise
             with self._lock:
                 self._idle.append(worker)
@@ -98,17 +98,11 @@ class WorkerPool:
             self._all.add(worker)
         return worker
 
-    def _discard(self, worker: _Worker) -> None:
-        with self._lock:
-            self._all.discard(worker)
-        worker.kill()
-
 
 class _Worker:
     """One worker process and the pipes to it; used by one thread at a time."""
 
     def __init__(self, command: Sequence[str]) -> None:
-        # A session of its own: Ctrl-C in the terminal is for us to handle.
         self.command = command
         self.process = subprocess.Popen(
             command,
@@ -116,13 +110,13 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
             bufsize=0,
-            start_new_session=True,
+            start_new_session=True,  # Ctrl-C in the terminal is for us to handle
         )
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.stdin, self.stdout = self.process.stdin, self.process.stdout
         self._received = b""
-        self._cpu_s: float | None = None  # what the request allows itself
+        self._deadline_s = START_S
         try:
             self._reply(START_S)
         except BaseException:
@@ -131,22 +125,23 @@ class _Worker:
 
     def ask(self, request: Mapping[str, Any], deadline_s: float) -> dict[str, Any]:
         """The reply to one request."""
-        self._cpu_s = request.get("deadline_s")
+        self._deadline_s = deadline_s
         try:
-            rest = memoryview(json.dumps(request).encode("ascii") + b"\n")
+            text = json.dumps({**request, "deadline_s": deadline_s})
+            rest = memoryview(text.encode("ascii") + b"\n")
             while rest:
                 rest = rest[self.stdin.write(rest) :]
         except OSError as error:
             raise self._death() from error
-        return self._reply(deadline_s)
+        return self._reply(WALL_FACTOR * deadline_s)
 
     def end(self) -> None:
-        """Ends the process, now; who waits for its reply reads the end of its output."""
+        """Kills the process; a thread that waits for its reply reads the end of its output."""
         self.process.kill()
         self.process.wait()
 
     def kill(self) -> None:
-        """Ends the process, now, and closes the pipes."""
+        """Kills the process and closes the pipes."""
         self.end()
         self.abandon()
 
@@ -154,17 +149,17 @@ class _Worker:
         """Closes our ends of the pipes."""
         self.stdin.close()
         self.stdout.close()
-        # In a fork the process is not ours to wait for, and Popen is not to complain.
+        # In a fork the process is not ours to wait for, and Popen must not warn.
         if self.process.returncode is None:
             self.process.returncode = 0
 
-    def _reply(self, deadline_s: float) -> dict[str, Any]:
-        end = time.monotonic() + deadline_s
+    def _reply(self, limit_s: float) -> dict[str, Any]:
+        end = time.monotonic() + limit_s
         poll = select.poll()
         poll.register(self.stdout, select.POLLIN)
         while b"\n" not in self._received:
             if not poll.poll(max(0.0, end - time.monotonic()) * 1000):
-                raise VerifierTimeout(f"no verdict within {deadline_s:g} s; its process was killed")
+                raise VerifierTimeout(f"no verdict within {limit_s:g} s; its process was killed")
             chunk = os.read(self.stdout.fileno(), 65536)
             if not chunk:
                 raise self._death()
@@ -179,22 +174,30 @@ class _Worker:
         try:
             status = f"exit status {self.process.wait(timeout=5)}"
             if self.process.returncode == -signal.SIGPROF:
-                return VerifierTimeout(f"no verdict within {self._cpu_s} s of processor time")
+                return VerifierTimeout(f"no verdict within {self._deadline_s} s of processor time")
         except subprocess.TimeoutExpired:
-            status = "it closed its output and went on"
+            status = "it closed its output but did not exit"
         return VerifierCrash(f"the verifier's process died ({status}): {' '.join(self.command)}")
 
 
-_pools: dict[tuple[str, ...], WorkerPool] = {}
+_pools: dict[Path, WorkerPool] = {}
 _pools_lock = threading.Lock()
 
 
-def shared_pool(command: Sequence[str]) -> WorkerPool:
-    """This process's only pool of such workers, as many as it may use processors, at most 8."""
+def shared_pool(path: Path, *modules: str) -> WorkerPool:
+    """This process's only pool of workers that run the file ``path``.
+
+    modules: what the workers import before their first request, as it takes long.
+    See ``srl_env.verifiers.worker`` for the file. The pool has one worker for each processor that
+    this process may use, at most 8.
+    """
     with _pools_lock:
-        if tuple(command) not in _pools:
-            _pools[tuple(command)] = WorkerPool(command, min(8, _processors()))
-        return _pools[tuple(command)]
+        if path not in _pools:
+            # -P: the folder of the script must not come before the standard library.
+            script = Path(__file__).with_name("worker.py")
+            command = [sys.executable, "-P", str(script), str(path), *modules]
+            _pools[path] = WorkerPool(command, min(8, _processors()))
+        return _pools[path]
 
 
 def _processors() -> int:

@@ -11,7 +11,6 @@ import functools
 import importlib
 import json
 import pickle
-import sys
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -25,7 +24,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
-from srl_env.verifiers.worker_pool import WALL_FACTOR, WorkerPool, shared_pool
+from srl_env.verifiers.worker_pool import WorkerPool, shared_pool
 from srl_tasks.generated.family import MAX_DRAWS, NOMINAL_SIZE, Split
 
 MAX_CHARACTERS = 20_000
@@ -166,8 +165,8 @@ class ReasoningGymVerifier:
 
     def _score(self, problem: Problem, answer: str) -> float:
         asked = {name: problem.metadata[name] for name in ("dataset", "config", "entry")}
-        request = {**asked, "answer": answer, "deadline_s": self.deadline_s}
-        return float(_workers().call(request, WALL_FACTOR * self.deadline_s)["score"])
+        request = {**asked, "answer": answer}
+        return float(_workers().call(request, self.deadline_s)["score"])
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]
@@ -255,6 +254,4 @@ def _as_text(config: Mapping[str, Any]) -> str:
 
 
 def _workers() -> WorkerPool:
-    # -P: the folder of the script must not come before the packages: it holds this module.
-    worker = Path(__file__).with_name("reasoning_gym_worker.py")
-    return shared_pool([sys.executable, "-P", str(worker)])
+    return shared_pool(Path(__file__).with_name("reasoning_gym_worker.py"), "reasoning_gym")

@@ -1,9 +1,6 @@
-"""The process in which reasoning-gym scores; started by ``srl_tasks.adapters.reasoning_gym``, as a
-script.
+"""Scores answers with reasoning-gym, in a worker process of ``srl_env.verifiers.worker``.
 
-It imports nothing of this library, to start fast. See ``srl_env.verifiers.worker_pool`` for how
-it is spoken to. What it limits itself to: each request's ``deadline_s`` of processor
-time; ``MEMORY_BYTES`` of address space; no core files.
+It imports nothing of this library, to start fast.
 
 Some data sets hand answers to ``eval`` or to sympy's ``parse_expr``, which is ``eval`` too. What a
 policy wrote must not run: while they score, both names mean functions that take Python literals
@@ -17,12 +14,8 @@ import ast
 import base64
 import functools
 import json
-import logging
 import math
-import os
 import pickle
-import resource
-import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -39,33 +32,9 @@ _OF_A_TERM = (
 )  # fmt: skip
 
 
-def main() -> None:
-    """Answers requests until the input ends."""
-    replies = os.fdopen(os.dup(1), "w", encoding="ascii", buffering=1)
-    os.dup2(2, 1)  # what libraries print must not come between the replies
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    logging.disable()
-    try:
-        import reasoning_gym  # noqa: F401  # slow: before the first deadline, not after
-    except Exception as error:  # noqa: BLE001  # told to whoever started this process
-        print(json.dumps({"failure": f"cannot import reasoning_gym: {error!r}"}), file=replies)
-        return
-    resource.setrlimit(resource.RLIMIT_AS, (MEMORY_BYTES, MEMORY_BYTES))
-    print(json.dumps({"ready": True}), file=replies)
-    for line in sys.stdin:
-        print(json.dumps(reply_to(json.loads(line))), file=replies)
-
-
-def reply_to(request: dict[str, Any]) -> dict[str, Any]:
-    """{"score": a number in [0, 1]}, or {"failure": …} where memory or stack ran out."""
-    signal.setitimer(signal.ITIMER_PROF, request["deadline_s"])  # its signal ends this process
-    try:
-        return {"score": score(request)}
-    except (MemoryError, RecursionError) as error:
-        return {"failure": repr(error)[:200]}
-    finally:
-        signal.setitimer(signal.ITIMER_PROF, 0)
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """{"score": a number in [0, 1]}."""
+    return {"score": score(request)}
 
 
 def score(request: dict[str, Any]) -> float:
@@ -160,10 +129,6 @@ def _is_harmless(node: ast.AST, names: bool) -> bool:
 
 @functools.lru_cache(maxsize=64)
 def _generator(dataset: str, config: str) -> Any:
-    import reasoning_gym
+    import reasoning_gym  # the worker has imported it before the first request
 
     return reasoning_gym.create_dataset(dataset, seed=0, size=1, **json.loads(config))
-
-
-if __name__ == "__main__":
-    main()

@@ -18,7 +18,7 @@ from srl_env.errors import BadOption, Failure, MissingExtra, VerifierCrash, Veri
 from srl_env.problem import Problem
 from srl_env.verifiers import BoxedVerifier, Verdict, Verifier, boxed
 from srl_env.verifiers.boxed import last_boxed
-from srl_env.verifiers.worker_pool import WorkerPool, shared_pool
+from srl_env.verifiers.worker_pool import WorkerPool
 
 pytest.importorskip("math_verify")
 
@@ -97,7 +97,7 @@ def test_verdicts_say_what_was_read() -> None:
 
 
 def test_equal_texts_and_missing_answers_need_no_worker() -> None:
-    shared_pool(boxed._workers().command).close()
+    boxed._workers().close()
     assert BoxedVerifier().equal("9^{9^{9^9}}", "$9^{9^{9^9}}$")
     assert not BoxedVerifier().equal("1" * 10**6, "1")
     assert not BoxedVerifier().verify(HALF, ["none"]).correct
@@ -131,7 +131,7 @@ HOSTILE = [
     "answer", HOSTILE, ids=lambda answer: answer[:20].encode("utf-8", "replace")
 )
 def test_hostile_latex_is_wrong_or_a_failure_and_never_late(answer: str) -> None:
-    boxed._workers().call({"answer": "1", "expected": "1", "deadline_s": 30}, 30)  # started
+    boxed._workers().call({"answer": "1", "expected": "1"}, 30)  # started
     start = time.monotonic()
     verdict = BoxedVerifier(deadline_s=0.7)._verdict_or_failure(HALF, [rf"\boxed{{{answer}}}"])
     assert time.monotonic() - start < 10
