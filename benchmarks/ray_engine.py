@@ -3,7 +3,7 @@
     python benchmarks/ray_engine.py
     python benchmarks/ray_engine.py --workers 1 2 4 --repeats 3 --delay-ms 50
 
-Needs the extra ``ray``. The same episodes are run in this process, all at once, and in units of 8
+Needs the extra ``ray``. The same episodes are run in this process, all at once, and in jobs of 8
 groups by 1, 2 and 4 workers of a cluster on this machine. What is counted is what waits, as a
 sandbox or a server does, so that more workers than processors make sense:
 
@@ -29,14 +29,14 @@ from functools import partial
 from typing import Any
 
 from srl_agents.collection.ray.workers import RayWorkers
-from srl_agents.collection.runners import LocalRollouts, Rollouts, Unit
+from srl_agents.collection.runners import Job, LocalRollouts, Rollouts
 from srl_agents.runs.config import RolloutConfig
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
 from srl_env.testing import CountingEnv, SlowWorldEnv
 from srl_env.text.prompt import Messages
 
-COPIES, GROUPS, STEPS = 8, 8, 8  # of a group, in a unit, of an episode
+COPIES, GROUPS, STEPS = 8, 8, 8  # of a group, in a job, of an episode
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Work:
     """Episodes of 8 steps, and what waits in them, in seconds."""
 
     name: str
-    units: int
+    jobs: int
     world_s: float = 0.0
     policy_s: float = 0.0
     side_by_side: bool = True
@@ -60,21 +60,21 @@ class Work:
             return CountingEnv()
         return SlowWorldEnv(self.world_s) if self.side_by_side else OneByOne(self.world_s)
 
-    def all_units(self, together: bool) -> list[Unit]:
-        """The episodes in units of 8 groups, or in a single one."""
+    def all_jobs(self, together: bool) -> list[Job]:
+        """The episodes in jobs of 8 groups, or in a single one."""
         options = {"problem": 2, "reward_mode": "rlvr", "max_steps": STEPS}
-        groups = range(self.units * GROUPS)
+        groups = range(self.jobs * GROUPS)
         starts = [Start(options, seed=g, group=g) for g in groups for _ in range(self.copies)]
         size = len(starts) if together else GROUPS * self.copies
         return [
-            Unit(tuple(starts[i : i + size]), Sampling(), seed=i)
+            Job(tuple(starts[i : i + size]), Sampling(), seed=i)
             for i in range(0, len(starts), size)
         ]
 
     @property
     def episodes(self) -> int:
         """How many there are."""
-        return self.units * GROUPS * self.copies
+        return self.jobs * GROUPS * self.copies
 
 
 class OneByOne(SlowWorldEnv):
@@ -118,10 +118,10 @@ def main() -> None:
     print(f"a cluster starts in {time.perf_counter() - began:.1f} s\n")
     wait = options.delay_ms / 1000
     works = (
-        Work("nothing", units=8),
-        Work("worlds, side by side", units=4, world_s=wait),
-        Work("worlds, one by one", units=4, world_s=wait / 5, side_by_side=False, copies=2),
-        Work("worlds and the policy", units=4, world_s=wait, policy_s=2 * wait),
+        Work("nothing", jobs=8),
+        Work("worlds, side by side", jobs=4, world_s=wait),
+        Work("worlds, one by one", jobs=4, world_s=wait / 5, side_by_side=False, copies=2),
+        Work("worlds and the policy", jobs=4, world_s=wait, policy_s=2 * wait),
     )
     columns = "".join(f"{f'{count} workers':>16}" for count in options.workers)
     print(f"{'what waits':24}{'in process':>12}{columns}   (episodes per second)")
@@ -137,7 +137,7 @@ def _line(work: Work, counts: Sequence[int], repeats: int) -> str:
     engines: list[Rollouts] = [LocalRollouts(*work.parts())]
     engines += [_workers(work.parts, count) for count in counts]
     calls = [
-        partial(engine.run, work.all_units(together=engine is engines[0])) for engine in engines
+        partial(engine.run, work.all_jobs(together=engine is engines[0])) for engine in engines
     ]
     best = [work.episodes / seconds for seconds in _best_seconds(calls, repeats)]
     for engine in engines:
@@ -150,13 +150,13 @@ def _weights_line(megabytes: int, counts: Sequence[int], repeats: int) -> str:
     import torch
 
     model = torch.nn.Linear(512, megabytes * 2**20 // 4 // 512, bias=False)
-    work = Work("weights", units=1, copies=2)
+    work = Work("weights", jobs=1, copies=2)
     best = []
     for count in counts:
         workers = _workers(work.parts, count)
-        small = Unit((Start({"problem": 0, "max_steps": 1}, seed=0),), Sampling(), seed=0)
+        small = Job((Start({"problem": 0, "max_steps": 1}, seed=0),), Sampling(), seed=0)
 
-        def hand_out(workers: RayWorkers = workers, small: Unit = small, n: int = count) -> None:
+        def hand_out(workers: RayWorkers = workers, small: Job = small, n: int = count) -> None:
             workers.push_weights(model)
             workers.run([small] * n)
 

@@ -48,7 +48,7 @@ def begin_evaluation(
     from srl_agents.evaluation.folder import SETTINGS
     from srl_agents.evaluation.run import taken_split
     from srl_agents.policies.named import read_spec, trained_decoding
-    from srl_agents.runs.mistakes import validated
+    from srl_agents.runs.validation import validated
 
     spec = read_spec(policy)
     if "split" in arguments:

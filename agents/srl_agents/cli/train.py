@@ -30,7 +30,7 @@ def train_command(
     """Trains, or goes on training, or says what would hold."""
     from srl_agents.runs.config import make_config
     from srl_agents.runs.history import run_folder
-    from srl_agents.runs.inputs import check_inputs
+    from srl_agents.runs.input_checks import check_inputs
     from srl_agents.runs.settings import read_tree, with_overrides
 
     if resume is not None and file is not None:
@@ -67,9 +67,9 @@ def _train(config: RunConfig, resume: bool) -> None:
         _train_along(config, resume)
         return
     errors.print(f"Run folder: {config.out}", highlight=False)
-    from srl_agents.training.learned import what_was_learned
     from srl_agents.training.log import read_log
     from srl_agents.training.run import train
+    from srl_agents.training.summary import what_was_learned
 
     out = Path(config.out)
     saved = out / "checkpoints"
@@ -85,7 +85,7 @@ def _train(config: RunConfig, resume: bool) -> None:
         typer.echo(f"Stage {stage} ended after {why}")
     for warning in result.warnings:
         typer.echo(f"Warning: {warning}")
-    spent = result.spent
+    spent = result.usage
     typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
     updates = [row for row in read_log(out / "metrics.jsonl") if "event" not in row]

@@ -8,19 +8,19 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_agents.collection.ray.workers import RayWorkers
-    from srl_agents.collection.runners import LocalRollouts, Rollouts, Unit
+    from srl_agents.collection.runners import Job, LocalRollouts, Rollouts
 
 __all__ = [
+    "Job",
     "LocalRollouts",
     "RayWorkers",
     "Rollouts",
-    "Unit",
 ]
 
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "runners": ("LocalRollouts", "Rollouts", "Unit"),
+        "runners": ("LocalRollouts", "Rollouts", "Job"),
         "ray.workers": ("RayWorkers",),
     },
 )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
-from srl_agents.collection.runners import Rolled, Rollouts, Unit
+from srl_agents.collection.runners import Job, Result, Rollouts
 from srl_agents.methods.stages import GRPO
 from srl_agents.methods.starts import StartPoint, StartSampler
 from srl_agents.objectives.groups import Group, groups_of
@@ -103,10 +103,10 @@ class Collector:
         """Adds the episodes of ``group_size`` copies of each point."""
         began = time.perf_counter()
         mine = self.team.share(list(enumerate(points, len(found.points))))
-        rolled = self.rollouts.run(self._units(found.objective, mine, key))
-        _count_seconds(found, rolled, time.perf_counter() - began)
+        results = self.rollouts.run(self._jobs(found.objective, mine, key))
+        _count_seconds(found, results, time.perf_counter() - began)
         began = time.perf_counter()
-        episodes = self.team.gathered([e for part in rolled for e in part.episodes])
+        episodes = self.team.all_gather([e for part in results for e in part.episodes])
         if self.team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
         groups = groups_of(episodes)
@@ -115,19 +115,19 @@ class Collector:
         found.groups += groups
         found.kept += [g for g in groups if g.std > found.objective.min_std]
 
-    def _units(
+    def _jobs(
         self, objective: GRPO, points: Sequence[tuple[int, StartPoint]], key: tuple[str, int]
-    ) -> list[Unit]:
+    ) -> list[Job]:
         """So many groups at a time as ``rollouts`` takes, each time with a seed of its own."""
-        size = self.rollouts.groups_at_once
+        size = self.rollouts.groups_per_job
         parts = [points[i : i + size] for i in range(0, len(points), size)] if size else [points]
         sampling = Sampling(objective.temperature, objective.max_tokens)
-        units = []
+        jobs = []
         for part in filter(None, parts):
             copies = [self._copies(objective, point, number, key) for number, point in part]
-            seed = derive_seed("unit", self.seed, *key, part[0][0]) if size else None
-            units.append(Unit(tuple(chain.from_iterable(copies)), sampling, seed))
-        return units
+            seed = derive_seed("job", self.seed, *key, part[0][0]) if size else None
+            jobs.append(Job(tuple(chain.from_iterable(copies)), sampling, seed))
+        return jobs
 
     def _copies(
         self, objective: GRPO, point: StartPoint, number: int, key: tuple[str, int]
@@ -145,10 +145,10 @@ class Collector:
         return [Start(options, seed, number)] * objective.group_size
 
 
-def _count_seconds(found: Collected, rolled: Sequence[Rolled], passed: float) -> None:
+def _count_seconds(found: Collected, results: Sequence[Result], passed: float) -> None:
     """Adds the seconds that passed, divided as those of the workers were."""
-    sampling = math.fsum(part.seconds_sampling for part in rolled)
-    everything = sampling + math.fsum(part.seconds_environment for part in rolled)
+    sampling = math.fsum(part.seconds_sampling for part in results)
+    everything = sampling + math.fsum(part.seconds_environment for part in results)
     share = sampling / everything if everything else 0.0
     found.seconds_sampling += share * passed
     found.seconds_environment += (1 - share) * passed

@@ -1,8 +1,8 @@
-"""Who runs episodes: units of them, rolled out in this process or by workers elsewhere.
+"""Who runs episodes: jobs of them, rolled out in this process or by workers elsewhere.
 
-A ``Unit`` is what is rolled out together. With a seed of its own it gives the same episodes
+A ``Job`` is what is rolled out together. With a seed of its own it gives the same episodes
 wherever and however often it is run: the seed is set on the policy's generator, and nothing that
-was computed for another unit is reused. ``srl_agents.collection.ray.workers`` has them run by Ray's
+was computed for another job is reused. ``srl_agents.collection.ray.workers`` has them run by Ray's
 actors.
 """
 
@@ -20,7 +20,7 @@ from srl_env.text.prompt import Messages
 
 
 @dataclass(frozen=True, slots=True)
-class Unit:
+class Job:
     """Episodes that are rolled out together.
 
     seed: of what is sampled; None lets the policy draw on from where it is.
@@ -32,8 +32,8 @@ class Unit:
 
 
 @dataclass(frozen=True, slots=True)
-class Rolled:
-    """A unit's episodes, in order, and the seconds spent in the policy and everywhere else."""
+class Result:
+    """A job's episodes, in order, and the seconds spent in the policy and everywhere else."""
 
     episodes: list[Episode]
     seconds_sampling: float = 0.0
@@ -41,15 +41,15 @@ class Rolled:
 
 
 class Rollouts(Protocol):
-    """What runs units of episodes."""
+    """What runs jobs of episodes."""
 
     @property
-    def groups_at_once(self) -> int | None:
-        """How many groups make a unit; None for as many as there are, without seeds."""
+    def groups_per_job(self) -> int | None:
+        """How many groups make a job; None for as many as there are, without seeds."""
         ...
 
-    def run(self, units: Sequence[Unit]) -> list[Rolled]:
-        """The episodes of each unit, in order."""
+    def run(self, jobs: Sequence[Job]) -> list[Result]:
+        """The episodes of each job, in order."""
         ...
 
     def metrics(self) -> dict[str, float]:
@@ -64,12 +64,12 @@ class Rollouts(Protocol):
 class LocalRollouts:
     """Units rolled out one after the other in this process."""
 
-    def __init__(self, pool: EnvPool, policy: Policy, groups_at_once: int | None = None) -> None:
-        self.pool, self.policy, self.groups_at_once = pool, policy, groups_at_once
+    def __init__(self, pool: EnvPool, policy: Policy, groups_per_job: int | None = None) -> None:
+        self.pool, self.policy, self.groups_per_job = pool, policy, groups_per_job
 
-    def run(self, units: Sequence[Unit]) -> list[Rolled]:
-        """The episodes of each unit, in order."""
-        return [run_unit(unit, self.pool, self.policy) for unit in units]
+    def run(self, jobs: Sequence[Job]) -> list[Result]:
+        """The episodes of each job, in order."""
+        return [run_job(job, self.pool, self.policy) for job in jobs]
 
     def metrics(self) -> dict[str, float]:
         """None: nothing can get lost here."""
@@ -80,13 +80,13 @@ class LocalRollouts:
         self.pool.close()
 
 
-def run_unit(unit: Unit, pool: EnvPool, policy: Policy) -> Rolled:
-    """The unit's episodes; see ``srl_env.rollout.rollout`` for what is raised."""
+def run_job(job: Job, pool: EnvPool, policy: Policy) -> Result:
+    """The job's episodes; see ``srl_env.rollout.rollout`` for what is raised."""
     began, timed = time.perf_counter(), _Timed(policy)
-    if unit.seed is not None:
-        _begin_anew(policy, unit.seed)
-    episodes = rollout(pool, timed, unit.starts, unit.sampling)
-    return Rolled(episodes, timed.seconds, time.perf_counter() - began - timed.seconds)
+    if job.seed is not None:
+        _begin_anew(policy, job.seed)
+    episodes = rollout(pool, timed, job.starts, job.sampling)
+    return Result(episodes, timed.seconds, time.perf_counter() - began - timed.seconds)
 
 
 def _begin_anew(policy: Any, seed: int) -> None:

@@ -29,9 +29,9 @@ from srl_agents.methods.shipped import methods
 from srl_agents.policies.named import trained_decoding
 from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.evaluation import Count, EvaluationConfig
-from srl_agents.runs.mistakes import validated
 from srl_agents.runs.section import Section
 from srl_agents.runs.settings import Tree, merged, read_tree, with_overrides, without_off
+from srl_agents.runs.validation import validated
 from srl_env.errors import BadOption, UnknownName, UserError
 
 

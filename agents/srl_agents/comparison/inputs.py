@@ -18,7 +18,7 @@ from srl_agents.evaluation.run import choose_problems, split_maker
 from srl_agents.models.folder import check_model
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.history import check_unseen, training_runs
-from srl_agents.runs.inputs import check_inputs
+from srl_agents.runs.input_checks import check_inputs
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
 

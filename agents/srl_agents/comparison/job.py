@@ -90,7 +90,7 @@ def _trained(job: Job, outcome: RunOutcome, tell: Tell) -> tuple[RunOutcome, str
         )
         if not result.finished:
             raise KeyboardInterrupt
-        _write(done, {**asdict(result.spent), "warnings": result.warnings})
+        _write(done, {**asdict(result.usage), "warnings": result.warnings})
     spent = _read(done)
     spent["warnings"] = tuple(spent.get("warnings", ()))
     training = training_points(run / "metrics.jsonl")
@@ -118,8 +118,8 @@ class _Curve:
             return
         self.points = [point for point in self.points if point.update < progress.update]
         last = self.points[-1].seconds if self.points else 0.0
-        if progress.spent.seconds // every > last // every:
-            point = _curve_point(self.job, progress.policy, progress.spent.seconds, progress.update)
+        if progress.usage.seconds // every > last // every:
+            point = _curve_point(self.job, progress.policy, progress.usage.seconds, progress.update)
             self.points.append(point)
             _write(self.job.folder / "curve.json", [asdict(p) for p in self.points])
 

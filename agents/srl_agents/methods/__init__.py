@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_agents.methods.ending import Spent, StageBudget
+    from srl_agents.methods.budget import StageBudget, Usage
     from srl_agents.methods.shipped import get_method, methods, register_method
     from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
     from srl_agents.methods.starts import StartPoint, StartSampler
@@ -16,13 +16,13 @@ __all__ = [
     "GRPO",
     "NLL",
     "Method",
-    "Spent",
     "Stage",
     "StageBudget",
     "StartPoint",
     "StartSampler",
     "Starts",
     "Until",
+    "Usage",
     "get_method",
     "methods",
     "register_method",
@@ -34,6 +34,6 @@ __getattr__, __dir__ = lazy_names(
         "stages": ("GRPO", "Method", "NLL", "Stage", "Starts", "Until"),
         "shipped": ("get_method", "methods", "register_method"),
         "starts": ("StartPoint", "StartSampler"),
-        "ending": ("Spent", "StageBudget"),
+        "budget": ("Usage", "StageBudget"),
     },
 )

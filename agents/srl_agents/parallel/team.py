@@ -44,7 +44,7 @@ class Team:
         begin, end = (-(-rank * len(items) // self.size) for rank in (self.rank, self.rank + 1))
         return items[begin:end]
 
-    def gathered(self, mine: Sequence[T]) -> list[T]:
+    def all_gather(self, mine: Sequence[T]) -> list[T]:
         """Everybody's items, those of process 0 first; ``share`` undone."""
         if self.size == 1:
             return list(mine)
@@ -52,15 +52,15 @@ class Team:
         dist.all_gather_object(found, mine)
         return [item for items in found for item in items]
 
-    def told(self, value: T) -> T:
+    def broadcast(self, value: T) -> T:
         """What the main process has in its place."""
-        return value if self.size == 1 else self.gathered([value])[0]
+        return value if self.size == 1 else self.all_gather([value])[0]
 
     def any(self, flag: bool) -> bool:
         """Whether it is so in at least one process."""
-        return flag if self.size == 1 else any(self.gathered([flag]))
+        return flag if self.size == 1 else any(self.all_gather([flag]))
 
-    def add_up(self, tensors: Sequence[Tensor]) -> None:
+    def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Puts the sum over all processes into each tensor."""
         if self.size > 1:
             under_way = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]

@@ -20,18 +20,18 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
 from pydantic import Field, model_validator
 
-from srl_agents.methods.ending import StageBudget
+from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import Method
 from srl_agents.runs.method import resolved
-from srl_agents.runs.mistakes import validated
 from srl_agents.runs.section import Section
 from srl_agents.runs.settings import read_tree, with_overrides, without_off
+from srl_agents.runs.validation import validated
 
 if TYPE_CHECKING:
     from srl_agents.runs.settings import Tree
 
 
-_RAY_UNIT = 8  # groups
+_RAY_JOB = 8  # groups
 
 
 class EnvConfig(Section):
@@ -124,16 +124,16 @@ class PolicyConfig(Section):
 class RolloutConfig(Section):
     """Who runs the episodes: this process ("local"), or Ray's actors ("ray").
 
-    unit: groups that are rolled out together; with equal ones, one process and any number of
+    job_groups: groups that are rolled out together; with equal ones, one process and any number of
     workers give the same run. None: 8 for ray; for local all at once, which is the fastest there.
     workers: actors, each with a processor, environments and a policy of its own. gpus: of each, a
     share below 1 too. address: of a running cluster, as for ``ray.init``; None starts one here.
-    deadline_s: for one unit, and for a worker's start; who misses it is replaced. retries: how
-    often a unit whose worker was lost is given to another, before its episodes count as failed.
+    deadline_s: for one job, and for a worker's start; who misses it is replaced. retries: how
+    often a job whose worker was lost is given to another, before its episodes count as failed.
     """
 
     engine: Literal["local", "ray"] = "local"
-    unit: Annotated[int | None, Field(ge=1)] = None
+    job_groups: Annotated[int | None, Field(ge=1)] = None
     workers: Annotated[int, Field(ge=1)] = 2
     gpus: Annotated[float, Field(ge=0)] = 0.0
     address: str | None = None
@@ -141,9 +141,9 @@ class RolloutConfig(Section):
     retries: Annotated[int, Field(ge=0)] = 2
 
     @property
-    def groups_at_once(self) -> int | None:
-        """The size of a unit; None for all groups there are."""
-        return self.unit or (_RAY_UNIT if self.engine == "ray" else None)
+    def groups_per_job(self) -> int | None:
+        """The size of a job; None for all groups there are."""
+        return self.job_groups or (_RAY_JOB if self.engine == "ray" else None)
 
 
 class BudgetConfig(Section):

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 from srl_agents.methods.shipped import get_method, methods
 from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
-from srl_agents.runs.mistakes import unknown_key, validated
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
+from srl_agents.runs.validation import unknown_key, validated
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
 if TYPE_CHECKING:

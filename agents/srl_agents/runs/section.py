@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from srl_agents.runs.mistakes import explained
+from srl_agents.runs.validation import explained
 
 
 class Section(BaseModel):

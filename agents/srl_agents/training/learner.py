@@ -163,9 +163,9 @@ class Learner:
             for name, value in {"loss": loss.detach(), **numbers}.items():
                 value = value if counts else torch.zeros_like(value)
                 sums[name] = sums[name] + value if name in sums else value
-        self.team.add_up(list(sums.values()))
+        self.team.all_reduce(list(sums.values()))
         if not self.sharded:
-            self.team.add_up([p.grad for p in self.parameters if p.grad is not None])
+            self.team.all_reduce([p.grad for p in self.parameters if p.grad is not None])
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         norm, total = whole(norm), float(sums.pop("loss"))
         if not (torch.isfinite(norm) and total == total):
@@ -207,7 +207,7 @@ class Learner:
                 now = logprobs.where(mask, 0.0).sum(1).tolist()
                 then = (sum(agreed.sampler_logprobs[row]) for row in micro.rows)
                 found += [old - new for old, new in zip(then, now, strict=True)]
-        return max(self.team.gathered([max(found)]))
+        return max(self.team.all_gather([max(found)]))
 
     def _loss(
         self, part: _Part, micro: MicroBatch, objective: GRPO | NLL

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_agents.methods.ending import Spent
+from srl_agents.methods.budget import Usage
 from srl_env.policy import Policy
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class Progress:
     update: int
     stage: str
     share: float
-    spent: Spent
+    usage: Usage
     metrics: Metrics
     policy: Policy
 
@@ -41,7 +41,7 @@ class TrainResult:
 
     folder: Path
     model: Path | None
-    spent: Spent
+    usage: Usage
     stages: tuple[tuple[str, str], ...]
     metrics: Metrics
     warnings: tuple[str, ...] = ()

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.runs.config import RunConfig
-from srl_agents.runs.inputs import check_inputs
+from srl_agents.runs.input_checks import check_inputs
 from srl_agents.runs.lock import LOCK, held
 from srl_agents.runs.settings import read_tree
 from srl_agents.training.progress import TrainResult

@@ -47,7 +47,7 @@ class Saver:
         """A checkpoint of this moment, between two updates."""
         tensors = {
             "optimizer": whole_optimizer(self.learner.optimizer, self.team.main),
-            "samplers": self.team.gathered([self.sampler.generator.get_state()]),
+            "samplers": self.team.all_gather([self.sampler.generator.get_state()]),
         }
         weights = whole_weights(self.policy.model, self.team.main)
         if self.team.main:

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from srl_agents.methods.ending import (
-    Spent,
+from srl_agents.methods.budget import (
     StageBudget,
+    Usage,
     learning_rate,
     probe_due,
     stage_budget,
-    why_over,
+    stage_end_reason,
 )
 from srl_agents.methods.stages import Stage
 from srl_agents.objectives.metrics import Metrics
@@ -22,7 +22,7 @@ from srl_agents.objectives.metrics import Metrics
 class Position:
     """Where a run is; everything here is in its checkpoints, as JSON.
 
-    stage: the number of the current one. stage_spent: what the run had spent when it began.
+    stage: the number of the current one. usage_at_stage_start: the run's when it began.
     update_seconds: of the last updates, a running mean. scores: each update's mean reward in
     this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
     are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
@@ -30,9 +30,9 @@ class Position:
     of. warnings: {stage: its warning}.
     """
 
-    spent: Spent = field(default_factory=Spent)
+    usage: Usage = field(default_factory=Usage)
     stage: int = 0
-    stage_spent: Spent = field(default_factory=Spent)
+    usage_at_stage_start: Usage = field(default_factory=Usage)
     update_seconds: float = 0.0
     scores: list[float] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
@@ -43,12 +43,12 @@ class Position:
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Position:
         """The position that ``asdict`` was taken of."""
-        spent = {name: Spent(**data[name]) for name in ("spent", "stage_spent")}
-        return cls(**{**data, **spent, "ended": [tuple(pair) for pair in data["ended"]]})
+        usage = {name: Usage(**data[name]) for name in ("usage", "usage_at_stage_start")}
+        return cls(**{**data, **usage, "ended": [tuple(pair) for pair in data["ended"]]})
 
     def count(self, seconds: float, tokens: int, score: float) -> None:
-        """Adds one update to what is spent."""
-        self.spent = self.spent.plus(seconds, tokens, updates=1)
+        """Adds one update to what is used."""
+        self.usage = self.usage.plus(seconds, tokens, updates=1)
         old = self.update_seconds or seconds
         self.update_seconds = 0.8 * old + 0.2 * seconds
         self.scores.append(score)
@@ -57,7 +57,7 @@ class Position:
 class StageClock:
     """Which stage a run is in, how far along it is, and when it is over.
 
-    Rules are in ``srl_agents.methods.ending``; this holds what they are asked about.
+    Rules are in ``srl_agents.methods.budget``; this holds what they are asked about.
     """
 
     def __init__(self, stages: Sequence[Stage], whole: StageBudget) -> None:
@@ -82,24 +82,24 @@ class StageClock:
     def begin_next(self) -> None:
         """Goes on to the following stage."""
         self.position.stage += 1
-        self.position.stage_spent, self.position.scores = self.position.spent, []
+        self.position.usage_at_stage_start, self.position.scores = self.position.usage, []
 
     def share(self) -> float:
-        """The share of the whole budget that is spent, 0 … 1."""
-        return self.whole.progress(self.position.spent)
+        """The share of the whole budget that is used, 0 … 1."""
+        return self.whole.progress(self.position.usage)
 
     def learning_rate(self) -> float:
         """That of the next update, by how far along the stage is in the middle of it."""
-        progress = self._budget().progress(self.position.spent, self._update_cost() / 2)
+        progress = self._budget().progress(self.position.usage, self._update_cost() / 2)
         return learning_rate(self.stage, progress)
 
-    def why_over(self) -> str | None:
+    def stage_end_reason(self) -> str | None:
         """Why the stage is over, None while it goes on; what a probe finds is not in it."""
         position = self.position
-        return why_over(
+        return stage_end_reason(
             self.stage.until,
             self._budget(),
-            position.spent,
+            position.usage,
             self._update_cost(),
             self._updates(),
             position.scores,
@@ -112,18 +112,18 @@ class StageClock:
 
     def _updates(self) -> int:
         """How many were made in this stage."""
-        return self.position.spent.updates - self.position.stage_spent.updates
+        return self.position.usage.updates - self.position.usage_at_stage_start.updates
 
     def _budget(self) -> StageBudget:
         position = self.position
-        return stage_budget(self.whole, self.stages, position.stage, position.stage_spent)
+        return stage_budget(self.whole, self.stages, position.stage, position.usage_at_stage_start)
 
     def _update_cost(self) -> float:
         """What the next update will probably spend, in the budget's unit."""
-        position, spent = self.position, self.position.spent
+        position, usage = self.position, self.position.usage
         by_unit = {
             "updates": 1.0,
             "seconds": position.update_seconds,
-            "tokens": spent.tokens / spent.updates if spent.updates else 0.0,
+            "tokens": usage.tokens / usage.updates if usage.updates else 0.0,
         }
         return by_unit[self.whole.unit]

@@ -3,7 +3,7 @@
     result = train(make_config({"out": "runs/first", "env": {"id": "srl/ModularChain-v0"}, …}))
 
 The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
-this module counts what is spent, asks the ``stage_clock`` when a stage is over, writes the
+this module counts what is used, asks the ``stage_clock`` when a stage is over, writes the
 log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
 of this and the main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
@@ -25,7 +25,7 @@ from srl_agents.collection.collector import Collector
 from srl_agents.collection.demonstrations import demonstrations
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
-from srl_agents.methods.ending import optimizer_steps, why_informative
+from srl_agents.methods.budget import optimizer_steps, why_informative
 from srl_agents.methods.stages import GRPO, NLL, Stage
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.groups import Batch, agreed, make_batch, signals
@@ -36,12 +36,12 @@ from srl_agents.policies.engines import load_engine
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
-from srl_agents.runs.inputs import make_env
+from srl_agents.runs.environment import make_env
 from srl_agents.runs.problem_file import indices_of
-from srl_agents.training.drift import drift_fraction, find_drifts
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
 from srl_agents.training.progress import Progress, TrainResult
+from srl_agents.training.retokenization import drift_fraction, find_drifts
 from srl_agents.training.saving import Saver
 from srl_agents.training.stage_clock import Position, StageClock
 from srl_env.environment import ReasoningEnv
@@ -102,13 +102,13 @@ class Trainer:
         """Updates until the budget is spent or ``interrupted`` is set; then saves."""
         metrics: Metrics = {}
         reason = None
-        with self.saver.open_log(self.log_offsets, self.position.spent.updates) as log:
+        with self.saver.open_log(self.log_offsets, self.position.usage.updates) as log:
             while not self.team.any(interrupted.is_set()):
-                if (reason := self._why_all_over(log)) is not None:
+                if (reason := self._run_end_reason(log)) is not None:
                     break
                 metrics = self._update(log)
                 on_progress(self._progress(metrics))
-                if self.position.spent.updates % self.config.checkpoint.every == 0:
+                if self.position.usage.updates % self.config.checkpoint.every == 0:
                     self._save(log)
             self._save(log)
             if reason is not None:
@@ -116,7 +116,7 @@ class Trainer:
         return TrainResult(
             folder=self.folder,
             model=None if reason is None else self.saver.save_model(),
-            spent=self.position.spent,
+            usage=self.position.usage,
             stages=tuple(self.position.ended),
             metrics=metrics,
             warnings=tuple(self.position.warnings.values()),
@@ -131,7 +131,7 @@ class Trainer:
 
     def _update(self, log: RunLog) -> Metrics:
         """One update of the current stage: sampled or demonstrated, learned from, logged."""
-        stage, number = self.stage, self.position.spent.updates + 1
+        stage, number = self.stage, self.position.usage.updates + 1
         began = time.perf_counter()
         if isinstance(stage.objective, NLL):
             metrics, tokens, score = self._imitate(stage, stage.objective)
@@ -140,9 +140,9 @@ class Trainer:
         # A fused optimiser does not show on the parameters. And where nothing was learned, what is
         # kept of earlier prompts has last bits that a resumed run would not have.
         self.policy.weights_changed()
-        self.position.count(self.team.told(time.perf_counter() - began), tokens, score)
-        spent = self.position.spent
-        metrics |= {"seconds": spent.seconds, "tokens": float(spent.tokens)}
+        self.position.count(self.team.broadcast(time.perf_counter() - began), tokens, score)
+        usage = self.position.usage
+        metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
         log.metrics(number, stage.name, metrics)
         if isinstance(stage.objective, GRPO):
             self._note_groups(stage.objective, metrics, log)
@@ -156,7 +156,7 @@ class Trainer:
         position.without = [] if metrics["groups/trained"] else [*position.without, metrics][-most:]
         if len(position.without) < most:
             return
-        last = position.spent.updates
+        last = position.usage.updates
         why = why_no_group(position.without, objective, self.env.format.instructions)
         warning = (
             f"stage {stage!r}: updates {last - most + 1} to {last} kept no group, so nothing was"
@@ -169,7 +169,7 @@ class Trainer:
 
     def _reinforce(self, stage: Stage, objective: GRPO, log: RunLog) -> tuple[Metrics, int, float]:
         """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
-        number, every = self.position.spent.updates + 1, self.config.log
+        number, every = self.position.usage.updates + 1, self.config.log
         collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
@@ -195,14 +195,14 @@ class Trainer:
             for drift in (d for each in episodes for d in find_drifts(each, self.policy.tokenizer)):
                 if drift.reason not in self.position.drifts:
                     self.position.drifts.append(drift.reason)
-                    log.event(self.position.spent.updates, self.stage.name, "drift", str(drift))
+                    log.event(self.position.usage.updates, self.stage.name, "drift", str(drift))
         return {} if share is None else {"drift_fraction": share}
 
     def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
         """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
         began = time.perf_counter()
         points = self.starts.draw(stage.batch)
-        seed = derive_seed("demonstrations", self.config.seed, self.position.spent.updates)
+        seed = derive_seed("demonstrations", self.config.seed, self.position.usage.updates)
         batch = demonstrations(self.env, self.policy, points, objective, seed)
         metrics = {"time/environment": time.perf_counter() - began}
         metrics |= self._learn([batch], objective)
@@ -223,7 +223,7 @@ class Trainer:
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(
-                f"update {self.position.spent.updates + 1}: {error}. {_last_good(self.folder)};"
+                f"update {self.position.usage.updates + 1}: {error}. {_last_good(self.folder)};"
                 " a lower learning rate may help"
             ) from None
         seconds = time.perf_counter() - began
@@ -243,9 +243,9 @@ class Trainer:
 
     # When a stage is over
 
-    def _why_all_over(self, log: RunLog) -> str | None:
+    def _run_end_reason(self, log: RunLog) -> str | None:
         """Why the last stage is over, None while it is not; begins the next where another is."""
-        while (reason := self._why_over()) is not None:
+        while (reason := self._stage_end_reason()) is not None:
             if self.clock.last:
                 return reason
             self._end_stage(log, reason)
@@ -256,10 +256,10 @@ class Trainer:
 
     def _end_stage(self, log: RunLog, reason: str) -> None:
         self.position.ended.append((self.stage.name, reason))
-        log.event(self.position.spent.updates, self.stage.name, "stage_end", reason)
+        log.event(self.position.usage.updates, self.stage.name, "stage_end", reason)
 
-    def _why_over(self) -> str | None:
-        reason = self.clock.why_over()
+    def _stage_end_reason(self) -> str | None:
+        reason = self.clock.stage_end_reason()
         if reason is None and self.clock.probe_due():
             return why_informative(self.stage.until, self._probe())
         return reason
@@ -267,25 +267,25 @@ class Trainer:
     def _probe(self) -> float:
         """The share of the next stage's groups that would carry a signal now."""
         began = time.perf_counter()
-        following, number = self.clock.following, self.position.spent.updates
+        following, number = self.clock.following, self.position.usage.updates
         assert isinstance(following.objective, GRPO), "configuration checks this"
         once = replace(following.objective, max_groups=1.0)
         starts = self._starts(following, "probe", self.config.seed, number)
         found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
-        seconds = self.team.told(time.perf_counter() - began)
-        self.position.spent = self.position.spent.plus(seconds, found.tokens)
+        seconds = self.team.broadcast(time.perf_counter() - began)
+        self.position.usage = self.position.usage.plus(seconds, found.tokens)
         return found.informative_fraction
 
     def _progress(self, metrics: Metrics) -> Progress:
         """The whole run's progress, and what may be looked at between updates."""
-        spent = self.position.spent
+        usage = self.position.usage
         policy = self.sampler if self.learner.sharded else self.policy
-        return Progress(spent.updates, self.stage.name, self.clock.share(), spent, metrics, policy)
+        return Progress(usage.updates, self.stage.name, self.clock.share(), usage, metrics, policy)
 
     def _rollouts(self) -> Rollouts:
         if self.workers is not None:
             return self.workers
-        at_once = self.config.rollout.groups_at_once
+        at_once = self.config.rollout.groups_per_job
         return LocalRollouts(EnvPool(self._another_env), self.sampler, at_once)
 
     def _another_env(self) -> ReasoningEnv:
@@ -305,7 +305,7 @@ class Trainer:
             "starts": self.starts.state(),
             "log_offsets": log.durable_offsets(),
         }
-        self.saver.save(self.position.spent.updates, counters)
+        self.saver.save(self.position.usage.updates, counters)
 
     def _restore(self, state: TrainerState) -> None:
         """Goes back to the moment a checkpoint was taken."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import torch
 
 from srl_agents.collection.collector import Collector
-from srl_agents.collection.runners import LocalRollouts, Rolled, Unit, run_unit
+from srl_agents.collection.runners import Job, LocalRollouts, Result, run_job
 from srl_agents.methods.stages import GRPO, Starts
 from srl_agents.methods.starts import StartSampler
 from srl_env.policy import Generation, Sampling
@@ -35,33 +35,33 @@ class Drawing:
         self.forgotten += 1
 
 
-def unit(seed: int | None, size: int = 6) -> Unit:
-    return Unit((Start({"reward_mode": "srl"}, seed=1),) * size, Sampling(), seed)
+def job(seed: int | None, size: int = 6) -> Job:
+    return Job((Start({"reward_mode": "srl"}, seed=1),) * size, Sampling(), seed)
 
 
-def said(rolled: Rolled) -> list[list[str]]:
-    return [[step.action for step in episode.steps] for episode in rolled.episodes]
+def said(results: Result) -> list[list[str]]:
+    return [[step.action for step in episode.steps] for episode in results.episodes]
 
 
 def test_a_seeded_unit_gives_the_same_episodes_whatever_was_run_before() -> None:
     pool, policy = EnvPool(CountingEnv), Drawing()
-    first = run_unit(unit(5), pool, policy)
-    other = run_unit(unit(6), pool, policy)
-    assert said(run_unit(unit(5), EnvPool(CountingEnv), Drawing())) == said(first)
-    assert said(run_unit(unit(5), pool, policy)) == said(first)
+    first = run_job(job(5), pool, policy)
+    other = run_job(job(6), pool, policy)
+    assert said(run_job(job(5), EnvPool(CountingEnv), Drawing())) == said(first)
+    assert said(run_job(job(5), pool, policy)) == said(first)
     assert said(other) != said(first)
     assert policy.forgotten == 3
 
 
 def test_without_a_seed_the_policy_draws_on() -> None:
     pool, policy = EnvPool(CountingEnv), Drawing()
-    assert said(run_unit(unit(None), pool, policy)) != said(run_unit(unit(None), pool, policy))
+    assert said(run_job(job(None), pool, policy)) != said(run_job(job(None), pool, policy))
     assert policy.forgotten == 0
 
 
-def collected(groups_at_once: int | None) -> Drawing:
+def collected(groups_per_job: int | None) -> Drawing:
     policy = Drawing()
-    rollouts = LocalRollouts(EnvPool(CountingEnv), policy, groups_at_once)
+    rollouts = LocalRollouts(EnvPool(CountingEnv), policy, groups_per_job)
     starts = StartSampler(CountingEnv().problems, Starts("prefix"), ())
     Collector(rollouts, seed=0).fill(OBJECTIVE, starts, 5, "train", 1)
     return policy

@@ -137,10 +137,10 @@ def test_shares_are_even_in_order_and_the_first_has_something_wherever_there_is_
 
 def test_a_process_alone_asks_nobody() -> None:
     tensor = torch.ones(2)
-    ALONE.add_up([tensor])
+    ALONE.all_reduce([tensor])
     ALONE.wait()
-    assert (ALONE.main, ALONE.told(3), ALONE.any(False)) == (True, 3, False)
-    assert ALONE.gathered([1, 2]) == [1, 2]
+    assert (ALONE.main, ALONE.broadcast(3), ALONE.any(False)) == (True, 3, False)
+    assert ALONE.all_gather([1, 2]) == [1, 2]
     assert tensor.tolist() == [1, 1]
 
 
@@ -160,7 +160,7 @@ def tree(tmp_path: Path) -> dict[str, Any]:
 
 
 def run(tree: dict[str, Any], resume: bool = False) -> int:
-    return train(make_config(tree), resume=resume).spent.updates
+    return train(make_config(tree), resume=resume).usage.updates
 
 
 class Replayed:
@@ -336,5 +336,5 @@ def failures_of_all() -> int:
     team = join(CPU)
     failure = {"type": "VerifierTimeout", "message": f"of process {team.rank}"}
     lost = Episode("p", 0, "srl", "expert", "step", (), None, failure, team.rank)
-    found = episode_metrics(team.gathered([lost, replace(lost, failure=None)]))
+    found = episode_metrics(team.all_gather([lost, replace(lost, failure=None)]))
     return int(found["failures/VerifierTimeout"])

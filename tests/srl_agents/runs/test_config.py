@@ -10,8 +10,8 @@ import pytest
 from srl_agents.methods.shipped import get_method
 from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.runs.config import load_config, make_config
-from srl_agents.runs.mistakes import _OTHER_WORDS
 from srl_agents.runs.settings import with_overrides
+from srl_agents.runs.validation import _OTHER_WORDS
 from srl_env.errors import BadOption, UnknownName, UserError
 
 LEAST: dict[str, Any] = {

@@ -67,7 +67,7 @@ def tree(tree: dict[str, Any]) -> dict[str, Any]:
         "model": {"threads": 1},  # as a worker has
         "budget": {"updates": 4},
         "train": {"batch": 5, "objective": {"group_size": 4}},
-        "rollout": {"unit": 2},
+        "rollout": {"job_groups": 2},
     }
     return merged(tree, changes)
 

@@ -21,7 +21,7 @@ pytestmark = pytest.mark.filterwarnings("default")
 def tree(tree: dict[str, Any]) -> dict[str, Any]:
     changes = {
         "policy": {"sampler": "vllm", "engine": {"kv_cache_memory_bytes": 2**26}},
-        "rollout": {"engine": "ray", "workers": 2, "unit": 2},
+        "rollout": {"engine": "ray", "workers": 2, "job_groups": 2},
         "budget": {"updates": 30},
         "train": {"batch": 8},
     }

@@ -7,7 +7,7 @@ from dataclasses import asdict
 
 import pytest
 
-from srl_agents.methods.ending import StageBudget
+from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import GRPO, Stage, Until
 from srl_agents.training.stage_clock import Position, StageClock
 
@@ -28,9 +28,9 @@ def updates(count: int, stages: StageClock) -> None:
 def test_a_stage_is_over_when_its_share_of_the_budget_is_spent() -> None:
     stages = clock()
     updates(3, stages)
-    assert stages.why_over() is None
+    assert stages.stage_end_reason() is None
     updates(1, stages)
-    assert stages.why_over() == "its budget is spent: 4 updates"
+    assert stages.stage_end_reason() == "its budget is spent: 4 updates"
     assert stages.share() == pytest.approx(0.4)
     assert stages.following is LAST
     assert not stages.last
@@ -44,9 +44,9 @@ def test_the_next_stage_counts_from_where_it_begins() -> None:
     assert stages.last
     assert stages.position.scores == []
     updates(5, stages)
-    assert stages.why_over() is None
+    assert stages.stage_end_reason() is None
     updates(1, stages)
-    assert stages.why_over() == "its budget is spent: 6 updates"
+    assert stages.stage_end_reason() == "its budget is spent: 6 updates"
 
 
 def test_the_learning_rate_is_that_of_the_middle_of_the_next_update() -> None:

@@ -175,7 +175,7 @@ def test_a_run_leaves_an_ordinary_model_folder(tree: dict[str, Any]) -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(result.model)
     assert model(torch.tensor([tokenizer.encode("a1,")])).logits.shape[-1] == len(tokenizer)
     assert result.finished
-    assert result.spent.updates == 6
+    assert result.usage.updates == 6
 
 
 def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[str, Any]) -> None:
@@ -203,7 +203,7 @@ def test_a_stage_has_its_own_betas_or_those_of_the_run(tree: dict[str, Any]) -> 
 def test_a_time_budget_is_kept(tree: dict[str, Any]) -> None:
     result = train(configured(tree, budget={"updates": None, "seconds": 1.0}))
     longest = np.diff([0.0, *(line["seconds"] for line in updates(result.folder))]).max()
-    assert abs(result.spent.seconds - 1.0) < 2 * longest
+    assert abs(result.usage.seconds - 1.0) < 2 * longest
     assert result.stages == (("srl", "its budget is spent: 1 seconds"),)
 
 
@@ -304,9 +304,9 @@ def test_ctrl_c_saves_and_the_run_goes_on_from_there(tree: dict[str, Any], tmp_p
 
     config = configured(tree)
     result = train(config, on_progress=interrupt)
-    assert (result.finished, result.model, result.spent.updates) == (False, None, 3)
+    assert (result.finished, result.model, result.usage.updates) == (False, None, 3)
     assert checkpoints(result.folder / "checkpoints")[-1].name == "update-000003"
-    assert train(config, resume=True).spent.updates == 6
+    assert train(config, resume=True).usage.updates == 6
     assert left_behind(Path(config.out)) == left_behind(Path(whole.out))
 
 
@@ -348,7 +348,7 @@ def test_a_finished_run_is_resumed_to_the_same_end_and_with_more_budget_beyond(
     assert train(config, resume=True).finished
     assert left_behind(Path(config.out)) == end
     longer = train(configured(tree, budget={"updates": 8}), resume=True)
-    assert longer.spent.updates == 8
+    assert longer.usage.updates == 8
     assert [line["update"] for line in updates(longer.folder)] == list(range(1, 9))
 
 

@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
-from srl_agents.collection.runners import Rolled, Unit, run_unit
+from srl_agents.collection.runners import Job, Result, run_job
 from srl_env.policy import Policy
 from srl_env.rollout import EnvPool
 
@@ -26,7 +26,7 @@ class Borrower(Protocol):
 
 
 class RolloutActor:
-    """Runs one unit at a time, always with the weights that come with it."""
+    """Runs one job at a time, always with the weights that come with it."""
 
     def __init__(self, make: Callable[[], Parts], folder: str) -> None:
         """make: environments and policy. folder: what paths are relative to, where it exists."""
@@ -41,8 +41,8 @@ class RolloutActor:
         self._parts = self._make()
         return f"process {os.getpid()}"
 
-    def run(self, unit: Unit, version: int, weights: Sequence[Any]) -> Rolled:
-        """The unit's episodes, sampled with the weights of that version.
+    def run(self, job: Job, version: int, weights: Sequence[Any]) -> Result:
+        """The job's episodes, sampled with the weights of that version.
 
         weights: one reference to an object in the store, which is read where the version is a new
         one; none where the policy has weights of its own alone.
@@ -53,10 +53,10 @@ class RolloutActor:
         if version > self._version:
             self._load(policy, weights[0])
             self._version = version
-        return run_unit(unit, pool, policy)
+        return run_job(job, pool, policy)
 
     def _load(self, policy: Any, reference: Any) -> None:
-        from srl_agents.collection.ray.handover import unpacked
+        from srl_agents.collection.ray.packed_weights import unpacked
 
         borrower: Borrower = policy
         borrower.load_weights(unpacked(importlib.import_module("ray").get(reference)))

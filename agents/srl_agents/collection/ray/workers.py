@@ -1,13 +1,13 @@
-"""Rollouts on Ray: worker processes, here or on other machines, that run units of episodes.
+"""Rollouts on Ray: worker processes, here or on other machines, that run jobs of episodes.
 
 Each worker is an actor with environments (their worlds, sandboxes and verifiers included) and a
-policy of its own. It has at most one unit at a time and the next when its episodes are here, so
+policy of its own. It has at most one job at a time and the next when its episodes are here, so
 that neither work nor results heap up. Weights go into Ray's object store once for each update;
-what a unit brings along is a reference to them and their version.
+what a job brings along is a reference to them and their version.
 
-A worker that dies, with its machine or alone, or misses its deadline costs the unit it had: a new
-one takes its place, and the unit goes to whoever is free first. What is lost again and again is
-counted as failed (``WorkerLost``), which no reward and no gradient sees. A unit has its own seed
+A worker that dies, with its machine or alone, or misses its deadline costs the job it had: a new
+one takes its place, and the job goes to whoever is free first. What is lost again and again is
+counted as failed (``WorkerLost``), which no reward and no gradient sees. A job has its own seed
 and so the same episodes wherever it is run. Ray itself is imported when workers are made.
 """
 
@@ -24,10 +24,10 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.collection.ray.actor import Parts, RolloutActor
-from srl_agents.collection.runners import Rolled, Unit
+from srl_agents.collection.runners import Job, Result
 from srl_agents.parallel.team import Team
 from srl_agents.runs.config import RolloutConfig, RunConfig
-from srl_agents.runs.inputs import make_env
+from srl_agents.runs.environment import make_env
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, SrlEnvError, UserError
 from srl_env.rollout import EnvPool, failed_episode
@@ -51,7 +51,7 @@ class NoWorkersLeft(SrlEnvError, RuntimeError):
 
 
 class RayWorkers:
-    """Workers that run units of episodes; ``Rollouts`` for a ``Collector``."""
+    """Workers that run jobs of episodes; ``Rollouts`` for a ``Collector``."""
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class RayWorkers:
         Raises MissingExtra, BadOption where the cluster cannot be reached or is too small, and
         whatever a user's error in ``make`` is.
         """
-        self.groups_at_once, self._env, self._settings = settings.groups_at_once, env, settings
+        self.groups_per_job, self._env, self._settings = settings.groups_per_job, env, settings
         self._weights = weights
         self._ray = _import_ray()
         self._ours = _connect(self._ray, settings, store_bytes)
@@ -93,34 +93,34 @@ class RayWorkers:
             raise
 
     def push_weights(self, model: nn.Module) -> None:
-        """Hands a model's weights to the workers, who read them with their next unit."""
-        from srl_agents.collection.ray.handover import packed
+        """Hands a model's weights to the workers, who read them with their next job."""
+        from srl_agents.collection.ray.packed_weights import packed
 
         assert self._weights is not None, "given where there is a model"
         self._handed = [self._ray.put(packed(self._weights(model)))]
         self._version += 1
 
-    def run(self, units: Sequence[Unit]) -> list[Rolled]:
-        """The episodes of each unit, in order; those of units that are lost have failed.
+    def run(self, jobs: Sequence[Job]) -> list[Result]:
+        """The episodes of each job, in order; those of jobs that are lost have failed.
 
         Raises what users' errors workers raise, and NoWorkersLeft.
         """
-        work = _Work(units)
-        while len(work.done) < len(units):
+        work = _Work(jobs)
+        while len(work.done) < len(jobs):
             for worker in self._workers:
                 if worker.free and work.waiting:
                     self._give(worker, work)
             self._wait(work)
-        if units and work.masked == len(units):
+        if jobs and work.masked == len(jobs):
             raise NoWorkersLeft(
-                f"none of {len(units)} units was finished, each tried {self._settings.retries + 1} "
+                f"none of {len(jobs)} jobs was finished, each tried {self._settings.retries + 1} "
                 f"times; the last: {work.why}. Mend that, or set a longer rollout.deadline_s, and "
                 "go on with resume"
             )
-        return [work.done[number] for number in range(len(units))]
+        return [work.done[number] for number in range(len(jobs))]
 
     def metrics(self) -> dict[str, float]:
-        """Workers lost, units given to another, and units given up, since the last call."""
+        """Workers lost, jobs given to another, and jobs given up, since the last call."""
         names = ("lost", "reissued", "given_up")
         counts = {f"workers/{name}": float(self._counts[name]) for name in names}
         self._counts.clear()
@@ -142,13 +142,13 @@ class RayWorkers:
             self._ray.shutdown()
 
     def _give(self, worker: _Worker, work: _Work) -> None:
-        worker.unit = work.waiting.popleft()
-        unit = work.units[worker.unit]
-        worker.call = worker.actor.run.remote(unit, self._version, self._handed)
+        worker.job = work.waiting.popleft()
+        job = work.jobs[worker.job]
+        worker.call = worker.actor.run.remote(job, self._version, self._handed)
         worker.due = time.monotonic() + self._settings.deadline_s
 
     def _start(self, worker: _Worker) -> None:
-        worker.actor, worker.unit, worker.place = self._actor(), None, ""
+        worker.actor, worker.job, worker.place = self._actor(), None, ""
         worker.call = worker.actor.start.remote()
         worker.due = time.monotonic() + self._settings.deadline_s
 
@@ -169,7 +169,7 @@ class RayWorkers:
                 self._lose(worker, work, f"{what} in {self._settings.deadline_s:g} s")
 
     def _take(self, worker: _Worker, work: _Work) -> None:
-        """Reads a worker's answer: that it has started, a unit's episodes, or its death."""
+        """Reads a worker's answer: that it has started, a job's episodes, or its death."""
         try:
             answer = self._ray.get(worker.call)
         except self._ray.exceptions.RayTaskError as error:
@@ -183,18 +183,18 @@ class RayWorkers:
         except self._ray.exceptions.RayError as error:
             self._lose(worker, work, f"ended: {_first_line(error)}")
             return
-        if worker.unit is None:
+        if worker.job is None:
             worker.place = answer
         else:
-            work.done[worker.unit] = answer
-        worker.call, worker.unit, worker.false_starts = None, None, 0
+            work.done[worker.job] = answer
+        worker.call, worker.job, worker.false_starts = None, None, 0
 
     def _lose(self, worker: _Worker, work: _Work, why: str) -> None:
-        """Replaces a worker, and puts its unit first in the queue, or gives the unit up."""
+        """Replaces a worker, and puts its job first in the queue, or gives the job up."""
         work.why = f"a worker ({worker.place or 'starting'}) {why}"
         self._counts["lost"] += 1
-        if worker.unit is not None:
-            self._return(worker.unit, work)
+        if worker.job is not None:
+            self._return(worker.job, work)
         elif worker.starting:
             worker.false_starts += 1
         self._kill(worker)
@@ -208,35 +208,35 @@ class RayWorkers:
             self._counts["reissued"] += 1
             return
         failure = WorkerLost(f"{work.why}; lost {work.losses[number]} times")
-        starts = work.units[number].starts
-        work.done[number] = Rolled([failed_episode(self._env, s, failure) for s in starts])
+        starts = work.jobs[number].starts
+        work.done[number] = Result([failed_episode(self._env, s, failure) for s in starts])
         work.masked += 1
         self._counts["given_up"] += 1
 
     def _kill(self, worker: _Worker) -> None:
         if worker.actor is not None:
             self._ray.kill(worker.actor, no_restart=True)
-        worker.actor, worker.call, worker.unit = None, None, None
+        worker.actor, worker.call, worker.job = None, None, None
 
 
 @dataclass(slots=True, eq=False)
 class _Worker:
     """A place for a worker, and what it is doing.
 
-    call: what it was asked last, None where it is free or there is none; unit: the number of the
-    unit that it runs; due: when it must have answered, of ``time.monotonic``.
+    call: what it was asked last, None where it is free or there is none; job: the number of the
+    job that it runs; due: when it must have answered, of ``time.monotonic``.
     """
 
     actor: Any = None
     call: Any = None
-    unit: int | None = None
+    job: int | None = None
     due: float = 0.0
     place: str = ""
     false_starts: int = 0
 
     @property
     def starting(self) -> bool:
-        return self.call is not None and self.unit is None
+        return self.call is not None and self.job is None
 
     @property
     def free(self) -> bool:
@@ -247,15 +247,15 @@ class _Worker:
 class _Work:
     """Units on their way, by number. losses: how often each was lost; why: the last one."""
 
-    units: Sequence[Unit]
+    jobs: Sequence[Job]
     waiting: deque[int] = field(init=False)
-    done: dict[int, Rolled] = field(default_factory=dict)
+    done: dict[int, Result] = field(default_factory=dict)
     losses: Counter[int] = field(default_factory=Counter)
     masked: int = 0
     why: str = ""
 
     def __post_init__(self) -> None:
-        self.waiting = deque(range(len(self.units)))
+        self.waiting = deque(range(len(self.jobs)))
 
 
 def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> RayWorkers:

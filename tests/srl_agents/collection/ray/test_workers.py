@@ -19,7 +19,7 @@ import pytest
 
 from srl_agents.collection.ray.actor import Parts, RolloutActor
 from srl_agents.collection.ray.workers import NoWorkersLeft, RayWorkers, _Work
-from srl_agents.collection.runners import LocalRollouts, Rolled, Unit
+from srl_agents.collection.runners import Job, LocalRollouts, Result
 from srl_agents.objectives.metrics import episode_metrics
 from srl_agents.runs.config import RolloutConfig, make_config
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
@@ -107,22 +107,22 @@ def in_trouble(folder: str, trouble: Callable[[], None]) -> Parts:
     return EnvPool(partial(Troubled, folder, trouble)), Drawing()
 
 
-def units(count: int = 6) -> list[Unit]:
+def jobs(count: int = 6) -> list[Job]:
     """Each of a group of two copies, the problems in turn."""
     options = [{"problem": i % 3, "reward_mode": "rlvr"} for i in range(count)]
     return [
-        Unit((Start(options[i], seed=i, group=i),) * 2, Sampling(), seed=100 + i)
+        Job((Start(options[i], seed=i, group=i),) * 2, Sampling(), seed=100 + i)
         for i in range(count)
     ]
 
 
-def told(parts: Sequence[Rolled]) -> list[list[dict[str, Any]]]:
+def told(parts: Sequence[Result]) -> list[list[dict[str, Any]]]:
     return [[episode.to_json() for episode in part.episodes] for part in parts]
 
 
 def expected(count: int = 6) -> list[list[dict[str, Any]]]:
     rollouts = LocalRollouts(EnvPool(partial(Troubled, "/nowhere", killed)), Drawing())
-    return told(rollouts.run(units(count)))
+    return told(rollouts.run(jobs(count)))
 
 
 Make = Callable[..., RayWorkers]
@@ -156,7 +156,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 def test_episodes_are_those_of_one_process_whoever_runs_them(make: Make) -> None:
     workers = make(workers=2)
     assert len(set(workers.places)) == 2
-    assert told(workers.run(units())) == expected()
+    assert told(workers.run(jobs())) == expected()
     assert workers.run([]) == []
     assert workers.metrics() == {
         "workers/lost": 0.0,
@@ -168,18 +168,18 @@ def test_episodes_are_those_of_one_process_whoever_runs_them(make: Make) -> None
 def test_a_killed_worker_costs_its_unit_which_another_one_runs_to_the_same_end(make: Make) -> None:
     workers = make(killed, times=1, workers=2)
     before = workers.places
-    assert told(workers.run(units())) == expected()
+    assert told(workers.run(jobs())) == expected()
     assert workers.metrics()["workers/lost"] == 1.0
     assert workers.metrics()["workers/lost"] == 0.0
     while len(workers.places) < 2:  # until the one that takes its place has started
-        assert told(workers.run(units())) == expected()
+        assert told(workers.run(jobs())) == expected()
     assert len(set(workers.places) - set(before)) == 1
 
 
 def test_a_worker_killed_from_outside_between_two_updates_is_replaced(make: Make) -> None:
     workers = make(workers=1)
     os.kill(int(workers.places[0].split()[1]), signal.SIGKILL)
-    assert told(workers.run(units(3))) == expected(3)
+    assert told(workers.run(jobs(3))) == expected(3)
     assert workers.metrics()["workers/lost"] == 1.0
 
 
@@ -188,14 +188,14 @@ def test_a_hanging_worker_is_ended_at_its_deadline(make: Make) -> None:
     # as short as a new worker's start, which has the same deadline, can be on a busy machine
     workers._settings = workers._settings.model_copy(update={"deadline_s": 8.0})
     began = time.monotonic()
-    assert told(workers.run(units(2))) == expected(2)
+    assert told(workers.run(jobs(2))) == expected(2)
     assert time.monotonic() - began < 30
     assert workers.metrics()["workers/reissued"] == 1.0
 
 
 def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_goes_on(make: Make) -> None:
     workers = make(killed, times=9, workers=2, retries=1)
-    found = workers.run(units(3))
+    found = workers.run(jobs(3))
     assert [told(found)[i] for i in (0, 2)] == [expected(3)[i] for i in (0, 2)]
     episodes = found[1].episodes
     assert [(e.problem_id, e.steps, e.verdict, e.group) for e in episodes] == [
@@ -214,7 +214,7 @@ def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_goes_on(make
 def test_where_nothing_at_all_is_finished_the_run_stops(make: Make) -> None:
     workers = make(killed, times=9, workers=1, retries=0)
     with pytest.raises(NoWorkersLeft, match="go on with resume"):
-        workers.run([units()[1]])
+        workers.run([jobs()[1]])
 
 
 def hopeless(folder: str) -> Parts:
@@ -227,7 +227,7 @@ def test_workers_that_never_start_again_are_given_up(make: Make, tmp_path: Path)
     workers = make(times=1, parts=partial(hopeless, str(tmp_path)), workers=1, retries=1)
     (tmp_path / "broken").touch()
     with pytest.raises(NoWorkersLeft, match="starting"):
-        workers.run(units())
+        workers.run(jobs())
 
 
 def mistaken() -> Parts:
@@ -254,11 +254,11 @@ def test_users_errors_in_workers_are_raised_as_they_are(make: Make) -> None:
     with pytest.raises(UnknownName, match="Did you mean 'srl/Counting-v0'"):
         make(parts=mistaken, workers=1)
     with pytest.raises(ZeroDivisionError, match="a bug"):
-        make(parts=stranger, workers=1).run(units(1))
+        make(parts=stranger, workers=1).run(jobs(1))
 
 
 def test_failures_of_worlds_stay_those_of_their_episodes(make: Make) -> None:
-    (found,) = make(parts=unwell, workers=1).run(units(1))
+    (found,) = make(parts=unwell, workers=1).run(jobs(1))
     assert [e.failure and e.failure["type"] for e in found.episodes] == ["WorldFailure"] * 2
 
 
@@ -293,10 +293,10 @@ def test_weights_are_read_once_for_each_update_by_whoever_is_given_work() -> Non
     for value in (3.0, 5.0):
         torch.nn.init.constant_(model.weight, value)
         workers.push_weights(model)
-        for part in workers.run(units(2)):
+        for part in workers.run(jobs(2)):
             seen.append(part.episodes[0].steps[0].generation.token_ids)
     os.kill(int(workers.places[0].split()[1]), signal.SIGKILL)
-    (part,) = workers.run(units(1))
+    (part,) = workers.run(jobs(1))
     workers.close()
     assert seen == [(3, 1), (3, 1), (5, 2), (5, 2)]
     assert part.episodes[0].steps[0].generation.token_ids == (5, 1)  # a new one, with today's
@@ -307,16 +307,16 @@ def test_older_weights_than_a_worker_has_are_refused() -> None:
     actor.start()
     actor._version = 2
     with pytest.raises(AssertionError, match="older"):
-        actor.run(units(1)[0], 1, [])
+        actor.run(jobs(1)[0], 1, [])
 
 
 def test_work_begins_with_the_first_worker_and_does_not_wait_for_room(make: Make) -> None:
     first = make(workers=2)
     second = RayWorkers(remembering, CountingEnv(), RolloutConfig(engine="ray", workers=2))
     assert len(second.places) == 1  # of three processors, two are taken
-    assert len(second.run(units(2))) == 2
+    assert len(second.run(jobs(2))) == 2
     second.close()
-    assert told(first.run(units(3))) == expected(3)
+    assert told(first.run(jobs(3))) == expected(3)
 
 
 def counting(folder: str) -> Parts:
@@ -331,7 +331,7 @@ def counting(folder: str) -> Parts:
 def test_no_worker_is_given_more_than_one_unit_before_it_has_answered(
     make: Make, tmp_path: Path
 ) -> None:
-    """A unit that waits for its driver waits at the driver, where it costs nothing."""
+    """A job that waits for its driver waits at the driver, where it costs nothing."""
     workers = make(parts=partial(counting, str(tmp_path)), workers=2)
     given: list[int] = []
     give = workers._give
@@ -339,10 +339,10 @@ def test_no_worker_is_given_more_than_one_unit_before_it_has_answered(
     def noting(worker: Any, work: Any) -> None:
         assert worker.call is None
         give(worker, work)
-        given.append(sum(each.unit is not None for each in workers._workers))
+        given.append(sum(each.job is not None for each in workers._workers))
 
     workers._give = noting  # type: ignore[method-assign]
-    workers.run(units(12))
+    workers.run(jobs(12))
     assert len(given) == 12
     assert max(given) == 2
 
@@ -360,8 +360,8 @@ def test_settings_are_checked() -> None:
         make_config(tree | {"rollout": {"worker": 2}})
     with pytest.raises(BadOption, match=r"rollout\.engine.*'local' or 'ray'.*'rya'"):
         make_config(tree | {"rollout": {"engine": "rya"}})
-    assert make_config(tree | {"rollout": {"engine": "ray"}}).rollout.groups_at_once == 8
-    assert make_config(tree).rollout.groups_at_once is None
+    assert make_config(tree | {"rollout": {"engine": "ray"}}).rollout.groups_per_job == 8
+    assert make_config(tree).rollout.groups_per_job is None
 
 
 def test_without_ray_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:

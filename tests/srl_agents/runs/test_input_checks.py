@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from srl_agents.runs.config import EnvConfig, make_config
-from srl_agents.runs.inputs import check_inputs, make_env
+from srl_agents.runs.environment import make_env
+from srl_agents.runs.input_checks import check_inputs
 from srl_agents.runs.settings import merged
 from srl_env.data import DatasetSource
 from srl_env.errors import BadData, BadOption, UnknownName, UserError

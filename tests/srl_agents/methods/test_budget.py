@@ -6,14 +6,14 @@ from dataclasses import replace
 
 import pytest
 
-from srl_agents.methods.ending import (
-    Spent,
+from srl_agents.methods.budget import (
+    Usage,
     learning_rate,
     optimizer_steps,
     probe_due,
     stage_budget,
+    stage_end_reason,
     why_informative,
-    why_over,
 )
 from srl_agents.methods.shipped import RLVR
 from srl_agents.methods.stages import Until
@@ -24,9 +24,9 @@ FIRST = replace(RLVR, name="first", fraction=0.6)
 
 def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
     budget = BudgetConfig(updates=100).whole
-    first = stage_budget(budget, (FIRST, RLVR), 0, Spent())
+    first = stage_budget(budget, (FIRST, RLVR), 0, Usage())
     assert (first.begin, first.end) == (0, 60)
-    early = Spent(updates=40, seconds=9.0)
+    early = Usage(updates=40, seconds=9.0)
     last = stage_budget(budget, (FIRST, RLVR), 1, early)
     assert (last.begin, last.end) == (40, 100)
 
@@ -51,62 +51,65 @@ def test_what_the_named_shares_leave_is_divided_evenly_among_the_stages_that_nam
 ) -> None:
     stages = [replace(RLVR, name=f"{i}", fraction=fraction) for i, fraction in enumerate(fractions)]
     budget = BudgetConfig(updates=100).whole
-    found = [stage_budget(budget, stages, i, Spent(updates=b)) for i, b in enumerate(begins)]
+    found = [stage_budget(budget, stages, i, Usage(updates=b)) for i, b in enumerate(begins)]
     assert [(part.begin, part.end) for part in found] == list(zip(begins, ends, strict=True))
 
 
 def test_seconds_are_divided_without_rounding() -> None:
     stages = (replace(RLVR, name="one"), replace(RLVR, name="two"))
-    assert stage_budget(BudgetConfig(seconds=5).whole, stages, 0, Spent()).end == 2.5
+    assert stage_budget(BudgetConfig(seconds=5).whole, stages, 0, Usage()).end == 2.5
 
 
 def test_progress_is_measured_in_the_budgets_own_unit() -> None:
-    budget = stage_budget(BudgetConfig(tokens=1000).whole, (FIRST, RLVR), 0, Spent(tokens=100))
-    assert budget.progress(Spent(updates=5, seconds=3.0, tokens=400)) == pytest.approx(0.5)
-    assert budget.progress(Spent(tokens=400), ahead=60) == pytest.approx(0.6)
-    assert budget.left(Spent(tokens=650)) == 50
+    budget = stage_budget(BudgetConfig(tokens=1000).whole, (FIRST, RLVR), 0, Usage(tokens=100))
+    assert budget.progress(Usage(updates=5, seconds=3.0, tokens=400)) == pytest.approx(0.5)
+    assert budget.progress(Usage(tokens=400), ahead=60) == pytest.approx(0.6)
+    assert budget.left(Usage(tokens=650)) == 50
 
 
 def test_updates_are_spent_to_the_last() -> None:
     budget = BudgetConfig(updates=3).whole
-    assert why_over(Until(), budget, Spent(updates=2), 1.0, 2, []) is None
-    reason = why_over(Until(), budget, Spent(updates=3), 1.0, 3, [])
+    assert stage_end_reason(Until(), budget, Usage(updates=2), 1.0, 2, []) is None
+    reason = stage_end_reason(Until(), budget, Usage(updates=3), 1.0, 3, [])
     assert reason == "its budget is spent: 3 updates"
 
 
 def test_a_time_limit_is_kept_by_stopping_before_the_update_that_would_break_it() -> None:
     budget = BudgetConfig(seconds=10).whole
-    assert why_over(Until(), budget, Spent(seconds=8.0), 1.5, 5, []) is None
-    assert why_over(Until(), budget, Spent(seconds=9.0), 1.5, 6, []) is not None
+    assert stage_end_reason(Until(), budget, Usage(seconds=8.0), 1.5, 5, []) is None
+    assert stage_end_reason(Until(), budget, Usage(seconds=9.0), 1.5, 6, []) is not None
 
 
 def test_a_number_of_updates_ends_a_stage_early() -> None:
     budget = BudgetConfig(updates=100).whole
-    assert why_over(Until(updates=5), budget, Spent(updates=5), 1, 4, []) is None
-    assert why_over(Until(updates=5), budget, Spent(updates=6), 1, 5, []) == "5 updates were made"
+    assert stage_end_reason(Until(updates=5), budget, Usage(updates=5), 1, 4, []) is None
+    assert (
+        stage_end_reason(Until(updates=5), budget, Usage(updates=6), 1, 5, [])
+        == "5 updates were made"
+    )
 
 
 def test_a_plateau_is_a_window_no_better_than_the_best_before_it() -> None:
     budget, until = BudgetConfig(updates=100).whole, Until(plateau=2, min_gain=0.1)
     rising, flat = [0.0, 0.2, 0.4, 0.6], [0.0, 0.2, 0.5, 0.1, 0.5, 0.3]
-    assert why_over(until, budget, Spent(), 1, 4, rising) is None
+    assert stage_end_reason(until, budget, Usage(), 1, 4, rising) is None
     # Windows before the last: 0.1, 0.35, 0.3; the last: 0.4 < 0.35 + 0.1.
-    reason = why_over(until, budget, Spent(), 1, 6, flat)
+    reason = stage_end_reason(until, budget, Usage(), 1, 6, flat)
     assert reason is not None
     assert "0.4000 over the last 2 updates, 0.3500 at its best before" in reason
 
 
 def test_a_plateau_needs_two_windows() -> None:
     budget, until = BudgetConfig(updates=100).whole, Until(plateau=3)
-    assert why_over(until, budget, Spent(), 1, 5, [0.5] * 5) is None
-    assert why_over(until, budget, Spent(), 1, 6, [0.5] * 6) is not None
+    assert stage_end_reason(until, budget, Usage(), 1, 5, [0.5] * 5) is None
+    assert stage_end_reason(until, budget, Usage(), 1, 6, [0.5] * 6) is not None
 
 
 def test_a_reward_that_is_reached_over_twenty_updates_ends_the_stage() -> None:
     budget, until = BudgetConfig(updates=100).whole, Until(reward=0.5)
-    assert why_over(until, budget, Spent(), 1, 19, [1.0] * 19) is None
-    assert why_over(until, budget, Spent(), 1, 21, [1.0] + [0.49] * 20) is None
-    reason = why_over(until, budget, Spent(), 1, 20, [0.0] * 10 + [1.0] * 10)
+    assert stage_end_reason(until, budget, Usage(), 1, 19, [1.0] * 19) is None
+    assert stage_end_reason(until, budget, Usage(), 1, 21, [1.0] + [0.49] * 20) is None
+    reason = stage_end_reason(until, budget, Usage(), 1, 20, [0.0] * 10 + [1.0] * 10)
     assert reason == "the reward is 0.5000 over the last 20 updates, at least 0.5"
 
 

@@ -14,8 +14,8 @@ from srl_agents.methods.stages import GRPO
 from srl_agents.models.small import bpe_tokenizer, build, character_tokenizer
 from srl_agents.objectives.groups import groups_of, make_batch
 from srl_agents.runs.config import make_config
-from srl_agents.training.drift import Drift, drift_fraction, find_drifts
 from srl_agents.training.packing import micro_batches
+from srl_agents.training.retokenization import Drift, drift_fraction, find_drifts
 from srl_agents.training.run import train
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step

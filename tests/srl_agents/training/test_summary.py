@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from srl_agents.methods.shipped import get_method
-from srl_agents.training.learned import what_was_learned
+from srl_agents.training.summary import what_was_learned
 
 (SFT,) = get_method("sft").stages
 SRL, RLVR = get_method("srl-rlvr").stages

@@ -6,7 +6,7 @@ import pickle
 
 import torch
 
-from srl_agents.collection.ray.handover import Packed, packed, unpacked
+from srl_agents.collection.ray.packed_weights import Packed, packed, unpacked
 
 
 def test_weights_come_back_as_they_were_in_every_type_and_shape() -> None:

@@ -16,14 +16,14 @@ _REWARD_UPDATES = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Spent:
+class Usage:
     """What training has used up: updates, seconds of training, tokens."""
 
     updates: int = 0
     seconds: float = 0.0
     tokens: int = 0
 
-    def plus(self, seconds: float = 0.0, tokens: int = 0, updates: int = 0) -> Spent:
+    def plus(self, seconds: float = 0.0, tokens: int = 0, updates: int = 0) -> Usage:
         """The sum."""
         return replace(
             self,
@@ -44,19 +44,19 @@ class StageBudget:
     begin: float
     end: float
 
-    def left(self, spent: Spent) -> float:
+    def left(self, usage: Usage) -> float:
         """How much of it is unspent, in its unit; at least 0."""
-        return max(0.0, self.end - float(getattr(spent, self.unit)))
+        return max(0.0, self.end - float(getattr(usage, self.unit)))
 
-    def progress(self, spent: Spent, ahead: float = 0.0) -> float:
+    def progress(self, usage: Usage, ahead: float = 0.0) -> float:
         """The share of it, 0 … 1, that is spent once ``ahead`` more is."""
         size = self.end - self.begin
-        now = float(getattr(spent, self.unit)) + ahead
+        now = float(getattr(usage, self.unit)) + ahead
         return min(1.0, (now - self.begin) / size) if size else 1.0
 
 
 def stage_budget(
-    whole: StageBudget, stages: Sequence[Stage], number: int, begun: Spent
+    whole: StageBudget, stages: Sequence[Stage], number: int, begun: Usage
 ) -> StageBudget:
     """The part of a run's whole budget for the stage ``stages[number]``.
 
@@ -80,10 +80,10 @@ def _even_part(whole: StageBudget, begin: float, stages: Sequence[Stage]) -> flo
     return max(0.0, left) / (len(stages) - len(named))
 
 
-def why_over(
+def stage_end_reason(
     until: Until,
     budget: StageBudget,
-    spent: Spent,
+    usage: Usage,
     update_cost: float,
     stage_updates: int,
     rewards: Sequence[float],
@@ -94,7 +94,7 @@ def why_over(
     by time stops before an update that would not fit. stage_updates: made in this stage.
     rewards: the mean reward of each of them.
     """
-    if budget.left(spent) <= (update_cost if budget.unit == "seconds" else 0):
+    if budget.left(usage) <= (update_cost if budget.unit == "seconds" else 0):
         return f"its budget is spent: {budget.end - budget.begin:g} {budget.unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"

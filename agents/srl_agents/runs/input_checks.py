@@ -1,30 +1,15 @@
-"""What a run is given from outside: the environment, the problems to train on, the model."""
+"""Checks of what a run is given from outside: the environment, its problems, the model."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import srl_env
 from srl_agents.models.folder import check_model
 from srl_agents.runs.config import EnvConfig, RunConfig
+from srl_agents.runs.environment import make_env
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
-from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
 from srl_env.registration.ids import offline_arguments
-
-
-def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:
-    """The environment that the configuration names. instead: arguments in place of its own.
-
-    Raises UnknownName and BadOption as ``srl_env.make``, BadOption for no ``ReasoningEnv``.
-    """
-    env = srl_env.make(settings.id, **{**settings.options, **instead}).unwrapped
-    if not isinstance(env, ReasoningEnv):
-        raise BadOption(
-            f"{settings.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
-        )
-    return env
 
 
 def check_inputs(config: RunConfig) -> None:

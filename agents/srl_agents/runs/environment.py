@@ -1,0 +1,23 @@
+"""The environment that a configuration names."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import srl_env
+from srl_agents.runs.config import EnvConfig
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+
+
+def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:
+    """The environment that the configuration names. instead: arguments in place of its own.
+
+    Raises UnknownName and BadOption as ``srl_env.make``, BadOption for no ``ReasoningEnv``.
+    """
+    env = srl_env.make(settings.id, **{**settings.options, **instead}).unwrapped
+    if not isinstance(env, ReasoningEnv):
+        raise BadOption(
+            f"{settings.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
+        )
+    return env
