@@ -1,12 +1,12 @@
-"""A language model made on the spot learns GSM8K's solution steps by step rewards.
+"""A small language model learns GSM8K's solution steps by step rewards, from scratch.
 
-    python examples/gsm8k.py --data ../shared/data/gsm8k/train.jsonl
+    python examples/gsm8k.py --data train.jsonl
 
-makes a tokenizer and a small random model from the training split, pretrains it by next-token
-prediction on problems and solutions, trains it on by SRL, and says how alike its steps are to
-the expert's on problems it has not seen, before and after. Any file with GSM8K's columns will
-do; without ``--data`` the sample that ships is used. A model of this size learns what steps
-look like; it does not learn to calculate. A quarter of an hour on two cores.
+This makes a tokenizer and a small random model from the training split, pretrains it on problems
+and solutions, and trains it with SRL. Before and after, it reports how similar the model's steps
+are to the expert's, on problems it has not seen. Any file with GSM8K's columns works; without
+``--data`` the shipped sample is used. A model of this size learns what steps look like and does
+not learn to calculate. A quarter of an hour on two cores.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A small language model from nothing: what the examples begin with, in place of a download."""
+"""A small language model trained from scratch: the examples start from it, not from a download."""
 
 from __future__ import annotations
 

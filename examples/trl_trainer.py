@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> list[float]:
         trainer.train()
     rewards = [line["reward"] for line in trainer.state.log_history if "reward" in line]
     show(rewards, every=max(1, given.updates // 10))
-    print(f"{len(task.rows.rows)} rows; failures of ours: {dict(task.failures) or 'none'}")
+    print(f"{len(task.rows.rows)} rows; infrastructure failures: {dict(task.failures) or 'none'}")
     return rewards
 
 

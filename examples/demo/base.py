@@ -1,16 +1,16 @@
-"""The demo's base model: single skills of a chain learned from scratch, long chains not.
+"""The demo's base model: it knows the single skills of a chain, and cannot solve long chains.
 
 A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``, split
-"train", in about two minutes. Two kinds of batches:
+"train", from scratch in about two minutes. There are two kinds of batches:
 
-- *bare steps*: steps after a few values, loss on the digits only; the worse they go, the more
-  of them, so that most come first;
-- *whole problems as token trees*: problem, actions and answer line are the prefix, each step
-  with its thought is a continuation that sees the problem and the actions before it. That is how
-  the model is asked later on, with earlier thinking stripped.
+- *bare steps*: steps after a few values, with a loss on the digits only. The higher their loss,
+  the more of them, so most come first.
+- *whole problems as token trees*: problem, actions and answer line are the prefix. Each step
+  with its thought is a continuation that sees the problem and the actions before it. Later prompts
+  look like that, with earlier thinking stripped.
 
-Positions count up inside a clause and jump ahead by chance where one begins; without that
-the model never copes with a problem longer than those it has seen.
+Positions count up inside a clause and jump ahead at random where a clause begins. Without that,
+the model never solves a problem longer than those it has seen.
 """
 
 from __future__ import annotations
@@ -47,11 +47,11 @@ Progress = Callable[[int, float], None]
 class Recipe:
     """Everything the base model depends on besides the code.
 
-    lengths, weights: how often problems of how many definitions come. rows, bare_rows: of one
-    batch. bare: the largest share of batches of bare steps, which otherwise is their loss, a
-    running mean. out_of_turn, largest_jump: see ``problem_tree``.
+    lengths, weights: numbers of definitions, and how often each is drawn. rows, bare_rows: rows
+    of one batch. bare: the largest fraction of batches of bare steps; below it, the fraction is the
+    running mean of their loss. out_of_turn, largest_jump: see ``problem_tree``.
     muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
-    ``warmup`` updates and fall to 0 from ``decay_from`` of the updates on.
+    ``warmup`` updates and fall to 0 from the fraction ``decay_from`` of the updates on.
     """
 
     seed: int = 0

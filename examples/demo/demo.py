@@ -1,9 +1,9 @@
 """SRL then RLVR against RLVR alone, SFT then RLVR, and SRL alone: what ``make demo`` runs.
 
-Makes the base model unless it is cached, trains it by each method for the same time, evaluates
-on unseen problems, and writes a report. ``demo.toml`` holds every setting;
-``--set key.key=value`` changes one, ``--set "seeds=[0,1,2,3,4]"`` for instance. A demo that
-was stopped goes on where it was.
+Makes the base model unless it is cached, and trains it by each method for the same time. Then it
+evaluates on unseen problems and writes a report. ``demo.toml`` holds every setting;
+``--set key.key=value`` changes one, for instance ``--set "seeds=[0,1,2,3,4]"``. The same command
+continues a demo that was stopped.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ from srl_agents.view import comparison_table, headline, write_report
 from srl_env.errors import SrlEnvError
 
 HERE = Path(__file__).parent
-ENOUGH = 0.9  # of chains of four, for a base; docs/results.md
+ENOUGH = 0.9  # of chains of four, for a base; docs/results-appendix.md
 console = Console()
 
 
@@ -50,7 +50,7 @@ def main() -> int:
         console.print(f"[red]{type(error).__name__}[/]: {error}", highlight=False)
         return 1
     except KeyboardInterrupt:
-        console.print("Interrupted; what was done is saved. The same command goes on.")
+        console.print("Interrupted. Progress is saved; the same command continues.")
         return 130
     console.print(f"{(time.perf_counter() - began) / 60:.1f} minutes")
     return 0
@@ -63,9 +63,9 @@ def make_base(recipe: Recipe, cache: Path) -> Path:
 
 
 def short_chains_solved(base: Path, problems: int = 128) -> float:
-    """The share of unseen chains of four that the base gets right: it was taught them.
+    """The fraction of unseen chains of four that the base solves: it was trained on such chains.
 
-    One that hardly copes with these learns little about long ones in the demo's time.
+    A base that hardly solves these learns little about long ones in the demo's time.
     """
     settings = EvalSettings(problems=problems, rollouts=4, greedy=False, max_tokens=16, max_steps=7)
     policy = TransformersPolicy.from_pretrained(str(base))
@@ -74,12 +74,12 @@ def short_chains_solved(base: Path, problems: int = 128) -> float:
 
 
 def announce_base(solved: float) -> None:
-    """Says how the base does where it was taught, and if that is too little."""
-    console.print(f"The base model is right on {solved:.0%} of unseen chains of four definitions.")
+    """Prints what the base can do, and a warning if that is too little."""
+    console.print(f"The base model solves {solved:.0%} of unseen chains of four definitions.")
     if solved < ENOUGH:
         console.print(
-            f"[yellow]Below {ENOUGH:.0%}: its training went astray, and what follows may look "
-            "poor. Another: --base-seed 2 (docs/results.md)[/]"
+            f"[yellow]Below {ENOUGH:.0%}: training this base went badly, so the results may be "
+            "poor. Fix: try another with --base-seed 2 (docs/results-appendix.md)[/]"
         )
 
 
@@ -129,7 +129,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").split("\n")[0])
     parser.add_argument("--config", type=Path, default=HERE / "demo.toml")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="of base models")
+    parser.add_argument("--cache", type=Path, default=Path(".cache"), help="Folder of base models.")
     parser.add_argument("--base-seed", type=int, default=0)
     return parser.parse_args()
 
