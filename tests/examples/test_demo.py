@@ -100,7 +100,7 @@ def test_a_base_that_was_hardly_trained_is_announced_as_one(
 ) -> None:
     announce_base(short_chains_solved(base, problems=4))
     said = " ".join(capsys.readouterr().out.split())
-    assert "right on 0% of unseen chains of four" in said
+    assert "solves 0% of unseen chains of four" in said
     assert "--base-seed 2" in said
 
 
@@ -109,7 +109,7 @@ def test_of_a_good_base_no_more_is_said_than_how_good_it_is(
 ) -> None:
     announce_base(0.98)
     assert capsys.readouterr().out.strip() == (
-        "The base model is right on 98% of unseen chains of four definitions."
+        "The base model solves 98% of unseen chains of four definitions."
     )
 
 

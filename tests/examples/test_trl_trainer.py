@@ -17,4 +17,4 @@ def test_rewards_rise(capsys: pytest.CaptureFixture[str]) -> None:
     assert sum(rewards[-3:]) > sum(rewards[:3]) + 0.5
     shown = capsys.readouterr().out
     assert "updates    1 …    1   reward" in shown
-    assert "16 rows; failures of ours: none" in shown
+    assert "16 rows; infrastructure failures: none" in shown
