@@ -33,7 +33,7 @@ ALLOWED = {
         "problem": "errors",
         "text": "errors problem",
         "policy": "errors text",
-        "verifiers": "errors problem seconds text",
+        "verifiers": "errors policy problem seconds text",
         "rewards": "errors problem text verifiers",
         "episode": "errors problem rewards text time_limit verifiers",
         "environment": "episode errors problem rewards seconds seeding text verifiers",

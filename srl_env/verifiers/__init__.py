@@ -6,6 +6,7 @@ from typing import Final
 from srl_env.verifiers.base import AnswerVerifier
 from srl_env.verifiers.boxed import BoxedVerifier
 from srl_env.verifiers.exact import ExactVerifier
+from srl_env.verifiers.judge import CanaryReport, JudgeVerifier, canaries
 from srl_env.verifiers.numeric import NumericVerifier
 from srl_env.verifiers.protocol import Verdict, Verifier
 from srl_env.verifiers.stated import StatedVerifier
@@ -22,9 +23,12 @@ __all__ = [
     "VERIFIERS",
     "AnswerVerifier",
     "BoxedVerifier",
+    "CanaryReport",
     "ExactVerifier",
+    "JudgeVerifier",
     "NumericVerifier",
     "StatedVerifier",
     "Verdict",
     "Verifier",
+    "canaries",
 ]
