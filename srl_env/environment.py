@@ -1,10 +1,9 @@
 """The environment: a problem whose actions are reasoning steps.
 
-``ReasoningEnv.step`` has two halves with the scoring between them: ``advance`` reads the
-completion and moves the world, ``settle`` hands out the result. ``srl_env.episode.scoring`` runs
-both for one environment or for thousands, with verdicts and rewards in batches; rewards are
-in ``srl_env.rewards``, prompts in ``srl_env.text.prompt``. Neither the reward mode nor the verdict
-changes what is observed or when an episode terminates.
+A step has two halves with the scoring between them: ``advance`` reads the completion and moves the
+world, ``settle`` returns the result. ``srl_env.episode.scoring`` makes verdicts and rewards, for
+one environment or in batches for thousands. Neither the reward mode nor the verdict changes what is
+observed or when an episode terminates.
 """
 
 from __future__ import annotations
@@ -13,8 +12,7 @@ import math
 import secrets
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import gymnasium
 import numpy as np
@@ -38,7 +36,7 @@ from srl_env.episode.options import (
     read_mode,
     read_options,
 )
-from srl_env.episode.scoring import attempted, finished, verdict_info
+from srl_env.episode.scoring import judge, reward, verdict_info
 from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResult
 from srl_env.episode.world import expert_turns, move
 from srl_env.errors import BadOption, Failure
@@ -54,59 +52,62 @@ from srl_env.text.spaces import AnyText
 from srl_env.text.unicode import all_utf8_safe, utf8_safe
 from srl_env.verifiers.protocol import Verdict, Verifier
 
-T = TypeVar("T")
-
 
 class ReasoningEnv(gymnasium.Env[str, str]):
-    """Problems solved step by step in text; subclass it, or give it problems and a verifier.
+    """Problems solved step by step in text. Subclass it, or give it problems and a verifier.
 
-    **Observation.** The prompt as one text: the task, the problem, the solution so far and what
-    the world answered. ``info["messages"]`` is the same as chat messages. Always valid UTF-8.
+    **Observation.** The prompt as one text: the task, the problem, the solution so far and the
+    world's answers. ``info["messages"]`` is the same as chat messages. Always valid UTF-8.
 
-    **Action.** Any text; the completion format takes the thought from it. Thoughts never enter
-    the history.
+    **Action.** Any text. The completion format separates the thought from the action; thoughts
+    never enter the history.
 
-    **Reward.** By the reward mode. NaN if the library failed (see below).
+    **Reward.** Depends on the reward mode. NaN if the library failed (``fail``).
 
-    **Episode end.** Continuation "expert" (after a step the expert's action enters the
-    history): terminates after the expert's last step. Continuation "policy" (one's own action
-    enters): terminates with ``is_final``. Granularity "solution": terminates after one action.
-    Truncates after ``max_steps`` steps of this episode.
+    **Episode end.**
 
-    **Options of reset**, for that episode only; an explicit one wins over the constructor's,
-    and that over the reward mode's default: ``reward_mode`` (name or object), ``problem`` (id or
-    index; else drawn), ``start_step`` (so many expert steps are already taken), ``continuation``,
-    ``granularity``, ``max_steps``, ``copy`` (the episode's number, 0 if not given, among those
-    that begin alike: random rewards are drawn apart by it, and nothing else differs).
+    - Continuation "expert" (after a step the expert's action enters the history): terminates after
+      the expert's last step.
+    - Continuation "policy" (the policy's action enters): terminates when ``is_final`` is true.
+    - Granularity "solution": terminates after one action.
+    - Truncates after ``max_steps`` steps of this episode.
 
-    **Info.** ``problem_id``, ``step`` (how many steps of the solution are done, the given ones
-    included), ``reward_mode``, ``reward_parts``, ``messages``; after a step ``action`` (without
-    the thought), ``format_ok``, ``format_error`` (why the form is broken; None where it is kept),
-    ``legal`` (None where there is no step checker); at the end ``verdict``, the verifier's in
-    every mode, or None where the steps judged are the expert's (under continuation "expert",
-    unless the only action ends the solution); on failure ``failure`` ({"type", "message"}) with
-    reward NaN, truncated, and without a verdict.
+    **Options of reset**, for that episode only: ``reward_mode`` (name or object), ``problem`` (id
+    or index; drawn by default), ``start_step`` (how many expert steps are already taken),
+    ``continuation``, ``granularity``, ``max_steps``, and ``copy`` (the episode's number among those
+    that start alike, 0 by default; only random rewards depend on it). An option wins over the
+    constructor's value, and that over the reward mode's default.
 
-    **Worlds.** An environment with a world overrides ``world_step``. Its state is ``self.world``,
-    which each episode begins with as a copy of ``problem.metadata["world"]``; a world that begins
-    otherwise overrides ``world_reset``, and one that cannot be copied ``world_state`` and
-    ``world_restore``. Under continuation "expert" a trajectory whose observations are all
-    recorded is replayed from the record, and the world is not even set up; otherwise the world
-    takes the expert's actions.
+    **Info.**
+
+    - ``problem_id``, ``step`` (how many steps of the solution are done, the given ones included),
+      ``reward_mode``, ``reward_parts``, ``messages``.
+    - After a step: ``action`` (without the thought), ``format_ok``, ``format_error`` (what broke
+      the format, or None), ``legal`` (None without a step checker).
+    - At the end: ``verdict``, from the verifier in every mode. It is None if the judged steps are
+      the expert's: under continuation "expert", unless the only action ends the solution.
+    - On failure: ``failure`` ({"type", "message"}). The reward is NaN, the episode is truncated,
+      and there is no verdict.
+
+    **Worlds.** An environment with a world overrides ``world_step``. Its state is ``self.world``;
+    an episode starts with a copy of ``problem.metadata["world"]``. Override ``world_reset`` for
+    another start, and ``world_state`` and ``world_restore`` for a world that cannot be copied.
+    Under continuation "expert", a trajectory with all observations recorded is replayed from the
+    record, and the world is not set up. Otherwise the world takes the expert's actions.
 
     **Seeds.** Problem, trajectory and ``np_random`` come from
-    ``stream(class name, source name, seed, episode)``; later resets without a seed count episodes.
+    ``stream(class name, source name, seed, episode)``. Later resets without a seed count episodes.
     """
 
     metadata: ClassVar[dict[str, Any]] = {"render_modes": ["ansi"], "render_fps": 1}  # type: ignore[misc]
     granularities: ClassVar[tuple[Granularity, ...]] = GRANULARITIES
-    """What one action may be. ("step",) where a solution cannot be written without the world's
-    answers; a mode that is for whole solutions is then paid at the end of the steps."""
+    """What one action may be. ("step",) if a solution cannot be written without the world's
+    answers; a mode for whole solutions then gives its reward at the end of the steps."""
     slow_world: ClassVar[bool] = False
     """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
     similarity: Similarity = step_similarity
-    """How an action is compared with the expert's, (action, expert action) → [0, 1]; for the
-    reward modes srl and hybrid. A subclass or the constructor may set another."""
+    """How an action is compared with the expert's, (action, expert action) → [0, 1], for the reward
+    modes srl and hybrid. A subclass or the constructor may set another."""
 
     def __init__(
         self,
@@ -124,10 +125,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         world_timeout_s: float | None = 60.0,
         render_mode: str | None = None,
     ) -> None:
-        """show_titles: the title of the next step, where it has one, is part of the prompt.
-        similarity: how actions are compared with the expert's, if not as the class says.
-        world_timeout_s: how long one step of the world may take, None for any time; how it is
-        interrupted, and what cannot be, says ``srl_env.time_limit``."""
+        """show_titles: whether the prompt has the title of the next step, if there is one.
+        similarity: how actions are compared with the expert's, instead of the class's function.
+        world_timeout_s: how long one step of the world may take, None for no limit.
+        ``srl_env.time_limit`` says how it is interrupted, and what cannot be."""
         check_parts(type(self).__name__, problems, verifier, format, style)
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
@@ -149,7 +150,6 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     if not TYPE_CHECKING:  # else every attribute would exist for type checkers
 
         def __getattr__(self, name: str) -> Any:
-            """Says what is missing where a subclass never called this class's constructor."""
             if name in SET_BY_INIT:
                 raise NotInitialised(
                     f"{type(self).__name__}.__init__() did not call super().__init__(problems, "
@@ -167,7 +167,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     @property
     def max_steps(self) -> int:
-        """After how many steps an episode is truncated where ``reset`` does not say."""
+        """After how many steps an episode is truncated by default."""
         return self._max_steps
 
     @property
@@ -178,45 +178,52 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     # -- hooks for authors ---------------------------------------------------------------
 
     def is_final(self, action: str) -> bool:
-        """Whether an action ends the episode under continuation "policy"; asked after the
-        world has moved. By default: whether the verifier finds a final answer in it."""
+        """Whether an action ends the episode under continuation "policy".
+
+        It is called after the world has moved. By default: whether the verifier finds a final
+        answer.
+        """
         return self.verifier.extract(action) is not None
 
     def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool | None:
-        """Whether ``action`` is a right step after ``actions``, the expert's or not.
+        """Whether ``action`` is a correct step after ``actions``, the expert's or another.
 
         None: this environment has no step checker.
         """
         return None
 
     world: Any = None
-    """The state of the world, where it is not kept elsewhere."""
+    """The state of the world, unless it is kept elsewhere."""
 
     def world_reset(self, problem: Problem) -> None:
-        """Sets the world up for a problem; may raise a ``Failure``. By default ``self.world``
-        becomes a copy of ``problem.metadata["world"]``."""
+        """Sets the world up for a problem; may raise a ``Failure``.
+
+        By default ``self.world`` becomes a copy of ``problem.metadata["world"]``.
+        """
         self.world = copied_world(self, problem.metadata.get("world"))
 
     def world_step(self, action: str) -> str | None:
-        """What the world answers to an action, or None; may raise a ``Failure``.
+        """The world's answer to an action, or None; may raise a ``Failure``.
 
-        It may take ``world_timeout_s``. After a ``WorldFailure``, which running out of time is
-        too, the episode's actions are repeated from ``world_reset`` on. If the last fails again
-        and the expert's do not, the policy is responsible: the episode ends with the verdict "not
+        It may take ``world_timeout_s``; more is a ``WorldFailure`` too. After a ``WorldFailure``
+        the episode's actions are repeated from ``world_reset`` on. If the last one fails again and
+        the expert's do not, the policy is responsible: the episode ends with the verdict "not
         correct" and its reason as "policy_fault".
         """
         return None
 
     def world_replay(self, actions: Sequence[str]) -> Sequence[str | None]:
-        """What the world answers to an expert's first actions, right after ``world_reset``.
+        """The world's answers to an expert's first actions, right after ``world_reset``.
 
-        By default it takes them one by one; a slow world may know a shorter way there.
+        By default it takes them one by one; a slow world may have a shortcut.
         """
         return [self.world_step(action) for action in actions]
 
     def world_info(self) -> Mapping[str, Any]:
-        """What ``info["world"]`` says of a world that is set up: JSON-safe, nothing secret.
-        By default nothing, and then there is no such key."""
+        """``info["world"]`` for a world that is set up: JSON-safe, nothing secret.
+
+        By default empty, and then the key is absent.
+        """
         return {}
 
     def world_state(self) -> Any:
@@ -228,9 +235,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.world = copied_world(self, state)
 
     def judge(self, actions: Sequence[str]) -> Verdict:
-        """The verdict on the episode's actions, the expert prefix included; may raise a
-        ``Failure``. Where it is not overridden, many verdicts are made in one batch. It is called
-        a second time with the same actions after a ``VerifierTimeout`` or ``VerifierCrash``."""
+        """The verdict on the episode's actions, the expert prefix included.
+
+        It may raise a ``Failure``. It is called again with the same actions after a
+        ``VerifierTimeout`` or ``VerifierCrash``. If it is not overridden, many verdicts are made in
+        one batch.
+        """
         return self.verifier.verify(self.problem, actions)
 
     # -- Gymnasium -----------------------------------------------------------------------
@@ -240,8 +250,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     ) -> ResetResult:
         """Starts an episode; returns (observation, info).
 
-        Raises ``UnknownName`` and ``BadOption`` for wrong options, leaving the running episode
-        as it is, and a ``Failure`` where the world could not be set up.
+        Raises ``UnknownName`` and ``BadOption`` for wrong options, and then the current episode
+        stays as it is. Raises a ``Failure`` if the world cannot be set up.
         """
         state = self._begin(seed, options)
         if state.world_live:
@@ -257,7 +267,14 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         Raises ``ResetNeeded`` before a reset and after the episode's end. A ``Failure`` of the
         world, the verifier or the reward mode ends the episode (``fail``).
         """
-        return finished([self], [attempted(partial(self.advance, action))])[0]
+        try:
+            record = self.advance(action)
+            if record.to_judge:
+                record = replace(record, verdict=judge(self, record))
+            record, earned = reward(self.reward_mode, record)
+        except Failure as failure:
+            return self.fail(failure)
+        return self.settle(record, earned)
 
     def render(self) -> str | None:
         """The observation, for render_mode "ansi"; else None."""
@@ -268,30 +285,30 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     # -- the two halves of a step ----------------------------------------------------------
 
     def expects(self, action: str) -> None:
-        """Raises what is wrong with taking ``action`` now: ``ResetNeeded`` or ``BadOption``."""
+        """Raises ``ResetNeeded`` or ``BadOption`` if ``action`` cannot be taken now."""
         if not self._current().open:
             raise ResetNeeded("the episode has ended: call reset() before step()")
         if not isinstance(action, str):
-            raise BadOption(f"an action is a text (str); got {type(action).__name__}: {action!r}")
+            raise BadOption(f"an action must be a str; got {type(action).__name__} {action!r:.80}")
 
     def advance(self, action: str) -> StepRecord:
-        """Reads the completion and moves the world; the record has no verdict yet, unless the
-        policy is responsible for a failure of the world, which ends the episode.
+        """Reads the completion and moves the world.
 
-        May raise a ``Failure``, which is then given to ``fail``.
+        The record has no verdict yet, unless the policy is responsible for a failure of the world,
+        which ends the episode. A ``Failure`` that this raises goes to ``fail``.
         """
         self.expects(action)
         state = self._current()
         completion = utf8_safe(action)
         state.parsed, state.legal = read_step(self, self.format.parse(completion)), None
         state.format_ok = state.format_ok and state.parsed.ok
-        state.open = False  # until settled
-        said, index = state.parsed.action, state.index
+        state.open = False  # until ``settle``
+        own, index = state.parsed.action, state.index
         before = tuple([turn.action for turn in state.history])
         expert = state.expert_action(self.style.join)
         if state.granularity == "step":
-            state.legal = read_legal(self, self.legal(state.problem, before, said))
-        terminated, fault = move(self, state, said)
+            state.legal = read_legal(self, self.legal(state.problem, before, own))
+        terminated, fault = move(self, state, own)
         truncated = not terminated and state.taken >= state.max_steps
         return StepRecord(
             problem=state.problem,
@@ -315,7 +332,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         )
 
     def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult:
-        """Ends the step that ``advance`` began: what ``step`` returns."""
+        """Ends the step that ``advance`` started, and returns what ``step`` returns."""
         if isinstance(reward, Failure):
             return self.fail(reward)
         state = self._current()
@@ -327,7 +344,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return observation, float(reward.value), record.terminated, record.truncated, info
 
     def fail(self, failure: Failure) -> StepResult:
-        """Ends the episode because the library failed: NaN, truncated, ``info["failure"]``."""
+        """Ends the episode after a failure: NaN, truncated, ``info["failure"]``."""
         state = self._current()
         state.open = False
         observation, info = self._observe(state)
@@ -339,7 +356,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     ) -> StepResult:
         """What ``fail`` returns for an episode that failed before its world was set up.
 
-        seed, options: as for ``reset``; by them the episode's problem is known.
+        seed, options: as for ``reset``; they determine the episode's problem.
         """
         self._begin(seed, options)
         return self.fail(failure)
@@ -347,7 +364,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     # -- forks -----------------------------------------------------------------------------
 
     def snapshot(self) -> Snapshot:
-        """The state at this step, to be given to ``restore``, here or in an equal environment."""
+        """The state at this step, for ``restore`` of this or an equal environment."""
         state = self._current()
         assert self._seed is not None, "set with the state"
         assert self._np_random is not None, "set with the state"
@@ -363,11 +380,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def restore(self, snapshot: Snapshot, *, copy: int | None = None) -> ResetResult:
         """Goes back to a snapshot; returns (observation, info) as they were then.
 
-        copy: a number for this fork, as in ``reset``. None leaves it the snapshot's, whose random
-        rewards it then draws again.
+        copy: the number of this fork, as in ``reset``. None keeps the snapshot's, so the same
+        random rewards are drawn again.
         """
         if not isinstance(snapshot, Snapshot):
-            raise BadOption(f"restore() takes what snapshot() gave; got {type(snapshot).__name__}")
+            raise BadOption(f"restore() takes a Snapshot; got {type(snapshot).__name__}")
         if snapshot.environment != type(self).__name__:
             raise BadOption(
                 f"a snapshot of {snapshot.environment} cannot be restored in {type(self).__name__}"
@@ -396,8 +413,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     @property
     def expert_action(self) -> str | None:
-        """What the expert would do now, the whole rest of the solution for granularity
-        "solution"; None beyond its end and without an expert."""
+        """The expert's action at this step; for granularity "solution" the rest of the solution.
+
+        None after the expert's last step, and without an expert.
+        """
         return self._current().expert_action(self.style.join)
 
     @property
@@ -407,12 +426,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     @property
     def history(self) -> tuple[Turn, ...]:
-        """What was done so far and what the world answered, the given steps included."""
+        """The actions so far and the world's answers, the given steps included."""
         return self._current().history
 
     @property
     def start_step(self) -> int:
-        """How many expert steps this episode began with."""
+        """How many expert steps this episode started with."""
         return self._current().start_step
 
     @property
@@ -431,9 +450,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return self._current().granularity
 
     def expert_completion(self) -> str:
-        """What the expert would write now: the next step, or the whole rest of the solution.
+        """The expert's completion at this step: the next step, or the rest of the solution.
 
-        Raises ``BadOption`` where there is no expert, or none of its steps is left.
+        Raises ``BadOption`` without an expert and after its last step.
         """
         return self.format.render(self._current().expert_step(self.style.join))
 
@@ -442,25 +461,22 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     __str__ = __repr__
 
-    # -- how it is done --------------------------------------------------------------------
+    # -- implementation --------------------------------------------------------------------
 
     def _current(self) -> EpisodeState:
         if self._state is None:
             raise ResetNeeded("no episode yet: call reset() first")
         return self._state
 
-    def _next_seed(self, seed: int | None) -> tuple[int, int]:
-        """The seed and the number of the episode that begins."""
-        if seed is not None:
-            return read_count("seed", seed, 0), 0
-        if self._seed is None:
-            return secrets.randbits(63), 0
-        return self._seed, self._episode + 1
-
     def _begin(self, seed: int | None, options: Mapping[str, Any] | None) -> EpisodeState:
-        """The next episode's state, now the environment's; the world is as it was."""
+        """Makes the next episode's state the environment's; the world stays as it is."""
         options = read_options(options)
-        seed, episode = self._next_seed(seed)
+        if seed is not None:
+            seed, episode = read_count("seed", seed, 0), 0
+        elif self._seed is None:
+            seed, episode = secrets.randbits(63), 0
+        else:
+            seed, episode = self._seed, self._episode + 1
         rng = stream(type(self).__name__, self.problems.name, seed, episode)
         state = self._new_state(options, rng)
         self._seed, self._episode, self._state = seed, episode, state
@@ -468,7 +484,6 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return state
 
     def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
-        """The episode that the options ask for, before its first step."""
         mode = read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
         problem = choose_problem(self.problems, options.get("problem"), rng)
         steps: tuple[ExpertStep, ...] = ()
@@ -484,7 +499,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             or self._granularity
             or mode.default_granularity
         )
-        if granularity not in self.granularities:  # a mode's default, which is no demand
+        if granularity not in self.granularities:  # it was only the mode's default
             granularity = self.granularities[0]
         start = read_count("start_step", options.get("start_step", 0), 0)
         check_expert(problem, steps, mode, continuation, start)
@@ -504,14 +519,13 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         )
 
     def _reward_rng(self) -> np.random.Generator:
-        """For random rewards. Depends on the episode and its copy number, not on what was written:
-        copies draw apart even where they write the same, and a restored one draws the same."""
+        """The stream for random rewards. It depends on the episode and its copy number only, so
+        copies draw different numbers, and a restored episode draws the same again."""
         assert self._seed is not None
         keys = (type(self).__name__, self.problems.name, self._seed, self._episode)
         return stream(*keys, "reward", self._current().copy)
 
     def _observe(self, state: EpisodeState) -> ResetResult:
-        """The observation and the info at this point, freshly made."""
         messages = state.messages(self.style, self.show_titles)
         info: dict[str, Any] = {
             "problem_id": utf8_safe(state.problem.id),

@@ -184,7 +184,7 @@ def step_after_the_end(place: Path) -> None:
     ours(of.step, ANSWER)
 
 
-@gives("an action is a text (str); got bytes: b'4'")
+@gives("an action must be a str; got bytes b'4'")
 def action_that_is_no_text(place: Path) -> None:
     of = env()
     of.reset()
@@ -229,12 +229,14 @@ def configuration_that_is_not_there(place: Path) -> None:
 # What authors write
 
 
-@gives("ReasoningEnv needs a problem source; got a list. srl_env.data.ListSource(problems) makes")
+@gives(
+    "ReasoningEnv needs a problem source; got a list. Fix: srl_env.data.ListSource(problems) makes"
+)
 def list_in_place_of_a_source(place: Path) -> None:
     ReasoningEnv([problem()], NumericVerifier())  # type: ignore[arg-type]
 
 
-@gives("verifier is a Verifier object, e.g. NumericVerifier(); got the class NumericVerifier")
+@gives("verifier must be a Verifier object, e.g. NumericVerifier(); got the class NumericVerifier")
 def class_in_place_of_a_verifier(place: Path) -> None:
     ReasoningEnv(ListSource([problem()]), NumericVerifier)  # type: ignore[arg-type]
 
@@ -266,14 +268,12 @@ class Returning(CountingVerifier):
         return self.verdict  # type: ignore[no-any-return]
 
 
-@gives(
-    "Returning.verify() of ReasoningEnv returned bool True for problem 'p'; it returns a srl_env"
-)
+@gives("Returning.verify() of ReasoningEnv for problem 'p' must return a srl_env.Verdict, e.g.")
 def verify_that_returns_true(place: Path) -> None:
     finished(env(verifier=Returning(True)))
 
 
-@gives("Returning.verify() of ReasoningEnv returned NoneType None for problem 'p'")
+@gives("e.g. Verdict(correct=True); got NoneType None")
 def verify_that_forgets_to_return(place: Path) -> None:
     finished(env(verifier=Returning(None)))
 
@@ -285,7 +285,7 @@ class Short(NumericVerifier):
         return []
 
 
-@gives("Short.verify_many() gave 0 verdicts for 2 items; it gives one for each")
+@gives("Short.verify_many() must return one verdict for each item; got 0 for 2")
 def verify_many_that_gives_too_few(place: Path) -> None:
     verifier = Short()
     envs = [env(verifier=verifier, reward_mode="rlvr") for _ in range(2)]
@@ -316,14 +316,14 @@ class Worded(SlowWorldEnv):
         return 7
 
 
-@gives("Worded.legal() returned str 'yes'; it returns True, False, or None")
+@gives("Worded.legal() must return True, False or None; got str 'yes'")
 def legal_in_words(place: Path) -> None:
     of = Worded()
     of.reset(options={"reward_mode": "rlvr"})
     of.step("<think></think>legal")
 
 
-@gives("Worded.world_step() returned int 7; it returns a text, or None for no answer")
+@gives("Worded.world_step() must return a str or None; got int 7")
 def world_that_answers_in_numbers(place: Path) -> None:
     of = Worded()
     of.reset(options={"reward_mode": "rlvr"})

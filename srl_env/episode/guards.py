@@ -1,4 +1,4 @@
-"""What authors of environments hear where a part or an answer is none."""
+"""Checks of what authors give an environment: its parts, and what their methods return."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from srl_env.problem import ProblemSource
 from srl_env.text.format import CompletionFormat, ParsedStep
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.unicode import all_utf8_safe, utf8_safe
-from srl_env.verifiers.protocol import Verifier
+from srl_env.verifiers.protocol import Verdict, Verifier
 
 SET_BY_INIT = frozenset(
     {"problems", "verifier", "format", "style", "show_titles", "_state", "_seed"}
@@ -27,11 +27,11 @@ class NotInitialised(UserError, AttributeError):
 def check_parts(
     name: str, problems: object, verifier: object, format: object, style: object
 ) -> None:
-    """Raises ``BadOption`` where an environment is not made of what it is made of."""
+    """Raises ``BadOption`` for a part of an environment that has the wrong type."""
     if not isinstance(problems, ProblemSource):
         raise BadOption(
             f"{name} needs a problem source; got a {type(problems).__name__}. "
-            "srl_env.data.ListSource(problems) makes one of a list"
+            "Fix: srl_env.data.ListSource(problems) makes one from a list"
         )
     for what, part, kind, example in (
         ("verifier", verifier, Verifier, "NumericVerifier()"),
@@ -41,13 +41,13 @@ def check_parts(
         if isinstance(part, type) or not isinstance(part, kind):
             given = f"the class {part.__name__}" if isinstance(part, type) else repr(part)[:80]
             raise BadOption(
-                f"{name}: {what} is a {kind.__name__} object, e.g. {example}; got {given}"
+                f"{name}: {what} must be a {kind.__name__} object, e.g. {example}; got {given}"
                 f"{_lacking(part, kind)}"
             )
 
 
 def _lacking(part: object, kind: type) -> str:
-    """Which methods of a protocol an object does not have, as the end of a message."""
+    """Which methods of a protocol an object lacks, as the end of a message."""
     public = [m for m in dir(kind) if not m.startswith("_")]
     missing = [m for m in public if not hasattr(part, m)]
     if isinstance(part, str | type) or len(missing) == len(public) or not missing:
@@ -56,7 +56,7 @@ def _lacking(part: object, kind: type) -> str:
 
 
 def copied_world(env: object, world: object) -> Any:
-    """An independent copy of a world's state; ``BadOption`` where it cannot be copied."""
+    """An independent copy of a world's state; ``BadOption`` if it cannot be copied."""
     try:
         return copy.deepcopy(world)
     except Exception as error:
@@ -68,36 +68,46 @@ def copied_world(env: object, world: object) -> Any:
         ) from error
 
 
+def wrong_return(call: str, returned: object, expected: str) -> BadOption:
+    """The error for a method of an author that returned something of the wrong type."""
+    return BadOption(
+        f"{call} must return {expected}; got {type(returned).__name__} {returned!r:.80}"
+    )
+
+
 def read_answer(env: object, observed: object) -> str | None:
-    """What the world answered, as text that can be stored."""
+    """The world's answer, as text that can be stored."""
     if observed is None:
         return None
     if not isinstance(observed, str):
-        raise BadOption(
-            f"{type(env).__name__}.world_step() returned {type(observed).__name__} "
-            f"{observed!r:.80}; it returns a text, or None for no answer"
-        )
+        raise wrong_return(f"{type(env).__name__}.world_step()", observed, "a str or None")
     return utf8_safe(observed)
 
 
 def read_step(env: Any, parsed: object) -> ParsedStep:
-    """What a format read, as text that can be stored: some decode escapes of their own."""
+    """A format's result, as text that can be stored: some formats decode escapes."""
     if not isinstance(parsed, ParsedStep):
-        raise BadOption(
-            f"{type(env.format).__name__}.parse() returned {type(parsed).__name__} "
-            f"{parsed!r:.80}; it returns a srl_env.ParsedStep"
-        )
+        call = f"{type(env.format).__name__}.parse()"
+        raise wrong_return(call, parsed, "a srl_env.ParsedStep")
     read = (parsed.thought, parsed.action, parsed.problem_found)
-    thought, action, found = safe = all_utf8_safe(read)
-    if safe == read:
+    if "".join(filter(None, read)).isascii():
         return parsed
+    thought, action, found = all_utf8_safe(read)
     return replace(parsed, thought=thought, action=action, problem_found=found)
 
 
 def read_legal(env: object, legal: object) -> bool | None:
     if legal is None or isinstance(legal, bool | np.bool_):
         return None if legal is None else bool(legal)
-    raise BadOption(
-        f"{type(env).__name__}.legal() returned {type(legal).__name__} {legal!r:.80}; it returns "
-        "True, False, or None where there is no step checker"
+    raise wrong_return(f"{type(env).__name__}.legal()", legal, "True, False or None")
+
+
+def read_verdict(env: Any, verdict: object) -> Verdict:
+    if isinstance(verdict, Verdict):
+        return verdict
+    judge = f"{type(env.verifier).__name__}.verify()" if env.plain_judge else "judge()"
+    raise wrong_return(
+        f"{judge} of {type(env).__name__} for problem {env.problem.id!r}",
+        verdict,
+        "a srl_env.Verdict, e.g. Verdict(correct=True)",
     )

@@ -1,9 +1,8 @@
-"""What a step comes to: its verdict, its reward, and what ``step`` returns.
+"""The verdicts and rewards of steps, for one environment or in batches for thousands.
 
-The second half of a step, for one environment or for thousands: the episodes that ended are
-judged in batches by verifier, all steps are scored in batches by reward mode, and each
-environment hands out its result. This is also the one boundary where a ``Failure`` is caught;
-every other exception is a bug and goes through.
+``finished`` is the second half of a batch of steps: a batch of verdicts for each verifier, a batch
+of rewards for each reward mode, then each environment returns its result. A ``Failure`` is caught
+here; every other exception is a bug and passes through.
 """
 
 from __future__ import annotations
@@ -15,6 +14,7 @@ from dataclasses import replace
 from functools import cache, partial
 from typing import Any, ClassVar, Protocol, TypeAlias, TypeVar, cast
 
+from srl_env.episode.guards import read_verdict
 from srl_env.episode.state import StepResult
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import Problem
@@ -27,19 +27,20 @@ from srl_env.verifiers.responsibility import (
     POLICY_FAULT,
     VERIFIER_FAILURES,
     PolicyFault,
+    blamed,
     check_judge,
     check_reference,
-    failed_twice,
     fault_verdict,
     tried_twice,
 )
 
-Scored: TypeAlias = tuple[StepRecord, StepReward]
+Rewarded: TypeAlias = tuple[StepRecord, StepReward]
 T = TypeVar("T")
+SLOW_WORLDS_AT_ONCE = 32
 
 
 class Steppable(Protocol):
-    """What the second half of a step needs of an environment: see ``ReasoningEnv``."""
+    """The part of ``ReasoningEnv`` that this module needs."""
 
     slow_world: ClassVar[bool]
     verifier: Verifier
@@ -57,31 +58,27 @@ class Steppable(Protocol):
 
 def finished(envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]) -> list[StepResult]:
     """What ``step`` returns for each environment whose world has moved, in order."""
-    records = _judged(envs, moved)
+    rewarded = _rewarded(envs, _judged(envs, moved))
     return [
-        env.fail(scored) if isinstance(scored, Failure) else env.settle(*scored)
-        for env, scored in zip(envs, _scored(envs, records), strict=True)
+        env.fail(one) if isinstance(one, Failure) else env.settle(*one)
+        for env, one in zip(envs, rewarded, strict=True)
     ]
 
 
-SLOW_WORLDS_AT_ONCE = 32
-
-
 def overlapped(envs: Sequence[Steppable], calls: Sequence[Callable[[], T]]) -> list[T | Failure]:
-    """The result or ``Failure`` of each call; those of slow worlds run side by side."""
+    """The result or ``Failure`` of each call; those of slow worlds run in parallel threads."""
     waiting = {}
     if len(envs) > 1:
+        threads = _threads(os.getpid())
         waiting = {
-            i: _threads(os.getpid()).submit(attempted, calls[i])
-            for i, env in enumerate(envs)
-            if env.slow_world
+            i: threads.submit(attempted, calls[i]) for i, env in enumerate(envs) if env.slow_world
         }
     here = {i: attempted(call) for i, call in enumerate(calls) if i not in waiting}
     return [waiting[i].result() if i in waiting else here[i] for i in range(len(calls))]
 
 
 def attempted(call: Callable[[], T]) -> T | Failure:
-    """The boundary: a ``Failure`` that was raised becomes one that is returned."""
+    """What the call returns, or the ``Failure`` that it raises."""
     try:
         return call()
     except Failure as failure:
@@ -90,89 +87,71 @@ def attempted(call: Callable[[], T]) -> T | Failure:
 
 @cache
 def _threads(process_id: int) -> ThreadPoolExecutor:
-    """The threads of this process; one that was forked makes its own."""
+    """The threads of this process; a fork makes its own."""
     return ThreadPoolExecutor(SLOW_WORLDS_AT_ONCE, thread_name_prefix="srl-env-world")
+
+
+# -- verdicts ----------------------------------------------------------------------------------
 
 
 def _judged(
     envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]
 ) -> list[StepRecord | Failure]:
-    """The records, with its verdict on each that ended; a ``Failure`` where there is none."""
+    """The records, with a verdict on each that ended; a ``Failure`` where there is none."""
     judged = list(moved)
     ended = [
-        (i, record)
+        (i, envs[i], record)
         for i, record in enumerate(moved)
         if not isinstance(record, Failure) and record.to_judge
     ]
-    verdicts = _verdicts([(envs[i], record) for i, record in ended]) if ended else []
-    for (i, record), verdict in zip(ended, verdicts, strict=True):
-        if isinstance(verdict, Failure):
-            judged[i] = verdict
+    for group in _groups(ended, lambda one: id(one[1].verifier) if one[1].plain_judge else 0):
+        members = [ended[i] for i in group]
+        pairs = [(env, record) for _, env, record in members]
+        if len(pairs) > 1 and pairs[0][0].plain_judge:
+            verdicts = _verify_batch(pairs)
         else:
-            judged[i] = replace(record, verdict=checked_verdict(envs[i], verdict))
+            verdicts = overlapped([env for env, _ in pairs], [partial(judge, *p) for p in pairs])
+        for (i, _, record), verdict in zip(members, verdicts, strict=True):
+            if isinstance(verdict, Failure):
+                judged[i] = verdict
+            else:
+                judged[i] = replace(record, verdict=verdict)
     return judged
 
 
-def checked_verdict(env: Steppable, verdict: object) -> Verdict:
-    """The verdict; ``BadOption`` for anything else that a verifier or ``judge`` returned."""
-    if isinstance(verdict, Verdict):
-        return verdict
-    judge = f"{type(env.verifier).__name__}.verify()" if env.plain_judge else "judge()"
-    raise BadOption(
-        f"{judge} of {type(env).__name__} returned {type(verdict).__name__} {verdict!r:.80} for "
-        f"problem {env.problem.id!r}; it returns a srl_env.Verdict, e.g. Verdict(correct=True)"
-    )
-
-
-def _verdicts(ended: Sequence[tuple[Steppable, StepRecord]]) -> list[Verdict | Failure]:
-    """One verdict each: in batches by verifier, or by the environment's own ``judge``."""
-    verdicts: dict[int, Verdict | Failure] = {}
-    for group in _groups(ended, lambda pair: id(pair[0].verifier) if pair[0].plain_judge else 0):
-        members = [ended[i] for i in group]
-        if len(group) > 1 and members[0][0].plain_judge:
-            found = _verify_batch(members)
-        else:
-            calls = [partial(judge, env, record) for env, record in members]
-            found = overlapped([env for env, _ in members], calls)
-        verdicts.update(zip(group, found, strict=True))
-    return [verdicts[i] for i in range(len(ended))]
-
-
 def judge(env: Steppable, record: StepRecord) -> Verdict:
-    """The verdict of ``env.judge``; what a verifier fails at twice may be the policy's fault."""
-    actions = record.judged_actions
+    """The verdict of ``env.judge``; see ``srl_env.verifiers.responsibility`` for its failures."""
+    actions, plain = record.judged_actions, env.plain_judge
+    control: Callable[[], object] = partial(check_judge, env.judge, record.problem)
+    if plain:
+        control = partial(check_reference, env.verifier, record.problem)
     attempt = partial(env.judge, actions)
     try:
-        return attempt()
-    except VERIFIER_FAILURES:
-        found = attempted(attempt)
-    if isinstance(found, VERIFIER_FAILURES) and env.plain_judge:
-        found = _blamed(env.verifier, record.problem, actions, found)
-    elif isinstance(found, VERIFIER_FAILURES):
-        control = partial(check_judge, env.judge, record.problem)
-        found = attempted(partial(failed_twice, found, control))
-    if isinstance(found, Failure):
-        raise found
-    return found
+        return read_verdict(env, tried_twice(attempt, control, kinds=VERIFIER_FAILURES))
+    except PolicyFault as fault:
+        return fault_verdict(str(fault), env.verifier.extract(actions[-1]) if plain else None)
 
 
-def _verify_batch(
-    members: Sequence[tuple[Steppable, StepRecord]],
-) -> list[Verdict | Failure]:
+def _verify_batch(pairs: Sequence[tuple[Steppable, StepRecord]]) -> list[Verdict | Failure]:
     """One verdict each; those that a verifier fails at are repeated, in a batch of their own."""
-    verifier = members[0][0].verifier
-    items = [(record.problem, record.judged_actions) for _, record in members]
+    verifier = pairs[0][0].verifier
+    items = [(record.problem, record.judged_actions) for _, record in pairs]
     found = _verify_many(verifier, items)
     again = [i for i, one in enumerate(found) if isinstance(one, VERIFIER_FAILURES)]
     for i, one in zip(again, _verify_many(verifier, [items[i] for i in again]), strict=True):
-        found[i] = _blamed(verifier, *items[i], one) if isinstance(one, VERIFIER_FAILURES) else one
-    return found
+        found[i] = one
+        if isinstance(one, VERIFIER_FAILURES):
+            found[i] = attempted(partial(_fault, verifier, *items[i], one))
+    return [
+        one if isinstance(one, Failure) else read_verdict(env, one)
+        for (env, _), one in zip(pairs, found, strict=True)
+    ]
 
 
 def _verify_many(
     verifier: Verifier, items: Sequence[tuple[Problem, Sequence[str]]]
 ) -> list[Verdict | Failure]:
-    """One for each; where the batch fails, each item stands for itself."""
+    """One verdict each; if the batch fails, the items are verified one by one."""
     if not items:
         return []
     found = attempted(partial(verifier.verify_many, items))
@@ -180,69 +159,76 @@ def _verify_many(
         return [attempted(partial(verifier.verify, *item)) for item in items]
     if len(found) != len(items):
         raise BadOption(
-            f"{type(verifier).__name__}.verify_many() gave {len(found)} verdicts for {len(items)} "
-            "items; it gives one for each"
+            f"{type(verifier).__name__}.verify_many() must return one verdict for each item; got "
+            f"{len(found)} for {len(items)}"
         )
     return list(found)
 
 
-def _blamed(
+def _fault(
     verifier: Verifier, problem: Problem, actions: Sequence[str], failure: Failure
-) -> Verdict | Failure:
-    """The verdict on actions that a verifier failed at twice, or the failure."""
-    control = partial(check_reference, verifier, problem)
-    answer = verifier.extract(actions[-1])
-    return attempted(partial(failed_twice, failure, control, answer=answer))
+) -> Verdict:
+    fault = blamed(failure, partial(check_reference, verifier, problem))
+    return fault_verdict(str(fault), verifier.extract(actions[-1]))
 
 
-def _scored(
+def verdict_info(record: StepRecord) -> dict[str, Any] | None:
+    """``info["verdict"]``; None if the judged steps are the expert's."""
+    verdict = record.verdict
+    if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
+        return None
+    return cast(dict[str, Any], all_utf8_safe(verdict.to_info()))
+
+
+# -- rewards -----------------------------------------------------------------------------------
+
+
+def _rewarded(
     envs: Sequence[Steppable], records: Sequence[StepRecord | Failure]
-) -> list[Scored | Failure]:
-    """The records with their rewards, made in batches by mode; a ``Failure`` stays what it is."""
-    scored: list[Any] = list(records)
-    for group in _groups(envs, lambda env: id(env.reward_mode)):
-        alive = [i for i in group if not isinstance(records[i], Failure)]
-        found = _score_batch(envs[group[0]].reward_mode, [scored[i] for i in alive])
-        for i, one in zip(alive, found, strict=True):
-            scored[i] = one
-    return scored
+) -> list[Rewarded | Failure]:
+    """The records with their rewards, in batches by mode; a ``Failure`` stays what it is."""
+    rewarded: list[Any] = list(records)
+    alive = [i for i, record in enumerate(records) if not isinstance(record, Failure)]
+    for group in _groups(alive, lambda i: id(envs[i].reward_mode)):
+        members = [alive[j] for j in group]
+        found = _reward_batch(envs[members[0]].reward_mode, [rewarded[i] for i in members])
+        for i, one in zip(members, found, strict=True):
+            rewarded[i] = one
+    return rewarded
 
 
-def _score_batch(mode: RewardMode, records: list[StepRecord]) -> list[Scored | Failure]:
-    """One reward each; where the batch fails, each record stands for itself."""
+def _reward_batch(mode: RewardMode, records: list[StepRecord]) -> list[Rewarded | Failure]:
+    """One reward each; if the batch fails, the records are scored one by one."""
     if len(records) > 1:
-        scores = attempted(partial(score_all, mode, records))
-        if not isinstance(scores, Failure):
-            return list(zip(records, scores, strict=True))
-    return [attempted(partial(score, mode, record)) for record in records]
+        rewards = attempted(partial(score_all, mode, records))
+        if not isinstance(rewards, Failure):
+            return list(zip(records, rewards, strict=True))
+    return [attempted(partial(reward, mode, record)) for record in records]
 
 
-def score(mode: RewardMode, record: StepRecord) -> Scored:
+def reward(mode: RewardMode, record: StepRecord) -> Rewarded:
     """A record with its reward.
 
-    Where the mode fails at it twice, and not at a wrong step without a text, the policy is
-    responsible: the record and the reward are then those of that step.
+    If the mode fails at it twice, but not at a wrong step without a text, the policy is
+    responsible: then the record and the reward are those of that wrong step.
     """
+    attempt = partial(score_all, mode, [record])
     try:
-        return record, score_all(mode, [record])[0]
-    except Failure:
-        wrong = _wrong(record)
-    try:
-        rewards = tried_twice(partial(score_all, mode, [record]), partial(score_all, mode, [wrong]))
-        return record, rewards[0]
+        return record, tried_twice(attempt, lambda: score_all(mode, [_wrong(record)]))[0]
     except PolicyFault as fault:
+        wrong = _wrong(record)
         if wrong.verdict is not None:
             wrong = replace(wrong, verdict=fault_verdict(str(fault), wrong.verdict.answer))
         return wrong, score_all(mode, [wrong])[0]
 
 
 def _wrong(record: StepRecord) -> StepRecord:
-    """The record of a step that says nothing and is wrong."""
+    """The record of an empty, wrong step."""
     verdict = record.verdict
     return replace(
         record,
         completion="",
-        parsed=ParsedStep(None, "", False, "the reward mode failed at what was written"),
+        parsed=ParsedStep(None, "", False, "the reward mode failed at this completion"),
         verdict=None if verdict is None else Verdict(False, verdict.answer),
         format_ok_so_far=False,
     )
@@ -250,17 +236,7 @@ def _wrong(record: StepRecord) -> StepRecord:
 
 def _groups(items: Sequence[T], key: Callable[[T], int]) -> Iterable[list[int]]:
     """The indices of items that have the same key, in order of first appearance."""
-    if len(items) == 1:
-        return [[0]]
     groups: dict[int, list[int]] = {}
     for i, item in enumerate(items):
         groups.setdefault(key(item), []).append(i)
     return groups.values()
-
-
-def verdict_info(record: StepRecord) -> dict[str, Any] | None:
-    """What ``info["verdict"]`` says: None where it would be on the expert's steps."""
-    verdict = record.verdict
-    if verdict is None or not (record.own or POLICY_FAULT in verdict.details):
-        return None
-    return cast(dict[str, Any], all_utf8_safe(verdict.to_info()))

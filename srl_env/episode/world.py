@@ -1,4 +1,4 @@
-"""What a world answers: in time, and tried a second time where it fails."""
+"""How a world moves: within its time limit, and tried a second time after a failure."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from srl_env.text.prompt import Turn
 from srl_env.text.unicode import utf8_safe
 from srl_env.time_limit import OutOfTime, run_within
 from srl_env.verifiers.protocol import Verdict
-from srl_env.verifiers.responsibility import failed_twice
+from srl_env.verifiers.responsibility import PolicyFault, fault_verdict, tried_twice
 
 T = TypeVar("T")
 
 
-class Worldly(Protocol):
-    """What is needed of an environment with a world: see ``ReasoningEnv``."""
+class WorldEnv(Protocol):
+    """The part of ``ReasoningEnv`` that this module needs."""
 
     world_timeout_s: float | None
 
@@ -34,26 +34,26 @@ class Worldly(Protocol):
     def is_final(self, action: str) -> bool: ...
 
 
-def move(env: Worldly, state: EpisodeState, said: str) -> tuple[bool, Verdict | None]:
-    """Lets the step happen; returns whether the episode terminates with it, and the verdict
-    where the policy is responsible for a failure of the world."""
+def move(env: WorldEnv, state: EpisodeState, own: str) -> tuple[bool, Verdict | None]:
+    """Takes the step; own: the policy's action.
+
+    Returns whether the episode terminates with it, and the verdict if the policy is responsible for
+    a failure of the world.
+    """
     state.taken += 1
     whole = state.granularity == "solution"
     if state.continuation == "expert":
         end = len(state.steps) if whole else state.index + 1
-        turns = expert_turns(env, state, end)
-        state.history, state.index = state.history + turns, end
+        state.history, state.index = state.history + expert_turns(env, state, end), end
         return end >= len(state.steps), None
-    answered, fault = None, None
-    if state.world_live:
-        answered, fault = answer(env, state, said)
-    turn = Turn(said, read_answer(env, answered))
+    answered, fault = answer(env, state, own) if state.world_live else (None, None)
+    turn = Turn(own, read_answer(env, answered))
     state.history, state.index = (*state.history, turn), state.index + 1
-    return whole or fault is not None or bool(env.is_final(said)), fault
+    return whole or fault is not None or bool(env.is_final(own)), fault
 
 
-def expert_turns(env: Worldly, state: EpisodeState, end: int) -> tuple[Turn, ...]:
-    """The expert's steps from where the episode stands up to ``end``, as they happen."""
+def expert_turns(env: WorldEnv, state: EpisodeState, end: int) -> tuple[Turn, ...]:
+    """The expert's steps from the current one up to ``end``, with the world's answers."""
     steps = state.steps[state.index : end]
     observed: Sequence[str | None]
     if not state.world_live:
@@ -69,27 +69,29 @@ def expert_turns(env: Worldly, state: EpisodeState, end: int) -> tuple[Turn, ...
     )
 
 
-def answer(env: Worldly, state: EpisodeState, said: str) -> tuple[str | None, Verdict | None]:
-    """What the world answers to the policy's action, or the verdict on a policy that is
-    responsible for its failure.
+def answer(env: WorldEnv, state: EpisodeState, own: str) -> tuple[str | None, Verdict | None]:
+    """The world's answer to the policy's action, or the verdict on a policy that is responsible
+    for its failure.
 
-    Where the world fails, the episode is repeated from its beginning. The control is the
-    expert's steps, or where there is no expert, the steps before.
+    The second attempt repeats the episode from its beginning. The control takes the expert's steps,
+    or without an expert the steps before.
     """
+    before = [turn.action for turn in state.history]
+    reference = state.expert_actions[: len(before) + 1] or before
     try:
-        return _world_step(env, said), None
-    except WorldFailure:
-        before = [turn.action for turn in state.history]
-    expert = state.expert_actions[: len(before) + 1]
-    try:
-        return _last_answer(env, state, [*before, said]), None
-    except WorldFailure as failure:
-        control = partial(_last_answer, env, state, expert or before)
-        return None, failed_twice(failure, control)
+        answered = tried_twice(
+            partial(_world_step, env, own),
+            partial(_last_answer, env, state, reference),
+            again=partial(_last_answer, env, state, [*before, own]),
+            kinds=(WorldFailure,),
+        )
+    except PolicyFault as fault:
+        return None, fault_verdict(str(fault))
+    return answered, None
 
 
-def _last_answer(env: Worldly, state: EpisodeState, actions: Sequence[str]) -> str | None:
-    """What the world answers to the last of an episode's actions, from its beginning on."""
+def _last_answer(env: WorldEnv, state: EpisodeState, actions: Sequence[str]) -> str | None:
+    """The world's answer to the last of an episode's actions, from its beginning on."""
     env.np_random.bit_generator.state = dict(state.world_rng)
     env.world_reset(state.problem)
     given = actions[: state.start_step]
@@ -99,12 +101,12 @@ def _last_answer(env: Worldly, state: EpisodeState, actions: Sequence[str]) -> s
     return answers[-1] if answers else None
 
 
-def _world_step(env: Worldly, action: str) -> str | None:
+def _world_step(env: WorldEnv, action: str) -> str | None:
     return _timed(env, partial(env.world_step, action))
 
 
-def _timed(env: Worldly, call: Callable[[], T], steps: int = 1) -> T:
-    """A call of the world that may take ``world_timeout_s`` for each of its steps."""
+def _timed(env: WorldEnv, call: Callable[[], T], steps: int = 1) -> T:
+    """A call of the world, which may take ``world_timeout_s`` for each of its steps."""
     if env.world_timeout_s is None:
         return call()
     limit = env.world_timeout_s * steps

@@ -1,12 +1,12 @@
 """Who is responsible for a failure: the library and the machine, or the policy.
 
-Before the policy's text, code or workspace was used, a ``Failure`` is an infrastructure failure.
+A ``Failure`` before the policy's text, code or workspace is used is an infrastructure failure.
 After that:
 
 1. The attempt is repeated once with the same input.
 2. If it fails again, a control shows whether anything works at all: the reference answer, the
    unchanged tree.
-3. If the control passes, the policy is responsible: the verdict is "not correct", its details name
+3. If the control passes, the policy is responsible: the verdict is "not correct", its details give
    the reason as "policy_fault", and the reward is that of a wrong answer. If the control fails too,
    the failure stays an infrastructure failure.
 """
@@ -29,7 +29,7 @@ VERIFIER_FAILURES = (VerifierTimeout, VerifierCrash)
 _LONGEST_REASON = 200
 
 
-class PolicyFault(Exception):  # nobody's error
+class PolicyFault(Exception):  # not an error of the library
     """The policy is responsible for a failure; the message is the reason."""
 
 
@@ -42,10 +42,10 @@ def tried_twice(
 ) -> T:
     """What ``attempt`` returns, which is repeated once; see the module for the rule.
 
-    control: does the same with the reference, and raises a ``Failure`` where that fails too.
-    again: the second attempt, where it has to begin further back. kinds: which failures the rule
-    decides; any other is raised at once.
-    Raises ``PolicyFault``, or the second failure where the control fails.
+    control: does the same with the reference, and raises a ``Failure`` if that fails too.
+    again: the second attempt, if it has to start earlier. kinds: which failures the rule decides;
+    any other is raised at once.
+    Raises ``PolicyFault``, or the second failure if the control fails.
     """
     try:
         return attempt()
@@ -54,20 +54,11 @@ def tried_twice(
     try:
         return (again or attempt)()
     except kinds as failure:
-        raise _blamed(failure, control) from failure
+        raise blamed(failure, control) from failure
 
 
-def failed_twice(
-    failure: Failure, control: Callable[[], object], *, answer: str | None = None
-) -> Verdict:
-    """The verdict on what failed twice: the policy's fault, unless the control fails too.
-
-    Raises ``failure`` where it does.
-    """
-    return fault_verdict(str(_blamed(failure, control)), answer)
-
-
-def _blamed(failure: Failure, control: Callable[[], object]) -> PolicyFault:
+def blamed(failure: Failure, control: Callable[[], object]) -> PolicyFault:
+    """The policy's fault for a second failure; raises ``failure`` if the control fails too."""
     try:
         control()
     except Failure as other:
@@ -81,9 +72,9 @@ def fault_verdict(reason: str, answer: str | None = None) -> Verdict:
 
 
 def check_reference(verifier: Verifier, problem: Problem) -> None:
-    """Verifies the reference answer of a problem; raises a ``Failure`` where that fails.
+    """Verifies a problem's reference answer; raises a ``Failure`` if that fails.
 
-    A verifier's own ``control(problem)`` does it where there is one, else ``check_judge``.
+    It uses the verifier's own ``control(problem)`` if there is one, else ``check_judge``.
     """
     control = getattr(verifier, "control", None)
     if control is not None:
@@ -93,10 +84,11 @@ def check_reference(verifier: Verifier, problem: Problem) -> None:
 
 
 def check_judge(judge: Callable[[Sequence[str]], Verdict], problem: Problem) -> None:
-    """Judges the expert's solution, or the answer as the only action; raises a ``Failure`` where
-    that fails or the expert's solution is not found correct.
+    """Judges the expert's solution, or the answer as the only action.
 
-    An answer alone need not be: an action may have to say it in another form, as after "####".
+    Raises a ``Failure`` if that fails or the expert's solution is not found correct. An answer
+    alone
+    need not be correct: an action may have to state it in another form, as after "####".
     """
     if problem.trajectories:
         works = judge(problem.trajectories[0].actions).correct

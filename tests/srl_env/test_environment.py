@@ -377,7 +377,7 @@ def test_steps_before_reset_and_after_the_end_are_refused() -> None:
 
 def test_an_action_that_is_no_text_is_refused_and_changes_nothing() -> None:
     env = started(CountingEnv())
-    with pytest.raises(BadOption, match=r"an action is a text \(str\); got int: 3"):
+    with pytest.raises(BadOption, match=r"an action must be a str; got int 3"):
         env.step(3)  # type: ignore[arg-type]
     assert [result[1] for result in steps(env, COUNT_2)] == [1.0, 1.0, 1.0]
 

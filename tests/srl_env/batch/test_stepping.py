@@ -265,7 +265,7 @@ def test_one_failing_world_leaves_the_others_alone() -> None:
 
 def test_nothing_moves_where_one_action_cannot_be_taken() -> None:
     envs = started(2)
-    with pytest.raises(BadOption, match="an action is a text"):
+    with pytest.raises(BadOption, match="an action must be a str"):
         step_many(envs, [say("say 1"), None])  # type: ignore[list-item]
     assert envs[0].step_index == 0
     with pytest.raises(ResetNeeded):
