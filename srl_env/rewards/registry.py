@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import importlib
+import inspect
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from srl_env.errors import BadOption, UnknownName
@@ -83,6 +85,10 @@ def register_reward_mode(mode: RewardMode) -> RewardMode:
     return mode
 
 
+ASYNC_AT_ONCE = 64
+_is_async = cache(inspect.iscoroutinefunction)
+
+
 @dataclass(frozen=True, slots=True)
 class FunctionMode:
     """A reward mode made of one function of one record.
@@ -92,15 +98,22 @@ class FunctionMode:
     """
 
     name: str
-    function: Callable[[StepRecord], float | StepReward]
+    function: Callable[[StepRecord], Any]
     default_continuation: Continuation = "policy"
     default_granularity: Granularity = "step"
     needs_expert: bool = False
     reward_range: tuple[float, float] | None = None
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
-        """The function's value for each record; a bare number becomes the part ``name``."""
-        return [self._reward(self.function(step), step) for step in steps]
+        """The function's value for each record; a bare number becomes the part ``name``.
+
+        Calls of a coroutine function run side by side, at most ``ASYNC_AT_ONCE`` at a time.
+        """
+        if _is_async(self.function):
+            results = _side_by_side(self.function, steps)
+        else:
+            results = [self.function(step) for step in steps]
+        return [self._reward(result, step) for result, step in zip(results, steps, strict=True)]
 
     def _reward(self, result: Any, step: StepRecord) -> StepReward:
         if isinstance(result, StepReward):
@@ -118,6 +131,24 @@ class FunctionMode:
         if _REGISTRY.get(self.name) is self:
             return _registered_in, (self.function.__module__, self.name)
         return FunctionMode, tuple(getattr(self, field.name) for field in fields(self))
+
+
+def _side_by_side(function: Callable[[StepRecord], Any], steps: Sequence[StepRecord]) -> list[Any]:
+    """The results, in order, from another thread: the caller's may have an event loop."""
+    import asyncio
+    from concurrent.futures import ThreadPoolExecutor
+
+    async def all_results() -> list[Any]:
+        slots = asyncio.Semaphore(ASYNC_AT_ONCE)
+
+        async def one(step: StepRecord) -> Any:
+            async with slots:
+                return await function(step)
+
+        return await asyncio.gather(*map(one, steps))
+
+    with ThreadPoolExecutor(1) as thread:
+        return thread.submit(asyncio.run, all_results()).result()
 
 
 def _number(value: Any) -> float | None:
@@ -157,6 +188,7 @@ def reward_mode(
     def short(step: StepRecord) -> float:
         return float(step.ended and step.verdict.correct) - 0.001 * len(step.parsed.action)
 
+    The function may be ``async``: it can wait for a server, and many steps wait side by side.
     Raises ``BadOption`` for an empty or taken name, and for anything that is not a function.
     """
     _check_name(name)

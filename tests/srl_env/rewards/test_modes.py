@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Iterator
 from dataclasses import replace
@@ -20,7 +21,7 @@ from srl_env.rewards import (
     reward_mode,
     reward_modes,
 )
-from srl_env.rewards.registry import _REGISTRY
+from srl_env.rewards.registry import _REGISTRY, FunctionMode
 from srl_env.text.format import ParsedStep
 from srl_env.verifiers import Verdict
 
@@ -219,3 +220,19 @@ def test_what_is_no_mode_is_not_registered(mistake: Any, message: str) -> None:
     with pytest.raises(BadOption, match=message):
         mistake()
     assert reward_modes() == before
+
+
+def test_calls_of_an_async_mode_wait_side_by_side_also_inside_an_event_loop() -> None:
+    together = asyncio.Barrier(3)
+
+    async def waits(step: StepRecord) -> float:
+        async with asyncio.timeout(30):
+            await together.wait()
+        return float(len(step.completion))
+
+    records = [replace(STEP, completion=text) for text in ("a", "bb", "ccc")]
+
+    async def in_a_notebook() -> list[StepReward]:
+        return FunctionMode("waits", waits).score(records)
+
+    assert [reward.value for reward in asyncio.run(in_a_notebook())] == [1.0, 2.0, 3.0]
