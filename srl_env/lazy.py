@@ -1,11 +1,14 @@
-"""Names of a package that are loaded from its modules when they are first used."""
+"""Imports that happen on first use, and imports of optional packages."""
 
 from __future__ import annotations
 
 import importlib
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
+
+from srl_env.errors import MissingExtra
 
 
 def lazy_names(
@@ -31,3 +34,15 @@ def lazy_names(
         return sorted({*vars(sys.modules[package]), *home_of})
 
     return load, listed
+
+
+@contextmanager
+def optional_import(extra: str, *packages: str, alone: bool = False) -> Iterator[None]:
+    """Imports inside the block raise MissingExtra if one of these packages is not installed."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        package = (error.name or "").partition(".")[0]
+        if package not in packages:
+            raise
+        raise MissingExtra(package, extra, alone) from None

@@ -26,7 +26,7 @@ ALLOWED = {
     "srl_env": {
         "errors": "",
         "hub": "",
-        "lazy": "",
+        "lazy": "errors",
         "seeding": "",
         "time_limit": "",
         "seconds": "errors",

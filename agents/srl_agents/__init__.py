@@ -13,7 +13,7 @@ from srl_env.lazy import lazy_names
 if TYPE_CHECKING:
     from srl_agents.comparison.run import compare as compare
     from srl_agents.evaluation.run import evaluate as evaluate
-    from srl_agents.integrations.verifiers import SRLTaskset, SRLVerifiersEnv
+    from srl_agents.integrations.taskset import SRLTaskset, SRLVerifiersEnv
     from srl_agents.policies import ExpertPolicy as ExpertPolicy
     from srl_agents.policies import OpenAIPolicy as OpenAIPolicy
     from srl_agents.policies import RandomPolicy as RandomPolicy
@@ -42,6 +42,6 @@ __getattr__, __dir__ = lazy_names(
             "TransformersPolicy",
             "VLLMPolicy",
         ),
-        "integrations.verifiers": ("SRLTaskset", "SRLVerifiersEnv"),
+        "integrations.taskset": ("SRLTaskset", "SRLVerifiersEnv"),
     },
 )

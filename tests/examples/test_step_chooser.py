@@ -11,7 +11,7 @@ pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
 
 from examples.step_chooser import ENVIRONMENTS, learn, main, right_share
-from srl_agents.integrations.sb3 import SB3Policy
+from srl_agents.integrations import SB3Policy
 from srl_env.testing import ScriptedPolicy
 
 CHAIN = "srl/ModularChain-v0"

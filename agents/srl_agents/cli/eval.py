@@ -112,9 +112,9 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     policies = {record["policy"]: spec.load(env, record["device"], settings.seed, arguments)}
     if record.get("chooser"):
         alone = policies[record["policy"]]
-        from srl_agents.integrations.sb3 import load_chooser
+        from srl_agents.integrations.sb3.chooser import SB3Policy
 
-        chooser = load_chooser(record["chooser"], alone, env)
+        chooser = SB3Policy.load(record["chooser"], alone, format=env.format)
         here = env.spec.id if env.spec else None
         if here and chooser.environment not in (None, here):
             errors.print(

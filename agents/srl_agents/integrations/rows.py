@@ -1,26 +1,27 @@
-"""Starts as rows of a data set, for trainers of others.
+"""Episode starts as rows of a data set, for other trainers.
 
-Such trainers take prompts, sample a group of completions for each, and pay a completion one
-number. For the groups to be those of SRL, one row is one step: the prompt after k expert steps,
-paid with the similarity to the next (``each="step"``). Where the policy's own steps are the
-history, one row is one problem (``each="problem"``), paid with the episode's total.
+Such a trainer takes prompts, samples a group of completions for each, and gives a completion one
+number. To get the groups of SRL, a row is one step (``each="step"``): the prompt after k expert
+steps, rewarded with the similarity to the next one. If the policy's own steps are the history, a
+row is one problem (``each="problem"``), rewarded with the episode's total.
 
-A row says all that ``reset`` needs to begin there again, and never what the expert does there.
+A row holds what ``reset`` needs to start there again. It never shows the expert's next step.
 """
 
 from __future__ import annotations
 
-import operator
 import secrets
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, fields, replace
 from functools import cached_property
-from typing import Any, Literal, SupportsIndex, get_args
+from typing import Any, Literal, get_args
 
 import srl_env
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, Failure, WorldFailure
+from srl_env.lazy import optional_import
 from srl_env.problem import Targets, step_instances
 from srl_env.rewards import Continuation, Granularity, get_reward_mode
 from srl_env.rollout import EnvPool, Start
@@ -30,12 +31,13 @@ from srl_env.text.prompt import Message
 Each = Literal["step", "problem"]
 Maker = Callable[[], ReasoningEnv]
 
+COLUMNS = ("problem", "problem_id", "start_step", "seed")
 MOST_PROBLEMS = 100_000
-"""Of a larger source (a generator) it must be said how many problems are wanted."""
+"""A larger source (a generator) needs an explicit number of problems."""
 
 
 class StepRewardsSpread(UserWarning):
-    """Rewards of single steps are summed and paid to all tokens of their episode."""
+    """Rewards of single steps are summed and given to all tokens of their episode."""
 
 
 class RowsDropped(UserWarning):
@@ -46,8 +48,8 @@ class RowsDropped(UserWarning):
 class Row:
     """A start and its prompt.
 
-    problem: the index in the environment's source. seed: of the reset, the same for all rows of
-    a problem, so that they follow the same expert.
+    problem: the index in the environment's source. seed: of the reset; all rows of a problem
+    share it, so that they follow the same expert.
     """
 
     problem: int
@@ -58,23 +60,23 @@ class Row:
 
     def columns(self) -> dict[str, Any]:
         """The row without its prompt, JSON-safe."""
-        return {
-            "problem": self.problem,
-            "problem_id": self.problem_id,
-            "start_step": self.start_step,
-            "seed": self.seed,
-        }
+        return {name: getattr(self, name) for name in COLUMNS}
+
+    @property
+    def text(self) -> str:
+        """The contents of the messages, one after the other."""
+        return "".join(message["content"] for message in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class RowSettings:
-    """Which rows there are, and how an episode from one of them goes.
+    """Which rows there are, and how an episode from one of them runs.
 
     reward_mode, targets ("paper": no last steps), granularity, max_steps: as for ``reset`` and
-    ``step_instances``. each: None is "step" for modes under which the expert's step enters the
-    history, else "problem". granularity: of problem rows; None is "solution" where the
-    environment has it, so that a row is one completion. problems: how many, from the first on;
-    None for all. seed: of what is drawn at a reset, as which of several experts is followed.
+    ``step_instances``. each: None is "step" for modes in which the expert's step enters the
+    history, else "problem". granularity: of problem rows; None is "solution" if the environment
+    has it, so that a row is one completion. problems: how many, from the first; None for all.
+    seed: of everything drawn at a reset, such as which of several experts is followed.
     """
 
     reward_mode: str = "srl"
@@ -88,22 +90,23 @@ class RowSettings:
     def __post_init__(self) -> None:
         mode = get_reward_mode(self.reward_mode)
         if self.each not in (None, *get_args(Each)):
-            raise BadOption(f"each is 'step' or 'problem'; got {self.each!r}")
-        if self.problems is not None and not _is_count(self.problems):
+            raise BadOption(f"each must be 'step' or 'problem'; got {self.each!r}")
+        if self.problems is not None and (type(self.problems) is not int or self.problems < 1):
             raise BadOption(
-                f"problems is a whole number, at least 1, or None for all; got {self.problems!r}"
+                f"problems must be a whole number of at least 1, or None for all; got"
+                f" {self.problems!r}"
             )
         if self.by_step and (self.granularity not in (None, "step") or self.max_steps is not None):
             raise BadOption(
-                "a row of one step has granularity 'step' and max_steps 1; got "
+                "a row of one step must have granularity 'step' and no max_steps; got "
                 f"{self.granularity!r} and {self.max_steps!r}"
             )
         if not self.by_step and mode.default_continuation == "expert":
             raise BadOption(
-                f"each='problem' with reward_mode={self.reward_mode!r}: the rewards of all steps "
-                "would be summed and spread over all of their tokens, because a row is paid one "
-                "number. Use each='step', which makes a row and a group of every step, or a mode "
-                "for whole solutions ('holistic', 'rlvr')"
+                f"each='problem' with reward_mode={self.reward_mode!r} would sum the rewards of "
+                "all steps and spread the sum over all of their tokens. Fix: each='step', which "
+                "makes a row and a group of every step, or a mode for whole solutions "
+                "('holistic', 'rlvr')"
             )
 
     @property
@@ -118,12 +121,19 @@ class RowSettings:
         """Whose step enters the history."""
         return "expert" if self.by_step else "policy"
 
+    @classmethod
+    def split(cls, options: Mapping[str, Any]) -> tuple[RowSettings, dict[str, Any]]:
+        """Settings of rows, and the other options: arguments of the environment."""
+        names = {field.name for field in fields(cls)}
+        settings = cls(**{name: value for name, value in options.items() if name in names})
+        return settings, {name: v for name, v in options.items() if name not in names}
+
 
 class Rows:
     """The rows of an environment, and episodes from them.
 
-    Listing ``rows``, which happens when they are first asked for, raises BadOption where there are
-    none, or too many problems to list.
+    The first use of ``rows`` lists them. It raises BadOption if there are none, or too many
+    problems to list.
     """
 
     def __init__(
@@ -133,14 +143,25 @@ class Rows:
         arguments: Mapping[str, Any] | None = None,
         adapt: Callable[[ReasoningEnv], None] | None = None,
     ) -> None:
-        """env: an id or another name, made with ``arguments``; or a function that makes one.
+        """env: an id or another name, made with ``arguments``; or a function without arguments.
 
-        adapt: what is done to each environment that is made.
+        adapt: called with each new environment.
         """
         self._env, self._arguments, self._adapt = env, dict(arguments or {}), adapt
+        if callable(env) and arguments:
+            raise BadOption(
+                f"unknown settings {sorted(arguments)}. Fix: pass them to the environment inside "
+                "the function that makes it"
+            )
+        self._idle: list[ReasoningEnv] = []
         self.pool = EnvPool(self.make)
         (first,) = self.pool.take(1)
-        self.settings = _for_environment(settings, first)
+        if settings.by_step:
+            granularity: Granularity = "step"
+        else:
+            known = first.granularities
+            granularity = "solution" if "solution" in known else known[0]
+        self.settings = replace(settings, granularity=settings.granularity or granularity)
         self.format = first.format
 
     @cached_property
@@ -148,17 +169,46 @@ class Rows:
         """All rows, each prompt once."""
         return _listed(self.pool.take(1)[0], self)
 
+    def dataset(self, *, chat: bool = True) -> Any:
+        """A ``datasets.Dataset`` with one row per start.
+
+        Columns: "prompt" (chat messages; their texts joined if ``chat`` is False), "problem",
+        "problem_id", "start_step", "seed".
+        """
+        with optional_import("trl", "datasets"):
+            from datasets import Dataset
+        return Dataset.from_list(
+            [
+                {"prompt": list(row.messages) if chat else row.text, **row.columns()}
+                for row in self.rows
+            ]
+        )
+
     def make(self) -> ReasoningEnv:
         """A new environment; BadOption for anything but a ``ReasoningEnv``."""
         made = self._env() if callable(self._env) else srl_env.make(self._env, **self._arguments)
         env: object = getattr(made, "unwrapped", made)
         if not isinstance(env, ReasoningEnv):
             raise BadOption(
-                f"{self._env!r} makes {type(env).__name__}; rows are of a srl_env.ReasoningEnv"
+                f"rows need a srl_env.ReasoningEnv; {self._env!r} makes {type(env).__name__}"
             )
         if self._adapt is not None:
             self._adapt(env)
         return env
+
+    @contextmanager
+    def borrowed(self) -> Iterator[ReasoningEnv]:
+        """An environment that no other episode uses now."""
+        env = self._idle.pop() if self._idle else self.make()
+        try:
+            yield env
+        finally:
+            self._idle.append(env)
+
+    def close(self) -> None:
+        """Closes the borrowed environments."""
+        while self._idle:
+            self._idle.pop().close()
 
     @property
     def one_completion(self) -> bool:
@@ -171,7 +221,7 @@ class Rows:
         return () if self.settings.granularity == "solution" else self.format.stop
 
     def options(self, problem: int, start_step: int) -> dict[str, Any]:
-        """What ``reset`` is given to begin there."""
+        """The options of ``reset`` that start there."""
         settings = self.settings
         options = {
             "problem": problem,
@@ -184,36 +234,21 @@ class Rows:
         return {name: value for name, value in options.items() if value is not None}
 
     def start(self, row: Row | Mapping[str, Any], group: int = 0) -> Start:
-        """Where an episode from a row begins. row: or a mapping with its columns.
+        """The start of an episode. row: or a mapping with its columns.
 
-        Each has a copy number of its own, also in other processes, whose trainers do not say
-        which sample of a row an episode is.
+        Each start has a random copy number, because other trainers do not say which sample of a
+        row an episode is.
         """
         columns = row.columns() if isinstance(row, Row) else row
         options = self.options(int(columns["problem"]), int(columns["start_step"]))
         return Start({**options, "copy": secrets.randbits(63)}, int(columns["seed"]), group)
 
 
-def _is_count(value: object) -> bool:
-    if isinstance(value, bool) or not isinstance(value, SupportsIndex):
-        return False
-    return operator.index(value) >= 1
-
-
-def _for_environment(settings: RowSettings, env: ReasoningEnv) -> RowSettings:
-    """The settings with the granularity that the environment's rows have."""
-    if settings.by_step:
-        return replace(settings, granularity="step")
-    whole: Granularity = "solution" if "solution" in env.granularities else env.granularities[0]
-    return replace(settings, granularity=settings.granularity or whole)
-
-
 def _listed(env: ReasoningEnv, rows: Rows) -> tuple[Row, ...]:
-    """All rows, each prompt once."""
     settings, source = rows.settings, env.problems
     if settings.problems is None and len(source) > MOST_PROBLEMS:
         raise BadOption(
-            f"{source.name} has {len(source):,} problems; say how many are wanted: problems=1000"
+            f"{source.name} has {len(source):,} problems. Fix: set how many, e.g. problems=1000"
         )
     found: dict[tuple[tuple[str, str], ...], Row] = {}
     twice = without = 0
@@ -225,12 +260,12 @@ def _listed(env: ReasoningEnv, rows: Rows) -> tuple[Row, ...]:
             _, info = env.reset(seed=seed, options=rows.options(problem, start_step))
             row = Row(problem, info["problem_id"], start_step, seed, tuple(info["messages"]))
             twice += found.setdefault(prompt_key(row.messages), row) is not row
-    _tell(source.name, settings, len(found), twice, without)
+    _report(source.name, settings, len(found), twice, without)
     return tuple(found.values())
 
 
 def prompt_key(messages: Sequence[Mapping[str, Any]]) -> tuple[tuple[str, str], ...]:
-    """What two prompts that are the same have in common."""
+    """A key that is equal for equal prompts."""
     return tuple((m["role"], m["content"]) for m in messages)
 
 
@@ -240,42 +275,52 @@ def _start_steps(env: ReasoningEnv, settings: RowSettings, index: int) -> list[i
     if not settings.by_step:
         needs_expert = get_reward_mode(settings.reward_mode).needs_expert
         return [] if needs_expert and not problem.trajectories else [0]
-    shortest = min((len(way.steps) for way in problem.trajectories), default=0)
+    shortest = min((len(each.steps) for each in problem.trajectories), default=0)
     starts = [instance.start_step for instance in step_instances(problem, settings.targets)]
     return [start for start in starts if start < shortest]
 
 
-def _tell(name: str, settings: RowSettings, rows: int, twice: int, without: int) -> None:
-    """Says what gave no row; raises BadOption where nothing did."""
+def _report(name: str, settings: RowSettings, rows: int, twice: int, without: int) -> None:
+    """Warns about starts that gave no row; raises BadOption if there is no row at all."""
     if not rows:
         raise BadOption(
             f"{name} gives no row: no problem has a step for targets={settings.targets!r}"
             if settings.by_step
-            else f"{name} gives no row for reward_mode={settings.reward_mode!r}: it needs experts"
+            else f"{name} gives no row: reward_mode={settings.reward_mode!r} needs experts"
         )
-    told = {
-        "rows left out whose prompt another row has already": twice,
+    counts = {
+        "rows dropped because another row has the same prompt": twice,
         "problems without a step to learn": without,
     }
-    if any(told.values()):
-        said = ", ".join(f"{count} {what}" for what, count in told.items() if count)
-        warnings.warn(f"{name}: {rows} rows; {said}", RowsDropped, stacklevel=4)
+    dropped = ", ".join(f"{count} {what}" for what, count in counts.items() if count)
+    if dropped:
+        warnings.warn(f"{name}: {rows} rows; {dropped}", RowsDropped, stacklevel=4)
 
 
-def correct_of(info: Mapping[str, Any]) -> bool | None:
-    """The verifier's word in the info of an episode's last step; None where there is none on what
-    the policy did, as on a step in SRL."""
+def verdict_of(info: Mapping[str, Any]) -> bool | None:
+    """The verifier's verdict after an episode's last step; None without one, as within SRL."""
     verdict = info["verdict"]
     return None if verdict is None else bool(verdict["correct"])
 
 
-def warn_of_spreading(paid: int, trainer: str) -> None:
-    """Warns where several steps of one row were paid. paid: how many; trainer: its name."""
-    if paid > 1:
+def failure_of(info: Mapping[str, Any]) -> Failure | None:
+    """The infrastructure failure of a step; None if there was none."""
+    found = info.get("failure")
+    return WorldFailure(f"{found['type']}: {found['message']}") if found else None
+
+
+def with_thought(content: str, thought: str | None) -> str:
+    """A completion with the reasoning that a server or a chat template split off."""
+    return content if not thought else f"<think>{thought}</think>{content}"
+
+
+def warn_of_spreading(rewarded: int, trainer: str) -> None:
+    """Warns if several steps of one row were rewarded. rewarded: how many; trainer: its name."""
+    if rewarded > 1:
         warnings.warn(
-            f"up to {paid} steps of an episode were paid; {trainer} has one number for a row, so "
-            "they are summed and the sum is paid to all tokens of the episode alike. For a reward "
-            "of its own for each step use each='step'",
+            f"up to {rewarded} steps of an episode were rewarded; {trainer} has one number per "
+            "row, so the sum is given to all tokens of the episode. Fix: each='step' gives each "
+            "step its own reward",
             StepRewardsSpread,
             stacklevel=3,
         )

@@ -1,9 +1,9 @@
-"""An episode of several steps as one sequence of tokens, for trainers that take one.
+"""An episode of several steps as one sequence of tokens, for trainers that need one.
 
-The prompt of every step is made anew from the history, so it is by no means certain that it
-begins with what came before: thinking is stripped from the history, and a sampled text may have
-been cut or encoded differently. A sequence is only ever made of contexts in which its tokens
-were really sampled. Where the next prompt does not continue it, the sequence ends there.
+The prompt of each step is made from the history, so it may not begin with the earlier tokens:
+reasoning is removed from the history, and a sampled text may be truncated or encoded
+differently. A sequence only contains tokens in the context in which they were sampled. It ends
+where the next prompt does not continue it.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from srl_env.policy import Generation
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """One prompt, and what was written and answered after it.
+    """One prompt and the tokens after it.
 
-    completion_ids: of the policy and of the environment (N); mask: 1 for tokens that were
-    sampled, 0 for the environment's (N); logprobs: as sampled, 0.0 for the environment's (N), or
-    empty where unknown. steps: how many steps of the episode it holds, from the first on.
+    completion_ids: of the policy and of the environment (N); mask: 1 for sampled tokens, 0 for
+    the environment's (N); logprobs: as sampled, 0.0 for the environment's (N), or empty if
+    unknown. steps: number of the episode's steps in it, from the first.
     """
 
     prompt_ids: list[int]

@@ -91,21 +91,21 @@ def test_prompts_that_are_there_twice_and_problems_without_steps_are_counted() -
         problems = [*same, Problem("c", "")]
         return ReasoningEnv(ListSource(problems, "some"), CountingVerifier())
 
-    with pytest.warns(RowsDropped, match="some: 1 rows; 1 rows left out whose prompt") as told:
+    with pytest.warns(RowsDropped, match="some: 1 rows; 1 rows dropped because") as told:
         rows = Rows(make, RowSettings("srl")).rows
     assert "1 problems without a step" in str(told[0].message)
     assert [row.problem_id for row in rows] == ["a"]
 
 
 def test_a_generator_is_listed_only_as_far_as_is_said() -> None:
-    with pytest.raises(BadOption, match="say how many are wanted"):
+    with pytest.raises(BadOption, match="Fix: set how many"):
         _ = Rows("srl/ModularChain-v0", RowSettings("srl"), {"difficulty": 3}).rows
     rows = Rows("srl/ModularChain-v0", RowSettings("srl", problems=2), {"difficulty": 3})
     assert {row.problem for row in rows.rows} == {0, 1}
 
 
 def test_a_whole_episode_of_srl_in_one_row_is_refused() -> None:
-    with pytest.raises(BadOption, match="summed and spread over all of their tokens"):
+    with pytest.raises(BadOption, match="spread the sum over all of their tokens"):
         RowSettings("srl", each="problem")
     assert not RowSettings("holistic").by_step
     assert RowSettings("hybrid", each="step").continuation == "expert"
@@ -115,7 +115,7 @@ def test_a_whole_episode_of_srl_in_one_row_is_refused() -> None:
     ("settings", "error", "match"),
     [
         ({"reward_mode": "slr"}, UnknownName, "Did you mean 'srl'"),
-        ({"each": "token"}, BadOption, "each is 'step' or 'problem'"),
+        ({"each": "token"}, BadOption, "each must be 'step' or 'problem'"),
         ({"max_steps": 3}, BadOption, "a row of one step"),
         ({"granularity": "solution"}, BadOption, "a row of one step"),
     ],
@@ -140,7 +140,9 @@ def test_an_environment_without_experts_gives_no_rows_of_srl() -> None:
 
 def test_one_paid_step_is_no_spreading_and_two_are() -> None:
     warn_of_spreading(1, "TRL")
-    with pytest.warns(StepRewardsSpread, match="up to 2 steps of an episode were paid; verl has"):
+    with pytest.warns(
+        StepRewardsSpread, match="up to 2 steps of an episode were rewarded; verl has"
+    ):
         warn_of_spreading(2, "verl")
 
 
@@ -154,10 +156,12 @@ def test_environments_can_be_adapted_as_they_are_made() -> None:
 
 @pytest.mark.parametrize("problems", [0, -1, 2.5, "5", True])
 def test_a_number_of_problems_that_is_none_is_refused_and_never_means_all(problems: Any) -> None:
-    with pytest.raises(BadOption, match="problems is a whole number, at least 1, or None for all"):
+    with pytest.raises(
+        BadOption, match="problems must be a whole number of at least 1, or None for all"
+    ):
         RowSettings("srl", problems=problems)
 
 
 def test_what_makes_no_environment_is_named() -> None:
-    with pytest.raises(BadOption, match="makes int; rows are of a srl_env.ReasoningEnv"):
+    with pytest.raises(BadOption, match="rows need a srl_env.ReasoningEnv; .* makes int"):
         Rows(lambda: 3, RowSettings())  # type: ignore[arg-type, return-value]

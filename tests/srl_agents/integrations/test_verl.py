@@ -16,7 +16,6 @@ import pytest
 
 from srl_agents.integrations.rows import RowsDropped, StepRewardsSpread
 from srl_agents.models.small import EOS, character_tokenizer
-from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, MissingExtra, WorldFailure
 from srl_env.testing import CountingEnv
 from srl_env.text.prompt import PromptStyle
@@ -137,10 +136,12 @@ def test_a_response_is_no_longer_than_verl_takes(verl: ModuleType) -> None:
 
 
 def test_whole_episodes_of_srl_are_refused_and_summed_steps_are_told_of(verl: ModuleType) -> None:
-    with pytest.raises(BadOption, match="summed and spread over all of their tokens"):
+    with pytest.raises(BadOption, match="spread the sum over all of their tokens"):
         run(verl, row(), settings={"each": "problem"})
     settings = {"granularity": "step"}
-    with pytest.warns(StepRewardsSpread, match="up to 2 steps of an episode were paid; verl has"):
+    with pytest.warns(
+        StepRewardsSpread, match="up to 2 steps of an episode were rewarded; verl has"
+    ):
         output, *_ = run(
             verl,
             row(),
@@ -177,7 +178,7 @@ def test_an_episode_that_failed_is_begun_anew_and_never_paid_0(verl: ModuleType)
 
 
 def test_an_environment_must_be_named(verl: ModuleType) -> None:
-    with pytest.raises(BadOption, match="agent loop's YAML file names one"):
+    with pytest.raises(BadOption, match="in the agent loop's YAML file"):
         run(verl, row(), environment="")
 
 
@@ -207,8 +208,7 @@ def test_without_verl_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> Non
 
 def test_environments_are_used_again(verl: ModuleType) -> None:
     run(verl, row(), "say 1" + EOS)
-    _, idle = verl._shared(COUNTING, "{}", '{"reward_mode": "srl"}')
+    idle = verl._shared_rows(COUNTING, "{}", '{"reward_mode": "srl"}')._idle
     assert len(idle) == 1
-    assert isinstance(idle[0], ReasoningEnv)
     run(verl, row(), "say 1" + EOS)
     assert len(idle) == 1

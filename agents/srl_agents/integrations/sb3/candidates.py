@@ -30,23 +30,22 @@ class CandidateSteps(
 ):
     """A reasoning environment whose action is the number of a candidate step.
 
-    **Observation.** A dictionary of float32 vectors: "state" (s,), the prompt without its system
-    text; "candidates" (k·c,), row by row, by the encoder, and for each the share of the proposals
-    with its action and whether it keeps the format; "mask" (k,), 1 where there is a candidate.
+    **Observation.** A dictionary of float32 vectors. "state" (s,): the prompt without its system
+    text. "candidates" (k·c,): row by row, the encoder's numbers, the fraction of the proposals
+    with the same action, and whether the format is kept. "mask" (k,): 1 for a candidate.
     **Action.** 0 … k−1. A number without a candidate is an empty completion, which breaks every
-    format; ``action_masks()`` says which have one. **Reward, episode end, options.** Those of the
-    environment. **Info.** Its info, and "candidates": the completions, in the order shown.
+    format; ``action_masks()`` shows where candidates are. **Reward, episode end, options.** Those
+    of the environment. **Info.** The environment's, and "candidates": the completions, in order.
 
-    **Candidates.** By the proposer, those with the same action as one, in an order that is drawn
-    anew each step; equal seeds and actions see equal candidates where the proposer is determined
-    by its generator, as ``ExpertAmongOthers`` is.
+    **Candidates.** They come from the proposer. Equal actions are one candidate. The order is
+    drawn again at each step. Equal seeds and actions give equal candidates if the proposer
+    depends only on its generator, as ``ExpertAmongOthers`` does.
 
-    **Failures.** A reward of NaN would spoil every network that is trained on it, and agents with
-    a fixed batch can leave no step out. So a step that failed pays 0, leaves the observation as
-    it was and truncates the episode: agents that tell truncation from termination, as those of
-    stable-baselines3, put their own estimate of the rest in its place, so that the step is
-    neither praised nor blamed. ``info["failure"]`` says so, ``failures`` counts them by kind. A
-    reset that fails goes on to the next episode, 5 times, and is then raised.
+    **Failures.** A reward of NaN would destroy every network trained on it, and agents with a
+    fixed batch cannot drop a step. A failed step therefore gets reward 0, repeats the last
+    observation and truncates the episode. stable-baselines3 then uses its own estimate of the
+    remaining return. ``info["failure"]`` reports the failure and ``failures`` counts it by type.
+    A failed reset tries the next episode, 5 times, and is then raised.
     """
 
     def __init__(
@@ -62,8 +61,7 @@ class CandidateSteps(
             raise BadOption(f"CandidateSteps wraps a ReasoningEnv; got {env.unwrapped}")
         if proposer is not None and not isinstance(proposer, Proposer):
             raise BadOption(
-                "a proposer has propose(), as ExpertAmongOthers() and PolicySamples(policy) have; "
-                f"got {proposer!r}"
+                f"proposer must have propose(), such as ExpertAmongOthers(); got {proposer!r}"
             )
         gymnasium.utils.RecordConstructorArgs.__init__(
             self, k=k, proposer=proposer, encoder=encoder, _disable_deepcopy=True
@@ -84,9 +82,10 @@ class CandidateSteps(
     ) -> tuple[Observation, dict[str, Any]]:
         """Starts an episode; as ``ReasoningEnv.reset``."""
         for attempt in range(RESETS):
+            given = seed if attempt == 0 else None
             try:
-                _, info = self.env.reset(seed=seed if attempt == 0 else None, options=options)  # type: ignore[arg-type]
-                self._begin(seed if attempt == 0 else None)
+                _, info = self.env.reset(seed=given, options=options)  # type: ignore[arg-type]
+                self._seed_candidates(given)
                 return self._observe(info, last=False)
             except Failure as failure:
                 self.failures[type(failure).__name__] += 1
@@ -108,16 +107,15 @@ class CandidateSteps(
         return observation, float(reward), terminated, truncated, info
 
     def action_masks(self) -> NDArray[np.bool_]:
-        """(k,): where there is a candidate; as MaskablePPO asks for it."""
+        """(k,): where there is a candidate; MaskablePPO calls it."""
         return np.arange(self.view.k) < len(self._candidates)
 
-    def _begin(self, seed: int | None) -> None:
-        """Sets the generator of the episode's candidates."""
+    def _seed_candidates(self, seed: int | None) -> None:
         self._seed, self._episode = (self._seed, self._episode + 1) if seed is None else (seed, 0)
         self._rng = stream("candidates", self._seed, self._episode)
 
     def _observe(self, info: dict[str, Any], last: bool) -> tuple[Observation, dict[str, Any]]:
-        """What is shown now; without candidates after a last step."""
+        """The current observation and info; a last step has no candidates."""
         messages = info["messages"]
         texts = [] if last else self.proposer.propose(self.base, messages, self.view.k, self._rng)
         found = distinct(texts, self.base.format)
@@ -135,33 +133,33 @@ class CandidateSteps(
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """A completion; share: of all proposals, those with its action; place: of the first."""
+    """A completion. fraction: of all proposals, those with its action; place: of the first."""
 
     text: str
     action: str
     ok: bool
-    share: float
+    fraction: float
     place: int
 
 
 def distinct(completions: Sequence[str], format: CompletionFormat) -> list[Candidate]:
-    """The completions with different actions, each the first of its kind, in order."""
-    read = [format.parse(text) for text in completions]
-    counts = Counter(step.action for step in read)
+    """The completions with different actions, in order; of equal actions the first."""
+    steps = [format.parse(text) for text in completions]
+    counts = Counter(step.action for step in steps)
     found: dict[str, Candidate] = {}
-    for place, (text, step) in enumerate(zip(completions, read, strict=True)):
-        share = counts[step.action] / len(read)
-        found.setdefault(step.action, Candidate(text, step.action, step.ok, share, place))
+    for place, (text, step) in enumerate(zip(completions, steps, strict=True)):
+        fraction = counts[step.action] / len(steps)
+        found.setdefault(step.action, Candidate(text, step.action, step.ok, fraction, place))
     return list(found.values())
 
 
 class CandidateView:
-    """How a state and its candidates are shown to an agent: the same in training and in use."""
+    """Turns a prompt and its candidates into an observation, the same in training and in use."""
 
     def __init__(self, k: int, encoder: Encoder | None = None) -> None:
-        """k: the most candidates there are."""
+        """k: the largest number of candidates."""
         if not isinstance(k, int | np.integer) or k < 2:
-            raise BadOption(f"a choice needs k of at least 2 candidates, a whole number; got {k!r}")
+            raise BadOption(f"k must be a whole number of at least 2 candidates; got {k!r}")
         self.k, self.encoder = k, encoder or HashedNgrams()
         self.columns = self.encoder.candidate_size + OWN_COLUMNS
         sizes = {"candidates": k * self.columns, "state": self.encoder.state_size}
@@ -171,19 +169,15 @@ class CandidateView:
         self.space = Dict({**spaces, "mask": Box(0.0, 1.0, (k,), np.float32)})
 
     def observe(self, messages: Messages, candidates: Sequence[Candidate]) -> Observation:
-        """The vectors that stand for the prompt and at most k candidates."""
-        state, rows = self.encoder.encode(_shown(messages), [c.action for c in candidates])
+        """The vectors for a prompt and at most k candidates."""
+        prompt = "\n".join(m["content"] for m in messages if m["role"] != "system")
+        state, rows = self.encoder.encode(prompt, [c.action for c in candidates])
         table = np.zeros((self.k, self.columns), np.float32)
         table[: len(candidates), :-OWN_COLUMNS] = rows
         for row, candidate in zip(table, candidates, strict=False):
-            row[-OWN_COLUMNS:] = candidate.share, candidate.ok
+            row[-OWN_COLUMNS:] = candidate.fraction, candidate.ok
         return {
             "candidates": np.clip(table.ravel(), -1.0, 1.0),
             "mask": (np.arange(self.k) < len(candidates)).astype(np.float32),
             "state": np.clip(np.asarray(state, np.float32), -1.0, 1.0),
         }
-
-
-def _shown(messages: Messages) -> str:
-    """The prompt without its system text, which is the same for all."""
-    return "\n".join(m["content"] for m in messages if m["role"] != "system")

@@ -1,60 +1,60 @@
-"""A trained agent as a step chooser on top of a language model's samples."""
+"""A trained agent that chooses among a language model's samples."""
 
 from __future__ import annotations
 
 import importlib
 import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, fields, is_dataclass, replace
+from dataclasses import asdict, fields, is_dataclass, replace
 from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import sb3_contrib
-import stable_baselines3
-from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 from srl_agents.integrations.sb3.candidates import CandidateView, distinct
 from srl_agents.integrations.sb3.encoding import Encoder, HashedNgrams
-from srl_agents.integrations.sb3.proposals import check_samples
-from srl_env.environment import ReasoningEnv
+from srl_agents.integrations.sb3.proposals import as_sampler
 from srl_env.errors import BadData, BadOption, Failure
-from srl_env.policy import Generation, Policy, Sampling
-from srl_env.rollout import AnyPolicy, PrivilegedPolicy
+from srl_env.lazy import optional_import
+from srl_env.policy import Generation, Sampling
+from srl_env.rollout import AnyPolicy
 from srl_env.seeding import derive_seed
 from srl_env.text.format import CompletionFormat, ThinkTags
 from srl_env.text.prompt import Messages
+
+with optional_import("sb3", "stable_baselines3", "sb3_contrib", "torch"):
+    import sb3_contrib
+    import stable_baselines3
+    from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 AGENT, DESCRIPTION = "agent.zip", "chooser.json"
 
 
 class SB3Policy:
-    """Samples k steps of another policy for each prompt, and takes the one the agent chooses.
+    """Samples k completions of another policy for each prompt and returns the one an agent chooses.
 
-    What it returns is the chosen sample, token ids and all. A failure of the other policy leaves
-    the fewer samples to choose from; it is passed on where no sample came.
+    The result is the chosen sample with its token ids. Failed samples leave fewer to choose
+    from; if all samples of a prompt failed, the result is the failure.
     """
 
     def __init__(
         self,
         agent: Any,
-        policy: Policy,
+        policy: AnyPolicy,
         *,
         encoder: Encoder | None = None,
         format: CompletionFormat | None = None,
-        temperature: float | None = 1.0,
+        temperature: float = 1.0,
         environment: str | None = None,
     ) -> None:
-        """agent: an SB3 algorithm trained on ``CandidateSteps``, which says k. encoder: the one it
-        was trained with, None for ``HashedNgrams()``. format: of the completions, as the
-        environment's; None for ``ThinkTags()``. temperature: at which to sample, also where a
-        greedy generation is asked for, as equal samples leave no choice; None for the one asked.
-        environment: the id of the one the agent was trained in, where it is known.
-        Raises BadOption where agent and encoder do not fit, and for a policy without samples.
+        """agent: an SB3 algorithm trained on ``CandidateSteps``; it fixes k. encoder: the one it
+        was trained with, None for ``HashedNgrams()``. format: the environment's, None for
+        ``ThinkTags()``. temperature: for all samples, even if a greedy generation is requested,
+        because equal samples leave no choice. environment: the id of the agent's, if known.
+        Raises BadOption if agent and encoder do not fit, and for a policy without samples.
         """
-        check_samples(policy)
-        self.agent, self.policy, self.temperature = agent, policy, temperature
+        self.agent, self.policy, self.temperature = agent, as_sampler(policy), temperature
         self.format, self.environment = format or ThinkTags(), environment
         space = getattr(agent, "observation_space", None)
         if "mask" not in getattr(space, "spaces", {}):
@@ -71,52 +71,51 @@ class SB3Policy:
     def load(
         cls,
         folder: str | PathLike[str],
-        policy: Policy,
+        policy: AnyPolicy,
         *,
         format: CompletionFormat | None = None,
-        temperature: float | None = 1.0,
+        temperature: float = 1.0,
     ) -> SB3Policy:
         """The chooser that ``save_chooser`` wrote.
 
-        An agent's file can run code when it is loaded, as all of SB3's can: load your own.
-        Raises BadData where the folder holds no chooser.
+        Loading an SB3 agent can run code from its file, so load only your own.
+        Raises BadData if the folder holds no chooser.
         """
-        saved = _read(Path(folder))
-        file = Path(folder) / AGENT
+        policy, file = as_sampler(policy), Path(folder) / AGENT
+        algorithm, encoder, environment = _description(Path(folder) / DESCRIPTION)
         try:
-            agent = saved.algorithm.load(file, device="cpu")
-        except (OSError, ValueError) as error:  # SB3 adds a suffix of its own to names in messages
-            why = "is not there" if not file.is_file() else f"cannot be read: {error}"
-            raise BadData(f"{file} {why}; give a folder that save_chooser wrote") from error
+            agent = algorithm.load(file, device="cpu")
+        except (OSError, ValueError) as error:  # SB3 adds its own suffix to names in messages
+            why = "is missing" if not file.is_file() else f"cannot be read: {error}"
+            raise BadData(f"{file} {why}. Fix: use a folder that save_chooser wrote") from error
         return cls(
             agent,
             policy,
-            encoder=saved.encoder,
+            encoder=encoder,
             format=format,
             temperature=temperature,
-            environment=saved.environment,
+            environment=environment,
         )
 
     @property
     def generator(self) -> Any:
-        """The other policy's randomness; None where it has none."""
+        """The other policy's generator; None if it has none."""
         return getattr(self.policy, "generator", None)
 
     @property
     def usage(self) -> Any:
-        """What the other policy counts of its requests; None where it counts none."""
+        """The other policy's usage; None if it counts none."""
         return getattr(self.policy, "usage", None)
 
     def generate(
         self, batch: Sequence[Messages], sampling: Sampling
     ) -> Sequence[Generation | Failure]:
-        """The chosen sample for each prompt, or a failure where none came."""
-        temperature = sampling.temperature if self.temperature is None else self.temperature
+        """The chosen sample for each prompt, or a failure if there is none."""
         k = self.view.k
         seeds = tuple(derive_seed("chooser", seed, i) for seed in sampling.seeds for i in range(k))
         made = self.policy.generate(
             [messages for messages in batch for _ in range(k)],
-            replace(sampling, temperature=temperature, seeds=seeds),
+            replace(sampling, temperature=self.temperature, seeds=seeds),
         )
         groups = [made[i * k : (i + 1) * k] for i in range(len(batch))]
         sound = [[g for g in group if not isinstance(g, Failure)] for group in groups]
@@ -136,7 +135,8 @@ class SB3Policy:
             for (messages, _), candidates in zip(prompts, options, strict=True)
         ]
         shown = {name: np.stack([view[name] for view in views]) for name in views[0]}
-        more = {"action_masks": shown["mask"] > 0} if _takes_masks(self.agent) else {}
+        masked = isinstance(self.agent.policy, MaskableActorCriticPolicy)
+        more = {"action_masks": shown["mask"] > 0} if masked else {}
         actions, _ = self.agent.predict(shown, deterministic=True, **more)
         return [
             samples[candidates[min(int(action), len(candidates) - 1)].place]
@@ -148,77 +148,44 @@ def save_chooser(agent: Any, folder: str | PathLike[str], encoder: Encoder | Non
     """Writes a trained agent, its encoder and the id of its environment into a folder.
 
     encoder: a dataclass of plain values; None for ``HashedNgrams()``. Raises BadOption for
-    another, and for an agent that is none of SB3's.
+    another, and for an agent that is not an SB3 algorithm.
     """
     encoder = encoder or HashedNgrams()
     if not is_dataclass(encoder) or isinstance(encoder, type):
-        raise BadOption(f"an encoder is saved as a dataclass of plain values; got {encoder!r}")
+        raise BadOption(f"encoder must be a dataclass of plain values; got {encoder!r}")
     name, kind = type(agent).__name__, type(encoder)
     _algorithm(name)
+    env = agent.get_env()
+    (spec, *_) = env.get_attr("spec") if env else (None,)
     shown = {f.name for f in fields(encoder) if f.repr}
-    options = {key: value for key, value in asdict(encoder).items() if key in shown}
-    described = {
+    description = {
         "algorithm": name,
-        "environment": _trained_in(agent),
+        "environment": spec.id if spec else None,
         "encoder": f"{kind.__module__}:{kind.__qualname__}",
-        "encoder_options": options,
+        "encoder_options": {key: v for key, v in asdict(encoder).items() if key in shown},
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
     agent.save(Path(folder) / AGENT)
-    text = json.dumps(described, indent=2) + "\n"
+    text = json.dumps(description, indent=2) + "\n"
     (Path(folder) / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-@dataclass(frozen=True, slots=True)
-class _Saved:
-    """What stands beside an agent."""
-
-    algorithm: Any
-    encoder: Encoder
-    environment: str | None
-
-
-def _read(folder: Path) -> _Saved:
-    path = folder / DESCRIPTION
+def _description(path: Path) -> tuple[Any, Encoder, str | None]:
+    """The algorithm's class, the encoder and the environment that ``save_chooser`` wrote."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
         module, _, name = found["encoder"].partition(":")
-        kind = getattr(importlib.import_module(module), name)
-        encoder = kind(**found["encoder_options"])
-        return _Saved(_algorithm(found["algorithm"]), encoder, found.get("environment"))
+        encoder = getattr(importlib.import_module(module), name)(**found["encoder_options"])
+        return _algorithm(found["algorithm"]), encoder, found.get("environment")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
         raise BadData(
-            f"{path}: no chooser can be read ({type(error).__name__}: {error}); save one with "
-            "srl_agents.integrations.sb3.chooser.save_chooser(agent, folder, encoder)"
+            f"{path} is not a chooser ({type(error).__name__}: {error}). Fix: save one with "
+            "srl_agents.integrations.save_chooser(agent, folder, encoder)"
         ) from error
 
 
-def _trained_in(agent: Any) -> str | None:
-    """The id of the agent's environment; None where it has none."""
-    env = agent.get_env()
-    specs = [] if env is None else env.get_attr("spec")
-    return specs[0].id if specs and specs[0] is not None else None
-
-
 def _algorithm(name: str) -> Any:
-    """SB3's class of that name."""
     for package in (stable_baselines3, sb3_contrib):
         if hasattr(package, name):
             return getattr(package, name)
-    raise BadOption(f"{name!r} is no algorithm of stable-baselines3 or sb3-contrib")
-
-
-def _takes_masks(agent: Any) -> bool:
-    return isinstance(agent.policy, MaskableActorCriticPolicy)
-
-
-def load_chooser(folder: str, policy: AnyPolicy, env: ReasoningEnv) -> SB3Policy:
-    """The agent of stable-baselines3 in that folder, choosing among the policy's samples.
-
-    Raises BadOption for a policy that looks into the environment, BadData where there is no agent
-    in the folder, MissingExtra without stable-baselines3.
-    """
-
-    if isinstance(policy, PrivilegedPolicy):
-        raise BadOption("a chooser chooses among samples; the expert's step is always the same")
-    return SB3Policy.load(folder, policy, format=env.format)
+    raise BadOption(f"unknown algorithm of stable-baselines3 or sb3-contrib: {name!r}")

@@ -1,8 +1,7 @@
-"""Texts as numbers: the state and its candidate steps as vectors that a small network can read.
+"""Texts as numbers: a state and its candidate steps as vectors for a small network.
 
-An encoder sees state and candidates together, so that it may say how they fit. Encoders are
-frozen dataclasses of plain values: ``srl_agents.integrations.sb3.chooser`` writes them down beside
-an agent.
+An encoder sees the state and the candidates together, so that it can describe how they fit.
+Encoders are frozen dataclasses of plain values, so that they can be saved beside an agent.
 """
 
 from __future__ import annotations
@@ -24,16 +23,16 @@ Floats: TypeAlias = NDArray[np.float32]
 
 
 class Encoder(Protocol):
-    """How a state and candidate steps become numbers between −1 and 1."""
+    """Turns a state and candidate steps into numbers between −1 and 1."""
 
     @property
     def state_size(self) -> int:
-        """How many numbers describe a state."""
+        """Numbers per state."""
         ...
 
     @property
     def candidate_size(self) -> int:
-        """How many numbers describe a candidate, and how it fits the state."""
+        """Numbers per candidate, including how it fits the state."""
         ...
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
@@ -45,9 +44,9 @@ class Encoder(Protocol):
 class HashedNgrams:
     """Counts of character n-grams, hashed with signs into ``size`` numbers and scaled to length 1.
 
-    A candidate also has, for each n-gram length and for words, the share of its own that occur
-    in the state, and the share that occur in the state's last line: hashing loses which n-gram
-    met which, and these keep it. Needs no training and no package.
+    For each n-gram length and for words, a candidate also has the fraction of its own that occur
+    in the state, and the fraction that occur in the state's last line. Hashing loses which
+    n-grams match; these fractions keep it. Needs no training and no package.
     """
 
     size: int = 256
@@ -57,7 +56,7 @@ class HashedNgrams:
         object.__setattr__(self, "lengths", tuple(self.lengths))
         if self.size < 1 or not self.lengths or min(self.lengths) < 1:
             raise BadOption(
-                "size and lengths of n-grams are at least 1; "
+                "size and lengths of n-grams must be at least 1; "
                 f"got size {self.size}, lengths {self.lengths}"
             )
 
@@ -68,11 +67,11 @@ class HashedNgrams:
 
     @property
     def candidate_size(self) -> int:
-        """``size``, and twice the number of lengths and one more."""
+        """``size`` + 2 (number of lengths + 1)."""
         return self.size + 2 * (len(self.lengths) + 1)
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
-        """Hashed n-grams of the state, and of each candidate with its shares."""
+        """Hashed n-grams of the state, and of each candidate with its fractions."""
         wholes = [self._parts(state), self._parts(state.rpartition("\n")[2])]
         rows = np.zeros((len(candidates), self.candidate_size), np.float32)
         for row, candidate in zip(rows, candidates, strict=True):
@@ -91,7 +90,7 @@ class HashedNgrams:
         return [*grams, set(re.findall(r"\w+", text))]
 
     def _hashed(self, text: str) -> Floats:
-        """(size,): the counts with their signs, of length 1 (0 for an empty text)."""
+        """(size,): the signed counts, scaled to length 1 (0 for an empty text)."""
         keys = _mixed(_ngram_keys(text, self.lengths))
         signs = np.where(keys >> np.uint64(63), 1.0, -1.0)
         found = np.bincount((keys % np.uint64(self.size)).astype(np.intp), signs, self.size)
@@ -101,10 +100,10 @@ class HashedNgrams:
 
 @dataclass(frozen=True)
 class SentenceEncoder:
-    """Embeddings by a sentence-transformers model, and the cosine of candidate and state.
+    """Embeddings of a sentence-transformers model, and the cosine of candidate and state.
 
     model: a name on the hub or a folder. size: of its embeddings. loaded: the model itself,
-    instead of the one of that name; anything with its ``encode``.
+    used instead of ``model``; any object with its ``encode``.
     """
 
     model: str = "sentence-transformers/all-MiniLM-L6-v2"
@@ -118,13 +117,12 @@ class SentenceEncoder:
 
     @property
     def candidate_size(self) -> int:
-        """``size`` and one."""
+        """``size`` + 1."""
         return self.size + 1
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
-        """Embeddings of length 1. Raises BadOption without the package sentence-transformers, and
-        for a model with embeddings of another size."""
-        found = np.asarray(self._model.encode([state, *candidates]), np.float32)
+        """Embeddings of length 1, and for candidates the cosine; BadOption for another size."""
+        found = np.array(self._model.encode([state, *candidates]), np.float32)
         if found.shape != (1 + len(candidates), self.size):
             raise BadOption(
                 f"{self.model!r} gives embeddings of shape {found.shape[1:]}; "
@@ -141,14 +139,14 @@ class SentenceEncoder:
             from sentence_transformers import SentenceTransformer
         except ImportError:
             raise BadOption(
-                "sentence-transformers is not installed; install it with: "
+                "sentence-transformers is not installed. Fix: "
                 "pip install sentence-transformers, or use HashedNgrams()"
             ) from None
         return SentenceTransformer(self.model)
 
 
 def _ngram_keys(text: str, lengths: Sequence[int]) -> NDArray[np.uint64]:
-    """One number for each n-gram of the text's bytes, lengths one after the other."""
+    """One number for each n-gram of the text's bytes, one length after the other."""
     codes = np.frombuffer(utf8_safe(text).encode(), np.uint8).astype(np.uint64) + np.uint64(1)
     keys, found = codes[:0], []
     for n in range(1, max(lengths) + 1):

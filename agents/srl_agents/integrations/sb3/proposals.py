@@ -1,4 +1,4 @@
-"""Where candidate steps come from: the expert among distractors, or a policy's own samples."""
+"""Proposers of candidate steps: the expert among distractors, or a policy's samples."""
 
 from __future__ import annotations
 
@@ -30,23 +30,23 @@ class Proposer(Protocol):
     ) -> list[str]:
         """At most ``count`` completions, in any order; may raise a ``Failure``.
 
-        env: in the middle of an episode; messages: what it shows a policy now.
+        env: in the middle of an episode; messages: its current prompt.
         """
         ...
 
 
 class ExpertAmongOthers:
-    """The expert's next step, perturbed copies of it, and experts' steps of other problems.
+    """The expert's next step, perturbed copies of it, and expert steps of other problems.
 
-    A perturbed step has one of its numbers changed by 1 to 9, or, without numbers, two
-    neighbouring words swapped. The environment decides what each is worth: a perturbed step may
-    be right. Where the expert has no step left there are only the others.
+    A perturbed step has one number changed by 1 to 9, or two neighbouring words swapped if it has
+    no number. The environment rewards it like any step, and it may be correct. If the expert has
+    no step left, only steps of other problems are proposed.
     """
 
     def __init__(self, perturbed: int = 1) -> None:
-        """perturbed: how many of the candidates are perturbed."""
+        """perturbed: number of perturbed candidates."""
         if not isinstance(perturbed, int) or perturbed < 0:
-            raise BadOption(f"perturbed is a whole number, at least 0; got {perturbed!r}")
+            raise BadOption(f"perturbed must be a whole number of at least 0; got {perturbed!r}")
         self.perturbed = perturbed
         self._pools: dict[str, list[tuple[str, tuple[ExpertStep, ...]]]] = {}
 
@@ -56,7 +56,7 @@ class ExpertAmongOthers:
         """Completions with distinct actions, the expert's first."""
         if env.granularity != "step":
             raise BadOption(
-                "ExpertAmongOthers proposes single steps; this episode's granularity is "
+                "ExpertAmongOthers needs an episode with granularity 'step'; got "
                 f"{env.granularity!r}"
             )
         expert = env.expert_steps[env.step_index :][:1]
@@ -72,7 +72,7 @@ class ExpertAmongOthers:
     def _others(
         self, env: ReasoningEnv, tries: int, rng: np.random.Generator
     ) -> Iterator[ExpertStep]:
-        """Steps of other problems, each as likely as any of its problem."""
+        """Random steps of random other problems."""
         pool = self._pool(env.problems)
         for _ in range(tries if pool else 0):
             problem_id, steps = pool[int(rng.integers(len(pool)))]
@@ -80,7 +80,7 @@ class ExpertAmongOthers:
                 yield steps[int(rng.integers(len(steps)))]
 
     def _pool(self, source: ProblemSource) -> list[tuple[str, tuple[ExpertStep, ...]]]:
-        """(problem id, steps of an expert) of some problems of a source, always the same."""
+        """(problem id, an expert's steps) of fixed random problems of a source."""
         if source.name not in self._pools:
             rng = stream("distractors", source.name)
             size = len(source)
@@ -93,21 +93,21 @@ class ExpertAmongOthers:
 
 
 class PolicySamples:
-    """A policy's own samples, with the expert's step among them or not."""
+    """A policy's own samples, optionally with the expert's step among them."""
 
     def __init__(
         self, policy: Policy, sampling: Sampling | None = None, *, with_expert: bool = False
     ) -> None:
-        """sampling: stop strings that it leaves out are the format's. with_expert: one of the
-        candidates is the expert's next step, where it has one left. Raises BadOption for a
-        policy that looks into the environment, as it writes nothing for messages alone."""
-        check_samples(policy)
-        self.policy, self.sampling, self.with_expert = policy, sampling or Sampling(), with_expert
+        """sampling: without stop strings, the format's are used. with_expert: one candidate is
+        the expert's next step, if one is left. Raises BadOption for a policy that looks into
+        the environment, because it cannot answer messages alone."""
+        self.policy = as_sampler(policy)
+        self.sampling, self.with_expert = sampling or Sampling(), with_expert
 
     def propose(
         self, env: ReasoningEnv, messages: Messages, count: int, rng: np.random.Generator
     ) -> list[str]:
-        """Samples as they came, equal ones too; raises the ``Failure`` if none came."""
+        """The samples, equal ones included; raises the ``Failure`` if all failed."""
         left = env.step_index < len(env.expert_steps)
         expert = [env.expert_completion()] if self.with_expert and left else []
         stop = env.format.stop if env.granularity == "step" else ()
@@ -119,17 +119,21 @@ class PolicySamples:
         return expert + texts
 
 
-def check_samples(policy: object) -> None:
-    """Raises BadOption for what cannot be sampled from."""
+def as_sampler(policy: object) -> Policy:
+    """The policy; BadOption if it cannot be sampled from."""
     if not isinstance(policy, Policy):
         raise BadOption(
-            f"{type(policy).__name__} has no generate() to take samples from; give a model's policy"
+            f"{type(policy).__name__} has no generate(), so there are no samples to choose among. "
+            "Fix: use a model's policy"
         )
+    return policy
 
 
 def perturb(step: ExpertStep, rng: np.random.Generator) -> ExpertStep:
-    """The step with one number of its action changed, or two words swapped; the same step where
-    neither can be done. The thought stays."""
+    """The step with one number of its action changed, or two words swapped if it has no number.
+
+    The thought stays. A step with neither numbers nor different words stays as it is.
+    """
     numbers = list(re.finditer(r"\d+", step.action))
     if not numbers:
         return replace(step, action=_swapped(step.action, rng))
@@ -141,7 +145,7 @@ def perturb(step: ExpertStep, rng: np.random.Generator) -> ExpertStep:
 
 
 def _swapped(text: str, rng: np.random.Generator) -> str:
-    """The text with two neighbouring words that differ swapped, where there are two."""
+    """The text with two different neighbouring words swapped, if there are any."""
     words = re.split(r"(\s+)", text)
     places = [i for i in range(0, len(words) - 2, 2) if words[i] != words[i + 2]]
     if places:

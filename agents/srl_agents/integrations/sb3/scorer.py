@@ -2,38 +2,41 @@
 
     PPO(ScorerPolicy, env)        MaskablePPO(MaskableScorerPolicy, env)
 
-One network reads every candidate together with the state and gives it a logit, so that what is
-learned about a step holds wherever it is shown. SB3's own policies have one output per place
-instead, and learn next to nothing here.
+One network reads each candidate together with the state and returns its logit. What is learned
+about a step therefore holds in every place. SB3's own policies have one output per place and
+learn almost nothing here.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-import torch
 from gymnasium.spaces import Dict
-from sb3_contrib.common.maskable.policies import MaskableMultiInputActorCriticPolicy
-from stable_baselines3.common.policies import MultiInputActorCriticPolicy
-from torch import Tensor, nn
 
 from srl_env.errors import BadOption
+from srl_env.lazy import optional_import
+
+with optional_import("sb3", "stable_baselines3", "sb3_contrib", "torch"):
+    import torch
+    from sb3_contrib.common.maskable.policies import MaskableMultiInputActorCriticPolicy
+    from stable_baselines3.common.policies import MultiInputActorCriticPolicy
+    from torch import Tensor, nn
 
 _NEVER = -1e8
 _FIRST_LOGITS = 0.01
 
 
 class CandidateScorer(nn.Module):
-    """Logits of k candidates, and what a value is read from.
+    """Logits of k candidates, and the features of the value.
 
-    Reads flat observations (B, k·c + k + s): candidates, mask and state, as SB3 joins the
-    entries of ``CandidateSteps`` by name.
+    Reads flat observations (B, k·c + k + s): candidates, mask and state. SB3 joins the entries
+    of ``CandidateSteps`` in this order.
     """
 
     def __init__(self, space: Dict, width: int = 64) -> None:
         """space: of the observations. width: of all layers.
 
-        Raises BadOption for a space that is not that of ``CandidateSteps``.
+        Raises BadOption if the space is not that of ``CandidateSteps``.
         """
         super().__init__()
         _check_space(space)
@@ -47,8 +50,8 @@ class CandidateScorer(nn.Module):
         self.latent_dim_pi, self.latent_dim_vf = self.k, 3 * width
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (B, k), where the mask is 0 so low that they are never chosen; and (B, 3·width),
-        from the state and from the mean and the greatest of its candidates."""
+        """Logits (B, k), very low where the mask is 0; value features (B, 3·width), from the
+        state and from the mean and the maximum over its candidates."""
         sizes = [self.k * self.columns, self.k, self.state_size]
         flat, mask, state = torch.split(features, sizes, dim=-1)
         there = mask > 0.5
@@ -65,12 +68,12 @@ class CandidateScorer(nn.Module):
         return self.forward(features)[0]
 
     def forward_critic(self, features: Tensor) -> Tensor:
-        """What a value is read from."""
+        """The features of the value."""
         return self.forward(features)[1]
 
 
 class _Scoring:
-    """What makes an actor-critic policy of SB3 score candidates."""
+    """Makes an actor-critic policy of SB3 score candidates."""
 
     device: Any
     observation_space: Any
@@ -100,13 +103,13 @@ class _Scoring:
 
 
 class ScorerPolicy(_Scoring, MultiInputActorCriticPolicy):  # type: ignore[misc]
-    """For PPO and A2C; places without a candidate are never chosen."""
+    """For PPO and A2C; never chooses a place without a candidate."""
 
 
 class MaskableScorerPolicy(_Scoring, MaskableMultiInputActorCriticPolicy):  # type: ignore[misc]
-    """For MaskablePPO, which asks the environment for the mask as well."""
+    """For MaskablePPO, which also asks the environment for the mask."""
 
 
 def _check_space(space: Any) -> None:
     if list(getattr(space, "spaces", ())) != ["candidates", "mask", "state"]:
-        raise BadOption(f"the scorer reads observations of CandidateSteps; got {space}")
+        raise BadOption(f"the scorer needs the observations of CandidateSteps; got {space}")

@@ -1,8 +1,8 @@
 """The trainer's model as a policy: sampled by TRL, or by our own sampler.
 
-TRL's generation honours all of its settings (vLLM, top_p, sharded models). It knows no stop
-strings for a step, so what comes after one is cut off by tokens. Our own is several times faster on
-one device and stops at the step's end, but has a temperature and nothing else.
+TRL's generation uses all of its settings (vLLM, top_p, sharded models). It has no stop strings per
+step, so the tokens after one are dropped. Our own sampler is several times faster on one device and
+stops at the end of a step, but its only setting is the temperature.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ Sampler = Literal["trl", "own"]
 
 
 class TrainerPolicy(Protocol):
-    """A policy over a trainer's model, which also encodes prompts without sampling."""
+    """A policy over a trainer's model that can also encode prompts."""
 
     def generate(
         self, batch: Sequence[Messages], sampling: Sampling
@@ -34,7 +34,7 @@ class TrainerPolicy(Protocol):
 
 
 def trainer_policy(trainer: Any, sampler: Sampler) -> TrainerPolicy:
-    """The policy of a ``GRPOTrainer``; BadOption where its settings cannot be kept."""
+    """The policy of a ``GRPOTrainer``; BadOption for settings that the sampler cannot use."""
     if sampler == "trl":
         return TRLSampler(trainer)
     _check_own(trainer)
@@ -48,7 +48,7 @@ def trainer_policy(trainer: Any, sampler: Sampler) -> TrainerPolicy:
 
 
 class TRLSampler:
-    """Generation as TRL does it, with its settings; ``Sampling`` only says where steps end."""
+    """TRL's generation with TRL's settings; ``Sampling`` only gives the stop strings."""
 
     def __init__(self, trainer: Any) -> None:
         """trainer: a ``GRPOTrainer``."""
@@ -58,7 +58,7 @@ class TRLSampler:
         self._ends = stop_ids(self._tokenizer, config)
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """One generation for each list of messages; log-probabilities where vLLM samples."""
+        """One generation for each list of messages; with log-probabilities if vLLM samples."""
         prompts = [self.encode(messages) for messages in batch]
         sampled, logprobs = self._trainer._generate_single_turn(prompts, None, {}, 1)
         known = logprobs or [[] for _ in prompts]
@@ -92,7 +92,7 @@ class TRLSampler:
 
 
 def _check_own(trainer: Any) -> None:
-    """Raises BadOption for settings of TRL that our own sampler does not know."""
+    """Raises BadOption for settings of TRL that our own sampler does not have."""
     found = {
         "use_vllm": trainer.use_vllm,
         "use_transformers_continuous_batching": trainer.use_transformers_continuous_batching,
@@ -106,6 +106,6 @@ def _check_own(trainer: Any) -> None:
     }
     if given := [name for name, there in found.items() if there]:
         raise BadOption(
-            f"sampler='own' has a temperature and nothing else; the trainer has {', '.join(given)}."
-            " Use sampler='trl'"
+            f"sampler='own' has no settings but the temperature; the trainer has "
+            f"{', '.join(given)}. Fix: sampler='trl'"
         )

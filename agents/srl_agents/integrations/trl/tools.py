@@ -1,8 +1,8 @@
-"""The form for chat templates that can call tools: TRL's ``environment_factory``.
+"""TRL's ``environment_factory``, for chat templates that can call tools.
 
-The model acts by calling one tool, ``take_step``; TRL keeps the conversation, runs the calls and
-masks what they return. There is one reward for a conversation, so in SRL a row is one step and a
-second call of the tool does nothing.
+The model acts by calling one tool, ``take_step``. TRL keeps the conversation, runs the calls and
+masks their answers. A conversation has one reward, so in SRL a row is one step, and a second call
+of the tool does nothing.
 """
 
 from __future__ import annotations
@@ -11,18 +11,17 @@ import math
 from collections import Counter
 from typing import Any
 
-from srl_agents.integrations.rows import Each, Maker, Rows, RowSettings, warn_of_spreading
-from srl_agents.integrations.trl.task import TRLTask
+from srl_agents.integrations.rows import Maker, Rows, RowSettings, warn_of_spreading
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import Failure
-from srl_env.problem import ExpertStep, Targets
+from srl_env.problem import ExpertStep
 from srl_env.text.format import ParsedStep
 
 OVER = "The episode is over. Take no further step."
 
 
 class ToolSteps:
-    """A format in which the argument of a tool call is the action, and all of it."""
+    """A format in which the argument of a tool call is the whole action."""
 
     instructions = (
         "Give every step as a call of the tool take_step, whose argument is what belongs to the "
@@ -31,46 +30,33 @@ class ToolSteps:
     stop: tuple[str, ...] = ()
 
     def parse(self, text: str) -> ParsedStep:
-        """The text, stripped; an empty one breaks the form."""
+        """The text, stripped; an empty one breaks the format."""
         action = text.strip()
         return ParsedStep(None, action, bool(action), None if action else "the action is empty")
 
     def render(self, step: ExpertStep) -> str:
-        """The action as it is."""
+        """The action, unchanged."""
         return step.action
 
 
 class TRLTools:
-    """What to give to ``GRPOTrainer``: ``dataset()`` and ``environment``.
+    """The arguments of ``GRPOTrainer``: ``dataset()`` and ``environment``.
 
     ``GRPOTrainer(model, train_dataset=tools.dataset(), environment_factory=tools.environment)``;
-    the environment owns the reward. failures: as for ``TRLTask``.
+    the environment gives the reward. failures: as for ``TRLTask``.
     """
 
-    def __init__(
-        self,
-        env: str | Maker,
-        reward_mode: str = "srl",
-        *,
-        each: Each | None = None,
-        targets: Targets = "paper",
-        max_steps: int | None = None,
-        problems: int | None = None,
-        seed: int = 0,
-        **arguments: Any,
-    ) -> None:
-        """As for ``TRLTask``; the environments' format becomes ``ToolSteps``."""
-        by_step = RowSettings(reward_mode, each).by_step
-        settings = RowSettings(
-            reward_mode, each, targets, None if by_step else "step", max_steps, problems, seed
-        )
-        self.rows = Rows(env, settings, arguments, adapt=_by_tool)
-        _ = self.rows.rows  # what is wrong with them shows before a trainer is made
+    def __init__(self, env: str | Maker, reward_mode: str = "srl", **options: Any) -> None:
+        """As for ``TRLTask``, with granularity "step" and the format ``ToolSteps``."""
+        given = {"reward_mode": reward_mode, "granularity": "step", **options}
+        settings, arguments = RowSettings.split(given)
+        self.rows = Rows(env, settings, arguments, adapt=_use_tool_steps)
+        _ = self.rows.rows  # mistakes show before a trainer is made
         self.failures: Counter[str] = Counter()
 
     def dataset(self) -> Any:
         """As ``TRLTask.dataset``, with prompts that ask for calls of the tool."""
-        return TRLTask.dataset(self)  # type: ignore[arg-type]  # reads ``rows`` alone
+        return self.rows.dataset()
 
     def environment(self) -> ToolEpisodes:
         """TRL's ``environment_factory``."""
@@ -78,17 +64,17 @@ class TRLTools:
 
 
 class ToolEpisodes:
-    """One environment, episode after episode. TRL takes every public method for a tool."""
+    """One environment, episode after episode. TRL makes every public method a tool."""
 
     def __init__(self, rows: Rows, failures: Counter[str]) -> None:
         self._rows, self._failures = rows, failures
         self._env = rows.make()
-        self._open, self._reward, self._steps, self._paid = False, 0.0, 0, 0
+        self._open, self._rewards = False, list[float]()
 
     def reset(self, **row: Any) -> None:
-        """Begins at a row of the data set, whose prompt already says everything."""
+        """Starts at a row of the data set; its prompt already says everything."""
         start = self._rows.start(row)
-        self._open, self._reward, self._steps, self._paid = True, 0.0, 0, 0
+        self._open, self._rewards = True, []
         try:
             self._env.reset(seed=start.seed, options=dict(start.options))
         except Failure as failure:
@@ -110,24 +96,24 @@ class ToolEpisodes:
         if "failure" in info:
             self._fail(info["failure"]["type"])
             return OVER
-        self._reward, self._steps = self._reward + reward, self._steps + 1
-        self._paid += reward != 0
+        self._rewards.append(reward)
         self._open = not (terminated or truncated)
         turns = self._env.history
         answer = turns[-1].observation if turns and not self._rows.settings.by_step else None
         return "\n".join(filter(None, (answer, None if self._open else OVER))) or "Taken."
 
     def get_reward(self) -> float | None:
-        """What the episode was paid; of one without any step, what an empty one is paid."""
-        if self._open and not self._steps:
+        """The episode's reward, None if it failed; an episode without a step takes an empty one."""
+        if self._open and not self._rewards:
             self.take_step("")
-        warn_of_spreading(self._paid, "TRL")
-        return None if math.isnan(self._reward) else self._reward
+        warn_of_spreading(sum(reward != 0 for reward in self._rewards), "TRL")
+        total = sum(self._rewards)
+        return None if math.isnan(total) else total
 
     def _fail(self, kind: str) -> None:
         self._failures[kind] += 1
-        self._open, self._reward = False, math.nan
+        self._open, self._rewards = False, [math.nan]
 
 
-def _by_tool(env: ReasoningEnv) -> None:
+def _use_tool_steps(env: ReasoningEnv) -> None:
     env.format = ToolSteps()

@@ -12,7 +12,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env
 
 import srl_env
-from srl_agents.integrations.sb3 import CandidateSteps, HashedNgrams, PolicySamples
+from srl_agents.integrations import CandidateSteps, HashedNgrams, PolicySamples
 from srl_agents.integrations.sb3.candidates import CandidateView, distinct
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure, WorldFailure
@@ -104,7 +104,7 @@ def test_a_place_without_a_candidate_breaks_the_format(place: int) -> None:
 def test_equal_actions_are_one_candidate_with_their_share() -> None:
     texts = ["<think>a</think>x", "y", "<think>b</think>x", "z"]
     found = distinct(texts, ThinkTags())
-    shown = [(c.text, c.action, c.ok, c.share, c.place) for c in found]
+    shown = [(c.text, c.action, c.ok, c.fraction, c.place) for c in found]
     assert shown == [
         ("<think>a</think>x", "x", True, 0.5, 0),
         ("y", "y", False, 0.25, 1),
@@ -115,7 +115,7 @@ def test_equal_actions_are_one_candidate_with_their_share() -> None:
 def test_only_reasoning_environments_and_real_choices_are_taken() -> None:
     with pytest.raises(BadOption, match="wraps a ReasoningEnv"):
         CandidateSteps(gymnasium.make("CartPole-v1"))
-    with pytest.raises(BadOption, match=r"a proposer has propose\(\).*got 'expert'"):
+    with pytest.raises(BadOption, match=r"proposer must have propose\(\).*got 'expert'"):
         counting(4, proposer="expert")  # type: ignore[arg-type]
     for k in (1, 2.5, "4"):
         with pytest.raises(BadOption, match="at least 2"):

@@ -21,7 +21,7 @@ from typer.testing import CliRunner
 import srl_env
 from srl_agents.cli.main import app
 from srl_agents.evaluation.run import evaluate
-from srl_agents.integrations.sb3 import (
+from srl_agents.integrations import (
     CandidateSteps,
     HashedNgrams,
     MaskableScorerPolicy,
@@ -131,16 +131,18 @@ def test_a_saved_chooser_chooses_as_before(algorithm: Any, policy: Any, tmp_path
 
 
 def test_folders_without_a_chooser_and_odd_encoders_are_named(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match=r"chooser.json: no chooser can be read"):
+    with pytest.raises(BadData, match=r"chooser.json is not a chooser"):
         SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
-    with pytest.raises(BadOption, match="dataclass of plain values"):
+    with pytest.raises(BadOption, match="must be a dataclass of plain values"):
         save_chooser(agent(), tmp_path, object())  # type: ignore[arg-type]
     save_chooser(agent(), tmp_path, SMALL)
     (tmp_path / "agent.zip").write_text("no archive")
-    with pytest.raises(BadData, match=r"agent.zip cannot be read: .*; give a folder that save_ch"):
+    with pytest.raises(
+        BadData, match=r"agent.zip cannot be read: .*. Fix: use a folder that save_ch"
+    ):
         SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
     (tmp_path / "agent.zip").unlink()
-    with pytest.raises(BadData, match=r"agent.zip is not there"):
+    with pytest.raises(BadData, match=r"agent.zip is missing"):
         SB3Policy.load(tmp_path, ScriptedPolicy(["a"]))
     save_chooser(agent(), tmp_path, SentenceEncoder("mine", 7))
     saved = json.loads((tmp_path / "chooser.json").read_text())
@@ -220,9 +222,9 @@ def test_a_chooser_of_another_environment_is_told(tmp_path: Path) -> None:
 
 def test_mistakes_with_a_chooser_are_named(tmp_path: Path) -> None:
     nothing = run("-m", "random", "--chooser", str(tmp_path))
-    assert (nothing.exit_code, "no chooser can be read" in nothing.stderr) == (2, True)
+    assert (nothing.exit_code, "is not a chooser" in nothing.stderr) == (2, True)
     expert = run("-m", "expert", "--chooser", str(tmp_path))
-    assert (expert.exit_code, "chooses among samples" in expert.stderr) == (2, True)
+    assert (expert.exit_code, "samples to choose among" in expert.stderr) == (2, True)
 
 
 def test_missing_packages_are_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from srl_agents.integrations.sb3 import HashedNgrams, SentenceEncoder
+from srl_agents.integrations import HashedNgrams, SentenceEncoder
 from srl_env.errors import BadOption
 
 

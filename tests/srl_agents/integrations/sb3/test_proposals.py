@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from srl_agents.integrations.sb3 import ExpertAmongOthers, PolicySamples
+from srl_agents.integrations import ExpertAmongOthers, PolicySamples
 from srl_agents.integrations.sb3.proposals import Proposer, perturb
 from srl_agents.policies import ExpertPolicy
 from srl_env.errors import BadOption, Failure, PolicyFailure
@@ -54,7 +54,7 @@ def test_without_an_expert_step_left_there_are_only_others() -> None:
 
 
 def test_whole_solutions_are_refused() -> None:
-    with pytest.raises(BadOption, match="single steps"):
+    with pytest.raises(BadOption, match="granularity 'step'"):
         propose(ExpertAmongOthers(), granularity="solution")
 
 
@@ -92,7 +92,7 @@ def test_who_has_no_samples_is_named_before_an_episode_begins(policy: Any) -> No
 
 @pytest.mark.parametrize("perturbed", [-1, 1.5, "2"])
 def test_a_number_of_perturbed_candidates_that_is_none_is_refused(perturbed: Any) -> None:
-    with pytest.raises(BadOption, match="perturbed is a whole number, at least 0"):
+    with pytest.raises(BadOption, match="perturbed must be a whole number of at least 0"):
         ExpertAmongOthers(perturbed)
 
 

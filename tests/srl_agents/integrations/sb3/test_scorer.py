@@ -17,7 +17,7 @@ from sb3_contrib import MaskablePPO
 from stable_baselines3 import PPO
 from stable_baselines3.common.vec_env import DummyVecEnv, SubprocVecEnv
 
-from srl_agents.integrations.sb3 import (
+from srl_agents.integrations import (
     CandidateSteps,
     HashedNgrams,
     MaskableScorerPolicy,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.integrations.trl import RowsDropped, StepRewardsSpread, TRLTask
+from srl_agents.integrations import RowsDropped, StepRewardsSpread, TRLTask
 from srl_agents.integrations.trl.sampling import TRLSampler
 from srl_agents.models.small import EOS, character_tokenizer
 from srl_agents.policies.tokens import tokens_to_stop
@@ -128,7 +128,7 @@ def test_prompts_may_be_text() -> None:
     task = TRLTask(bare)
     out = run(task, ["Count to 2, then add up.say 1"], "say 2" + EOS)
     assert out["srl_reward"] == [1.0]
-    with pytest.raises(BadOption, match="this prompt is no row of the task"):
+    with pytest.raises(BadOption, match="the prompt must be a row of the task"):
         run(task, ["Count to 9."], "say 2")
 
 
@@ -209,7 +209,7 @@ def test_other_reward_functions_are_kept_from_paying_failed_rows() -> None:
 
     prompts = prompts_of(task, 0, 1)
     said = "the sum=3!" + EOS, "say 1" + EOS
-    with pytest.warns(RowsDropped, match="1 of 2 episodes failed, and TRL pays such a row"):
+    with pytest.warns(RowsDropped, match="1 of 2 episodes failed. TRL gives such a row"):
         task.rollout(prompts, Trainer(*said, rewards=[task.reward, length]))
     guarded = task.unless_failed(length)
     out = task.rollout(prompts, Trainer(*said, rewards=[task.reward, guarded]))
@@ -225,10 +225,12 @@ def test_other_reward_functions_are_kept_from_paying_failed_rows() -> None:
 
 def test_summed_rewards_of_steps_are_told_of_loudly() -> None:
     task = TRLTask(spoken, "hybrid", granularity="step", problems=1)
-    with pytest.warns(StepRewardsSpread, match="up to 3 steps of an episode were paid; TRL has"):
+    with pytest.warns(
+        StepRewardsSpread, match="up to 3 steps of an episode were rewarded; TRL has"
+    ):
         out = run(task, prompts_of(task, 0), "say 1;", "say 2;", "the sum=3!;")
     assert out["srl_reward"][0] > 1.5
-    with pytest.raises(BadOption, match="summed and spread"):
+    with pytest.raises(BadOption, match="spread the sum"):
         TRLTask(CountingEnv, "srl", each="problem")
 
 
@@ -275,9 +277,9 @@ def test_settings_that_would_train_on_nothing_are_refused() -> None:
     task = chain(problems=1)
     with pytest.raises(BadOption, match="needs reward_funcs=task.reward"):
         task.rollout(prompts_of(task, 0), Trainer("b=3;"))
-    with pytest.raises(BadOption, match="would leave out every step"):
+    with pytest.raises(BadOption, match="would mask every step"):
         run(task, prompts_of(task, 0), "b=3;", mask_truncated_completions=True)
-    with pytest.raises(BadOption, match="sampler is 'trl' or 'own'"):
+    with pytest.raises(BadOption, match="sampler must be 'trl' or 'own'"):
         chain(problems=1, sampler="vllm")
 
 
@@ -295,7 +297,7 @@ def test_our_own_sampler_refuses_settings_that_it_does_not_know() -> None:
         "is_fsdp_enabled": False,
         "is_deepspeed_enabled": False,
     }
-    with pytest.raises(BadOption, match="the trainer has use_vllm, top_p. Use sampler='trl'"):
+    with pytest.raises(BadOption, match="the trainer has use_vllm, top_p. Fix: sampler='trl'"):
         run(task, prompts_of(task, 0), "b=3;", **settings)
 
 

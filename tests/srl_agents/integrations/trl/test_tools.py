@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from srl_agents.integrations.trl import StepRewardsSpread, TRLTools
+from srl_agents.integrations import StepRewardsSpread, TRLTools
 from srl_agents.integrations.trl.tools import OVER, ToolEpisodes, ToolSteps
 from srl_agents.models.small import bpe_tokenizer
 from srl_env.problem import ExpertStep

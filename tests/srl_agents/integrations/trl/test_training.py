@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.integrations.trl import StepRewardsSpread, TRLTask
+from srl_agents.integrations import StepRewardsSpread, TRLTask
 from srl_agents.models.small import character_tokenizer
 from srl_env.environment import ReasoningEnv
 from srl_env.testing import SlowWorldEnv
@@ -129,7 +129,7 @@ def test_tokens_of_the_environment_reach_trl_masked_and_groups_are_rows(tmp_path
             num_generations=32,
             max_steps=1,
         )
-    with pytest.warns(StepRewardsSpread, match="are summed"):
+    with pytest.warns(StepRewardsSpread, match="the sum is given to all tokens"):
         trainer.train()
     (inputs,) = seen
     assert inputs["prompt_ids"].unique(dim=0).shape[0] == 1

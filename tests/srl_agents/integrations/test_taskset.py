@@ -17,7 +17,7 @@ pytest.importorskip("verifiers.v1")
 import verifiers.v1 as vf
 from verifiers.v1.utils.loaders import load_environment, resolve_env_config
 
-from srl_agents.integrations.verifiers import SRLTaskset, SRLTasksetConfig
+from srl_agents.integrations.taskset import SRLTaskset, SRLTasksetConfig
 from srl_env.errors import BadOption
 from tests.srl_agents.policies.servers.loopback import Handler, Loopback, Reply, chat, says
 
