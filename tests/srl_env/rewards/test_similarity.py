@@ -2,6 +2,7 @@ import difflib
 import random
 import time
 
+import cydifflib
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -75,31 +76,14 @@ def test_equals_difflib_on_repetitive_and_overlapping_texts(
         assert step_similarity(action, expert) == difflib_ratio(action, expert)
 
 
-@pytest.mark.parametrize("scan_area", [0, 400, 10**9])
-@pytest.mark.parametrize("long_block", [1, 2, 8])
-def test_equals_difflib_whichever_way_blocks_are_found(
-    scan_area: int, long_block: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(similarity, "_AUTOMATON_AREA", 0)
-    monkeypatch.setattr(similarity, "_SMALL_AREA", 9)
-    monkeypatch.setattr(similarity, "_PLAIN_AREA", 16)
-    monkeypatch.setattr(similarity, "_SCAN_AREA", scan_area)
-    monkeypatch.setattr(similarity, "_LONG_BLOCK", long_block)
-    rng = random.Random(scan_area + long_block)
-    for letters in ("ab", "abc", "abcdefgh", "ab\ud800π\U0001f600") * 60:
-        action = "".join(rng.choices(letters, k=rng.randint(1, 70)))
-        expert = "".join(rng.choices(letters, k=rng.randint(1, 70)))
-        expert = rng.choice([expert, action[: rng.randint(0, 70)] + expert + action[-5:]])
-        assert step_similarity(action, expert) == difflib_ratio(action, expert)
-
-
-@pytest.mark.parametrize("length", [200, 500, 1300, 3000])
+@pytest.mark.parametrize("length", [200, 1300, 3000, 10_000])
 @pytest.mark.parametrize("share", [0.03, 0.15, None])
 def test_equals_difflib_on_steps_of_any_length(length: int, share: float | None) -> None:
     rng = random.Random(length)
     expert = prose(length, rng)
     action = prose(length // 2, rng) if share is None else corrupted(expert, share, rng)
-    assert step_similarity(action, expert) == difflib_ratio(action, expert)
+    exact = cydifflib.SequenceMatcher(None, action.strip(), expert.strip(), False).ratio()
+    assert step_similarity(action, expert) == exact
 
 
 HOSTILE = {
@@ -111,8 +95,7 @@ HOSTILE = {
     ),
     "two patterns": ("aaaaaab" * 2_000, "aaaaaac" * 2_000),
     "coin flips": tuple("".join(random.Random(s).choices("ab", k=2_000)) for s in (1, 2)),
-    "below the splitting": ("a" * 447, "aab" * 149),
-    "just short enough for automata": ("a" * 3_162, "aab" * 1_054),
+    "one letter against two": ("a" * 16_000, "ab" * 8_000),
     "with a lone surrogate": ("a" * 3_161 + "\ud800", "aab" * 1_054),
     "a million letters": ("a" * 10**6, "aab" * 10**5),
     "nothing in common": ("x" * 10**6, "aab" * 10**5),
@@ -124,7 +107,7 @@ def test_hostile_texts_cost_a_bounded_time(name: str) -> None:
     action, expert = HOSTILE[name]
     start = time.thread_time()
     value = step_similarity(action, expert)
-    assert time.thread_time() - start < 0.6  # 0.08 s at most where this was measured
+    assert time.thread_time() - start < 0.6  # 0.2 s at most where this was measured
     assert 0.0 <= value <= 1.0
     assert step_similarity(action, expert) == value
 
@@ -138,26 +121,11 @@ def test_what_lies_beyond_the_limit_counts_as_different() -> None:
     assert step_similarity("x" * limit + "same", "y" * limit + "same") == 0.0
 
 
-def test_without_budget_the_rest_is_matched_greedily(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(similarity, "_AUTOMATON_AREA", 0)
-    monkeypatch.setattr(similarity, "_SMALL_AREA", 1)
-    monkeypatch.setattr(similarity, "BUDGET_NS", -1)
-    # t-i-d-e in "diet": t is found last, and nothing behind it; difflib matches "t" likewise.
-    assert step_similarity("tide", "diet") == 0.25
-    # From the left: d, then e; i is passed over as the e of "diet" follows it.
-    assert step_similarity("deit", "diet") == 2 * 3 / 8
-
-
-def test_a_few_texts_beyond_the_budget_are_scored_no_higher_than_all_could_match() -> None:
-    value = step_similarity("ab" * 5_000, "ba" * 5_000 + "c")
-    assert 0.9 < value < 1.0
-
-
 def test_matched_blocks_are_where_the_texts_are_equal_and_add_up() -> None:
     assert matched_blocks("say 7 now", "say 1 now") == [(0, 0, 4), (5, 5, 4)]
     assert matched_blocks("abc", "xyz") == matched_blocks("", "a") == []
     rng = random.Random(0)
-    for size in (30, 300, 1500):  # by each of the ways of matching
+    for size in (30, 300, 1500):
         a, b = ("".join(rng.choices("abcd efgh", k=size)) for _ in range(2))
         b = b[: size // 2] + a[size // 2 :]
         blocks = matched_blocks(a, b)
