@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.models.loading import find_device, load
-from srl_agents.nn.network import causal_lm
+from srl_agents.nn.families import causal_lm
 from srl_agents.nn.score import Continuation, Decoder, make_decoder
 from srl_agents.parallel.sharding import is_sharded, shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team

@@ -8,7 +8,7 @@ import warnings
 import torch
 from torch import Tensor, nn
 
-from srl_agents.nn.network import unsupported
+from srl_agents.nn.families import unsupported
 from srl_agents.nn.score.decoder import Decoder
 from srl_agents.nn.score.plain import PlainDecoder
 from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from srl_agents.nn.network import causal_lm
+from srl_agents.nn.families import causal_lm
 from srl_agents.nn.tree import Continuation, TokenTree, tree_of
 
 _LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and made again

@@ -90,13 +90,13 @@ def count_fed(sampler: Sampler, monkeypatch: pytest.MonkeyPatch) -> Callable[[],
     from srl_agents.nn.sample import shared_prefix
 
     fed: list[int] = []
-    original = shared_prefix._Prefill.run
+    original = shared_prefix.prefill
 
-    def run(self: Any, prompts: Any, device: torch.device) -> Any:
-        fed.append(sum(map(len, self.prefixes)) - sum(self.start))
-        return original(self, prompts, device)
+    def prefill(network: Any, prefixes: Any, known: Any, device: Any) -> Any:
+        fed.append(sum(map(len, prefixes)) - sum(each.length for each in known if each))
+        return original(network, prefixes, known, device)
 
-    monkeypatch.setattr(shared_prefix._Prefill, "run", run)
+    monkeypatch.setattr(shared_prefix, "prefill", prefill)
 
     def since() -> int:
         total = sum(fed)
@@ -356,7 +356,7 @@ def test_lora_adapters_take_part(make_model: Any, tokenizer: Any, options: Any) 
 def test_large_models_keep_their_own_modules(
     make_model: Any, tokenizer: Any, family: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("srl_agents.nn.weights._FUSE_BELOW", 0)
+    monkeypatch.setattr("srl_agents.nn.network._FUSE_BELOW", 0)
     model, reference = plain(make_model, family)
     prompts = groups_of_prompts()
     found = Sampler(make_decoder(model), tokenizer).sample(prompts, LONG)
