@@ -55,10 +55,8 @@ def main() -> None:
         drawn = np.random.default_rng(0).choice(ratios, (10_000, len(ratios)))
         low, high = np.quantile(np.median(drawn, 1), [0.025, 0.975])
         before, after = np.median(seconds, 0)
-        print(
-            f"{work:30}{before:10.3f}{after:10.3f}{np.median(ratios):8.3f}   {low:.3f} to {high:.3f}",
-            flush=True,
-        )
+        speeds = f"{work:30}{before:10.3f}{after:10.3f}{np.median(ratios):8.3f}"
+        print(f"{speeds}   {low:.3f} to {high:.3f}", flush=True)
 
 
 def measured(checkouts: list[Path], work: str, pairs: int) -> np.ndarray:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from srl_agents.nn.families import causal_lm
+from srl_agents.nn.linear import Map
 from srl_agents.nn.tree import Continuation, TokenTree, tree_of
 
 _LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and made again
@@ -97,7 +98,7 @@ class Decoder(ABC):
 
 
 def token_statistics(
-    hidden: Tensor, head: nn.Module, target: Tensor, temperature: float
+    hidden: Tensor, head: Map, target: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     """Log-probabilities of targets (S,) and entropies (S,) after hidden states (S, d).
 
@@ -115,7 +116,7 @@ def token_statistics(
 
 
 def _statistics(
-    hidden: Tensor, head: nn.Module, target: Tensor, temperature: float
+    hidden: Tensor, head: Map, target: Tensor, temperature: float
 ) -> tuple[Tensor, Tensor]:
     logits = head(hidden).float()
     if temperature != 1.0:

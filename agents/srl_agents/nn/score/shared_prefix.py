@@ -83,9 +83,9 @@ class _TreeContext:
         mixed = mixed[self.layout.from_prefix]
         if len(query) == split:
             return mixed
-        scaled = query[split:] * attention.scale
-        of_slots = [part[self.layout.to_slots] for part in (scaled, key[split:], value[split:])]
-        return torch.cat([mixed, self._continued(*of_slots, prefix_key, prefix_value, masks)])
+        query, key, value = query[split:] * attention.scale, key[split:], value[split:]
+        continued = self._continued(query, key, value, prefix_key, prefix_value, masks)
+        return torch.cat([mixed, continued])
 
     def _rows(self, flat: Tensor) -> Tensor:
         """Flat prefix tokens (prefix_tokens, heads, d) as (P, heads, L, d)."""
@@ -105,6 +105,7 @@ class _TreeContext:
         chunks, slots, width = self.layout.slot_shape
         heads, dim = query.shape[1:]
         key_heads, length = prefix_key.shape[1:3]
+        query, key, value = (part[self.layout.to_slots] for part in (query, key, value))
         # (R, key heads, shared, C, T, d): queries of one key head next to each other
         query = query.view(chunks, slots, width, key_heads, -1, dim).permute(0, 3, 4, 1, 2, 5)
         key, value = (
