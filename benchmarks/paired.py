@@ -2,7 +2,7 @@
 
     git worktree add /tmp/before COMMIT
     python benchmarks/paired.py /tmp/before
-    python benchmarks/paired.py /tmp/before --work "sample llama-5m 64 100x64" "update llama-1m steps"
+    python benchmarks/paired.py /tmp/before --work "sample llama-5m 64 100x64" --pairs 40
 
 Two processes, one for each checkout, do the same work with one thread, never at the same time:
 once each in every pair, in changing order. Seconds are processor time of the process. The ratio
