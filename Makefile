@@ -40,7 +40,7 @@ $(STAMP): pyproject.toml constraints.txt
 		{ echo "srl-env needs Python 3.11 or newer; $$($(PYTHON) --version 2>&1) found. Try: make PYTHON=python3.12"; exit 1; }
 	$(call announced,$(VENV),srl-env with what training$(,) tests and checks need,2.2 GB (more where pip fetches PyTorch with CUDA),about a minute)
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[math,data,train,openai,ray,sb3,trl,dev]"
+	$(BIN)/python $(INSTALL) -c constraints.txt -e ".[math,data,train,gguf,openai,ray,sb3,trl,dev]"
 	$(call installed,$(VENV))
 	@touch $(STAMP)
 
