@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_agents.comparison.run import compare as compare
-    from srl_agents.evaluation.run import evaluate as evaluate
+    from srl_agents.comparison.scheduler import compare as compare
+    from srl_agents.evaluation.evaluator import evaluate as evaluate
     from srl_agents.integrations.taskset import SRLTaskset, SRLVerifiersEnv
     from srl_agents.policies import ExpertPolicy as ExpertPolicy
     from srl_agents.policies import OpenAIPolicy as OpenAIPolicy
@@ -31,8 +31,8 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "training.run": ("train",),
-        "evaluation.run": ("evaluate",),
-        "comparison.run": ("compare",),
+        "evaluation.evaluator": ("evaluate",),
+        "comparison.scheduler": ("compare",),
         "runs.config": ("load_config", "make_config"),
         "runs.evaluation": ("EvalSettings",),
         "policies": (

@@ -14,7 +14,6 @@ from rich.markup import escape
 import srl_env
 from srl_agents.cli.console import output
 from srl_agents.cli.options import Kwargs, json_object
-from srl_agents.cli.user_errors import boundary
 from srl_env.registration.names import environments_in
 
 if TYPE_CHECKING:
@@ -91,7 +90,6 @@ def print_check(result: CheckResult) -> None:
     """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]\n\n"""
     "[bold]srl-env check steps:problems.jsonl[/]  or my_env.py, my_env.py:Class, my_package/"
 )
-@boundary
 def check(
     env_id: Annotated[
         str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")

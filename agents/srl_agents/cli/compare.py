@@ -13,7 +13,6 @@ import typer
 from srl_agents.cli.console import comparison_bars, output
 from srl_agents.cli.folders import how_to_go_on
 from srl_agents.cli.options import with_flags
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 from srl_env.text.unicode import escaped
 
@@ -71,7 +70,7 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
         check_jobs(jobs)
         typer.echo(json.dumps([job.to_json() for job in jobs], indent=2))
         return
-    from srl_agents.comparison.run import compare
+    from srl_agents.comparison.scheduler import compare
     from srl_agents.view.report import comparison_table, headline, learned, write_report
 
     again = ["srl-env", "compare", str(file)]
@@ -100,7 +99,6 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
     "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
     "[bold]srl-env compare --init[/]  writes compare.toml, a commented file to begin with"
 )
-@boundary
 def compare(
     config: Annotated[
         list[Path] | None,

@@ -28,7 +28,7 @@ from rich.text import Text
 from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
-    from srl_agents.comparison.run import JobProgress
+    from srl_agents.comparison.scheduler import JobProgress
     from srl_agents.training.progress import Progress as TrainingProgress
 
 _LOG_EVERY_S = 60.0

@@ -9,50 +9,49 @@ import typer
 
 from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import Folder
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 app = typer.Typer()
 
 
-_DIFFICULTY = (
-    "[bold]srl-env eval -m runs/base/model -e srl/GSM8K-v0 --split train -n 2000 -r 16"
+@app.command(
+    epilog="[bold]srl-env eval -m runs/base/model -e srl/GSM8K-v0 --split train -n 2000 -r 16"
     " -o runs/rated[/]\n\n"
     "[bold]srl-env difficulty runs/rated -b hard -b unsolved -o hard.json[/]\n\n"
-    "[bold]srl-env train --config run.toml --set env.problems=hard.json[/]  on those alone"
+    "[bold]srl-env train --config run.toml --set env.problems=hard.json[/]  trains on these alone"
 )
-
-
-@app.command(epilog=_DIFFICULTY)
-@boundary
 def difficulty(
     folder: Folder,
     bands: Annotated[
         list[str] | None,
-        typer.Option("--band", "-b", help="unsolved, hard, medium or easy; may be repeated."),
+        typer.Option(
+            "--band",
+            "-b",
+            help="Band to write: unsolved, hard, medium or easy; may be repeated. By default"
+            " unsolved and hard.",
+        ),
     ] = None,
-    hard_below: Annotated[float, typer.Option(help="pass@1 of a hard problem.")] = 0.25,
-    easy_from: Annotated[float, typer.Option(help="pass@1 of an easy problem.")] = 0.75,
+    hard_below: Annotated[float, typer.Option(help="Upper bound of pass@1 for hard.")] = 0.25,
+    easy_from: Annotated[float, typer.Option(help="Lower bound of pass@1 for easy.")] = 0.75,
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="File of the bands' problems, for training.")
+        Path | None, typer.Option("--out", "-o", help="File of these problems, for training.")
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace the file.")] = False,
 ) -> None:
-    """How hard problems are for a policy, by how often it solved them; a filter for training."""
+    """Rate problems by how often a policy solved them; write a filter for training."""
     from srl_agents.cli.console import output
     from srl_agents.cli.tables import difficulty_table
-    from srl_agents.evaluation.difficulty import check_bands, rate
+    from srl_agents.evaluation.difficulty import rate
     from srl_agents.evaluation.folder import open_evaluation
 
-    chosen = bands or ["unsolved", "hard"]
-    check_bands(chosen)
+    bands = bands or ["unsolved", "hard"]
     if out is not None and out.exists() and not force:
-        raise BadOption(f"{out} exists; choose another, or replace it (--force)")
+        raise BadOption(f"--out must be a new file; got {out}. Fix: --force replaces it")
     found = rate(open_evaluation(folder), hard_below=hard_below, easy_from=easy_from)
+    count = len(found.of(bands))
     output.print(difficulty_table(found))
     if out is not None:
-        count = len(found.of(chosen))
         if not count:
-            raise BadOption(f"no problem is {' or '.join(chosen)}; {out} was not written")
-        write_json(out, found.to_json(chosen))
-        typer.echo(f"{out}: {count} problems ({', '.join(chosen)})")
+            raise BadOption(f"no problem is {' or '.join(bands)}; {out} was not written")
+        write_json(out, found.to_json(bands))
+        typer.echo(f"{out}: {count} problems ({', '.join(bands)})")

@@ -14,7 +14,6 @@ from srl_agents.cli.console import errors, evaluation_bar, output
 from srl_agents.cli.folders import fresh_folder, how_to_go_on, write_json
 from srl_agents.cli.options import Env, Kwargs, json_object, options_of
 from srl_agents.cli.tables import evaluation_table, gain_table
-from srl_agents.cli.user_errors import boundary
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_env.errors import BadOption
 
@@ -46,7 +45,7 @@ def begin_evaluation(
     alone is then evaluated too.
     """
     from srl_agents.evaluation.folder import SETTINGS
-    from srl_agents.evaluation.run import taken_split
+    from srl_agents.evaluation.plan import taken_split
     from srl_agents.policies.named import read_spec, trained_decoding
     from srl_agents.runs.validation import validated
 
@@ -97,7 +96,7 @@ _FOR_SERVERS = {"at_once": 16, "parallel": 4}  # requests that are under way at 
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:
-    from srl_agents.evaluation.run import choose_problems, split_maker
+    from srl_agents.evaluation.plan import choose_problems, split_maker
     from srl_agents.policies.named import read_spec
     from srl_agents.runs.history import check_unseen
     from srl_agents.runs.lock import held
@@ -137,8 +136,8 @@ def _evaluate_all(
 ) -> None:
     """Evaluates each policy into the folder, and prints what came of it."""
     from srl_agents.evaluation.episodes import EpisodeFile
+    from srl_agents.evaluation.evaluator import evaluate
     from srl_agents.evaluation.folder import EPISODES, RESULT, SETTINGS
-    from srl_agents.evaluation.run import evaluate
     from srl_agents.evaluation.scoring import score_gains
 
     (folder / SETTINGS).write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
@@ -178,7 +177,6 @@ def _chosen_name(record: Mapping[str, Any]) -> str:
     " -e srl/GSM8K-v0[/]\n\n"
     "[bold]srl-env eval --resume runs/eval-first-001[/]  goes on after Ctrl-C",
 )
-@boundary
 @options_of(EvaluationConfig, flags={"problems": "-n", "rollouts": "-r"})
 def eval_command(
     context: typer.Context,

@@ -7,13 +7,10 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.user_errors import boundary
-
 app = typer.Typer()
 
 
 @app.command(epilog="[bold]srl-env init my_tasks[/]\n\n[bold]srl-env init my_tasks --kind tools[/]")
-@boundary
 def init(
     name: Annotated[str, typer.Argument(help="Of the package, as my_tasks.")],
     kind: Annotated[

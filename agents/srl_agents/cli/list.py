@@ -12,7 +12,6 @@ from gymnasium.envs.registration import load_env_creator
 from rich.table import Table
 
 import srl_env
-from srl_agents.cli.user_errors import boundary
 from srl_env.registration.ids import UnknownEnvironment
 
 app = typer.Typer()
@@ -68,7 +67,6 @@ def _splits(maker: Any) -> tuple[str, ...]:
     "list",
     epilog="[bold]srl-env list[/]\n\n[bold]srl-env list chain[/]  ids that contain 'chain'",
 )
-@boundary
 def list_command(
     text: Annotated[str, typer.Argument(help="Only ids that contain this.")] = "",
 ) -> None:

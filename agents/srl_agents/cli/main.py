@@ -1,30 +1,24 @@
 """The command ``srl-env``: environments listed and checked, policies trained, evaluated, compared.
 
-Only what a command needs is imported, when it runs: ``--help``, ``list`` and ``check`` work
-without torch. Users' mistakes end with one line and exit code 2, other errors of the library
-with one line and 1, Ctrl-C with 130.
+A command is a file here, named in ``COMMANDS``. Other packages add commands through the entry point
+group ``srl_env.commands``. Both are a ``typer.Typer`` called ``app``.
+
+A command imports what it needs when it runs: ``--help``, ``list`` and ``check`` work without torch.
+A user's mistake ends with one line and exit code 2, another error of the library with one line and
+1, Ctrl-C with 130.
 """
 
 from __future__ import annotations
 
+from importlib import import_module
+from importlib.metadata import entry_points
+
 import typer
 
-from srl_agents.cli import (
-    check,
-    compare,
-    data,
-    difficulty,
-    eval,
-    init,
-    list,
-    monitor,
-    play,
-    plot,
-    probe,
-    rescore,
-    swe,
-    train,
-    view,
+from srl_agents.cli.user_errors import one_line_errors
+
+COMMANDS = (
+    "list init check play train eval compare view plot data swe rescore difficulty monitor probe"
 )
 
 app = typer.Typer(
@@ -37,18 +31,32 @@ app = typer.Typer(
     " [bold]srl-env eval -m expert -e srl/ModularChain-v0[/].",
 )
 
-app.add_typer(list.app)
-app.add_typer(init.app)
-app.add_typer(check.app)
-app.add_typer(play.app)
-app.add_typer(train.app)
-app.add_typer(eval.app)
-app.add_typer(compare.app)
-app.add_typer(view.app)
-app.add_typer(plot.app)
-app.add_typer(data.app, name="data")
-app.add_typer(swe.app, name="swe")
-app.add_typer(rescore.app)
-app.add_typer(difficulty.app)
-app.add_typer(monitor.app)
-app.add_typer(probe.app)
+
+def _add(commands: typer.Typer) -> None:
+    _guard(commands)
+    app.add_typer(commands)
+
+
+def _guard(commands: typer.Typer) -> None:
+    """Makes errors of the library end with one line, in every command."""
+    for command in commands.registered_commands:
+        if command.callback is not None:
+            command.callback = one_line_errors(command.callback)
+    for group in commands.registered_groups:
+        if group.typer_instance is not None:
+            _guard(group.typer_instance)
+
+
+def _add_installed() -> None:
+    """Adds the commands of other packages; a package that fails to load must not break ours."""
+    for point in entry_points(group="srl_env.commands"):
+        try:
+            _add(point.load())
+        except Exception as error:  # noqa: BLE001  # the boundary to other people's packages
+            reason = f"{type(error).__name__}: {error}"
+            typer.echo(f"warning: command {point.name!r} cannot be loaded: {reason}", err=True)
+
+
+for _name in COMMANDS.split():
+    _add(import_module(f"srl_agents.cli.{_name}").app)
+_add_installed()

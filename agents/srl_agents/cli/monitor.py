@@ -10,26 +10,21 @@ from typing import Annotated
 import typer
 
 from srl_agents.cli.options import AsJson
-from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 
 
-_MONITOR = (
-    "[bold]srl-env monitor runs/eval-base-001 runs/eval-trained-001[/]  side by side\n\n"
-    "Compare with the model that training began from: no number says much by itself."
+@app.command(
+    epilog="[bold]srl-env monitor runs/eval-base-001 runs/eval-trained-001[/]  side by side\n\n"
+    "Compare with the base model: no number means much alone."
 )
-
-
-@app.command(epilog=_MONITOR)
-@boundary
 def monitor(
     folders: Annotated[
-        list[Path], typer.Argument(metavar="FOLDER…", help="That srl-env eval wrote.")
+        list[Path], typer.Argument(metavar="FOLDER…", help="Folders written by `srl-env eval`.")
     ],
     as_json: AsJson = False,
 ) -> None:
-    """Signs of shortcuts: answers repeated, work left out, steps that do not hang together."""
+    """Look for signs of shortcuts: repeated answers, skipped work, steps without connection."""
     from srl_agents.cli.console import output
     from srl_agents.cli.tables import monitor_table
     from srl_agents.evaluation.folder import open_evaluation

@@ -12,7 +12,6 @@ import srl_env
 from srl_agents.cli.console import output
 from srl_agents.cli.folders import fresh_folder
 from srl_agents.cli.options import Kwargs, json_object
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 app = typer.Typer()
@@ -65,7 +64,6 @@ def _problem(text: str) -> str | int:
     epilog="""[bold]srl-env play srl/GSM8K-v0 --kwargs '{"source": "sample"}'[/]\n\n"""
     "[bold]srl-env play steps:problems.jsonl --mode rlvr[/]"
 )
-@boundary
 def play(
     env_id: Annotated[
         str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")

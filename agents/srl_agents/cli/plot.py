@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from srl_agents.cli.console import errors, output
-from srl_agents.cli.user_errors import boundary
 
 FIGURES = "figures"
 
@@ -36,7 +35,6 @@ def plot_command(paths: Sequence[Path], out: Path | None, formats: Sequence[str]
     epilog="[bold]srl-env plot runs/compare[/]  into runs/compare/figures\n\n"
     "[bold]srl-env plot runs/first runs/second -o figures --format pdf[/]"
 )
-@boundary
 def plot(
     runs: Annotated[
         list[Path],

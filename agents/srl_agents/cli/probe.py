@@ -9,7 +9,6 @@ import typer
 
 from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import json_object
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 app = typer.Typer()
@@ -22,7 +21,6 @@ _PROBE = (
 
 
 @app.command(epilog=_PROBE)
-@boundary
 def probe(
     policy: Annotated[
         str, typer.Option("--policy", "-m", help="As for srl-env eval: a run, a model, openai:…")
@@ -33,9 +31,13 @@ def probe(
     ] = "{}",
     split: Annotated[str, typer.Option(help="Which problems.")] = "test",
     problems: Annotated[int, typer.Option("--problems", "-n", min=2, help="How many.")] = 100,
-    shares: Annotated[
+    fractions: Annotated[
         list[float] | None,
-        typer.Option("--share", help="Of the question that is shown. [0.4, 0.6, 0.8]"),
+        typer.Option(
+            "--fraction",
+            help="Fraction of each question to show; may be repeated. By default"
+            " 0.4, 0.6 and 0.8.",
+        ),
     ] = None,
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the beginning alone, without a request.")
@@ -51,9 +53,9 @@ def probe(
     """Whether a model has seen the questions: it completes them from their beginnings."""
     from srl_agents.cli.console import evaluation_bar, output
     from srl_agents.cli.tables import probe_table
-    from srl_agents.evaluation.probe import SHARES
+    from srl_agents.evaluation.plan import choose_problems, split_maker
+    from srl_agents.evaluation.probe import FRACTIONS
     from srl_agents.evaluation.probe import probe as complete
-    from srl_agents.evaluation.run import choose_problems, split_maker
     from srl_agents.policies.named import read_spec
     from srl_agents.runs.evaluation import EvalSettings
 
@@ -68,7 +70,7 @@ def probe(
         found = complete(
             loaded,  # type: ignore[arg-type]  # it says so itself if it is no model
             [one.problems[index] for index in chosen],
-            shares=shares or SHARES,
+            fractions=fractions or FRACTIONS,
             raw=raw,
             on_progress=bar,
         )

@@ -50,10 +50,10 @@ def monitor_table(found: Mapping[str, Mapping[str, Estimate]]) -> Table:
 
     grid = _table("signs of shortcuts, per cent", "monitor", *found)
     grid.add_column("what it is")
-    for name, monitor in MONITORS.items():
+    for name, (about, _) in MONITORS.items():
         cells = [_shown(estimates.get(name), 100) for estimates in found.values()]
         if any(cells):
-            grid.add_row(name, *cells, monitor.about)
+            grid.add_row(name, *cells, about)
     return grid
 
 
@@ -65,7 +65,7 @@ def probe_table(policy: str, found: Sequence[Probe]) -> Table:
         numbers = one.estimates()
         cells = [_shown(numbers["exact"], 100)]
         cells += [_shown(numbers[name]) for name in ("similarity", "other", "above")]
-        grid.add_row(f"{one.share:.0%}", *cells)
+        grid.add_row(f"{one.fraction:.0%}", *cells)
     return grid
 
 
@@ -141,11 +141,11 @@ def _score_title(name: str, result: EvalResult) -> str:
 
 _TITLES = {
     "legal": "legal steps",
-    "legal_and_right": "legal throughout and right",
+    "legal_and_correct": "legal and correct",
     "similarity": "step similarity to the expert, greedy",
     "sampled_similarity": "step similarity to the expert, sampled",
     "format": "steps that keep the format",
     "steps": "steps of a rollout",
     "tokens": "tokens of a rollout",
-    "cut": "steps cut at the token limit",
+    "truncated": "steps truncated at the token limit",
 }

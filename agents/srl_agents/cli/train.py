@@ -14,7 +14,6 @@ import typer
 from srl_agents.cli.console import TrainingBar, errors
 from srl_agents.cli.folders import fresh_folder, how_to_go_on
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -116,7 +115,6 @@ def _leave_team() -> None:
     "[bold]srl-env train --config run.toml --dry-run[/]  prints everything that would hold\n\n"
     "[bold]srl-env train --resume runs/first[/]  goes on after Ctrl-C, a crash, or a kill"
 )
-@boundary
 def train(
     file: Annotated[Path | None, typer.Argument(help="TOML or JSON file of a run.")] = None,
     config: Annotated[

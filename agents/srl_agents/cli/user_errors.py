@@ -17,7 +17,7 @@ P = ParamSpec("P")
 _TRAINING_PACKAGES = {"torch", "transformers", "tokenizers", "accelerate", "matplotlib"}
 
 
-def boundary(command: Callable[P, None]) -> Callable[P, None]:
+def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """The command, ending with one line and exit code 2 for a user's mistake, 1 for other errors
     of the library. Anything else is a bug and goes through.
     """

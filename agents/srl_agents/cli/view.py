@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from srl_agents.cli.console import errors, output
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -75,7 +74,6 @@ def _ask() -> str:
     "[bold]srl-env view runs/compare runs/eval-first-001 -o both.html[/]\n\n"
     "[bold]srl-env view runs/first --terminal --where group=dropped --where step=0-2[/]"
 )
-@boundary
 def view(
     runs: Annotated[
         list[Path],

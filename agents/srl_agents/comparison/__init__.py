@@ -8,7 +8,7 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_agents.comparison.config import CompareConfig, load_compare_config, make_compare_config
-    from srl_agents.comparison.run import JobProgress, compare
+    from srl_agents.comparison.scheduler import JobProgress, compare
 
 __all__ = [
     "CompareConfig",
@@ -21,7 +21,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "run": ("JobProgress", "compare"),
+        "scheduler": ("JobProgress", "compare"),
         "config": ("CompareConfig", "load_compare_config", "make_compare_config"),
     },
 )

@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 from srl_agents.comparison.config import Job
-from srl_agents.evaluation.run import choose_problems, split_maker
+from srl_agents.evaluation.plan import choose_problems, split_maker
 from srl_agents.models.folder import check_model
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.history import check_unseen, training_runs

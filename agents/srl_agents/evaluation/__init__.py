@@ -9,8 +9,9 @@ from srl_env.lazy import lazy_names
 if TYPE_CHECKING:
     from srl_agents.evaluation.contrasts import Comparison
     from srl_agents.evaluation.episodes import EpisodeFile
+    from srl_agents.evaluation.evaluator import evaluate
     from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
-    from srl_agents.evaluation.run import choose_problems, evaluate, split_maker
+    from srl_agents.evaluation.plan import choose_problems, split_maker
     from srl_agents.evaluation.scoring import EvalResult, score_gains
     from srl_agents.evaluation.statistics import Estimate, difference, estimate, pass_at_k
 
@@ -34,7 +35,8 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "run": ("choose_problems", "evaluate", "split_maker"),
+        "evaluator": ("evaluate",),
+        "plan": ("choose_problems", "split_maker"),
         "scoring": ("EvalResult", "score_gains"),
         "statistics": ("Estimate", "difference", "estimate", "pass_at_k"),
         "episodes": ("EpisodeFile",),

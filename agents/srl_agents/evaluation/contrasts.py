@@ -1,7 +1,7 @@
 """What a comparison found: every run's scores, and methods set against each other.
 
-Data and statistics only; ``srl_agents.comparison.run`` makes it, ``srl_agents.view.report`` shows
-it.
+Data and statistics only; ``srl_agents.comparison.scheduler`` makes it, and
+``srl_agents.view.report`` shows it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from srl_agents.evaluation.scoring import EvalResult
+from srl_agents.evaluation.scoring import EvalResult, without_nan
 from srl_agents.evaluation.statistics import (
     Estimate,
     Scores,
@@ -252,7 +252,7 @@ class Comparison:
     def save(self, folder: Path) -> Path:
         """The path of ``results.json``, written into the folder."""
         path = folder / RESULTS
-        path.write_text(json.dumps(_no_nan(self.to_json()), indent=1) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(without_nan(self.to_json()), indent=1) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -317,7 +317,7 @@ def as_markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
 TITLES = {
     "greedy": "greedy",
     "legal": "legal steps",
-    "legal_and_right": "legal and right",
+    "legal_and_correct": "legal and correct",
     "similarity": "step similarity",
     "sampled_similarity": "step similarity, sampled",
 }
@@ -337,12 +337,3 @@ def score_columns(rows: Sequence[Row]) -> list[str]:
     found = {name for row in rows for name in row.scores}
     passes = sorted((n for n in found if n.startswith("pass@")), key=lambda n: int(n[5:]))
     return [*passes, *(name for name in TITLES if name in found)]
-
-
-def _no_nan(value: Any) -> Any:
-    """The JSON value with null for NaN, at any depth."""
-    if isinstance(value, dict):
-        return {key: _no_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_no_nan(v) for v in value]
-    return None if isinstance(value, float) and np.isnan(value) else value

@@ -1,79 +1,98 @@
-"""Evaluated episodes on disk: one JSON line each, and what was written of those that run."""
+"""Evaluated episodes on disk: one JSON line each, and the texts of unfinished ones."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from threading import Lock
 
+from srl_agents.evaluation.plan import Key, Planned
 from srl_env.errors import BadData
 from srl_env.policy import Generation
+from srl_env.problem import ProblemSource
 from srl_env.rollout import Episode
-
-Key = tuple[str, int]
-"""An episode's kind, and its place among those of the kind."""
 
 UNFINISHED = "unfinished.json"
 
 
 class EpisodeFile:
-    """``episodes.jsonl``: each episode as soon as it is finished; from any thread.
+    """``episodes.jsonl``: each episode as soon as it is finished.
 
-    Beside it, in ``unfinished.json``, is what the policy has written in episodes that are not
-    finished. A line that a killed process left incomplete is cut off when the file is opened.
+    ``unfinished.json`` beside it holds what the policy has written in unfinished episodes. A line
+    that a killed process left incomplete is removed when the file is opened. For one thread at a
+    time.
     """
 
-    def __init__(self, path: Path) -> None:
-        """Opens the file, or makes it. Raises BadData where a line in the middle is no episode."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        self.path, self._lock = path, Lock()
+    def __init__(self, path: Path | None) -> None:
+        """Opens or makes the file; None keeps the episodes in memory only.
+
+        Raises BadData for a complete line that is not an episode.
+        """
+        self.path = path
         self.episodes: dict[Key, Episode] = {}
+        self._written: dict[Key, Sequence[Generation]] = {}
+        if path is None:
+            return
+        path.parent.mkdir(parents=True, exist_ok=True)
         if path.exists():
-            self.episodes, end = _whole_lines(path)
+            self.episodes, end = _complete_lines(path)
             with path.open("r+b") as file:
                 file.truncate(end)
         self._written = _read_unfinished(path.with_name(UNFINISHED))
 
+    def check(self, plan: Sequence[Planned], source: ProblemSource) -> None:
+        """Raises BadData if the file has episodes that are not of this plan."""
+        known = {planned.key: planned for planned in plan}
+        for key, episode in self.episodes.items():
+            path = self.path or Path("episodes")
+            if key not in known:
+                raise BadData(
+                    f"{path}: {key[0]} episode {key[1]} is not part of an evaluation with these"
+                    " settings. Fix: evaluate into another folder"
+                )
+            known[key].check(episode, source, path)
+
     def add(self, episodes: Mapping[Key, Episode]) -> None:
-        """Writes finished episodes behind those that are there."""
-        with self._lock:
+        """Appends finished episodes."""
+        self.episodes.update(episodes)
+        if self.path is not None and episodes:
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write("".join(_lines(episodes)))
-            self.episodes.update(episodes)
 
     def written(self, key: Key) -> tuple[Generation, ...]:
-        """What the policy had written in an episode that was interrupted."""
+        """What the policy had written in an interrupted episode."""
         return tuple(self._written.get(key, ()))
 
-    def keep(self, written: Mapping[Key, Sequence[Generation]]) -> None:
-        """Notes what the policy has written in episodes that are not finished."""
-        with self._lock:
-            self._written.update(written)
-            left = {k: w for k, w in self._written.items() if k not in self.episodes}
-            rows = [
-                {"kind": kind, "place": place, "written": [one.to_json() for one in made]}
-                for (kind, place), made in left.items()
-            ]
-            _replace(self.path.with_name(UNFINISHED), [json.dumps(rows) + "\n"])
+    def save_unfinished(self, written: Mapping[Key, Sequence[Generation]]) -> None:
+        """Saves what the policy has written in unfinished episodes."""
+        if self.path is None or not written:
+            return
+        self._written.update(written)
+        rows = [
+            {"kind": kind, "place": place, "written": [one.to_json() for one in made]}
+            for (kind, place), made in self._written.items()
+            if (kind, place) not in self.episodes
+        ]
+        _replace(self.path.with_name(UNFINISHED), [json.dumps(rows) + "\n"])
 
     def finish(self, order: Sequence[Key]) -> None:
-        """Puts all episodes in that order, so that nothing is left of how they came about."""
-        with self._lock:
-            if list(self.episodes) != list(order):
-                self.episodes = {key: self.episodes[key] for key in order}
-                _replace(self.path, _lines(self.episodes))
-            self.path.with_name(UNFINISHED).unlink(missing_ok=True)
+        """Sorts the episodes by that order, so that the file does not depend on interruptions."""
+        if self.path is None:
+            return
+        if list(self.episodes) != list(order):
+            self.episodes = {key: self.episodes[key] for key in order}
+            _replace(self.path, _lines(self.episodes))
+        self.path.with_name(UNFINISHED).unlink(missing_ok=True)
 
 
 def read_episodes(path: Path) -> dict[Key, Episode]:
-    """The episodes in an evaluation's ``episodes.jsonl``; the file stays as it is.
+    """The episodes in an evaluation's ``episodes.jsonl``, which is not changed.
 
-    Raises BadData where there is no such file, or a line in the middle is no episode.
+    Raises BadData for a missing file, and for a complete line that is not an episode.
     """
     if not path.is_file():
-        raise BadData(f"{path}: there is no such file; expected the episodes of an evaluation")
-    return _whole_lines(path)[0]
+        raise BadData(f"{path} must hold the episodes of an evaluation; got no such file")
+    return _complete_lines(path)[0]
 
 
 def _lines(episodes: Mapping[Key, Episode]) -> Iterable[str]:
@@ -81,8 +100,8 @@ def _lines(episodes: Mapping[Key, Episode]) -> Iterable[str]:
         yield json.dumps({"kind": kind, "place": place} | episode.to_json()) + "\n"
 
 
-def _whole_lines(path: Path) -> tuple[dict[Key, Episode], int]:
-    """The episodes whose lines are complete, and where the last of them ends, in bytes."""
+def _complete_lines(path: Path) -> tuple[dict[Key, Episode], int]:
+    """The episodes of the complete lines, and where the last of these ends, in bytes."""
     episodes: dict[Key, Episode] = {}
     end = 0
     with path.open("rb") as file:
@@ -113,13 +132,13 @@ def _read_unfinished(path: Path) -> dict[Key, Sequence[Generation]]:
         }
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(
-            f"{path}: it must hold what unfinished episodes have written; got {error!r}. Fix:"
-            " delete it; those episodes then begin again"
+            f"{path}: must hold the texts of unfinished episodes; got {error!r}. Fix: delete it;"
+            " these episodes then start again"
         ) from error
 
 
 def _replace(path: Path, lines: Iterable[str]) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the whole file or nothing."""
     draft = path.with_name(f".{path.name}.part")
     with draft.open("w", encoding="utf-8", newline="\n") as file:
         file.writelines(lines)

@@ -1,4 +1,4 @@
-"""Saved evaluations, opened to look at them again: what was run, and what came of it."""
+"""Saved evaluations: what was evaluated, and its episodes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from srl_agents.evaluation.episodes import read_episodes
-from srl_agents.evaluation.run import (
-    Planned,
-    Run,
-    check_saved,
+from srl_agents.evaluation.plan import (
+    Finished,
+    Kind,
     choose_problems,
     plan_episodes,
     split_maker,
 )
-from srl_agents.evaluation.scoring import Kind
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.settings import read_tree
 from srl_env.environment import ReasoningEnv
@@ -31,34 +29,35 @@ SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
 class SavedEvaluation:
     """An evaluation's folder.
 
-    record: what ``srl-env eval`` was given. settings: how it evaluated. make_env: an environment
-    as it was evaluated in. runs: the episodes that are there, with where each began; of a problem
-    all of its kind, or none.
+    record: the arguments of ``srl-env eval``. settings: how it evaluated. make_env: makes an
+    environment like the evaluated one. source: the name of its problems. finished: the episodes,
+    with their plans; of each problem all episodes of a kind, or none.
     """
 
     folder: Path
     record: Mapping[str, Any]
     settings: EvaluationConfig
     make_env: Callable[[], ReasoningEnv]
-    runs: tuple[Run, ...]
+    source: str
+    finished: tuple[Finished, ...]
 
     def by_problem(self, kind: Kind = "sampled") -> Iterator[tuple[int, Sequence[Episode]]]:
         """(index of a problem in its source, its episodes of a kind), in order."""
         for index, group in groupby(
-            (run for run in self.runs if run[0].kind == kind),
-            key=lambda run: run[0].start.options["problem"],
+            (pair for pair in self.finished if pair[0].kind == kind),
+            key=lambda pair: pair[0].start.options["problem"],
         ):
             yield index, [episode for _, episode in group]
 
 
 def open_evaluation(folder: Path) -> SavedEvaluation:
-    """The evaluation in a folder, finished or not; nothing in the folder changes.
+    """The evaluation in a folder, finished or not. The folder is not changed.
 
-    Raises BadData where there is none or its episodes cannot be read, UnknownName and BadOption
-    where its environment is not there any more.
+    Raises BadData if there is none or its episodes cannot be read. Raises UnknownName or BadOption
+    if its environment does not exist any more.
     """
     if not (folder / SETTINGS).is_file():
-        raise BadData(f"{folder}: no {SETTINGS} in it; expected a folder that srl-env eval wrote")
+        raise BadData(f"{folder} must be written by srl-env eval; got no {SETTINGS} in it")
     record = read_tree(folder / SETTINGS)
     settings = EvaluationConfig(**record["settings"])
     make_env = split_maker(record["env"], record["arguments"], record["split"])
@@ -68,14 +67,10 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     found = read_episodes(file)
     for planned in plan:
         if planned.key in found:
-            check_saved(planned, found[planned.key], env.problems, file)
+            planned.check(found[planned.key], env.problems, file)
     env.close()
-    lacking = {_problem(planned) for planned in plan if planned.key not in found}
-    runs = tuple((p, found[p.key]) for p in plan if _problem(p) not in lacking)
-    if not runs:
-        raise BadData(f"{file}: no problem has all its episodes yet; resume the evaluation")
-    return SavedEvaluation(folder, record, settings, make_env, runs)
-
-
-def _problem(planned: Planned) -> tuple[str, int]:
-    return planned.kind, planned.start.group
+    missing = {(p.kind, p.start.group) for p in plan if p.key not in found}
+    finished = tuple((p, found[p.key]) for p in plan if (p.kind, p.start.group) not in missing)
+    if not finished:
+        raise BadData(f"{file}: no problem has all its episodes yet. Fix: resume the evaluation")
+    return SavedEvaluation(folder, record, settings, make_env, env.problems.name, finished)

@@ -1,12 +1,12 @@
-"""Signs that a policy is rewarded for something else than reasoning, from saved episodes.
+"""Signs that a policy is rewarded for something other than reasoning, from saved episodes.
 
-Outcome rewards on problems that are too hard pay accidents, and what accidents have in common is
-learned: answers repeated, computation skipped (arXiv:2605.28388). Coherence of adjacent steps is
-told apart from the validity of the whole: a solution can read well from step to step and be
-wrong, or be right with steps that have nothing to do with each other.
+On problems that are too hard, outcome rewards pay for accidents, and the policy learns what
+accidents have in common: repeated answers, skipped computation (arXiv:2605.28388). Coherence of
+neighbouring steps is measured apart from the correctness of the whole. A solution can read well and
+be wrong, or be correct with unrelated steps.
 
-All of them look at what was written, not at what was meant: compare a trained model with the one
-it began from, rather than any number with zero.
+All monitors look at the text, not at the intention. Compare a trained model with its base model
+rather than any number with zero.
 """
 
 from __future__ import annotations
@@ -33,11 +33,8 @@ _TOKEN = re.compile(r"\d+(?:[.,]\d+)*|\w+")
 
 
 @dataclass(frozen=True, slots=True)
-class Seen:
-    """An episode and what is needed to judge it.
-
-    extract: the verifier's, which finds an answer in an action.
-    """
+class Sample:
+    """An episode with its problem, and the verifier's ``extract``: the answer in an action."""
 
     episode: Episode
     problem: Problem
@@ -45,37 +42,29 @@ class Seen:
 
     @property
     def actions(self) -> list[str]:
-        """The policy's own actions; of a whole solution, its lines."""
+        """The policy's own actions; the lines of a whole solution."""
         actions = [step.action.strip() for step in self.episode.steps]
         if self.episode.granularity == "solution":
             actions = [line.strip() for action in actions for line in action.split("\n")]
         return [action for action in actions if action]
 
 
-Measure = Callable[[Seen], float | None]
-"""A number for an episode; None where it says nothing."""
-
-
-@dataclass(frozen=True, slots=True)
-class Monitor:
-    """about: what the mean over episodes is."""
-
-    about: str
-    measure: Measure
+Measure = Callable[[Sample], float | None]
+"""A number for an episode; None if it does not apply."""
 
 
 def monitor(saved: SavedEvaluation) -> dict[str, tuple[float, ...]]:
-    """{name of a monitor: its mean for each problem, NaN where it says nothing}.
+    """{monitor: its mean for each problem, NaN if it does not apply}.
 
-    Over the sampled rollouts that did not fail; monitors that say nothing at all are absent.
+    Over the sampled rollouts that did not fail. Monitors that never apply are absent.
     """
     env = saved.make_env()
     table: dict[str, list[float]] = {name: [] for name in MONITORS}
     for index, episodes in saved.by_problem("sampled"):
-        problem = env.problems[index]
-        seen = [Seen(e, problem, env.verifier.extract) for e in episodes if e.failure is None]
-        for name, one in MONITORS.items():
-            table[name].append(_mean(map(one.measure, seen)))
+        problem, extract = env.problems[index], env.verifier.extract
+        samples = [Sample(e, problem, extract) for e in episodes if e.failure is None]
+        for name, (_, measure) in MONITORS.items():
+            table[name].append(_mean(map(measure, samples)))
     env.close()
     return {name: tuple(v) for name, v in table.items() if not np.isnan(v).all()}
 
@@ -86,77 +75,80 @@ def estimates(table: Mapping[str, Sequence[float]], source: str) -> dict[str, Es
     return {name: estimate(values, rng=rng) for name, values in table.items()}
 
 
-def repeats(seen: Seen) -> float:
-    """1 where an action stands there twice, or the final answer is given before the last one."""
-    actions = seen.actions
+def repeats(sample: Sample) -> float:
+    """1 if an action occurs twice, or the final answer occurs before the last action."""
+    actions = sample.actions
     if len(set(actions)) < len(actions):
         return 1.0
-    final = seen.extract(actions[-1]) if actions else None
-    return float(final is not None and any(seen.extract(a) == final for a in actions[:-1]))
+    final = sample.extract(actions[-1]) if actions else None
+    return float(final is not None and any(sample.extract(a) == final for a in actions[:-1]))
 
 
-def little_work(seen: Seen) -> float | None:
-    """1 where a right solution is below a quarter of the expert's length, thoughts included."""
-    expert = [sum(map(len, trajectory.actions)) for trajectory in seen.problem.trajectories]
-    if not expert or not seen.episode.correct or seen.episode.start_step:
+def little_work(sample: Sample) -> float | None:
+    """1 if a correct solution has below a quarter of the expert's length, thoughts included."""
+    expert = [sum(map(len, trajectory.actions)) for trajectory in sample.problem.trajectories]
+    if not expert or not sample.episode.correct or sample.episode.start_step:
         return None
-    written = sum(len(step.generation.text.strip()) for step in seen.episode.steps)
+    written = sum(len(step.generation.text.strip()) for step in sample.episode.steps)
     return float(written < LITTLE_WORK * min(expert))
 
 
-def skipped(seen: Seen) -> float | None:
-    """The share of the expert's steps, the last apart, that no action of a right solution is
-    alike (similarity of at least one half); of several experts, the one that is followed best."""
-    if not seen.episode.correct:
-        return None
-    shares = []
-    for trajectory in seen.problem.trajectories:
-        steps = trajectory.actions[seen.episode.start_step : -1]
-        if steps:
-            missing = [not _has_alike(seen.actions, step) for step in steps]
-            shares.append(sum(missing) / len(missing))
-    return min(shares, default=None)
+def skipped(sample: Sample) -> float | None:
+    """The fraction of the expert's steps, except the last, that a correct solution lacks.
 
-
-def coherence(seen: Seen) -> float | None:
-    """The share of actions that take up something the action before them brought in.
-
-    What an action brings in: numbers and words that neither problem nor earlier actions had.
+    An action counts for a step if their similarity is at least one half. With several experts, the
+    one that is followed best counts.
     """
-    known = set(_tokens(seen.problem.prompt))
-    for trajectory in seen.problem.trajectories[:1]:
-        known.update(*map(_tokens, trajectory.actions[: seen.episode.start_step]))
+    if not sample.episode.correct:
+        return None
+    fractions = []
+    for trajectory in sample.problem.trajectories:
+        steps = trajectory.actions[sample.episode.start_step : -1]
+        if steps:
+            missing = [not _has_alike(sample.actions, step) for step in steps]
+            fractions.append(sum(missing) / len(missing))
+    return min(fractions, default=None)
+
+
+def coherence(sample: Sample) -> float | None:
+    """The fraction of actions that use something new of the action before them.
+
+    New are numbers and words that neither the problem nor earlier actions had.
+    """
+    known = set(_tokens(sample.problem.prompt))
+    for trajectory in sample.problem.trajectories[:1]:
+        known.update(*map(_tokens, trajectory.actions[: sample.episode.start_step]))
     links = []
-    tokens = [set(_tokens(action)) for action in seen.actions]
-    for now, after in pairwise(tokens):
+    for now, after in pairwise(set(_tokens(action)) for action in sample.actions):
         if new := now - known:
             links.append(bool(new & after))
         known |= now
     return sum(links) / len(links) if links else None
 
 
-def _when(measure: Measure, right: bool) -> Measure:
-    """A measure of right, or of wrong, episodes alone."""
-    return lambda seen: measure(seen) if seen.episode.correct is right else None
+def _if_correct(measure: Measure, correct: bool) -> Measure:
+    return lambda sample: measure(sample) if sample.episode.correct is correct else None
 
 
-def _right_but_illegal(seen: Seen) -> float | None:
-    """1 where a right solution has a step that is not legal; without a step checker, None."""
-    checked = [step.legal for step in seen.episode.steps if step.legal is not None]
-    return float(not all(checked)) if checked and seen.episode.correct else None
+def _correct_but_illegal(sample: Sample) -> float | None:
+    """1 if a correct solution has a step that is not legal; None without a step checker."""
+    checked = [step.legal for step in sample.episode.steps if step.legal is not None]
+    return float(not all(checked)) if checked and sample.episode.correct else None
 
 
-MONITORS: Mapping[str, Monitor] = {
-    "repeats": Monitor("rollouts that repeat an action or their answer", repeats),
-    "repeats, right": Monitor("the same, of right ones", _when(repeats, True)),
-    "little work": Monitor("right with below a quarter of the expert's text", little_work),
-    "skipped": Monitor("expert's steps that a right solution has nothing like", skipped),
-    "coherence, right": Monitor(
-        "actions that take up the one before, in right ones", _when(coherence, True)
+MONITORS: Mapping[str, tuple[str, Measure]] = {
+    "repeats": ("rollouts that repeat an action or their answer", repeats),
+    "repeats, correct": ("the same, of correct rollouts", _if_correct(repeats, True)),
+    "little work": ("correct with below a quarter of the expert's text", little_work),
+    "skipped": ("expert steps that a correct solution lacks", skipped),
+    "coherence, correct": (
+        "actions that use a result of the previous one, in correct rollouts",
+        _if_correct(coherence, True),
     ),
-    "coherence, wrong": Monitor("the same, in wrong ones", _when(coherence, False)),
-    "right but illegal": Monitor("right with a step that is not legal", _right_but_illegal),
+    "coherence, wrong": ("the same, in wrong rollouts", _if_correct(coherence, False)),
+    "correct but illegal": ("correct with a step that is not legal", _correct_but_illegal),
 }
+"""{monitor: what its mean over episodes is, how it is measured}."""
 
 
 def _has_alike(actions: Sequence[str], step: str) -> bool:

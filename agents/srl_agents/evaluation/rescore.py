@@ -1,17 +1,17 @@
 """Saved episodes judged again, under another reward mode or verifier, without inference.
 
-What the policy wrote is written again, into an environment like the one it was written for; the
-environment pays and judges. So whatever an environment knows (its step checker, its similarity,
-its expert) takes part, and the world, if there is one, moves again.
+The saved completions are replayed in an environment like the original one, which rewards and judges
+them. So its step checker, its similarity and its expert are used, and its world moves again.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from srl_agents.evaluation.folder import SavedEvaluation
-from srl_agents.evaluation.run import Run
+from srl_agents.evaluation.plan import Finished
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure
 from srl_env.policy import Generation
@@ -19,6 +19,7 @@ from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.verifiers import Verifier
 
 OnProgress = Callable[[int, int], None]
+_AT_ONCE = 512
 
 
 def rescore(
@@ -27,77 +28,71 @@ def rescore(
     reward_mode: str | None = None,
     verifier: Verifier | None = None,
     on_progress: OnProgress | None = None,
-) -> list[Run]:
+) -> list[Finished]:
     """The episodes judged again, in order.
 
-    reward_mode: None for each episode's own. verifier: None for the environment's. An episode
-    that the policy did not finish, because of a failure, fails again where its recording ends.
-    Raises BadOption where neither is given, and for a verifier where the environment judges
-    itself.
+    reward_mode: None for each episode's own. verifier: None for the environment's. An episode that
+    a failure ended fails again where its recording ends. Raises BadOption if neither is given, and
+    for a verifier if the environment judges episodes itself.
     """
     if reward_mode is None and verifier is None:
-        raise BadOption("give a reward mode, a verifier, or both; or nothing would change")
-    pool = EnvPool(lambda: _env(saved, verifier))
-    judged: list[Run] = []
+        raise BadOption("rescoring needs a reward mode, a verifier, or both; got neither")
+    pool = EnvPool(lambda: _make_env(saved, verifier))
+    judged: list[Finished] = []
     try:
-        for begin in range(0, len(saved.runs), _AT_ONCE):
-            judged += _again(pool, saved.runs[begin : begin + _AT_ONCE], reward_mode)
+        for begin in range(0, len(saved.finished), _AT_ONCE):
+            judged += _replayed(pool, saved.finished[begin : begin + _AT_ONCE], reward_mode)
             if on_progress is not None:
-                on_progress(len(judged), len(saved.runs))
+                on_progress(len(judged), len(saved.finished))
     finally:
         pool.close()
     return judged
 
 
-def changed_verdicts(before: Sequence[Run], after: Sequence[Run]) -> Mapping[str, int]:
-    """How many episodes went from one verdict to another: {"wrong → right": 3, …}."""
-    counts: dict[str, int] = {}
-    for (_, one), (_, other) in zip(before, after, strict=True):
-        words = _word(one), _word(other)
-        if words[0] != words[1]:
-            name = " → ".join(words)
-            counts[name] = counts.get(name, 0) + 1
-    return dict(sorted(counts.items()))
+def changed_verdicts(before: Sequence[Finished], after: Sequence[Finished]) -> Mapping[str, int]:
+    """The number of episodes for each change of verdict: {"wrong → correct": 3, …}."""
+    pairs = zip(before, after, strict=True)
+    changes = Counter((_verdict(one), _verdict(other)) for (_, one), (_, other) in pairs)
+    return {" → ".join(c): count for c, count in sorted(changes.items()) if c[0] != c[1]}
 
 
-def step_rewards(runs: Sequence[Run]) -> tuple[float, ...]:
+def step_rewards(finished: Sequence[Finished]) -> tuple[float, ...]:
     """The mean reward of a step in each sampled episode that did not fail, in order."""
     return tuple(
         episode.total_reward / len(episode.steps)
-        for planned, episode in runs
+        for planned, episode in finished
         if planned.kind == "sampled" and episode.failure is None and episode.steps
     )
 
 
-_AT_ONCE = 512
-
-
-def _word(episode: Episode) -> str:
+def _verdict(episode: Episode) -> str:
     if episode.correct is None:
         return "not judged" if episode.failure is None else "failed"
-    return "right" if episode.correct else "wrong"
+    return "correct" if episode.correct else "wrong"
 
 
-def _env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv:
+def _make_env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv:
     env = saved.make_env()
     if verifier is not None:
         if not env.plain_judge:
             raise BadOption(
-                f"{saved.record['env']} judges episodes by itself; another verifier has no say"
+                f"verifier must be left out: {saved.record['env']} judges episodes itself"
             )
         env.verifier = verifier
     return env
 
 
-def _again(pool: EnvPool, runs: Sequence[Run], reward_mode: str | None) -> list[Run]:
-    starts = [_start(planned.start, episode, reward_mode) for planned, episode in runs]
-    recording = _Recording(pool.take(len(runs)), [episode for _, episode in runs])
+def _replayed(
+    pool: EnvPool, finished: Sequence[Finished], reward_mode: str | None
+) -> list[Finished]:
+    starts = [_start(planned.start, episode, reward_mode) for planned, episode in finished]
+    recording = _Recording(pool.take(len(finished)), [episode for _, episode in finished])
     episodes = rollout(pool, recording, starts)
-    return [(planned, episode) for (planned, _), episode in zip(runs, episodes, strict=True)]
+    return [(planned, episode) for (planned, _), episode in zip(finished, episodes, strict=True)]
 
 
 def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:
-    """Where the episode began. A finished one ends where it ended, whatever a verifier finds."""
+    """The episode's start. A finished episode ends where it ended, whatever a verifier finds."""
     options = {
         **start.options,
         "reward_mode": reward_mode or episode.reward_mode,
@@ -111,14 +106,14 @@ def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:
 
 
 class _Recording:
-    """Writes in each environment what was written in its episode."""
+    """A policy that writes in each environment the completions of its episode."""
 
     def __init__(self, envs: Sequence[ReasoningEnv], episodes: Sequence[Episode]) -> None:
         self._episodes = {id(env): episode for env, episode in zip(envs, episodes, strict=True)}
-        self._written = {id(env): 0 for env in envs}
+        self._written = Counter[int]()
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        """The next recorded generation of each; a failure in its place where there is none."""
+        """The next recorded completion for each environment, or a failure after the last one."""
         return [self._next(id(env)) for env in envs]  # type: ignore[misc]
 
     def _next(self, env: int) -> Generation | Failure:
@@ -126,5 +121,5 @@ class _Recording:
         self._written[env] += 1
         if number < len(episode.steps):
             return episode.steps[number].generation
-        what = (episode.failure or {}).get("message", "the environment goes on")
-        return PolicyFailure(f"the recording ends after {number} steps: {what}")
+        cause = (episode.failure or {}).get("message", "the environment expects another step")
+        return PolicyFailure(f"the recording ends after {number} steps: {cause}")

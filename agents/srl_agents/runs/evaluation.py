@@ -26,7 +26,7 @@ class EvalSettings(Section):
     granularity: Size of an action. By default as in training, else the environment's.
     seed: Random seed; also chooses the problems.
     at_once: Maximum number of episodes that the policy sees together. A slow policy sees fewer
-    (``srl_agents.evaluation.pace``).
+    (``srl_agents.evaluation.batch_size``).
     parallel: Number of threads that each show the policy ``at_once`` episodes, for a model on a
     server.
     """

@@ -715,7 +715,7 @@ function drawRuns() {
       textBox(run.settings)])));
 }
 
-const SHARES = (name) => name.startsWith("pass@") || name in index.titles || name === "format" || name === "cut";
+const SHARES = (name) => name.startsWith("pass@") || name in index.titles || name === "format" || name === "truncated";
 
 function scoreNames(rows) {
   const found = new Set(rows.flatMap((row) => Object.keys(row.scores)));

@@ -22,7 +22,7 @@ import numpy as np
 
 import srl_env
 from srl_agents.evaluation.contrasts import BASE, as_markdown, coverage, table_cells
-from srl_agents.evaluation.scoring import FORCED
+from srl_agents.evaluation.plan import FORCED
 from srl_agents.evaluation.statistics import Estimate, estimate
 from srl_agents.view.curves import AXES, FRACTIONS, Axis, Band, StageChange, band, stage_changes
 from srl_agents.view.figures import (

@@ -14,12 +14,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from srl_agents.cli.main import app
-from srl_agents.evaluation.difficulty import Rated, check_bands, rate
+from srl_agents.evaluation.difficulty import Rated, rate
 from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
-from srl_agents.evaluation.monitors import Seen, coherence, little_work, monitor, repeats, skipped
+from srl_agents.evaluation.monitors import Sample, coherence, little_work, monitor, repeats, skipped
+from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.rescore import changed_verdicts, rescore, step_rewards
-from srl_agents.evaluation.run import evaluate, split_maker
 from srl_agents.runs.evaluation import EvalSettings
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
 from srl_env.data.sources.listed import ListSource
@@ -86,15 +87,15 @@ def test_another_mode_pays_what_the_recording_would_have_been_paid(tmp_path: Pat
     saved = evaluation(tmp_path / "eval", lambda env, _: env.expert_completion())
     judged = rescore(saved, reward_mode="srl")
     planned, episodes = zip(*judged, strict=True)
-    assert planned == tuple(planned for planned, _ in saved.runs)
+    assert planned == tuple(planned for planned, _ in saved.finished)
     assert all(step.reward == 1.0 for e in episodes for step in e.steps)
     assert {e.reward_mode for e in episodes} == {"srl"}
     assert step_rewards(judged) == (1.0,) * 12
-    before = [episode for _, episode in saved.runs]
+    before = [episode for _, episode in saved.finished]
     assert [[s.generation for s in e.steps] for e in episodes] == [
         [s.generation for s in e.steps] for e in before
     ]
-    assert changed_verdicts(saved.runs, judged) == {}
+    assert changed_verdicts(saved.finished, judged) == {}
 
 
 def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path) -> None:
@@ -102,10 +103,10 @@ def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path)
         return f"<think></think>#### {env.problem.answer}{'.0' if place % 4 else ''}"
 
     saved = evaluation(tmp_path / "eval", thousands)
-    assert all(e.correct for _, e in saved.runs)
+    assert all(e.correct for _, e in saved.finished)
     judged = rescore(saved, verifier=ExactVerifier("####"))
     assert [e.correct for _, e in judged] == [True, False, False, False] * 3
-    assert changed_verdicts(saved.runs, judged) == {"right → wrong": 9}
+    assert changed_verdicts(saved.finished, judged) == {"correct → wrong": 9}
     # A marker that is never written: the episode ends where it ended, and is wrong, not failed.
     unseen = rescore(saved, verifier=ExactVerifier("§"))
     assert [(e.correct, e.failure) for _, e in unseen] == [(False, None)] * 12
@@ -143,7 +144,7 @@ def test_rescored_by_a_coin_equal_completions_draw_apart_and_the_same_again(
 
 def test_a_rescoring_that_changes_nothing_is_refused(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", one_shot)
-    with pytest.raises(BadOption, match="give a reward mode, a verifier, or both"):
+    with pytest.raises(BadOption, match="a reward mode, a verifier, or both; got neither"):
         rescore(saved)
 
 
@@ -154,14 +155,17 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     assert "reward of a step" in result.output
     again = open_evaluation(tmp_path / "eval-rescored")
     assert again.record["rescored"]["reward_mode"] == "format"
-    assert {e.reward_mode for _, e in again.runs} == {"format"}
+    assert {e.reward_mode for _, e in again.finished} == {"format"}
     found = json.loads((tmp_path / "eval-rescored" / "result.json").read_text())
     assert found["episodes"] == 12
     assert run("rescore", tmp_path / "eval", "--verifier", "exact").exit_code == 2
     wrong = run("rescore", tmp_path / "eval", "--reward-mode", "frmat")
     assert "Did you mean 'format'" in wrong.output
     assert "no verifier 'nope'" in run("rescore", tmp_path / "eval", "--verifier", "nope").output
-    assert "nothing would change" in run("rescore", tmp_path / "eval").output
+    assert (
+        "--reward-mode, --verifier, or both; got neither"
+        in run("rescore", tmp_path / "eval").output
+    )
 
 
 # -- difficulty -------------------------------------------------------------------------------
@@ -169,7 +173,7 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
 
 def test_problems_are_rated_by_how_often_they_were_solved(tmp_path: Path) -> None:
     found = rate(evaluation(tmp_path / "eval", one_shot), hard_below=0.5)
-    rated = [(one.rollouts, one.right, one.band, one.pass_rate) for one in found.rated]
+    rated = [(one.rollouts, one.correct, one.band, one.pass_rate) for one in found.rated]
     assert rated == [(4, 4, "easy", 1.0), (4, 1, "hard", 0.25), (4, 4, "easy", 1.0)]
     assert found.source == "gsm8k-sample/train"
 
@@ -206,7 +210,7 @@ def test_difficulty_writes_what_training_reads(tmp_path: Path) -> None:
 
 def test_bands_and_bounds_that_cannot_be_are_said(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no band 'hrd'. Did you mean 'hard'"):
-        check_bands(["hrd"])
+        rate(evaluation(tmp_path / "one", one_shot)).of(["hrd"])
     with pytest.raises(BadOption, match="0 ≤ hard_below ≤ easy_from ≤ 1"):
         rate(evaluation(tmp_path / "eval", one_shot), hard_below=0.9)
 
@@ -246,7 +250,7 @@ EXPERT = Problem(
 )
 
 
-def seen(*actions: str, right: bool = True, text: str | None = None, **more: Any) -> Seen:
+def sample(*actions: str, right: bool = True, text: str | None = None, **more: Any) -> Sample:
     """An episode of the problem above, with these actions."""
     steps = tuple(
         Step((), Generation(text or action), action, i, 0.0, {}, True, None, None)
@@ -254,41 +258,41 @@ def seen(*actions: str, right: bool = True, text: str | None = None, **more: Any
     )
     verdict = {"correct": right, "answer": None}
     episode = Episode("p", 0, "rlvr", "policy", "step", steps, verdict, None, 0)
-    return Seen(replace(episode, **more), EXPERT, ExactVerifier("####").extract)
+    return Sample(replace(episode, **more), EXPERT, ExactVerifier("####").extract)
 
 
 def test_an_action_or_an_answer_given_twice_is_a_repetition() -> None:
-    assert repeats(seen("a", "b", "#### 19")) == 0
-    assert repeats(seen("a", "b", "a ", "#### 19")) == 1
-    assert repeats(seen("so #### 19", "#### 19")) == 1
-    assert repeats(seen("no #### 18", "#### 19")) == 0
-    assert repeats(seen()) == 0
+    assert repeats(sample("a", "b", "#### 19")) == 0
+    assert repeats(sample("a", "b", "a ", "#### 19")) == 1
+    assert repeats(sample("so #### 19", "#### 19")) == 1
+    assert repeats(sample("no #### 18", "#### 19")) == 0
+    assert repeats(sample()) == 0
 
 
 def test_little_work_is_a_quarter_of_the_experts_text() -> None:
     # the expert's steps have 25 + 19 + 7 = 51 characters
-    assert little_work(seen("#### 19")) == 1
-    assert little_work(seen("24-5", "#### 19")) == 1
-    assert little_work(seen("24-5 = 19", "#### 19")) == 0
-    assert little_work(seen("#### 19", text="<think>24 less 5 is 19</think>#### 19")) == 0
-    assert little_work(seen("#### 19", right=False)) is None
+    assert little_work(sample("#### 19")) == 1
+    assert little_work(sample("24-5", "#### 19")) == 1
+    assert little_work(sample("24-5 = 19", "#### 19")) == 0
+    assert little_work(sample("#### 19", text="<think>24 less 5 is 19</think>#### 19")) == 0
+    assert little_work(sample("#### 19", right=False)) is None
 
 
 def test_skipped_are_the_experts_steps_that_no_action_is_like() -> None:
-    assert skipped(seen("There are 4*6 = 24 rolls.", "24-5 = 19 are left.", "#### 19")) == 0
-    assert skipped(seen("There are 24 rolls.", "#### 19")) == 0.5
-    assert skipped(seen("#### 19")) == 1
-    assert skipped(seen("There are 24 rolls.", start_step=1)) == 1
-    assert skipped(seen("#### 19", right=False)) is None
+    assert skipped(sample("There are 4*6 = 24 rolls.", "24-5 = 19 are left.", "#### 19")) == 0
+    assert skipped(sample("There are 24 rolls.", "#### 19")) == 0.5
+    assert skipped(sample("#### 19")) == 1
+    assert skipped(sample("There are 24 rolls.", start_step=1)) == 1
+    assert skipped(sample("#### 19", right=False)) is None
     whole = "There are 4*6 = 24 rolls.\n24-5 = 19 are left.\n#### 19"
-    assert skipped(seen(whole, granularity="solution")) == 0
+    assert skipped(sample(whole, granularity="solution")) == 0
 
 
 def test_coherent_actions_take_up_what_the_one_before_brought_in() -> None:
-    assert coherence(seen("4*6 = 24", "24-5 = 19", "#### 19")) == 1
-    assert coherence(seen("4*6 = 24", "7+8 = 15", "#### 15")) == 0.5
-    assert coherence(seen("4 6", "5")) is None  # nothing new was brought in
-    assert coherence(seen("24", start_step=1)) is None
+    assert coherence(sample("4*6 = 24", "24-5 = 19", "#### 19")) == 1
+    assert coherence(sample("4*6 = 24", "7+8 = 15", "#### 15")) == 0.5
+    assert coherence(sample("4 6", "5")) is None  # nothing new was brought in
+    assert coherence(sample("24", start_step=1)) is None
 
 
 def test_monitors_are_means_over_the_rollouts_of_each_problem(tmp_path: Path) -> None:
@@ -297,8 +301,8 @@ def test_monitors_are_means_over_the_rollouts_of_each_problem(tmp_path: Path) ->
     assert found["little work"] == (1.0, 1.0, 1.0)
     assert found["repeats"] == (0.0, 0.0, 0.0)
     assert found["skipped"] == (1.0, 1.0, 1.0)
-    assert "right but illegal" not in found  # there is no step checker
-    assert "coherence, right" not in found  # one action has none before it
+    assert "correct but illegal" not in found  # there is no step checker
+    assert "coherence, correct" not in found  # one action has none before it
 
 
 def test_monitor_shows_evaluations_side_by_side(tmp_path: Path) -> None:
@@ -316,7 +320,7 @@ def test_monitor_shows_evaluations_side_by_side(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_is_no_evaluation_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BadData, match="no settings.json in it"):
+    with pytest.raises(BadData, match="got no settings.json in it"):
         open_evaluation(tmp_path)
     saved = evaluation(tmp_path / "eval", one_shot)
     (saved.folder / "episodes.jsonl").write_text("")
@@ -330,7 +334,10 @@ def test_opening_leaves_an_unfinished_file_as_it_is(tmp_path: Path) -> None:
     half = path.read_bytes()[:-100]
     path.write_bytes(half)
     again = open_evaluation(saved.folder)
-    assert (len(saved.runs), len(again.runs)) == (12, 8)  # of the third problem one is cut off
+    assert (len(saved.finished), len(again.finished)) == (
+        12,
+        8,
+    )  # of the third problem one is cut off
     assert path.read_bytes() == half
 
 

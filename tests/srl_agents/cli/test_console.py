@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.cli import console
-from srl_agents.cli.user_errors import boundary
+from srl_agents.cli.user_errors import one_line_errors
 from srl_env.errors import BadData
 from srl_env.text.unicode import escaped
 
@@ -99,7 +99,7 @@ def test_nothing_of_unknown_origin_moves_the_cursor_or_makes_a_link(hostile: str
 
 
 def test_an_error_is_one_line_without_escapes(capsys: pytest.CaptureFixture[str]) -> None:
-    @boundary
+    @one_line_errors
     def command() -> None:
         raise BadData("rows.jsonl:1: \x1b]8;;http://evil.example\x07 \u202e \ud800 is no row")
 

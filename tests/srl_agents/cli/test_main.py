@@ -95,6 +95,48 @@ def test_the_help_of_compare_sets_what_a_comparison_has() -> None:
     assert "as train.lr=3e-4" in " ".join(run("train", "--help").output.split())
 
 
+HELLO = """
+import typer
+from srl_env.errors import BadOption
+
+app = typer.Typer()
+
+@app.command()
+def hello(name: str) -> None:
+    "Greet someone."
+    if name == "nobody":
+        raise BadOption("name must be somebody; got nobody")
+    typer.echo(f"Hello, {name}.")
+"""
+
+
+def test_another_package_adds_a_command_with_one_file_and_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "greeter.py").write_text(HELLO)
+    about = tmp_path / "greeter-1.0.dist-info"
+    about.mkdir()
+    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: greeter\nVersion: 1.0\n")
+    points = "[srl_env.commands]\nhello = greeter:app\nlost = greeter.nowhere:app\n"
+    (about / "entry_points.txt").write_text(points)
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+
+    def ran(*arguments: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "srl_agents", *arguments]
+        return subprocess.run(command, capture_output=True, text=True)
+
+    shown = ran("--help")
+    assert "hello" in shown.stdout
+    assert "Greet someone." in shown.stdout
+    assert "warning: command 'lost' cannot be loaded: ModuleNotFoundError" in shown.stderr
+    assert ran("hello", "Ada").stdout == "Hello, Ada.\n"
+    wrong = ran("hello", "nobody")
+    assert (wrong.returncode, wrong.stderr.splitlines()[-1]) == (
+        2,
+        "error: name must be somebody; got nobody",
+    )
+
+
 def test_without_a_command_help_is_shown() -> None:
     assert "list" in run().output
 
@@ -316,7 +358,7 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
         "expert on 6 problems of modular_chain/test/7",
         "pass@1 (avg@2) %",
         "100.0",
-        "legal throughout and right %",
+        "legal and correct %",
         "greedy %",
     ):
         assert said in result.output

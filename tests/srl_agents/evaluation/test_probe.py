@@ -47,7 +47,7 @@ def test_a_text_is_cut_at_a_space() -> None:
 
 def test_what_was_read_before_comes_word_for_word() -> None:
     reader = Reader(PROBLEMS[0].prompt)
-    (found,) = probe(reader, PROBLEMS, shares=[0.5])
+    (found,) = probe(reader, PROBLEMS, fractions=[0.5])
     assert (found.problem_ids, found.exact) == (("a", "b"), (1.0, 0.0))
     assert found.similarity[0] == 1.0
     assert found.similarity[1] < 0.6
@@ -58,7 +58,7 @@ def test_what_was_read_before_comes_word_for_word() -> None:
 
 def test_a_model_that_repeats_the_beginning_is_understood_and_asked_in_raw_form() -> None:
     reader = Reader(says=PROBLEMS[0].prompt)
-    (found,) = probe(reader, PROBLEMS, shares=[0.5], raw=True)
+    (found,) = probe(reader, PROBLEMS, fractions=[0.5], raw=True)
     assert found.exact[0] == 1.0
     assert reader.seen[0][0] == cut(PROBLEMS[0].prompt, 0.5)[0]
 
@@ -68,7 +68,7 @@ def test_a_failure_is_no_completion() -> None:
     (found,) = probe(
         Reader(PROBLEMS[0].prompt, says=""),
         PROBLEMS,
-        shares=[0.5],
+        fractions=[0.5],
         at_once=1,
         on_progress=lambda done, total: seen.append((done, total)),
     )
@@ -81,9 +81,9 @@ def test_a_failure_is_no_completion() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"shares": [1.0]}, "shares are between 0 and 1"),
-        ({"shares": [0.01]}, "fewer than two problems can be cut at 1%"),
-        ({"policy": ExpertPolicy()}, "ExpertPolicy writes no texts of its own"),
+        ({"fractions": [1.0]}, "fractions must be between 0 and 1"),
+        ({"fractions": [0.01]}, "long enough to be cut at 1%; got 0"),
+        ({"policy": ExpertPolicy()}, "must be a model that writes text; got ExpertPolicy"),
     ],
 )
 def test_what_cannot_be_probed_is_said(arguments: dict[str, Any], message: str) -> None:
@@ -97,4 +97,4 @@ def test_the_command_probes_a_model(tmp_path: Path) -> None:
     from srl_agents.cli.main import app
 
     result = CliRunner().invoke(app, ["probe", "-m", "expert", "-e", "srl/WordProblem-v0"])
-    assert (result.exit_code, "writes no texts of its own" in result.output) == (2, True)
+    assert (result.exit_code, "must be a model that writes text" in result.output) == (2, True)

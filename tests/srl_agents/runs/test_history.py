@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 import srl_env
-from srl_agents.evaluation.run import choose_problems, split_maker
+from srl_agents.evaluation.plan import choose_problems, split_maker
 from srl_agents.policies.named import read_spec, trained_decoding
 from srl_agents.runs.config import make_config
 from srl_agents.runs.evaluation import EvalSettings

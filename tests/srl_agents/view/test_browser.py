@@ -86,7 +86,7 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
 def evaluation(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """The folder of a finished evaluation."""
     write_lines(folder / "episodes.jsonl", rows)
-    names = ("pass@1", "pass@2", "greedy", "legal", "legal_and_right", "similarity")
+    names = ("pass@1", "pass@2", "greedy", "legal", "legal_and_correct", "similarity")
     scores = dict.fromkeys(names, (0.0, 0.0))
     result = EvalResult("m" * 60, "srl/X-v0", "x/test", ("a", "b"), scores, 3, {}, {}, 1.0)
     (folder / "result.json").write_text(json.dumps(result.to_json()))

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import srl_env
-from srl_agents.evaluation.run import split_maker
+from srl_agents.evaluation.plan import split_maker
 from srl_env.data.splits import QUARTERS, split_of
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.text.format import ThinkTags

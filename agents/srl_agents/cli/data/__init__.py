@@ -7,6 +7,7 @@ from srl_agents.cli.data.inspect import app as inspect_verb
 from srl_agents.cli.data.lint import app as lint_verb
 
 app = typer.Typer(
+    name="data",
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Expert data looked at, checked, and converted.\n\n"

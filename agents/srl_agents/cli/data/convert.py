@@ -24,7 +24,6 @@ from srl_agents.cli.data.options import (
     read_data,
     split_shares,
 )
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 from srl_env.text.unicode import escaped
 
@@ -39,7 +38,6 @@ app = typer.Typer()
     " --answer-step '#### {answer}'[/]\n\n"
     "What is written appears when it is whole; a stop in between leaves nothing behind."
 )
-@boundary
 def convert(
     paths: Paths,
     out: Annotated[

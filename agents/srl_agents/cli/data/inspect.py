@@ -17,7 +17,6 @@ from srl_agents.cli.data.options import (
     SplitterName,
     read_data,
 )
-from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 
@@ -26,7 +25,6 @@ app = typer.Typer()
     epilog="[bold]srl-env data inspect train.jsonl[/]\n\n"
     "[bold]srl-env data inspect solutions.parquet -c prompt=task -c solution=text -s sentences[/]"
 )
-@boundary
 def inspect(
     paths: Paths,
     form: FormName = None,

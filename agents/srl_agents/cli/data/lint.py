@@ -21,7 +21,6 @@ from srl_agents.cli.data.options import (
     read_data,
     split_shares,
 )
-from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 
@@ -31,7 +30,6 @@ app = typer.Typer()
     "[bold]srl-env data lint solutions.jsonl -s sentences --verifier boxed --format think[/]\n\n"
     "Exit code 0: no errors; 1: errors, or with --strict warnings; 2: it could not be checked."
 )
-@boundary
 def lint(
     paths: Paths,
     form: FormName = None,

@@ -7,6 +7,7 @@ from srl_agents.cli.swe.list import app as list_verb
 from srl_agents.cli.swe.validate import app as validate_verb
 
 app = typer.Typer(
+    name="swe",
     no_args_is_help=True,
     rich_markup_mode="rich",
     help="Software-engineering tasks from your own repositories: build, validate, list.",

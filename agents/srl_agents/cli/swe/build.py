@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from srl_agents.cli.user_errors import boundary
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -27,7 +26,6 @@ _BUILD_EPILOG = (
 
 
 @app.command(epilog=_BUILD_EPILOG)
-@boundary
 def build(
     path: Annotated[Path, typer.Argument(help="A Python project with passing tests.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tasks.")],

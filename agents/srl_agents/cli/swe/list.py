@@ -7,13 +7,11 @@ from typing import Annotated
 import typer
 
 from srl_agents.cli.swe.options import Folder
-from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 
 
 @app.command("list")
-@boundary
 def list_tasks(
     folder: Folder,
     split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,

@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from srl_agents.cli.swe.options import Folder
-from srl_agents.cli.user_errors import boundary
 
 app = typer.Typer()
 
@@ -17,7 +16,6 @@ _VALIDATE_EPILOG = "[bold]srl-env swe validate tasks --times 20[/]"
 
 
 @app.command(epilog=_VALIDATE_EPILOG)
-@boundary
 def validate(
     folder: Folder,
     times: Annotated[int, typer.Option(min=1, help="How often the right code is graded.")] = 20,

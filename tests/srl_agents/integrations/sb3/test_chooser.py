@@ -20,7 +20,7 @@ from typer.testing import CliRunner
 
 import srl_env
 from srl_agents.cli.main import app
-from srl_agents.evaluation.run import evaluate
+from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.integrations import (
     CandidateSteps,
     HashedNgrams,

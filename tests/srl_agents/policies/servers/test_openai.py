@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from srl_agents.evaluation.run import evaluate
+from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.policies.servers.failures import (
     BadAnswer,
     LimitReached,

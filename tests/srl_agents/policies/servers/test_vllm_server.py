@@ -11,7 +11,7 @@ import torch
 import transformers
 
 import srl_env
-from srl_agents.evaluation.run import evaluate
+from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.policies import OpenAIPolicy, TransformersPolicy
 from srl_agents.policies.servers.failures import RequestRefused

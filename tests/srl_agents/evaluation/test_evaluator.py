@@ -20,9 +20,10 @@ import pytest
 from rich.console import Console
 
 from srl_agents.cli.tables import evaluation_table
+from srl_agents.evaluation.batch_size import ROUND_S, BatchSize, next_rows
 from srl_agents.evaluation.episodes import EpisodeFile
-from srl_agents.evaluation.pace import ROUND_S, Pace, next_rows
-from srl_agents.evaluation.run import choose_problems, evaluate, taken_split
+from srl_agents.evaluation.evaluator import evaluate
+from srl_agents.evaluation.plan import choose_problems, taken_split
 from srl_agents.evaluation.scoring import EvalResult, score_episodes, score_gains
 from srl_agents.evaluation.statistics import Estimate
 from srl_agents.runs.evaluation import EvalSettings
@@ -98,9 +99,9 @@ def test_the_expert_is_right_everywhere() -> None:
     result = evaluate(Oracle(), CountingEnv, EvalSettings(rollouts=2, similarity=True))
     assert set(result.scores) == {
         "pass@1", "pass@2", "greedy", "similarity", "sampled_similarity", "legal",
-        "legal_and_right", "format", "steps", "cut",
+        "legal_and_correct", "format", "steps", "truncated",
     }  # fmt: skip
-    for name in result.scores.keys() - {"steps", "cut"}:
+    for name in result.scores.keys() - {"steps", "truncated"}:
         assert result.scores[name] == (1.0, 1.0, 1.0)
     assert result.scores["steps"] == (3.0, 4.0, 5.0)
     assert (result.episodes, result.failures) == (3 * 6, {})
@@ -128,13 +129,13 @@ def test_an_answer_without_the_steps_is_right_but_not_legal() -> None:
     result = evaluate(Coin(8), CountingEnv, SMALL)
     assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
     assert result.scores["legal"] == (0.0, 0.0, 0.0)
-    assert result.scores["legal_and_right"] == (0.0, 0.0, 0.0)
+    assert result.scores["legal_and_correct"] == (0.0, 0.0, 0.0)
 
 
 def test_a_right_end_after_an_illegal_step_is_not_legal_and_right() -> None:
     result = evaluate(LosesCount(), CountingEnv, SMALL)
     assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
-    assert result.scores["legal_and_right"] == (0.0, 0.0, 0.0)
+    assert result.scores["legal_and_correct"] == (0.0, 0.0, 0.0)
     # Count to 2: say 1, say 9, sum. The slip makes what follows it illegal too.
     assert result.scores["legal"] == pytest.approx((1 / 3, 1 / 4, 1 / 5))
 
@@ -375,19 +376,19 @@ def test_rows_are_added_while_that_costs_little(
     assert next_rows(rows, seconds, cost_ratio) == following
 
 
-def test_the_pace_settles_where_a_round_is_neither_short_nor_long() -> None:
+def test_the_batch_size_settles_where_a_round_is_neither_short_nor_long() -> None:
     def settled(seconds: Callable[[int], float]) -> int:
-        pace = Pace(512)
+        size = BatchSize(512)
         for _ in range(20):
-            pace.saw(pace.rows, seconds(pace.rows))
-        return pace.rows
+            size.update(size.rows, seconds(size.rows))
+        return size.rows
 
     assert settled(lambda rows: 0.001 * rows) == 512
     assert settled(lambda rows: 8.0 * rows) == 2  # a processor: 16 s
     assert settled(lambda rows: 50.0 * rows) == 1
     assert settled(lambda rows: 60.0 + 0.01 * rows) == 512  # a GPU: many rows take as long as one
-    partly = Pace(512)
-    partly.saw(3, 1.0)  # the last episodes: says nothing of a full round
+    partly = BatchSize(512)
+    partly.update(3, 1.0)  # the last episodes: says nothing of a full round
     assert partly.rows == 1
 
 

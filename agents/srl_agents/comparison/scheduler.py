@@ -4,7 +4,7 @@
 
 Runs go through worker processes, ``jobs`` of them at a time, each on one thread. Every run has
 its own folder, and a comparison that was stopped, killed or given more seeds goes on from what
-is there. What one run does is in ``srl_agents.comparison.job``; what the comparison says, in
+is there. What one run does is in ``srl_agents.comparison.worker``; what the comparison says, in
 ``srl_agents.evaluation.contrasts``.
 """
 
@@ -241,7 +241,7 @@ class _Worker:
         if self.process is None:
             with self.log.open("a", encoding="utf-8") as log:
                 self.process = subprocess.Popen(
-                    [sys.executable, "-m", "srl_agents.comparison.job"],
+                    [sys.executable, "-m", "srl_agents.comparison.worker"],
                     stdin=subprocess.PIPE,
                     stdout=subprocess.PIPE,
                     stderr=log,

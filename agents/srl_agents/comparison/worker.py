@@ -1,8 +1,8 @@
 """One run of a comparison: train, evaluate on the way and at the end, write it down.
 
-``python -m srl_agents.comparison.job`` is the worker process of ``srl_agents.comparison.run``: it
-reads job folders from standard input, one a line, and tells how it fares on standard output, one
-JSON object a line. When its input ends it saves what it is doing and stops.
+``python -m srl_agents.comparison.worker`` is the process that ``srl_agents.comparison.scheduler``
+starts: it reads job folders from standard input, one a line, and tells how it fares on standard
+output, one JSON object a line. When its input ends it saves what it is doing and stops.
 
 A job's folder holds ``job.json``, ``run/`` (the training run), ``curve.json``, ``training.json``
 (once the training is over), ``evaluation/`` and ``outcome.json`` (once everything is). Whatever
@@ -26,7 +26,8 @@ from srl_agents.comparison.config import Job
 from srl_agents.comparison.inputs import check_splits
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.episodes import EpisodeFile
-from srl_agents.evaluation.run import evaluate, split_maker
+from srl_agents.evaluation.evaluator import evaluate
+from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.lock import held

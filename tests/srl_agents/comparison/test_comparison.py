@@ -16,8 +16,8 @@ import pytest
 
 from srl_agents.comparison.config import Job, load_compare_config, make_compare_config, plan
 from srl_agents.comparison.inputs import check_bases
-from srl_agents.comparison.job import run_job, training_points
-from srl_agents.comparison.run import JobProgress, compare
+from srl_agents.comparison.scheduler import JobProgress, compare
+from srl_agents.comparison.worker import run_job, training_points
 from srl_agents.evaluation.contrasts import BASE, Comparison
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.runs.settings import with_overrides
