@@ -35,8 +35,7 @@ def probe(
         list[float] | None,
         typer.Option(
             "--fraction",
-            help="Fraction of each question to show; may be repeated. By default"
-            " 0.4, 0.6 and 0.8.",
+            help="Fraction of each question to show; may be repeated. By default 0.4, 0.6 and 0.8.",
         ),
     ] = None,
     raw: Annotated[

@@ -356,4 +356,4 @@ def test_episodes_of_problems_that_have_changed_are_neither_judged_nor_gone_on_w
     for command in (("rescore", folder, "--reward-mode", "srl"), ("eval", "--resume", folder)):
         result = run(*command)
         assert result.exit_code == 2
-        assert "its problems have changed since" in result.output
+        assert "whose problems have changed since" in result.output
