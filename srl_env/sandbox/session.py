@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -14,7 +13,7 @@ from dataclasses import asdict
 from typing import Any, Final, Protocol, Self
 
 from srl_env.errors import BadOption, SandboxDied, SandboxFailure
-from srl_env.sandbox.inside.wire import Header, Wire
+from srl_env.sandbox.inside.wire import Header, Wire, readable
 from srl_env.sandbox.interface import Change, CommandResult, Limits, Snapshot
 from srl_env.seconds import check_seconds
 
@@ -57,9 +56,9 @@ class SocketConnection:
             return
         handle, self._handle = self._handle, -1
         try:
-            if not _ended(handle, _END_S):
+            if not readable(handle, _END_S):
                 signal.pidfd_send_signal(handle, signal.SIGKILL)
-                if not _ended(handle, _END_S):
+                if not readable(handle, _END_S):
                     raise SandboxDied("a session's first process does not die when killed")
         finally:
             os.close(handle)
@@ -280,7 +279,7 @@ def _checked(what: str, text: str) -> str:
 
 
 def _take_handle(connection: socket.socket) -> int:
-    if not _ended(connection.fileno(), START_S):
+    if not readable(connection.fileno(), START_S):
         raise SandboxFailure(f"no session after {START_S:g} s")
     data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
     for descriptor in descriptors:
@@ -299,10 +298,3 @@ def _await_ready(wire: Wire) -> bool:
     if "failed" in reply:
         raise SandboxFailure(f"the session could not be set up: {reply['failed']}")
     return bool(reply["cgroup"])
-
-
-def _ended(descriptor: int, timeout_s: float) -> bool:
-    """Whether a descriptor becomes readable in time, as a process handle does at its end."""
-    poll = select.poll()
-    poll.register(descriptor, select.POLLIN)
-    return bool(poll.poll(timeout_s * 1000))

@@ -2,11 +2,11 @@
 
 Version 1: below the launcher's own cgroup. Version 2: beside it or further up, in the nearest
 cgroup that hands the memory controller to its children. Each command moves into the session's
-cgroup before anything of the policy's runs; the keeper stays outside, so that it is never the
-process the kernel kills for want of memory.
+cgroup before any code of the policy runs. The keeper stays outside, so the kernel never kills it
+for want of memory.
 
-The kernel's limit covers all a session may hold in memory, its files included, and all kernel
-memory on its behalf. The keeper looks at what is held besides files.
+The kernel's limit covers all memory that a session holds, its files and the kernel memory on its
+behalf included. The keeper checks what is held besides files.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import fcntl
 import os
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
+from . import kernel
 from .namespaces import Identity, become
 
 PREFIX: Final = "srl-sandbox-"
@@ -32,9 +32,8 @@ _HELD: Final = frozenset(
 )
 
 
-@dataclass(frozen=True)
-class Version:
-    """The file names of one version of the interface."""
+class Version(NamedTuple):
+    """The file names of one version of the interface; the total goes to `limits`."""
 
     join: str
     events: str
@@ -57,8 +56,7 @@ VERSIONS: Final = {
 }  # fmt: skip
 
 
-@dataclass(frozen=True)
-class Cgroup:
+class Cgroup(NamedTuple):
     """A session's cgroup as its keeper holds it: three open files and no way to any other.
 
     scratch: the session's own file systems in memory, whose files have limits of their own.
@@ -110,11 +108,10 @@ class Cgroups:
         self._made += 1
         folder = os.path.join(self.folder, str(self._made))
         os.mkdir(folder)
-        for name in self._version.limits:
-            with _unless_missing():
-                _set(folder, name, str(total_bytes(limits)))
-        for name, value in self._version.settings:
-            with _unless_missing():
+        total = [(name, str(total_bytes(limits))) for name in self._version.limits]
+        for name, value in (*total, *self._version.settings):
+            # this kernel's configuration may lack a file
+            with contextlib.suppress(FileNotFoundError, PermissionError):
                 _set(folder, name, value)
         joining = os.open(os.path.join(folder, self._version.join), os.O_WRONLY | os.O_CLOEXEC)
         stat, events = (
@@ -148,8 +145,8 @@ def find_cgroups(who: Identity) -> Cgroups | None:
 def candidates(mountinfo: str, own: str) -> list[tuple[int, str]]:
     """Versions and folders to try, best first, from the text of the two files in /proc/self.
 
-    Version 2 allows no processes in a cgroup that hands a controller down, so that a child of
-    the own cgroup will not do, except at the root.
+    Version 2 allows no processes in a cgroup that hands a controller down. A child of the own
+    cgroup is therefore possible only at the root.
     """
     paths = {line.split(":", 2)[1]: line.split(":", 2)[2] for line in own.splitlines()}
     v1 = next((path for names, path in paths.items() if "memory" in names.split(",")), None)
@@ -203,7 +200,7 @@ def _tried(version: int, parent: str, who: Identity) -> Cgroups | None:
         os.mkdir(folder)
     except OSError:
         return None
-    try:
+    with contextlib.suppress(OSError, ValueError):
         found = Cgroups(version, folder)
         fcntl.flock(os.open(folder, os.O_RDONLY | os.O_CLOEXEC), fcntl.LOCK_SH)
         trial, cgroup = found.make(dict.fromkeys(_SIZES, 64 << 20))
@@ -214,8 +211,6 @@ def _tried(version: int, parent: str, who: Identity) -> Cgroups | None:
         found.sweep()
         if joined:
             return found
-    except (OSError, ValueError):
-        pass
     _removed_with_children(folder)
     return None
 
@@ -235,7 +230,7 @@ def _joins(cgroup: Cgroup, who: Identity) -> bool:
 
 
 def _remove_abandoned(parent: str) -> None:
-    """Removes what launchers left that were killed: folders that nobody has locked."""
+    """Removes what killed launchers left behind: folders that nobody has locked."""
     for name in os.listdir(parent):
         if name.startswith(PREFIX):
             with contextlib.suppress(OSError):
@@ -263,13 +258,6 @@ def _removed(folder: str) -> bool:
     return True
 
 
-@contextlib.contextmanager
-def _unless_missing() -> Any:
-    """Lets files pass that this kernel's configuration does not have."""
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        yield
-
-
 def _read(descriptor: int) -> bytes:
     try:
         return os.pread(descriptor, 1 << 16, 0)
@@ -278,11 +266,7 @@ def _read(descriptor: int) -> bytes:
 
 
 def _set(folder: str, name: str, value: str) -> None:
-    descriptor = os.open(os.path.join(folder, name), os.O_WRONLY | os.O_CLOEXEC)
-    try:
-        os.write(descriptor, value.encode())
-    finally:
-        os.close(descriptor)
+    kernel.write_file(os.path.join(folder, name), value)
 
 
 def _get(folder: str, name: str) -> str:

@@ -1,7 +1,7 @@
 """A session in a container: the keeper as the container's process 1, speaking over its streams.
 
-The engine has made the namespaces and the size-limited mounts; the tree lies at PRISTINE and is
-copied, for a container without capabilities cannot mount an overlay.
+The engine has made the namespaces and the size-limited mounts. The tree lies at PRISTINE and is
+copied, because a container without capabilities cannot mount an overlay.
 """
 
 from __future__ import annotations
@@ -33,16 +33,8 @@ def main(workspace: str = WORKSPACE, pristine: str = PRISTINE) -> None:
         folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (workspace, pristine)]
         memory = Watched()  # the engine's cgroup holds the keeper as well
         give_up_rights(memory)
-        keeper = Keeper(
-            wire,
-            Workspace(*folders),
-            workspace,
-            spec["limits"],
-            spec["environment"],
-            memory,
-            namespace=True,
-        )
-    except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it
+        keeper = Keeper(wire, Workspace(*folders), workspace, spec, memory, namespace=True)
+    except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
         with contextlib.suppress(OSError):
             wire.send({"failed": f"{type(error).__name__}: {error}"})
         return

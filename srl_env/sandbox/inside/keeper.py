@@ -1,9 +1,9 @@
-"""The keeper: process 1 of a session, which runs its commands and handles its files.
+"""The keeper: process 1 of a session. It runs the session's commands and handles its files.
 
-It reads requests from a wire and answers each one: run, read, write, changes, apply. Each
-command gets a process group of its own, limits, a filter and /dev/null for input; when it
-ends, for whatever reason, every process left in the session is killed and reaped before the
-answer goes out. When the wire closes, the session ends.
+It answers requests from a wire: run, read, write, changes, apply. Each command gets its own
+process group, limits, a system-call filter and /dev/null for input. When a command ends, for
+whatever reason, the keeper kills and reaps every process left in the session, then answers. The
+session ends when the wire closes.
 """
 
 from __future__ import annotations
@@ -16,16 +16,14 @@ import select
 import signal
 import sys
 import time
-import traceback
 import warnings  # noqa: F401  (os.execvpe loads it late, when its file is out of sight)
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Any, Final, NoReturn
 
 from . import kernel
 from .memory import Memory, too_many_locks
 from .seccomp import PR_SET_THP_DISABLE, seccomp_program
-from .wire import Header, Wire
+from .wire import Header, Wire, write_all
 from .workspace import Workspace
 
 WATCH_EVERY_S: Final = 0.03
@@ -33,6 +31,7 @@ WATCH_PAUSE, WATCH_AT_LEAST_EVERY_S = 4, 0.15  # the pause is so many times as l
 EMPTYING_S: Final = 20.0
 REPORT_DESCRIPTOR: Final = 3
 _READ_AT_ONCE: Final = 1 << 16
+_IGNORED: Final = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class ControllerGone(Exception):
@@ -55,38 +54,42 @@ def filter_calls(memory: Memory) -> None:
     kernel.set_seccomp(seccomp_program(kernel.MACHINE, strict=memory.strict))
 
 
-@dataclass(repr=False)  # signal.signal() makes the text of the old handler, a method, each time
 class Keeper:
     """One session as seen from inside.
 
-    namespace: this process is number 1 of a PID namespace, so that kill(-1) is its own.
-    folder: the workspace's path for commands.
+    folder: the workspace's path for commands. spec: the session's limits and environment.
     memory: what bounds the memory of commands.
-    confine: what each command's process does last before exec (Landlock; nothing elsewhere).
+    namespace: this process is number 1 of a PID namespace, so that kill(-1) is its own.
+    confine: what each command's process does last before exec (Landlock).
     """
 
-    wire: Wire
-    workspace: Workspace
-    folder: str
-    limits: dict[str, Any]
-    environment: dict[str, str]
-    memory: Memory
-    namespace: bool
-    limit_processes: bool = True
-    confine: Callable[[], None] = lambda: None
-    _deadline: float = field(default=0.0, init=False)
-    _late: bool = field(default=False, init=False)
+    def __init__(
+        self,
+        wire: Wire,
+        workspace: Workspace,
+        folder: str,
+        spec: dict[str, Any],
+        memory: Memory,
+        *,
+        namespace: bool,
+        limit_processes: bool = True,
+        confine: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.wire, self.workspace, self.folder, self.memory = wire, workspace, folder, memory
+        self.limits, self.environment = spec["limits"], spec["environment"]
+        self._namespace, self._limit_processes = namespace, limit_processes
+        self._confine = confine
+        self._deadline, self._late = 0.0, False
 
     def serve(self) -> None:
         """Answers requests until the wire closes."""
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        for number in _IGNORED:
             signal.signal(number, signal.SIG_IGN)
         signal.signal(signal.SIGALRM, self._time_is_up)
         with contextlib.suppress(EOFError, OSError):
             self.wire.send({"ready": True, "cgroup": not self.memory.strict})
             while True:
-                header, payload = self.wire.receive()
-                self.wire.send(*self._answer(header, payload))
+                self.wire.send(*self._answer(*self.wire.receive()))
 
     def _answer(self, header: Header, payload: bytes) -> tuple[Header, bytes]:
         try:
@@ -121,30 +124,15 @@ class Keeper:
         self._late, self._deadline = False, started + header["timeout_s"]
         signal.setitimer(signal.ITIMER_REAL, header["timeout_s"])
         command = _Command(self, header, stdin)
-        ended, status = "exited", None
-        watch_at = started + WATCH_EVERY_S
-        while status is None:
-            now = time.monotonic()
-            if now >= watch_at:
-                ended = self._excess(killed) or ended
-                looked = time.monotonic()
-                pause_s = min(WATCH_PAUSE * (looked - now), WATCH_AT_LEAST_EVERY_S)
-                watch_at = looked + max(WATCH_EVERY_S, pause_s)
-            if self._late:
-                break
-            if command.output.total + command.report.total > self.limits["output_kill_bytes"]:
-                ended = "output"
-            if ended != "exited":
-                break
-            try:
-                status = command.wait(watch_at, self.wire.reading)
-            except ControllerGone:
-                self._empty(command.process, None)
-                os._exit(0)
+        try:
+            ended, status = self._watch(command, started, killed)
+        except ControllerGone:
+            self._empty(command.process, None)
+            os._exit(0)
         signal.setitimer(signal.ITIMER_REAL, 0)
         if ended == "exited" and self._late:
             ended = "timeout"
-        if ended == "exited" and self.memory.killed() > killed:
+        elif ended == "exited" and self.memory.killed() > killed:
             ended = "memory"
         status = self._empty(command.process, status)
         command.drain()
@@ -158,6 +146,24 @@ class Keeper:
             "report_bytes": command.report.total,
         }
         return reply, output + report
+
+    def _watch(self, command: _Command, started: float, killed: int) -> tuple[str, int | None]:
+        """Waits until the command ends or is over a limit; says which, and its wait status."""
+        watch_at = started + WATCH_EVERY_S
+        while not self._late:
+            if (now := time.monotonic()) >= watch_at:
+                if excess := self._excess(killed):
+                    return excess, None
+                looked = time.monotonic()
+                pause_s = min(WATCH_PAUSE * (looked - now), WATCH_AT_LEAST_EVERY_S)
+                watch_at = looked + max(WATCH_EVERY_S, pause_s)
+                if self._late:
+                    break
+            if command.output.total + command.report.total > self.limits["output_kill_bytes"]:
+                return "output", None
+            if (status := command.wait(watch_at, self.wire.reading)) is not None:
+                return "exited", status
+        return "exited", None
 
     def _time_is_up(self, *_: object) -> None:
         """Kills at once, whatever the keeper is doing: a look at many processes takes long."""
@@ -176,13 +182,11 @@ class Keeper:
                 os.dup2(report, REPORT_DESCRIPTOR)
             os.closerange(REPORT_DESCRIPTOR + (report >= 0), 1 << 20)
             os.chdir(os.path.join(self.folder, header["folder"]))
-            for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGPIPE):
-                signal.signal(number, signal.SIG_DFL)
-            for number in (signal.SIGXFSZ, signal.SIGALRM):
+            for number in (*_IGNORED, signal.SIGPIPE, signal.SIGXFSZ):
                 signal.signal(number, signal.SIG_DFL)
             os.nice(1)
             self._limit(header["timeout_s"])
-            self.confine()
+            self._confine()
             if "module" in header:
                 self._call(header)
             os.execvpe(header["command"][0], header["command"], self.environment | header["env"])
@@ -195,6 +199,7 @@ class Keeper:
     def _call(self, header: Header) -> NoReturn:
         """Runs a module that is in memory already, as a fresh interpreter would."""
         kernel.prctl(kernel.PR_SET_DUMPABLE, 1)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)  # exec does so by itself
         os.environ.clear()
         os.environ.update(self.environment | header["env"])
         sys.argv[:] = [header["module"]]
@@ -203,8 +208,8 @@ class Keeper:
             sys.modules[header["module"]].main()
         except SystemExit as error:
             status = error.code if isinstance(error.code, int) else int(error.code is not None)
-        except BaseException:  # noqa: BLE001  the boundary of what would be a program
-            traceback.print_exc()
+        except BaseException:  # noqa: BLE001  the outermost frame of what would be a program
+            sys.__excepthook__(*sys.exc_info())
             status = 1
         finally:
             with contextlib.suppress(OSError, ValueError):
@@ -213,9 +218,8 @@ class Keeper:
 
     def _limit(self, timeout_s: float) -> None:
         limits = self.limits
-        cpu_s = int(timeout_s) + 2
         for number, value in (
-            (resource.RLIMIT_CPU, cpu_s),
+            (resource.RLIMIT_CPU, int(timeout_s) + 2),
             (resource.RLIMIT_FSIZE, limits["file_bytes"]),
             (resource.RLIMIT_AS, limits["address_space_bytes"]),
             (resource.RLIMIT_NOFILE, limits["open_files"]),
@@ -225,7 +229,7 @@ class Keeper:
             (resource.RLIMIT_SIGPENDING, 256),
         ):
             resource.setrlimit(number, (value, value))
-        if self.limit_processes:
+        if self._limit_processes:
             resource.setrlimit(resource.RLIMIT_NPROC, (limits["processes"],) * 2)
 
     def _empty(self, process: int, status: int | None) -> int:
@@ -234,9 +238,7 @@ class Keeper:
         while True:
             self._kill_all()
             try:
-                while found := os.waitpid(-1, os.WNOHANG):
-                    if found[0] == 0:
-                        break
+                while (found := os.waitpid(-1, os.WNOHANG))[0]:
                     if found[0] == process:
                         status = found[1]
             except ChildProcessError:
@@ -247,7 +249,7 @@ class Keeper:
             time.sleep(0.0003)
 
     def _kill_all(self) -> None:
-        if self.namespace:
+        if self._namespace:
             assert os.getpid() == 1
             with contextlib.suppress(ProcessLookupError):
                 os.kill(-1, signal.SIGKILL)
@@ -262,45 +264,42 @@ class Keeper:
 
         killed: processes the kernel had killed for want of memory when the command began.
         """
-        processes = _all_processes() if self.namespace else descendants(os.getpid())
-        if self.namespace and _sockets() > self.limits["sockets"]:
+        processes = _all_processes() if self._namespace else descendants(os.getpid())
+        if self._namespace and _sockets() > self.limits["sockets"]:
             return "sockets"
         if len(processes) > self.limits["processes"]:
             return "processes"
-        if self.memory.killed() > killed or (self.namespace and too_many_locks()):
+        if self.memory.killed() > killed or (self._namespace and too_many_locks()):
             return "memory"
         return "memory" if self.memory.over(processes, self.limits["memory_bytes"]) else None
 
 
-@dataclass
 class _Output:
     """What came out of a pipe: the first and the last half of `keep` bytes, and how many."""
 
-    keep: int
-    head: bytearray = field(default_factory=bytearray)
-    tail: bytearray = field(default_factory=bytearray)
-    total: int = 0
+    def __init__(self, keep: int) -> None:
+        self.keep, self.total = keep, 0
+        self._head, self._tail = bytearray(), bytearray()
 
     def add(self, data: bytes) -> None:
         self.total += len(data)
-        room = self.keep // 2 - len(self.head)
-        self.head += data[:room]
-        self.tail += data[room:]
-        if len(self.tail) > 2 * self.keep:
-            del self.tail[: -self.keep // 2]
+        room = self.keep // 2 - len(self._head)
+        self._head += data[:room]
+        self._tail += data[room:]
+        if len(self._tail) > 2 * self.keep:
+            del self._tail[: -self.keep // 2]
 
     def kept(self) -> bytes:
-        spare = self.keep - len(self.head)
-        return bytes(self.head + (self.tail[-spare:] if spare else b""))
+        spare = self.keep - len(self._head)
+        return bytes(self._head + (self._tail[-spare:] if spare else b""))
 
 
 class _Command:
     """A running command and the pipes from it."""
 
     def __init__(self, keeper: Keeper, header: Header, stdin: bytes) -> None:
-        limits = keeper.limits
-        self.output = _Output(limits["output_keep_bytes"])
-        self.report = _Output(limits["output_keep_bytes"])
+        keep = keeper.limits["output_keep_bytes"]
+        self.output, self.report = _Output(keep), _Output(keep)
         self._pipes: dict[int, _Output] = {}
         given = _as_file(stdin, keeper.environment["TMPDIR"])
         ends = [self._pipe(self.output)]
@@ -326,18 +325,16 @@ class _Command:
             poll.register(descriptor, select.POLLIN)
         while True:
             left_s = until - time.monotonic()
-            ready = poll.poll(max(0.0, left_s) * 1000)
-            if not ready:
-                return None
-            for descriptor, _ in ready:
-                if descriptor == wire:
-                    raise ControllerGone  # for nobody speaks while a command runs
-                if descriptor in self._pipes and not self._take(descriptor):
-                    poll.unregister(descriptor)
-                    self._close(descriptor)
-            if any(descriptor == self._handle for descriptor, _ in ready):
+            ready = {descriptor for descriptor, _ in poll.poll(max(0.0, left_s) * 1000)}
+            if wire in ready:
+                raise ControllerGone  # for nobody speaks while a command runs
+            for pipe in ready & self._pipes.keys():
+                if not self._take(pipe):
+                    poll.unregister(pipe)
+                    self._close(pipe)
+            if self._handle in ready:
                 return os.waitpid(self.process, 0)[1]
-            if left_s <= 0 or self.output.total + self.report.total > self.output.keep:
+            if not ready or left_s <= 0 or self.output.total + self.report.total > self.output.keep:
                 return None
 
     def _take(self, pipe: int) -> bool:
@@ -383,9 +380,7 @@ def _as_file(data: bytes, folder: str) -> int:
     if not data:
         return os.open(os.devnull, os.O_RDONLY)
     descriptor = os.open(folder, os.O_TMPFILE | os.O_RDWR, 0o600)
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
+    write_all(descriptor, data)
     os.lseek(descriptor, 0, os.SEEK_SET)
     return descriptor
 

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import ctypes
 import os
-import platform
 import struct
 from typing import Final
 
-MACHINE: Final = platform.machine()
+MACHINE: Final = os.uname().machine
 _PIVOT_ROOT: Final = {"x86_64": 155, "aarch64": 41}.get(MACHINE)
 # Numbers since Linux 5.0 are the same on every architecture.
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
@@ -110,6 +109,15 @@ def set_mount(
             ctypes.c_size_t(len(packed)),
         ),
     )
+
+
+def write_file(path: str, text: str, flags: int = 0) -> None:
+    """Writes a short text into a file that is there, or with O_CREAT into a new one."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o644)
+    try:
+        os.write(descriptor, text.encode())
+    finally:
+        os.close(descriptor)
 
 
 def prctl(option: int, value: int = 0, third: int = 0) -> None:

@@ -1,9 +1,9 @@
 """The launcher: a small clean process that starts sessions for one controller.
 
 Forking a trainer of several gigabytes costs tens of milliseconds and hands its memory to the
-child; forking this process costs one. It knows nothing but what a request says: a session's
-description, and a socket whose other end the controller holds. It ends when the controller
-does, and with it every session.
+child; forking this process costs one. It knows only what a request says: a session's description,
+and a socket whose other end the controller holds. It ends when the controller does, and with it
+every session. Each module imported here makes each session and each command slower to fork.
 """
 
 from __future__ import annotations
@@ -15,8 +15,6 @@ import os
 import select
 import signal
 import socket
-import sys
-import tempfile
 from typing import Any, Final, NoReturn
 
 from . import kernel, landlock, namespaces
@@ -70,7 +68,7 @@ class Launcher:
     def __init__(self) -> None:
         self.who = _identity()
         namespaces.system_mounts()  # read once here, inherited by every session
-        self.owners: dict[tuple[int, int], int] = {}
+        self.owners: namespaces.Owners = {}
         self.folders: dict[int, str] = {}
         self.cgroups: Cgroups | None = None
         self.cgroup_of: dict[int, str] = {}  # by a pipe that closes at the session's end
@@ -78,17 +76,18 @@ class Launcher:
         self.poll = select.poll()
 
     def start(self, spec: dict[str, Any], connection: socket.socket) -> None:
-        """Starts one session, in a fork; what goes wrong is said over its own connection."""
+        """Starts one session, in a fork; errors are reported over its own connection."""
         folder = ""
         try:
             if spec["kind"] == "namespaces":
                 self._know_owners(spec)
             else:
-                folder = tempfile.mkdtemp(prefix="srl-sandbox-")
+                folder = f"/tmp/srl-sandbox-{os.urandom(8).hex()}"
+                os.mkdir(folder, 0o700)
             memory, held = self._memory(spec)
             child = os.fork()
         except OSError as error:
-            _say_failed(connection, error)
+            _report_failure(connection, error)
             return
         if child == 0:
             self._become_session(spec, connection, folder, memory, held)
@@ -125,16 +124,16 @@ class Launcher:
         self.cgroups.sweep()
 
     def _know_owners(self, spec: dict[str, Any]) -> None:
+        """Makes the user namespaces that map the owners of the tree and of the task's mounts."""
         if not self.who.root:
             return
         mapped = [mount["source"] for mount in spec["mounts"] if mount["mapped"]]
-        for path in (spec["tree"], *mapped):
-            if path:
-                status = os.stat(path)
-                owner = (status.st_uid, status.st_gid)
-                if owner not in self.owners:
-                    with contextlib.suppress(OSError):  # then the tree is copied
-                        self.owners[owner] = namespaces.owner_namespace(owner, self.who)
+        for path in filter(None, (spec["tree"], *mapped)):
+            status = os.stat(path)
+            owner = (status.st_uid, status.st_gid)
+            if owner not in self.owners:
+                with contextlib.suppress(OSError):  # then the tree is copied
+                    self.owners[owner] = namespaces.owner_namespace(owner, self.who)
 
     def _become_session(
         self,
@@ -152,8 +151,8 @@ class Launcher:
                 namespaces.run_session(spec, connection, self.who, self.owners, memory)
             else:
                 _run_in_folder(spec, connection, folder, self.who, memory)
-        except Exception as error:  # noqa: BLE001  the boundary: the controller must hear it
-            _say_failed(connection, error)
+        except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
+            _report_failure(connection, error)
         finally:
             os._exit(0)
 
@@ -208,8 +207,7 @@ def _run_in_folder(
     """A session without namespaces, in a copy of the tree: Landlock, or nothing at all."""
     confined = spec["kind"] == "landlock"
     drop = (who.uid, who.gid) if confined and who.root else None
-    workspace, scratch = os.path.join(folder, "workspace"), os.path.join(folder, "tmp")
-    pristine = os.path.join(folder, "pristine")
+    workspace, scratch, pristine = (f"{folder}/{name}" for name in ("workspace", "tmp", "pristine"))
     for path in (workspace, scratch, pristine):
         os.mkdir(path, 0o755)
     if drop:
@@ -222,32 +220,33 @@ def _run_in_folder(
     handle = os.pidfd_open(os.getpid())
     socket.send_fds(connection, [b"\0"], [handle])
     os.close(handle)
+    spec["environment"] |= {"HOME": scratch, "TMPDIR": scratch}
+    readable = [path for path, _ in namespaces.system_mounts() if path != "/dev/null"]
+    readable += [mount["source"] for mount in spec["mounts"]]
+
+    def confine() -> None:
+        if confined:
+            landlock.confine(readable, [workspace, scratch, "/dev/null"])
+            filter_calls(memory)  # only now, for it refuses Landlock's own calls
+
     keeper = Keeper(
         Wire(connection.fileno(), connection.fileno()),
         Workspace(_open(workspace), _open(pristine)),
         workspace,
-        spec["limits"],
-        spec["environment"] | {"HOME": scratch, "TMPDIR": scratch},
+        spec,
         memory,
         namespace=False,
         limit_processes=drop is not None,
+        confine=confine,
     )
+    if drop:
+        namespaces.become(who)
     if confined:
-        readable = [path for path, _ in namespaces.system_mounts() if path != "/dev/null"]
-        readable += [mount["source"] for mount in spec["mounts"]]
-
-        def confine() -> None:
-            landlock.confine(readable, [workspace, scratch, "/dev/null"])
-            filter_calls(memory)  # only now, for it refuses Landlock's own calls
-
-        keeper.confine = confine
-        if drop:
-            namespaces.become(who)
         give_up_rights(memory, filtered=False)
     keeper.serve()
 
 
-def _say_failed(connection: socket.socket, error: Exception) -> None:
+def _report_failure(connection: socket.socket, error: Exception) -> None:
     with contextlib.suppress(OSError):
         wire = Wire(connection.fileno(), connection.fileno())
         connection.send(b"\0")
@@ -263,7 +262,3 @@ def _close_all_but(kept: set[int]) -> None:
 
 def _open(path: str) -> int:
     return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]))

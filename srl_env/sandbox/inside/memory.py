@@ -13,8 +13,7 @@ import os
 import re
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 # The largest shared anonymous mapping the filter allows: each one that is seen counts as this,
 # for what is still mapped of it says nothing about its size.
@@ -47,11 +46,10 @@ class Memory(Protocol):
         ...
 
 
-@dataclass(frozen=True)
 class Watched:
     """Memory without a cgroup: only looking keeps it within its limit."""
 
-    strict: bool = True
+    strict = True
 
     def join(self) -> None:
         """Nothing is to be done."""
@@ -83,8 +81,7 @@ class Watched:
         return rest + sum(held.proportional() for held in found) > limit
 
 
-@dataclass(frozen=True)
-class Held:
+class Held(NamedTuple):
     """What one process holds.
 
     folder: that of a thread with memory. resident: pages in its page tables, in bytes; other:
@@ -94,7 +91,7 @@ class Held:
     folder: str
     resident: int
     other: int
-    objects: frozenset[bytes] = field(default_factory=frozenset)
+    objects: frozenset[bytes] = frozenset()
 
     def proportional(self) -> int:
         """Resident memory with shared pages split among those who share them."""

@@ -1,11 +1,11 @@
 """A session in user namespaces: what it sees is put together mount by mount, from nothing.
 
-As root, the trees are opened first and then the process becomes an unprivileged user that no
-account has; a tree's owner is mapped to that user for this mount alone, so that folders only
-root may enter can be shown, and root's files changed in the workspace, without root anywhere.
+A root launcher opens the trees first and then becomes an unprivileged user that no account has. A
+tree's owner is mapped to that user for this mount alone. So a tree in a folder that only root may
+enter can be shown, and root's files changed in the workspace, without root anywhere inside.
 
 Order matters: open mounts → drop → unshare → fork process 1 → build → pivot → give up all
-capabilities → filter. Nothing a policy wrote runs before the last of these.
+capabilities → filter. No code of a policy runs before the last of these.
 """
 
 from __future__ import annotations
@@ -13,17 +13,15 @@ from __future__ import annotations
 import contextlib
 import functools
 import os
-import select
 import signal
 import socket
 import stat
-from dataclasses import dataclass
-from typing import Any, Final, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from . import kernel
 from .keeper import Keeper, give_up_rights
 from .memory import Memory
-from .wire import Wire
+from .wire import Wire, readable
 from .workspace import Workspace, copy_tree
 
 USER: Final = 1000  # who commands are, as they see it
@@ -49,8 +47,7 @@ _ETC: Final = {
 }
 
 
-@dataclass
-class Identity:
+class Identity(NamedTuple):
     """Who sessions run as on the host.
 
     root: the launcher is root and drops to uid/gid; else they are its own.
@@ -61,61 +58,43 @@ class Identity:
     root: bool
 
 
-@dataclass
-class Shown:
-    """A mount to attach: where it goes, and its descriptor (or path, opened later).
+class Opened(NamedTuple):
+    """A detached read-only mount, and where it goes.
 
-    mapped: whether the files of the source's owner are to count as the session's own.
+    owned: whether the files of the source's owner count as the session's own.
     """
 
-    source: str
+    descriptor: int
     target: str
-    descriptor: int = -1
-    mapped: bool = True
+    owned: bool
+
+
+Owners = dict[tuple[int, int], int]  # user namespaces that map a file owner, by uid and gid
 
 
 def run_session(
-    spec: dict[str, Any],
-    wire: socket.socket,
-    who: Identity,
-    owners: dict[tuple[int, int], int],
-    memory: Memory,
+    spec: dict[str, Any], wire: socket.socket, who: Identity, owners: Owners, memory: Memory
 ) -> None:
     """Starts a session in a child of this process and watches over its set-up; then returns.
 
     owners: user-namespace descriptors that map a file owner to `who` (root only).
     """
-    tree = Shown(spec["tree"], WORKSPACE) if spec["tree"] else None
-    shown = [Shown(*pair) for pair in system_mounts()]
-    named = [
-        Shown(mount["source"], mount["target"], mapped=mount["mapped"]) for mount in spec["mounts"]
-    ]
-    mapped = False
+    opened: list[Opened] = []
     if who.root:
-        for item in shown:
-            item.descriptor = _open_mount(item.source)
-        for item in named:
-            _open_for(item, owners)
-        if tree:
-            mapped = _open_for(tree, owners)
+        opened = _open_mounts(spec, owners)
         become(who)
-    elif tree:
-        status = os.stat(tree.source)
-        mapped = (status.st_uid, status.st_gid) == (who.uid, who.gid)
     kernel.unshare(_ALL)
     _map_user(who)
     ready, done = os.pipe()
     child = os.fork()
-    if child:
-        os.close(done)
-        wire.close()
-        _watch_over(child, ready)
-        return
-    os.close(ready)
-    for descriptor in owners.values():
-        os.close(descriptor)
-    overlay = mapped or tree is None
-    _be_process_one(spec, wire, done, shown + named, tree, memory, overlay=overlay)
+    if child == 0:
+        for descriptor in (ready, *owners.values()):
+            os.close(descriptor)
+        _be_process_one(spec, wire, done, opened, memory)
+    os.close(done)
+    wire.close()
+    if not readable(ready, SET_UP_S):
+        os.kill(child, signal.SIGKILL)
 
 
 @functools.cache
@@ -145,13 +124,33 @@ def owner_namespace(owner: tuple[int, int], who: Identity) -> int:
         if not os.read(ready, 1):
             raise OSError("a user namespace for the owner of the tree could not be made")
         for name, inside, outside in (("uid", owner[0], who.uid), ("gid", owner[1], who.gid)):
-            with open(f"/proc/{child}/{name}_map", "w") as file:
-                file.write(f"{inside} {outside} 1")
+            kernel.write_file(f"/proc/{child}/{name}_map", f"{inside} {outside} 1")
         return os.open(f"/proc/{child}/ns/user", os.O_RDONLY | os.O_CLOEXEC)
     finally:
         os.close(ready)
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)
+
+
+def become(who: Identity) -> None:
+    """Changes the calling process, which is root, to that user for good."""
+    os.setgroups([])
+    os.setresgid(who.gid, who.gid, who.gid)
+    os.setresuid(who.uid, who.uid, who.uid)
+    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self/uid_map belongs to root
+
+
+def _open_mounts(spec: dict[str, Any], owners: Owners) -> list[Opened]:
+    """Opens all a session is shown; the last is the tree, where there is one."""
+    found = [Opened(_open_mount(source), target, owned=False) for source, target in system_mounts()]
+    for mount in spec["mounts"]:
+        descriptor = _open_mount(mount["source"])
+        owned = mount["mapped"] and _own(descriptor, owners)
+        found.append(Opened(descriptor, mount["target"], owned))
+    if spec["tree"]:
+        descriptor = _open_mount(spec["tree"])
+        found.append(Opened(descriptor, "/.lower", _own(descriptor, owners)))
+    return found
 
 
 def _open_mount(path: str) -> int:
@@ -160,87 +159,54 @@ def _open_mount(path: str) -> int:
     return descriptor
 
 
-def _open_for(item: Shown, owners: dict[tuple[int, int], int]) -> bool:
-    """Opens a mount the task names; True where its owner could be mapped."""
-    item.descriptor = _open_mount(item.source)
-    if not item.mapped:
-        return False
-    status = os.stat(item.source)
-    namespace = owners.get((status.st_uid, status.st_gid))
-    if namespace is None:
+def _own(descriptor: int, owners: Owners) -> bool:
+    """Makes a mount's owner the session's user where that can be; whether it is."""
+    status = os.fstat(descriptor)
+    owner = (status.st_uid, status.st_gid)
+    if os.geteuid() != 0:
+        return owner == (os.getuid(), os.getgid())
+    if owner not in owners:
         return False
     try:
         attribute = kernel.MOUNT_ATTR_IDMAP
-        kernel.set_mount(item.descriptor, attribute, user_namespace=namespace, deep=False)
+        kernel.set_mount(descriptor, attribute, user_namespace=owners[owner], deep=False)
     except OSError:  # an old kernel, or a file system that cannot: shown as it is
         return False
     return True
 
 
-def become(who: Identity) -> None:
-    os.setgroups([])
-    os.setresgid(who.gid, who.gid, who.gid)
-    os.setresuid(who.uid, who.uid, who.uid)
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 1)  # or /proc/self/uid_map belongs to root
-
-
 def _map_user(who: Identity) -> None:
-    for name, line in (
-        ("setgroups", "deny"),
-        ("uid_map", f"{USER} {who.uid} 1"),
-        ("gid_map", f"{USER} {who.gid} 1"),
-    ):
-        with open(f"/proc/self/{name}", "w") as file:
-            file.write(line)
-    with open("/proc/self/oom_score_adj", "w") as file:  # before the trainer, if it comes to that
-        file.write("800")
-
-
-def _watch_over(child: int, ready: int) -> None:
-    """Waits for process 1 to be ready; kills it where that takes too long."""
-    poll = select.poll()
-    poll.register(ready, select.POLLIN)
-    if not poll.poll(SET_UP_S * 1000):
-        os.kill(child, signal.SIGKILL)
+    kernel.write_file("/proc/self/setgroups", "deny")
+    kernel.write_file("/proc/self/uid_map", f"{USER} {who.uid} 1")
+    kernel.write_file("/proc/self/gid_map", f"{USER} {who.gid} 1")
+    # the kernel kills a session before the trainer, where memory runs out
+    kernel.write_file("/proc/self/oom_score_adj", "800")
 
 
 def _be_process_one(
-    spec: dict[str, Any],
-    connection: socket.socket,
-    done: int,
-    shown: list[Shown],
-    tree: Shown | None,
-    memory: Memory,
-    *,
-    overlay: bool,
+    spec: dict[str, Any], connection: socket.socket, done: int, opened: list[Opened], memory: Memory
 ) -> NoReturn:
     wire = Wire(connection.fileno(), connection.fileno())
     try:
         handle = os.pidfd_open(os.getpid())
         socket.send_fds(connection, [b"\0"], [handle])
         os.close(handle)
-        workspace = _build(spec, shown, tree, overlay=overlay)
+        workspace = _build(spec, opened or _open_mounts(spec, {}))
         give_up_rights(memory)
-        keeper = Keeper(
-            wire, workspace, WORKSPACE, spec["limits"], spec["environment"], memory, namespace=True
-        )
+        keeper = Keeper(wire, workspace, WORKSPACE, spec, memory, namespace=True)
         os.close(done)
         keeper.serve()
-    except Exception as error:  # noqa: BLE001  the boundary: whatever it is, the controller must hear it
+    except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
         with contextlib.suppress(OSError):
             wire.send({"failed": f"{type(error).__name__}: {error}"})
     finally:
         os._exit(0)
 
 
-def _build(
-    spec: dict[str, Any], shown: list[Shown], tree: Shown | None, *, overlay: bool
-) -> Workspace:
+def _build(spec: dict[str, Any], opened: list[Opened]) -> Workspace:
     """Puts the new root together, moves there, and hands back the workspace."""
     limits = spec["limits"]
-    for item in (*shown, *([tree] if tree else [])):
-        if item.descriptor < 0:
-            item.descriptor = _open_mount(item.source)
+    shown, tree = (opened[:-1], opened[-1]) if spec["tree"] else (opened, None)
     kernel.mount("none", "/", None, kernel.MS_REC | kernel.MS_PRIVATE)
     _tmpfs("/tmp", "size=4m,nr_inodes=4096,mode=755")
     os.chdir("/tmp")
@@ -250,26 +216,25 @@ def _build(
         if os.path.isdir(f".{path}"):
             _tmpfs(f".{path}", "size=4k,nr_inodes=1,mode=555")
     _link_and_write(spec)
-    workspace = _make_workspace(limits, tree, overlay=overlay)
+    workspace = _make_workspace(limits, tree)
     kernel.mount("proc", "./proc", "proc", kernel.MS_NOSUID | kernel.MS_NODEV | kernel.MS_NOEXEC)
     _set_kernel_limits()
     kernel.pivot_root()
-    root = os.open("/", os.O_PATH | os.O_CLOEXEC)
-    kernel.set_mount(root, _READ_ONLY, deep=False)
-    os.close(root)
+    _make_read_only("/")
     socket.sethostname("sandbox")
     return workspace
 
 
 def _make_folders(limits: dict[str, Any]) -> None:
-    for name in ("proc", "etc", "dev", "usr/local/bin", "tmp", "workspace", ".upper", ".lower"):
-        os.makedirs(name)
+    folders = ("usr", "usr/local", "usr/local/bin", "workspace", ".upper", ".lower")
+    for name in ("proc", "etc", "dev", "tmp", *folders):
+        os.mkdir(name)
     _tmpfs("./tmp", f"size={limits['scratch_bytes']},nr_inodes={limits['files']},mode=1777")
     os.mkdir("./dev/shm")
     _tmpfs("./dev/shm", f"size={limits['scratch_bytes']},nr_inodes={limits['files']},mode=1777")
 
 
-def _attach_all(shown: list[Shown], covered: list[str]) -> None:
+def _attach_all(shown: list[Opened], covered: list[str]) -> None:
     """Attaches mounts; a covered folder holds only those whose own place is in it."""
     within = tuple(f"{path}/" for path in covered)
     for item in shown:
@@ -282,19 +247,18 @@ def _attach_all(shown: list[Shown], covered: list[str]) -> None:
         if item.target.startswith(within):
             _attach(item)
     for place in places:
-        folder = os.open(place, os.O_PATH | os.O_CLOEXEC)
-        kernel.set_mount(folder, _READ_ONLY, deep=False)
-        os.close(folder)
+        _make_read_only(place)
 
 
-def _attach(item: Shown) -> None:
+def _attach(item: Opened) -> None:
     place = f".{item.target}"
-    if stat.S_ISDIR(os.fstat(item.descriptor).st_mode):
-        os.makedirs(place, exist_ok=True)
-    else:
-        os.makedirs(os.path.dirname(place), exist_ok=True)
-        if not os.path.lexists(place):  # else it may lie in what cannot be written
-            os.close(os.open(place, os.O_CREAT | os.O_WRONLY, 0o644))
+    make = os.mkdir if stat.S_ISDIR(os.fstat(item.descriptor).st_mode) else os.mknod
+    with contextlib.suppress(FileExistsError):  # then it may lie in what cannot be written
+        try:
+            make(place)
+        except FileNotFoundError:
+            os.makedirs(os.path.dirname(place))
+            make(place)
     kernel.attach_mount(item.descriptor, place)
     os.close(item.descriptor)
 
@@ -308,17 +272,16 @@ def _link_and_write(spec: dict[str, Any]) -> None:
     for name, target in (("fd", ""), ("stdin", "/0"), ("stdout", "/1"), ("stderr", "/2")):
         os.symlink(f"/proc/self/fd{target}", f"./dev/{name}")
     for name, text in _ETC.items():
-        with open(f"./etc/{name}", "w") as file:
-            file.write(text)
+        kernel.write_file(f"./etc/{name}", text, os.O_CREAT)
 
 
-def _make_workspace(limits: dict[str, Any], tree: Shown | None, *, overlay: bool) -> Workspace:
+def _make_workspace(limits: dict[str, Any], tree: Opened | None) -> Workspace:
     """The workspace over the tree: an overlay where the tree's owner is ours, else a copy."""
     size = f"size={limits['workspace_bytes']},nr_inodes={limits['files']},mode=755"
     if tree:
-        kernel.attach_mount(tree.descriptor, "./.lower")
+        _attach(tree)
     touched = None
-    if overlay:
+    if tree is None or tree.owned:
         _tmpfs("./.upper", size)
         os.mkdir("./.upper/changed")
         os.mkdir("./.upper/work")
@@ -348,8 +311,14 @@ def _set_kernel_limits() -> None:
         ("net/unix/max_dgram_qlen", "1"),
         ("net/core/somaxconn", "16"),
     ):
-        with contextlib.suppress(OSError), open(f"./proc/sys/{name}", "w") as file:
-            file.write(value)
+        with contextlib.suppress(OSError):
+            kernel.write_file(f"./proc/sys/{name}", value)
+
+
+def _make_read_only(path: str) -> None:
+    folder = os.open(path, os.O_PATH | os.O_CLOEXEC)
+    kernel.set_mount(folder, _READ_ONLY, deep=False)
+    os.close(folder)
 
 
 def _tmpfs(target: str, options: str) -> None:

@@ -28,10 +28,8 @@ class Wire:
     def send(self, header: Header, payload: bytes = b"") -> None:
         """Writes one frame. Raises OSError (EPIPE, ECONNRESET) where the other end is gone."""
         text = json.dumps(header).encode()
-        for part in (_LENGTHS.pack(len(text), len(payload)) + text, payload):
-            view = memoryview(part)
-            while view:
-                view = view[os.write(self.writing, view[:_CHUNK]) :]
+        write_all(self.writing, _LENGTHS.pack(len(text), len(payload)) + text)
+        write_all(self.writing, payload)
 
     def receive(self, timeout_s: float | None = None) -> tuple[Header, bytes]:
         """The next frame.
@@ -49,8 +47,8 @@ class Wire:
     def _read(self, length: int, deadline: float | None) -> bytes:
         parts: list[bytes] = []
         while length:
-            if deadline is not None:
-                self._wait(deadline)
+            if deadline is not None and not readable(self.reading, deadline - time.monotonic()):
+                raise TimeoutError("no answer in time")
             part = os.read(self.reading, min(length, _CHUNK))
             if not part:
                 raise EOFError("the other end is gone")
@@ -58,8 +56,16 @@ class Wire:
             length -= len(part)
         return b"".join(parts)
 
-    def _wait(self, deadline: float) -> None:
-        poll = select.poll()
-        poll.register(self.reading, select.POLLIN)
-        if not poll.poll(max(0.0, deadline - time.monotonic()) * 1000):
-            raise TimeoutError("no answer in time")
+
+def write_all(descriptor: int, data: bytes) -> None:
+    """Writes all of the data, however many calls that takes."""
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view[:_CHUNK]) :]
+
+
+def readable(descriptor: int, timeout_s: float) -> bool:
+    """Whether a descriptor becomes readable in time, as a process handle does at its end."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(max(0.0, timeout_s) * 1000))

@@ -1,8 +1,8 @@
 """Files of a workspace, handled as hostile: no link is followed, nothing blocks, all is bounded.
 
 Every path is walked component by component with O_NOFOLLOW, so a symlink planted in the
-workspace leads nowhere, and only regular files are opened. No command runs meanwhile: the
-keeper empties the session after each one.
+workspace leads nowhere. Only regular files are opened. No command runs meanwhile: the keeper
+empties the session after each one.
 """
 
 from __future__ import annotations
@@ -12,9 +12,11 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final, NamedTuple
+
+from .wire import write_all
 
 Entry = dict[str, Any]
 MAX_DEPTH: Final = 100
@@ -26,8 +28,7 @@ _PASSING: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PLAIN: Final = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
-@dataclass
-class Workspace:
+class Workspace(NamedTuple):
     """A workspace and the tree it began as, by their directory descriptors.
 
     touched: the overlay's upper layer, whose entries are all that can differ; None where the
@@ -54,9 +55,7 @@ class Workspace:
             try:
                 _require_regular(descriptor, path)
                 os.ftruncate(descriptor, 0)
-                view = memoryview(data)
-                while view:
-                    view = view[os.write(descriptor, view[:_CHUNK]) :]
+                write_all(descriptor, data)
                 if mode is not None:
                     os.fchmod(descriptor, mode & 0o777)
             finally:
@@ -68,11 +67,9 @@ class Workspace:
         Raises OSError EFBIG above max_bytes of contents, max_entries, or MAX_NAMES.
         """
         found = Changes(contents=contents, bytes_left=max_bytes, entries_left=max_entries)
-        folders = [self.merged, self.pristine]
-        if self.touched is not None:
-            folders.append(self.touched)
-        with _root_opened_up(self.merged):
-            _compare(found, "", [os.dup(folder) for folder in folders], 0)
+        folders = [folder for folder in self if folder is not None]
+        with _opened_up(os.fstat(self.merged), 0o700, partial(os.fchmod, self.merged)):
+            found.compare("", [os.dup(folder) for folder in folders], 0)
         return found
 
     def apply(self, entries: list[Entry], payload: bytes) -> None:
@@ -97,39 +94,93 @@ class Workspace:
                 os.chmod(name, mode, dir_fd=folder)
 
     def _apply(self, entry: Entry, data: bytes) -> None:
-        path, kind, mode = entry["path"], entry["kind"], entry["mode"]
+        path, kind = entry["path"], entry["kind"]
+        if entry["change"] == "deleted" or kind in ("file", "symlink"):
+            with contextlib.suppress(FileNotFoundError), _parent(self.merged, path) as place:
+                _remove(*place)
         if entry["change"] == "deleted":
-            with contextlib.suppress(FileNotFoundError), _parent(self.merged, path) as place:
-                _remove(*place)
-        elif kind == "file":
-            with contextlib.suppress(FileNotFoundError), _parent(self.merged, path) as place:
-                _remove(*place)
-            self.write(path, data, mode)
-        elif kind == "directory":
-            with (
-                contextlib.suppress(FileExistsError),
-                _parent(self.merged, path, make=True) as (folder, name),
-            ):
-                os.mkdir(name, 0o700, dir_fd=folder)
-        elif kind == "symlink":
-            with _parent(self.merged, path, make=True) as (folder, name):
-                with contextlib.suppress(FileNotFoundError):
-                    _remove(folder, name)
+            return
+        if kind == "file":
+            self.write(path, data, entry["mode"])
+            return
+        with _parent(self.merged, path, make=True) as (folder, name):
+            if kind == "symlink":
                 os.symlink(entry["target"], name, dir_fd=folder)
-        else:
-            raise OSError(errno.EINVAL, f"a {kind} cannot be restored", path)
+            elif kind == "directory":
+                with contextlib.suppress(FileExistsError):
+                    os.mkdir(name, 0o700, dir_fd=folder)
+            else:
+                raise OSError(errno.EINVAL, f"a {kind} cannot be restored", path)
 
 
-@dataclass
 class Changes:
     """What `Workspace.changes` gathers; payload holds the contents of all files in order."""
 
-    contents: bool
-    bytes_left: int
-    entries_left: int
-    names_left: int = MAX_NAMES
-    entries: list[Entry] = field(default_factory=list)
-    payload: list[bytes] = field(default_factory=list)
+    def __init__(
+        self, *, contents: bool, bytes_left: int, entries_left: int, names_left: int = MAX_NAMES
+    ) -> None:
+        self._contents, self._bytes_left = contents, bytes_left
+        self._entries_left, self._names_left = entries_left, names_left
+        self.entries: list[Entry] = []
+        self.payload: list[bytes] = []
+
+    def compare(self, path: str, folders: list[int], depth: int) -> None:
+        """Adds what differs below one folder; closes the descriptors it is given.
+
+        folders: merged, pristine and, for an overlay, touched; pristine is -1 below a new folder.
+        """
+        merged, pristine = folders[:2]
+        try:
+            here, before = _names(merged), _names(pristine)
+            names = (_names(folders[2]) if folders[2:] else here) | (before - here)
+            for name in sorted(names):
+                inner = f"{path}/{name}" if path else name
+                now, was = _status(merged, name), _status(pristine, name)
+                if was and (now is None or _kind(now) != _kind(was)):
+                    self._add_deleted(inner, pristine, name, was)
+                    was = None
+                if now:
+                    self._compare_entry(inner, folders, name, now, was, depth)
+        finally:
+            for folder in folders:
+                if folder >= 0:
+                    os.close(folder)
+
+    def _compare_entry(
+        self,
+        path: str,
+        folders: list[int],
+        name: str,
+        now: os.stat_result,
+        was: os.stat_result | None,
+        depth: int,
+    ) -> None:
+        merged, pristine = folders[:2]
+        if depth >= MAX_DEPTH or len(path) > MAX_PATH:
+            self.add("added", path[:MAX_PATH], merged, name, now, kind="special")
+            return
+        if was is None:
+            self.add("added", path, merged, name, now)
+        elif _differs(merged, pristine, name, now, was):
+            self.add("modified", path, merged, name, now)
+        if stat.S_ISDIR(now.st_mode):
+            with _opened_up(now, 0o700, partial(os.chmod, name, dir_fd=merged)):
+                inner = [_open_folder(merged, name), _open_folder(pristine, name) if was else -1]
+                inner += [_open_folder(touched, name) for touched in folders[2:]]
+                self.compare(path, inner, depth + 1)
+
+    def _add_deleted(self, path: str, folder: int, name: str, was: os.stat_result) -> None:
+        """The entry of something gone and, where it was a folder, of all it held."""
+        self.add("deleted", path, folder, name, was)
+        if not stat.S_ISDIR(was.st_mode):
+            return
+        inner = _open_folder(folder, name)
+        try:
+            for below in sorted(_names(inner)):
+                if status := _status(inner, below):
+                    self._add_deleted(f"{path}/{below}", inner, below, status)
+        finally:
+            os.close(inner)
 
     def add(
         self,
@@ -140,29 +191,29 @@ class Changes:
         status: os.stat_result,
         kind: str | None = None,
     ) -> None:
-        if self.entries_left <= 0:
+        if self._entries_left <= 0:
             raise OSError(errno.EFBIG, "too many changes")
-        self.entries_left -= 1
+        self._entries_left -= 1
         entry: Entry = {
             "change": change,
             "path": path,
             "kind": kind or _kind(status),
             "mode": stat.S_IMODE(status.st_mode),
-            "size": status.st_size if stat.S_ISREG(status.st_mode) else 0,
+            "size": 0,
             "links": status.st_nlink,
         }
         if change != "deleted" and entry["kind"] == "symlink":
             entry["target"] = os.readlink(name, dir_fd=folder)
-        self.names_left -= len(json.dumps([path, entry.get("target")]))
-        if self.names_left < 0:
+        self._names_left -= len(json.dumps([path, entry.get("target")]))
+        if self._names_left < 0:
             raise OSError(errno.EFBIG, "the names of what changed are too long")
-        if change == "deleted":
-            entry["size"] = 0
-        elif entry["kind"] == "file" and self.contents:
-            data = _read_file(folder, name, self.bytes_left)
-            self.bytes_left -= len(data)
-            entry["size"] = len(data)
-            self.payload.append(data)
+        if change != "deleted" and stat.S_ISREG(status.st_mode):
+            entry["size"] = status.st_size
+            if self._contents and entry["kind"] == "file":
+                data = _read_file(folder, name, self._bytes_left)
+                self._bytes_left -= len(data)
+                entry["size"] = len(data)
+                self.payload.append(data)
         self.entries.append(entry)
 
 
@@ -189,9 +240,8 @@ def copy_tree(source: str, target: str, owner: tuple[int, int] | None = None) ->
                 if owner:
                     os.chown(goal, *owner, follow_symlinks=False)
                 if not item.is_symlink():
-                    os.chmod(
-                        goal, stat.S_IMODE(item.stat().st_mode) | (0o700 if item.is_dir() else 0)
-                    )
+                    added = 0o700 if item.is_dir() else 0
+                    os.chmod(goal, stat.S_IMODE(item.stat().st_mode) | added)
 
 
 def remove_tree(path: str) -> None:
@@ -205,55 +255,6 @@ def remove_tree(path: str) -> None:
         os.close(folder)
 
 
-def _compare(found: Changes, path: str, folders: list[int], depth: int) -> None:
-    """Adds what differs below one folder; closes the descriptors it is given.
-
-    folders: merged, pristine and, for an overlay, touched; pristine is -1 below a new folder.
-    """
-    merged, pristine = folders[0], folders[1]
-    touched = folders[2] if len(folders) > 2 else None
-    try:
-        here, before = _names(merged), _names(pristine)
-        names = (here if touched is None else _names(touched)) | (before - here)
-        for name in sorted(names):
-            inner = f"{path}/{name}" if path else name
-            now, was = _status(merged, name), _status(pristine, name)
-            if was and (now is None or _kind(now) != _kind(was)):
-                _add_deleted(found, inner, pristine, name, was)
-                was = None
-            if now:
-                _compare_entry(found, inner, folders, name, now, was, depth)
-    finally:
-        for folder in folders:
-            if folder >= 0:
-                os.close(folder)
-
-
-def _compare_entry(
-    found: Changes,
-    path: str,
-    folders: list[int],
-    name: str,
-    now: os.stat_result,
-    was: os.stat_result | None,
-    depth: int,
-) -> None:
-    merged, pristine = folders[0], folders[1]
-    if depth >= MAX_DEPTH or len(path) > MAX_PATH:
-        found.add("added", path[:MAX_PATH], merged, name, now, kind="special")
-        return
-    if was is None:
-        found.add("added", path, merged, name, now)
-    elif _differs(merged, pristine, name, now, was):
-        found.add("modified", path, merged, name, now)
-    if stat.S_ISDIR(now.st_mode):
-        with _opened_up(merged, name, 0o700):
-            inner = [_open_folder(merged, name), _open_folder(pristine, name) if was else -1]
-            if len(folders) > 2:
-                inner.append(_open_folder(folders[2], name))
-            _compare(found, path, inner, depth + 1)
-
-
 def _differs(
     merged: int, pristine: int, name: str, now: os.stat_result, was: os.stat_result
 ) -> bool:
@@ -263,39 +264,19 @@ def _differs(
         return True
     if not stat.S_ISREG(now.st_mode):
         return False
-    return now.st_size != was.st_size or not _same_content(merged, pristine, name)
+    return now.st_size != was.st_size or not _same_content(merged, pristine, name, now)
 
 
-def _same_content(merged: int, pristine: int, name: str) -> bool:
-    with _opened_up(merged, name, 0o400):
+def _same_content(merged: int, pristine: int, name: str, now: os.stat_result) -> bool:
+    with _opened_up(now, 0o400, partial(os.chmod, name, dir_fd=merged)):
         one = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=merged)
-    try:
+    with open(one, "rb", buffering=0) as new:
         two = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=pristine)
-    except OSError:
-        os.close(one)
-        raise
-    with open(one, "rb", buffering=0) as new, open(two, "rb", buffering=0) as old:
-        while True:
-            chunk = new.read(_CHUNK)
-            if chunk != old.read(_CHUNK):
-                return False
-            if not chunk:
-                return True
-
-
-def _add_deleted(found: Changes, path: str, folder: int, name: str, was: os.stat_result) -> None:
-    """The entry of something gone and, where it was a folder, of all it held."""
-    found.add("deleted", path, folder, name, was)
-    if not stat.S_ISDIR(was.st_mode):
-        return
-    inner = _open_folder(folder, name)
-    try:
-        for below in sorted(_names(inner)):
-            status = _status(inner, below)
-            if status:
-                _add_deleted(found, f"{path}/{below}", inner, below, status)
-    finally:
-        os.close(inner)
+        with open(two, "rb", buffering=0) as old:
+            while (chunk := new.read(_CHUNK)) == old.read(_CHUNK):
+                if not chunk:
+                    return True
+            return False
 
 
 def _kind(status: os.stat_result) -> str:
@@ -324,31 +305,17 @@ def _open_folder(folder: int, name: str) -> int:
 
 
 @contextlib.contextmanager
-def _opened_up(folder: int, name: str, bits: int) -> Iterator[None]:
-    """Gives the owner the mode bits for a while where they are missing."""
-    mode = stat.S_IMODE(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+def _opened_up(status: os.stat_result, bits: int, change: Callable[[int], None]) -> Iterator[None]:
+    """Gives the owner the mode bits for a while where they are missing; change: sets the mode."""
+    mode = stat.S_IMODE(status.st_mode)
     missing = mode & bits != bits
     if missing:
-        os.chmod(name, mode | bits, dir_fd=folder)
+        change(mode | bits)
     try:
         yield
     finally:
         if missing:
-            os.chmod(name, mode, dir_fd=folder)
-
-
-@contextlib.contextmanager
-def _root_opened_up(root: int) -> Iterator[None]:
-    """As `_opened_up`, for the workspace itself, which has no name to be reached by."""
-    mode = stat.S_IMODE(os.fstat(root).st_mode)
-    missing = mode & 0o700 != 0o700
-    if missing:
-        os.fchmod(root, mode | 0o700)
-    try:
-        yield
-    finally:
-        if missing:
-            os.fchmod(root, mode)
+            change(mode)
 
 
 @contextlib.contextmanager
@@ -391,7 +358,7 @@ def _read_file(folder: int, name: str, max_bytes: int) -> bytes:
         raise OSError(number, "not a regular file", name)
     if status.st_size > max_bytes:
         raise OSError(errno.EFBIG, f"{status.st_size} bytes, more than {max_bytes}", name)
-    with _opened_up(folder, name, 0o400):
+    with _opened_up(status, 0o400, partial(os.chmod, name, dir_fd=folder)):
         descriptor = os.open(name, os.O_RDONLY | _PLAIN, dir_fd=folder)
     with open(descriptor, "rb", buffering=0) as file:
         _require_regular(descriptor, name)

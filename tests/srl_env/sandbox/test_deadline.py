@@ -40,8 +40,8 @@ class Wire:
 
 limits = dict(output_kill_bytes=1 << 20, output_keep_bytes=1 << 10, processes=99, open_files=99,
               file_bytes=1 << 20, address_space_bytes=1 << 32, memory_bytes=1 << 30, sockets=99)
-made = keeper.Keeper(Wire(), None, "/", limits, {"TMPDIR": "/tmp", "PATH": "/bin:/usr/bin"},
-                     Slow(), namespace=False, limit_processes=False)
+spec = dict(limits=limits, environment={"TMPDIR": "/tmp", "PATH": "/bin:/usr/bin"})
+made = keeper.Keeper(Wire(), None, "/", spec, Slow(), namespace=False, limit_processes=False)
 made.serve()
 header = dict(command=["sh", "-c", "trap '' TERM ALRM; while :; do :; done"], timeout_s=0.5,
               folder="", env={}, report=False)
