@@ -22,7 +22,7 @@ SandboxFailure, which masks the sample; it is never a verdict.
 """
 
 from srl_env.grading.controls import validate_controls
-from srl_env.grading.grade import Grade, faulty, grade
+from srl_env.grading.grade import Grade, fault_grade, grade
 from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import warm_judges
 from srl_env.grading.task import GradingTask, OracleCase, Trust
@@ -34,7 +34,7 @@ __all__ = [
     "OracleCase",
     "Patch",
     "Trust",
-    "faulty",
+    "fault_grade",
     "filter_changes",
     "grade",
     "validate_controls",

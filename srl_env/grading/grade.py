@@ -92,10 +92,10 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
     try:
         return tried_twice(attempt, control, kinds=(SandboxDied,))
     except PolicyFault as fault:
-        return faulty(sandbox, task, str(fault), patch)
+        return fault_grade(sandbox, task, str(fault), patch)
 
 
-def faulty(sandbox: Sandbox, task: GradingTask, reason: str, patch: Patch = NO_PATCH) -> Grade:
+def fault_grade(sandbox: Sandbox, task: GradingTask, reason: str, patch: Patch = NO_PATCH) -> Grade:
     """The grade where the policy is responsible for a failure: not resolved."""
     result = _grade(sandbox, task, patch, {}, {}, [reason], "")
     return replace(result, policy_fault=_shown(reason))

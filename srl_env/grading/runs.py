@@ -19,9 +19,9 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from srl_env.errors import MissingExtra, SandboxDied
-from srl_env.grading.expected import expects_failure
 from srl_env.grading.task import GradingTask, OracleCase
 from srl_env.grading.values import NotExactError, encode_value, from_json, same_value
+from srl_env.grading.xfail import expects_failure
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Snapshot
 from srl_env.sandbox.session import KeeperSession
 

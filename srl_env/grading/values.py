@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from srl_env.errors import BadOption
-from srl_env.grading.judges.values import NotExactError, from_json, to_json
+from srl_env.grading.judges.encoding import NotExactError, from_json, to_json
 
 # None, bool, int, float, complex, str, bytes; and list, tuple, set, frozenset, dict of them.
 Value = Any

@@ -68,7 +68,7 @@ the whole session. Inside, memory is added up and the filter refuses as without 
 filter, memory in large shared mappings is not counted. For one's own trusted code.
 """
 
-from srl_env.sandbox.choose import BACKENDS, open_sandbox
+from srl_env.sandbox.backends import BACKENDS, open_sandbox
 from srl_env.sandbox.docker import DockerSandbox
 from srl_env.sandbox.interface import (
     Change,
@@ -82,7 +82,7 @@ from srl_env.sandbox.interface import (
     Snapshot,
     printable,
 )
-from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
+from srl_env.sandbox.native import LandlockSandbox, LocalSandbox, NamespaceSandbox
 from srl_env.sandbox.selfcheck import SelfCheck, self_check
 
 __all__ = [

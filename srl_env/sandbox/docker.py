@@ -21,7 +21,7 @@ from typing import Final
 from srl_env.errors import BadOption, SandboxFailure, SandboxUnavailable
 from srl_env.sandbox.inside.wire import Header, Wire
 from srl_env.sandbox.interface import Isolation, Limits, Mount
-from srl_env.sandbox.launched import BASE_ENVIRONMENT
+from srl_env.sandbox.native import BASE_ENVIRONMENT
 from srl_env.sandbox.session import KeeperSession, ProcessConnection
 
 ENGINES: Final = ("docker", "podman")

@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Final, Literal
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.options import GRANULARITIES
 from srl_env.errors import BadOption, SandboxDied, WorldFailure
-from srl_env.grading import faulty, grade, warm_judges
+from srl_env.grading import fault_grade, grade, warm_judges
 from srl_env.problem import Problem
 from srl_env.rewards import step_similarity
 from srl_env.sandbox import Sandbox, open_sandbox
@@ -182,7 +182,7 @@ class SWEEnv(ReasoningEnv):
             )
             result = grade(sandbox, graded, workspace)
         except PolicyFault as fault:
-            result = faulty(sandbox, graded, str(fault))
+            result = fault_grade(sandbox, graded, str(fault))
         return Verdict(result.resolved, None, result.to_info())
 
     def close(self) -> None:

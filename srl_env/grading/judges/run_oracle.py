@@ -13,8 +13,8 @@ import sys
 import traceback
 from typing import Any
 
+from .encoding import to_json
 from .entry import enter
-from .values import to_json
 
 
 def main() -> None:

@@ -11,9 +11,9 @@ from typing import Any, Final
 
 from srl_env.errors import SandboxFailure
 from srl_env.grading import warm_judges
-from srl_env.grading.expected import expects_failure
 from srl_env.grading.runs import pytest_mounts
 from srl_env.grading.task import own_modules
+from srl_env.grading.xfail import expects_failure
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session
 from srl_env.sandbox.session import KeeperSession
 from srl_env.swe.builder.checkout import BUILD_LIMITS, Checkout, files_written

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from srl_env.grading import GradingTask, Trust, grade, validate_controls
-from srl_env.grading.expected import expects_failure
+from srl_env.grading.xfail import expects_failure
 from srl_env.sandbox import Limits, Sandbox, Snapshot
 from tests.srl_env.grading.conftest import FAULTY, FILE, GOLD, patch
 

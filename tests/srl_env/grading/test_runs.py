@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from srl_env.grading import OracleCase
-from srl_env.grading.judges.values import to_json
+from srl_env.grading.judges.encoding import to_json
 from srl_env.grading.runs import wrong_results
 
 

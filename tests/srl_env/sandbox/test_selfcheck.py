@@ -7,7 +7,7 @@ import pytest
 from srl_env.errors import SandboxFailure
 from srl_env.sandbox import LandlockSandbox, LocalSandbox, Sandbox, SelfCheck, self_check
 from srl_env.sandbox.inside import kernel, landlock
-from srl_env.sandbox.launched import NamespaceSandbox
+from srl_env.sandbox.native import NamespaceSandbox
 
 
 def test_the_namespaces_backend_keeps_all_promises(namespaces: Sandbox) -> None:

@@ -11,7 +11,7 @@ from typing import Final
 from srl_env.errors import SandboxFailure, SandboxUnavailable, UnknownName
 from srl_env.sandbox.docker import DockerSandbox
 from srl_env.sandbox.interface import Preload, Sandbox
-from srl_env.sandbox.launched import LandlockSandbox, LocalSandbox, NamespaceSandbox
+from srl_env.sandbox.native import LandlockSandbox, LocalSandbox, NamespaceSandbox
 
 BACKENDS: Final = ("namespaces", "landlock", "docker", "local")
 _OLDEST_LINUX: Final = (5, 12)

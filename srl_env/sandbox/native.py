@@ -39,7 +39,7 @@ launcher.main(CONTROL)
 """
 
 
-class LaunchedSandbox:
+class NativeSandbox:
     """Sessions started by a clean helper process, one for each controller.
 
     cgroup: give each session a memory cgroup where this process may make one.
@@ -51,7 +51,7 @@ class LaunchedSandbox:
     def __init__(self, preload: Preload | None = None, *, cgroup: bool = True) -> None:
         self._preload = preload or Preload((), ())
         self._cgroup = cgroup
-        self._launcher: Launcher | None = None
+        self._launcher: LauncherProcess | None = None
         self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
         self._lock = threading.Lock()
 
@@ -110,19 +110,19 @@ class LaunchedSandbox:
     def _connect(self, spec: dict[str, Any]) -> Connection:
         with self._lock:
             if self._launcher is None or not self._launcher.usable():
-                self._launcher = Launcher(self._preload)
+                self._launcher = LauncherProcess(self._preload)
             launcher = self._launcher
         return launcher.start(spec)
 
 
-class NamespaceSandbox(LaunchedSandbox):
+class NamespaceSandbox(NativeSandbox):
     """User namespaces, from this library's own launcher; see ``srl_env.sandbox``."""
 
     name = "namespaces"
     isolation: Isolation = "full"
 
 
-class LandlockSandbox(LaunchedSandbox):
+class LandlockSandbox(NativeSandbox):
     """Landlock and the system-call filter, without namespaces; see ``srl_env.sandbox``."""
 
     name = "landlock"
@@ -138,7 +138,7 @@ class LandlockSandbox(LaunchedSandbox):
         return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
 
 
-class LocalSandbox(LaunchedSandbox):
+class LocalSandbox(NativeSandbox):
     """No isolation: a copy of the tree, limits, an end to what was started. Trusted code only."""
 
     name = "local"
@@ -151,7 +151,7 @@ class LocalSandbox(LaunchedSandbox):
         return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
 
 
-class Launcher:
+class LauncherProcess:
     """The helper process, and the socket it takes start requests from."""
 
     def __init__(self, preload: Preload) -> None:
