@@ -1,4 +1,4 @@
-"""Verifiers: whether an answer is right. A verifier that cannot tell raises, never says False."""
+"""Verifiers: whether an answer is correct. One that cannot decide raises; it never says False."""
 
 from collections.abc import Mapping
 from typing import Final
@@ -17,7 +17,7 @@ VERIFIERS: Final[Mapping[str, type[AnswerVerifier]]] = {
     "boxed": BoxedVerifier,
     "exact": ExactVerifier,
 }
-"""The verifiers that compare answers, by the names that commands take."""
+"""The verifiers that compare answers, by their names in commands."""
 
 __all__ = [
     "VERIFIERS",

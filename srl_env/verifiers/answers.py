@@ -1,8 +1,8 @@
 """Final answers as people write them: numbers with units, choices, lists, sets, and texts.
 
-``read_answer`` decides from the expected answer what kind it is; the kind then says which
-stated answers equal it. Everything here is linear in the text, or bounded by its first
-``MAX_CHARACTERS`` characters, and never raises.
+The expected answer decides its kind (``read_answer``), and the kind decides which stated answers
+equal it. Everything here is linear in the text, or bounded by its first ``MAX_CHARACTERS``
+characters, and never raises.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Final, Protocol
 from srl_env.verifiers.units import same_unit, unit_named
 
 MAX_CHARACTERS: Final = 300
-"""A longer text is neither a number nor a list."""
+"""A longer text is not a number or a list."""
 MOST_WORDS: Final = 5
 """An answer with more words is a sentence."""
 MAX_DIGITS: Final = 60
@@ -73,18 +73,18 @@ class Answer(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Number:
-    """An exact number, and what it counts: the name of a unit, "" without one."""
+    """An exact number and the name of its unit, "" without one."""
 
     value: Fraction
     unit: str = ""
 
     def equals(self, stated: str) -> bool:
-        """Equal as numbers, exactly. A missing unit is accepted, another one is not."""
+        """Equal as numbers, exactly. A missing unit is accepted, a different one is not."""
         found = number_in(stated)
         return found is not None and self.same(found)
 
     def same(self, other: Number) -> bool:
-        """Whether two numbers are equal; 50 % is 50, and also 0.5 where the other has no unit."""
+        """Whether two numbers are equal; 50 % equals 50, and also 0.5 without a unit."""
         if self.unit and other.unit and not same_unit(self.unit, other.unit):
             return False
         percent = (self.unit == "%") - (other.unit == "%")
@@ -95,24 +95,24 @@ class Number:
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """One option of several, by its letter: B, (B), B), B. or B) with the option's text."""
+    """One of several options, by its letter: B, (B), B), B. or B) with the option's text."""
 
     letter: str
 
     def equals(self, stated: str) -> bool:
-        """Whether just this option is stated."""
+        """Whether only this option is stated."""
         return choice_in(stated) == self.letter
 
 
 @dataclass(frozen=True, slots=True)
 class Items:
-    """A list, in its order, or a set, in any; bracket: "{" for a set, "" where there is none."""
+    """A list in its order, or a set in any order; bracket: "{" for a set, "" without one."""
 
     bracket: str
     items: tuple[str, ...]
 
     def equals(self, stated: str) -> bool:
-        """Whether as many equal items are stated; brackets may be missing but not differ."""
+        """Whether the same items are stated; brackets may be missing but not differ."""
         found = items_in(stated)
         if found is None or len(found.items) != len(self.items):
             return False
@@ -137,33 +137,28 @@ class Text:
     text: str
 
     def equals(self, stated: str) -> bool:
-        """Equal but for case, white space, Markdown, quotes and closing punctuation."""
+        """Equal apart from case, white space, Markdown, quotes and closing punctuation."""
         return folded(stated) == self.text
 
 
 def read_answer(text: str) -> Answer:
-    """The expected answer as what it is: a number, a choice, a list or set, or a text."""
-    return number_in(text) or _choice(text) or items_in(text) or Text(folded(text))
-
-
-def _choice(text: str) -> Choice | None:
+    """The expected answer by its kind: a number, a choice, a list or set, or a text."""
     letter = choice_in(text)
-    return None if letter is None else Choice(letter)
+    choice = None if letter is None else Choice(letter)
+    return number_in(text) or choice or items_in(text) or Text(folded(text))
 
 
 def number_in(text: str) -> Number | None:
-    """The number that the whole text is, with its unit; None where it is anything more or else.
+    """The number, with its unit, that makes up the whole text; None for any other text.
 
-    Read are signs, thousands separators, decimals, fractions, mixed numbers, powers of ten,
-    currencies, percent, "5 million", units after it, "=" or "x =" before it, Markdown and
+    It reads signs, thousands separators, decimals, fractions, mixed numbers, powers of ten,
+    currencies, percent, "5 million", units after the number, "=" or "x =" before it, Markdown and
     simple LaTeX. None for two numbers, arithmetic, and more than ``MAX_DIGITS`` digits.
     """
     if len(text) > MAX_CHARACTERS:
         return None
     plain = _NAME.sub("", _unlatexed(bare(text)), count=1).strip()
-    found = _NUMBER.match(plain)
-    if ten := _POWER_OF_TEN.match(plain):
-        found = ten
+    found = _POWER_OF_TEN.match(plain) or _NUMBER.match(plain)
     value = None if found is None else _value(found.groupdict())
     if found is None or value is None:
         return None
@@ -196,7 +191,7 @@ def _value(parts: dict[str, str | None]) -> Fraction | None:
 
 
 def _scaled(rest: str) -> tuple[Fraction, str]:
-    """What words such as "million" after a number multiply it by, and what follows the words."""
+    """The factor that words such as "million" after a number mean, and the text after them."""
     scale = Fraction(1)
     while word := re.match(r"\s+([a-z]+)\b", rest, re.IGNORECASE):
         power = _SCALES.get(word[1].lower())
@@ -207,7 +202,7 @@ def _scaled(rest: str) -> tuple[Fraction, str]:
 
 
 def _unit(currency: str | None, rest: str) -> str | None:
-    """The unit that a currency before and a text after a number name; None where it is none."""
+    """The unit named by a currency before and a text after a number; None if it is not a unit."""
     after = rest.strip().rstrip(".,;")
     attached = bool(rest) and not rest[0].isspace()
     if not after:
@@ -222,7 +217,7 @@ def _unit(currency: str | None, rest: str) -> str | None:
 
 
 def choice_in(text: str) -> str | None:
-    """The letter, in capitals, of the only option that is stated; None where there is none."""
+    """The letter, in capitals, of the only option that is stated, or None."""
     plain = _CHOOSING.sub("", bare(text)[:MAX_CHARACTERS], count=1)
     found = _CHOICE.fullmatch(bare(plain))
     if found is None or _MORE_CHOICES.search(found["said"] or ""):
@@ -231,7 +226,7 @@ def choice_in(text: str) -> str | None:
 
 
 def items_in(text: str) -> Items | None:
-    """The two or more items of a list or set, with its bracket; None for a text that is neither."""
+    """The two or more items of a list or set, with its bracket; None for any other text."""
     plain = bare(text).replace("\\{", "{").replace("\\}", "}").strip()
     if len(plain) > MAX_CHARACTERS or not plain:
         return None
@@ -247,7 +242,7 @@ def items_in(text: str) -> Items | None:
 
 
 def _split(text: str, between: re.Pattern[str]) -> tuple[str, ...]:
-    """The parts between separators that are in no bracket."""
+    """The parts between separators outside brackets."""
     parts, begin = [], 0
     for found in between.finditer(text):
         if _balanced(text[begin : found.start()]):
@@ -257,7 +252,7 @@ def _split(text: str, between: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def _balanced(text: str) -> bool:
-    """Whether no bracket is closed before it is opened, and none stays open."""
+    """Whether brackets are closed after they are opened, and none stays open."""
     depth = 0
     for character in text:
         depth += (character in BRACKETS) - (character in BRACKETS.values())
@@ -267,15 +262,15 @@ def _balanced(text: str) -> bool:
 
 
 def prose(text: str) -> str | None:
-    """That an answer is a sentence, which only the same sentence equals; None for other answers."""
+    """The reason for an answer that is a sentence, which only the same sentence equals, or None."""
     if not isinstance(read_answer(text), Text) or len(_WORD.findall(text)) <= MOST_WORDS:
         return None
     return f"a text of more than {MOST_WORDS} words"
 
 
 def bare(text: str) -> str:
-    """A text without what merely surrounds it: blanks, Markdown, math delimiters, quotes, a box,
-    "the answer is", and punctuation that closes it."""
+    """A text without what surrounds it: blanks, Markdown, math delimiters, quotes, a box, "the
+    answer is", and closing punctuation."""
     for _ in range(4):
         before, text = text, _unwrapped(text.strip().rstrip(".,;").strip())
         if text == before:
@@ -298,6 +293,6 @@ def _unlatexed(text: str) -> str:
 
 
 def folded(text: str) -> str:
-    """A text for comparison: without case, wrapping, kinds of white space, closing punctuation."""
+    """A text for comparison: without case, wrapping, extra white space, closing punctuation."""
     plain = unicodedata.normalize("NFKC", bare(text)).casefold()
     return " ".join(plain.split()).rstrip(".!?,; ")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import ClassVar
 
 from srl_env.errors import BadData, BadOption, Failure, VerifierCrash
 from srl_env.problem import Problem
@@ -12,6 +14,9 @@ from srl_env.verifiers.protocol import Verdict
 
 class AnswerVerifier(ABC):
     """Correct if the last action states the problem's answer, as a subclass compares them."""
+
+    threads: ClassVar[int] = 1
+    """In how many threads a batch is verified; for comparisons that wait for a process."""
 
     @abstractmethod
     def extract(self, text: str) -> str | None:
@@ -22,7 +27,7 @@ class AnswerVerifier(ABC):
         """Whether two answers mean the same; may raise a ``Failure``."""
 
     def unreadable(self, expected: str) -> str | None:
-        """Why an expected answer equals nothing but its own text, or nothing; None if it is read.
+        """Why an expected answer equals only the same text, or nothing; None if it can be read.
 
         ``srl-env data lint`` lists such answers.
         """
@@ -40,7 +45,7 @@ class AnswerVerifier(ABC):
         return Verdict(correct, answer)
 
     def control(self, problem: Problem) -> None:
-        """Compares the problem's answer with itself; raises a ``Failure`` where that fails."""
+        """Compares the problem's answer with itself; raises a ``Failure`` if that fails."""
         if problem.answer is None or not self.equal(problem.answer, problem.answer):
             raise VerifierCrash(f"the answer of problem {problem.id!r} does not equal itself")
 
@@ -48,7 +53,10 @@ class AnswerVerifier(ABC):
         self, items: Sequence[tuple[Problem, Sequence[str]]]
     ) -> list[Verdict | Failure]:
         """One verdict, or the ``Failure`` that prevented it, for each item, in order."""
-        return [self._verdict_or_failure(problem, actions) for problem, actions in items]
+        if self.threads == 1:
+            return [self._verdict_or_failure(*item) for item in items]
+        with ThreadPoolExecutor(self.threads) as threads:
+            return list(threads.map(lambda item: self._verdict_or_failure(*item), items))
 
     def _verdict_or_failure(self, problem: Problem, actions: Sequence[str]) -> Verdict | Failure:
         try:
@@ -58,6 +66,6 @@ class AnswerVerifier(ABC):
 
 
 def check_marker(marker: str) -> None:
-    """``BadOption`` for a marker that stands everywhere or nowhere."""
+    """Raises ``BadOption`` for an empty marker."""
     if not isinstance(marker, str) or not marker:
         raise BadOption(f"marker must be the text before an answer, as '####'; got {marker!r}")

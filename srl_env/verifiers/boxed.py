@@ -5,18 +5,16 @@ from __future__ import annotations
 import functools
 import importlib.util
 import re
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import ClassVar
 
-from srl_env.errors import Failure, MissingExtra
+from srl_env.errors import MissingExtra
 from srl_env.problem import Problem
 from srl_env.seconds import check_seconds
 from srl_env.verifiers.answers import bare, prose
 from srl_env.verifiers.base import AnswerVerifier
 from srl_env.verifiers.latex import compared, has_dots
-from srl_env.verifiers.protocol import Verdict
 from srl_env.verifiers.worker_pool import WorkerPool, shared_pool
 
 MAX_CHARACTERS = 5_000
@@ -26,18 +24,20 @@ _BRACES = re.compile(r"\\boxed\s*\{|\\.|[{}]", re.DOTALL)
 
 @dataclass(frozen=True, slots=True)
 class BoxedVerifier(AnswerVerifier):
-    """Right if what stands in the last ``\\boxed{…}`` equals the problem's answer.
+    """Correct if the content of the last ``\\boxed{…}`` equals the problem's answer.
 
-    Equal texts and equal numbers are equal. One relation is read as its right side ("x = 5");
-    chains of relations, several candidates, other brackets and other units are wrong
-    (``srl_env.verifiers.latex``). The rest is given to math-verify (extra "math"), which knows
-    that \\sqrt{8} and 2\\sqrt{2} are one number. That happens in worker processes that all
-    verifiers of this process share. One that has no verdict after ``deadline_s`` seconds of
-    processor time, or three times that by the clock, is killed, and ``VerifierTimeout`` raised;
-    works from any thread. What math-verify cannot read, and an answer of more than
-    ``MAX_CHARACTERS``, equals only the same text.
+    Equal texts and equal numbers are equal. One relation is read as its right side ("x = 5").
+    Chains of relations, several candidates, other brackets and other units are wrong
+    (``srl_env.verifiers.latex``). The rest is compared by math-verify (extra "math"): \\sqrt{8}
+    equals 2\\sqrt{2}. What math-verify cannot read, and an answer of more than ``MAX_CHARACTERS``,
+    equals only the same text.
+
+    Math-verify runs in worker processes that all verifiers of this process share. A worker is
+    killed after ``deadline_s`` seconds of processor time, or three times that by the clock, and
+    ``VerifierTimeout`` is raised. This works from any thread.
     """
 
+    threads: ClassVar[int] = 8
     deadline_s: float = 5.0
 
     def __post_init__(self) -> None:
@@ -46,11 +46,11 @@ class BoxedVerifier(AnswerVerifier):
             raise MissingExtra("math-verify", "math")
 
     def extract(self, text: str) -> str | None:
-        """What the last closed ``\\boxed{…}`` holds; None without one."""
+        """The content of the last closed ``\\boxed{…}``, or None."""
         return last_boxed(text)
 
     def unreadable(self, expected: str) -> str | None:
-        """That an answer is prose, or leaves something to be imagined."""
+        """The reason for a sentence, and for an answer with dots in it."""
         return "dots cannot be compared" if has_dots(expected) else prose(expected)
 
     def equal(self, answer: str, expected: str) -> bool:
@@ -73,22 +73,12 @@ class BoxedVerifier(AnswerVerifier):
         request = {"answer": answer, "expected": expected}
         return bool(_workers().call(request, self.deadline_s)["equal"])
 
-    def verify_many(
-        self, items: Sequence[tuple[Problem, Sequence[str]]]
-    ) -> list[Verdict | Failure]:
-        """One verdict, or the ``Failure`` that prevented it, for each item, in order.
-
-        The workers share the batch.
-        """
-        with ThreadPoolExecutor(max_workers=8) as threads:
-            return list(threads.map(lambda item: self._verdict_or_failure(*item), items))
-
 
 def last_boxed(text: str) -> str | None:
-    """What the last ``\\boxed{…}`` that is closed holds, stripped; None without one. Linear."""
+    """The content of the last ``\\boxed{…}`` that is closed, stripped, or None. Linear."""
     if "\\boxed" not in text:
         return None
-    open_braces: list[int] = []  # where what is in it begins; negative: not of a \boxed
+    open_braces: list[int] = []  # where the content begins; −1 if it is not of a \boxed
     last: tuple[int, int] | None = None
     for found in _BRACES.finditer(text):
         if found[0].endswith("{") and found[0] != "\\{":

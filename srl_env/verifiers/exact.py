@@ -9,10 +9,9 @@ from srl_env.verifiers.base import AnswerVerifier, check_marker
 
 @dataclass(frozen=True, slots=True)
 class ExactVerifier(AnswerVerifier):
-    """Right if the text after the last ``marker`` is the answer, blanks around it apart.
+    """Correct if the text after the last ``marker`` is the answer, apart from surrounding blanks.
 
-    end: what closes the answer where it is written; the answer runs to the end of the line
-    otherwise.
+    end: closes the answer; without it the answer runs to the end of the line.
     """
 
     marker: str = "#"
@@ -22,7 +21,7 @@ class ExactVerifier(AnswerVerifier):
         check_marker(self.marker)
 
     def extract(self, text: str) -> str | None:
-        """What stands after the last marker, up to ``end`` or the line's end; None without one."""
+        """The text after the last marker, up to ``end`` or the line's end, or None."""
         _, found, rest = text.rpartition(self.marker)
         if not found:
             return None

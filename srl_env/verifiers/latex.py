@@ -1,7 +1,7 @@
-r"""What can be said of two answers in LaTeX before mathematics is asked.
+r"""Comparing two answers in LaTeX as far as possible without mathematics.
 
 Math-verify drops what it does not read: units, dots, all but one side of a chain of relations.
-These are compared here, so that it is given only what it reads whole.
+These are compared here, so that it gets only what it reads completely.
 """
 
 from __future__ import annotations
@@ -62,19 +62,18 @@ def compared(answer: str, expected: str) -> bool | tuple[str, str]:
 
 
 def has_dots(latex: str) -> bool:
-    """Whether something is left out with dots, as in 1, 2, \\dots, 9."""
+    """Whether dots stand for omitted items, as in 1, 2, \\dots, 9."""
     return _DOTS.search(latex) is not None
 
 
 def _number(latex: str) -> Number | None:
-    """The number that an answer is; a letter behind it is a unit only where it cannot be
-    algebra."""
+    """The number, or None; a letter after it is a unit only if it cannot be algebra."""
     number = number_in(latex)
     return number if number and (number.unit in _SIGNS or _split_unit(latex)[1]) else None
 
 
 def _plain(latex: str) -> str:
-    """An answer without what surrounds it, and with one spelling of what has several."""
+    """An answer without what surrounds it, in one spelling."""
     latex = bare(latex)
     for pattern, spelling in _SPELLINGS:
         latex = pattern.sub(spelling, latex)
@@ -82,8 +81,8 @@ def _plain(latex: str) -> str:
 
 
 def _differ(one: str, other: str) -> bool:
-    """Whether an answer states more than the expected one: a derivation, candidates, a chain of
-    relations. Or is of another kind: in other brackets, or to another base."""
+    """Whether an answer states more than the expected one (a derivation, candidates, a chain of
+    relations) or has other brackets or another base."""
     if any(len(more.findall(one)) != len(more.findall(other)) for more in (_IMPLIES, _OR)):
         return True
     links, expected_links = len(_RELATION.findall(one)), len(_RELATION.findall(other))
@@ -94,12 +93,12 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _bases(latex: str) -> list[str]:
-    """The bases that numbers are written to, as in 101_2, in order."""
+    """The bases of numbers such as 101_2, in order."""
     return [braced or digit for braced, digit in _BASE.findall(latex)]
 
 
 def _right_sides(one: str, other: str) -> tuple[str, str]:
-    """``x = 5`` and ``5`` as ``5`` and ``5``; two relations stay as they are."""
+    """``x = 5`` and ``5`` become ``5`` and ``5``; two relations stay as they are."""
     if len(_RELATION.findall(one)) == len(_RELATION.findall(other)):
         return one, other
     stripped = [_VARIABLE.sub("", side, count=1).strip() for side in (one, other)]
@@ -114,13 +113,13 @@ def _bracket(latex: str) -> str:
 
 
 def _bracketed(one: str, other: str) -> str:
-    """An answer in the brackets that the expected one has and it lacks."""
+    """An answer in the brackets of the expected one, if it has none."""
     lacks = "," in one and _bracket(other)[:1] in ("(", "[") and not _bracket(one)
     return f"{other[0]}{one}{other[-1]}" if lacks else one
 
 
 def _without_units(one: str, other: str) -> tuple[str, str] | None:
-    """The two without their units; None where they have different ones."""
+    """The two without their units; None if the units differ."""
     (body, unit), (expected_body, expected_unit) = _split_unit(one), _split_unit(other)
     if unit and expected_unit:
         return (body, expected_body) if same_unit(unit, expected_unit) else None
@@ -128,13 +127,13 @@ def _without_units(one: str, other: str) -> tuple[str, str] | None:
 
 
 def _maybe_product(latex: str) -> bool:
-    """Whether what could be a unit are bare letters: 2ms is also 2 times m times s."""
+    """Whether a possible unit is bare letters: 2ms is also 2 times m times s."""
     found = _UNIT.search(latex)
     return found is not None and found["bare"] is not None
 
 
 def _split_unit(latex: str) -> tuple[str, str]:
-    """An answer without its unit, and the unit's name, "" without one."""
+    """An answer without its unit, and the unit's name or ""."""
     found = _UNIT.search(latex)
     if found is None or not latex[: found.start()].strip():
         return latex, ""

@@ -11,11 +11,11 @@ from srl_env.verifiers.base import AnswerVerifier, check_marker
 
 @dataclass(frozen=True, slots=True)
 class NumericVerifier(AnswerVerifier):
-    """Correct if what stands after the last ``marker`` is the answer's number.
+    """Correct if the text after the last ``marker`` is the answer's number.
 
-    Numbers are compared exactly, as fractions: 0.5, .50, 1/2 and $0.5 are equal, 0.3333 and
-    1/3 are not. What is read as a number: ``srl_env.verifiers.answers.number_in``. A missing
-    unit is accepted, a different unit is not.
+    Numbers are compared exactly, as fractions: 0.5, .50, 1/2 and $0.5 are equal, 0.3333 and 1/3 are
+    not. ``srl_env.verifiers.answers.number_in`` says what is read as a number. A missing unit is
+    accepted, a different unit is not.
     """
 
     marker: str = "####"
@@ -24,12 +24,12 @@ class NumericVerifier(AnswerVerifier):
         check_marker(self.marker)
 
     def extract(self, text: str) -> str | None:
-        """What stands after the last marker on its line; None without a marker."""
+        """The text after the last marker on its line, or None."""
         _, found, rest = text.rpartition(self.marker)
         return (rest.strip().partition("\n")[0].strip() or None) if found else None
 
     def unreadable(self, expected: str) -> str | None:
-        """That an answer is not a number."""
+        """The reason for an answer that is not a number."""
         return None if number_in(expected) else "not a number"
 
     def equal(self, answer: str, expected: str) -> bool:

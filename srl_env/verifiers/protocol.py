@@ -18,9 +18,8 @@ from srl_env.problem import Problem
 class Verdict:
     """Whether the problem was solved.
 
-    answer: the final answer as it was read from the actions; None where none was stated.
-    details: JSON-safe, whatever else the verifier wants logged. "policy_fault" is a short reason
-    where the policy's text, code or workspace made judging it fail.
+    answer: the final answer as read from the actions, or None. details: JSON-safe, for the log.
+    "policy_fault" in it is a short reason: the policy's text, code or workspace made judging fail.
     """
 
     correct: bool
@@ -34,7 +33,7 @@ class Verdict:
 
 @runtime_checkable
 class Verifier(Protocol):
-    """Judges what a policy did on a problem.
+    """Judges a policy's solution of a problem.
 
     Verifiers are safe to call from any thread, shared by many environments, and picklable. One
     that works in another process also has ``control(problem)``: it lets that process judge the

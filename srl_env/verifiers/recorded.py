@@ -1,4 +1,4 @@
-"""A verdict where there is nothing to execute: recorded trajectories without their repository."""
+"""A verdict without execution: recorded trajectories without their repository."""
 
 from __future__ import annotations
 
@@ -13,29 +13,28 @@ from srl_env.verifiers.protocol import Verdict
 
 @dataclass(frozen=True, slots=True)
 class RecordedCalls:
-    """Right where the actions are the calls of one of the problem's trajectories.
+    """Correct if the actions are the calls of one of the problem's trajectories.
 
-    That is agreement with the record, not a solved issue: another way to mend the repository
-    counts as wrong. ``details["same_calls"]`` is how many calls are those of the trajectory that
-    agrees longest, from its beginning.
+    This is agreement with the record, not a solved issue: another way to fix the repository is
+    wrong. ``details["same_calls"]`` is the largest number of first calls that agree with a
+    trajectory.
     """
 
     def extract(self, text: str) -> str | None:
-        """The word "submit" for a call of that tool, which ends an episode; else None."""
+        """The word "submit" for a call of that tool, which ends an episode, else None."""
         call = _call(text)
         return "submit" if call is not None and call.tool == "submit" else None
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
         """The verdict on an episode's actions."""
         calls = [_call(action) for action in actions]
-        same, right = 0, False
-        for trajectory in problem.trajectories:
-            expert = [_call(action) for action in trajectory.actions]
-            agree = _agreeing(calls, expert)
-            same = max(same, agree)
-            right = right or agree == len(calls) == len(expert)
+        experts = [[_call(action) for action in way.actions] for way in problem.trajectories]
+        same = [_agreeing(calls, expert) for expert in experts]
+        correct = any(
+            agree == len(calls) == len(expert) for agree, expert in zip(same, experts, strict=True)
+        )
         answer = self.extract(actions[-1]) if actions else None
-        return Verdict(right, answer, {"same_calls": same})
+        return Verdict(correct, answer, {"same_calls": max(same, default=0)})
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]

@@ -14,17 +14,17 @@ from srl_env.verifiers.numeric import NumericVerifier
 class StatedVerifier(AnswerVerifier):
     r"""Correct if the answer after the last ``####``, or else in the last ``\boxed{…}``, is equal.
 
-    The expected answer decides how: a number with or without a unit, the letter of a choice, a
-    list, a set in braces, or a text (``srl_env.verifiers.answers``). For data whose answers are
-    of many kinds; mathematics with symbols is for ``BoxedVerifier``.
+    The expected answer decides how they are compared: as a number with or without a unit, the
+    letter of a choice, a list, a set in braces, or a text (``srl_env.verifiers.answers``). It is
+    for data with many kinds of answers; use ``BoxedVerifier`` for mathematics with symbols.
     """
 
     def extract(self, text: str) -> str | None:
-        r"""What stands after the last ``####`` on its line, or else in the last box."""
+        r"""The text after the last ``####`` on its line, or else in the last box."""
         return NumericVerifier().extract(text) or last_boxed(text) or None
 
     def unreadable(self, expected: str) -> str | None:
-        """That an answer is prose."""
+        """The reason for a sentence."""
         return prose(expected)
 
     def equal(self, answer: str, expected: str) -> bool:

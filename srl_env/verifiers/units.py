@@ -1,80 +1,45 @@
-"""Units and currencies as people write them, each under one name."""
+"""Units and currencies as people write them, each under one symbol."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from typing import Final
 
-# One line a unit: its name, then the other ways to write it. Symbols keep their case: mW is not MW.
+# Each unit: its symbol, then the other ways to write it; "(s)" is with and without, and "meter"
+# and "liter" are also "metre" and "litre". Symbols keep their case: mW is not MW.
 _TABLE: Final = """
-%: percent, per cent, pct
-°: deg, degree, degrees
-°C: celsius, degrees celsius, degree celsius
-°F: fahrenheit, degrees fahrenheit, degree fahrenheit
-$: usd, us$, dollar, dollars
-€: eur, euro, euros
-£: gbp, pound sterling, pounds sterling
-¥: jpy, yen
-₹: inr, rs, rs., rupee, rupees
-¢: cent, cents
-mm: millimeter, millimeters, millimetre, millimetres
-cm: centimeter, centimeters, centimetre, centimetres
-m: meter, meters, metre, metres
-km: kilometer, kilometers, kilometre, kilometres
-in: inch, inches
-ft: foot, feet
-yd: yard, yards
-mi: mile, miles
-mg: milligram, milligrams
-g: gram, grams
-kg: kilogram, kilograms, kilo, kilos
-t: ton, tons, tonne, tonnes
-oz: ounce, ounces
-lb: lbs
-pound: pounds
-ml: mL, milliliter, milliliters, millilitre, millilitres
-l: L, liter, liters, litre, litres
-gal: gallon, gallons
-ms: millisecond, milliseconds
-s: sec, secs, second, seconds
-min: mins, minute, minutes
-h: hr, hrs, hour, hours
-d: day, days
-wk: week, weeks
-mo: month, months
-yr: yrs, year, years
-N: newton, newtons
-J: joule, joules
-kJ: kilojoule, kilojoules
-W: watt, watts
-mW: milliwatt, milliwatts
-kW: kilowatt, kilowatts
-MW: megawatt, megawatts
-kWh: kilowatt-hour, kilowatt-hours, kilowatt hours
-kB: KB, kilobyte, kilobytes
-MB: megabyte, megabytes
-GB: gigabyte, gigabytes
-TB: terabyte, terabytes
-V: volt, volts
-A: ampere, amperes, amp, amps
-Ω: ohm, ohms
-Pa: pascal, pascals
-kPa: kilopascal, kilopascals
-Hz: hertz
-K: kelvin, kelvins
-mol: mole, moles
-C: coulomb, coulombs
-F: farad, farads
-T: tesla, teslas
-rad: radian, radians
-km/h: kph, kmh
-mi/h: mph
+% percent, per cent, pct | ° deg, degree(s) | °C celsius, degree(s) celsius
+°F fahrenheit, degree(s) fahrenheit | $ usd, us$, dollar(s) | € eur, euro(s)
+£ gbp, pound(s) sterling | ¥ jpy, yen | ₹ inr, rs, rs., rupee(s) | ¢ cent(s)
+mm millimeter(s) | cm centimeter(s) | m meter(s) | km kilometer(s)
+in inch, inches | ft foot, feet | yd yard(s) | mi mile(s)
+mg milligram(s) | g gram(s) | kg kilogram(s), kilo(s) | t ton(s), tonne(s)
+oz ounce(s) | lb lbs | pound pounds | ml mL, milliliter(s) | l L, liter(s) | gal gallon(s)
+ms millisecond(s) | s sec(s), second(s) | min mins, minute(s) | h hr(s), hour(s)
+d day(s) | wk week(s) | mo month(s) | yr yrs, year(s)
+N newton(s) | J joule(s) | kJ kilojoule(s) | W watt(s) | mW milliwatt(s) | kW kilowatt(s)
+MW megawatt(s) | kWh kilowatt-hour(s), kilowatt hours
+kB KB, kilobyte(s) | MB megabyte(s) | GB gigabyte(s) | TB terabyte(s)
+V volt(s) | A ampere(s), amp(s) | Ω ohm(s) | Pa pascal(s) | kPa kilopascal(s) | Hz hertz
+K kelvin(s) | mol mole(s) | C coulomb(s) | F farad(s) | T tesla(s) | rad radian(s)
+km/h kph, kmh | mi/h mph
 """
-_NAMES: Final = {
-    spelling.strip(): name
-    for name, _, spellings in (line.partition(": ") for line in _TABLE.strip().splitlines())
-    for spelling in (name, *spellings.split(","))
-}
+
+
+def _spellings(entry: str) -> Iterator[tuple[str, str]]:
+    """(spelling, symbol) for each way to write a unit of the table."""
+    symbol, _, others = entry.strip().partition(" ")
+    for text in (symbol, *others.split(",")):
+        for plural in ("", "s"):
+            spelling = text.strip().replace("(s)", plural)
+            yield spelling, symbol
+            yield spelling.replace("meter", "metre").replace("liter", "litre"), symbol
+
+
+_NAMES: Final = dict(
+    pair for entry in _TABLE.strip().replace("\n", "|").split("|") for pair in _spellings(entry)
+)
 _EITHER: Final = ({"pound", "lb"}, {"pound", "£"})
 _POWERS: Final = {"²": "^2", "³": "^3"}
 _NOUN: Final = re.compile(r"[^\W\d_]{3,}")
@@ -88,10 +53,10 @@ _NOT_UNITS: Final = frozenset(
 
 
 def unit_named(text: str) -> str | None:
-    """The unit's name: "km/h" for "km per hour"; None for a text that is no unit.
+    """The unit's name: "km/h" for "km per hour"; None for a text that is not a unit.
 
-    Things that are counted are units too: "red apples" becomes "apple red", sorted and in the
-    singular. Single letters are units only where the table has them.
+    Counted things are units too: "red apples" becomes "apple red", sorted and in the singular.
+    Single letters are units only if the table has them.
     """
     text = " ".join(text.replace("\\", " ").split())
     for power, plain in _POWERS.items():
@@ -108,7 +73,7 @@ def unit_named(text: str) -> str | None:
 
 
 def same_unit(one: str, other: str) -> bool:
-    """Whether two names mean one unit; a word more ("red apples", "apples") makes no other."""
+    """Whether two names mean one unit; an extra word ("red apples", "apples") changes nothing."""
     if one == other or {one, other} in _EITHER:
         return True
     if any("/" in name or _known(name) for name in (one, other)):
@@ -118,7 +83,7 @@ def same_unit(one: str, other: str) -> bool:
 
 
 def is_symbol(name: str) -> bool:
-    """Whether the table has a unit of this name, powers of it included; nouns are not there."""
+    """Whether the table has a unit of this name, powers included."""
     return _known(name) == name
 
 
@@ -133,7 +98,7 @@ def _known(text: str) -> str | None:
 
 
 def _counted(text: str) -> str | None:
-    """Nouns that are counted, in the singular and sorted; None for anything else."""
+    """Counted nouns, in the singular and sorted; None for anything else."""
     words = text.split()
     if not words or len(words) > 6 or not all(map(_WORDS.fullmatch, words)):
         return None
