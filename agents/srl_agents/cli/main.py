@@ -18,7 +18,8 @@ import typer
 from srl_agents.cli.user_errors import one_line_errors
 
 COMMANDS = (
-    "list init check play train eval compare view plot data swe rescore difficulty monitor probe"
+    "list init check play fetch train eval compare view plot data swe rescore difficulty monitor"
+    " probe"
 )
 
 app = typer.Typer(

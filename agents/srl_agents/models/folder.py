@@ -15,8 +15,13 @@ _FOLDERS = (".", "/", "~", "models/", "runs/")  # the last two are where our own
 
 
 def check_model(source: str) -> None:
-    """Raises BadOption for a folder that is not there, or holds no model and tokenizer."""
+    """Raises BadOption for a GGUF file, a missing folder, or one without model or tokenizer."""
     folder = Path(source).expanduser()
+    if source.endswith(".gguf"):
+        raise BadOption(
+            f"{source} is a GGUF file, whose weights are quantised and cannot be trained. Fix:"
+            f" srl-env fetch {source} --out models/NAME, then name that folder"
+        )
     if folder.is_dir():
         _check_folder(folder)
     elif looks_like_a_folder(source):

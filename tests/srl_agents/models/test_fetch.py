@@ -10,8 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from typer.testing import CliRunner
 
+from srl_agents.cli.main import app
 from srl_agents.models.fetch import fetch
+from srl_agents.models.folder import check_model
 from srl_agents.models.loading import load
 from srl_env.errors import BadOption, MissingExtra
 
@@ -122,6 +125,17 @@ def test_an_unreachable_hub_suggests_a_package(
 def test_an_existing_folder_is_never_overwritten(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="exists already"):
         fetch("some/model", tmp_path)
+
+
+def test_the_command_names_the_folder_and_a_gguf_file_as_model_names_the_command(
+    tmp_path: Path,
+) -> None:
+    file, out = tmp_path / "tiny.gguf", tmp_path / "out"
+    write_gguf(file)
+    done = CliRunner().invoke(app, ["fetch", str(file), "--out", str(out)])
+    assert (done.exit_code, done.stdout) == (0, f"Model: {out}\n")
+    with pytest.raises(BadOption, match="is a GGUF file.*Fix: srl-env fetch"):
+        check_model(str(file))
 
 
 def test_without_the_extra_its_name_is_given(
