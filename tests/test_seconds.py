@@ -14,7 +14,7 @@ from srl_env.errors import BadOption
 from srl_env.grading import GradingTask
 from srl_env.sandbox import Limits, LocalSandbox
 from srl_env.seconds import MOST_S, check_seconds
-from srl_env.swe.builder import BuildOptions
+from srl_env.swe.builder.options import BuildOptions
 from srl_env.verifiers import BoxedVerifier
 from srl_tasks.swe.env import SWEEnv
 

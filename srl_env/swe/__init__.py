@@ -10,7 +10,10 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_env.swe.builder import BuildOptions, build_tasks, validate_tasks
+    from srl_env.swe.builder.build import BuildProgress, build_tasks
+    from srl_env.swe.builder.options import BuildOptions
+    from srl_env.swe.builder.report import BuildReport
+    from srl_env.swe.builder.validation import Validation, validate_tasks
     from srl_env.swe.similarity import call_similarity
     from srl_env.swe.task import Repository, SWETask
     from srl_env.swe.task_folder import TaskSet, TaskWriter
@@ -19,6 +22,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildOptions",
+    "BuildProgress",
+    "BuildReport",
     "CallError",
     "RecordedCalls",
     "Repository",
@@ -27,6 +32,7 @@ __all__ = [
     "TaskWriter",
     "ToolCall",
     "ToolCalls",
+    "Validation",
     "build_tasks",
     "call_similarity",
     "parse_call",
@@ -41,6 +47,9 @@ __getattr__, __dir__ = lazy_names(
         "similarity": ("call_similarity",),
         "task": ("Repository", "SWETask"),
         "task_folder": ("TaskSet", "TaskWriter"),
-        "builder": ("BuildOptions", "build_tasks", "validate_tasks"),
+        "builder.build": ("BuildProgress", "build_tasks"),
+        "builder.options": ("BuildOptions",),
+        "builder.report": ("BuildReport",),
+        "builder.validation": ("Validation", "validate_tasks"),
     },
 )

@@ -1,7 +1,7 @@
-"""A failing test as a script of its own: what it does up to its failing assertion, then a print.
+"""The assertions of tests, as scripts and oracle cases.
 
-Only tests that need nothing but imports, helpers of their module and parameters can be written
-so. What the test is called, and where it lies, is nowhere in the script.
+Only tests that need nothing but imports, helpers of their module and parameters can be used. A
+script has neither the name of its test nor that of its file.
 """
 
 from __future__ import annotations
@@ -21,50 +21,61 @@ _TESTING = frozenset({"pytest", "unittest", "__future__", "hypothesis", "mock"})
 
 
 class _CannotError(Exception):
-    """A test that is no script of its own."""
+    """A test that cannot be a script."""
 
 
-def test_script(project: Project, test: str, line: int) -> str | None:
-    """The script for a test that failed at a line of its file; None where there is none."""
-    path, _, name = test.partition("::")
-    names = name.partition("[")[0].split("::")
+_UNUSABLE = (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError)
+
+
+def failure_script(project: Project, test: str, line: int) -> str | None:
+    """The script for a test that failed at a line of its file; None where there is none.
+
+    It does what the test does up to the failing assertion, and prints what that looks at.
+    """
     try:
-        text = _text(project.checkout.tree / path)
-        function = _find(ast.parse(text), names)
+        text, function, parameters = _parsed(project, test)
         body = list(_body(function, line))
         used = names_in("\n".join(map(ast.unparse, body)))
-        given = _parameters(function, project.parameters.get(test, {}))
-        head = [node for node in given if _sets(node, used)]
-        script = written_script(text, [ast.unparse(n) for n in (*head, *body)], _check_usable)
-    except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
+        head = [node for node in parameters if _sets(node, used)]
+        script = _script(text, [ast.unparse(node) for node in (*head, *body)])
+    except _UNUSABLE:
         return None
-    return None if names[-1] in script or "self" in names_in(script) else script
+    return None if function.name in script else script
 
 
 def assertion_cases(project: Project) -> Iterator[tuple[str, str, str]]:
     """What the tests compare with a value, as oracle cases: name, setup, expression.
 
-    At most PER_TEST of a test; only of tests that can be written without fixtures.
+    At most PER_TEST of a test.
     """
     for test in project.tests:
-        path, _, name = test.partition("::")
-        names = name.partition("[")[0].split("::")
         try:
-            text = _text(project.checkout.tree / path)
-            function = _find(ast.parse(text), names)
-            head = list(_parameters(function, project.parameters.get(test, {})))
-            compared = list(_compared(function))
-        except (_CannotError, SyntaxError, UnicodeDecodeError, RecursionError):
+            text, function, parameters = _parsed(project, test)
+            compared = list(_compared(function))[-PER_TEST:]
+        except _UNUSABLE:
             continue
-        for number, (before, value) in enumerate(compared[-PER_TEST:], 1):
-            lines = [ast.unparse(node) for node in (*head, *before)]
-            expression = ast.unparse(value)
+        for number, (before, value) in enumerate(compared, 1):
+            lines, expression = map(ast.unparse, (*parameters, *before)), ast.unparse(value)
             try:
-                script = written_script(text, [*lines, expression], _check_usable)
+                script = _script(text, [*lines, expression])
             except _CannotError:
                 continue
-            if "self" not in names_in(script):
-                yield f"{test} {number}", script.removesuffix(f"{expression}\n"), expression
+            yield f"{test} {number}", script.removesuffix(f"{expression}\n"), expression
+
+
+def _parsed(project: Project, test: str) -> tuple[str, ast.FunctionDef, list[ast.stmt]]:
+    """The text of a test's file, its function, and its parameters as assignments."""
+    path, _, name = test.partition("::")
+    text = _text(project.checkout.tree / path)
+    function = _find(ast.parse(text), name.partition("[")[0].split("::"))
+    return text, function, list(_parameters(function, project.parameters.get(test, {})))
+
+
+def _script(text: str, lines: Sequence[str]) -> str:
+    script = written_script(text, lines, _check_usable)
+    if "self" in names_in(script):
+        raise _CannotError
+    return script
 
 
 def _compared(function: ast.FunctionDef) -> Iterator[tuple[list[ast.stmt], ast.expr]]:
@@ -82,9 +93,6 @@ def _compared(function: ast.FunctionDef) -> Iterator[tuple[list[ast.stmt], ast.e
                 yield before, called.args[0]
 
 
-test_script.__test__ = False  # type: ignore[attr-defined]  # pytest looks at names
-
-
 @functools.lru_cache(maxsize=64)
 def _text(path: Path) -> str:
     return path.read_bytes().decode()
@@ -93,9 +101,8 @@ def _text(path: Path) -> str:
 def _find(tree: ast.Module, names: Sequence[str]) -> ast.FunctionDef:
     scope: ast.AST = tree
     for name in names:
-        scope = next(
-            (n for n in getattr(scope, "body", []) if getattr(n, "name", None) == name), ast.Pass()
-        )
+        body: list[ast.AST] = getattr(scope, "body", [])
+        scope = next((n for n in body if getattr(n, "name", None) == name), ast.Pass())
     if not isinstance(scope, ast.FunctionDef):
         raise _CannotError
     return scope
@@ -112,35 +119,34 @@ def _parameters(function: ast.FunctionDef, texts: Mapping[str, str]) -> Iterator
 
 
 def _sets(statement: ast.stmt, names: Collection[str]) -> bool:
-    """Whether an assignment is to one of these names: a script sets no more than it uses."""
+    """Whether an assignment is to one of these names."""
     return isinstance(statement, ast.Assign) and ast.unparse(statement.targets[0]) in names
 
 
 def _body(function: ast.FunctionDef, line: int) -> Iterator[ast.stmt]:
-    """The statements up to the failing one, which prints what it would have asserted."""
+    """The statements up to the failing one, which prints instead of asserting."""
     for statement in function.body:
-        last = statement.end_lineno or statement.lineno
-        if last < line:
+        if (statement.end_lineno or statement.lineno) < line:
             if not _is_assertion(statement) and not _is_text(statement):
                 yield statement
         elif statement.lineno <= line:
-            yield from _telling(statement)
+            yield from _printing(statement)
             return
     raise _CannotError
 
 
-def _telling(statement: ast.stmt) -> list[ast.stmt]:
-    if isinstance(statement, ast.With) and _is_raises(statement.items[0].context_expr):
+def _printing(statement: ast.stmt) -> list[ast.stmt]:
+    if isinstance(statement, ast.With) and _is_raises(statement):
         body = list(statement.body)
         if isinstance(body[-1], ast.Expr):
             body[-1] = _printed(body[-1].value)
         return body
-    changed = _Telling().visit(ast.parse(ast.unparse(statement)).body[0])
+    changed = _Printing().visit(ast.parse(ast.unparse(statement)).body[0])
     return [ast.fix_missing_locations(changed)]
 
 
-class _Telling(ast.NodeTransformer):
-    """Makes assertions print what they look at."""
+class _Printing(ast.NodeTransformer):
+    """Turns assertions into prints of what they look at."""
 
     def visit_Assert(self, node: ast.Assert) -> ast.stmt:
         return _printed(_looked_at(node.test))
@@ -153,14 +159,14 @@ class _Telling(ast.NodeTransformer):
         return node
 
     def visit_With(self, node: ast.With) -> ast.stmt:
-        if _is_raises(node.items[0].context_expr):
+        if _is_raises(node):
             raise _CannotError
         self.generic_visit(node)
         return node
 
 
 def _looked_at(test: ast.expr) -> ast.expr:
-    """What is compared with a known value, or the whole of what is asserted."""
+    """What is compared with a known value, or the whole assertion."""
     if not isinstance(test, ast.Compare) or len(test.ops) != 1:
         return test
     known = isinstance(test.ops[0], ast.Eq | ast.Is) and not isinstance(test.left, ast.Constant)
@@ -168,27 +174,22 @@ def _looked_at(test: ast.expr) -> ast.expr:
 
 
 def _printed(value: ast.expr) -> ast.stmt:
-    shown = ast.Call(ast.Name("repr", ast.Load()), [value], [])
-    statement = ast.Expr(ast.Call(ast.Name("print", ast.Load()), [shown], []))
-    return ast.fix_missing_locations(statement)
+    return ast.parse(f"print(repr({ast.unparse(value)}))").body[0]
 
 
-def _is_raises(node: ast.expr) -> bool:
-    return isinstance(node, ast.Call) and ast.unparse(node.func).endswith(
+def _is_raises(statement: ast.With) -> bool:
+    context = statement.items[0].context_expr
+    return isinstance(context, ast.Call) and ast.unparse(context.func).endswith(
         ("raises", "assertRaises")
     )
 
 
 def _is_assertion(statement: ast.stmt) -> bool:
-    if isinstance(statement, ast.Assert):
-        return True
-    if isinstance(statement, ast.With):
-        return _is_raises(statement.items[0].context_expr)
-    return (
-        isinstance(statement, ast.Expr)
-        and isinstance(statement.value, ast.Call)
-        and isinstance(statement.value.func, ast.Attribute)
-        and statement.value.func.attr.startswith("assert")
+    if isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Call):
+        function = statement.value.func
+        return isinstance(function, ast.Attribute) and function.attr.startswith("assert")
+    return isinstance(statement, ast.Assert) or (
+        isinstance(statement, ast.With) and _is_raises(statement)
     )
 
 
@@ -204,8 +205,8 @@ def _check_usable(node: ast.stmt) -> None:
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):
-        modules = [node.module or ""]
         if node.level or not node.module:
             raise _CannotError
+        modules = [node.module]
     if any(module.partition(".")[0] in _TESTING or "test" in module for module in modules):
         raise _CannotError

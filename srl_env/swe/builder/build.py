@@ -1,10 +1,10 @@
-"""Tasks made from a repository: the whole way, in parallel, and in a way that can be gone on with.
+"""Tasks made from a repository: in parallel, and resumable.
 
-1. The repository is copied and inspected (``project.py``), its oracle cases are settled.
-2. Bugs of one function each are tried in rounds (``plan.py``, ``make.py``). What is tried next
-   hangs on what earlier rounds kept and on nothing else, so that neither the number of workers nor
-   an interruption changes the end.
-3. Bugs that were kept are put together, several to a task.
+1. The repository is copied and inspected (``project.py``), and its oracle cases are answered.
+2. Candidates of one bug each are tried in rounds (``plan.py``, ``trial.py``). What is tried next
+   depends only on what earlier rounds kept, so that neither the number of workers nor an
+   interruption changes the result.
+3. Bugs that were kept are combined, several to a task.
 4. The tasks are written into the folder, all at once.
 """
 
@@ -13,7 +13,6 @@ from __future__ import annotations
 import hashlib
 import itertools
 import os
-import re
 import tempfile
 import threading
 import time
@@ -24,96 +23,69 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final
 
 from srl_env.errors import BadOption, SandboxFailure
-from srl_env.grading import GradingTask, OracleCase, validate_controls
+from srl_env.grading import OracleCase, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
-from srl_env.seconds import check_seconds
 from srl_env.swe.builder.assertions import assertion_cases
-from srl_env.swe.builder.cases import asserted_cases, read_cases, recorded_cases, settle_cases
+from srl_env.swe.builder.cases import answered_cases, asserted_cases, read_cases, recorded_cases
+from srl_env.swe.builder.checkout import warm_probes
 from srl_env.swe.builder.journal import Journal
+from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
-from srl_env.swe.builder.project import Project, copy_repository, inspect_project
+from srl_env.swe.builder.project import copy_repository, inspect_project
 from srl_env.swe.builder.report import BuildReport, count_tasks
-from srl_env.swe.builder.suite import warm_probes
-from srl_env.swe.builder.trial import Dropped, Probed, Workshop, make, probe
-from srl_env.swe.task import Repository, SWETask
-from srl_env.swe.task_folder import TaskSet, TaskWriter, code_files
+from srl_env.swe.builder.trial import COMMON, Dropped, Trial, Workshop
+from srl_env.swe.task import SWETask
+from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2
-SEVERAL_SHARE: Final = 0.25
+SEVERAL_FRACTION: Final = 0.25
 USES_OF_A_BUG: Final = 3
 _CONTROL_ROUNDS: Final = 6
 _CONTROLS_S: Final = 15.0
-_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
-T = TypeVar("T")
+Kept = list[tuple[Candidate, SWETask]]
 
 
 @dataclass(frozen=True, slots=True)
 class BuildProgress:
-    """Where a build is: what it does, the share that is done, tasks kept, candidates tried."""
+    """What a build is doing, the fraction that is done, tasks kept, candidates tried."""
 
     doing: str
-    share: float
+    fraction: float
     kept: int = 0
     tried: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class BuildOptions:
-    """What of a build can be chosen.
-
-    max_tasks: how many tasks at most; None for as many as are worth having. max_bugs: most bugs
-    in one task. seed: of every choice. jobs: sessions at a time; None for one a core.
-    test_timeout_s: after which a run of all tests is given up.
-    """
-
-    max_tasks: int | None = None
-    max_bugs: int = 2
-    seed: int = 0
-    jobs: int | None = None
-    test_timeout_s: float = 120.0
-
-    def __post_init__(self) -> None:
-        check_seconds("test_timeout_s", self.test_timeout_s, least=1)
-        for name in ("max_tasks", "max_bugs", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BadOption(f"{name}={value}; at least 1 is expected")
 
 
 def build_tasks(
     path: Path,
     out: Path,
+    options: BuildOptions | None = None,
     *,
-    name: str | None = None,
-    options: BuildOptions = BuildOptions(),
-    replace_tasks: bool = False,
     sandbox: Sandbox | None = None,
     on_progress: Callable[[BuildProgress], None] = lambda _: None,
 ) -> BuildReport:
     """Makes tasks from a Python project with passing tests, and writes them into a folder.
 
-    path: a checkout, or an unpacked source distribution; it is only read. out: a new folder, one
-    with an unfinished build of the same, which is gone on with, or one with tasks from other
-    repositories. name: of the repository; that of its folder by default.
-    replace_tasks: tasks from a repository of that name that are in `out` are replaced.
-    Raises BadOption where no tasks can be made, with what to do; SandboxUnavailable,
-    SandboxFailure. After KeyboardInterrupt or any other end, calling it again goes on.
+    path: a checkout or an unpacked source distribution; it is only read. out: a new folder, one
+    with an unfinished build of the same, which is resumed, or one with tasks of other repositories.
+    Raises BadOption where no tasks can be made; SandboxUnavailable, SandboxFailure. After an
+    interruption, the same call resumes.
     """
     started = time.monotonic()
-    name = _checked_name(name or path.resolve().name)
+    options = options or BuildOptions()
+    options = replace(options, name=options.name or path.resolve().name)
+    name = str(options.name)
     with _sandbox(sandbox) as used, tempfile.TemporaryDirectory(prefix="srl-build-") as folder:
         tree = Path(folder, name)
         copy_repository(path, tree)
-        _check_folder(out, name, replace_tasks)
-        build = _Build(used, options, tree, out, on_progress)
-        build.prepare(path)
+        _check_folder(out, name, options.replace)
+        build = _Build(used, options, path, tree, out, on_progress)
         tasks = build.run()
         TaskWriter(out).put(name, tasks)
     report = build.report(tasks, time.monotonic() - started)
@@ -125,292 +97,203 @@ def build_tasks(
 
 
 class _Build:
-    """One build: what it knows, and what it has decided."""
+    """One build: its state and its decisions."""
 
     def __init__(
         self,
         sandbox: Sandbox,
         options: BuildOptions,
+        path: Path,
         tree: Path,
         out: Path,
         on_progress: Callable[[BuildProgress], None],
     ) -> None:
-        self._sandbox, self._options, self._tree = sandbox, options, tree
-        self._out, self._on_progress = out, on_progress
-        self._jobs = options.jobs or len(os.sched_getaffinity(0))
-        self._dropped: Counter[str] = Counter()
-        self._tried = self._kept_count = 0
-        self._total = 1
+        self._sandbox, self._options, self._out = sandbox, options, out
+        self._on_progress = on_progress
         self._controls = threading.Lock()
+        self._dropped: Counter[str] = Counter()
+        self._tried = self._kept = 0
+        self._expected = 1
+        self._codes: set[str] = set()
+        self._by_function: Counter[tuple[str, ...]] = Counter()
+        self._by_failing: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
+        self._prepare(path, tree)
 
-    # -- what a repository offers ------------------------------------------------------------
-
-    def prepare(self, path: Path) -> None:
-        """Inspects the repository, settles its cases, and puts its right code into the folder."""
-        options, name = self._options, self._tree.name
-        about = {
-            "format": FORMAT,
-            "name": name,
-            "seed": options.seed,
-            "max_bugs": options.max_bugs,
-            "max_tasks": options.max_tasks,
-            "code": _digest(self._tree, path),
-        }
-        self._tell("looking at the repository")
+    def _prepare(self, path: Path, tree: Path) -> None:
+        """Inspects the repository, answers its cases, and adds its correct code to the folder."""
+        options, name = self._options, tree.name
+        self._show("looking at the repository")
         self.project = inspect_project(
-            self._tree,
-            name,
-            self._sandbox,
-            timeout_s=options.test_timeout_s,
-            tell=self._tell,
+            tree, name, self._sandbox, timeout_s=options.test_timeout_s, on_step=self._show
         )
+        lines = (target.function.lines for target in self.project.targets)
+        self._expected = sum(min(MAX_TRIES, 3 * count) for count in lines)
         writer = TaskWriter(self._out)
+        about = {"format": FORMAT, **options.about, "code": _digest(tree, path)}
         self.journal = Journal(self._out / ".build" / f"{name}.jsonl", about)
-        self._tell("settling oracle cases")
+        self._show("answering oracle cases")
         cases, examples = self._cases(path)
-        self.repository = Repository(
-            name=name,
-            tests=self.project.tests,
-            cases=cases,
-            python_path=self.project.checkout.python_path,
-            packages=self.project.checkout.distributions,
-            conftest=self.project.checkout.conftest,
-        )
-        self.code = _code_of(path, self._tree, self._out)
-        writer.add_repository(self.repository, self.code)
-        tasks = TaskSet(self._out)
+        repository = replace(self.project.checkout.repository, cases=cases)
+        kept = self._out / "repos" / name  # what is in the folder stays as it is
+        self._code = kept if path.resolve() == kept.resolve() else tree
+        writer.add_repository(repository, self._code)
         self.shop = Workshop(
             self._sandbox,
             self.project,
-            self.repository,
-            tasks,
+            repository,
+            TaskSet(self._out),
             options.seed,
-            self._uncontrolled,
             examples,
+            self._uncontrolled,
         )
 
     def _cases(self, path: Path) -> tuple[tuple[OracleCase, ...], tuple[OracleCase, ...]]:
         """The oracle cases, and those that may be shown."""
-        settle = partial(settle_cases, self._sandbox, self.project.checkout)
-        examples, left_out = settle(recorded_cases(self.project.calls))
+        answered = partial(answered_cases, self._sandbox, self.project.checkout)
+        examples, excluded = answered(recorded_cases(self.project.calls))
         if own := read_cases(path):
-            cases, left_out = settle(own)
+            cases, excluded = answered(own)
         else:
-            asserted, more = settle(asserted_cases(assertion_cases(self.project)))
-            cases, left_out = (*examples, *asserted), {**left_out, **more}
-        self.cases_left_out = left_out
+            asserted, more = answered(asserted_cases(assertion_cases(self.project)))
+            cases, excluded = (*examples, *asserted), {**excluded, **more}
+        self._excluded_cases = excluded
         return cases, examples
 
     def _uncontrolled(self) -> tuple[str, ...]:
-        """The tests that controls cannot judge on the right code; tried out once in a build."""
+        """The tests that controls cannot judge on the correct code; found once in a build."""
         with self._controls:
-            found = self.journal.get("uncontrolled", "")
-            if found is None:
-                found = self._try_controls()
-                self.journal.put("uncontrolled", "", list(found))
-        return tuple(found)
+            return tuple(self.journal.result("uncontrolled", "", self._try_controls))
 
-    def _try_controls(self) -> tuple[str, ...]:
+    def _try_controls(self) -> list[str]:
         """All tests are uncontrolled where trying would take long."""
-        project, checkout = self.project, self.project.checkout
-        if project.suite_s > _CONTROLS_S:
-            return project.tests
-        left, gone = list(project.tests), dict[str, None]()
+        tests = list(self.project.tests)
+        if self.project.suite_s > _CONTROLS_S:
+            return tests
+        left = tests
         for number in range(_CONTROL_ROUNDS):
-            task = GradingTask(
-                tree=checkout.tree,
-                fail_to_pass=tuple(left),
-                trust="controlled",
-                python_path=checkout.python_path,
-                mounts=checkout.mounts,
-                conftest=checkout.conftest,
-            )
-            said = validate_controls(self._sandbox, task, Snapshot((), ()), rounds=1, seed=number)
-            found = [test for test in left if any(line.startswith(f"{test} ") for line in said)]
-            if said and not found:
-                return project.tests
-            gone |= dict.fromkeys(found)
-            left = [test for test in left if test not in gone]
             if not left:
                 break
-        return tuple(gone)
-
-    # -- rounds ------------------------------------------------------------------------------
+            task = self.project.checkout.grading_task(fail_to_pass=tuple(left), trust="controlled")
+            said = validate_controls(self._sandbox, task, Snapshot((), ()), rounds=1, seed=number)
+            found = {test for test in left if any(line.startswith(f"{test} ") for line in said)}
+            if said and not found:
+                return tests
+            left = [test for test in left if test not in found]
+        return [test for test in tests if test not in left]
 
     def run(self) -> list[SWETask]:
-        """All tasks, in the order they were decided on."""
-        quota = self._options.max_tasks
-        several = 0
-        if self._options.max_bugs > 1 and quota is not None:
-            several = int(quota * SEVERAL_SHARE)
-        self._total = self._count_candidates()
-        singles = self._with_splits(self._singles(None if quota is None else quota - several))
+        """All tasks, in the order in which they were kept."""
+        options, quota = self._options, self._options.max_tasks
+        several = int(quota * SEVERAL_FRACTION) if quota and options.max_bugs > 1 else 0
+        bugs = single_bugs(self.project, options.seed)
+        singles = self._with_splits(self._collect(bugs, quota and quota - several))
         tasks = [task for _, task in singles]
-        if self._options.max_bugs > 1:
+        if options.max_bugs > 1:
+            kept = [candidate for candidate, _ in singles]
+            more = several_bugs(self.project, kept, options.max_bugs, options.seed)
             wanted = len(tasks) // 3 if quota is None else quota - len(tasks)
-            tasks += self._several([candidate for candidate, _ in singles], wanted)
-        if (uncontrolled := self.journal.get("uncontrolled", "")) is not None:
-            self.repository = replace(self.repository, uncontrolled=tuple(uncontrolled))
-            TaskWriter(self._out).add_repository(self.repository, self.code)
+            tasks += [task for _, task in self._collect(_rarely_used(more), wanted)]
+        if self.journal.get("uncontrolled", "") is not None:
+            repository = replace(self.shop.repository, uncontrolled=self._uncontrolled())
+            TaskWriter(self._out).add_repository(repository, self._code)
         return tasks
 
-    def _singles(self, quota: int | None) -> list[tuple[Candidate, SWETask]]:
-        """Tasks of one bug each."""
-        kept: list[tuple[Candidate, SWETask]] = []
-        per_function: Counter[str] = Counter()
-        per_failing: Counter[tuple[str, tuple[str, ...]]] = Counter()
-        codes: set[str] = set()
-        queue = single_bugs(self.project, self._options.seed)
+    def _collect(self, candidates: Iterator[Candidate], quota: int | None) -> Kept:
+        """The tasks of candidates, at most `quota`, tried in rounds."""
+        kept: Kept = []
         while quota is None or len(kept) < quota:
-            free = (c for c in queue if per_function[c.targets[0].id] < PER_FUNCTION)
-            round_ = list(itertools.islice(free, ROUND))
-            if not round_:
+            size = ROUND if quota is None else min(ROUND, quota - len(kept))
+            trials = list(itertools.islice(self._new_trials(candidates), size))
+            if not trials:
                 break
-            chosen: list[tuple[Candidate, Probed]] = []
-            for candidate, found in zip(round_, self._each(self._probed, round_), strict=True):
-                if isinstance(found, Dropped):
-                    self._drop(found)
-                elif found.digest in codes:
-                    self._drop(Dropped("the same code as another"))
-                else:
-                    codes.add(found.digest)
-                    chosen.append((candidate, found))
-            chosen = [
-                (c, found)
-                for c, found in chosen
-                if not self._too_alike(c, found, chosen, per_failing)
-            ]
-            while chosen and (quota is None or len(kept) < quota):
-                room = len(chosen) if quota is None else quota - len(kept)
-                now, chosen = chosen[:room], chosen[room:]
-                made = self._each(self._made, [candidate for candidate, _ in now])
-                for (candidate, found), result in zip(now, made, strict=True):
-                    if isinstance(result, Dropped):
-                        self._drop(result)
-                    elif per_function[candidate.targets[0].id] < PER_FUNCTION:
-                        kept.append((candidate, result))
-                        per_function[candidate.targets[0].id] += 1
-                        per_failing[candidate.targets[0].id, found.failing] += 1
-                        self._kept_count += 1
-            for _ in chosen:
-                self._drop(Dropped("not needed: there are enough"))
+            for trial, found in zip(trials, self._results(trials), strict=True):
+                candidate, row = trial.candidate, found.get("task")
+                if row is None or self._is_common(candidate, tuple(row["fail_to_pass"])):
+                    self._dropped[found.get("dropped", COMMON)] += 1
+                    continue
+                task = SWETask.from_row(row, self.shop.repository)
+                kept.append((candidate, task))
+                self._by_function[candidate.functions] += 1
+                self._by_failing[candidate.functions, task.fail_to_pass] += 1
+                self._kept += 1
         return kept
 
-    def _with_splits(
-        self, singles: Sequence[tuple[Candidate, SWETask]]
-    ) -> list[tuple[Candidate, SWETask]]:
-        """The same in splits of which none is empty, where that can be."""
-        hashed = {candidate.targets[0].id: candidate.split for candidate, _ in singles}
-        splits = fill_splits(self.project.name, hashed)
-        return [
-            (replace(candidate, split=split), replace(task, split=split))
-            for candidate, task in singles
-            for split in (splits[candidate.targets[0].id],)
-        ]
+    def _new_trials(self, candidates: Iterator[Candidate]) -> Iterator[Trial]:
+        """Trials of new code in functions that have few tasks."""
+        for candidate in candidates:
+            if self._by_function[candidate.functions] >= PER_FUNCTION:
+                continue
+            try:
+                trial = Trial(self.shop, candidate)
+            except Dropped as dropped:
+                self._dropped[str(dropped)] += 1
+                continue
+            if trial.digest in self._codes:
+                self._dropped["the same code as another"] += 1
+                continue
+            self._codes.add(trial.digest)
+            yield trial
 
-    def _too_alike(
-        self,
-        candidate: Candidate,
-        found: Probed,
-        chosen: Sequence[tuple[Candidate, Probed]],
-        kept: Counter[tuple[str, tuple[str, ...]]],
-    ) -> bool:
-        """Whether enough bugs of the same function fail the very same tests, here or before."""
-        key = candidate.targets[0].id, found.failing
-        before = sum(
-            (c.targets[0].id, other.failing) == key
-            for c, other in itertools.takewhile(lambda pair: pair[0] is not candidate, chosen)
+    def _is_common(self, candidate: Candidate, failing: tuple[str, ...]) -> bool:
+        """Whether enough tasks of the same functions were kept, or fail exactly these tests."""
+        functions = candidate.functions
+        return (
+            self._by_function[functions] >= PER_FUNCTION
+            or self._by_failing[functions, failing] >= SAME_FAILING
         )
-        alike = kept[key] + before >= SAME_FAILING
-        if alike:
-            self._drop(Dropped("like others: same function, same failing tests"))
-        return alike
 
-    def _several(self, singles: Sequence[Candidate], quota: int) -> list[SWETask]:
-        """Tasks of several bugs each, made of those that were kept."""
-        kept: list[SWETask] = []
-        uses: Counter[str] = Counter()
-        queue = several_bugs(self.project, singles, self._options.max_bugs, self._options.seed)
-        while len(kept) < quota:
-            round_ = list(itertools.islice(self._unused(queue, uses), min(ROUND, quota)))
-            if not round_:
-                break
-            for result in self._each(self._made, round_[: quota - len(kept)]):
-                if isinstance(result, Dropped):
-                    self._drop(result)
-                else:
-                    kept.append(result)
-                    self._kept_count += 1
-        return kept
-
-    def _unused(self, queue: Iterator[Candidate], uses: Counter[str]) -> Iterator[Candidate]:
-        """Those whose bugs are not yet in many tasks."""
-        for candidate in queue:
-            if all(uses[bug.key] < USES_OF_A_BUG for bug in candidate.bugs):
-                uses.update(bug.key for bug in candidate.bugs)
-                yield candidate
-
-    def _probed(self, candidate: Candidate) -> Probed | Dropped:
-        found = self.journal.get("probe", candidate.key)
-        if found is None:
-            result = _twice(lambda: probe(self.shop, candidate))
-            if isinstance(result, Dropped):
-                found = {"dropped": result.reason}
-            else:
-                found = {"failing": list(result.failing), "digest": result.digest}
-            self.journal.put("probe", candidate.key, found)
-        if "dropped" in found:
-            return Dropped(found["dropped"])
-        return Probed(tuple(found["failing"]), found["digest"])
-
-    def _made(self, candidate: Candidate) -> SWETask | Dropped:
-        found = self.journal.get("make", candidate.key)
-        if found is None:
-            result = _twice(lambda: make(self.shop, candidate))
-            if isinstance(result, Dropped):
-                found = {"dropped": result.reason}
-            else:
-                found = {"task": result.to_row()}
-            self.journal.put("make", candidate.key, found)
-        if "dropped" in found:
-            return Dropped(found["dropped"])
-        return SWETask.from_row(found["task"], self.shop.repository)
-
-    def _each(self, function: Callable[[Candidate], T], items: Sequence[Candidate]) -> list[T]:
-        """The results for all items, in their order, some at a time."""
-        pool = ThreadPoolExecutor(self._jobs, thread_name_prefix="build")
+    def _results(self, trials: Sequence[Trial]) -> list[dict[str, Any]]:
+        """The results of trials, in their order, some at a time."""
+        jobs = self._options.jobs or len(os.sched_getaffinity(0))
+        pool = ThreadPoolExecutor(jobs, thread_name_prefix="build")
         try:
             results = []
-            for result in pool.map(function, items):
+            for result in pool.map(self._result, trials):
                 results.append(result)
-                self._tried += function == self._probed
-                self._tell("trying bugs" if function == self._probed else "making tasks")
+                self._tried += 1
+                self._show("trying bugs")
             return results
         finally:
             pool.shutdown(cancel_futures=True)
 
-    # -- telling -----------------------------------------------------------------------------
+    def _result(self, trial: Trial) -> dict[str, Any]:
+        """{"task": row}, or {"dropped": reason}. A failure of the sandbox is retried once."""
 
-    def _drop(self, dropped: Dropped) -> None:
-        self._dropped[dropped.reason] += 1
+        def compute() -> dict[str, Any]:
+            try:
+                return {"task": trial.task(partial(self._is_common, trial.candidate)).to_row()}
+            except Dropped as dropped:
+                return {"dropped": str(dropped)}
 
-    def _count_candidates(self) -> int:
-        """About how many candidates there are: what functions of this size usually give."""
-        lines = (t.function.last - t.function.first + 1 for t in self.project.targets)
-        return max(1, sum(min(MAX_TRIES, 3 * count) for count in lines))
+        def compute_twice() -> dict[str, Any]:
+            try:
+                return compute()
+            except SandboxFailure:
+                return compute()
 
-    def _tell(self, doing: str) -> None:
-        quota = self._options.max_tasks
-        share = self._tried / self._total
-        if quota is not None:
-            share = max(share, self._kept_count / quota)
-        self._on_progress(BuildProgress(doing, min(1.0, share), self._kept_count, self._tried))
+        result: dict[str, Any] = self.journal.result("trial", trial.candidate.key, compute_twice)
+        return result
+
+    def _with_splits(self, singles: Kept) -> Kept:
+        """The tasks in splits of which none is empty, where that is possible."""
+        hashed = {candidate.functions[0]: candidate.split for candidate, _ in singles}
+        splits = fill_splits(self.project.name, hashed)
+        return [
+            (replace(candidate, split=split), replace(task, split=split))
+            for candidate, task in singles
+            for split in (splits[candidate.functions[0]],)
+        ]
+
+    def _show(self, doing: str) -> None:
+        fraction = self._tried / self._expected
+        if self._options.max_tasks:
+            fraction = max(fraction, self._kept / self._options.max_tasks)
+        self._on_progress(BuildProgress(doing, min(1.0, fraction), self._kept, self._tried))
 
     def report(self, tasks: Sequence[SWETask], seconds: float) -> BuildReport:
-        """What came of it."""
+        """The build in numbers."""
         return BuildReport(
-            name=self._tree.name,
-            folder=str(self._out),
+            name=self.project.name,
             tests=len(self.project.tests),
             functions=len(self.project.targets),
             cases=len(self.shop.repository.cases),
@@ -418,15 +301,15 @@ class _Build:
             kept=len(tasks),
             seconds=round(seconds, 1),
             dropped=dict(self._dropped.most_common()),
-            left_out=dict(self.project.left_out),
-            cases_left_out=self.cases_left_out,
+            excluded_tests=dict(self.project.excluded),
+            excluded_cases=self._excluded_cases,
             **count_tasks(tasks),
         )
 
 
 @contextmanager
 def _sandbox(given: Sandbox | None) -> Iterator[Sandbox]:
-    """The sandbox that was given, or one that is closed afterwards."""
+    """The given sandbox, or one that is closed afterwards."""
     if given is not None:
         yield given
         return
@@ -437,18 +320,14 @@ def _sandbox(given: Sandbox | None) -> Iterator[Sandbox]:
         sandbox.close()
 
 
-def _twice(function: Callable[[], T]) -> T:
-    """A result, tried again once where the sandbox failed."""
-    try:
-        return function()
-    except SandboxFailure:
-        return function()
-
-
-def _checked_name(name: str) -> str:
-    if not _NAME.fullmatch(name):
-        raise BadOption(f"name {name!r}; letters, digits, '.', '_' and '-' are expected (--name)")
-    return name
+def _rarely_used(candidates: Iterator[Candidate]) -> Iterator[Candidate]:
+    """Those candidates whose bugs are not yet in many others."""
+    uses: Counter[str] = Counter()
+    for candidate in candidates:
+        keys = [bug.key for bug in candidate.bugs]
+        if all(uses[key] < USES_OF_A_BUG for key in keys):
+            uses.update(keys)
+            yield candidate
 
 
 def _check_folder(out: Path, name: str, replace_tasks: bool) -> None:
@@ -458,25 +337,12 @@ def _check_folder(out: Path, name: str, replace_tasks: bool) -> None:
     TaskWriter(out)
     if not replace_tasks and name in TaskSet(out).repositories:
         raise BadOption(
-            f"{out} has tasks from a repository {name!r} already; choose another folder (--out) "
-            "or name (--name), or have them replaced (--replace)"
+            f"{out} already has tasks of a repository {name!r}. Fix: choose another folder (--out) "
+            "or name (--name), or replace them (--replace)"
         )
-
-
-def _code_of(path: Path, copy: Path, out: Path) -> Path:
-    """Where the right code is taken from: the copy, but what is in the folder stays as it is."""
-    return path if path.resolve() == (out / "repos" / copy.name).resolve() else copy
 
 
 def _digest(tree: Path, path: Path) -> str:
     """A digest of the code and the oracle cases."""
-    digest = hashlib.sha256()
-    for file in code_files(tree):
-        digest.update(file.as_posix().encode("utf-8", "surrogateescape") + b"\0")
-        digest.update(hashlib.sha256((tree / file).read_bytes()).digest())
-    for draft in read_cases(path):
-        digest.update(repr(draft).encode())
-    return digest.hexdigest()[:16]
-
-
-__all__ = ["BuildOptions", "BuildProgress", "BuildReport", "Project", "build_tasks"]
+    text = code_digest(tree) + "".join(map(repr, read_cases(path)))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

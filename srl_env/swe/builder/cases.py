@@ -1,8 +1,8 @@
-"""Oracle cases: calls whose results on the right code are known, and are the same every time.
+"""Oracle cases: calls whose results on the correct code are known and always the same.
 
-They come from a repository's own ``oracle_cases.toml``, or from what its tests call. What is
-expected is never taken from either, but from running the right code several times, in fresh
-interpreters with other hash seeds and another time zone; what varies is left out.
+They come from a repository's own ``oracle_cases.toml``, or from what its tests call. Expected
+values are computed by running the correct code several times: in fresh interpreters, with other
+hash seeds and time zones. Results that vary are excluded.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import tomllib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from srl_env.errors import BadData
-from srl_env.grading import GradingTask, OracleCase
+from srl_env.grading import OracleCase
 from srl_env.grading.runs import answer_cases
 from srl_env.grading.values import NotExactError, from_json
 from srl_env.sandbox import Sandbox, Snapshot
@@ -32,20 +32,23 @@ _RUNS: Final[Sequence[Mapping[str, str] | None]] = (
     {"PYTHONHASHSEED": "2", "TZ": "BBB+5"},
 )
 _MAX_VALUE: Final = 2_000
+_BROKEN: Final = ("NameError", "ImportError", "SyntaxError", "NotExactError")
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """A call whose result is not known yet. may_raise: whether it can be an exception."""
+    """A call whose result is not known yet. may_raise: whether it may be an exception."""
 
     case: OracleCase
     may_raise: bool = True
 
 
 def read_cases(repository: Path) -> tuple[Draft, ...]:
-    """The calls in a repository's ``oracle_cases.toml``, () where it has none.
+    """The calls in a repository's ``oracle_cases.toml``; () where it has none.
 
-    Raises BadData, with the file and what is wrong.
+    Raises BadData, naming the file.
     """
     path = repository / CASES_FILE
     if not path.is_file():
@@ -53,27 +56,53 @@ def read_cases(repository: Path) -> tuple[Draft, ...]:
     try:
         rows = tomllib.loads(path.read_text(encoding="utf-8")).get("case", [])
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise BadData(f"{path}: it is no TOML: {error}") from None
-    cases = [_read_case(path, number, row) for number, row in enumerate(rows, 1)]
-    names = [case.name for case in cases]
-    for name in names:
-        if names.count(name) > 1:
-            raise BadData(f"{path}: two cases are named {name!r}; a name must be the only one")
-    return tuple(map(Draft, cases))
+        raise BadData(f"{path}: not TOML: {error}") from None
+    cases: dict[str, OracleCase] = {}
+    for number, row in enumerate(rows, 1):
+        case = _read_case(f"{path}: [[case]] number {number}", row)
+        if case.name in cases:
+            raise BadData(f"{path}: names must be unique; got two cases named {case.name!r}")
+        cases[case.name] = case
+    return tuple(map(Draft, cases.values()))
+
+
+def _read_case(where: str, row: Any) -> OracleCase:
+    texts = {key: row.get(key, "") for key in ("name", "setup", "expression")}
+    for key, text in texts.items():
+        if not isinstance(text, str) or (key != "setup" and not text.strip()):
+            raise BadData(f"{where}: {key!r} must be a text; got {text!r}")
+    if unknown := sorted(set(row) - set(texts)):
+        raise BadData(
+            f"{where}: the keys are name, setup and expression; got {unknown[0]!r} "
+            "(expected values are computed by running the correct code)"
+        )
+    return OracleCase(**texts)
 
 
 def recorded_cases(calls: Iterable[Mapping[str, str]]) -> tuple[Draft, ...]:
-    """The calls that tests made, as cases: some for each function, the shorter first."""
+    """The calls that tests made, as cases: some for each function, from short to long."""
     chosen: dict[str, list[Mapping[str, str]]] = {}
     for call in sorted(calls, key=lambda call: (len(call["expression"]), call["expression"])):
         if call["kind"] not in ("function", "method", "module", "type"):
             chosen.setdefault(call["of"], []).append(call)
-    cases = [
-        Draft(OracleCase(f"{of}: {number}", _setup(call), _expression(call)), _may_raise(call))
+    drafts = [
+        _draft(f"{of}: {number}", call)
         for of, found in sorted(chosen.items())
         for number, call in enumerate(_spread(found, PER_FUNCTION), 1)
     ]
-    return tuple(_spread(cases, MAX_CASES))
+    return tuple(_spread(drafts, MAX_CASES))
+
+
+def _draft(name: str, call: Mapping[str, str]) -> Draft:
+    """A recorded call as a case with a built-in value. A call that raised returned nothing."""
+    setup, text, kind = call["setup"], call["expression"], call["kind"]
+    if kind == "generator":
+        setup, text = f"{setup}\nimport itertools", f"{_OPEN}{text}{_CLOSE}"
+    elif kind in ("dict_keys", "dict_values", "dict_items"):
+        text = f"list({text})"
+    elif call["shown"]:
+        text = f"repr({text})"
+    return Draft(OracleCase(name, setup, text), may_raise=kind == "NoneType")
 
 
 def asserted_cases(found: Iterable[tuple[str, str, str]]) -> tuple[Draft, ...]:
@@ -82,34 +111,28 @@ def asserted_cases(found: Iterable[tuple[str, str, str]]) -> tuple[Draft, ...]:
     return tuple(Draft(case, may_raise=False) for case in _spread([*cases.values()], MAX_CASES))
 
 
-def settle_cases(
+def answered_cases(
     sandbox: Sandbox, checkout: Checkout, drafts: Sequence[Draft]
 ) -> tuple[tuple[OracleCase, ...], dict[str, str]]:
-    """The cases with what the right code answers, and those left out by name, with the reason.
+    """The cases with the answers of the correct code, and the excluded ones, {name: reason}.
 
     Raises SandboxFailure.
     """
     if not drafts:
         return (), {}
-    task = GradingTask(
-        tree=checkout.tree,
-        cases=tuple(draft.case for draft in drafts),
-        python_path=checkout.python_path,
-        mounts=checkout.mounts,
-    )
+    task = checkout.grading_task(cases=tuple(draft.case for draft in drafts))
     answers = [answer_cases(sandbox, task, Snapshot((), ()), env) for env in _RUNS]
-    settled, left_out = [], {}
+    cases, excluded = [], {}
     for draft in drafts:
-        case = draft.case
-        found = [answer.get(case.name, {}) for answer in answers]
+        found = [answer.get(draft.case.name, {}) for answer in answers]
         reason = _unfit(found, may_raise=draft.may_raise)
         if reason:
-            left_out[case.name] = reason
+            excluded[draft.case.name] = reason
         elif "raised" in found[0]:
-            settled.append(replace(case, raises=found[0]["raised"]))
+            cases.append(replace(draft.case, raises=found[0]["raised"]))
         else:
-            settled.append(replace(case, expected=from_json(found[0]["value"])))
-    return tuple(settled), left_out
+            cases.append(replace(draft.case, expected=from_json(found[0]["value"])))
+    return tuple(cases), excluded
 
 
 def shown_expression(case: OracleCase) -> str:
@@ -121,40 +144,7 @@ def shown_expression(case: OracleCase) -> str:
     return f"list({case.expression.removeprefix(_OPEN).removesuffix(_CLOSE)})"
 
 
-def _read_case(path: Path, number: int, row: Any) -> OracleCase:
-    texts = {key: row.get(key, "") for key in ("name", "setup", "expression")}
-    for key, text in texts.items():
-        if not isinstance(text, str) or (key != "setup" and not text.strip()):
-            raise BadData(f"{path}: [[case]] number {number} needs {key!r}, a text; got {text!r}")
-    unknown = sorted(set(row) - set(texts))
-    if unknown:
-        raise BadData(
-            f"{path}: [[case]] number {number} has {unknown[0]!r}; known are name, setup, "
-            "expression (what is expected is found by running the right code)"
-        )
-    return OracleCase(**texts)
-
-
-def _may_raise(call: Mapping[str, str]) -> bool:
-    """Whether a recorded call may have raised: nothing came back."""
-    return call["kind"] == "NoneType"
-
-
-def _setup(call: Mapping[str, str]) -> str:
-    more = "\nimport itertools" if call["kind"] == "generator" else ""
-    return call["setup"] + more
-
-
-def _expression(call: Mapping[str, str]) -> str:
-    """The call, made to give a built-in value."""
-    if call["kind"] == "generator":
-        return f"{_OPEN}{call['expression']}{_CLOSE}"
-    if call["kind"] in ("dict_keys", "dict_values", "dict_items"):
-        return f"list({call['expression']})"
-    return f"repr({call['expression']})" if call["shown"] else call["expression"]
-
-
-def _spread(items: Sequence[Any], count: int) -> list[Any]:
+def _spread(items: Sequence[T], count: int) -> list[T]:
     """At most `count` of the items, evenly from first to last."""
     if len(items) <= count:
         return list(items)
@@ -165,17 +155,19 @@ def _unfit(answers: Sequence[Mapping[str, Any]], *, may_raise: bool) -> str:
     """Why a case cannot be used; empty where it can."""
     if not all(answers):
         return "gave no answer"
-    if "raised" in answers[0]:
-        if not may_raise:
-            return f"raises {answers[0]['raised']} outside its test"
-        if answers[0]["raised"] in ("NameError", "ImportError", "SyntaxError", "NotExactError"):
-            return f"raises {answers[0]['raised']}"
+    raised = answers[0].get("raised")
+    if raised and not may_raise:
+        return f"raises {raised} outside its test"
+    if raised in _BROKEN:
+        return f"raises {raised}"
     texts = {repr(_comparable(answer)) for answer in answers}
     if len(texts) > 1:
         return "differs from run to run"
     if len(texts.pop()) > _MAX_VALUE:
         return "has a long result"
-    return "holds an address" if _has_address(answers[0]) else ""
+    value = answers[0].get("value")
+    address = isinstance(value, str) and re.search(r"\bat 0x[0-9a-f]{6,}", value)
+    return "holds an address" if address else ""
 
 
 def _comparable(answer: Mapping[str, Any]) -> Any:
@@ -183,10 +175,9 @@ def _comparable(answer: Mapping[str, Any]) -> Any:
     if "raised" in answer:
         return answer["raised"]
     try:
-        value = from_json(answer["value"])
+        return _sorted(from_json(answer["value"]))
     except NotExactError:
         return None
-    return _sorted(value)
 
 
 def _sorted(value: Any) -> Any:
@@ -197,8 +188,3 @@ def _sorted(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _sorted(item) for key, item in value.items()}
     return value
-
-
-def _has_address(answer: Mapping[str, Any]) -> bool:
-    value = answer.get("value")
-    return isinstance(value, str) and re.search(r"\bat 0x[0-9a-f]{6,}", value) is not None

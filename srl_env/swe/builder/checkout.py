@@ -1,41 +1,99 @@
-"""A copy of a user's repository and how its tests are run; ``project.py`` finds that out."""
+"""A copy of a user's repository, and the probes that run in it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
-from srl_env.sandbox import Change, Limits, Mount, Snapshot
+from srl_env.grading import GradingTask, warm_judges
+from srl_env.grading.task import own_modules
+from srl_env.sandbox import CommandResult, Limits, Mount, Preload, Sandbox
+from srl_env.sandbox.session import KeeperSession
+from srl_env.swe.packages import package_folders, package_mounts
+from srl_env.swe.task import Repository
+from srl_env.swe.task_folder import files_written
 
+NO_FILES: Final[Mapping[str, str]] = {}
+_PROBES: Final = Path(__file__).resolve().parent / "probes"
+_JUDGES: Final = Path(__file__).resolve().parents[2] / "grading" / "judges"
+_FOLDER: Final = "/probing"
+_PROBING: Final = (Mount(_PROBES, f"{_FOLDER}/probes"), Mount(_JUDGES, f"{_FOLDER}/judges"))
 # Reports of a whole suite are longer than what a policy's command may print.
-BUILD_LIMITS = Limits(output_keep_bytes=48 << 20, output_kill_bytes=64 << 20)
+_LIMITS: Final = Limits(output_keep_bytes=48 << 20, output_kill_bytes=64 << 20)
 
 
 @dataclass(frozen=True)
 class Checkout:
-    """A tree with tests in it.
+    """A repository's folder and how its tests are run.
 
-    tree: the folder; python_path: folders in it that its packages are imported from.
-    test_files: files with tests. conftest: whether there are conftest files, which are loaded.
-    distributions: installed packages that it imports; mounts: where these lie.
-    timeout_s: after which a run of the tests is given up.
+    repository: what is known of it so far. test_files: files with tests. timeout_s: the time limit
+    of a run of all tests.
     """
 
     tree: Path
-    python_path: tuple[str, ...]
+    repository: Repository
     test_files: tuple[str, ...]
-    conftest: bool = False
-    distributions: tuple[str, ...] = ()
-    mounts: tuple[Mount, ...] = field(default=())
     timeout_s: float = 120.0
 
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """The packages that it imports."""
+        return package_mounts(self.repository.packages)
 
-def files_written(files: Mapping[str, str]) -> Snapshot:
-    """The workspace in which these files, path → text, were written."""
-    contents = [text.encode() for text in files.values()]
-    changes = (
-        Change("modified", path, "file", 0o644, len(content), 1)
-        for path, content in zip(files, contents, strict=True)
-    )
-    return Snapshot(tuple(changes), tuple(contents))
+    def grading_task(self, **fields: Any) -> GradingTask:
+        """A grading task on this folder; fields: its other fields."""
+        return GradingTask(
+            tree=self.tree,
+            python_path=self.repository.python_path,
+            mounts=self.mounts,
+            conftest=self.repository.conftest,
+            **fields,
+        )
+
+
+def warm_probes() -> Preload:
+    """What a builder's sandbox may preload: the judges and the probes."""
+    judges = warm_judges()
+    modules = (*judges.modules, "probes.suite", "probes.script")
+    return Preload((*judges.folders, _PROBES.parent), modules)
+
+
+def run_probe(
+    sandbox: Sandbox,
+    checkout: Checkout,
+    name: str,
+    request: Mapping[str, Any],
+    *,
+    files: Mapping[str, str],
+    timeout_s: float,
+    hash_seed: int | None = None,
+    packages: Sequence[Mount] = (),
+) -> CommandResult:
+    """Runs a module of the folder ``probes`` in a session on a checkout. Raises SandboxFailure.
+
+    files: path → text, written over the tree. hash_seed: of a fresh interpreter; None for the
+    preloaded one. packages: installed ones beside those of the repository.
+    """
+    mounts = (*packages, *checkout.mounts)
+    roots = checkout.repository.python_path
+    with sandbox.start(checkout.tree, limits=_LIMITS, mounts=(*mounts, *_PROBING)) as session:
+        session.apply(files_written(files))
+        folder, module = session.workspace, f"probes.{name}"
+        asked = {
+            **request,
+            "workspace": folder,
+            "python_path": [f"{folder}/{path}".removesuffix("/.") for path in roots],
+            "own": sorted(own_modules(checkout.tree, roots)),
+            "changed": [f"{folder}/{path}" for path in files],
+            "packages": list(package_folders(mounts)),
+        }
+        stdin, env = json.dumps(asked).encode(), {"PYTHONHASHSEED": str(hash_seed or 0)}
+        fresh = hash_seed is not None
+        if not fresh and isinstance(session, KeeperSession) and module in session.preloaded:
+            return session.call(module, stdin=stdin, timeout_s=timeout_s, env=env, report=True)
+        code = f"import sys; sys.path.insert(0, {_FOLDER!r}); import {module}; {module}.main()"
+        command = ["python3", "-P", "-s", "-S", "-B", "-c", code]
+        return session.run(command, stdin=stdin, timeout_s=timeout_s, env=env, report=True)

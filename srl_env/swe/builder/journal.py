@@ -1,14 +1,14 @@
-"""What a build has found out so far, a line each, so that it can be killed and goes on.
+"""The results of a build so far, so that it can be resumed.
 
-A journal is a cache: results by what they are the result of. Going on means doing the whole build
-again with it, which ends as the uninterrupted one would have.
+A journal is a cache: {stage and key: result}. A resumed build repeats all its decisions with the
+journal, and ends as the uninterrupted one would have.
 """
 
 from __future__ import annotations
 
 import json
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from srl_env.errors import BadOption
 
 
 class Journal:
-    """Results by stage and key, in a file that each is written to as it comes.
+    """Results by stage and key, appended to a file.
 
-    about: what all results hang on; a file of something else raises BadOption.
+    about: what all results depend on. Raises BadOption for a file about something else.
     """
 
     def __init__(self, path: Path, about: Mapping[str, Any]) -> None:
@@ -26,38 +26,37 @@ class Journal:
         self._lock = threading.Lock()
         self._found: dict[tuple[str, str], Any] = {}
         path.parent.mkdir(parents=True, exist_ok=True)
-        lines = _whole_lines(path)
+        lines = _complete_lines(path)
         if lines and json.loads(lines[0]) != about:
             raise BadOption(
                 f"{path} holds an unfinished build with other options or of another state of the "
-                f"repository: {lines[0].decode()}; delete it to begin anew"
+                f"repository: {lines[0].decode()}. Fix: delete it to start again"
             )
         for line in lines[1:]:
             row = json.loads(line)
             self._found[row["stage"], row["key"]] = row["found"]
-        path.write_bytes(b"".join(line + b"\n" for line in lines))  # without a line cut short
+        path.write_bytes(b"".join(line + b"\n" for line in lines))  # without an incomplete line
         if not lines:
-            self._append(dict(about))
-
-    def __len__(self) -> int:
-        return len(self._found)
+            self._append(about)
 
     def get(self, stage: str, key: str) -> Any | None:
-        """What was found, None where nothing was yet."""
+        """The result; None where there is none."""
         return self._found.get((stage, key))
 
-    def put(self, stage: str, key: str, found: Any) -> None:
-        """Keeps a result, JSON data."""
-        with self._lock:
-            self._found[stage, key] = found
-            self._append({"stage": stage, "key": key, "found": found})
+    def result(self, stage: str, key: str, compute: Callable[[], Any]) -> Any:
+        """The result, JSON data, computed and kept if there is none."""
+        if (stage, key) not in self._found:
+            found = compute()
+            with self._lock:
+                self._found[stage, key] = found
+                self._append({"stage": stage, "key": key, "found": found})
+        return self._found[stage, key]
 
     def _append(self, row: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def _whole_lines(path: Path) -> list[bytes]:
-    """The lines that were written to their end."""
+def _complete_lines(path: Path) -> list[bytes]:
     data = path.read_bytes() if path.exists() else b""
     return data[: data.rfind(b"\n") + 1].splitlines()

@@ -1,7 +1,7 @@
 """Bugs put into a module: every one of every kind that fits, in a fixed order.
 
-A bug is a few edits of the text inside one function; formatting and comments stay. Whether it
-makes a test fail is not known here.
+A bug is a few edits of the text inside one function; layout and comments stay. Whether it makes a
+test fail is not known here.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from srl_env.swe.builder.source import Edit, Function, Source, sites
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One bug: its kind, the file and function it is in, the line it begins at, and the edits."""
+    """One bug: its kind, its file and function, its first line, and its edits."""
 
     kind: str
     path: str
@@ -36,21 +36,21 @@ def mutations(source: Source, function: Function) -> Iterator[Mutation]:
     seen = set()
     for site in sites(source, function):
         for name, kind in KINDS.items():
-            for edits in kind(site):
+            for edits in kind.edits(site, site.node) if isinstance(site.node, kind.nodes) else ():
                 if edits not in seen:
                     seen.add(edits)
                     line = source.data.count(b"\n", 0, min(edit.start for edit in edits)) + 1
                     yield Mutation(name, source.path, function.name, line, edits)
 
 
-def mutated(source: Source, *bugs: Mutation) -> str | None:
-    """The module's text with bugs in it; None where it is no Python any more, or means the same.
+def mutated(source: Source, *bugs: Mutation) -> Source | None:
+    """The module with bugs in it; None where it is invalid Python or means the same.
 
-    Bugs must lie in different functions, or at least not overlap.
+    Bugs must not overlap.
     """
     text = source.edited(edit for bug in bugs for edit in bug.edits)
     try:
-        digest = Source(text, source.path).digest
+        buggy = Source(text, source.path)
     except BadData:
         return None
-    return None if digest == source.digest else text
+    return None if buggy.digest == source.digest else buggy

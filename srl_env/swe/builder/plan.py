@@ -1,6 +1,6 @@
-"""Which bugs are tried, in which order, and to which split each function belongs.
+"""Which bugs are tried, in which order, and the split of each function.
 
-Everything follows from the repository's text and the seed.
+All of it depends only on the repository's text and the seed.
 """
 
 from __future__ import annotations
@@ -12,19 +12,17 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Final
 
-import numpy as np
-
 from srl_env.seeding import stream
 from srl_env.swe.builder.mutation import Mutation, mutations
 from srl_env.swe.builder.project import Project, Target
 
 MAX_TRIES: Final = 40
-SHARES: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
+SPLIT_ENDS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Bugs to be tried together, each with the function it is in; all of one split."""
+    """Bugs to be tried together, each with its function; all of one split."""
 
     bugs: tuple[Mutation, ...]
     targets: tuple[Target, ...]
@@ -40,24 +38,29 @@ class Candidate:
         """A short form of the key."""
         return hashlib.sha256(self.key.encode()).hexdigest()[:10]
 
+    @property
+    def functions(self) -> tuple[str, ...]:
+        """The ids of the functions."""
+        return tuple(target.id for target in self.targets)
+
 
 def split_of(repository: str, function: str) -> str:
-    """The split of a function, by hashing its name: no function is in two.
+    """The split of a function, by the hash of its name: no function is in two.
 
-    About 70 % are train, 10 % dev, 20 % test; ``fill_splits`` sees to those that stay empty.
+    About 70 % are train, 10 % dev, 20 % test. ``fill_splits`` fills empty splits.
     """
     digest = hashlib.sha256(f"{repository}:{function}".encode()).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    return next(name for name, upto in SHARES if share < upto)
+    fraction = int.from_bytes(digest[:8], "big") / 2**64
+    return next(name for name, end in SPLIT_ENDS if fraction < end)
 
 
 def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
-    """The functions' splits, with functions moved into those that would be empty.
+    """The functions' splits, with functions moved into empty splits.
 
-    splits: {function: its split by ``split_of``}, of the functions that tasks were made of. With
-    three or more, no split is empty; with fewer they stay as they are, so that a task may have
-    bugs in both. An empty split gets one function of the largest: the one whose hash with the
-    split's name is least. So a function that is added later changes at most the moved ones.
+    splits: {function: its split by ``split_of``}, of the functions that have tasks. With three or
+    more functions, no split is empty; fewer keep their splits. An empty split gets one function of
+    the largest: the one whose hash with the split's name is least. So a function that is added
+    later changes at most the moved ones.
     """
     found = dict(splits)
     for empty in ("train", "test", "dev"):
@@ -74,78 +77,74 @@ def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
 
 
 def single_bugs(project: Project, seed: int) -> Iterator[Candidate]:
-    """Candidates of one bug: in turn one for each function, kinds mixed, at most MAX_TRIES each."""
-    targets = {target.id: target for target in project.targets}
-    piles = {name: _piles(project, target, seed) for name, target in targets.items()}
-    offered = Counter(kind for kinds in piles.values() for kind in kinds)
+    """Candidates of one bug: one for each function in turn, kinds mixed, at most MAX_TRIES each."""
+    bugs = {target.id: _bugs_by_kind(project, target, seed) for target in project.targets}
+    offered = Counter(kind for kinds in bugs.values() for kind in kinds)
     queues = {
-        name: _queue(kinds, offered, project.name, name, seed) for name, kinds in piles.items()
+        target: _queue(bugs[target.id], offered, project.name, target.id, seed)
+        for target in project.targets
     }
     for turn in count():
-        left = [name for name, queue in queues.items() if turn < min(len(queue), MAX_TRIES)]
+        left = [target for target, queue in queues.items() if turn < min(len(queue), MAX_TRIES)]
         if not left:
             return
         for number in stream("turn", project.name, seed, turn).permutation(len(left)):
-            name = left[int(number)]
-            bug = queues[name][turn]
-            yield Candidate((bug,), (targets[name],), split_of(project.name, name))
+            target = left[number]
+            split = split_of(project.name, target.id)
+            yield Candidate((queues[target][turn],), (target,), split)
 
 
 def several_bugs(
     project: Project, kept: Sequence[Candidate], max_bugs: int, seed: int
 ) -> Iterator[Candidate]:
-    """Candidates of 2 … max_bugs of the bugs kept, in different functions of one split."""
+    """Candidates of 2 … max_bugs of the kept bugs, in different functions of one split."""
     rng = stream("several", project.name, seed)
-    by_split: dict[str, list[Candidate]] = {}
-    for candidate in kept:
-        by_split.setdefault(candidate.split, []).append(candidate)
     seen: set[frozenset[str]] = set()
     for _ in range(20 * len(kept)):
         first = kept[int(rng.integers(len(kept)))]
         size = int(rng.integers(2, max_bugs + 1))
-        others = by_split[first.split]
-        chosen = {first.targets[0].id: first}
+        others = [candidate for candidate in kept if candidate.split == first.split]
+        chosen = {first.functions: first}
         for number in rng.permutation(len(others)):
-            if len(chosen) == size:
-                break
-            chosen.setdefault(others[int(number)].targets[0].id, others[int(number)])
+            if len(chosen) < size:
+                chosen.setdefault(others[number].functions, others[number])
         members = [chosen[name] for name in sorted(chosen)]
         names = frozenset(member.key for member in members)
         if len(members) == size and names not in seen:
             seen.add(names)
-            yield Candidate(
-                tuple(member.bugs[0] for member in members),
-                tuple(member.targets[0] for member in members),
-                first.split,
-            )
+            bugs, targets = zip(*((m.bugs[0], m.targets[0]) for m in members), strict=True)
+            yield Candidate(bugs, targets, first.split)
 
 
 def difficulty(*, bugs: int, hops: int, failing: int, lines: int, raises: bool) -> float:
-    """How hard a task is guessed to be, in 0 … 1.
+    """An estimate of how hard a task is, in 0 … 1.
 
-    bugs: how many there are; hops: calls from the statement's example to the fault (the longest
-    way); failing: tests that fail; lines: of the longest faulty function; raises: whether the
-    example ends in an exception that the right code does not raise.
+    bugs: their number; hops: calls from the statement's example to the bug (the longest path);
+    failing: tests that fail; lines: of the longest buggy function; raises: whether the example
+    ends in an exception that the correct code does not raise.
 
     0.30·min(bugs−1, 2)/2 + 0.25·min(hops, 4)/4 + 0.15·min(lines, 60)/60 + 0.15·1/failing
-    + 0.15·(0 if raises else 1): several faults, far from where they show, in long functions,
-    noticed by few tests, wrong in silence.
+    + 0.15·(0 if raises else 1). Hard are several silent bugs, far from the example, in long
+    functions, noticed by few tests.
     """
     value = 0.30 * min(bugs - 1, 2) / 2 + 0.25 * min(hops, 4) / 4 + 0.15 * min(lines, 60) / 60
     return round(value + 0.15 / failing + (0.0 if raises else 0.15), 3)
 
 
-def _piles(project: Project, target: Target, seed: int) -> dict[str, list[Mutation]]:
-    """A function's bugs by kind, each pile in a random order."""
+def _bugs_by_kind(project: Project, target: Target, seed: int) -> dict[str, list[Mutation]]:
+    """A function's bugs by kind, those of each kind in a random order."""
     kinds: dict[str, list[Mutation]] = {}
     for bug in mutations(project.sources[target.path], target.function):
         kinds.setdefault(bug.kind, []).append(bug)
     rng = stream("bugs", project.name, target.id, seed)
-    return {kind: _shuffled(pile, rng) for kind, pile in sorted(kinds.items())}
+    return {
+        kind: [bugs[number] for number in rng.permutation(len(bugs))]
+        for kind, bugs in sorted(kinds.items())
+    }
 
 
 def _queue(
-    piles: Mapping[str, Sequence[Mutation]],
+    bugs: Mapping[str, Sequence[Mutation]],
     offered: Mapping[str, int],
     repository: str,
     function: str,
@@ -153,15 +152,11 @@ def _queue(
 ) -> list[Mutation]:
     """A function's bugs in the order they are tried: kinds in turn, in a random order.
 
-    offered: how many functions have bugs of a kind. What few have tends to come sooner, or else
-    most tasks would be of the few kinds that every function has.
+    offered: how many functions have bugs of a kind. Rare kinds tend to come sooner; else most
+    tasks would be of the few kinds that every function has.
     """
     rng = stream("kinds", repository, function, seed)
-    places = {kind: rng.exponential() * offered[kind] for kind in piles}
-    ordered = [piles[kind] for kind in sorted(piles, key=lambda kind: places[kind])]
+    places = {kind: rng.exponential() * offered[kind] for kind in bugs}
+    ordered = [bugs[kind] for kind in sorted(bugs, key=lambda kind: places[kind])]
     longest = max(map(len, ordered), default=0)
-    return [pile[turn] for turn in range(longest) for pile in ordered if turn < len(pile)]
-
-
-def _shuffled(pile: Sequence[Mutation], rng: np.random.Generator) -> list[Mutation]:
-    return [pile[int(number)] for number in rng.permutation(len(pile))]
+    return [found[turn] for turn in range(longest) for found in ordered if turn < len(found)]

@@ -1,4 +1,4 @@
-"""What came of a build: what was tried, what was kept, and why the rest was dropped."""
+"""The report of a build: what was tried and kept, and why the rest was dropped."""
 
 from __future__ import annotations
 
@@ -16,14 +16,13 @@ from srl_env.swe.task import SWETask
 class BuildReport:
     """A build in numbers.
 
-    tests, functions: what the repository has that tasks can be made with. left_out: its tests
-    that cannot be relied on, and why. cases_left_out: the oracle cases, likewise.
-    tried: candidates that were run; kept: tasks; dropped: candidates by reason.
-    splits, trust, kinds: of the tasks. seconds: of this run of the build alone.
+    tests, functions, cases: reliable tests, functions they run, oracle cases of the repository.
+    tried: candidates; kept: tasks; dropped: numbers of candidates by reason.
+    splits, trust, kinds: numbers of tasks. seconds: of this run of the build.
+    excluded_tests, excluded_cases: unreliable tests and oracle cases, and why.
     """
 
     name: str
-    folder: str
     tests: int
     functions: int
     cases: int
@@ -34,15 +33,13 @@ class BuildReport:
     splits: Mapping[str, int] = field(default_factory=dict)
     trust: Mapping[str, int] = field(default_factory=dict)
     kinds: Mapping[str, int] = field(default_factory=dict)
-    left_out: Mapping[str, str] = field(default_factory=dict)
-    cases_left_out: Mapping[str, str] = field(default_factory=dict)
+    excluded_tests: Mapping[str, str] = field(default_factory=dict)
+    excluded_cases: Mapping[str, str] = field(default_factory=dict)
 
     def write(self, path: Path) -> None:
-        """Puts the report into a JSON file that holds one for each repository, by name."""
-        reports: dict[str, Any] = {}
-        if path.exists():
-            reports = json.loads(path.read_text("utf-8"))
-        reports[self.name] = {key: value for key, value in asdict(self).items() if key != "folder"}
+        """Adds the report to a JSON file of reports by repository."""
+        reports: dict[str, Any] = json.loads(path.read_text("utf-8")) if path.exists() else {}
+        reports[self.name] = asdict(self)
         path.write_text(json.dumps(reports, indent=1, ensure_ascii=False) + "\n", "utf-8")
 
 

@@ -1,7 +1,7 @@
-"""How a bug shows: a short script whose output on the faulty code differs from that on the right.
+"""How a bug shows: a short script whose output differs between the buggy and the correct code.
 
-Scripts are made from oracle cases that fail, and from the bodies of failing tests. What they
-print is never guessed: they are run on both.
+Scripts are made from failing oracle cases and from the bodies of failing tests. Their output is
+never guessed: they run on both versions.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ from typing import Final
 
 from srl_env.grading import OracleCase
 from srl_env.sandbox import Sandbox
-from srl_env.swe.builder.assertions import test_script
+from srl_env.swe.builder.assertions import failure_script
 from srl_env.swe.builder.cases import shown_expression
+from srl_env.swe.builder.checkout import NO_FILES
 from srl_env.swe.builder.project import Project, Target
 from srl_env.swe.builder.script import Outcome, bound_names, names_in, run_script, written_script
 from srl_env.swe.builder.source import Source
@@ -29,17 +30,20 @@ _SHORT: Final = 260
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """A script that shows a bug: what it comes to on the right code, and on the faulty one.
+    """A script that shows a bug: its outcome on the correct code, and on the buggy one.
 
     subject: the public name that the script is about; "" where there is none.
-    way: the calls that lead from the script to the faulty function, as (path, line).
     """
 
     script: str
     subject: str
     expected: Outcome
     actual: Outcome
-    way: tuple[tuple[str, int], ...]
+
+    @property
+    def calls(self) -> tuple[tuple[str, int], ...]:
+        """The calls from the script to the buggy function, as (path, line)."""
+        return self.actual.calls
 
 
 def reproduce(
@@ -51,11 +55,11 @@ def reproduce(
     run: SuiteRun,
     together: Mapping[str, str],
 ) -> Reproduction | None:
-    """The best of the scripts that show what is wrong; None where none does.
+    """The best of the scripts that show a bug; None where none does.
 
     files: path → text, with this bug alone. failing: the oracle cases that fail on them.
-    run: of the tests, on them. together: the files with all bugs of a task, on which it must
-    show too; what it comes to there is what the reproduction says.
+    run: of the tests, on them. together: the files with all bugs of a task. The script must show
+    the bug there too, and its outcome there is the one reported.
     """
     found = []
     for script in _scripts(project, failing, run):
@@ -72,14 +76,14 @@ def reproduce(
 
 
 def gives_away(text: str, script: str, target: Target) -> bool:
-    """Whether a text names the faulty function, or its file, where the script does not."""
+    """Whether a text names the buggy function or its file although the script does not."""
     name = target.function.node.name
     hidden = [target.path, target.path.rpartition("/")[2], *({name} - names_in(script))]
     return any(re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text) for word in hidden)
 
 
 def case_script(case: OracleCase) -> str:
-    """The script that prints what an oracle case's expression comes to."""
+    """The script that prints the value of an oracle case's expression."""
     expression = shown_expression(case)
     text = isinstance(case.expected, str) and not expression.startswith("repr(")
     printed = f"print(repr({expression}))" if text else f"print({expression})"
@@ -90,39 +94,34 @@ def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> 
     taken = _shortest(map(case_script, failing))
     yield from taken
     if len(taken) < MAX_TRIED:
-        bodies = (test_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
+        bodies = (failure_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
         yield from _shortest(filter(None, bodies))[: MAX_TRIED - len(taken)]
 
 
 def _shortest(scripts: Iterable[str]) -> list[str]:
-    short = sorted({script for script in scripts if len(script) < _MAX_SCRIPT})
-    return sorted(short, key=len)[:MAX_TRIED]
+    short = {script for script in scripts if len(script) < _MAX_SCRIPT}
+    return sorted(short, key=lambda script: (len(script), script))[:MAX_TRIED]
 
 
 def _shown(
-    sandbox: Sandbox,
-    project: Project,
-    target: Target,
-    files: Mapping[str, str],
-    script: str,
+    sandbox: Sandbox, project: Project, target: Target, files: Mapping[str, str], script: str
 ) -> Reproduction | None:
-    """What a script shows, where it shows something."""
-    expected = run_script(sandbox, project.checkout, script, {})
-    actual = run_script(sandbox, project.checkout, script, files, (target,))
+    """The reproduction that a script is, if it is one."""
+    expected = run_script(sandbox, project.checkout, script, NO_FILES)
+    actual = run_script(sandbox, project.checkout, script, files, target.place)
     if expected is None or actual is None or expected.text == actual.text:
         return None
     if not all(map(_presentable, (expected, actual))) or gives_away(actual.text, script, target):
         return None
-    way = actual.ways[0]
-    subject = _subject(script, [_function(project, files, *place) for place in way])
-    return Reproduction(script, subject, expected, actual, way)
+    subject = _subject(script, [_function(project, files, *place) for place in actual.calls])
+    return Reproduction(script, subject, expected, actual)
 
 
 def _is_steady(
     sandbox: Sandbox, project: Project, files: Mapping[str, str], shown: Reproduction
 ) -> bool:
-    """Whether a script comes to the same in a fresh interpreter with another hash seed."""
-    for written, first in (({}, shown.expected), (files, shown.actual)):
+    """Whether the outcomes are the same in a fresh interpreter with another hash seed."""
+    for written, first in ((NO_FILES, shown.expected), (files, shown.actual)):
         again = run_script(sandbox, project.checkout, shown.script, written, hash_seed=7)
         if again is None or again.text != first.text:
             return False
@@ -130,29 +129,26 @@ def _is_steady(
 
 
 def _function(project: Project, files: Mapping[str, str], path: str, line: int) -> str:
-    """The name of the function around a line, "" where there is none."""
+    """The name of the function around a line; "" where there is none."""
     source = Source(files[path], path) if path in files else project.sources.get(path)
     function = source.function_at(line) if source else None
     return function.name if function else ""
 
 
-def _subject(script: str, way: Sequence[str]) -> str:
-    """The first name on the way that the script itself has; else what it last calls."""
+def _subject(script: str, called: Sequence[str]) -> str:
+    """The first of the called functions that the script names; else what it last calls."""
     names = names_in(script)
-    for function in way:
+    for function in called:
         owner, _, name = function.rpartition(".")
         if name in names and not name.startswith("_"):
             return name
         if name.startswith("_") and owner and owner in names:
             return owner
-    tree = ast.parse(script)
-    imported = {n for node in tree.body if _is_import(node) for n in bound_names(node)}
-    last = [n.id for n in ast.walk(tree.body[-1]) if isinstance(n, ast.Name) and n.id in imported]
-    return last[0] if last else next(iter(sorted(imported)), "")
-
-
-def _is_import(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Import | ast.ImportFrom)
+    body = ast.parse(script).body
+    imports = (node for node in body if isinstance(node, ast.Import | ast.ImportFrom))
+    imported = {name for node in imports for name in bound_names(node)}
+    last = [n.id for n in ast.walk(body[-1]) if isinstance(n, ast.Name) and n.id in imported]
+    return next(iter(last or sorted(imported)), "")
 
 
 def _presentable(outcome: Outcome) -> bool:
@@ -161,7 +157,7 @@ def _presentable(outcome: Outcome) -> bool:
 
 
 def _awkwardness(shown: Reproduction) -> tuple[bool, bool, int]:
-    """Scripts that reach the fault, and print two different values, come first."""
+    """Sorts scripts first that reach the bug, and print two different values."""
     both_printed = not shown.expected.error and not shown.actual.error
     length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
-    return not shown.way, not both_printed and length > _SHORT, length
+    return not shown.calls, not both_printed and length > _SHORT, length

@@ -1,7 +1,7 @@
-"""Python source changed in place: by positions of its syntax tree, keeping every other byte.
+"""Python source that is edited in place, by positions of its syntax tree.
 
-Positions of syntax trees count UTF-8 bytes, so the text is held as bytes. Nothing here knows which
-changes make a bug.
+Every other byte stays. Positions of syntax trees count UTF-8 bytes, so the text is held as bytes.
+Which edits make a bug is decided elsewhere (``kinds``).
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from srl_env.errors import BadData
 FunctionNode = ast.FunctionDef | ast.AsyncFunctionDef
 _LOGGERS = frozenset({"logging", "logger", "log", "_log", "_logger", "LOG", "LOGGER", "warnings"})
 _UNTOUCHED = frozenset({"__repr__", "__dir__"})
+_SKIPPED_FIELDS = ("annotation", "returns", "decorator_list", "type_params", "ctx")
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,9 +31,9 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Function:
-    """A function of a module or a method of a class in it, with all that is nested inside.
+    """A function of a module or a method of its classes, nested functions included.
 
-    name: as in "Basket.total". node: its definition. first, last: its lines, decorators included.
+    name: as in "Basket.total". node: its definition. first, last: its lines, with decorators.
     """
 
     name: str
@@ -40,23 +41,28 @@ class Function:
     first: int
     last: int
 
+    @property
+    def lines(self) -> int:
+        """How many lines it has."""
+        return self.last - self.first + 1
+
 
 class Source:
     """A module's text and its syntax tree.
 
-    Raises BadData for what is no Python, or has line ends that positions cannot be told in.
+    Raises BadData for invalid Python, and for carriage returns alone, which hide line positions.
     """
 
     def __init__(self, text: str, path: str = "<source>") -> None:
         self.text, self.path = text, path
         self.data = text.encode()
         if b"\r" in self.data.replace(b"\r\n", b""):
-            raise BadData(f"{path}:1: a carriage return alone; line ends are \\n or \\r\\n")
+            raise BadData(f"{path}:1: line ends must be \\n or \\r\\n; got a carriage return alone")
         try:
             self.tree = ast.parse(self.data)
         except (SyntaxError, ValueError, RecursionError) as error:
             line = getattr(error, "lineno", None) or 1
-            raise BadData(f"{path}:{line}: this is no Python: {error}") from None
+            raise BadData(f"{path}:{line}: invalid Python: {error}") from None
 
     @cached_property
     def _starts(self) -> list[int]:
@@ -64,6 +70,11 @@ class Source:
         for line in self.data.split(b"\n"):
             starts.append(starts[-1] + len(line) + 1)
         return starts
+
+    @property
+    def line_end(self) -> str:
+        """The end of new lines."""
+        return "\r\n" if b"\r\n" in self.data else "\n"
 
     def span(self, node: ast.AST) -> tuple[int, int]:
         """First byte of a node, and the one after its last."""
@@ -76,16 +87,12 @@ class Source:
         start, end = self.span(node)
         return self.data[start:end].decode()
 
-    def between(self, one: ast.AST, other: ast.AST) -> tuple[int, int]:
-        """The bytes after one node and before another."""
-        return self.span(one)[1], self.span(other)[0]
-
     def line_start(self, line: int) -> int:
         """The first byte of a line, counted from 1; also of the one after the last."""
         return min(self._starts[line - 1], len(self.data))
 
     def edited(self, edits: Iterable[Edit]) -> str:
-        """The text with edits made, which must not overlap."""
+        """The text after edits that do not overlap."""
         parts, at = [], 0
         for edit in sorted(edits, key=lambda edit: (edit.start, edit.end)):
             assert at <= edit.start <= edit.end
@@ -95,13 +102,17 @@ class Source:
 
     @cached_property
     def digest(self) -> str:
-        """A digest that is equal for code that differs only in its layout and comments."""
+        """A digest of the code without layout and comments."""
         return hashlib.sha256(ast.dump(self.tree).encode()).hexdigest()
 
     @cached_property
     def functions(self) -> tuple[Function, ...]:
         """The outermost functions of the module and the methods of its classes."""
         return tuple(_functions(self.tree, ""))
+
+    def function(self, name: str) -> Function:
+        """The function of that name."""
+        return next(function for function in self.functions if function.name == name)
 
     def function_at(self, line: int) -> Function | None:
         """The outermost function around a line."""
@@ -119,28 +130,50 @@ def _functions(scope: ast.Module | ast.ClassDef, prefix: str) -> Iterator[Functi
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A node where something may be changed, and what it is part of."""
+    """A node that may be edited, and its parent. Its methods return the edits of one bug."""
 
     source: Source
     function: Function
     node: ast.AST
     parent: ast.AST
 
-    def replace(self, node: ast.AST, text: str) -> Edit:
-        """The node's text becomes another."""
-        return Edit(*self.source.span(node), text)
+    @property
+    def parameters(self) -> tuple[str, ...]:
+        """The names of the function's parameters."""
+        given = self.function.node.args
+        return tuple(a.arg for a in (*given.posonlyargs, *given.args, *given.kwonlyargs))
+
+    def edit(self, start: int, end: int, text: str = "") -> tuple[Edit, ...]:
+        """Bytes become a text."""
+        return (Edit(start, end, text),)
+
+    def replace(self, node: ast.AST, text: str) -> tuple[Edit, ...]:
+        """A node's text becomes another."""
+        return self.edit(*self.source.span(node), text)
+
+    def replacements(self, node: ast.AST, *texts: str) -> Iterator[tuple[Edit, ...]]:
+        """One bug for each of the texts."""
+        return (self.replace(node, text) for text in texts)
+
+    def rename(self, node: ast.Attribute, name: str) -> tuple[Edit, ...]:
+        """Another attribute of the same object."""
+        end = self.source.span(node)[1]
+        return self.edit(end - len(node.attr.encode()), end, name)
+
+    def swap(self, one: ast.AST, other: ast.AST) -> tuple[Edit, ...]:
+        """Two nodes change places."""
+        return self.replace(one, self.source.of(other)) + self.replace(other, self.source.of(one))
 
 
 def sites(source: Source, function: Function) -> Iterator[Site]:
-    """The nodes of a function's body and defaults that behaviour hangs on.
+    """The nodes of a function that determine its behaviour, its defaults included.
 
-    Left out: docstrings, annotations, decorators, logging, messages of exceptions and assertions,
-    f-strings (whose positions Python before 3.12 does not tell), functions that only describe.
+    Excluded: docstrings, annotations, decorators, logging, messages of exceptions and assertions,
+    f-strings (Python before 3.12 does not report their positions), and ``__repr__``.
     """
     if function.node.name in _UNTOUCHED:
         return
-    yield Site(source, function, function.node, function.node)
-    pending: list[tuple[ast.AST, ast.AST]] = _children(function.node)
+    pending: list[tuple[ast.AST, ast.AST]] = [(function.node, function.node)]
     while pending:
         node, parent = pending.pop(0)
         yield Site(source, function, node, parent)
@@ -148,26 +181,21 @@ def sites(source: Source, function: Function) -> Iterator[Site]:
 
 
 def _children(node: ast.AST) -> list[tuple[ast.AST, ast.AST]]:
-    if isinstance(node, ast.JoinedStr) or (isinstance(node, ast.Call) and only_tells(node)):
+    if isinstance(node, ast.JoinedStr):
         return []
     found = []
     for name, value in ast.iter_fields(node):
-        if name in ("annotation", "returns", "decorator_list", "type_params", "ctx"):
-            continue
-        if isinstance(node, ast.Raise | ast.Assert) and name != "test":
-            continue
-        children = value if isinstance(value, list) else [value]
-        found += [(child, node) for child in children if isinstance(child, ast.AST)]
-    return [(child, parent) for child, parent in found if not only_tells(child)]
+        message = isinstance(node, ast.Raise | ast.Assert) and name != "test"
+        if name not in _SKIPPED_FIELDS and not message:
+            found += value if isinstance(value, list) else [value]
+    return [(n, node) for n in found if isinstance(n, ast.AST) and not only_describes(n)]
 
 
-def only_tells(node: ast.AST) -> bool:
+def only_describes(node: ast.AST) -> bool:
     """Whether a statement or call only documents or logs."""
     if isinstance(node, ast.Expr):
-        return isinstance(node.value, ast.Constant) or only_tells(node.value)
-    if not isinstance(node, ast.Call):
-        return False
-    if not isinstance(node.func, ast.Attribute):
+        return isinstance(node.value, ast.Constant) or only_describes(node.value)
+    if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Attribute):
         return False
     owner = node.func.value
     name = owner.attr if isinstance(owner, ast.Attribute) else getattr(owner, "id", "")

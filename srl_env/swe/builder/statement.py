@@ -1,17 +1,20 @@
-"""A problem statement as a user would file it: what was called, what came back, what is right.
+"""A problem statement as a user would file it: a call, its result, and the correct result.
 
-It is written from reproductions alone, so that it names nothing but the public call that goes
-wrong; wording varies with the seed.
+It is written from reproductions alone, so that it names only public calls. The wording depends on
+the seed.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, Protocol, TypeVar
+from typing import Final
+
+import numpy as np
 
 from srl_env.seeding import stream
 from srl_env.swe.builder.reproduction import Reproduction
 
+# What goes wrong: {kind: titles}, {kind: openings}.
 _TITLES: Final = {
     "value": (
         "`{subject}` gives a wrong result",
@@ -24,7 +27,7 @@ _TITLES: Final = {
         "`{subject}` fails with {actual}",
         "{actual} from `{subject}` on valid input",
         "Unexpected {actual} in `{subject}`",
-        "`{subject}` raises {actual} although nothing is wrong with the call",
+        "`{subject}` raises {actual} although the call is correct",
     ),
     "accepts": (
         "`{subject}` does not raise {expected}",
@@ -48,13 +51,12 @@ _OPENINGS: Final = {
     ),
     "raises": (
         "This should work with {package}, but it ends in an exception.",
-        "A call that I believe to be valid fails.",
         "`{subject}` fails for me on input that used to be fine.",
         "The example below ends with {actual}; as far as I can see the call is right.",
     ),
     "accepts": (
-        "I expected an error here, but nothing of the kind is raised.",
-        "`{subject}` goes on where {package} should have refused the input.",
+        "I expected an error here, but none is raised.",
+        "`{subject}` continues where {package} should have refused the input.",
         "Bad input slips through `{subject}`.",
         "According to what {package} promises, this should raise {expected}.",
     ),
@@ -64,28 +66,13 @@ _OPENINGS: Final = {
         "My error handling broke: {package} raises something else than before.",
     ),
 }
-_EXAMPLE: Final = (
-    "To reproduce:",
-    "Example:",
-    "Steps to reproduce:",
-    "This is enough to see it:",
-    "Minimal example:",
-    "Code:",
-)
+_EXAMPLE: Final = ("To reproduce:", "Example:", "Steps to reproduce:", "Minimal example:", "Code:")
 _LABELS: Final = (
     ("What I get:", "What I expect:"),
     ("Actual output:", "Expected output:"),
     ("It prints:", "It should print:"),
     ("Current behaviour:", "Expected behaviour:"),
     ("Output:", "What it should be:"),
-)
-_CLOSINGS: Final = (
-    "",
-    "",
-    "Please have a look.",
-    "Other inputs may be affected as well.",
-    "I have not looked into the cause.",
-    "The rest of the library works for me.",
 )
 _SEVERAL: Final = (
     "Several things in {package} are wrong",
@@ -95,39 +82,26 @@ _SEVERAL: Final = (
 )
 _NOTHING: Final = "(nothing)"
 
-T = TypeVar("T")
-
-
-class Pick(Protocol):
-    """Chooses one of several wordings."""
-
-    def __call__(self, choices: Sequence[T]) -> T: ...
-
 
 def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed: int) -> str:
     """The statement for one bug or several, in Markdown.
 
-    package: what users call the library. key: names the task; wording is drawn from it and seed.
+    package: what users call the library. key: names the task; it and the seed choose the wording.
     """
     rng = stream("statement", key, seed)
-
-    def pick(choices: Sequence[T]) -> T:
-        return choices[int(rng.integers(len(choices)))]
-
-    sections = [_section(package, one, pick, pick(_LABELS)) for one in shown]
-    closing = pick(_CLOSINGS)
+    sections = [_section(package, one, rng) for one in shown]
     if len(shown) == 1:
-        return "\n\n".join(filter(None, (*sections[0], closing))) + "\n"
-    subjects = [f"`{one.subject or package}`" for one in shown]
-    listed = ", ".join(dict.fromkeys(subjects[:-1])) + f" and {subjects[-1]}"
-    title = pick(_SEVERAL).format(package=package, subjects=listed, count=len(shown))
+        return "\n\n".join(sections[0]) + "\n"
+    *first, last = (f"`{one.subject or package}`" for one in shown)
+    subjects = ", ".join(dict.fromkeys(first)) + f" and {last}"
+    title = _pick(rng, _SEVERAL).format(package=package, subjects=subjects, count=len(shown))
     parts = [title]
     for number, (head, *rest) in enumerate(sections, 1):
         parts += [f"## {number}. {head}", *rest]
-    return "\n\n".join(filter(None, (*parts, closing))) + "\n"
+    return "\n\n".join(parts) + "\n"
 
 
-def _section(package: str, shown: Reproduction, pick: Pick, labels: tuple[str, str]) -> list[str]:
+def _section(package: str, shown: Reproduction, rng: np.random.Generator) -> list[str]:
     kind = _kind(shown)
     words = {
         "package": package,
@@ -135,23 +109,28 @@ def _section(package: str, shown: Reproduction, pick: Pick, labels: tuple[str, s
         "actual": _name(shown.actual.error),
         "expected": _name(shown.expected.error),
     }
-    get, expect = labels
+    titles, openings = _TITLES[kind], _OPENINGS[kind]
+    labels = _LABELS[int(rng.integers(len(_LABELS)))]
     return [
-        pick(_TITLES[kind]).format(**words),
-        pick(_OPENINGS[kind]).format(**words),
-        f"{pick(_EXAMPLE)}\n\n```python\n{shown.script.strip()}\n```",
-        f"{get}\n\n```\n{shown.actual.text or _NOTHING}\n```",
-        f"{expect}\n\n```\n{shown.expected.text or _NOTHING}\n```",
+        _pick(rng, titles).format(**words),
+        _pick(rng, openings).format(**words),
+        f"{_pick(rng, _EXAMPLE)}\n\n```python\n{shown.script.strip()}\n```",
+        f"{labels[0]}\n\n```\n{shown.actual.text or _NOTHING}\n```",
+        f"{labels[1]}\n\n```\n{shown.expected.text or _NOTHING}\n```",
     ]
 
 
+def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:
+    return choices[int(rng.integers(len(choices)))]
+
+
 def _kind(shown: Reproduction) -> str:
-    if shown.actual.error and shown.expected.error:
-        same = _name(shown.actual.error) == _name(shown.expected.error)
-        return "value" if same else "other"
-    if shown.actual.error:
+    actual, expected = _name(shown.actual.error), _name(shown.expected.error)
+    if actual == expected:
+        return "value"
+    if not expected:
         return "raises"
-    return "accepts" if shown.expected.error else "value"
+    return "other" if actual else "accepts"
 
 
 def _name(error: str) -> str:

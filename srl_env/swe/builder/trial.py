@@ -1,23 +1,19 @@
-"""One candidate made into a task, or dropped with the reason. All of it is really run.
-
-In two stages, so that duplicates are not finished: ``probe`` runs the tests that reach the bug,
-``make`` everything else.
-"""
+"""One candidate tried: it becomes a task, or is dropped with the reason. Everything is executed."""
 
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 from typing import Final
 
 from srl_env.errors import BadData
-from srl_env.grading import GradingTask, OracleCase, Trust, grade
+from srl_env.grading import OracleCase, Trust, grade
 from srl_env.grading.runs import answer_cases, wrong_results
 from srl_env.problem import ExpertStep
 from srl_env.sandbox import Sandbox, Snapshot
-from srl_env.swe.builder.checkout import files_written
 from srl_env.swe.builder.expert import ExpertError, Repair, solve
 from srl_env.swe.builder.mutation import Mutation, mutated
 from srl_env.swe.builder.plan import Candidate, difficulty
@@ -25,46 +21,30 @@ from srl_env.swe.builder.project import Project, Target
 from srl_env.swe.builder.reproduction import Reproduction, reproduce
 from srl_env.swe.builder.source import Source
 from srl_env.swe.builder.statement import write_statement
-from srl_env.swe.builder.suite import SuiteRun, run_suite
+from srl_env.swe.builder.suite import SuiteRun, files_of, run_suite
 from srl_env.swe.task import Repository, SWETask
-from srl_env.swe.task_folder import TaskSet
+from srl_env.swe.task_folder import TaskSet, files_written
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
 MOST_FAILING: Final = 0.6
+COMMON: Final = "like others: same function, same failing tests"
 _HANGS_S: Final = 10.0
 
-
-@dataclass(frozen=True, slots=True)
-class Dropped:
-    """Why a candidate is no task."""
-
-    reason: str
+FailedCases = Sequence[tuple[OracleCase, int]]
+"""Oracle cases that fail, with their numbers of wrong results."""
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """A bug that tests notice: which ones fail, and a digest of the faulty code."""
-
-    failing: tuple[str, ...]
-    digest: str
-
-
-@dataclass(frozen=True, slots=True)
-class FailedCase:
-    """An oracle case that a bug fails, and how many of its results are wrong."""
-
-    case: OracleCase
-    wrong: int
+class Dropped(Exception):
+    """A candidate is no task; the message is the reason."""
 
 
 @dataclass(frozen=True)
 class Workshop:
-    """What every candidate of a build is made with.
+    """What all trials of a build use.
 
-    uncontrolled: the tests that controls cannot judge; found out when first asked for.
-    examples: calls with what the right code answers that may be shown in statements; the
-    repository's own oracle cases never are.
+    examples: oracle cases that statements may show; the repository's own cases are never shown.
+    uncontrolled: returns the tests that controls cannot judge.
     """
 
     sandbox: Sandbox
@@ -72,240 +52,211 @@ class Workshop:
     repository: Repository
     tasks: TaskSet
     seed: int
-    uncontrolled: Callable[[], tuple[str, ...]]
     examples: tuple[OracleCase, ...]
+    uncontrolled: Callable[[], tuple[str, ...]]
 
-    def faulty(self, bugs: Sequence[Mutation]) -> dict[str, str] | None:
-        """The files with bugs in them; None where one is no Python, or means the same."""
+    def buggy(self, bugs: Sequence[Mutation]) -> dict[str, Source]:
+        """The files with bugs in them, by path. Raises Dropped."""
         files = {}
         for path in dict.fromkeys(bug.path for bug in bugs):
-            text = mutated(self.project.sources[path], *(b for b in bugs if b.path == path))
-            if text is None:
-                return None
-            files[path] = text
+            here = (bug for bug in bugs if bug.path == path)
+            source = mutated(self.project.sources[path], *here)
+            if source is None:
+                raise Dropped("the change is invalid Python, or changes nothing")
+            files[path] = source
         return files
 
-    def run(self, files: Mapping[str, str], tests: Sequence[str] | None = None) -> SuiteRun:
-        """The project's tests, or some of them, on faulty files."""
-        known = self.project.tests if tests is None else tests
-        seconds = self.project.suite_s if tests is None else 0.0
-        limit = 5.0 + 10 * max(seconds, sum(self.project.seconds[test] for test in known))
+    def run(self, files: Mapping[str, str], tests: Sequence[str]) -> SuiteRun:
+        """The outcomes of tests on buggy files."""
+        known = self.project.suite_s if tests == self.project.tests else 0.0
+        limit = 5.0 + 10 * max(known, sum(self.project.seconds[test] for test in tests))
         checkout = self.project.checkout
-        return run_suite(self.sandbox, checkout, tests=known, files=files, timeout_s=limit)
+        return run_suite(self.sandbox, checkout, tests=tests, files=files, timeout_s=limit)
 
-    def failing(
-        self, cases: tuple[OracleCase, ...], files: Mapping[str, str]
-    ) -> list[FailedCase] | None:
-        """Those of the cases that do not hold on faulty files; None where they hang."""
+    def failed_cases(self, cases: tuple[OracleCase, ...], files: Mapping[str, str]) -> FailedCases:
+        """The cases that fail on buggy files. Raises Dropped where the code hangs."""
         if not cases:
             return []
-        task = GradingTask(
-            tree=self.project.checkout.tree,
-            cases=cases,
-            python_path=self.repository.python_path,
-            mounts=self.project.checkout.mounts,
-            timeout_s=_HANGS_S,
-        )
+        task = self.project.checkout.grading_task(cases=cases, timeout_s=_HANGS_S)
         started = time.monotonic()
         answers = answer_cases(self.sandbox, task, files_written(files))
         if time.monotonic() - started >= _HANGS_S:
-            return None
-        found = (FailedCase(c, wrong_results(c, answers.get(c.name, {}))) for c in cases)
-        return [failed for failed in found if failed.wrong]
+            raise Dropped("the code hangs")
+        found = ((case, wrong_results(case, answers.get(case.name, {}))) for case in cases)
+        return [(case, wrong) for case, wrong in found if wrong]
 
 
-def probe(shop: Workshop, candidate: Candidate) -> Probed | Dropped:
-    """Whether tests that reach the bug notice it. Raises SandboxFailure."""
-    files = shop.faulty(candidate.bugs)
-    if files is None:
-        return Dropped("the change is no Python, or changes nothing")
-    reaching = {test: None for target in candidate.targets for test in target.tests}
-    run = shop.run(files, [test for test in shop.project.tests if test in reaching])
-    if unfit := _unfit(run, list(reaching)):
-        return Dropped(unfit)
-    if not run.failed:
-        return Dropped("no test notices it")
-    if len(run.failed) > max(5, MOST_FAILING * len(shop.project.tests)):
-        return Dropped("nearly every test fails")
-    digests = [Source(files[path], path).digest for path in sorted(files)]
-    return Probed(tuple(sorted(run.failed)), " ".join(digests))
+class Trial:
+    """A candidate and its buggy files, path → text. Raises Dropped for invalid Python.
 
-
-def make(shop: Workshop, candidate: Candidate) -> SWETask | Dropped:
-    """The task, tried out as a whole. Raises SandboxFailure."""
-    files = shop.faulty(candidate.bugs)
-    assert files is not None
-    run = shop.run(files)
-    if unfit := _unfit(run, shop.project.tests):
-        return Dropped(unfit)
-    failing = tuple(test for test in shop.project.tests if test in run.failed)
-    cases = shop.failing(shop.repository.cases, files)
-    if not failing:
-        return Dropped("the failing tests differ from run to run")
-    if cases is None:
-        return Dropped("the code hangs")
-    if cases and not _judged_widely(shop, candidate, cases):
-        return Dropped("one result is all that goes wrong: its example would tell it")
-    repairs = _repairs(shop, candidate, files, run)
-    if isinstance(repairs, Dropped):
-        return repairs
-    task = _task(shop, candidate, files, failing, cases, repairs)
-    try:
-        steps, left = _solve(shop, task, repairs)
-    except ExpertError as error:
-        return Dropped(f"the expert is stuck: {error}")
-    task = replace(task, steps=steps)
-    return _graded(shop, task, left)
-
-
-def _unfit(run: SuiteRun, tests: Sequence[str]) -> str:
-    """Why a run of tests on faulty code makes no task; empty where it can."""
-    if run.ended == "timeout":
-        return "the tests hang"
-    if run.ended != "exited":
-        return "the test run dies"
-    if run.broken or any(test not in run.outcomes for test in tests):
-        return "the code or its tests cannot be imported"
-    if any(run.outcomes[test].skipped for test in tests):
-        return "tests are skipped"
-    return ""
-
-
-def _judged_widely(shop: Workshop, candidate: Candidate, failing: Sequence[FailedCase]) -> bool:
-    """Whether each bug makes two results of the oracle cases wrong.
-
-    The report shows one; a change made for that one alone must not be right.
-    failing: with all bugs.
+    digest: equal for candidates with the same code.
     """
-    if len(candidate.bugs) == 1:
-        return _wrong(failing) > 1
-    for bug in candidate.bugs:
-        alone = shop.faulty([bug])
-        assert alone is not None
-        if _wrong(shop.failing(shop.repository.cases, alone) or ()) < 2:
-            return False
-    return True
+
+    def __init__(self, shop: Workshop, candidate: Candidate) -> None:
+        self._shop, self.candidate = shop, candidate
+        sources = shop.buggy(candidate.bugs)
+        self.files = {path: source.text for path, source in sources.items()}
+        self.digest = " ".join(sources[path].digest for path in sorted(sources))
+
+    def task(self, is_common: Callable[[tuple[str, ...]], bool]) -> SWETask:
+        """The task. Raises Dropped, SandboxFailure.
+
+        is_common: whether enough tasks of the same functions fail exactly these tests.
+        """
+        shop, tests = self._shop, self._shop.project.tests
+        reaching = {test for target in self.candidate.targets for test in target.tests}
+        failing, _ = self._failing(tuple(test for test in tests if test in reaching))
+        if len(failing) > max(5, MOST_FAILING * len(tests)):
+            raise Dropped("nearly every test fails")
+        if is_common(failing):
+            raise Dropped(COMMON)
+        failing, run = self._failing(tests)
+        cases = shop.failed_cases(shop.repository.cases, self.files)
+        if cases and not self._is_judged_widely(cases):
+            raise Dropped("one result is all that is wrong: the example would give it away")
+        repairs = self._repairs(run)
+        task = self._task(failing, cases, repairs)
+        try:
+            steps, workspace = self._solve(task, repairs)
+        except ExpertError as error:
+            raise Dropped(f"the expert is stuck: {error}") from None
+        task = replace(task, steps=steps)
+        self._check_grades(task, workspace)
+        return task
+
+    def _failing(self, tests: tuple[str, ...]) -> tuple[tuple[str, ...], SuiteRun]:
+        """The tests that fail, in order, and the run. Raises Dropped for an unusable run."""
+        run = self._shop.run(self.files, tests)
+        if run.ended == "timeout":
+            raise Dropped("the tests hang")
+        if run.ended != "exited":
+            raise Dropped("the test run dies")
+        if run.broken or any(test not in run.outcomes for test in tests):
+            raise Dropped("the code or its tests cannot be imported")
+        if any(run.outcomes[test].skipped for test in tests):
+            raise Dropped("tests are skipped")
+        if not run.failed:
+            raise Dropped("no test notices it")
+        return tuple(test for test in tests if test in run.failed), run
+
+    def _alone(self, bug: Mutation) -> dict[str, str]:
+        """The files with this one of the bugs."""
+        if len(self.candidate.bugs) == 1:
+            return self.files
+        return {path: source.text for path, source in self._shop.buggy([bug]).items()}
+
+    def _is_judged_widely(self, cases: FailedCases) -> bool:
+        """Whether each bug makes two results of the oracle cases wrong.
+
+        The report shows one of them. A change that corrects only that one must fail.
+        cases: those that fail with all bugs.
+        """
+        if len(self.candidate.bugs) == 1:
+            return _wrong(cases) > 1
+        shop = self._shop
+        return all(
+            _wrong(shop.failed_cases(shop.repository.cases, self._alone(bug))) > 1
+            for bug in self.candidate.bugs
+        )
+
+    def _repairs(self, run: SuiteRun) -> list[Repair]:
+        """How each bug shows. run: of all tests, with all bugs."""
+        found = []
+        for bug, target in zip(self.candidate.bugs, self.candidate.targets, strict=True):
+            shown = self._shown(bug, target, run)
+            if shown is None:
+                raise Dropped("no short example shows it")
+            found.append(Repair(shown, bug.path, bug.function, bug.line))
+        if len({repair.shown.script for repair in found}) < len(found):
+            raise Dropped("one example shows several bugs")
+        return found
+
+    def _shown(self, bug: Mutation, target: Target, run: SuiteRun) -> Reproduction | None:
+        shop, alone = self._shop, self._alone(bug)
+        if alone != self.files:
+            run = shop.run(alone, target.tests)
+        examples = [case for case, _ in shop.failed_cases(shop.examples, alone)]
+        return reproduce(shop.sandbox, shop.project, target, alone, examples, run, self.files)
+
+    def _task(
+        self, failing: tuple[str, ...], cases: FailedCases, repairs: Sequence[Repair]
+    ) -> SWETask:
+        """The task without its steps."""
+        shop, candidate, shown = self._shop, self.candidate, [repair.shown for repair in repairs]
+        trust, repository = self._trust(failing, cases), shop.repository
+        if trust == "controlled":
+            repository = replace(repository, uncontrolled=shop.uncontrolled())
+        package = _package(shop.project)
+        return SWETask(
+            id=f"{repository.name}-{candidate.id}",
+            repository=repository,
+            statement=write_statement(package, shown, candidate.key, shop.seed),
+            change=self.files,
+            fail_to_pass=failing,
+            hidden=files_of(failing),
+            trust=trust,
+            split=candidate.split,
+            difficulty=difficulty(
+                bugs=len(shown),
+                hops=max(max(0, len(one.calls) - 1) for one in shown),
+                failing=len(failing),
+                lines=max(target.function.lines for target in candidate.targets),
+                raises=any(one.actual.error and not one.expected.error for one in shown),
+            ),
+            metadata={
+                "kinds": [bug.kind for bug in candidate.bugs],
+                "functions": list(candidate.functions),
+                "failing_cases": len(cases),
+                "wrong_results": _wrong(cases),
+            },
+        )
+
+    def _trust(self, failing: Sequence[str], cases: FailedCases) -> Trust:
+        if cases:
+            return "oracle"
+        return "inprocess" if set(failing) & set(self._shop.uncontrolled()) else "controlled"
+
+    def _solve(
+        self, task: SWETask, repairs: Sequence[Repair]
+    ) -> tuple[tuple[ExpertStep, ...], Snapshot]:
+        """The expert's steps, and the workspace they lead to. Raises ExpertError."""
+        shop, key = self._shop, task.id
+        correct = {path: source.text for path, source in shop.project.sources.items()}
+        visible = [file for file in shop.project.visible_files if file not in task.hidden]
+        with open_workspace(shop.sandbox, shop.tasks.tree(task), task.repository) as session:
+            bench = Workbench(session)
+            steps = solve(
+                bench, repairs, self.files, correct, tests=visible, key=key, seed=shop.seed
+            )
+            try:
+                return steps, session.snapshot()
+            except OSError as error:
+                raise ExpertError(f"its workspace cannot be kept: {error}") from error
+
+    def _check_grades(self, task: SWETask, expert: Snapshot) -> None:
+        """Raises Dropped unless the correct and the expert's code pass and the buggy code fails."""
+        try:
+            judged = self._shop.tasks.grading_task(task)
+        except BadData as error:
+            raise Dropped(f"it cannot be graded: {error}") from None
+        for what, workspace, due in (
+            ("the correct code", self._shop.tasks.gold_snapshot(task), True),
+            ("the expert's workspace", expert, True),
+            ("the buggy code", Snapshot((), ()), False),
+        ):
+            if grade(self._shop.sandbox, judged, workspace).resolved != due:
+                raise Dropped(f"{what} is {'not ' if due else ''}graded as resolved")
 
 
-def _wrong(failing: Sequence[FailedCase]) -> int:
-    """The wrong results; those of a call that several cases make count once."""
-    return sum({failed.case.expression: failed.wrong for failed in failing}.values())
-
-
-def _repairs(
-    shop: Workshop, candidate: Candidate, files: Mapping[str, str], run: SuiteRun
-) -> list[Repair] | Dropped:
-    """How each bug shows. Several are shown one by one first, and then all together."""
-    found = []
-    for bug, target in zip(candidate.bugs, candidate.targets, strict=True):
-        shown = _shown(shop, bug, target, files, run)
-        if shown is None:
-            return Dropped("no short example shows it")
-        found.append(Repair(shown, bug.path, bug.function, bug.line))
-    if len({repair.shown.script for repair in found}) < len(found):
-        return Dropped("one example shows several bugs")
-    return found
-
-
-def _shown(
-    shop: Workshop, bug: Mutation, target: Target, files: Mapping[str, str], run: SuiteRun
-) -> Reproduction | None:
-    """run: of the tests with all bugs, which will do where there is only this one."""
-    alone = shop.faulty([bug])
-    assert alone is not None
-    if alone != files:
-        run = shop.run(alone, target.tests)
-    cases = shop.failing(shop.examples, alone)
-    if cases is None:
-        return None
-    examples = [failed.case for failed in cases]
-    return reproduce(shop.sandbox, shop.project, target, alone, examples, run, files)
-
-
-def _task(
-    shop: Workshop,
-    candidate: Candidate,
-    files: Mapping[str, str],
-    failing: tuple[str, ...],
-    cases: Sequence[FailedCase],
-    repairs: Sequence[Repair],
-) -> SWETask:
-    """The task without its steps."""
-    name, repository, trust = shop.repository.name, shop.repository, _trust(shop, failing, cases)
-    if trust == "controlled":
-        repository = replace(repository, uncontrolled=shop.uncontrolled())
-    return SWETask(
-        id=f"{name}-{candidate.id}",
-        repository=repository,
-        statement=write_statement(
-            _package(shop.project), [r.shown for r in repairs], candidate.key, shop.seed
-        ),
-        change=files,
-        fail_to_pass=failing,
-        hidden=tuple(dict.fromkeys(test.partition("::")[0] for test in failing)),
-        trust=trust,
-        split=candidate.split,
-        difficulty=difficulty(
-            bugs=len(repairs),
-            hops=max(max(0, len(repair.shown.way) - 1) for repair in repairs),
-            failing=len(failing),
-            lines=max(t.function.last - t.function.first + 1 for t in candidate.targets),
-            raises=any(r.shown.actual.error and not r.shown.expected.error for r in repairs),
-        ),
-        metadata={
-            "kinds": [bug.kind for bug in candidate.bugs],
-            "functions": [target.id for target in candidate.targets],
-            "failing_cases": len(cases),
-            "wrong_results": _wrong(cases),
-        },
-    )
-
-
-def _trust(shop: Workshop, failing: Sequence[str], cases: Sequence[FailedCase]) -> Trust:
-    if cases:
-        return "oracle"
-    return "inprocess" if set(failing) & set(shop.uncontrolled()) else "controlled"
+def _wrong(cases: FailedCases) -> int:
+    """The number of wrong results; several cases with the same call count once."""
+    return sum({case.expression: wrong for case, wrong in cases}.values())
 
 
 def _package(project: Project) -> str:
-    """What users call the library: the package that most of its functions are in."""
-    tops: dict[str, int] = {}
+    """What users call the library: the package that has most of its functions."""
+    roots, tops = project.checkout.repository.python_path, Counter[str]()
     for target in project.targets:
         parts = PurePosixPath(target.path).parts
-        root = next((r for r in project.checkout.python_path if r == parts[0]), None)
-        top = parts[1] if root and len(parts) > 1 else parts[0]
-        tops[top] = tops.get(top, 0) + 1
-    return max(tops, key=lambda top: tops[top]).removesuffix(".py")
-
-
-def _solve(
-    shop: Workshop, task: SWETask, repairs: Sequence[Repair]
-) -> tuple[tuple[ExpertStep, ...], Snapshot]:
-    """The expert's steps, and the workspace they lead to. Raises ExpertError."""
-    right = {path: source.text for path, source in shop.project.sources.items()}
-    visible = [file for file in shop.project.visible_files if file not in task.hidden]
-    with open_workspace(shop.sandbox, shop.tasks.tree(task), task.repository) as session:
-        bench = Workbench(session)
-        steps = solve(
-            bench, repairs, task.change, right, tests=visible, key=task.id, seed=shop.seed
-        )
-        try:
-            return steps, session.snapshot()
-        except OSError as error:
-            raise ExpertError(f"its workspace cannot be kept: {error}") from error
-
-
-def _graded(shop: Workshop, task: SWETask, left: Snapshot) -> SWETask | Dropped:
-    """The task, if the right code and the expert's pass and the faulty code does not."""
-    try:
-        judged = shop.tasks.grading_task(task)
-    except BadData as error:
-        return Dropped(f"it cannot be graded: {error}")
-    gold = shop.tasks.gold_snapshot(task)
-    if not grade(shop.sandbox, judged, gold).resolved:
-        return Dropped("the right code is not graded as resolved")
-    if not grade(shop.sandbox, judged, left).resolved:
-        return Dropped("the expert's workspace is not graded as resolved")
-    if grade(shop.sandbox, judged, Snapshot((), ())).resolved:
-        return Dropped("the faulty code is graded as resolved")
-    return task
+        tops[parts[1] if parts[0] in roots and len(parts) > 1 else parts[0]] += 1
+    return tops.most_common(1)[0][0].removesuffix(".py")

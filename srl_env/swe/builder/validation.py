@@ -1,4 +1,4 @@
-"""Whether finished tasks are sound: the right code always passes, the unchanged never does."""
+"""Whether tasks are sound: the correct code always passes, the unchanged code never does."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from srl_env.swe.task_folder import TaskSet
 
 @dataclass(frozen=True, slots=True)
 class Validation:
-    """How often a task was graded as resolved: with the right code, and with no change at all.
+    """How often a task was resolved by the correct code (gold), and by no change (empty).
 
-    failed: a test or case that did not hold with the right code, or "".
+    failed: a test or case that the correct code failed, or "".
     """
 
     task: str
@@ -27,7 +27,7 @@ class Validation:
 
     @property
     def sound(self) -> bool:
-        """Whether the right code passed every time, and the unchanged one never."""
+        """Whether the correct code passed every time, and the unchanged code never."""
         return self.gold == self.times and self.empty == 0
 
 
@@ -39,9 +39,9 @@ def validate_tasks(
     sandbox: Sandbox | None = None,
     on_progress: Callable[[int, int], None] = lambda _, __: None,
 ) -> list[Validation]:
-    """Grades every task `times` times with its right code and as often with no change.
+    """Grades every task `times` times with its correct code and as often with no change.
 
-    jobs: tasks at a time; None for one a core. on_progress: is told (done, total).
+    jobs: tasks at a time; None for one per core. on_progress: called with (done, total).
     Raises SandboxUnavailable, SandboxFailure.
     """
     used = sandbox or open_sandbox(preload=warm_judges())
@@ -60,14 +60,13 @@ def validate_tasks(
 
 def _validate(sandbox: Sandbox, tasks: TaskSet, name: str, times: int) -> Validation:
     task = tasks.task(name)
-    judged, right = tasks.grading_task(task), tasks.gold_snapshot(task)
+    judged, correct, nothing = tasks.grading_task(task), tasks.gold_snapshot(task), Snapshot((), ())
     gold, failed = 0, ""
     for _ in range(times):
-        result = grade(sandbox, judged, right)
-        gold += result.resolved
-        held = {**result.cases, **result.fail_to_pass, **result.pass_to_pass}
-        failed = failed or next((what for what, good in held.items() if not good), "")
-        failed = failed or "".join(result.tamper[:1])
-    nothing = Snapshot((), ())
+        grading = grade(sandbox, judged, correct)
+        gold += grading.resolved
+        outcomes = {**grading.cases, **grading.fail_to_pass, **grading.pass_to_pass}
+        problems = [*(what for what, good in outcomes.items() if not good), *grading.tamper]
+        failed = failed or next(iter(problems), "")
     empty = sum(grade(sandbox, judged, nothing).resolved for _ in range(times))
     return Validation(name, times, gold, empty, failed)

@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-import srl_env.swe.builder
 from srl_agents.cli.main import app
 from srl_env.errors import SandboxUnavailable
 from srl_env.grading import OracleCase
 from srl_env.sandbox import open_sandbox
-from srl_env.swe.builder import BuildProgress, BuildReport
+from srl_env.swe.builder import build
+from srl_env.swe.builder.build import BuildProgress
+from srl_env.swe.builder.options import BuildOptions
+from srl_env.swe.builder.report import BuildReport
 from srl_env.swe.task import Repository, SWETask
 from srl_env.swe.task_folder import TaskWriter
 
@@ -72,7 +75,7 @@ def test_a_path_that_is_not_there_is_one_line(tmp_path: Path) -> None:
     done = run("build", "nowhere", "--out", "tasks")
     assert done.exit_code == 2
     assert done.stderr.count("\n") <= 2
-    assert "error: nowhere is not there" in done.stderr
+    assert "error: nowhere does not exist" in done.stderr
     assert not (tmp_path / "tasks").exists()
 
 
@@ -95,37 +98,35 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
     assert "is not empty and holds no tasks" in done.stderr
 
 
-def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*_: object, **options: object) -> BuildReport:
-        tell = options["on_progress"]
-        assert callable(tell)
-        tell(BuildProgress("trying bugs", 0.5, 3, 10))
+def test_ctrl_c_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*given: object, on_progress: Callable[[BuildProgress], None]) -> BuildReport:
+        assert given[2] == BuildOptions(max_tasks=9, jobs=2, name="x")
+        on_progress(BuildProgress("trying bugs", 0.5, 3, 10))
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", interrupted)
-    done = run("build", "one", "--out", "tasks", "--max-tasks", "9", "--seed", "2", "--name", "x")
+    monkeypatch.setattr(build, "build_tasks", interrupted)
+    done = run("build", "one", "--out", "tasks", "--max-tasks", "9", "-j", "2", "--name", "x")
     assert done.exit_code == 130
-    expected = "srl-env swe build one --out tasks --name x --max-tasks 9 --seed 2"
-    assert expected in done.stderr
+    assert "The same command resumes the build" in done.stderr
 
 
 def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatch) -> None:
     report = BuildReport(
-        name="one", folder="tasks", tests=3, functions=2, cases=4, tried=9, kept=1, seconds=2.0,
+        name="one", tests=3, functions=2, cases=4, tried=9, kept=1, seconds=2.0,
         dropped={"no test notices it": 8}, splits={"train": 1},
-        left_out={"test_a.py::test_b": "fails:\nmore"},
+        excluded_tests={"test_a.py::test_b": "fails:\nmore"},
     )  # fmt: skip
-    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", lambda *_, **__: report)
+    monkeypatch.setattr(build, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 0
-    for words in ("no test notices it", "split train", "left out: test_a.py::test_b: fails:"):
+    for words in ("no test notices it", "split train", "excluded: test_a.py::test_b: fails:"):
         assert words in done.stdout
     assert "srl-env swe validate tasks" in done.stdout
 
 
 def test_a_build_without_tasks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> None:
-    report = BuildReport("one", "tasks", 3, 2, 4, 9, 0, 2.0, dropped={"no test notices it": 9})
-    monkeypatch.setattr(srl_env.swe.builder, "build_tasks", lambda *_, **__: report)
+    report = BuildReport("one", 3, 2, 4, 9, 0, 2.0, dropped={"no test notices it": 9})
+    monkeypatch.setattr(build, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 2
     assert "no bug made a task" in done.stderr

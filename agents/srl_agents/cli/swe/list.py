@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.swe.options import Folder
+from srl_agents.cli.swe.validate import Folder
 
 app = typer.Typer()
 
@@ -16,10 +16,10 @@ def list_tasks(
     folder: Folder,
     split: Annotated[str | None, typer.Option(help="Only train, dev or test.")] = None,
 ) -> None:
-    """The tasks of a folder."""
+    """Lists the tasks of a folder."""
     from srl_agents.cli.console import output
-    from srl_agents.cli.swe.views import swe_table
+    from srl_agents.cli.swe.views import task_table
     from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)
-    output.print(swe_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))
+    output.print(task_table(tasks.name, [tasks.task(name) for name in tasks.select(split=split)]))

@@ -1,32 +1,30 @@
-"""``srl-env swe validate``: whether the right code of each task passes."""
+"""``srl-env swe validate``: whether the correct code of each task passes."""
 
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from srl_agents.cli.swe.options import Folder
-
 app = typer.Typer()
 
+Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of tasks.")]
 
-_VALIDATE_EPILOG = "[bold]srl-env swe validate tasks --times 20[/]"
 
-
-@app.command(epilog=_VALIDATE_EPILOG)
+@app.command(epilog="[bold]srl-env swe validate tasks --times 20[/]")
 def validate(
     folder: Folder,
-    times: Annotated[int, typer.Option(min=1, help="How often the right code is graded.")] = 20,
+    times: Annotated[int, typer.Option(min=1, help="Gradings of the correct code.")] = 20,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="At a time. [one a core]")
+        int | None, typer.Option("--jobs", "-j", min=1, help="Tasks at a time. [one per core]")
     ] = None,
 ) -> None:
-    """Whether the right code of each task always passes, and the unchanged one never does."""
+    """Checks that each task's correct code always passes, and its unchanged code never does."""
     from srl_agents.cli.console import output
     from srl_agents.cli.swe.views import BuildBar, validation_table
-    from srl_env.swe.builder import BuildProgress, validate_tasks
+    from srl_env.swe.builder.validation import validate_tasks
     from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)
@@ -34,7 +32,7 @@ def validate(
     with BuildBar(tasks.name) as bar:
 
         def show(done: int, total: int) -> None:
-            bar.show(BuildProgress("grading", done / total, done))
+            bar.update(done / total, "grading")
 
         found = validate_tasks(tasks, times=times, jobs=jobs, on_progress=show)
     output.print(validation_table(found, times))

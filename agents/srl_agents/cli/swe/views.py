@@ -1,9 +1,9 @@
-"""What ``srl-env swe`` shows: the progress of a build, its report, and tasks as tables."""
+"""What ``srl-env swe`` shows: progress, the report of a build, and tasks as tables."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -11,12 +11,16 @@ from rich.text import Text
 from srl_agents.cli.console import progress_bars
 
 if TYPE_CHECKING:
-    from srl_env.swe.builder import BuildProgress, BuildReport, Validation
+    from srl_env.swe.builder.build import BuildProgress
+    from srl_env.swe.builder.report import BuildReport
+    from srl_env.swe.builder.validation import Validation
     from srl_env.swe.task import SWETask
+
+_LISTED: Final = 20
 
 
 class BuildBar:
-    """The progress of a build of tasks. A context manager."""
+    """A progress bar of tasks. A context manager."""
 
     def __init__(self, title: str) -> None:
         self._context = progress_bars()
@@ -30,20 +34,22 @@ class BuildBar:
         self._context.__exit__(None, None, None)
 
     def show(self, progress: BuildProgress) -> None:
-        """Shows where the build is."""
-        note = progress.doing
-        if progress.tried:
-            note += f" · {progress.kept} tasks of {progress.tried} bugs tried"
-        self._bars.update(self._task, completed=progress.share, note=note)
+        """Shows the progress of a build."""
+        tried = f" · {progress.kept} tasks of {progress.tried} bugs tried" if progress.tried else ""
+        self.update(progress.fraction, progress.doing + tried)
+
+    def update(self, fraction: float, note: str) -> None:
+        """Shows a fraction with a note."""
+        self._bars.update(self._task, completed=fraction, note=note)
 
 
 def build_table(report: BuildReport) -> Table:
-    """What was tried, what was kept, and why the rest was dropped."""
+    """What was tried and kept, and why the rest was dropped."""
     grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s")
     grid.add_column("what")
     grid.add_column("count", justify="right")
     grid.add_row("functions that tests run", str(report.functions))
-    grid.add_row("tests that can be relied on", str(report.tests))
+    grid.add_row("reliable tests", str(report.tests))
     grid.add_row("oracle cases", str(report.cases), end_section=True)
     grid.add_row("bugs tried", str(report.tried))
     for reason, count in report.dropped.items():
@@ -52,18 +58,23 @@ def build_table(report: BuildReport) -> Table:
     for name, counts in (("split", report.splits), ("trust", report.trust), ("bug", report.kinds)):
         for value, count in counts.items():
             grid.add_row(f"  {name} {value}", str(count))
-    for test, reason in list(report.left_out.items())[:_SHOWN]:
-        grid.add_row(Text(f"left out: {test}: {reason.splitlines()[0]}"), "")
-    if len(report.left_out) > _SHOWN:
-        grid.add_row(f"… and {len(report.left_out) - _SHOWN} more; all are in the report", "")
+    excluded = list(report.excluded_tests.items())
+    for test, reason in excluded[:_LISTED]:
+        grid.add_row(Text(f"excluded: {test}: {reason.splitlines()[0]}"), "")
+    if len(excluded) > _LISTED:
+        grid.add_row(f"… and {len(excluded) - _LISTED} more; the report has all", "")
     return grid
 
 
 def validation_table(found: Sequence[Validation], times: int) -> Table:
-    """The tasks that are not sound; a line for all where every one is."""
-    grid = Table(title=f"{len(found)} tasks, each graded {times} times and {times} times")
-    for head in ("task", "right code passes", "no change passes", "what fails"):
-        grid.add_column(head, justify="right" if "passes" in head else "left")
+    """The tasks that are not sound; one line for all where every one is."""
+    grid = _table(
+        f"{len(found)} tasks, each graded {times} times and {times} times",
+        "task",
+        "correct code passes>",
+        "no change passes>",
+        "what fails",
+    )
     for item in found:
         if not item.sound:
             counts = f"{item.gold} of {item.times}", f"{item.empty} of {item.times}"
@@ -73,16 +84,19 @@ def validation_table(found: Sequence[Validation], times: int) -> Table:
     return grid
 
 
-def swe_table(title: str, tasks: Sequence[SWETask]) -> Table:
-    """Tasks with what they are about."""
-    grid = Table(title=f"{title}: {len(tasks)} tasks")
-    for head in ("task", "split", "difficulty", "trust", "steps", "title"):
-        grid.add_column(head, justify="right" if head in ("difficulty", "steps") else "left")
+def task_table(title: str, tasks: Sequence[SWETask]) -> Table:
+    """Tasks, one a row."""
+    heads = ("task", "split", "difficulty>", "trust", "steps>", "title")
+    grid = _table(f"{title}: {len(tasks)} tasks", *heads)
     for task in tasks:
-        about = Text(task.statement.splitlines()[0])
         numbers = f"{task.difficulty:.2f}", task.trust, str(len(task.steps))
-        grid.add_row(task.id, task.split, *numbers, about)
+        grid.add_row(task.id, task.split, *numbers, Text(task.statement.splitlines()[0]))
     return grid
 
 
-_SHOWN = 20
+def _table(title: str, *heads: str) -> Table:
+    """An empty table; heads that end in ">" are of numbers."""
+    grid = Table(title=title)
+    for head in heads:
+        grid.add_column(head.removesuffix(">"), justify="right" if head[-1] == ">" else "left")
+    return grid

@@ -8,194 +8,127 @@ from typing import Final
 
 from srl_env.swe.builder.kinds.kind import Edits, kind
 from srl_env.swe.builder.kinds.operators import other_constants
-from srl_env.swe.builder.source import Edit, FunctionNode, Site
+from srl_env.swe.builder.source import FunctionNode, Site
 
-_METHODS: Final = {
-    "append": ("extend", "appendleft"),
-    "appendleft": ("append",),
-    "extend": ("append",),
-    "startswith": ("endswith",),
-    "endswith": ("startswith",),
-    "lower": ("upper", "casefold"),
-    "upper": ("lower",),
-    "strip": ("lstrip", "rstrip"),
-    "lstrip": ("rstrip", "strip"),
-    "rstrip": ("lstrip", "strip"),
-    "split": ("rsplit",),
-    "rsplit": ("split",),
-    "partition": ("rpartition",),
-    "rpartition": ("partition",),
-    "find": ("rfind",),
-    "rfind": ("find",),
-    "ljust": ("rjust",),
-    "rjust": ("ljust",),
-    "add": ("discard",),
-    "discard": ("add",),
-    "union": ("intersection",),
-    "intersection": ("union",),
-    "difference": ("intersection", "symmetric_difference"),
-    "issubset": ("issuperset",),
-    "issuperset": ("issubset",),
-    "keys": ("values",),
-    "values": ("keys",),
-    "popleft": ("pop",),
-    "setdefault": ("get",),
-    "update": ("setdefault",),
-    "isdigit": ("isalnum",),
-    "isalpha": ("isalnum",),
-    "isalnum": ("isalpha",),
-    "isupper": ("islower",),
-    "title": ("capitalize",),
-    "capitalize": ("title",),
-    "floor": ("ceil",),
-    "ceil": ("floor",),
-    "match": ("search",),
-    "fullmatch": ("match",),
-    "search": ("match",),
-    "bisect_left": ("bisect_right",),
-    "bisect_right": ("bisect_left",),
-    "heappush": ("heappop",),
-}
-_FUNCTIONS: Final = {
-    "min": ("max",),
-    "max": ("min",),
-    "any": ("all",),
-    "all": ("any",),
-    "int": ("round",),
-    "round": ("int",),
-    "floor": ("ceil",),
-    "ceil": ("floor",),
-    "list": ("set",),
-    "tuple": ("list",),
-    "bisect_left": ("bisect_right",),
-    "bisect_right": ("bisect_left",),
-}
+
+def _table(text: str) -> dict[str, tuple[str, ...]]:
+    """{name: what is written for it} from "name other other; name other"."""
+    rows = (row.split() for row in text.split(";"))
+    return {name: tuple(others) for name, *others in rows}
+
+
+_METHODS: Final = _table(
+    "append extend appendleft; appendleft append; extend append; startswith endswith;"
+    "endswith startswith; lower upper casefold; upper lower; strip lstrip rstrip;"
+    "lstrip rstrip strip; rstrip lstrip strip; split rsplit; rsplit split; partition rpartition;"
+    "rpartition partition; find rfind; rfind find; ljust rjust; rjust ljust; add discard;"
+    "discard add; union intersection; intersection union;"
+    "difference intersection symmetric_difference; issubset issuperset; issuperset issubset;"
+    "keys values; values keys; popleft pop; setdefault get; update setdefault; isdigit isalnum;"
+    "isalpha isalnum; isalnum isalpha; isupper islower; title capitalize; capitalize title;"
+    "floor ceil; ceil floor; match search; fullmatch match; search match;"
+    "bisect_left bisect_right; bisect_right bisect_left; heappush heappop"
+)
+_FUNCTIONS: Final = _table(
+    "min max; max min; any all; all any; int round; round int; floor ceil; ceil floor; list set;"
+    "tuple list; bisect_left bisect_right; bisect_right bisect_left"
+)
+_ERRORS: Final = _table(
+    "ValueError TypeError; TypeError ValueError; KeyError IndexError; IndexError KeyError;"
+    "AttributeError KeyError; ZeroDivisionError ValueError; StopIteration IndexError;"
+    "LookupError ValueError"
+)
 _TRANSPARENT: Final = ("abs", "round", "sorted", "reversed", "list", "dict", "set", "int", "str")
 _TIDYING: Final = ("strip", "lower", "upper", "rstrip", "lstrip", "copy", "casefold", "title")
 _EXTRAS: Final = {"enumerate": 2, "round": 2, "sum": 2, "get": 2, "split": 2, "range": 3, "pop": 2}
-_ERRORS: Final = {
-    "ValueError": "TypeError",
-    "TypeError": "ValueError",
-    "KeyError": "IndexError",
-    "IndexError": "KeyError",
-    "AttributeError": "KeyError",
-    "ZeroDivisionError": "ValueError",
-    "StopIteration": "IndexError",
-    "LookupError": "ValueError",
-}
 
 
-@kind
-def swapped_arguments(site: Site) -> Edits:
+@kind(ast.Call)
+def swapped_arguments(site: Site, node: ast.Call) -> Edits:
     """Two neighbouring arguments of a call in the wrong order."""
-    if isinstance(site.node, ast.Call):
-        arguments = site.node.args
-        for one, other in itertools.pairwise(arguments):
-            if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
-                texts = site.source.of(one), site.source.of(other)
-                yield site.replace(one, texts[1]), site.replace(other, texts[0])
+    for one, other in itertools.pairwise(node.args):
+        if not isinstance(one, ast.Starred) and not isinstance(other, ast.Starred):
+            yield site.swap(one, other)
 
 
-@kind
-def missing_keyword(site: Site) -> Edits:
-    """A keyword argument that is not passed on."""
-    if isinstance(site.node, ast.Call):
-        before: list[ast.expr] = [site.node.func, *site.node.args]
-        ends = [site.source.span(node)[1] for node in before]
-        ends += [site.source.span(keyword)[1] for keyword in site.node.keywords]
-        for number, keyword in enumerate(site.node.keywords):
-            previous = ends[len(before) + number - 1]
-            start, end = site.source.span(keyword)
-            if len(ends) > 2:
-                if site.source.data[previous:start].strip().startswith(b","):
-                    yield (Edit(previous, end, ""),)
-            else:
-                yield (Edit(start, end, ""),)
+@kind(ast.Call)
+def missing_keyword(site: Site, node: ast.Call) -> Edits:
+    """A keyword argument that is not passed."""
+    spans = [site.source.span(part) for part in (node.func, *node.args, *node.keywords)]
+    for (_, previous), (start, end) in list(itertools.pairwise(spans))[len(node.args) :]:
+        if len(spans) == 2:
+            yield site.edit(start, end)
+        elif site.source.data[previous:start].strip().startswith(b","):
+            yield site.edit(previous, end)
 
 
-@kind
-def missing_argument(site: Site) -> Edits:
+@kind(ast.Call)
+def missing_argument(site: Site, node: ast.Call) -> Edits:
     """The last argument of a call that works without it."""
-    if isinstance(site.node, ast.Call) and not site.node.keywords:
-        arguments = site.node.args
-        if len(arguments) >= 2 and len(arguments) == _EXTRAS.get(_called(site.node)):
-            yield (
-                Edit(site.source.span(arguments[-2])[1], site.source.span(arguments[-1])[1], ""),
-            )
+    arguments = node.args
+    if not node.keywords and len(arguments) == _EXTRAS.get(_called(node)):
+        yield site.edit(site.source.span(arguments[-2])[1], site.source.span(arguments[-1])[1])
 
 
-@kind
-def changed_method(site: Site) -> Edits:
+@kind(ast.Call)
+def changed_method(site: Site, node: ast.Call) -> Edits:
     """``extend`` for ``append``, ``max`` for ``min``, ``endswith`` for ``startswith`` …"""
-    if not isinstance(site.node, ast.Call):
-        return
-    called = site.node.func
-    if isinstance(called, ast.Attribute):
-        end = site.source.span(called)[1]
-        for other in _METHODS.get(called.attr, ()):
-            yield (Edit(end - len(called.attr.encode()), end, other),)
-    elif isinstance(called, ast.Name):
-        for other in _FUNCTIONS.get(called.id, ()):
-            yield (site.replace(called, other),)
+    if isinstance(node.func, ast.Attribute):
+        for other in _METHODS.get(node.func.attr, ()):
+            yield site.rename(node.func, other)
+    elif isinstance(node.func, ast.Name):
+        for other in _FUNCTIONS.get(node.func.id, ()):
+            yield site.replace(node.func, other)
 
 
-@kind
-def removed_call(site: Site) -> Edits:
-    """What a call would have tidied, copied, sorted or rounded is used as it is."""
-    node = site.node
-    if not isinstance(node, ast.Call) or isinstance(site.parent, ast.Expr):
+@kind(ast.Call)
+def removed_call(site: Site, node: ast.Call) -> Edits:
+    """A value that is not stripped, copied, sorted or rounded."""
+    if isinstance(site.parent, ast.Expr):
         return
     if isinstance(node.func, ast.Name) and node.func.id in _TRANSPARENT and node.args:
         inner = node.args[0]
         if isinstance(inner, ast.Name | ast.Call | ast.Attribute | ast.Subscript):
-            yield (site.replace(node, site.source.of(inner)),)
+            yield site.replace(node, site.source.of(inner))
     elif isinstance(node.func, ast.Attribute) and node.func.attr in _TIDYING:
-        yield (site.replace(node, site.source.of(node.func.value)),)
+        yield site.replace(node, site.source.of(node.func.value))
 
 
-@kind
-def wrong_default(site: Site) -> Edits:
-    """A parameter whose default is another one."""
-    if isinstance(site.node, FunctionNode) and site.node is site.function.node:
-        given = site.node.args
-        for default in (*given.defaults, *given.kw_defaults):
+@kind(ast.FunctionDef, ast.AsyncFunctionDef)
+def wrong_default(site: Site, node: FunctionNode) -> Edits:
+    """A parameter with another default."""
+    if node is site.function.node:
+        for default in (*node.args.defaults, *node.args.kw_defaults):
             if isinstance(default, ast.Constant):
                 for text in other_constants(default, site.source.of(default)):
-                    yield (site.replace(default, text),)
+                    yield site.replace(default, text)
 
 
-@kind
-def wrong_exception(site: Site) -> Edits:
-    """Another exception is raised, or caught, than is said."""
-    raised: ast.AST | None = None
-    if isinstance(site.node, ast.Raise):
-        raised = site.node.exc.func if isinstance(site.node.exc, ast.Call) else site.node.exc
-    elif isinstance(site.node, ast.ExceptHandler):
-        raised = site.node.type
-    if isinstance(raised, ast.Name) and raised.id in _ERRORS:
-        yield (site.replace(raised, _ERRORS[raised.id]),)
+@kind(ast.Raise, ast.ExceptHandler)
+def wrong_exception(site: Site, node: ast.Raise | ast.ExceptHandler) -> Edits:
+    """Another exception is raised or caught."""
+    raised = node.exc if isinstance(node, ast.Raise) else node.type
+    if isinstance(node, ast.Raise) and isinstance(raised, ast.Call):
+        raised = raised.func
+    if isinstance(raised, ast.Name):
+        for other in _ERRORS.get(raised.id, ()):
+            yield site.replace(raised, other)
 
 
-@kind
-def wrong_attribute(site: Site) -> Edits:
+@kind(ast.Attribute)
+def wrong_attribute(site: Site, node: ast.Attribute) -> Edits:
     """Another attribute of the same object that the function uses elsewhere."""
-    node = site.node
-    if not isinstance(node, ast.Attribute) or not isinstance(node.ctx, ast.Load):
+    if not isinstance(node.ctx, ast.Load):
         return
-    if isinstance(site.parent, ast.Call) and site.parent.func is node:
+    nodes = list(ast.walk(site.function.node))
+    called = {id(other.func) for other in nodes if isinstance(other, ast.Call)}
+    if id(node) in called:
         return
+    attributes = (n for n in nodes if isinstance(n, ast.Attribute) and id(n) not in called)
     owner = ast.dump(node.value)
-    called = {id(n.func) for n in ast.walk(site.function.node) if isinstance(n, ast.Call)}
-    others = {
-        other.attr
-        for other in ast.walk(site.function.node)
-        if isinstance(other, ast.Attribute)
-        and id(other) not in called
-        and ast.dump(other.value) == owner
-    }
-    end = site.source.span(node)[1]
+    others = {other.attr for other in attributes if ast.dump(other.value) == owner}
     for name in sorted(others - {node.attr}):
-        yield (Edit(end - len(node.attr.encode()), end, name),)
+        yield site.rename(node, name)
 
 
 def _called(node: ast.Call) -> str:

@@ -4,204 +4,173 @@ from __future__ import annotations
 
 import ast
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from srl_env.swe.builder.kinds.kind import Edits, kind
-from srl_env.swe.builder.source import Edit, Site
+from srl_env.swe.builder.source import Site
 
-_COMPARED: Final[Mapping[type[ast.cmpop], tuple[str, tuple[str, ...]]]] = {
-    ast.Lt: ("<", ("<=", ">")),
-    ast.LtE: ("<=", ("<",)),
-    ast.Gt: (">", (">=", "<")),
-    ast.GtE: (">=", (">",)),
-    ast.Eq: ("==", ("!=",)),
-    ast.NotEq: ("!=", ("==",)),
-    ast.In: ("in", ("not in",)),
-    ast.NotIn: ("not in", ("in",)),
-    ast.Is: ("is", ("is not",)),
-    ast.IsNot: ("is not", ("is",)),
+# {operator: its text, what is written for it}
+_COMPARED: Final[Mapping[type[ast.cmpop], tuple[str, ...]]] = {
+    ast.Lt: ("<", "<=", ">"),
+    ast.LtE: ("<=", "<"),
+    ast.Gt: (">", ">=", "<"),
+    ast.GtE: (">=", ">"),
+    ast.Eq: ("==", "!="),
+    ast.NotEq: ("!=", "=="),
+    ast.In: ("in", "not in"),
+    ast.NotIn: ("not in", "in"),
+    ast.Is: ("is", "is not"),
+    ast.IsNot: ("is not", "is"),
 }
-_CALCULATED: Final[Mapping[type[ast.operator], tuple[str, tuple[str, ...]]]] = {
-    ast.Add: ("+", ("-",)),
-    ast.Sub: ("-", ("+",)),
-    ast.Mult: ("*", ("+", "/")),
-    ast.Div: ("/", ("//", "*")),
-    ast.FloorDiv: ("//", ("/", "%")),
-    ast.Mod: ("%", ("//",)),
-    ast.Pow: ("**", ("*",)),
-    ast.LShift: ("<<", (">>",)),
-    ast.RShift: (">>", ("<<",)),
-    ast.BitAnd: ("&", ("|",)),
-    ast.BitOr: ("|", ("&",)),
-    ast.BitXor: ("^", ("|",)),
+_CALCULATED: Final[Mapping[type[ast.operator], tuple[str, ...]]] = {
+    ast.Add: ("+", "-"),
+    ast.Sub: ("-", "+"),
+    ast.Mult: ("*", "+", "/"),
+    ast.Div: ("/", "//", "*"),
+    ast.FloorDiv: ("//", "/", "%"),
+    ast.Mod: ("%", "//"),
+    ast.Pow: ("**", "*"),
+    ast.LShift: ("<<", ">>"),
+    ast.RShift: (">>", "<<"),
+    ast.BitAnd: ("&", "|"),
+    ast.BitOr: ("|", "&"),
+    ast.BitXor: ("^", "|"),
 }
+_OTHER_INDEX: Final = {"0": ("-1", "1"), "1": ("0", "2"), "-1": ("0", "-2"), "2": ("1",)}
+_OTHER_MARK = {",": ";", ";": ",", ".": ",", ":": ";", "-": "_", "_": "-", "/": "-", " ": "  "}
 _NO_NUMBERS = (ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.ListComp)
+_SIMPLE = (ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript)
+_ENCLOSING = (ast.If, ast.While, ast.Return, ast.Assign, ast.Expr, ast.keyword)
 
 
-@kind
-def comparison(site: Site) -> Edits:
+@kind(ast.Compare)
+def comparison(site: Site, node: ast.Compare) -> Edits:
     """``<`` for ``<=``, ``==`` for ``!=``, ``in`` for ``not in`` …"""
-    if isinstance(site.node, ast.Compare):
-        left = site.node.left
-        for operator, right in zip(site.node.ops, site.node.comparators, strict=True):
-            text, others = _COMPARED[type(operator)]
-            yield from _operators(site, left, right, text, others)
-            left = right
+    operands = itertools.pairwise([node.left, *node.comparators])
+    for operator, (left, right) in zip(node.ops, operands, strict=True):
+        yield from _operators(site, left, right, _COMPARED[type(operator)])
 
 
-@kind
-def arithmetic(site: Site) -> Edits:
+@kind(ast.BinOp, ast.AugAssign)
+def arithmetic(site: Site, node: ast.BinOp | ast.AugAssign) -> Edits:
     """``+`` for ``-``, ``//`` for ``/``, ``-=`` for ``+=`` …"""
-    node = site.node
-    if isinstance(node, ast.BinOp) and type(node.op) in _CALCULATED:
-        if not any(map(_is_no_number, (node.left, node.right))):
-            text, others = _CALCULATED[type(node.op)]
-            yield from _operators(site, node.left, node.right, text, others)
-    elif isinstance(node, ast.AugAssign) and not _is_no_number(node.value):
-        text, others = _CALCULATED.get(type(node.op), ("", ()))
-        changed = [f"{other}=" for other in others]
-        yield from _operators(site, node.target, node.value, f"{text}=", changed)
+    texts = _CALCULATED.get(type(node.op), ())
+    if isinstance(node, ast.AugAssign):
+        if not _is_no_number(node.value):
+            changed = [f"{text}=" for text in texts]
+            yield from _operators(site, node.target, node.value, changed)
+    elif not any(map(_is_no_number, (node.left, node.right))):
+        yield from _operators(site, node.left, node.right, texts)
 
 
-@kind
-def boolean(site: Site) -> Edits:
-    """``and`` for ``or``, and the other way round."""
-    if isinstance(site.node, ast.BoolOp):
-        text, other = ("and", "or") if isinstance(site.node.op, ast.And) else ("or", "and")
-        values = site.node.values
-        for left, right in itertools.pairwise(values):
-            yield from _operators(site, left, right, text, (other,))
+@kind(ast.BoolOp)
+def boolean(site: Site, node: ast.BoolOp) -> Edits:
+    """``and`` for ``or``, and the reverse."""
+    texts = ("and", "or") if isinstance(node.op, ast.And) else ("or", "and")
+    for left, right in itertools.pairwise(node.values):
+        yield from _operators(site, left, right, texts)
 
 
-@kind
-def dropped_operand(site: Site) -> Edits:
-    """One of several conditions, or a summand, is forgotten."""
-    if isinstance(site.node, ast.BoolOp) and len(site.node.values) == 2:
-        for value in site.node.values:
-            yield (site.replace(site.node, _kept(site, value)),)
-    if isinstance(site.node, ast.BinOp) and isinstance(site.node.op, ast.Add | ast.Sub):
-        yield (site.replace(site.node, _kept(site, site.node.left)),)
+@kind(ast.BoolOp, ast.BinOp)
+def dropped_operand(site: Site, node: ast.BoolOp | ast.BinOp) -> Edits:
+    """One of two conditions, or a summand, is missing."""
+    if isinstance(node, ast.BoolOp):
+        for value in node.values if len(node.values) == 2 else ():
+            yield site.replace(node, _kept(site, value))
+    elif isinstance(node.op, ast.Add | ast.Sub):
+        yield site.replace(node, _kept(site, node.left))
 
 
-@kind
-def negated_condition(site: Site) -> Edits:
-    """A condition the wrong way round: of if, while, ``… if … else``, comprehensions."""
-    tests: list[ast.expr] = []
-    if isinstance(site.node, ast.If | ast.While | ast.IfExp):
-        tests = [site.node.test]
-    elif isinstance(site.node, ast.comprehension):
-        tests = site.node.ifs
-    for test in tests:
+@kind(ast.If, ast.While, ast.IfExp, ast.comprehension)
+def negated_condition(
+    site: Site, node: ast.If | ast.While | ast.IfExp | ast.comprehension
+) -> Edits:
+    """A reversed condition: of if, while, ``… if … else``, comprehensions."""
+    for test in node.ifs if isinstance(node, ast.comprehension) else [node.test]:
         if not isinstance(test, ast.UnaryOp | ast.Constant | ast.Compare | ast.NamedExpr):
             text = site.source.of(test)
-            yield (site.replace(test, f"not ({text})" if " " in text else f"not {text}"),)
+            yield site.replace(test, f"not ({text})" if " " in text else f"not {text}")
 
 
-@kind
-def removed_not(site: Site) -> Edits:
-    """``not`` is forgotten."""
-    if isinstance(site.node, ast.UnaryOp) and isinstance(site.node.op, ast.Not):
-        yield (site.replace(site.node, _kept(site, site.node.operand)),)
+@kind(ast.UnaryOp)
+def removed_not(site: Site, node: ast.UnaryOp) -> Edits:
+    """``not`` is missing."""
+    if isinstance(node.op, ast.Not):
+        yield site.replace(node, _kept(site, node.operand))
 
 
-@kind
-def removed_sign(site: Site) -> Edits:
-    """A minus before something that is no number in the text is forgotten."""
-    node = site.node
-    if not isinstance(node, ast.UnaryOp) or not isinstance(node.op, ast.USub):
-        return
-    if not isinstance(node.operand, ast.Constant):
-        yield (site.replace(node, _kept(site, node.operand)),)
+@kind(ast.UnaryOp)
+def removed_sign(site: Site, node: ast.UnaryOp) -> Edits:
+    """A minus before an expression is missing."""
+    if isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
+        yield site.replace(node, _kept(site, node.operand))
 
 
-@kind
-def off_by_one(site: Site) -> Edits:
+@kind(ast.Call, ast.BinOp)
+def off_by_one(site: Site, node: ast.Call | ast.BinOp) -> Edits:
     """A bound or a length is one too large or too small."""
-    node = site.node
-    if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and not node.keywords:
+    if isinstance(node, ast.BinOp):
+        one = isinstance(node.right, ast.Constant) and node.right.value == 1
+        if one and isinstance(node.op, ast.Add | ast.Sub):
+            yield site.replace(node, _kept(site, node.left))
+    elif isinstance(node.func, ast.Name) and not node.keywords:
         if node.func.id == "range" and len(node.args) in (1, 2):
-            stop = node.args[-1]
+            stop, text = node.args[-1], site.source.of(node.args[-1])
             if not isinstance(stop, ast.Starred | ast.Constant):
-                text = site.source.of(stop)
-                yield (site.replace(stop, f"{text} - 1"),)
-                yield (site.replace(stop, f"{text} + 1"),)
+                yield from site.replacements(stop, f"{text} - 1", f"{text} + 1")
                 if len(node.args) == 1:
-                    yield (site.replace(stop, f"1, {text}"),)
+                    yield site.replace(stop, f"1, {text}")
         if node.func.id == "len":
             within = isinstance(site.parent, ast.BinOp | ast.UnaryOp | ast.Attribute)
             text = f"{site.source.of(node)} - 1"
-            yield (site.replace(node, f"({text})" if within else text),)
-    if not isinstance(node, ast.BinOp) or not isinstance(node.op, ast.Add | ast.Sub):
-        return
-    if isinstance(node.right, ast.Constant) and node.right.value == 1:
-        yield (site.replace(node, _kept(site, node.left)),)
+            yield site.replace(node, f"({text})" if within else text)
 
 
-@kind
-def wrong_constant(site: Site) -> Edits:
+@kind(ast.Constant)
+def wrong_constant(site: Site, node: ast.Constant) -> Edits:
     """Another number, truth value or text."""
-    node = site.node
-    if isinstance(node, ast.Constant) and not isinstance(
-        site.parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.arguments
-    ):
-        for text in other_constants(node, site.source.of(node)):
-            yield (site.replace(node, text),)
+    if not isinstance(site.parent, ast.FunctionDef | ast.AsyncFunctionDef | ast.arguments):
+        yield from site.replacements(node, *other_constants(node, site.source.of(node)))
 
 
-@kind
-def wrong_index(site: Site) -> Edits:
+@kind(ast.Subscript)
+def wrong_index(site: Site, node: ast.Subscript) -> Edits:
     """The wrong item, or a slice with a wrong end."""
-    if not isinstance(site.node, ast.Subscript):
-        return
-    chosen = site.node.slice
+    chosen = node.slice
     if isinstance(chosen, ast.UnaryOp | ast.Constant):
-        other = {"0": ("-1", "1"), "1": ("0", "2"), "-1": ("0", "-2"), "2": ("1",)}
-        for text in other.get(site.source.of(chosen), ()):
-            yield (site.replace(chosen, text),)
+        yield from site.replacements(chosen, *_OTHER_INDEX.get(site.source.of(chosen), ()))
     elif isinstance(chosen, ast.Slice):
-        for bound in (chosen.lower, chosen.upper):
-            if bound is not None:
-                yield (Edit(*site.source.span(bound), ""),)
-                if not isinstance(bound, ast.Constant | ast.UnaryOp):
-                    text = site.source.of(bound)
-                    yield (site.replace(bound, f"{text} + 1"),)
-                    yield (site.replace(bound, f"{text} - 1"),)
-        if chosen.step is not None:
-            yield (Edit(*site.source.span(chosen.step), ""),)
+        for bound in filter(None, (chosen.lower, chosen.upper, chosen.step)):
+            yield site.replace(bound, "")
+            if bound is not chosen.step and not isinstance(bound, ast.Constant | ast.UnaryOp):
+                text = site.source.of(bound)
+                yield from site.replacements(bound, f"{text} + 1", f"{text} - 1")
 
 
-@kind
-def swapped_operands(site: Site) -> Edits:
+@kind(ast.BinOp)
+def swapped_operands(site: Site, node: ast.BinOp) -> Edits:
     """``b - a`` for ``a - b``; only where the order matters."""
-    node = site.node
-    if not isinstance(node, ast.BinOp) or any(map(_is_no_number, (node.left, node.right))):
-        return
-    if isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow):
-        yield _swapped(site, node.left, node.right)
+    matters = isinstance(node.op, ast.Sub | ast.Div | ast.FloorDiv | ast.Mod | ast.Pow)
+    if matters and not any(map(_is_no_number, (node.left, node.right))):
+        yield site.swap(node.left, node.right)
 
 
-@kind
-def swapped_choice(site: Site) -> Edits:
-    """``b if test else a`` for ``a if test else b``."""
-    if isinstance(site.node, ast.IfExp):
-        yield _swapped(site, site.node.body, site.node.orelse)
+@kind(ast.IfExp)
+def swapped_choice(site: Site, node: ast.IfExp) -> Edits:
+    """``b if x else a`` for ``a if x else b``."""
+    yield site.swap(node.body, node.orelse)
 
 
-@kind
-def wrong_variable(site: Site) -> Edits:
-    """Another parameter of the function in place of the one that was meant."""
-    node = site.node
-    if not isinstance(node, ast.Name) or not isinstance(node.ctx, ast.Load):
-        return
-    if isinstance(site.parent, ast.Call) and site.parent.func is node:
-        return
-    arguments = site.function.node.args
-    names = [a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)]
-    if node.id in names:
-        for name in names:
+@kind(ast.Name)
+def wrong_variable(site: Site, node: ast.Name) -> Edits:
+    """Another parameter of the function."""
+    called = isinstance(site.parent, ast.Call) and site.parent.func is node
+    if isinstance(node.ctx, ast.Load) and not called and node.id in site.parameters:
+        for name in site.parameters:
             if name not in (node.id, "self", "cls"):
-                yield (site.replace(node, name),)
+                yield site.replace(node, name)
 
 
 def other_constants(node: ast.Constant, text: str) -> Iterator[str]:
@@ -219,53 +188,40 @@ def other_constants(node: ast.Constant, text: str) -> Iterator[str]:
         yield repr(value * 10) if value else "1.0"
         if value:
             yield repr(value / 2)
-    elif isinstance(value, str) and 0 < len(value) <= 20 and _is_plain(text, value):
+    elif isinstance(value, str) and 0 < len(value) <= 20 and text[1:-1] == value:
         quote = text[-1]
-        if value.strip() != value:
-            yield f"{quote}{text[1:-1].strip()}{quote}"
-        if value != value.swapcase() and value.isalpha():
-            changed = value.upper() if value != value.upper() else value.lower()
-            yield f"{quote}{changed}{quote}"
-        if len(value) > 1:
-            yield f"{quote}{text[1:-2]}{quote}"
-        elif not value.isalnum():
-            yield f"{quote}{_OTHER_MARK.get(value, '')}{quote}"
+        yield from (f"{quote}{other}{quote}" for other in _other_texts(value))
 
 
-_OTHER_MARK = {",": ";", ";": ",", ".": ",", ":": ";", "-": "_", "_": "-", "/": "-", " ": "  "}
+def _other_texts(value: str) -> Iterator[str]:
+    if value.strip() != value:
+        yield value.strip()
+    if value != value.swapcase() and value.isalpha():
+        yield value.upper() if value != value.upper() else value.lower()
+    if len(value) > 1:
+        yield value[:-1]
+    elif not value.isalnum():
+        yield _OTHER_MARK.get(value, "")
 
 
-def _is_plain(text: str, value: str) -> bool:
-    return text[0] in "'\"" and text[1:-1] == value
-
-
-def _operators(
-    site: Site, left: ast.AST, right: ast.AST, text: str, others: tuple[str, ...] | list[str]
-) -> Edits:
-    """The operator between two nodes as each of the others."""
-    start, end = site.source.between(left, right)
+def _operators(site: Site, left: ast.AST, right: ast.AST, texts: Sequence[str]) -> Edits:
+    """The operator between two nodes, texts[0], as each of the other texts."""
+    start, end = site.source.span(left)[1], site.source.span(right)[0]
     gap = site.source.data[start:end].decode()
-    words = gap.split()
-    if "#" in gap or " ".join(words).strip("() \\") != text:
+    if not texts:
         return
-    at = gap.index(words[next(i for i, word in enumerate(words) if word.strip("()\\"))].strip("()"))
-    length = len(gap[at:].rstrip("() \\\r\n\t"))
-    for other in others:
-        begin = start + len(gap[:at].encode())
-        yield (Edit(begin, begin + length, other),)
-
-
-def _swapped(site: Site, one: ast.AST, other: ast.AST) -> tuple[Edit, ...]:
-    texts = site.source.of(one), site.source.of(other)
-    return site.replace(one, texts[1]), site.replace(other, texts[0])
+    operator = r"[\s\\]+".join(map(re.escape, texts[0].split()))
+    found = re.fullmatch(rf"[\s()\\]*({operator})[\s()\\]*", gap)
+    if found:
+        for other in texts[1:]:
+            yield site.edit(start + found.start(1), start + found.end(1), other)
 
 
 def _kept(site: Site, node: ast.expr) -> str:
-    """The text of what is left of a node, in brackets where it needs them."""
+    """The text of the remaining node, in brackets where it needs them."""
     text = site.source.of(node)
-    simple = (ast.Name, ast.Constant, ast.Call, ast.Attribute, ast.Subscript)
-    loose = (ast.If, ast.While, ast.Return, ast.Assign, ast.Expr, ast.keyword)
-    return text if isinstance(node, simple) or isinstance(site.parent, loose) else f"({text})"
+    plain = isinstance(node, _SIMPLE) or isinstance(site.parent, _ENCLOSING)
+    return text if plain else f"({text})"
 
 
 def _is_no_number(node: ast.AST) -> bool:

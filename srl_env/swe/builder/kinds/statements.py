@@ -1,4 +1,4 @@
-"""Bugs in statements: something is left out, in the wrong branch, or ends the wrong loop."""
+"""Bugs in statements: one is missing, in the wrong branch, or ends the wrong loop."""
 
 from __future__ import annotations
 
@@ -7,96 +7,83 @@ import itertools
 from collections.abc import Iterator
 
 from srl_env.swe.builder.kinds.kind import Edits, kind
-from srl_env.swe.builder.source import Edit, Site, only_tells
+from srl_env.swe.builder.source import Site, only_describes
 
 _ENDS = (ast.Return, ast.Raise, ast.Continue, ast.Break)
 
 
-@kind
-def removed_guard(site: Site) -> Edits:
-    """A check at which a function would have stopped is left out."""
-    for block in _blocks(site.node):
-        for statement in block:
-            if not isinstance(statement, ast.If) or statement.orelse:
-                continue
-            if isinstance(statement.body[-1], _ENDS):
-                yield from _without(site, block, statement)
+@kind(ast.AST)
+def removed_guard(site: Site, node: ast.AST) -> Edits:
+    """A missing check that would have ended the function or the loop."""
+    for block, statement in _block_statements(node):
+        if isinstance(statement, ast.If) and isinstance(statement.body[-1], _ENDS):
+            yield from _without(site, block, statement) if not statement.orelse else ()
 
 
-@kind
-def dropped_statement(site: Site) -> Edits:
-    """An update, a call or an assignment is left out."""
-    for block in _blocks(site.node):
-        for statement in block:
-            if _can_be_dropped(site, statement):
-                yield from _without(site, block, statement)
+@kind(ast.AST)
+def dropped_statement(site: Site, node: ast.AST) -> Edits:
+    """A missing update, call or assignment."""
+    for block, statement in _block_statements(node):
+        if _can_be_dropped(site, statement):
+            yield from _without(site, block, statement)
 
 
-@kind
-def lost_return(site: Site) -> Edits:
+@kind(ast.Return)
+def lost_return(site: Site, node: ast.Return) -> Edits:
     """A value is computed and not returned."""
-    node = site.node
-    if isinstance(node, ast.Return) and not isinstance(node.value, ast.Constant | None):
-        kept = site.source.of(node.value) if isinstance(node.value, ast.Call) else "return"
-        yield (site.replace(node, kept),)
+    if not isinstance(node.value, ast.Constant | None):
+        called = isinstance(node.value, ast.Call)
+        yield site.replace(node, site.source.of(node.value) if called else "return")
 
 
-@kind
-def early_return(site: Site) -> Edits:
+@kind(ast.AST)
+def early_return(site: Site, node: ast.AST) -> Edits:
     """``return`` inside the loop instead of after it."""
-    for block in _blocks(site.node):
+    for block in _blocks(node):
         for loop, last in itertools.pairwise(block):
             if not isinstance(loop, ast.For) or not isinstance(last, ast.Return):
                 continue
-            if loop.orelse or last.value is None or not _whole_lines(site, loop.body[-1]):
+            end = loop.body[-1]
+            if loop.orelse or last.value is None or isinstance(end, _ENDS):
                 continue
-            end = loop.body[-1].end_lineno or 0
-            at = site.source.line_start(end + 1)
-            column = loop.body[-1].col_offset
-            text = " " * column + site.source.of(last) + _line_end(site)
-            if not isinstance(loop.body[-1], _ENDS) and site.source.data[at - 1 : at] == b"\n":
-                yield (Edit(at, at, text),)
+            at = site.source.line_start((end.end_lineno or end.lineno) + 1)
+            if _has_its_lines(site, end) and site.source.data[at - 1 : at] == b"\n":
+                text = " " * end.col_offset + site.source.of(last) + site.source.line_end
+                yield site.edit(at, at, text)
 
 
-@kind
-def wrong_loop_end(site: Site) -> Edits:
-    """``continue`` for ``break``, and the other way round, or neither."""
-    if isinstance(site.node, ast.Break | ast.Continue):
-        other = "continue" if isinstance(site.node, ast.Break) else "break"
-        yield (site.replace(site.node, other),)
-        yield (site.replace(site.node, "pass"),)
+@kind(ast.Break, ast.Continue)
+def wrong_loop_end(site: Site, node: ast.Break | ast.Continue) -> Edits:
+    """``continue`` for ``break``, the reverse, or neither."""
+    other = "continue" if isinstance(node, ast.Break) else "break"
+    yield from site.replacements(node, other, "pass")
 
 
-@kind
-def swapped_branches(site: Site) -> Edits:
-    """What belongs to if and what belongs to else are exchanged."""
-    node = site.node
-    if not isinstance(node, ast.If) or not node.orelse or isinstance(node.orelse[0], ast.If):
-        return
-    blocks = (node.body, node.orelse)
-    if all(_whole_lines(site, block[0]) and _whole_lines(site, block[-1]) for block in blocks):
-        spans = [(site.source.span(b[0])[0], site.source.span(b[-1])[1]) for b in blocks]
-        texts = [site.source.data[start:end].decode() for start, end in spans]
-        yield Edit(*spans[0], texts[1]), Edit(*spans[1], texts[0])
+@kind(ast.If)
+def swapped_branches(site: Site, node: ast.If) -> Edits:
+    """The statements of if and else are exchanged."""
+    if _has_plain_else(node):
+        blocks = (node.body, node.orelse)
+        if all(_has_its_lines(site, part) for block in blocks for part in (block[0], block[-1])):
+            (a, b), (c, d) = (
+                (site.source.span(block[0])[0], site.source.span(block[-1])[1]) for block in blocks
+            )
+            body, orelse = site.source.data[a:b].decode(), site.source.data[c:d].decode()
+            yield site.edit(a, b, orelse) + site.edit(c, d, body)
 
 
-@kind
-def removed_else(site: Site) -> Edits:
-    """What should happen otherwise is left out."""
-    node = site.node
-    if not isinstance(node, ast.If) or not node.orelse or isinstance(node.orelse[0], ast.If):
-        return
-    if all(_whole_lines(site, part) for part in node.orelse):
-        first, last = node.orelse[0], node.orelse[-1]
-        yield (Edit(site.source.span(first)[0], site.source.span(last)[1], "pass"),)
+@kind(ast.If)
+def removed_else(site: Site, node: ast.If) -> Edits:
+    """A missing else branch."""
+    if _has_plain_else(node) and all(_has_its_lines(site, part) for part in node.orelse):
+        start, end = site.source.span(node.orelse[0])[0], site.source.span(node.orelse[-1])[1]
+        yield site.edit(start, end, "pass")
 
 
-@kind
-def yielded_whole(site: Site) -> Edits:
+@kind(ast.YieldFrom)
+def yielded_whole(site: Site, node: ast.YieldFrom) -> Edits:
     """``yield`` for ``yield from``."""
-    if isinstance(site.node, ast.YieldFrom):
-        start = site.source.span(site.node)[0]
-        yield (Edit(start, site.source.span(site.node.value)[0], "yield "),)
+    yield site.edit(site.source.span(node)[0], site.source.span(node.value)[0], "yield ")
 
 
 def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
@@ -106,12 +93,21 @@ def _blocks(node: ast.AST) -> Iterator[list[ast.stmt]]:
             yield block
 
 
+def _block_statements(node: ast.AST) -> Iterator[tuple[list[ast.stmt], ast.stmt]]:
+    return ((block, statement) for block in _blocks(node) for statement in block)
+
+
+def _has_plain_else(node: ast.If) -> bool:
+    """Whether there is an else branch that is no elif."""
+    return bool(node.orelse) and not isinstance(node.orelse[0], ast.If)
+
+
 def _can_be_dropped(site: Site, statement: ast.stmt) -> bool:
     if isinstance(statement, ast.AugAssign):
         return True
     if isinstance(statement, ast.Expr):
-        whole = isinstance(statement.value, ast.Call | ast.Yield | ast.YieldFrom)
-        return whole and not only_tells(statement)
+        acts = isinstance(statement.value, ast.Call | ast.Yield | ast.YieldFrom)
+        return acts and not only_describes(statement)
     if not isinstance(statement, ast.Assign) or len(statement.targets) != 1:
         return False
     target = statement.targets[0]
@@ -121,38 +117,30 @@ def _can_be_dropped(site: Site, statement: ast.stmt) -> bool:
 
 
 def _bound_before(site: Site, line: int) -> set[str]:
-    """Names that the function has given a value before a line."""
-    arguments = site.function.node.args
-    names = {a.arg for a in (*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs)}
-    return names | {
+    """The parameters, and the names that the function assigns before a line."""
+    stored = (
         node.id
         for node in ast.walk(site.function.node)
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store) and node.lineno < line
-    }
+    )
+    return {*site.parameters, *stored}
 
 
 def _without(site: Site, block: list[ast.stmt], statement: ast.stmt) -> Edits:
-    """The block without one of its statements; `pass` where it was the only one."""
-    source = site.source
-    if not _whole_lines(site, statement):
+    """The block without one of its statements; `pass` for its only one."""
+    if not _has_its_lines(site, statement):
         return
-    documented = isinstance(block[0], ast.Expr) and isinstance(block[0].value, ast.Constant)
-    if len(block) - documented == 1 and not documented:
-        yield (Edit(*source.span(statement), "pass"),)
+    if len(block) == 1:
+        yield site.replace(statement, "pass")
     else:
-        end = source.line_start((statement.end_lineno or statement.lineno) + 1)
-        yield (Edit(source.line_start(statement.lineno), end, ""),)
+        end = site.source.line_start((statement.end_lineno or statement.lineno) + 1)
+        yield site.edit(site.source.line_start(statement.lineno), end)
 
 
-def _whole_lines(site: Site, statement: ast.stmt) -> bool:
-    """Whether nothing but comments shares the lines of a statement."""
+def _has_its_lines(site: Site, statement: ast.stmt) -> bool:
+    """Whether at most a comment shares the lines of a statement."""
     source = site.source
     start, end = source.span(statement)
-    before = source.data[source.line_start(statement.lineno) : start]
-    line = source.line_start((statement.end_lineno or statement.lineno) + 1)
-    after = source.data[end:line].strip()
-    return not before.strip() and (not after or after.startswith(b"#"))
-
-
-def _line_end(site: Site) -> str:
-    return "\r\n" if b"\r\n" in site.source.data else "\n"
+    before = source.data[source.line_start(statement.lineno) : start].strip()
+    after = source.line_start((statement.end_lineno or statement.lineno) + 1)
+    return not before and source.data[end:after].strip()[:1] in (b"", b"#")

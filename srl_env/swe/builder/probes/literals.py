@@ -1,4 +1,4 @@
-"""Values as Python source: built-in types, and a few of the standard library that are values."""
+"""Values as Python source: built-in types, and a few of the standard library."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from typing import Any
 
 MAX_TEXT = 400
+MAX_ITEMS = 100
+MAX_DEPTH = 6
 _WRITTEN = {  # their repr is an expression, given these imports
     "decimal.Decimal": "from decimal import Decimal",
     "fractions.Fraction": "from fractions import Fraction",
@@ -16,6 +18,13 @@ _WRITTEN = {  # their repr is an expression, given these imports
     "datetime.timedelta": "import datetime",
     "pathlib.PurePosixPath": "from pathlib import PurePosixPath",
 }
+_BRACKETS: Mapping[type[Any], tuple[str, str, str]] = {
+    list: ("[", "]", "[]"),
+    tuple: ("(", ")", "()"),
+    set: ("{", "}", "set()"),
+    frozenset: ("frozenset({", "})", "frozenset()"),
+    dict: ("{", "}", "{}"),
+}
 
 
 class NotLiteral(ValueError):
@@ -23,9 +32,9 @@ class NotLiteral(ValueError):
 
 
 class Writer:
-    """Writes values as source text, and keeps the imports that the text needs.
+    """Writes values as source text, and collects the imports that the text needs.
 
-    made: texts for objects, by id, with their imports; None: only built-in types are written.
+    made: texts of objects, by id, with their imports. None: only built-in types are written.
     """
 
     def __init__(self, made: Mapping[int, tuple[Any, str, frozenset[str]]] | None = None) -> None:
@@ -33,8 +42,8 @@ class Writer:
         self._made = made
 
     def write(self, value: Any) -> str:
-        """The text of an equal value. Raises NotLiteral, also where it is long."""
-        text = self._write(value, 6)
+        """The text of an equal value. Raises NotLiteral, also for a long text."""
+        text = self._write(value, MAX_DEPTH)
         if len(text) > MAX_TEXT:
             raise NotLiteral("a long value")
         return text
@@ -43,46 +52,37 @@ class Writer:
         kind = type(value)
         if depth == 0:
             raise NotLiteral("a deep value")
-        if value is None or kind in (bool, int, complex, range):
+        if kind in _BRACKETS:
+            return self._write_collection(value, depth - 1)
+        if kind in (str, bytes) and len(value) > MAX_TEXT:
+            raise NotLiteral("a long value")
+        if kind is float and not math.isfinite(value):
+            return f'float("{value}")'
+        if value is None or kind in (bool, int, float, complex, range, str, bytes):
             return repr(value)
-        if kind is float:
-            return repr(value) if math.isfinite(value) else f'float("{value}")'
-        if kind in (str, bytes):
-            if len(value) > MAX_TEXT:
-                raise NotLiteral("a long value")
-            return repr(value)
-        if kind in (list, tuple, set, frozenset, dict):
-            return self._write_collection(value, depth)
-        if self._made is not None:
-            return self._write_object(value, self._made)
-        raise NotLiteral(kind.__qualname__)
+        return self._write_object(value)
 
-    def _write_object(self, value: Any, made: Mapping[int, tuple[Any, str, frozenset[str]]]) -> str:
+    def _write_object(self, value: Any) -> str:
         kind = type(value)
-        if known := made.get(id(value)):
-            self.imports |= known[2]
-            return known[1]
+        if self._made is not None and id(value) in self._made:
+            _, text, imports = self._made[id(value)]
+            self.imports |= imports
+            return text
         needed = _WRITTEN.get(f"{kind.__module__}.{kind.__qualname__}")
-        if needed is None or "tzinfo" in repr(value):
+        if self._made is None or needed is None or "tzinfo" in repr(value):
             raise NotLiteral(kind.__qualname__)
         self.imports.add(needed)
         return repr(value)
 
     def _write_collection(self, value: Any, depth: int) -> str:
-        if len(value) > 100:
+        if len(value) > MAX_ITEMS:
             raise NotLiteral("a long value")
+        begin, end, empty = _BRACKETS[type(value)]
+        items = [self._write(item, depth) for item in value]
         if isinstance(value, dict):
-            pairs = (
-                f"{self._write(key, depth - 1)}: {self._write(item, depth - 1)}"
-                for key, item in value.items()
-            )
-            return "{" + ", ".join(pairs) + "}"
-        items = [self._write(item, depth - 1) for item in value]
-        if isinstance(value, list):
-            return f"[{', '.join(items)}]"
-        if isinstance(value, tuple):
-            return f"({items[0]},)" if len(items) == 1 else f"({', '.join(items)})"
-        inner = ", ".join(sorted(items))
-        if isinstance(value, frozenset):
-            return f"frozenset({{{inner}}})" if items else "frozenset()"
-        return f"{{{inner}}}" if items else "set()"
+            texts = (self._write(item, depth) for item in value.values())
+            items = [f"{key}: {text}" for key, text in zip(items, texts, strict=True)]
+        elif isinstance(value, set | frozenset):
+            items.sort()
+        comma = "," if isinstance(value, tuple) and len(value) == 1 else ""
+        return f"{begin}{', '.join(items)}{comma}{end}" if items else empty

@@ -1,6 +1,6 @@
-"""Runs a short script in the workspace and tells what it printed, raised, and went through.
+"""Runs a short script in the workspace; reports its output, exception and calls.
 
-The request comes as JSON on standard input, the answer goes to descriptor 3 as one JSON object.
+The request is JSON on standard input. The answer goes to descriptor 3 as one JSON object.
 """
 
 from __future__ import annotations
@@ -25,48 +25,54 @@ def main() -> None:
     request = json.load(sys.stdin.buffer)
     sys.dont_write_bytecode = True
     enter(request)
-    way = Way(request["workspace"] + "/", request["functions"])
+    sys.path.extend(request["packages"])
+    watcher = Watcher(request["workspace"] + "/", request["function"])
     printed, error = io.StringIO(), ""
     with contextlib.redirect_stdout(printed):
         try:
             code = compile(request["script"], "<script>", "exec")
-            sys.setprofile(way.event)
+            sys.setprofile(watcher.event)
             exec(code, {"__name__": "__main__"})
-        except BaseException as raised:  # noqa: BLE001  the boundary: it is part of the answer
+        except BaseException as raised:  # noqa: BLE001  it is part of the answer
             sys.setprofile(None)
             error = "".join(traceback.format_exception_only(type(raised), raised)).strip()
         finally:
             sys.setprofile(None)
-    answer = {"printed": printed.getvalue()[:20_000], "error": error[:5_000], "ways": way.found}
+    answer = {"printed": printed.getvalue()[:20_000], "error": error[:5_000]}
     with os.fdopen(os.dup(3), "wb") as report:
-        report.write(json.dumps(answer).encode())
+        report.write(json.dumps({**answer, "calls": watcher.calls}).encode())
 
 
-class Way:
-    """A profile function: the calls that lead to each of some functions, when it is first run.
+class Watcher:
+    """A profile function that finds the calls that first led to a function.
 
-    functions: as [path, first line, last line]. found: one list for each, "path:line" from the
-    script's own call inwards; empty where the function was not run.
+    function: [path, first line, last line], or empty. calls: [path, line] from the script's own
+    call inwards; empty where the function was not run.
     """
 
-    def __init__(self, root: str, functions: list[Any]) -> None:
-        self._root, self._functions = root, functions
-        self.found: list[list[str]] = [[] for _ in functions]
+    def __init__(self, root: str, function: list[Any]) -> None:
+        self._root, self._function = root, function
+        self.calls: list[tuple[str, int]] = []
 
     def event(self, frame: FrameType, event: str, _: Any) -> None:
-        if event != "call" or not frame.f_code.co_filename.startswith(self._root):
-            return
-        path = frame.f_code.co_filename[len(self._root) :]
-        for number, (wanted, first, last) in enumerate(self._functions):
-            reached = path == wanted and first <= frame.f_code.co_firstlineno <= last
-            if reached and not self.found[number]:
-                self.found[number] = self._way_to(frame)
+        """Notes the calls when the function is entered."""
+        if event == "call" and self._function and not self.calls:
+            place = self._place(frame)
+            path, first, last = self._function
+            if place is not None and place[0] == path and first <= place[1] <= last:
+                self._note(frame)
 
-    def _way_to(self, frame: FrameType | None) -> list[str]:
-        way = []
+    def _note(self, innermost: FrameType) -> None:
+        frame: FrameType | None = innermost
         while frame is not None:
-            code = frame.f_code
-            if code.co_filename.startswith(self._root) and code.co_name != "<module>":
-                way.append(f"{code.co_filename[len(self._root) :]}:{code.co_firstlineno}")
+            place = self._place(frame)
+            if place is not None and frame.f_code.co_name != "<module>":
+                self.calls.insert(0, place)
             frame = frame.f_back
-        return way[::-1]
+
+    def _place(self, frame: FrameType) -> tuple[str, int] | None:
+        """The file of the workspace and the first line of a frame's function."""
+        path = frame.f_code.co_filename
+        if not path.startswith(self._root):
+            return None
+        return path[len(self._root) :], frame.f_code.co_firstlineno

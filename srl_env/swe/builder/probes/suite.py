@@ -1,7 +1,7 @@
 """Runs a repository's tests with pytest and reports each, with what it ran and what it called.
 
-The request comes as JSON on standard input; the report goes to descriptor 3, one JSON line a
-record. Run as the judges of ``srl_env.grading`` run tests, so that outcomes are the same.
+The request is JSON on standard input. The report goes to descriptor 3, one JSON record a line.
+Tests run as in the judges of ``srl_env.grading``, so that outcomes are the same.
 """
 
 from __future__ import annotations
@@ -30,54 +30,48 @@ def main() -> None:
     watcher = Watcher(request)
     watcher.send({"ready": True})
     status = run_pytest(request, ["--continue-on-collection-errors"], watcher)
-    watcher.finish(status)
+    watcher.send({"functions": watcher.recorder.functions, "calls": watcher.recorder.calls})
+    watcher.send({"end": status})
     sys.stdout.flush()
     os._exit(status)
 
 
 class Watcher(Outcomes):
-    """A pytest plug-in: chooses and orders tests, and reports what happens to each."""
+    """A pytest plug-in that selects and orders tests, and reports each outcome."""
 
     def __init__(self, request: dict[str, Any]) -> None:
         super().__init__()
-        self._wanted = None if request["tests"] is None else frozenset(request["tests"])
-        self._order = request["order"]
-        self._recorder = Recorder(request["workspace"], calls=request["calls"])
-        self._tracing = request["trace"]
+        self.recorder = Recorder(request["workspace"])
+        self._request = request
         self._channel = os.dup(3)
         os.close(3)
 
     def send(self, record: dict[str, Any]) -> None:
+        """Reports a record."""
         data = json.dumps(record).encode() + b"\n"
         while data:
             data = data[os.write(self._channel, data) :]
-
-    def finish(self, status: int) -> None:
-        """Sends what was recorded, and the end."""
-        if self._tracing:
-            self.send({"functions": self._recorder.functions})
-            self.send({"calls": self._recorder.calls})
-        self.send({"end": status})
 
     def pytest_collectreport(self, report: Any) -> None:
         if report.failed:
             self.send({"broken": report.nodeid, "text": str(report.longrepr)[-_TEXT:]})
 
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
-        if self._wanted is not None:
-            items[:] = [item for item in items if item.nodeid in self._wanted]
-        if self._order is not None:
-            random.Random(self._order).shuffle(items)
-        if self._tracing:
+        if self._request["tests"] is not None:
+            wanted = set(self._request["tests"])
+            items[:] = [item for item in items if item.nodeid in wanted]
+        if self._request["order"] is not None:
+            random.Random(self._request["order"]).shuffle(items)
+        if self._request["trace"]:
             self.send({"parameters": {item.nodeid: _parameters(item) for item in items}})
 
     def pytest_runtest_protocol(self, item: Any) -> Any:
-        if self._tracing:
-            self._recorder.begin(item.nodeid)
+        if self._request["trace"]:
+            self.recorder.begin(item.nodeid)
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
-        if self._tracing:
-            self._recorder.end()
+        if self._request["trace"]:
+            self.recorder.end()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         record = {"test": report.nodeid, "outcome": self.outcome(report)}
@@ -88,7 +82,7 @@ class Watcher(Outcomes):
 
 
 def _parameters(item: Any) -> dict[str, str]:
-    """The parameters of a test as source text, where they can be written so."""
+    """The parameters of a test as source text, where they have one."""
     found = {}
     for name, value in getattr(getattr(item, "callspec", None), "params", {}).items():
         try:
@@ -99,7 +93,7 @@ def _parameters(item: Any) -> dict[str, str]:
 
 
 def _test_line(report: Any) -> int:
-    """The last line in the test's own file that a failure went through; 0 where there is none."""
+    """The last line in the test's own file that a failure went through; 0 if there is none."""
     file = report.nodeid.partition("::")[0]
     lines = [line for path, line in _entries(report.longrepr) if path.endswith(file)]
     return lines[-1] if lines else 0

@@ -9,7 +9,7 @@ import pytest
 
 from srl_env.errors import SandboxUnavailable
 from srl_env.sandbox import Sandbox, open_sandbox
-from srl_env.swe.builder import warm_probes
+from srl_env.swe.builder.checkout import warm_probes
 
 PRICES = '''"""Prices."""
 

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.swe.builder.assertions import assertion_cases, test_script
+from srl_env.swe.builder.assertions import assertion_cases, failure_script
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.project import Project
+from srl_env.swe.task import Repository
 
 HEAD = """import pytest
 import shop
@@ -34,16 +35,15 @@ def script_of(folder: Path, body: str, line: str, name: str = "test_a", params: 
     text = HEAD + body
     (folder / "test_shop.py").write_text(text)
     number = next(n for n, have in enumerate(text.splitlines(), 1) if line in have)
-    return test_script(project(folder, name, params), f"test_shop.py::{name}", number) or ""
+    return failure_script(project(folder, name, params), f"test_shop.py::{name}", number) or ""
 
 
 def project(folder: Path, name: str, params: str = "") -> Project:
     test = f"test_shop.py::{name}"
     return Project(
         name="shop",
-        checkout=Checkout(folder, (".",), ("test_shop.py",)),
-        tests=(test,),
-        left_out={},
+        checkout=Checkout(folder, Repository("shop", tests=(test,)), ("test_shop.py",)),
+        excluded={},
         sources={},
         targets=(),
         suite_s=1.0,

@@ -30,11 +30,11 @@ def test_a_repositorys_own_cases_are_read(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("[[case", "no TOML"),
-        ('[[case]]\nname = "a"\n', r"number 1 needs 'expression'"),
-        ('[[case]]\nname = 3\nexpression = "1"\n', r"number 1 needs 'name'"),
-        ('[[case]]\nname = "a"\nexpression = "1"\nexpected = 1\n', r"has 'expected'; known"),
-        ('[[case]]\nname = "a"\nexpression = "1"\n' * 2, "two cases are named 'a'"),
+        ("[[case", "not TOML"),
+        ('[[case]]\nname = "a"\n', r"number 1: 'expression' must be a text"),
+        ('[[case]]\nname = 3\nexpression = "1"\n', r"number 1: 'name' must be a text"),
+        ('[[case]]\nname = "a"\nexpression = "1"\nexpected = 1\n', r"keys are .*got 'expected'"),
+        ('[[case]]\nname = "a"\nexpression = "1"\n' * 2, "two cases named 'a'"),
     ],
 )
 def test_bad_cases_are_said_with_their_file(tmp_path: Path, text: str, message: str) -> None:

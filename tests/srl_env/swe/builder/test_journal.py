@@ -13,22 +13,22 @@ from srl_env.swe.builder.journal import Journal
 def test_what_was_found_is_there_again(tmp_path: Path) -> None:
     path = tmp_path / "new" / "a.jsonl"
     journal = Journal(path, {"seed": 1})
-    journal.put("probe", "ä", {"failing": ["t"]})
-    assert Journal(path, {"seed": 1}).get("probe", "ä") == {"failing": ["t"]}
-    assert Journal(path, {"seed": 1}).get("make", "ä") is None
+    assert journal.result("trial", "ä", lambda: {"failing": ["t"]}) == {"failing": ["t"]}
+    assert Journal(path, {"seed": 1}).result("trial", "ä", lambda: 1 / 0) == {"failing": ["t"]}
+    assert Journal(path, {"seed": 1}).get("other", "ä") is None
 
 
 @pytest.mark.parametrize("cut", [1, 10, 30])
 def test_a_line_cut_short_is_as_if_it_never_was(tmp_path: Path, cut: int) -> None:
     path = tmp_path / "a.jsonl"
     journal = Journal(path, {"seed": 1})
-    journal.put("probe", "one", 1)
-    journal.put("probe", "two", 2)
+    journal.result("trial", "one", lambda: 1)
+    journal.result("trial", "two", lambda: 2)
     path.write_bytes(path.read_bytes()[:-cut])
     again = Journal(path, {"seed": 1})
-    assert (again.get("probe", "one"), again.get("probe", "two")) == (1, None)
-    again.put("probe", "two", 3)
-    assert Journal(path, {"seed": 1}).get("probe", "two") == 3
+    assert (again.get("trial", "one"), again.get("trial", "two")) == (1, None)
+    again.result("trial", "two", lambda: 3)
+    assert Journal(path, {"seed": 1}).get("trial", "two") == 3
 
 
 def test_results_of_something_else_are_refused(tmp_path: Path) -> None:

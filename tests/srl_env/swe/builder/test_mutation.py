@@ -64,7 +64,7 @@ def of_kind(text: str, kind: str) -> set[str]:
     """The module's text with each bug of a kind, where it is a bug."""
     source = Source(text)
     found = (b for f in source.functions for b in mutations(source, f) if b.kind == kind)
-    return {made for bug in found if (made := mutated(source, bug)) is not None}
+    return {made.text for bug in found if (made := mutated(source, bug)) is not None}
 
 
 @pytest.mark.parametrize("kind", EXAMPLES)
@@ -141,7 +141,9 @@ def test_bugs_of_two_functions_are_made_together() -> None:
     source = Source(text)
     first = next(b for b in mutations(source, source.functions[0]) if b.kind == "comparison")
     second = next(b for b in mutations(source, source.functions[1]) if b.kind == "removed_not")
-    assert mutated(source, first, second) == text.replace("<", "<=").replace("not a", "a")
+    made = mutated(source, first, second)
+    assert made is not None
+    assert made.text == text.replace("<", "<=").replace("not a", "a")
 
 
 def test_the_same_text_gives_the_same_bugs_in_the_same_order() -> None:

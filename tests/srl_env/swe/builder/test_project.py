@@ -18,9 +18,9 @@ def inspected(sandbox: Sandbox, path: Path, **settings: float) -> Project:
 
 def test_functions_tests_and_calls_are_found(sandbox: Sandbox, repository: Write) -> None:
     project = inspected(sandbox, repository(SHOP))
-    assert project.checkout.python_path == (".",)
+    assert project.checkout.repository.python_path == (".",)
     assert len(project.tests) == 5
-    assert project.left_out == {}
+    assert project.excluded == {}
     assert {target.id: len(target.tests) for target in project.targets} == {
         "shop/prices.py:dearest": 2,
         "shop/prices.py:total": 2,
@@ -55,7 +55,7 @@ def test_order(number):
 """
     files = {**SHOP, "tests/test_odd.py": odd, "tests/test_flaky.py": flaky}
     project = inspected(sandbox, repository(files))
-    reasons = {name.rpartition("::")[2]: why for name, why in project.left_out.items()}
+    reasons = {name.rpartition("::")[2]: why for name, why in project.excluded.items()}
     assert "No module named 'shop.gone'" in reasons.pop("tests/test_odd.py")
     assert "assert 1.0 == 2" in reasons.pop("test_fails")
     assert reasons.pop("test_is_skipped") == "skipped, or passes although it is expected to fail"
@@ -76,8 +76,8 @@ def test_a_src_layout_and_helpers_beside_the_tests(sandbox: Sandbox, repository:
         "setup.py": "raise SystemExit\n",
     }
     project = inspected(sandbox, repository(files))
-    assert project.checkout.python_path == ("src", "tests")
-    assert project.checkout.conftest
+    assert project.checkout.repository.python_path == ("src", "tests")
+    assert project.checkout.repository.conftest
     assert [target.id for target in project.targets] == ["src/shop/__init__.py:one"]
 
 
@@ -87,7 +87,7 @@ def test_an_installed_package_is_shown(sandbox: Sandbox, repository: Write) -> N
         "test_a.py": "from shop import name\n\ndef test_a():\n    assert name() == 'iniconfig'\n",
     }
     project = inspected(sandbox, repository(files))
-    assert project.checkout.distributions == ("iniconfig",)
+    assert project.checkout.repository.packages == ("iniconfig",)
     assert len(project.tests) == 1
 
 
@@ -95,7 +95,7 @@ def test_an_installed_package_is_shown(sandbox: Sandbox, repository: Write) -> N
     ("files", "message"),
     [
         ({"README": ""}, "no Python file"),
-        ({"shop.py": "x = 1\n"}, r"no tests in it; files named test_\*\.py"),
+        ({"shop.py": "x = 1\n"}, r"no tests in it; their files must be named test_\*\.py"),
         ({"test_a.py": "x = 1\n"}, "pytest finds no test in test_a.py"),
         (
             {"test_a.py": "import absent_module\n\ndef test_a(): pass\n"},
@@ -118,12 +118,12 @@ def test_what_no_task_can_be_made_from_is_said(
 
 def test_tests_that_do_not_end_are_said(sandbox: Sandbox, repository: Write) -> None:
     files = {"test_a.py": "def test_a():\n    while True: pass\n"}
-    with pytest.raises(BadOption, match=r"not through after 1 s; .*--test-timeout"):
+    with pytest.raises(BadOption, match=r"did not end within 1 s.*--test-timeout-s"):
         inspected(sandbox, repository(files), timeout_s=1)
 
 
 def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="is not there"):
+    with pytest.raises(BadOption, match="does not exist"):
         copy_repository(tmp_path / "nowhere", tmp_path / "copy")
     (tmp_path / "file.tar.gz").write_text("")
     with pytest.raises(BadOption, match=r"no folder.*unpack"):
@@ -160,4 +160,4 @@ def test_a_package_that_is_not_installed_is_no_error_until_a_test_needs_it(
     repository: Write,
 ) -> None:
     files = {**SHOP, "shop/extra.py": "try:\n    import absent\nexcept ImportError: pass\n"}
-    assert find_checkout(repository(files)).distributions == ()
+    assert find_checkout(repository(files)).repository.packages == ()

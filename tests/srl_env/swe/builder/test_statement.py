@@ -7,11 +7,11 @@ from srl_env.swe.builder.script import Outcome
 from srl_env.swe.builder.statement import write_statement
 
 SCRIPT = "from shop import total\n\nprint(total([10, 20], 0.5))\n"
-WRONG = Reproduction(SCRIPT, "total", Outcome("15.0\n", ""), Outcome("30\n", ""), ())
+WRONG = Reproduction(SCRIPT, "total", Outcome("15.0\n", ""), Outcome("30\n", ""))
 RAISES = Reproduction(
-    SCRIPT, "total", Outcome("15.0\n", ""), Outcome("", "shop.errors.Odd: no price"), ()
+    SCRIPT, "total", Outcome("15.0\n", ""), Outcome("", "shop.errors.Odd: no price")
 )
-ACCEPTS = Reproduction(SCRIPT, "total", Outcome("", "ValueError: x"), Outcome("", ""), ())
+ACCEPTS = Reproduction(SCRIPT, "total", Outcome("", "ValueError: x"), Outcome("", ""))
 
 
 def test_what_was_called_what_came_back_and_what_is_right_are_there() -> None:
@@ -34,7 +34,7 @@ def test_exceptions_are_named_without_their_module() -> None:
         assert "errors" not in title
 
 
-def test_a_missing_exception_is_told_apart_and_no_output_is_said() -> None:
+def test_a_missing_exception_and_no_output_are_reported() -> None:
     text = write_statement("shop", [ACCEPTS], "a", 3)
     assert "```\n(nothing)\n```" in text
     assert "```\nValueError: x\n```" in text

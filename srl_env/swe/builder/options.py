@@ -1,0 +1,51 @@
+"""The settings of a build: of ``build_tasks``, of ``srl-env swe build``, and of its journal."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import asdict, dataclass
+from typing import Any, Final
+
+from srl_env.errors import BadOption
+from srl_env.seconds import check_seconds
+
+_NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_NO_INFLUENCE: Final = ("replace", "jobs", "test_timeout_s")
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """How tasks are built from a repository.
+
+    name: Name of the repository; by default that of its folder.
+    max_tasks: Number of tasks at most; by default as many as are useful.
+    max_bugs: Number of bugs in one task at most.
+    seed: Random seed.
+    jobs: Sessions at a time; by default one per core.
+    test_timeout_s: Seconds that a run of all tests may take.
+    replace: Replace the tasks of this repository in the folder.
+    """
+
+    name: str | None = None
+    max_tasks: int | None = None
+    max_bugs: int = 2
+    seed: int = 0
+    jobs: int | None = None
+    test_timeout_s: float = 120.0
+    replace: bool = False
+
+    def __post_init__(self) -> None:
+        check_seconds("test_timeout_s", self.test_timeout_s, least=1)
+        if self.name is not None and not _NAME.fullmatch(self.name):
+            raise BadOption(
+                f"name must consist of letters, digits, '.', '_' and '-'; got {self.name!r}"
+            )
+        for name in ("max_tasks", "max_bugs", "jobs"):
+            value = getattr(self, name)
+            if value is not None and value < 1:
+                raise BadOption(f"{name} must be at least 1; got {value}")
+
+    @property
+    def about(self) -> dict[str, Any]:
+        """The settings that the tasks depend on, as JSON data."""
+        return {key: item for key, item in asdict(self).items() if key not in _NO_INFLUENCE}
