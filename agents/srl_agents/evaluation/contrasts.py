@@ -1,4 +1,4 @@
-"""What a comparison found: every run's scores, and methods set against each other.
+"""The results of a comparison: every run's scores, and methods compared with each other.
 
 Data and statistics only; ``srl_agents.comparison.scheduler`` makes it, and
 ``srl_agents.view.report`` shows it.
@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from pydantic import TypeAdapter
 
 from srl_agents.evaluation.scoring import EvalResult, without_nan
 from srl_agents.evaluation.statistics import (
@@ -29,14 +30,14 @@ from srl_env.errors import BadData, BadOption
 from srl_env.seeding import stream
 
 BASE = "base"
-"""The name under which the model is listed as it was before any training."""
+"""The method name of the model before any training."""
 
 RESULTS = "results.json"
 
 
 @dataclass(frozen=True, slots=True)
 class CurvePoint:
-    """A cheap evaluation during training: after so many seconds of it, what share was right."""
+    """A small evaluation during training. success: pass@1 after these seconds of training."""
 
     seconds: float
     update: int
@@ -45,7 +46,7 @@ class CurvePoint:
 
 @dataclass(frozen=True, slots=True)
 class TrainingPoint:
-    """One update: reward: the mean in training. informative_fraction: groups with a signal."""
+    """One update. reward: the mean in training. informative_fraction: groups with a signal."""
 
     seconds: float
     update: int
@@ -58,10 +59,10 @@ class TrainingPoint:
 class RunOutcome:
     """One training run, or the base model (seconds 0).
 
-    seconds, updates, tokens: of training, without evaluations and checkpoints.
-    result: on unseen problems, None where the run did not get there; error then says why.
-    curve: evaluations during training; training: its updates, thinned. warnings: as the training
-    result's. base: the model it began from, where the comparison has several; "" for the one.
+    seconds, updates, tokens: training without evaluations and checkpoints.
+    result: scores on unseen problems; None if the run failed, and error says why.
+    curve: evaluations during training. training: its updates, averaged into fewer points.
+    base: the base model, if the comparison has several, else "".
     """
 
     method: str
@@ -79,9 +80,9 @@ class RunOutcome:
 
     @property
     def label(self) -> str:
-        """Which run it is, for people."""
-        said = self.method if self.method == BASE else f"{self.method} seed {self.seed}"
-        return f"{said} from {self.base}" if self.base else said
+        """The name of the run, for people."""
+        name = self.method if self.method == BASE else f"{self.method} seed {self.seed}"
+        return f"{name} from {self.base}" if self.base else name
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe."""
@@ -89,24 +90,15 @@ class RunOutcome:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunOutcome:
-        """The outcome that ``to_json`` was called on."""
-        result = data["result"]
-        return cls(
-            **{
-                **data,
-                "result": result and EvalResult.from_json(result),
-                "curve": tuple(CurvePoint(**point) for point in data["curve"]),
-                "training": tuple(TrainingPoint(**point) for point in data["training"]),
-                "warnings": tuple(data.get("warnings", ())),
-            }
-        )
+        """The outcome from what ``to_json`` returned; ValueError for other data."""
+        return TypeAdapter(cls).validate_python(data)
 
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One method over its base models and seeds; scores the environment has not are absent.
+    """One method over its base models and seeds. Scores that no run has are absent.
 
-    runs: how many each base model has. problems: those evaluated.
+    runs: number of runs of each base model. problems: number of evaluated problems.
     """
 
     method: str
@@ -120,27 +112,27 @@ class Row:
 
     @property
     def covers(self) -> str:
-        """What the intervals are over, and what there was only one of."""
-        low, high = min(self.runs), max(self.runs)
-        over = [f"{len(self.runs)} base models"] if len(self.runs) > 1 else []
+        """What the intervals cover, and what there was only one of."""
+        low, high, bases = min(self.runs), max(self.runs), len(self.runs)
+        each = " each" if bases > 1 else ""
+        over = [f"{bases} base models"] if bases > 1 else []
         if high > 1:
-            count = str(high) if low == high else f"{low} to {high}"
-            over.append(f"{count} training seeds" + (" each" if len(self.runs) > 1 else ""))
-        over.append(f"{self.problems} problems" if self.problems != 1 else "1 problem")
-        said = f"95 % over {', '.join(over[:-1])}{' and ' if over[1:] else ''}{over[-1]}"
+            over.append(f"{high if low == high else f'{low} to {high}'} training seeds{each}")
+        over.append(f"{self.problems} problem{'s' * (self.problems != 1)}")
+        text = f"95 % over {', '.join(over[:-1])}{' and ' if over[1:] else ''}{over[-1]}"
         if high == 1 and self.method != BASE:
-            said += ", one training seed" + (" each" if len(self.runs) > 1 else "")
-        return said if len(self.runs) > 1 else f"{said}, one base model"
+            text += f", one training seed{each}"
+        return text if bases > 1 else f"{text}, one base model"
 
 
 def coverage(rows: Sequence[Row]) -> str:
-    """What the intervals of a table of rows are over, in one sentence."""
-    said: dict[str, list[str]] = {}
+    """One sentence on what the intervals of a table of rows cover."""
+    found: dict[str, list[str]] = {}
     for row in rows:
-        said.setdefault(row.covers, []).append(row.method)
-    if len(said) == 1:
-        return f"Intervals: {next(iter(said))}."
-    parts = (f"{', '.join(methods)}: {covers}" for covers, methods in said.items())
+        found.setdefault(row.covers, []).append(row.method)
+    if len(found) == 1:
+        return f"Intervals: {next(iter(found))}."
+    parts = (f"{', '.join(methods)}: {covers}" for covers, methods in found.items())
     return f"Intervals: {'; '.join(parts)}."
 
 
@@ -150,7 +142,7 @@ class Contrast:
 
     difference: of pass@1; the intervals of all pairs hold together. improvement: the probability
     that a run of the first scores above a run of the second, from the same base model, on a
-    problem drawn at random, ties counted half.
+    problem drawn at random; ties count half.
     """
 
     first: str
@@ -161,7 +153,7 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Methods under equal budgets. settings: the configuration it came from, JSON-safe."""
+    """Methods under equal budgets. settings: the configuration, JSON-safe."""
 
     settings: dict[str, Any]
     runs: tuple[RunOutcome, ...]
@@ -173,7 +165,7 @@ class Comparison:
 
     @property
     def bases(self) -> list[str]:
-        """The base models in the order of the configuration; [""] where there is one."""
+        """The base models in the order of the configuration; [""] for a single one."""
         return list(dict.fromkeys(run.base for run in self.runs))
 
     def of(self, method: str) -> list[RunOutcome]:
@@ -202,11 +194,9 @@ class Comparison:
         """Every pair of trained methods, on the base models that all of them have runs of."""
         rows = [r for r in self.rows if r.method != BASE and "pass@1" in r.scores]
         rows.sort(key=lambda row: -row.scores["pass@1"].value)
-        found = {row.method: self.tables(row.method, "pass@1") for row in rows}
-        shared = [base for base in self.bases if all(base in tables for tables in found.values())]
-        if len(rows) < 2 or not shared:
+        scores = self._shared([row.method for row in rows])
+        if len(rows) < 2 or not all(scores.values()):
             return []
-        scores = {method: [tables[base] for base in shared] for method, tables in found.items()}
         gaps = all_differences(scores, rng=stream("differences", *scores))
         return [
             Contrast(a, b, gap, probability_of_improvement(scores[a], scores[b]))
@@ -215,13 +205,10 @@ class Comparison:
 
     def gains(self) -> dict[str, Estimate]:
         """{trained method: its pass@1 minus the base model's}, on base models that have both."""
-        before = self.tables(BASE, "pass@1")
         found: dict[str, Estimate] = {}
         for method in self.methods:
-            after = self.tables(method, "pass@1")
-            shared = [base for base in self.bases if base in before and base in after]
-            if method != BASE and shared:
-                pair = {method: [after[b] for b in shared], BASE: [before[b] for b in shared]}
+            pair = self._shared([method, BASE])
+            if method != BASE and pair[BASE]:
                 gap = all_differences(pair, rng=stream("gains", method))
                 found[method] = gap[method, BASE]
         return found
@@ -239,7 +226,7 @@ class Comparison:
         }
 
     def to_json(self) -> dict[str, Any]:
-        """JSON-safe: everything, with what was computed from it beside."""
+        """JSON-safe: the settings, the runs, and what is computed from them."""
         return {
             "settings": self.settings,
             "methods": [asdict(row) for row in self.rows],
@@ -250,48 +237,55 @@ class Comparison:
         }
 
     def save(self, folder: Path) -> Path:
-        """The path of ``results.json``, written into the folder."""
+        """Writes ``results.json`` into the folder; returns its path."""
         path = folder / RESULTS
         path.write_text(json.dumps(without_nan(self.to_json()), indent=1) + "\n", encoding="utf-8")
         return path
 
     @classmethod
     def load(cls, path: Path) -> Comparison:
-        """The comparison in a ``results.json``; BadOption or BadData where it cannot be read."""
+        """The comparison in a ``results.json``. Raises BadOption or BadData if it is unreadable."""
         try:
             data = json.loads(path.read_text(encoding="utf-8"))
-            runs = tuple(RunOutcome.from_json(run) for run in data["runs"])
-            return cls(data["settings"], runs)
+            return cls(data["settings"], tuple(map(RunOutcome.from_json, data["runs"])))
         except OSError as error:
             raise BadOption(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
-            raise BadData(f"{path}:1: not the results of a comparison ({error!r})") from error
+            got = f"{type(error).__name__}: {error}".splitlines()[0]
+            raise BadData(
+                f"{path}:1: must be the results of a comparison; got {got}"
+            ) from error
+
+    def _shared(self, methods: Sequence[str]) -> dict[str, list[Scores]]:
+        """{method: its pass@1 on each base model that all of these methods have runs of}."""
+        found = {method: self.tables(method, "pass@1") for method in methods}
+        bases = [base for base in self.bases if all(base in tables for tables in found.values())]
+        return {method: [tables[base] for base in bases] for method, tables in found.items()}
 
     def _row(self, method: str) -> Row:
         runs = [run for run in self.of(method) if run.result is not None]
         results = [run.result for run in runs if run.result is not None]
         names = dict.fromkeys(name for result in results for name in result.scores)
-        counts = Counter(run.base for run in runs)
         return Row(
             method,
-            tuple(dict.fromkeys(run.seed for run in runs)),
-            {
+            seeds=tuple(dict.fromkeys(run.seed for run in runs)),
+            scores={
                 name: estimate(
                     list(self.tables(method, name).values()),
                     rng=stream("bootstrap", method, name),
                 )
                 for name in names
             },
-            float(np.mean([run.seconds for run in runs])),
-            float(np.mean([run.updates for run in runs])),
-            sum(sum(result.failures.values()) for result in results),
-            tuple(counts.values()),
-            max(len(result.problem_ids) for result in results),
+            seconds=float(np.mean([run.seconds for run in runs])),
+            updates=float(np.mean([run.updates for run in runs])),
+            failures=sum(sum(result.failures.values()) for result in results),
+            runs=tuple(Counter(run.base for run in runs).values()),
+            problems=max(len(result.problem_ids) for result in results),
         )
 
 
 def markdown_table(rows: Sequence[Row]) -> str:
-    """The rows as a Markdown table, values in per cent, and what the intervals are over."""
+    """The rows as a Markdown table, values in per cent, and what the intervals cover."""
     head, *body = table_cells(rows)
     return as_markdown(head, body) + (f"\n{coverage(rows)}\n" if rows else "")
 
@@ -307,7 +301,7 @@ def table_cells(rows: Sequence[Row]) -> list[list[str]]:
 
 
 def as_markdown(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    """Cells as a Markdown table, all columns but the first set right."""
+    """Cells as a Markdown table, all columns but the first aligned right."""
     lines = [head, ["---"] + ["--:"] * (len(head) - 1), *body]
     return "".join(
         f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |\n" for line in lines
@@ -321,11 +315,11 @@ TITLES = {
     "similarity": "step similarity",
     "sampled_similarity": "step similarity, sampled",
 }
-"""How scores that are shares are headed, beside pass@k; lengths are not among them."""
+"""Headings of the scores that are fractions, besides pass@k."""
 
 
 def percent(found: Estimate | None, *, interval: bool) -> str:
-    """A share as "46.9 [38.0, 55.1]", or "–" where there is none."""
+    """A fraction as "46.9 [38.0, 55.1]", or "–" if there is none."""
     if found is None or np.isnan(found.value):
         return "–"
     value = f"{100 * found.value:.1f}"
@@ -333,7 +327,7 @@ def percent(found: Estimate | None, *, interval: bool) -> str:
 
 
 def score_columns(rows: Sequence[Row]) -> list[str]:
-    """pass@k by k, then the other shares, of those that any row has."""
+    """pass@k by k, then the other fractions, of those that any row has."""
     found = {name for row in rows for name in row.scores}
     passes = sorted((n for n in found if n.startswith("pass@")), key=lambda n: int(n[5:]))
     return [*passes, *(name for name in TITLES if name in found)]

@@ -11,9 +11,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import isnan, nan
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
+from pydantic import BeforeValidator, TypeAdapter
 
 from srl_agents.evaluation.plan import Finished, Kind, group_by_problem
 from srl_agents.evaluation.statistics import Estimate, difference, estimate, pass_at_k
@@ -24,6 +25,10 @@ from srl_env.seeding import stream
 
 Scored = Mapping[Kind, Sequence[Sequence[Episode]]]
 """For each kind, for each problem in order, its episodes."""
+
+
+Score = Annotated[float, BeforeValidator(lambda value: nan if value is None else value)]
+"""A number; null in JSON is NaN."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,7 @@ class EvalResult:
     env: str
     source: str
     problem_ids: tuple[str, ...]
-    scores: dict[str, tuple[float, ...]]
+    scores: dict[str, tuple[Score, ...]]
     episodes: int
     failures: dict[str, int]
     settings: dict[str, Any]
@@ -66,15 +71,8 @@ class EvalResult:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> EvalResult:
-        """The result from what ``to_json`` returned."""
-        fields = {name: value for name, value in data.items() if name != "estimates"}
-        fields["problem_ids"] = tuple(data["problem_ids"])
-        fields["notes"] = tuple(data.get("notes", ()))
-        fields["scores"] = {
-            name: tuple(nan if v is None else float(v) for v in values)
-            for name, values in data["scores"].items()
-        }
-        return cls(**fields)
+        """The result from what ``to_json`` returned; ValueError for other data."""
+        return TypeAdapter(cls).validate_python(data)
 
 
 def score(

@@ -1,22 +1,21 @@
 """Scores from counts, and how far to trust them: pass@k, bootstrap intervals, comparisons.
 
-Pure functions of numpy arrays. The shape that returns everywhere is ``scores``, (R, P): R runs
-(training seeds) by P problems, each entry the score of one problem under one run (its avg@k,
-its pass@k). NaN marks an entry without a score (every rollout failed, or fewer than k did not);
-all statistics leave NaN out.
+Pure functions of numpy arrays. ``scores`` is always (R, P): R runs (training seeds) by P problems,
+each entry the score of one problem under one run (its avg@k, its pass@k). NaN marks an entry
+without a score: every rollout failed, or fewer than k did not. All statistics ignore NaN.
 
-The bootstrap resamples whole runs and whole problems. rliable's (arXiv:2108.13264) resamples
-runs within each task apart, which fits tasks that are trained apart; here one run answers every
-problem, so its answers rise and fall together, and resampling them apart would hide that.
+The bootstrap resamples whole runs and whole problems. rliable (arXiv:2108.13264) resamples runs
+within each task, which fits tasks that are trained apart. Here one run answers every problem, so
+its answers rise and fall together; resampling them apart would hide that.
 
-Runs that began from several base models are given as one table for each base. Bases are then
-resampled first, and runs within each base that is drawn: two levels.
+Runs from several base models are given as one table for each base. Bases are then resampled first,
+and runs within each base that is drawn: two levels.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -28,6 +27,7 @@ from numpy.typing import ArrayLike, NDArray
 from srl_env.errors import BadOption
 
 Scores = NDArray[np.float64]
+Draws = NDArray[np.int64]
 Statistic = Callable[[Scores], Scores]
 """Reduces the last axis of an array of any shape."""
 
@@ -35,34 +35,32 @@ _ENTRIES_AT_ONCE = 1 << 21
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
-    """The chance that at least one of k rollouts is right, without bias, from n of which c are.
+    """The unbiased chance that at least one of k rollouts is correct, from n of which c are.
 
     n, c: counts per problem, any shape (broadcast). Returns 1 − C(n−c, k) / C(n, k) in that
     shape, as a product of ratios that cannot overflow; NaN where n < k. Never 1 − (1−c/n)^k,
     which is too low. Raises BadOption for k < 1 or counts outside 0 ≤ c ≤ n.
     Source: Codex, arXiv:2107.03374, section 2.1.
     """
-    total, right = np.broadcast_arrays(np.asarray(n, np.float64), np.asarray(c, np.float64))
-    if k < 1 or (right < 0).any() or (right > total).any():
-        raise BadOption(f"pass@k needs k ≥ 1 and 0 ≤ c ≤ n; got k={k}, n={total}, c={right}")
+    total, correct = np.broadcast_arrays(np.asarray(n, np.float64), np.asarray(c, np.float64))
+    if k < 1 or (correct < 0).any() or (correct > total).any():
+        raise BadOption(f"pass@k needs k ≥ 1 and 0 ≤ c ≤ n; got k={k}, n={total}, c={correct}")
     drawn = np.arange(k).reshape(-1, *([1] * total.ndim))
     with np.errstate(invalid="ignore", divide="ignore"):
-        all_wrong = np.clip((total - right - drawn) / (total - drawn), 0.0, 1.0).prod(axis=0)
+        all_wrong = np.clip((total - correct - drawn) / (total - drawn), 0.0, 1.0).prod(axis=0)
     return np.asarray(np.where(total < k, np.nan, 1.0 - all_wrong))
 
 
 def mean(scores: Scores) -> Scores:
-    """The mean over the last axis of all entries that are not NaN; NaN where none is left."""
+    """The mean over the last axis of all entries that are not NaN; NaN if there are none."""
     known = ~np.isnan(scores)
-    count = known.sum(axis=-1)
-    total = np.where(known, scores, 0.0).sum(axis=-1)
-    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+    return _ratio(np.where(known, scores, 0.0).sum(axis=-1), known.sum(axis=-1))
 
 
 def interquartile_mean(scores: Scores) -> Scores:
-    """The mean of the middle half over the last axis: a quarter, rounded down, is cut at each end.
+    """The mean of the middle half over the last axis; a quarter, rounded down, is cut at each end.
 
-    Robust against single runs that collapse or excel; NaN where there is no entry.
+    Robust against single runs that collapse or excel. NaN if there is no entry.
     Source: rliable, arXiv:2108.13264, section 4.3.
     """
     ordered = np.sort(scores, axis=-1)  # NaN last
@@ -74,7 +72,7 @@ def interquartile_mean(scores: Scores) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A value with its interval, all three in the unit of the scores; NaN where unknown."""
+    """A value with its interval, in the unit of the scores; NaN if unknown."""
 
     value: float
     low: float
@@ -98,17 +96,11 @@ def estimate(
 ) -> Estimate:
     """The statistic of the scores with a percentile bootstrap interval of that level.
 
-    scores: (R, P), or (P,) for one run; a list of tables has one for each base model. Bases, runs
-    and problems are resampled, so the interval covers the choice of each of which there are
-    several. Of three to five runs or bases it is somewhat too narrow, as every percentile
-    bootstrap of so few is.
+    scores: (R, P), or (P,) for one run; a list has one table for each base model. Bases, runs and
+    problems are resampled, so the interval covers the choice of each of which there are several.
+    With three to five runs or bases it is somewhat too narrow, like every percentile bootstrap.
     """
-    whole = _Whole.of(scores)
-    drawn = []
-    for size in _batches(resamples, whole.table.size):
-        runs = whole.draw_runs(rng, size, whole.draw_bases(rng, size))
-        drawn.append(statistic(_drawn(whole.table, runs, _draws(rng, size, whole.problems))))
-    return _estimate(statistic(whole.table.ravel()), np.concatenate(drawn), level)
+    return _interval([_Whole.of(scores)], statistic, rng, level, resamples)
 
 
 def difference(
@@ -122,22 +114,42 @@ def difference(
 ) -> Estimate:
     """statistic(a) − statistic(b) on the same problems, with a bootstrap interval.
 
-    a: (R, P) and b: (S, P), column j the same problem in both: the draws of problems are shared
-    (paired), and those of base models, where there are several; those of runs are not. Raises
-    BadOption if the problems or the bases differ in number.
+    a: (R, P) and b: (S, P), column j the same problem in both. Draws of problems and of base models
+    are shared (paired), those of runs are not. Raises BadOption if the numbers of problems or bases
+    differ.
     """
-    left, right = _paired(a, b)
+    return _interval(_paired(a, b), statistic, rng, level, resamples)
+
+
+def _interval(
+    wholes: Sequence[_Whole],
+    statistic: Statistic,
+    rng: np.random.Generator,
+    level: float,
+    resamples: int,
+) -> Estimate:
+    """The statistic of one table, or of the first minus that of the second."""
+    size = max(1, _ENTRIES_AT_ONCE // max(1, sum(whole.table.size for whole in wholes)))
     drawn = []
-    for size in _batches(resamples, left.table.size + right.table.size):
-        bases = left.draw_bases(rng, size)
-        problems = _draws(rng, size, left.problems)
-        first, second = (
-            statistic(_drawn(x.table, x.draw_runs(rng, size, bases), problems))
-            for x in (left, right)
+    for begin in range(0, resamples, size):  # each small enough for memory
+        count = min(size, resamples - begin)
+        bases = wholes[0].draw_bases(rng, count)
+        runs = [whole.draw_runs(rng, count, bases) for whole in wholes]
+        problems = _draws(rng, count, wholes[0].problems)
+        drawn.append(
+            _minus([statistic(w.entries(r, problems)) for w, r in zip(wholes, runs, strict=True)])
         )
-        drawn.append(first - second)
-    value = statistic(left.table.ravel()) - statistic(right.table.ravel())
-    return _estimate(value, np.concatenate(drawn), level)
+    value = float(_minus([statistic(whole.table.ravel()) for whole in wholes]))
+    found = np.concatenate(drawn)
+    known = found[~np.isnan(found)]  # a draw without any score says nothing
+    if math.isnan(value) or not known.size:
+        return Estimate(value, math.nan, math.nan)
+    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    return Estimate(value, float(low), float(high))
+
+
+def _minus(values: Sequence[Scores]) -> Scores:
+    return values[0] if len(values) == 1 else np.asarray(values[0] - values[1])
 
 
 def all_differences(
@@ -149,15 +161,15 @@ def all_differences(
 ) -> dict[tuple[str, str], Estimate]:
     """{(a, b): mean of a − mean of b} for every pair, with intervals that hold together.
 
-    With the probability ``level`` all intervals contain their true differences at once. So no
-    choice among the methods, such as looking at the best, makes one of them untrue. Each is the
-    difference ± c standard errors. Where c comes from: the largest of the pairs' |t| in each
-    bootstrap resample has its ``level`` quantile there (single-step max-t, Westfall and Young
-    1993). Problems and bases are drawn for all methods together. For few runs: the deviations of
-    runs, or of bases where there are several, are scaled by √(n/(n−1)), which makes the bootstrap's
-    variance unbiased (Rao and Wu 1988), and c becomes the quantile of Student's t that is exceeded
-    as seldom.
-    Raises BadOption if the problems or the bases differ in number.
+    With probability ``level`` all intervals contain their true differences at once. So choosing
+    among the methods, for example the best, makes none of them untrue. Each is the difference ± c
+    standard errors; c is the ``level`` quantile of the largest |t| of all pairs in each bootstrap
+    resample (single-step max-t, Westfall and Young 1993). Problems and bases are drawn for all
+    methods together.
+    There are two corrections for few runs. Each run's difference from its mean (each base's, if
+    there are several) is scaled by √(n/(n−1)), which makes the bootstrap's variance unbiased (Rao
+    and Wu 1988). And c becomes the quantile of Student's t with the same tail.
+    Raises BadOption if the numbers of problems or bases differ.
     """
     names = list(scores)
     wholes = {name: _Whole.of(table) for name, table in scores.items()}
@@ -182,11 +194,11 @@ def all_differences(
 
 
 def probability_of_improvement(a: Tables, b: Tables) -> float:
-    """How likely a run of a scores above a run of b on a problem drawn at random.
+    """The probability that a run of a scores above a run of b on a problem drawn at random.
 
     a: (R, P) and b: (S, P). Per problem the Mann–Whitney U / (R·S), ties counting a half, then
-    the mean over problems; runs of several base models are compared with those of the same base.
-    0.5 is no difference, NaN if nothing can be compared.
+    the mean over problems. Runs are compared with runs of the same base model. 0.5 is no
+    difference, NaN if nothing can be compared.
     Source: rliable, arXiv:2108.13264, section 4.3.
     """
     left, right = _paired(a, b)
@@ -202,7 +214,7 @@ def _wins(left: Scores, right: Scores) -> Scores:
 
 @dataclass(frozen=True, slots=True)
 class _Whole:
-    """The runs of all bases in one table, (runs, P), and how many each base has."""
+    """The runs of all bases in one table, (runs, P), and the number of runs of each base."""
 
     table: Scores
     sizes: tuple[int, ...]
@@ -221,14 +233,12 @@ class _Whole:
     def of_bases(self) -> list[Scores]:
         return np.split(self.table, np.cumsum(self.sizes)[:-1])
 
-    def draw_bases(self, rng: np.random.Generator, size: int) -> NDArray[np.int64] | None:
-        """(size, bases); None where there is one base, and nothing to draw."""
+    def draw_bases(self, rng: np.random.Generator, size: int) -> Draws | None:
+        """(size, bases); None for a single base."""
         return None if len(self.sizes) == 1 else _draws(rng, size, len(self.sizes))
 
-    def draw_runs(
-        self, rng: np.random.Generator, size: int, bases: NDArray[np.int64] | None
-    ) -> NDArray[np.int64]:
-        """(size, runs): of each base that was drawn, as many runs as it has; −1 for none."""
+    def draw_runs(self, rng: np.random.Generator, size: int, bases: Draws | None) -> Draws:
+        """(size, runs): for each drawn base as many runs as it has; −1 for none."""
         if bases is None:
             return _draws(rng, size, len(self.table))
         sizes, begins = np.array(self.sizes), np.cumsum((0, *self.sizes[:-1]))
@@ -237,36 +247,38 @@ class _Whole:
         runs = np.where(np.arange(sizes.max()) < many, drawn + begins[bases][:, :, None], -1)
         return runs.reshape(size, -1)
 
+    def entries(self, runs: Draws, problems: Draws) -> Scores:
+        """(B, R·P): the entries at each row's runs (B, R) and problems (B, P); NaN for run −1."""
+        found = self.table[runs[:, :, None], problems[:, None, :]]
+        return np.where(runs[:, :, None] >= 0, found, np.nan).reshape(len(runs), -1)
+
     def resampled_means(
-        self,
-        rng: np.random.Generator,
-        bases: NDArray[np.int64] | None,
-        problems: Scores,
+        self, rng: np.random.Generator, bases: Draws | None, problems: Scores
     ) -> Scores:
         """(size,): the mean of each resample; problems: (size, P), how often each is drawn."""
-        size = len(problems)
-        runs = _counts(self.draw_runs(rng, size, bases), len(self.table))
+        runs = _counts(self.draw_runs(rng, len(problems), bases), len(self.table))
         table = self._spread()
         known = ~np.isnan(table)
         total = ((runs @ np.where(known, table, 0.0)) * problems).sum(axis=1)
-        count = ((runs @ known.astype(np.float64)) * problems).sum(axis=1)
-        return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
+        return _ratio(total, ((runs @ known.astype(np.float64)) * problems).sum(axis=1))
 
     def _spread(self) -> Scores:
-        """The table with what is drawn first, bases or else runs, further from its mean by
-        √(n/(n−1)), problem by problem."""
+        """The table with its first level, bases or else runs, further from the mean by √(n/(n−1)).
+
+        Each problem has its own mean.
+        """
         tables = self.of_bases()
         parts = tables if len(tables) > 1 else list(self.table[:, None])
-        middles = [_column_means(part) for part in parts]  # (P,) each
-        away = np.array(middles) - _column_means(np.array(middles))
+        middles = [mean(part.T) for part in parts]  # (P,) each
+        away = np.array(middles) - mean(np.array(middles).T)
         further = (math.sqrt(len(parts) / max(1, len(parts) - 1)) - 1) * away
         return np.concatenate([part + more for part, more in zip(parts, further, strict=True)])
 
 
 def _freedom(wholes: Iterable[_Whole]) -> int:
-    """The degrees of freedom that the differences of two methods leave, at the least.
+    """The smallest degrees of freedom of the differences of two methods.
 
-    Those of runs; where there are several bases those of bases, whose differences are paired.
+    They come from runs, or from bases if there are several, whose differences are paired.
     """
     return min(
         len(whole.sizes) - 1 if len(whole.sizes) > 1 else 2 * (len(whole.table) - 1)
@@ -275,9 +287,9 @@ def _freedom(wholes: Iterable[_Whole]) -> int:
 
 
 def _student_reach(reach: float, freedom: int) -> float:
-    """The number of standard errors that Student's t leaves as seldom as the normal ``reach``.
+    """The quantile of Student's t with the same tail as the normal quantile ``reach``.
 
-    Without freedom, from one run each, nothing but problems is covered, and nothing changes.
+    With one run each (no freedom) only problems are covered, and nothing changes.
     """
     if freedom < 1 or reach <= 0:
         return reach
@@ -285,10 +297,7 @@ def _student_reach(reach: float, freedom: int) -> float:
 
 
 def _student_quantile(tail: float, freedom: int) -> float:
-    """The quantile of Student's t, by bisection of its distribution function.
-
-    For whole degrees of freedom that is a finite sum (Abramowitz and Stegun 26.7.3 and 26.7.4).
-    """
+    """The quantile of Student's t, by bisection of its distribution function."""
     low, high = 0.0, 1e3
     for _ in range(80):
         middle = (low + high) / 2
@@ -297,6 +306,7 @@ def _student_quantile(tail: float, freedom: int) -> float:
 
 
 def _student_cdf(t: float, freedom: int) -> float:
+    """A finite sum for whole degrees of freedom: Abramowitz and Stegun 26.7.3 and 26.7.4."""
     angle, total = math.atan(t / math.sqrt(freedom)), 0.0
     cosine = math.cos(angle)
     term = cosine if freedom % 2 else 1.0
@@ -304,42 +314,23 @@ def _student_cdf(t: float, freedom: int) -> float:
         total += term
         term *= (k - 1) / k * cosine**2
     inside = math.sin(angle) * total
-    if freedom % 2:
-        inside = 2 / math.pi * (angle + inside)
-    return 0.5 + inside / 2
+    return 0.5 + ((2 / math.pi * (angle + inside)) if freedom % 2 else inside) / 2
 
 
-def _column_means(table: Scores) -> Scores:
-    """(P,): the mean of each column's entries that are not NaN."""
-    return mean(table.T)
+def _ratio(total: Scores, count: Scores | Draws) -> Scores:
+    return np.asarray(np.where(count > 0, total / np.maximum(count, 1), np.nan))
 
 
-def _counts(draws: NDArray[np.int64], places: int) -> Scores:
+def _counts(draws: Draws, places: int) -> Scores:
     """(size, places): how often each row draws each place; −1 is none."""
     counts = np.zeros((len(draws), places + 1))
     np.add.at(counts, (np.arange(len(draws))[:, None], draws), 1.0)
     return counts[:, :places]
 
 
-def _draws(rng: np.random.Generator, size: int, n: int) -> NDArray[np.int64]:
+def _draws(rng: np.random.Generator, size: int, n: int) -> Draws:
     """(size, n): each row n draws with replacement out of n."""
     return rng.integers(n, size=(size, n))
-
-
-def _drawn(table: Scores, runs: NDArray[np.int64], problems: NDArray[np.int64]) -> Scores:
-    """(B, R·P): the entries of the table at each row's runs (B, R) and problems (B, P).
-
-    A run of −1 is none: NaN.
-    """
-    entries = table[runs[:, :, None], problems[:, None, :]]
-    return np.where(runs[:, :, None] >= 0, entries, np.nan).reshape(len(runs), -1)
-
-
-def _batches(resamples: int, entries: int) -> Iterator[int]:
-    """Sizes that add up to the number of resamples, each small enough for memory."""
-    size = max(1, _ENTRIES_AT_ONCE // max(1, entries))
-    for begin in range(0, resamples, size):
-        yield min(size, resamples - begin)
 
 
 def _paired(a: Tables, b: Tables) -> tuple[_Whole, _Whole]:
@@ -359,12 +350,3 @@ def _check_paired(left: _Whole, right: _Whole) -> None:
             "both sides must have runs of the same base models; got"
             f" {len(left.sizes)} bases and {len(right.sizes)}"
         )
-
-
-def _estimate(value: Scores, resampled: Scores, level: float) -> Estimate:
-    """Draws without any score (NaN) say nothing and are left out of the interval."""
-    known = resampled[~np.isnan(resampled)]
-    if np.isnan(value) or not known.size:
-        return Estimate(float(value), float("nan"), float("nan"))
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(value), float(low), float(high))

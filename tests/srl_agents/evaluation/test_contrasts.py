@@ -174,7 +174,7 @@ def test_what_is_no_comparison_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="cannot be read"):
         Comparison.load(tmp_path / "none.json")
     (tmp_path / "other.json").write_text('{"runs": 3}')
-    with pytest.raises(BadData, match=r"other\.json:1: not the results of a comparison"):
+    with pytest.raises(BadData, match=r"other\.json:1: must be the results of a comparison"):
         Comparison.load(tmp_path / "other.json")
 
 
