@@ -25,7 +25,7 @@ from rich.console import Console
 import srl_env
 from examples.pretraining import pretrain
 from srl_agents import EvalSettings, TransformersPolicy, evaluate, make_config, train
-from srl_agents.cli import TrainingBar, evaluation_bar
+from srl_agents.cli import evaluation_bar, training_bar
 from srl_agents.evaluation import EvalResult, score_gains
 from srl_agents.runs import with_overrides
 from srl_env import ExpertStep, ParsedStep, PromptStyle, ReasoningEnv
@@ -124,8 +124,8 @@ def learn_steps(base: Path, options: dict[str, Any], args: argparse.Namespace) -
         "seed": args.seed,
     }
     config = make_config(with_overrides(tree, args.set))
-    with TrainingBar("srl") as bar:
-        result = train(config, on_progress=bar.show)
+    with training_bar("srl") as bar:
+        result = train(config, on_progress=bar)
     if result.model is None:
         raise SystemExit("interrupted")
     return result.model

@@ -25,7 +25,7 @@ from rich.console import Console
 import srl_env
 from examples.pretraining import pretrain
 from srl_agents import EvalSettings, TransformersPolicy, evaluate, make_config, train
-from srl_agents.cli import TrainingBar, evaluation_bar
+from srl_agents.cli import evaluation_bar, training_bar
 from srl_agents.evaluation import EvalResult, score_gains
 from srl_env import ReasoningEnv
 
@@ -98,8 +98,8 @@ def learn(base: Path, options: dict[str, Any], args: argparse.Namespace) -> Path
             "seed": args.seed,
         }
     )
-    with TrainingBar("srl-rlvr") as bar:
-        result = train(config, on_progress=bar.show)
+    with training_bar("srl-rlvr") as bar:
+        result = train(config, on_progress=bar)
     if result.model is None:
         raise SystemExit("interrupted")
     return result.model

@@ -59,7 +59,7 @@ def one_file(paths: Sequence[Path]) -> Path:
 def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run: bool) -> None:
     """Compares, or says what would be run; writes the report."""
     from srl_agents.comparison.config import make_compare_config, plan
-    from srl_agents.comparison.inputs import check_bases, check_jobs
+    from srl_agents.comparison.input_checks import check_bases, check_jobs
     from srl_agents.runs.settings import read_tree, with_overrides
 
     tree = with_overrides(with_flags(read_tree(file), flags), overrides)

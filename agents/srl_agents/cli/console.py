@@ -1,10 +1,10 @@
-"""Where commands write, and progress with the time left."""
+"""The command line's output, and progress bars with the time left."""
 
 from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -35,10 +35,9 @@ _LOG_EVERY_S = 60.0
 
 
 class _Console(Console):
-    """A console with a width of its own where nobody looks at it through a terminal.
+    """A console that escapes invisible characters, with its own width if it is not a terminal.
 
-    Text of data or a policy moves no cursor, sets no title and makes no link: what cannot be seen
-    is escaped in all that is printed.
+    So text of data or of a policy cannot move the cursor, set a title or make a link.
     """
 
     def __init__(self, piped_width: int, *, stderr: bool) -> None:
@@ -55,7 +54,7 @@ class _Console(Console):
 
     @property
     def size(self) -> ConsoleDimensions:
-        """The terminal's, or its own."""
+        """The size of the terminal, or its own."""
         if self.is_terminal or "COLUMNS" in os.environ:
             return super().size
         return ConsoleDimensions(self._piped_width, super().size.height)
@@ -65,13 +64,13 @@ class _Console(Console):
         self._width, self._height = new_size
 
 
-output = _Console(10_000, stderr=False)  # so wide that nothing is cut or wrapped
+output = _Console(10_000, stderr=False)  # so wide that nothing is truncated or wrapped
 errors = _Console(160, stderr=True)
-"""Progress and messages; results go to standard output, so that they can be piped."""
+"""Progress and messages. Results go to standard output, so that they can be piped."""
 
 
 class _NoteColumn(ProgressColumn):
-    """What else there is to say of a task, cut where the line ends; the others stay whole."""
+    """A task's note, truncated at the end of the line; the other columns stay complete."""
 
     def render(self, task: Task) -> Text:
         return Text(task.fields["note"], no_wrap=True, overflow="ellipsis")
@@ -81,17 +80,17 @@ class _NoteColumn(ProgressColumn):
 def progress_bars(*, transient: bool = False) -> Iterator[Progress]:
     """Bars that move on a terminal; into a file or a pipe they are printed every minute.
 
-    transient: nothing is left of them at the end.
+    transient: remove the bars at the end.
     """
-    whole = Column(no_wrap=True)
+    fixed = Column(no_wrap=True)
     columns = (
-        SpinnerColumn(table_column=whole),
-        TextColumn("{task.description}", table_column=whole),
-        BarColumn(14, table_column=whole),
-        TaskProgressColumn(table_column=whole),
-        TimeElapsedColumn(whole),
-        TextColumn("left", table_column=whole),
-        TimeRemainingColumn(table_column=whole),
+        SpinnerColumn(table_column=fixed),
+        TextColumn("{task.description}", table_column=fixed),
+        BarColumn(14, table_column=fixed),
+        TaskProgressColumn(table_column=fixed),
+        TimeElapsedColumn(fixed),
+        TextColumn("left", table_column=fixed),
+        TimeRemainingColumn(table_column=fixed),
         _NoteColumn(Column()),
     )
     with Progress(
@@ -99,7 +98,7 @@ def progress_bars(*, transient: bool = False) -> Iterator[Progress]:
         console=errors,
         speed_estimate_period=120,
         transient=transient,
-        disable=transient and not errors.is_terminal,  # or it leaves empty lines
+        disable=transient and not errors.is_terminal,  # else it leaves empty lines
     ) as bars:
         if errors.is_terminal:
             yield bars
@@ -110,11 +109,11 @@ def progress_bars(*, transient: bool = False) -> Iterator[Progress]:
 
 @contextmanager
 def _logged(bars: Progress) -> Iterator[None]:
-    """Prints the bars as they stand, at intervals."""
-    over = threading.Event()
+    """Prints the bars at intervals."""
+    finished = threading.Event()
 
     def keep_printing() -> None:
-        while not over.wait(_LOG_EVERY_S):
+        while not finished.wait(_LOG_EVERY_S):
             errors.print(bars.get_renderable())
 
     printer = threading.Thread(target=keep_printing, daemon=True)
@@ -122,95 +121,79 @@ def _logged(bars: Progress) -> Iterator[None]:
     try:
         yield
     finally:
-        over.set()
+        finished.set()
         printer.join()
 
 
-class TrainingBar:
-    """The progress of one training run. A context manager."""
+@contextmanager
+def training_bar(title: str) -> Iterator[Callable[[TrainingProgress], None]]:
+    """A bar for one training run; give what it yields to ``train`` as ``on_progress``."""
+    with progress_bars() as bars:
+        task = bars.add_task(title, total=1.0, note="loading")
 
-    def __init__(self, title: str) -> None:
-        self._context = progress_bars()
-        self._bars = self._context.__enter__()
-        self._task = self._bars.add_task(title, total=1.0, note="loading")
+        def show(progress: TrainingProgress) -> None:
+            parts = [f"{progress.stage}, update {progress.update}"]
+            for name, head in _TRAINING_NUMBERS.items():
+                if name in progress.metrics:
+                    parts.append(f"{head} {progress.metrics[name]:.3g}")
+            bars.update(task, completed=progress.fraction, note=" · ".join(parts))
 
-    def __enter__(self) -> TrainingBar:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._context.__exit__(None, None, None)
-
-    def show(self, progress: TrainingProgress) -> None:
-        """Shows where the run is after an update."""
-        parts = [f"{progress.stage}, update {progress.update}"]
-        for name, head in _TRAINING_NUMBERS.items():
-            if name in progress.metrics:
-                parts.append(f"{head} {progress.metrics[name]:.3g}")
-        self._bars.update(self._task, completed=progress.share, note=" · ".join(parts))
+        yield show
 
 
 _TRAINING_NUMBERS = {
     "reward": "reward",
-    "success": "right",
-    "groups/informative_fraction": "kept",
+    "success": "correct",
+    "groups/informative_fraction": "informative",
     "loss": "loss",
 }
 
 
 @contextmanager
-def evaluation_bar(title: str) -> Iterator[EpisodeBar]:
-    """A bar to give to ``evaluate`` as ``on_progress``."""
+def evaluation_bar(title: str) -> Iterator[Callable[[int, int], None]]:
+    """A bar that counts episodes, for ``evaluate``'s ``on_progress``."""
     with progress_bars() as bars:
-        yield EpisodeBar(bars, title)
+        task = bars.add_task(title, total=None, note="")
 
+        def show(done: int, total: int) -> None:
+            note = f"{done} of {total} episodes"
+            bars.update(task, completed=done, total=total, note=note)
 
-class EpisodeBar:
-    """Counts episodes."""
-
-    def __init__(self, bars: Progress, title: str) -> None:
-        self._bars, self._task = bars, bars.add_task(title, total=None, note="")
-
-    def __call__(self, done: int, total: int) -> None:
-        """Shows how many episodes are finished."""
-        note = f"{done} of {total} episodes"
-        self._bars.update(self._task, completed=done, total=total, note=note)
+        yield show
 
 
 @contextmanager
-def comparison_bars() -> Iterator[JobBars]:
-    """Bars to give to ``compare`` as ``on_progress``."""
+def comparison_bars() -> Iterator[Callable[[JobProgress], None]]:
+    """One bar for all runs together and one for each active run, for ``compare``'s
+    ``on_progress``."""
     with progress_bars() as bars:
-        yield JobBars(bars)
+        yield _JobBars(bars).show
 
 
-class JobBars:
-    """One bar for all runs together, and one for each that is at work."""
-
+class _JobBars:
     def __init__(self, bars: Progress) -> None:
         self._bars = bars
         self._all = bars.add_task("all runs", total=0.0, note="")
         self._jobs: dict[tuple[str, int, str], TaskID] = {}
-        self._shares: dict[tuple[str, int, str], float] = {}
+        self._fractions: dict[TaskID, float] = {}
 
-    def __call__(self, progress: JobProgress) -> None:
-        """Shows where one run is."""
+    def show(self, progress: JobProgress) -> None:
         key = (progress.method, progress.seed, progress.base)
-        ended = progress.phase in ("finished", "failed")
         if key not in self._jobs:
             title = f"{progress.method} seed {progress.seed}"
             title += f" from {progress.base}" if progress.base else ""
             self._jobs[key] = self._bars.add_task(title, total=1.0, note="", visible=False)
-        self._shares[key] = progress.share
+        self._fractions[self._jobs[key]] = progress.fraction
         self._bars.update(
             self._jobs[key],
-            completed=progress.share,
+            completed=progress.fraction,
             note=f"{progress.phase} {progress.note}",
-            visible=progress.phase != "waiting" and not ended,
+            visible=progress.phase not in ("waiting", "finished", "failed"),
         )
-        done = sum(share >= 1 for share in self._shares.values())
+        fractions = self._fractions.values()
         self._bars.update(
             self._all,
-            completed=sum(self._shares.values()),
-            total=len(self._shares),
-            note=f"{done} of {len(self._shares)} finished",
+            completed=sum(fractions),
+            total=len(fractions),
+            note=f"{sum(f >= 1 for f in fractions)} of {len(fractions)} finished",
         )

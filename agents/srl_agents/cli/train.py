@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srl_agents.cli.console import TrainingBar, errors
+from srl_agents.cli.console import errors, training_bar
 from srl_agents.cli.folders import fresh_folder, how_to_go_on
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
 from srl_env.errors import BadOption
@@ -75,8 +75,8 @@ def _train(config: RunConfig, resume: bool) -> None:
     anothers = saved.exists() and not resume
     again = ["srl-env", "train", "--resume", str(out)]
     with how_to_go_on(again, None if anothers else saved):
-        with TrainingBar(out.name) as bar:
-            result = train(config, resume=resume, on_progress=bar.show)
+        with training_bar(out.name) as bar:
+            result = train(config, resume=resume, on_progress=bar)
         if not result.finished:
             raise KeyboardInterrupt
     _leave_team()

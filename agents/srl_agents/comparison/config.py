@@ -1,4 +1,4 @@
-"""What a comparison is made of: methods, seeds, and what all of their runs share.
+"""The configuration of a comparison: methods, seeds, and what all of their runs share.
 
 out = "runs/compare"
 methods = ["rlvr", "srl-rlvr"]
@@ -10,7 +10,7 @@ id = "srl/ModularChain-v0"
 [run.budget]                    # the same for every method
 seconds = 90
 
-[changes.srl-rlvr.train]        # what one method does otherwise
+[changes.srl-rlvr.train]        # settings of one method
 lr = 5e-4
 """
 
@@ -18,7 +18,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -41,7 +40,7 @@ class CurveConfig(Section):
     split: Split of the problems.
     problems: Number of problems.
     rollouts: Rollouts of each problem.
-    every_s: Seconds of training between two evaluations; "off" makes none.
+    every_s: Seconds of training between two evaluations; "off" for none.
     """
 
     split: str = "dev"
@@ -50,20 +49,25 @@ class CurveConfig(Section):
     every_s: Annotated[float, Field(gt=0)] | None = 15.0
 
     def evaluation(self, final: EvaluationConfig) -> EvaluationConfig:
-        """The evaluation at the end, on this split, with fewer problems and pass@1 alone."""
+        """The final evaluation on this split, with fewer problems and pass@1 alone."""
         small = {"split": self.split, "problems": self.problems, "rollouts": self.rollouts}
         return final.model_copy(update={**small, "ks": (1,), "greedy": False, "similarity": False})
 
 
 class CompareConfig(Section):
-    """A comparison, whole.
+    """A comparison of training methods under one budget.
 
-    methods: registered methods, or names that ``changes`` gives a ``method``. run: what all runs
-    share, as for a training run, without out, method and seed. changes: {method: what its runs
-    do otherwise}, unused where a method is not compared; the budget is the same for all.
-    bases: models that every method begins from with every seed, in place of run.model.path.
-    jobs: runs at the same time, each on one thread unless ``run.model.threads`` says otherwise.
-    base: also evaluate the untrained model.
+    out: Folder of the comparison.
+    methods: Registered methods, or names that ``changes`` gives a ``method``.
+    run: Settings that all runs share, as for a training run, without out, method and seed.
+    seeds: Training seeds of every method.
+    bases: Models that every method starts from with every seed, instead of ``run.model.path``.
+    jobs: Runs at the same time, each on one thread unless ``run.model.threads`` is set.
+    base: Also evaluate the untrained model.
+    changes: Settings of single methods, {method: settings}; not the budget, which is the same for
+    all.
+    evaluation: Evaluation at the end of every run.
+    curve: Small evaluations during training.
     """
 
     out: str
@@ -78,11 +82,10 @@ class CompareConfig(Section):
     curve: CurveConfig = CurveConfig()
 
 
-@dataclass(frozen=True, slots=True)
-class Job:
+class Job(Section):
     """One run of a comparison. train: False for the base model, which is only evaluated.
 
-    base: the model it begins from, where the comparison names several in ``bases``, else "".
+    base: the base model, if the comparison has several, else "".
     """
 
     method: str
@@ -94,47 +97,26 @@ class Job:
     curve: CurveConfig
     base: str = ""
 
-    @property
-    def curve_evaluation(self) -> EvaluationConfig:
-        """The evaluation of each point of the curve."""
-        return self.curve.evaluation(self.evaluation)
-
     def to_json(self) -> dict[str, Any]:
-        """JSON-safe; without the folder it lies in."""
-        return {
-            **({"base": self.base} if self.base else {}),
-            "method": self.method,
-            "seed": self.seed,
-            "train": self.train,
-            "run": self.run.model_dump(mode="json", exclude={"out"}),
-            "evaluation": self.evaluation.model_dump(mode="json"),
-            "curve": self.curve.model_dump(mode="json"),
-        }
+        """JSON-safe, without the folder."""
+        return self.model_dump(mode="json", exclude={"folder": True, "run": {"out"}})
 
     @classmethod
     def from_json(cls, data: Tree, folder: Path) -> Job:
-        """The job that ``to_json`` was called on, in its folder."""
-        return cls(
-            method=data["method"],
-            seed=data["seed"],
-            folder=folder,
-            train=data["train"],
-            run=make_config({**data["run"], "out": str(folder / "run")}),
-            evaluation=EvaluationConfig(**data["evaluation"]),
-            curve=CurveConfig(**data["curve"]),
-            base=data.get("base", ""),
-        )
+        """The job from what ``to_json`` returned, in its folder."""
+        run = {**data["run"], "out": str(folder / "run")}
+        return validated(cls, {**data, "folder": folder, "run": run}, "")
 
 
 def make_compare_config(tree: Tree) -> CompareConfig:
-    """The comparison in nested dictionaries, checked whole, every run included.
+    """The comparison in nested dictionaries, with every run checked.
 
     Raises UnknownName for a key, method or stage that does not exist, BadOption for a value that
     cannot work.
     """
     own = CompareConfig.model_fields
     for name in sorted(tree.keys() - own.keys()):
-        if name in RunConfig.model_fields:  # a run's key that stands beside its table
+        if name in RunConfig.model_fields:  # the key of a run, outside the table of the run
             raise UnknownName("configuration key", name, [*own, f"run.{name}"])
     config = validated(CompareConfig, without_off(tree), "")
     plan(config)
@@ -147,7 +129,7 @@ def load_compare_config(path: str | Path, overrides: Iterable[str] = ()) -> Comp
 
 
 def plan(config: CompareConfig) -> list[Job]:
-    """Every run there is to make, the base models first, then seed by seed on every base."""
+    """Every run of the comparison: the base models first, then seed by seed on every base."""
     _check(config)
     bases = config.bases or ("",)
     jobs = [_job(config, BASE, 0, base, train=False) for base in bases if config.base]
@@ -169,8 +151,16 @@ def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) 
     threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
     shared = merged(merged(threads, config.run), own)
     run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
-    evaluation = config.evaluation.filled(**trained_decoding([run]))
-    return Job(method, seed, folder, train, run, evaluation, config.curve, base)
+    return Job(
+        method=method,
+        seed=seed,
+        folder=folder,
+        train=train,
+        run=run,
+        evaluation=config.evaluation.filled(**trained_decoding([run])),
+        curve=config.curve,
+        base=base,
+    )
 
 
 def base_label(base: str) -> str:
@@ -179,7 +169,7 @@ def base_label(base: str) -> str:
 
 
 def _run_config(shared: Tree, changes: Tree, where: str) -> RunConfig:
-    """What a run is made of; an error names the key where it stands, in ``run`` or the changes."""
+    """The configuration of a run. An error names the key in ``run`` or in the changes."""
     whole = merged(shared, changes)
     try:
         return make_config(whole, "run")
@@ -190,7 +180,7 @@ def _run_config(shared: Tree, changes: Tree, where: str) -> RunConfig:
 
 
 def _mistake(tree: Tree) -> str | None:
-    """What is wrong with what all runs share, taken alone."""
+    """The mistake in what all runs share, or None."""
     try:
         make_config(tree, "run")
     except UserError as error:
@@ -199,29 +189,30 @@ def _mistake(tree: Tree) -> str | None:
 
 
 def _check(config: CompareConfig) -> None:
-    for name, values in (("methods", config.methods), ("seeds", config.seeds)):
-        if len(set(map(str, values))) < len(values):
+    """Raises BadOption or UnknownName for names that clash, and for keys that are not the run's."""
+    different = {"methods": config.methods, "seeds": config.seeds, "bases": config.bases}
+    for name, values in different.items():
+        if len({base_label(str(value)) for value in values}) < len(values):
             raise BadOption(f"{name} must differ from each other; got {list(values)}")
-    labels = {base_label(base): base for base in config.bases}
-    if len(labels) < len(config.bases):
-        raise BadOption(f"bases must differ from each other; got {list(config.bases)}")
     if BASE in config.methods:
-        raise BadOption(f"methods: {BASE!r} is the untrained model's name; set base = true for it")
+        raise BadOption(
+            f"methods: {BASE!r} is the name of the untrained model. Fix: base = true evaluates it"
+        )
     for method, changes in config.changes.items():
         if method not in (*config.methods, *methods()) and "method" not in changes:
             raise UnknownName("method", method, {*config.methods, *methods()})
-    for where, tree in (("run", config.run), *_named_changes(config)):
-        if config.bases and "path" in tree.get("model", {}):
-            raise BadOption(
-                f"{where}.model.path must be left out where bases are given; got"
-                f" {tree['model']['path']!r}. Fix: every method begins from every one of bases"
-            )
-        for key in ("out", "seed") if where != "run" else ("out", "seed", "method"):
-            if key in tree:
-                raise BadOption(f"{where}.{key} is set by the comparison; leave it out")
-        if where != "run" and "budget" in tree:
-            raise BadOption(f"{where}.budget: budgets are equal; set run.budget for all methods")
+    _check_keys("run", config.run, ("out", "seed", "method"), config.bases)
+    for method, changes in config.changes.items():
+        _check_keys(f"changes.{method}", changes, ("out", "seed", "budget"), config.bases)
 
 
-def _named_changes(config: CompareConfig) -> list[tuple[str, Tree]]:
-    return [(f"changes.{method}", tree) for method, tree in config.changes.items()]
+def _check_keys(where: str, tree: Tree, reserved: Iterable[str], bases: tuple[str, ...]) -> None:
+    if bases and "path" in tree.get("model", {}):
+        raise BadOption(
+            f"{where}.model.path must be left out if bases are given; got"
+            f" {tree['model']['path']!r}. Fix: every method starts from every one of bases"
+        )
+    for key in reserved:
+        if key in tree:
+            fix = "set run.budget, for all methods" if key == "budget" else "leave it out"
+            raise BadOption(f"{where}.{key} is set by the comparison, not here. Fix: {fix}")

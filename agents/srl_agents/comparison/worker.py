@@ -1,19 +1,18 @@
-"""One run of a comparison: train, evaluate on the way and at the end, write it down.
+"""One run of a comparison: train, evaluate during training and at the end, save the outcome.
 
-``python -m srl_agents.comparison.worker`` is the process that ``srl_agents.comparison.scheduler``
-starts: it reads job folders from standard input, one a line, and tells how it fares on standard
-output, one JSON object a line. When its input ends it saves what it is doing and stops.
+``python -m srl_agents.comparison.worker FOLDER`` is the process that
+``srl_agents.comparison.scheduler`` starts for each run. It reports progress on standard output, one
+JSON object a line. When its standard input ends, it saves its progress and stops.
 
-A job's folder holds ``job.json``, ``run/`` (the training run), ``curve.json``, ``training.json``
-(once the training is over), ``evaluation/`` and ``outcome.json`` (once everything is). Whatever
-is there already is not done again.
+A run's folder holds ``job.json``, ``run/`` (the training run), ``curve.json``, ``training.json``
+(after the training), ``evaluation/`` and ``outcome.json`` (at the end). Finished parts are not
+repeated.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import queue
 import signal
 import sys
 import threading
@@ -22,14 +21,17 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from srl_agents.comparison.config import Job
-from srl_agents.comparison.inputs import check_splits
+from srl_agents.comparison.input_checks import check_splits
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.episodes import EpisodeFile
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.policies import TransformersPolicy
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.lock import held
 from srl_agents.training.log import read_log
 from srl_agents.training.progress import Progress
@@ -39,102 +41,92 @@ from srl_env.rollout import AnyPolicy
 
 JOB, OUTCOME = "job.json", "outcome.json"
 TRAINING_POINTS = 200
-"""A run's updates are averaged into at most so many points for the figures."""
+"""A run's updates are averaged into at most this many points for the figures."""
 
-Tell = Callable[[str, float, str], None]
-"""Called with the phase, the share of the job that is done, and a note."""
+Report = Callable[[str, float, str], None]
+"""Called with the phase, the finished fraction of the job, and a note."""
 
-_TRAINING_SHARE = 0.9
+_TRAINING_FRACTION = 0.9
 _WAIT_S = 60.0
 
 
-def run_job(folder: Path, tell: Tell) -> RunOutcome:
+def run_job(folder: Path, report: Report) -> RunOutcome:
     """The outcome of the job in a folder, made or read.
 
-    Raises KeyboardInterrupt where it was stopped, with everything saved, and BadOption where
-    another process runs it.
+    Raises KeyboardInterrupt if it was stopped, with its progress saved, and BadOption if another
+    process runs it.
     """
-    with held(folder, _WAIT_S):  # the worker of a comparison that was killed saves and ends
-        return _run_job(folder, tell)
+    with held(folder, _WAIT_S):  # the worker of a killed comparison saves first
+        if (folder / OUTCOME).exists():
+            return RunOutcome.from_json(_read(folder / OUTCOME))
+        outcome = _run(Job.from_json(_read(folder / JOB), folder), report)
+        _write(folder / OUTCOME, outcome.to_json())
+        return outcome
 
 
-def _run_job(folder: Path, tell: Tell) -> RunOutcome:
-    if (folder / OUTCOME).exists():
-        return RunOutcome.from_json(_read(folder / OUTCOME))
-    job = Job.from_json(_read(folder / JOB), folder)
+def _run(job: Job, report: Report) -> RunOutcome:
     check_splits(job)
-    outcome = RunOutcome(job.method, job.seed, str(folder), base=job.base)
-    model = job.run.model.path
+    outcome = RunOutcome(job.method, job.seed, str(job.folder), base=job.base)
+    curve, model = Curve(job), job.run.model.path
     if job.train:
-        outcome, model = _trained(job, outcome, tell)
+        outcome, model = _trained(job, outcome, curve, report)
     policy = _load(job, model)
-    tell("evaluating", _TRAINING_SHARE, "")
+    report("evaluating", _TRAINING_FRACTION, "")
     if job.curve.every_s is not None:
-        last = _curve_point(job, policy, outcome.seconds, outcome.updates)
-        before = (point for point in _read_curve(job) if point.update < last.update)
-        outcome = replace(outcome, curve=(*before, last))
-    result = _evaluated(job, policy, tell)
-    outcome = replace(outcome, result=result)
-    _write(folder / OUTCOME, outcome.to_json())
-    return outcome
+        curve.add(policy, outcome.seconds, outcome.updates)
+        outcome = replace(outcome, curve=tuple(curve.points))
+    return replace(outcome, result=_evaluated(job, policy, report))
 
 
-def _trained(job: Job, outcome: RunOutcome, tell: Tell) -> tuple[RunOutcome, str]:
-    """The outcome with what training spent, and the trained model's folder."""
+def _trained(job: Job, outcome: RunOutcome, curve: Curve, report: Report) -> tuple[RunOutcome, str]:
+    """The outcome with the training's usage, and the trained model's folder."""
     done, run = job.folder / "training.json", Path(job.run.out)
+
+    def on_progress(progress: Progress) -> None:
+        curve.update(progress)
+        note = f"{progress.stage}, update {progress.update}"
+        if curve.points:
+            note += f", {100 * curve.points[-1].success:.0f} % correct"
+        report("training", _TRAINING_FRACTION * progress.fraction, note)
+
     if not done.exists():
-        curve = _Curve(job)
-        result = train(
-            job.run,
-            resume=(run / "config.json").exists(),
-            on_progress=lambda progress: _on_progress(progress, curve, tell),
-        )
+        result = train(job.run, resume=(run / "config.json").exists(), on_progress=on_progress)
         if not result.finished:
             raise KeyboardInterrupt
         _write(done, {**asdict(result.usage), "warnings": result.warnings})
-    spent = _read(done)
-    spent["warnings"] = tuple(spent.get("warnings", ()))
-    training = training_points(run / "metrics.jsonl")
-    return replace(outcome, **spent, training=tuple(training)), str(run / "model")
+    usage = _read(done)
+    usage["warnings"] = tuple(usage["warnings"])
+    training = tuple(training_points(run / "metrics.jsonl"))
+    return replace(outcome, **usage, training=training), str(run / "model")
 
 
-def _on_progress(progress: Progress, curve: _Curve, tell: Tell) -> None:
-    curve.look(progress)
-    note = f"{progress.stage}, update {progress.update}"
-    if curve.points:
-        note += f", {100 * curve.points[-1].success:.0f} % right"
-    tell("training", _TRAINING_SHARE * progress.share, note)
-
-
-class _Curve:
-    """Evaluates the policy each time so many seconds of training have passed."""
+class Curve:
+    """The small evaluations during training, also saved as ``curve.json``."""
 
     def __init__(self, job: Job) -> None:
-        self.job, self.points = job, _read_curve(job)
+        self._job, self._file = job, job.folder / "curve.json"
+        saved = _read(self._file) if self._file.exists() else []
+        self.points = TypeAdapter(list[CurvePoint]).validate_python(saved)
 
-    def look(self, progress: Progress) -> None:
-        """Adds a point if one is due; forgets those that a resumed run is yet to come to."""
-        every = self.job.curve.every_s
+    def update(self, progress: Progress) -> None:
+        """Adds a point if one is due. Points beyond the update of a resumed run are dropped."""
+        every, seconds = self._job.curve.every_s, progress.usage.seconds
         if every is None:
             return
-        self.points = [point for point in self.points if point.update < progress.update]
-        last = self.points[-1].seconds if self.points else 0.0
-        if progress.usage.seconds // every > last // every:
-            point = _curve_point(self.job, progress.policy, progress.usage.seconds, progress.update)
-            self.points.append(point)
-            _write(self.job.folder / "curve.json", [asdict(p) for p in self.points])
+        self._drop_from(progress.update)
+        if seconds // every > (self.points[-1].seconds if self.points else 0.0) // every:
+            self.add(progress.policy, seconds, progress.update)
+            _write(self._file, [asdict(point) for point in self.points])
 
+    def add(self, policy: AnyPolicy, seconds: float, update: int) -> None:
+        """Evaluates the policy for one more point."""
+        self._drop_from(update)
+        result = _evaluate(self._job, policy, self._job.curve.evaluation(self._job.evaluation))
+        success = result.estimates()["pass@1"].value if "pass@1" in result.scores else 0.0
+        self.points.append(CurvePoint(seconds, update, success))
 
-def _read_curve(job: Job) -> list[CurvePoint]:
-    path = job.folder / "curve.json"
-    return [CurvePoint(**point) for point in _read(path)] if path.exists() else []
-
-
-def _curve_point(job: Job, policy: AnyPolicy, seconds: float, update: int) -> CurvePoint:
-    maker = split_maker(job.run.env.id, job.run.env.options, job.curve.split)
-    result = evaluate(policy, maker, job.curve_evaluation)
-    success = result.estimates()["pass@1"].value if "pass@1" in result.scores else 0.0
-    return CurvePoint(seconds, update, success)
+    def _drop_from(self, update: int) -> None:
+        self.points = [point for point in self.points if point.update < update]
 
 
 def _load(job: Job, model: str) -> TransformersPolicy:
@@ -147,19 +139,20 @@ def _load(job: Job, model: str) -> TransformersPolicy:
     )
 
 
-def _evaluated(job: Job, policy: AnyPolicy, tell: Tell) -> EvalResult:
+def _evaluated(job: Job, policy: AnyPolicy, report: Report) -> EvalResult:
     def on_progress(done: int, total: int) -> None:
-        share = _TRAINING_SHARE + (1 - _TRAINING_SHARE) * done / total
-        tell("evaluating", share, f"{done} of {total} episodes")
+        fraction = _TRAINING_FRACTION + (1 - _TRAINING_FRACTION) * done / total
+        report("evaluating", fraction, f"{done} of {total} episodes")
 
-    return evaluate(
-        policy,
-        split_maker(job.run.env.id, job.run.env.options, job.evaluation.split),
-        job.evaluation,
-        name=job.method,
-        episodes=EpisodeFile(job.folder / "evaluation" / "episodes.jsonl"),
-        on_progress=on_progress,
-    )
+    file = EpisodeFile(job.folder / "evaluation" / "episodes.jsonl")
+    return _evaluate(job, policy, job.evaluation, episodes=file, on_progress=on_progress)
+
+
+def _evaluate(
+    job: Job, policy: AnyPolicy, settings: EvaluationConfig, **options: Any
+) -> EvalResult:
+    make_env = split_maker(job.run.env.id, job.run.env.options, settings.split)
+    return evaluate(policy, make_env, settings, name=job.method, **options)
 
 
 def training_points(path: Path) -> list[TrainingPoint]:
@@ -190,52 +183,35 @@ def _read(path: Path) -> Any:
 
 
 def _write(path: Path, data: Any) -> None:
-    """Writes the file whole or not at all."""
+    """Writes the whole file or nothing."""
     draft = path.with_suffix(".draft")
     draft.write_text(json.dumps(data) + "\n", encoding="utf-8")
     draft.rename(path)
 
 
-# The worker process
-
-
 def main() -> None:
-    """Serves jobs until standard input ends."""
-    answers = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
-    os.dup2(2, 1)  # whatever else is printed goes to the log
-    jobs: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-    busy = threading.Event()
-    threading.Thread(target=_listen, args=(jobs, busy), daemon=True).start()
+    """Runs the job in the folder of the command line. Errors that are bugs keep their traceback."""
+    reports = os.fdopen(os.dup(1), "w", encoding="utf-8", newline="\n")
+    os.dup2(2, 1)  # other output goes to the log
+
+    def report(phase: str, fraction: float, note: str) -> None:
+        said = {"phase": phase, "fraction": fraction, "note": note}
+        print(json.dumps(said), file=reports, flush=True)
+
     try:
-        while (folder := jobs.get()) is not None:
-            busy.set()
-            _serve(Path(folder), lambda **said: print(json.dumps(said), file=answers, flush=True))
-            busy.clear()
+        threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
+        run_job(Path(sys.argv[1]), report)
+    except SrlEnvError as error:
+        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
     except (KeyboardInterrupt, BrokenPipeError):
         sys.exit(130)
 
 
-def _serve(folder: Path, answer: Callable[..., None]) -> None:
-    """Runs one job; its last answer says how it ended. Mistakes of the library go through."""
-
-    def tell(phase: str, share: float, note: str) -> None:
-        answer(phase=phase, share=share, note=note)
-
-    try:
-        run_job(folder, tell)
-    except SrlEnvError as error:
-        answer(error=f"{type(error).__name__}: {error}")
-    else:
-        answer(done=True)
-
-
-def _listen(jobs: queue.SimpleQueue[str | None], busy: threading.Event) -> None:
-    """Passes lines on; at their end, or when the parent is gone, interrupts what is running."""
-    for line in sys.stdin:
-        jobs.put(line.rstrip("\n"))
-    jobs.put(None)
-    if busy.is_set():
-        os.kill(os.getpid(), signal.SIGINT)
+def _interrupt_at_end_of_input() -> None:
+    """Interrupts this process when the parent closes the pipe or is gone."""
+    while os.read(0, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGINT)
 
 
 if __name__ == "__main__":

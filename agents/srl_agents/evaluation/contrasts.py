@@ -252,9 +252,7 @@ class Comparison:
             raise BadOption(f"{path} cannot be read: {error.strerror}") from error
         except (ValueError, KeyError, TypeError) as error:
             got = f"{type(error).__name__}: {error}".splitlines()[0]
-            raise BadData(
-                f"{path}:1: must be the results of a comparison; got {got}"
-            ) from error
+            raise BadData(f"{path}:1: must be the results of a comparison; got {got}") from error
 
     def _shared(self, methods: Sequence[str]) -> dict[str, list[Scores]]:
         """{method: its pass@1 on each base model that all of these methods have runs of}."""

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
 class Progress:
     """Where a run is, after an update.
 
-    share: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
+    fraction: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
     updates; whoever samples from it leaves its generator as it was.
     """
 
     update: int
     stage: str
-    share: float
+    fraction: float
     usage: Usage
     metrics: Metrics
     policy: Policy

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from srl_agents.comparison.config import Job, load_compare_config, make_compare_config, plan
-from srl_agents.comparison.inputs import check_bases
+from srl_agents.comparison.input_checks import check_bases
 from srl_agents.comparison.scheduler import JobProgress, compare
 from srl_agents.comparison.worker import run_job, training_points
 from srl_agents.evaluation.contrasts import BASE, Comparison
@@ -104,11 +104,11 @@ def test_every_method_begins_from_every_base_with_every_seed() -> None:
     [
         (["m", "m"], {}, r"bases must differ from each other; got \['m', 'm'\]"),
         (["a/m", "a_m"], {}, "bases must differ from each other"),
-        (["m"], {"run": {"model": {"path": "n"}}}, "run.model.path must be left out where bases"),
+        (["m"], {"run": {"model": {"path": "n"}}}, "run.model.path must be left out if bases"),
         (
             ["m"],
             {"changes": {"sft": {"model": {"path": "n"}}}},
-            "changes.sft.model.path must be left out where bases are given; got 'n'. Fix:",
+            "changes.sft.model.path must be left out if bases are given; got 'n'. Fix:",
         ),
     ],
 )
@@ -173,11 +173,15 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
         ({"methods": ["slr"]}, UnknownName, "no method 'slr'. Did you mean 'srl'"),
         ({"methods": []}, BadOption, r"methods needs at least one; got \[\]"),
         ({"methods": ["srl", "srl"]}, BadOption, "methods must differ"),
-        ({"methods": ["base"]}, BadOption, "'base' is the untrained model's name"),
+        ({"methods": ["base"]}, BadOption, "'base' is the name of the untrained model"),
         ({"seeds": [1, 1]}, BadOption, "seeds must differ"),
         ({"seeds": [-1]}, BadOption, "seeds"),
         ({"changes": {"rvlr": {}}}, UnknownName, "no method 'rvlr'. Did you mean 'rlvr'"),
-        ({"changes": {"sft": {"budget": {"updates": 9}}}}, BadOption, "budgets are equal"),
+        (
+            {"changes": {"sft": {"budget": {"updates": 9}}}},
+            BadOption,
+            "changes.sft.budget is set by the comparison, not here. Fix: set run.budget",
+        ),
         ({"changes": {"sft": {"seed": 1}}}, BadOption, "changes.sft.seed is set by"),
         ({"changes": {"sft": {"trian": {}}}}, UnknownName, "'changes.sft.trian'. Did you mean 'ch"),
         (

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from srl_agents.comparison.config import CompareConfig, make_compare_config, plan
-from srl_agents.comparison.inputs import check_jobs, check_splits
+from srl_agents.comparison.input_checks import check_jobs, check_splits
 from srl_agents.comparison.scheduler import compare
 from srl_agents.evaluation.contrasts import RunOutcome
 from srl_agents.runs.settings import with_overrides
