@@ -245,7 +245,7 @@ def test_play_saves_what_was_played_and_a_file_is_trained_on(model: str) -> None
     asked = ["play", CHAIN, "--kwargs", SMALL, "--mode", "srl", "--problem", "0"]
     result = CliRunner().invoke(app, asked, input=typed)
     assert result.exit_code == 0, result.output
-    assert "0 episodes finished. What was played is in runs/play-001" in result.output
+    assert "0 episodes finished. Episodes: runs/play-001" in result.output
     assert Path("runs/play-001/played.jsonl").exists()
     row = {"prompt": "ab", "steps": ["a1", "b2"], "answer": "3"}
     Path("rows.jsonl").write_text(

@@ -13,9 +13,9 @@ from rich.console import Console
 from typer.testing import CliRunner
 
 import srl_env
-from srl_agents.cli.game import difference, hint, play
 from srl_agents.cli.main import app
-from srl_agents.cli.saved_games import EXPERT, PLAYED, Book
+from srl_agents.cli.play.recording import EXPERT, PLAYED, Recording
+from srl_agents.cli.play.session import difference, hint, play
 from srl_env.data import JsonlSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, UnknownName
@@ -39,10 +39,10 @@ def played(
     """What is on the screen after a session."""
     screen = io.StringIO()
     console = Console(file=screen, width=width)
-    book = Book(folder)
+    recording = Recording(folder)
     play(
         env or CountingEnv(),
-        book,
+        recording,
         screen=console,
         source=io.StringIO(typed),
         options=TWO if options is None else options,
@@ -56,13 +56,13 @@ def played(
     [
         ("one\n:hint\ntwo\n\n", "hint: Number 1", "one\ntwo"),
         ("one\n:help\n\n", "  :hint        the next step's title", "one"),
-        ("one\n:show\ntwo\n\n", "your step goes on after 1 line", "one\ntwo"),
-        ("one\ntwo\n:mode srl\n\n", "your step goes on after 2 lines", "one\ntwo"),
+        ("one\n:show\ntwo\n\n", "your step continues after 1 line", "one\ntwo"),
+        ("one\ntwo\n:mode srl\n\n", "your step continues after 2 lines", "one\ntwo"),
         ("one\n:system\n\n", "Write only the single next step", "one"),
         ("one\n:hnit\n:param x: text\n\n", "reward 0", "one\n:hnit\n:param x: text"),
         ("one\n::hint\n::1\n\n", "reward 0", "one\n:hint\n::1"),
         ("one\n :hint\n\n", "reward 0", "one\n :hint"),
-        ("dropped\n:undo\nsay 1\n\n", "no step that can be taken back", "say 1"),
+        ("dropped\n:undo\nsay 1\n\n", "no step can be taken back", "say 1"),
     ],
 )
 def test_commands_work_on_any_line_and_leave_the_step_alone(
@@ -114,7 +114,7 @@ def test_a_world_that_cannot_be_copied_is_played_without_undo(tmp_path: Path) ->
 
     screen = played(tmp_path, "say 1\n\nsay 2\n\n:undo\n:quit\n", Locked())
     assert screen.count("done") == 2
-    assert "no step that can be taken back" in screen
+    assert "no step can be taken back" in screen
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ def rows(file: Path) -> list[dict[str, Any]]:
 
 def test_a_right_solution_becomes_an_expert_trajectory(tmp_path: Path) -> None:
     screen = played(tmp_path, RIGHT)
-    assert "\nright\n" in screen
+    assert "\ncorrect\n" in screen
     (problem,) = JsonlSource(tmp_path / EXPERT)
     (way,) = problem.trajectories
     assert (problem.id, way.source) == ("count-2", "human")
@@ -164,7 +164,7 @@ def test_another_session_adds_a_way_and_repeats_none(tmp_path: Path) -> None:
 
 def test_a_wrong_solution_is_kept_but_is_no_expert(tmp_path: Path) -> None:
     screen = played(tmp_path, "say 1\n\nthe sum=9!\n\n")
-    assert "not right" in screen
+    assert "\nwrong\n" in screen
     assert "The expert's solution:" in screen
     assert not (tmp_path / EXPERT).exists()
     (row,) = rows(tmp_path / PLAYED)
@@ -186,7 +186,7 @@ def test_wrong_options_are_told_before_anything_is_shown(tmp_path: Path) -> None
     with pytest.raises(UnknownName, match="no reward mode 'slr'"):
         play(
             CountingEnv(),
-            Book(tmp_path),
+            Recording(tmp_path),
             screen=Console(file=screen),
             source=io.StringIO(""),
             options={"reward_mode": "slr"},
@@ -208,7 +208,7 @@ def test_ctrl_c_ends_the_session_and_saves(tmp_path: Path) -> None:
 
     play(
         CountingEnv(),
-        Book(tmp_path),
+        Recording(tmp_path),
         screen=Console(file=io.StringIO()),
         source=Interrupting("say 1\n\n"),
         options=TWO,
@@ -223,9 +223,9 @@ def test_nothing_typed_saves_nothing(tmp_path: Path) -> None:
 
 def test_scored_steps_are_shown_beside_the_experts(tmp_path: Path) -> None:
     screen = played(tmp_path, "say 7\n\n:quit\n", options={**TWO, "reward_mode": "srl"})
-    assert "reward 0.8 (similarity 0.8, format 1); not a right step" in screen
+    assert "reward 0.8 (similarity 0.8, format 1); not a correct step" in screen
     assert "yours:  say 7\nexpert: say 1\n" in screen
-    assert "the expert's step goes on: say 1" in screen
+    assert "the expert's step is used: say 1" in screen
 
 
 def test_the_expert_is_not_shown_before_a_step_is_scored(tmp_path: Path) -> None:
@@ -264,14 +264,14 @@ def test_hints_are_counted_in_what_is_saved(tmp_path: Path) -> None:
 
 def test_a_step_can_be_taken_back(tmp_path: Path) -> None:
     screen = played(tmp_path, ":undo\nsay 9\n\n:undo\n" + RIGHT)
-    assert "no step that can be taken back" in screen
+    assert "no step can be taken back" in screen
     assert JsonlSource(tmp_path / EXPERT)[0].trajectories[0].actions[0] == "say 1"
 
 
 def test_a_slow_world_is_not_gone_back_in(tmp_path: Path) -> None:
     screen = played(tmp_path, "say 1\n\n:undo\n:quit\n", SlowWorldEnv())
     assert "1 said" in screen
-    assert "no step that can be taken back" in screen
+    assert "no step can be taken back" in screen
     assert rows(tmp_path / PLAYED)[0]["trajectories"][0]["steps"] == [
         {"action": "say 1", "observation": "1 said"}
     ]
@@ -314,4 +314,4 @@ def test_what_the_world_says_cannot_move_the_cursor(tmp_path: Path) -> None:
 def test_a_file_of_something_else_is_not_written_over(tmp_path: Path) -> None:
     (tmp_path / PLAYED).write_text("not ours\n")
     with pytest.raises(BadData, match=r"played\.jsonl:1: no JSON"):
-        Book(tmp_path)
+        Recording(tmp_path)
