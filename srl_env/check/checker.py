@@ -1,4 +1,4 @@
-"""``check_env``, and the checks in the order in which they are made."""
+"""``check_env``, and the checks in their order."""
 
 from __future__ import annotations
 
@@ -36,12 +36,11 @@ def check_env(
 ) -> CheckReport:
     """The report on an environment, or on the one of that name made with these arguments.
 
-    env: made without arguments, a class is given its ``offline_kwargs`` where it has some.
+    env: a class made without arguments gets its ``offline_kwargs`` if it has some.
     problems: how many problems are drawn and tried. hostile: how many hostile texts are tried;
-    seconds: for how long at most, for each of the two checks that do so; a check that came to no
-    text is skipped.
+    seconds: for how long at most, in each of the two checks that use them.
     Raises ``CheckError`` with the report as text, unless ``raise_on_failure`` is off, and
-    ``BadOption`` for numbers that check nothing.
+    ``BadOption`` for numbers that would check nothing.
     """
     checker = Checker(env, problems=problems, hostile=hostile, seconds=seconds, **arguments)
     report = CheckReport(checker.title, tuple(checker.run(name) for name in CHECKS))
@@ -51,7 +50,7 @@ def check_env(
 
 
 class Checker:
-    """An environment whose checks are made one at a time, by their names in ``CHECKS``."""
+    """An environment and its checks, made one at a time by their names in ``CHECKS``."""
 
     def __init__(
         self,
@@ -65,7 +64,12 @@ class Checker:
         """As for ``check_env``."""
         problems = read_count("problems", problems, 1)
         hostile = read_count("hostile", hostile, 0)
-        seconds = _read_seconds(seconds)
+        given: Any = seconds
+        if isinstance(given, bool) or not isinstance(given, Real) or not 0 < given < math.inf:
+            raise BadOption(
+                "seconds must be a number above 0, how long hostile texts are tried, e.g. 20; got "
+                f"{seconds!r}"
+            )
         offline = offline_arguments(env) if isinstance(env, str) and not arguments else {}
         env = make(env, **{**offline, **arguments}) if isinstance(env, str) else env
         bare = getattr(env, "unwrapped", None)
@@ -83,7 +87,7 @@ class Checker:
 
     def run(self, name: str) -> CheckResult:
         """The result of the check of that name."""
-        if self._drawn is None:  # whatever is asked for: the others need the problems
+        if self._drawn is None:  # all other checks need the problems
             self._drawn = _result(DRAWS, lambda: interface.check_draws(self.trial, self._problems))
         if name == DRAWS:
             return self._drawn
@@ -95,7 +99,7 @@ class Checker:
         return self._not_again(result)
 
     def _not_again(self, result: CheckResult) -> CheckResult:
-        """The result, skipped where nothing came of it but an exception found before."""
+        """The result, or a skip if its only finding is an exception that was found before."""
         for finding in result.findings:
             if finding.expected != _NO_EXCEPTION:
                 return result
@@ -107,42 +111,32 @@ class Checker:
         return result
 
     def limit_s(self, name: str) -> float | None:
-        """How long the check of that name may take; None where there is no bound to state."""
+        """How long the check of that name may take; None for no bound."""
         return robustness.longest_s(self.trial) if name in HOSTILE else None
 
 
-def _read_seconds(value: object) -> float:
-    if isinstance(value, Real) and not isinstance(value, bool):
-        seconds = float(value)
-        if 0 < seconds < math.inf:
-            return seconds
-    raise BadOption(
-        f"seconds is a number above 0, how long hostile texts are tried, e.g. 20; got {value!r}"
-    )
-
-
 def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check made on each of the drawn problems."""
+    """The check, made on each of the drawn problems."""
     return lambda trial: _on(trial.problems, check, trial)
 
 
 def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check made on those of the drawn problems that have an expert."""
+    """The check, made on the drawn problems that have an expert."""
 
     def checked(trial: Trial) -> Found:
-        shown = [each for each in trial.problems if trial.problem(each).trajectories]
-        if trial.problems and not shown:
+        solved = [each for each in trial.problems if trial.problem(each).trajectories]
+        if trial.problems and not solved:
             yield Note("the problems drawn have no expert", skipped=True)
             return
-        if len(shown) < len(trial.problems):
-            yield Note(f"{len(shown)} of {len(trial.problems)} problems drawn have an expert")
-        yield from _on(shown, check, trial)
+        if len(solved) < len(trial.problems):
+            yield Note(f"{len(solved)} of {len(trial.problems)} problems drawn have an expert")
+        yield from _on(solved, check, trial)
 
     return checked
 
 
 def _first(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check made on the first of the drawn problems."""
+    """The check, made on the first of the drawn problems."""
     return lambda trial: _on(trial.problems[:1], check, trial)
 
 
@@ -165,7 +159,7 @@ CHECKS: dict[str, Callable[[Trial], Iterable[Finding | Note]]] = {
     "the expert gets full marks, step by step (srl)": _with_expert(rewards.check_expert_srl),
     "the expert gets full marks at the end (rlvr)": _with_expert(rewards.check_expert_rlvr),
     "the expert gets full marks in the other modes": _with_expert(rewards.check_expert_other),
-    "the expert's whole solution is right": _with_expert(rewards.check_expert_solution),
+    "the expert's whole solution is correct": _with_expert(rewards.check_expert_solution),
     "an empty answer gets nothing": _each(rewards.check_empty),
     "a shuffled answer gets less": _with_expert(rewards.check_shuffled),
     "an echo of the prompt gains nothing": _each(rewards.check_echo),
@@ -189,7 +183,7 @@ _COMPARING = {
     for name in CHECKS
     if name.startswith(("Gymnasium", "the expert", "a shuffled", "a prefix", "modes", "snapshots"))
 }
-"""Checks that compare an episode with another, or with what the expert's steps came to before."""
+"""Checks that compare one episode with another."""
 
 
 def _result(name: str, check: Callable[[], Iterable[Finding | Note]]) -> CheckResult:

@@ -1,11 +1,13 @@
-"""Whether anything is visible that was not scored yet.
+"""Whether anything is visible before it is scored.
 
-A *leak* is text in observation, messages, info, ``repr`` or the pickled observation that holds
-the answer, an expert's action that was not scored yet, or any of the expert's thoughts, between
-word boundaries. Not counted: what the problem's prompt, the prompt style, the actions so far or
-the world's answers say too. Outside the observation, secrets of fewer than four characters
-aren't looked for either: numbers like "3" stand in ids and counters by chance. What is the
-answer of problem after problem at one place of the info, as under a key "answer", is no chance.
+A *leak* is text in the observation, messages, info, ``repr`` or pickled observation that holds,
+between word boundaries, the answer, an expert's action that was not scored yet, or an expert's
+thought. Text that the problem's prompt, the prompt style, the actions so far or the world's answers
+also contain is not a leak.
+
+Outside the observation, secrets of fewer than four characters are ignored: numbers like "3" occur
+in ids and counters by chance. But one place of the info that holds the answer of problem after
+problem, such as a key "answer", is a leak.
 """
 
 from __future__ import annotations
@@ -24,25 +26,25 @@ SHORT_SECRET = 4
 
 
 def check_leaks(trial: Trial, problem_id: str) -> Iterator[Finding]:
-    """Nothing of the expert or the answer is visible before it was scored."""
+    """Nothing of the expert or the answer is visible before it is scored."""
     if not trial.begin(problem_id, "srl", "expert"):
         return
     env = trial.env
     prompt = env.problem.prompt
     if len(env.expert_steps) > 1 and all(step.action in prompt for step in env.expert_steps):
-        yield Finding(
+        yield trial.finding(
             f"the prompt of problem {problem_id!r} contains every step of the expert",
             "a prompt without the solution",
-            "leave the solution out where the data is read",
-            trial.place_of(problem_id),
+            "remove the solution where the data is read",
+            problem_id=problem_id,
         )
     for continuation in ("expert", "policy"):
         result: Any = trial.begin(problem_id, "srl", continuation)
-        while True:
+        over = False
+        while not over:
             yield from _leaks(trial, result[0], result[-1])
             result = env.step(env.format.render(ExpertStep("hm")))
-            if result[2] or result[3]:
-                break
+            over = result[2] or result[3]
 
 
 def check_answers(trial: Trial) -> Iterator[Finding]:
@@ -54,18 +56,18 @@ def check_answers(trial: Trial) -> Iterator[Finding]:
             answers.add(answer)
             places.append({place for place, part in _leaves(begun[1]) if str(part) == answer})
     if len(answers) < 2:
-        return  # one answer may stand anywhere by chance
+        return  # one answer may occur anywhere by chance
     for place in sorted(set.intersection(*places)):
-        yield Finding(
+        yield trial.finding(
             f"info{place} is the answer of each of {len(places)} problems at step 0",
             "nothing of the answer before the end",
             "take it out of the info; at the end, the verdict has it",
-            trial.line_of("reset"),
+            "reset",
         )
 
 
 def _leaves(value: object, place: str = "") -> Iterator[tuple[str, object]]:
-    """Everything in nested data that holds nothing itself, with its place, as "['a'][0]"."""
+    """The innermost values of nested data with their places, such as "['a'][0]"."""
     if isinstance(value, dict):
         for key, part in value.items():
             yield from _leaves(part, f"{place}[{key!r}]")
@@ -79,7 +81,10 @@ def _leaves(value: object, place: str = "") -> Iterator[tuple[str, object]]:
 def _leaks(trial: Trial, observation: str, info: dict[str, Any]) -> Iterator[Finding]:
     env = trial.env
     shown = [observation, *(message["content"] for message in info["messages"])]
-    other = [repr(env), str(env), *_texts({k: v for k, v in info.items() if k != "messages"})]
+    rest = {key: value for key, value in info.items() if key != "messages"}
+    other = [repr(env), str(env)]
+    for place, part in _leaves(rest):  # a place has the keys
+        other += [place, part] if isinstance(part, str) else [place]
     other.append(pickle.dumps(observation).decode("utf-8", "replace"))
     public = "\n".join(_public(env))
     for kind, secret in _secrets(env):
@@ -87,20 +92,19 @@ def _leaks(trial: Trial, observation: str, info: dict[str, Any]) -> Iterator[Fin
         if pattern.search(public):
             continue
         places = shown if len(secret) < SHORT_SECRET else shown + other
-        for place in places:
-            if pattern.search(place):
-                yield Finding(
-                    f"{kind} {short(secret)} of problem {env.problem.id!r} is visible at step "
-                    f"{env.step_index}: {short(_around(pattern, place))}",
-                    "nothing of the expert that was not scored yet, and no thoughts",
-                    "take it out of the prompt, the titles, the id or the info",
-                    trial.place_of(env.problem.id),
-                )
-                break
+        if found := next(filter(None, map(pattern.search, places)), None):
+            around = found.string[max(0, found.start() - 30) : found.end() + 30]
+            yield trial.finding(
+                f"{kind} {short(secret)} of problem {env.problem.id!r} is visible at step "
+                f"{env.step_index}: {short(around)}",
+                "nothing of the expert before it is scored, and no thoughts",
+                "take it out of the prompt, the titles, the id or the info",
+                problem_id=env.problem.id,
+            )
 
 
 def _secrets(env: ReasoningEnv) -> Iterator[tuple[str, str]]:
-    """What must not be seen at this point, with what it is."""
+    """What must not be seen at this point: (what it is, text)."""
     if env.problem.answer:
         yield "the answer", env.problem.answer.strip()
     for number, step in enumerate(env.expert_steps):
@@ -111,30 +115,10 @@ def _secrets(env: ReasoningEnv) -> Iterator[tuple[str, str]]:
 
 
 def _public(env: ReasoningEnv) -> Iterator[str]:
-    """What may be seen: the problem, the style's texts, what was done and answered."""
+    """What may be seen: the problem, the style's texts, the actions and the world's answers."""
     style = env.style
     yield from (env.problem.prompt, style.step_task, style.solution_task, style.note)
     yield from (style.problem, style.so_far, style.title, env.format.instructions)
     for turn in env.history:
         yield turn.action
         yield turn.observation or ""
-
-
-def _texts(value: object) -> Iterator[str]:
-    """All texts in nested data."""
-    if isinstance(value, str):
-        yield value
-    elif isinstance(value, dict):
-        for key, part in value.items():
-            yield from _texts(key)
-            yield from _texts(part)
-    elif isinstance(value, list | tuple):
-        for part in value:
-            yield from _texts(part)
-
-
-def _around(pattern: re.Pattern[str], text: str) -> str:
-    """Where the pattern is in the text, with some of its surroundings."""
-    match = pattern.search(text)
-    assert match is not None, "the caller found it"
-    return text[max(0, match.start() - 30) : match.end() + 30]

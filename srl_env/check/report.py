@@ -1,4 +1,4 @@
-"""What checks find, and the report on all of them."""
+"""What checks find, and the report of all checks."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from srl_env.text.unicode import escaped
 
 
 class CheckError(UserError):
-    """An environment breaks a promise; the message lists what was seen and what to do."""
+    """An environment breaks a promise; the message says what was seen and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
     """One thing that is wrong: what was seen, what was expected, what to do.
 
-    where: "file:line" of the code (or data) to look at, where it is known. similar: how many more
-    were found that differ in their values only.
+    where: "file:line" of the code or data, if known. similar: how many more findings differ only in
+    their values.
     """
 
     seen: str
@@ -56,10 +56,7 @@ def one_per_mistake(findings: Iterable[Finding]) -> tuple[Finding, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """Something to say about a check that is no fault, e.g. how much of it was done.
-
-    skipped: whether the check could not be made at all.
-    """
+    """A remark on a check, e.g. how much of it was done. skipped: it could not be made at all."""
 
     text: str
     skipped: bool = False
@@ -67,7 +64,7 @@ class Note:
 
 @dataclass(frozen=True, slots=True)
 class CheckResult:
-    """One check: passed where nothing was found. skipped: it could not be made."""
+    """One check. skipped: it could not be made."""
 
     name: str
     findings: tuple[Finding, ...] = ()

@@ -1,8 +1,8 @@
-"""Texts that were made to break things: verifiers must end, and nothing may raise.
+"""Texts that are made to break things: verifiers must end, and nothing may raise.
 
-What a policy writes is hostile: trained on a reward, it finds every text that an author did not
-think of. The texts here are drawn, the same ones every time, from fragments that have broken
-verifiers and parsers elsewhere.
+A policy's texts are hostile: trained on a reward, it finds every text that an author did not think
+of. The texts here are drawn, the same ones every time, from fragments that have broken verifiers
+and parsers elsewhere.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 import re
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
@@ -21,16 +22,15 @@ from srl_env.check.rewards import out_of_range
 from srl_env.check.trial import Trial, line_in, short
 from srl_env.environment import ReasoningEnv
 from srl_env.problem import ExpertStep
-from srl_env.rewards.registry import get_reward_mode
 from srl_env.seeding import stream
 from srl_env.time_limit import OutOfTime, run_within
 from srl_env.verifiers.responsibility import POLICY_FAULT
 from srl_env.verifiers.worker_pool import WALL_FACTOR
 
 DEADLINE_S = 10.0
-"""Of a verifier that states no ``deadline_s`` of its own, and of a step."""
+"""For a verifier without a ``deadline_s`` of its own, and for a step."""
 ANY_TIME_S = 120.0
-"""Of a step where the environment's ``world_timeout_s`` is None."""
+"""For a step of an environment whose ``world_timeout_s`` is None."""
 _GRACE_S = 5.0
 _MOST_FINDINGS = 3
 _NASTY = (
@@ -46,9 +46,7 @@ _FRAGMENTS = (
     "-1", "1/0", "1e9999", "nan", "inf", "9" * 400, "0." + "3" * 300, "9**9**9", "None", "True",
     "null", "[]", '{"a":', "hm", "the answer is", "=", "+", "==", ",", "../../etc/passwd", "rm -rf",
 )  # fmt: skip
-
-
-# How a call that begins like the expert's may go on.
+# How a call that starts like the expert's may continue.
 _TAILS = (
     "9**9**9", " 9**9**9", "**9**9", "^9^9^9", "9" * 400, "9" * 5_000, "1e999999999", "-1", "0",
     " / 0", "nan", "(" * 300, "(" * 300 + "1" + ")" * 300, "[" * 3_000, '{"a":' * 1_000,
@@ -69,15 +67,15 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
     end = time.monotonic() + trial.seconds
     for done, nasty in enumerate(_NASTY):
         if time.monotonic() > end:
-            yield _told(done, len(_NASTY), trial)
+            yield _tried_note(done, len(_NASTY), trial)
             return
         text = template.replace(answer, nasty) if answer and answer in template else nasty
-        for name, call in (
-            ("extract", lambda: verifier.extract(text)),  # noqa: B023  # called in this round
-            ("verify", lambda: verifier.verify(problem, [text])),  # noqa: B023
-        ):
-            where = _hangs_at(call, limit)
-            if where is not None:
+        calls: dict[str, Callable[[], object]] = {
+            "extract": partial(verifier.extract, text),
+            "verify": partial(verifier.verify, problem, [text]),
+        }
+        for name, call in calls.items():
+            if (where := _hangs_at(call, limit)) is not None:
                 yield Finding(
                     f"verifier.{name}() had not ended after {limit:g} s on {short(text)} "
                     f"({len(text):,} characters)",
@@ -91,79 +89,68 @@ def check_deadline(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
 
 
 def check_hostile(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
-    """Hostile texts cause no exception, no hanging, no failure, and no reward that is not a finite
-    number."""
-    found = failures = verdicts = faults = 0
+    """Hostile texts cause no exception, no hanging, no failure, and only finite rewards."""
+    counts = Counter[str]()
     last = ""
     if not trial.hostile:
-        yield _told(0, 0, trial)
+        yield _tried_note(0, 0, trial)
     end = time.monotonic() + trial.seconds
-    modes = [m for m in map(get_reward_mode, trial.modes()) if _possible(trial, problem_id, m.name)]
+    modes = [mode for mode in trial.modes() if trial.begin(problem_id, mode, "policy")]
     for number in range(trial.hostile):
         if time.monotonic() > end:
-            yield _told(number, trial.hostile, trial)
+            yield _tried_note(number, trial.hostile, trial)
             break
         if number % 4 == 0 or not _open(trial.env):
-            mode = modes[number // 4 % len(modes)].name
+            mode = modes[number // 4 % len(modes)]
             trial.begin(problem_id, mode, "policy", max_steps=4)
         text = hostile_text(trial.env, number)
         info, findings = _tried(trial, text)
-        found += len(findings)
         yield from findings
         if findings:
-            trial.begin(problem_id, modes[0].name, "policy")
+            trial.begin(problem_id, modes[0], "policy")
         if "failure" in info:
-            failures, last = failures + 1, short(text)
-        verdicts += "verdict" in info
-        faults += POLICY_FAULT in info.get("verdict", {})
-        if found >= _MOST_FINDINGS:
+            last = short(text)
+        counts["found"] += len(findings)
+        counts["failures"] += "failure" in info
+        counts["verdicts"] += "verdict" in info
+        counts["faults"] += POLICY_FAULT in info.get("verdict", {})
+        if counts["found"] >= _MOST_FINDINGS:
             break
-    if failures and verdicts:
+    if counts["failures"] and counts["verdicts"]:
         yield Finding(
-            f"{failures:,} of the texts ended in a failure and {verdicts:,} in a verdict; the last "
-            f"that failed: {last}",
+            f"{counts['failures']:,} of the texts ended in a failure and {counts['verdicts']:,} in "
+            f"a verdict; the last that failed: {last}",
             "the same for all: an episode that a text makes fail is in no score",
             "give the problem an expert or an answer that the verifier finds correct, or the "
             "verifier a control(problem), so that it can be decided who is responsible",
         )
-    elif failures:
-        yield Note(f"{failures:,} of the texts ended in a failure")
-    if faults:
+    elif counts["failures"]:
+        yield Note(f"{counts['failures']:,} of the texts ended in a failure")
+    if faults := counts["faults"]:
         yield Note(f"{faults:,} of the texts were found responsible for a failure, and wrong")
 
 
 def _tried(trial: Trial, text: str) -> tuple[dict[str, Any], list[Finding]]:
-    """A step with a hostile text: its info, and what is wrong with it."""
-    env, limit = trial.env, _step_limit(trial.env)
+    """The info of a step with a hostile text, and what is wrong with the step."""
+    env, limit, on_text = trial.env, _step_limit(trial.env), f"on the text {short(text)}"
     try:
         _, reward, _, _, info = run_within(partial(env.step, text), limit)
     except OutOfTime as error:
-        return {}, [
-            Finding(
-                f"env.step() had not ended after {limit:g} s on the text {short(text)}",
-                "an end, whatever a policy writes",
-                "limit what the world and the judge compute from a text, or give the environment "
-                "a world_timeout_s",
-                error.where,
-            )
-        ]
+        seen = f"env.step() had not ended after {limit:g} s {on_text}"
+        advice = (
+            "limit what the world and the judge compute from a text, or give the environment a "
+            "world_timeout_s"
+        )
+        return {}, [Finding(seen, "an end, whatever a policy writes", advice, error.where)]
     except Exception as error:  # noqa: BLE001  # the boundary to the author's code
-        return {}, [
-            Finding(
-                f"{type(error).__name__}: {error!s:.200} on the text {short(text)}",
-                "no exception, whatever a policy writes",
-                "treat what cannot be read as a wrong answer",
-                line_in(error),
-            )
-        ]
+        seen = f"{type(error).__name__}: {error!s:.200} {on_text}"
+        expected = "no exception, whatever a policy writes"
+        advice = "treat what cannot be read as a wrong answer"
+        return {}, [Finding(seen, expected, advice, line_in(error))]
     if not math.isfinite(reward) and "failure" not in info:
-        return info, [
-            Finding(
-                f"reward {reward} for the text {short(text)}",
-                "a finite reward, or info['failure']",
-                "raise a srl_env.errors.Failure where no reward can be had",
-            )
-        ]
+        seen, expected = f"reward {reward} {on_text}", "a finite reward, or info['failure']"
+        advice = "raise a srl_env.errors.Failure if there is no reward"
+        return info, [Finding(seen, expected, advice)]
     return info, list(out_of_range(env.reward_mode, reward, f"the text {short(text)}"))
 
 
@@ -185,8 +172,8 @@ def _verifier_limit(env: ReasoningEnv) -> float:
 
 
 def hostile_text(env: ReasoningEnv, number: int) -> str:
-    """Text number ``number``: one in three begins like a step of the expert's, the others are
-    fragments and pieces of its steps; sometimes very long."""
+    """Text number ``number``: one in three starts like a step of the expert's, the others are
+    fragments and pieces of its steps. Some are very long."""
     rng = stream("hostile", number)
     expert = [step.action for step in env.expert_steps] if env._state is not None else []
     if expert and number % 3 == 0:
@@ -200,8 +187,7 @@ def hostile_text(env: ReasoningEnv, number: int) -> str:
 
 
 def _like(action: str, rng: np.random.Generator) -> str:
-    """An expert's action with its numbers replaced, or cut anywhere or after a word and gone on
-    with otherwise."""
+    """An expert's action with a number replaced, or cut somewhere and continued differently."""
     kind = int(rng.integers(3))
     if kind == 0 and (numbers := list(_NUMBER.finditer(action))):
         chosen = numbers[int(rng.integers(len(numbers)))]
@@ -212,13 +198,9 @@ def _like(action: str, rng: np.random.Generator) -> str:
     return action[:end] + _TAILS[int(rng.integers(len(_TAILS)))]
 
 
-def _told(tried: int, of: int, trial: Trial) -> Note:
+def _tried_note(tried: int, of: int, trial: Trial) -> Note:
     """How many texts were tried; with none, nothing was checked."""
     return Note(f"{tried:,} of {of:,} texts in {trial.seconds:g} s", skipped=not tried)
-
-
-def _possible(trial: Trial, problem_id: str, mode: str) -> bool:
-    return trial.begin(problem_id, mode, "policy") is not None
 
 
 def _open(env: ReasoningEnv) -> bool:
@@ -226,11 +208,11 @@ def _open(env: ReasoningEnv) -> bool:
 
 
 def _hangs_at(call: Callable[[], object], limit: float) -> str | None:
-    """ "file:line" where a call is that did not end in time; None for one that did."""
+    """ "file:line" of a call that does not end in time; None for one that ends."""
     try:
         run_within(call, limit)
     except OutOfTime as error:
         return error.where
-    except Exception:  # noqa: BLE001  # other checks say what was raised; here it has ended
+    except Exception:  # noqa: BLE001  # other checks report it; here it has ended
         return None
     return None

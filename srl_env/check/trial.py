@@ -5,13 +5,14 @@ from __future__ import annotations
 import inspect
 import os
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import gymnasium
 
+from srl_env.check.report import Finding
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import StepResult
 from srl_env.problem import ExpertStep, Problem
@@ -25,10 +26,10 @@ NONSENSE = ("hm", "", "\ud800 <think> (")
 
 @dataclass(slots=True)
 class Trial:
-    """What a check is given.
+    """What a check gets.
 
-    problems: the ids of the problems that are tried. hostile: how many hostile texts; seconds:
-    how long a check may go on with them.
+    problems: the ids of the problems that are tried. hostile: how many hostile texts; seconds: for
+    how long a check may try them.
     """
 
     env: ReasoningEnv
@@ -41,15 +42,15 @@ class Trial:
         return self.env.problems[self.env.problems.index_of(problem_id)]
 
     def modes(self) -> list[str]:
-        """The reward modes that are tried: all there are, in a slow world a few."""
+        """The reward modes that are tried: all, or a few in a slow world."""
         return list(_FEW_MODES) if self.env.slow_world else reward_modes()
 
     def begin(
         self, problem_id: str, mode: str, continuation: str | None, **options: Any
     ) -> tuple[str, dict[str, Any]] | None:
-        """Starts an episode; None where it would need an expert that is not there.
+        """Starts an episode; None if it would need a missing expert.
 
-        As many steps may be taken as the longest solution has.
+        It may take as many steps as the longest solution has.
         """
         steps = [len(way.steps) for way in self.problem(problem_id).trajectories]
         if not steps and (continuation == "expert" or get_reward_mode(mode).needs_expert):
@@ -57,51 +58,48 @@ class Trial:
         chosen: dict[str, Any] = {"problem": problem_id, "reward_mode": mode}
         if continuation is not None:
             chosen |= {"continuation": continuation, "granularity": "step"}
-        return self.env.reset(
-            seed=0, options={**chosen, "max_steps": max(steps, default=4)} | options
-        )
+        chosen["max_steps"] = max(steps, default=4)
+        return self.env.reset(seed=0, options=chosen | options)
 
     def expert_episode(self) -> Iterator[StepResult]:
-        """The expert's steps until the episode ends."""
-        while True:
-            result = self.env.step(self.env.expert_completion())
-            yield result
-            if result[2] or result[3]:
-                return
+        """The results of the expert's steps until the episode ends."""
+        over = False
+        while not over:
+            yield (result := self.env.step(self.env.expert_completion()))
+            over = result[2] or result[3]
 
     def probe_episode(self) -> Iterator[StepResult]:
-        """Good and bad steps in turn until the episode ends: the expert's, nonsense, nothing."""
-        env = self.env
+        """The results of good and bad steps in turn: the expert's, nonsense, nothing."""
+        env, over, number = self.env, False, 0
         nonsense: Sequence[str] = (env.format.render(ExpertStep(NONSENSE[0])), *NONSENSE[1:])
-        for number in range(10_000):
+        while not over and number < 10_000:
             expert = number % 2 == 0 and env.step_index < len(env.expert_steps)
-            completion = env.expert_completion() if expert else nonsense[number // 2 % 3]
-            result = env.step(completion)
-            yield result
-            if result[2] or result[3]:
-                return
+            yield (
+                result := env.step(env.expert_completion() if expert else nonsense[number // 2 % 3])
+            )
+            over, number = result[2] or result[3], number + 1
+
+    def finding(
+        self, seen: str, expected: str, advice: str, *hooks: str, problem_id: str | None = None
+    ) -> Finding:
+        """A finding that points to the first of the hooks that the author wrote, or to the data."""
+        places = [self.line_of(hook) for hook in hooks]
+        if problem_id is not None and hasattr(self.env.problems, "where"):
+            places.append(str(self.env.problems.where(self.env.problems.index_of(problem_id))))
+        return Finding(seen, expected, advice, next(filter(None, places), None))
 
     def line_of(self, hook: str) -> str | None:
         """Where the environment overrides a hook; for "verify" and "extract", the verifier."""
         owner: Any = self.env.verifier if hook in ("verify", "extract") else self.env
-        return line_of(getattr(type(owner), hook, None))
-
-    def place_of(self, problem_id: str) -> str | None:
-        """Where the problem's row stands, for sources that know."""
-        place = getattr(self.env.problems, "where", None)
-        return None if place is None else str(place(self.env.problems.index_of(problem_id)))
-
-
-def line_of(function: Callable[..., Any] | None) -> str | None:
-    """ "file:line" where an author's function is defined; None for our own and for unknown ones."""
-    code = getattr(inspect.unwrap(function), "__code__", None) if function is not None else None
-    if code is None or Path(code.co_filename).is_relative_to(_OURS):
-        return None
-    return f"{_shown(code.co_filename)}:{code.co_firstlineno}"
+        function = getattr(type(owner), hook, None)
+        code = getattr(inspect.unwrap(function), "__code__", None) if function else None
+        if code is None or Path(code.co_filename).is_relative_to(_OURS):
+            return None
+        return f"{_shown(code.co_filename)}:{code.co_firstlineno}"
 
 
 def line_in(error: BaseException) -> str | None:
-    """ "file:line" of the author's code that an exception came through last, else of any code."""
+    """ "file:line" of the author's code that an exception passed last, else of any code."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [f for f in frames if not any(Path(f.filename).is_relative_to(p) for p in _FOREIGN)]
     chosen = (own or frames)[-1:]
@@ -109,7 +107,7 @@ def line_in(error: BaseException) -> str | None:
 
 
 def short(text: str, length: int = 80) -> str:
-    """A text as a message shows it: quoted, and cut where it is long."""
+    """A text as a message shows it: quoted, and cut if it is long."""
     return repr(text if len(text) <= length else text[: length - 3] + "...")
 
 

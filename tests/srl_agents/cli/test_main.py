@@ -236,7 +236,7 @@ def test_check_takes_files_and_folders_and_says_what_is_wrong(tmp_path: Path) ->
     Path("rows.jsonl").write_text('{"prompt": "1 + 1?", "steps": ["#### 3"], "answer": "2"}\n')
     result = run("check", "steps:rows.jsonl", "--hostile", "20", "--kwargs", SPLIT_ALL)
     assert result.exit_code == 1
-    assert "FAIL the expert's whole solution is right" in result.output
+    assert "FAIL the expert's whole solution is correct" in result.output
     assert "where: rows.jsonl:1" in result.output
 
 

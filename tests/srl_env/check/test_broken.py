@@ -72,7 +72,7 @@ def test_a_similarity_that_is_less_for_equal_steps_is_found() -> None:
 def test_a_similarity_that_likes_every_step_is_found() -> None:
     env = CountingEnv(similarity=lambda action, expert: 1.0)
     assert "reward 1.0 for 'say 2'" in finding(env, "shuffled").seen
-    assert "is paid 1.00 a step" in finding(env, "echo").seen
+    assert "earns 1.00 a step" in finding(env, "echo").seen
 
 
 def test_a_similarity_above_one_is_out_of_range() -> None:
@@ -132,7 +132,7 @@ def test_a_world_that_goes_on_otherwise_after_restore_is_found() -> None:
             self.world_reset(self.problem)
 
     found = finding(Forgetful(), "snapshots")
-    assert "goes on differently after restore()" in found.seen
+    assert "continues differently after restore()" in found.seen
     assert HERE in str(found.where)
 
 
@@ -382,11 +382,11 @@ def test_a_check_that_came_to_no_text_is_skipped(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"seconds": -1}, "seconds is a number above 0, .* e.g. 20; got -1"),
-        ({"seconds": 0.0}, "seconds is a number above 0, .*; got 0.0"),
-        ({"seconds": float("nan")}, "seconds is a number above 0, .*; got nan"),
-        ({"seconds": float("inf")}, "seconds is a number above 0, .*; got inf"),
-        ({"seconds": "20"}, "seconds is a number above 0, .*; got '20'"),
+        ({"seconds": -1}, "seconds must be a number above 0, .* e.g. 20; got -1"),
+        ({"seconds": 0.0}, "seconds must be a number above 0, .*; got 0.0"),
+        ({"seconds": float("nan")}, "seconds must be a number above 0, .*; got nan"),
+        ({"seconds": float("inf")}, "seconds must be a number above 0, .*; got inf"),
+        ({"seconds": "20"}, "seconds must be a number above 0, .*; got '20'"),
         ({"problems": 0}, "problems is a whole number, at least 1; got 0"),
         ({"hostile": -1}, "hostile is a whole number, at least 0; got -1"),
     ],

@@ -56,7 +56,7 @@ def test_an_environment_without_experts_passes() -> None:
         "the expert gets full marks, step by step (srl)",
         "the expert gets full marks at the end (rlvr)",
         "the expert gets full marks in the other modes",
-        "the expert's whole solution is right",
+        "the expert's whole solution is correct",
         "a shuffled answer gets less",
     ]
 
@@ -104,7 +104,7 @@ def test_a_verifier_that_refuses_the_expert_is_found() -> None:
     assert set(found) == {
         "the expert gets full marks at the end (rlvr)",
         "the expert gets full marks in the other modes",
-        "the expert's whole solution is right",
+        "the expert's whole solution is correct",
     }
     assert "did not terminate" in found["the expert gets full marks at the end (rlvr)"]
 
