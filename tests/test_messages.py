@@ -108,7 +108,7 @@ def no_id(place: Path) -> None:
     srl_env.make("")
 
 
-@gives("'rows.json' is no environment: give an id (srl-env list), steps:FILE with a file of JSON")
+@gives("'rows.json' is not an environment. Fix: give an id (srl-env list), steps:FILE with a file")
 def file_of_another_kind_as_id(place: Path) -> None:
     srl_env.make("rows.json")
 
@@ -630,7 +630,7 @@ def package_that_is_there(place: Path) -> None:
     command("init", "some_tasks", "--out", str(place))
 
 
-@gives("holds no pyproject.toml that can be read (No such file or directory); give a folder that")
+@gives("has no readable pyproject.toml (No such file or directory). Fix: give a folder that")
 def folder_that_is_no_package(place: Path) -> None:
     command("check", str(place))
 

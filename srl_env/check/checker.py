@@ -65,7 +65,11 @@ class Checker:
         problems = read_count("problems", problems, 1)
         hostile = read_count("hostile", hostile, 0)
         given: Any = seconds
-        if isinstance(given, bool) or not isinstance(given, Real) or not 0 < given < math.inf:
+        if (
+            isinstance(given, bool)
+            or not isinstance(given, Real)
+            or not 0 < float(given) < math.inf
+        ):
             raise BadOption(
                 "seconds must be a number above 0, how long hostile texts are tried, e.g. 20; got "
                 f"{seconds!r}"

@@ -1,4 +1,4 @@
-"""Environment ids: ours and other people's, found by entry point and made by name.
+"""Environment ids, ours and other people's: found by entry point and made by name.
 
 A distribution that brings environments states in its metadata::
 
@@ -17,7 +17,7 @@ import inspect
 import re
 import warnings
 from collections.abc import Callable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Any, cast
 
 import gymnasium
@@ -37,8 +37,8 @@ _ours: dict[str, str] = {}
 
 
 class UnknownEnvironment(UnknownName):
-    """An id that is not registered. Suggested is also what is alike but for namespace, version and
-    capitals, as a whole or in one word: "gsm8k", "Modular-Chain", "chian"."""
+    """An id that is not registered. The suggestion ignores namespace, version and capitals, and may
+    match one word: "gsm8k", "Modular-Chain", "chian"."""
 
     def _hint(self) -> str:
         plain = {_plain(known): known for known in self.known}
@@ -51,17 +51,22 @@ class UnknownEnvironment(UnknownName):
 
 
 def register_installed() -> None:
-    """Makes every installed environment known to Gymnasium, without importing it.
+    """Registers every installed environment with Gymnasium, without importing it.
 
-    A table that cannot be read is a warning: other people's broken packages must not take
-    ours down.
+    A table that cannot be read is a warning, so that another package cannot break this one.
     """
     for entry_point in entry_points(group=GROUP):
         try:
             for env_id, target in entry_point.load().items():
                 _register(env_id, target)
         except Exception as error:  # noqa: BLE001  # the boundary to other people's packages
-            _warn_of(entry_point, error)
+            source = "an unknown package" if entry_point.dist is None else entry_point.dist.name
+            warnings.warn(
+                f"environments of {source} (entry point {entry_point.name} = {entry_point.value}) "
+                f"are not all available: {type(error).__name__}: {error}",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
 
 def environment_ids() -> list[str]:
@@ -70,12 +75,12 @@ def environment_ids() -> list[str]:
 
 
 def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
-    """The environment of that name: ``gymnasium.make`` with errors that name what was meant.
+    """The environment of that name: ``gymnasium.make`` with better errors.
 
-    name: an id, or one of the other names that ``srl_env.registration.names`` knows, e.g.
-    "steps:problems.jsonl"; or a spec. arguments: those of the environment's constructor.
-    Raises ``UnknownName`` for an id, or an argument, that does not exist, and ``BadOption`` for
-    arguments that are missing.
+    name: an id, another name of ``srl_env.registration.names``, e.g. "steps:problems.jsonl", or a
+    spec. arguments: those of the environment's constructor.
+    Raises ``UnknownName`` for an id or an argument that does not exist, and ``BadOption`` for
+    missing arguments.
     """
     if not isinstance(name, str | EnvSpec) or not name:
         raise BadOption(f"an environment is named by its id (srl-env list); got {name!r}")
@@ -87,7 +92,7 @@ def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
         return cast("ReasoningEnv", gymnasium.make(found, **{**given, **arguments}))
     except (UnregisteredEnv, DeprecatedEnv) as error:
         raise _unknown(env_id) from error
-    except ModuleNotFoundError as error:  # "module:id" with a module that is not there
+    except ModuleNotFoundError as error:  # "module:id" with an unknown module
         cause = error.__cause__  # Gymnasium's own error does not say which module it was
         missing = cause.name if isinstance(cause, ModuleNotFoundError) else error.name
         if missing is None or not env_id.startswith((f"{missing}:", f"{missing}.")):
@@ -102,8 +107,10 @@ def make(name: str | EnvSpec, **arguments: Any) -> ReasoningEnv:
 
 
 def offline_arguments(name: str) -> dict[str, Any]:
-    """What a class says it needs to be made without network, its ``offline_kwargs``; {} for none,
-    for a name that says where the data is, and for one that does not exist."""
+    """The ``offline_kwargs`` of a class, with which it is made without network.
+
+    {} for none, for a name that says where the data is, and for an unknown name.
+    """
     found, given = locate(name)
     spec = gymnasium.registry.get(found) if isinstance(found, str) else found
     if given or spec is None:
@@ -137,38 +144,28 @@ def _register(env_id: str, target: str) -> None:
     if known is not None and known.entry_point != target:
         raise BadOption(f"{env_id!r} is registered already, for {known.entry_point!r}")
     if known is None:
-        # ReasoningEnv enforces the order of calls itself, and a NaN reward is what it promises
-        # on failure: Gymnasium's wrappers would add cost and warn of it. `check_env` checks more.
+        # ReasoningEnv enforces the order of calls itself, and promises a NaN reward on failure.
+        # Gymnasium's wrappers would add cost and warn about it. `check_env` checks more.
         gymnasium.register(
             env_id, entry_point=target, order_enforce=False, disable_env_checker=True
         )
     _ours[env_id] = target
 
 
-def _warn_of(entry_point: EntryPoint, error: Exception) -> None:
-    source = entry_point.dist.name if entry_point.dist is not None else "an unknown package"
-    warnings.warn(
-        f"environments of {source} (entry point {entry_point.name} = {entry_point.value}) are not "
-        f"all available: {type(error).__name__}: {error}",
-        RuntimeWarning,
-        stacklevel=3,
-    )
-
-
 def _is_id(name: str) -> bool:
-    """Whether Gymnasium can read a text as "id" or "module:id"; for others its errors are bare."""
+    """Whether Gymnasium can read a text as "id" or "module:id"; its errors for others are bare."""
     module, colon, env_id = name.rpartition(":")
     return (bool(module) or not colon) and ":" not in module and bool(ENV_ID_RE.fullmatch(env_id))
 
 
 def _unknown(env_id: str) -> UserError:
-    """What is wrong with a name that is no id: also a path that is not there is one."""
+    """The error for an unknown id, or for a path that does not exist."""
     if env_id.endswith((".json", ".csv", ".parquet", ".txt", ".gz")) or env_id.startswith(
         (".", "/", "~")
     ):
         return BadOption(
-            f"{env_id!r} is no environment: give an id (srl-env list), {STEPS}FILE with a file of "
-            "JSON lines, FILE.py, or the folder of a package"
+            f"{env_id!r} is not an environment. Fix: give an id (srl-env list), {STEPS}FILE with a "
+            "file of JSON lines, FILE.py, or the folder of a package"
         )
     return UnknownEnvironment("environment", env_id.rpartition(":")[2], _ours)
 
@@ -186,7 +183,7 @@ def _plain(env_id: str) -> str:
 
 
 def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> None:
-    """Raises what is wrong with the arguments of a constructor, if that is what was wrong."""
+    """Raises a better error if the constructor's arguments caused this one."""
     text = str(error)
     if named := re.search(r"unexpected keyword argument '(\w+)'", text):
         raise UnknownName(f"argument of {env_id}", named.group(1), _parameters(found)) from error
@@ -198,7 +195,7 @@ def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> N
 
 
 def _parameters(found: str | EnvSpec) -> set[str]:
-    """The names that the constructor of an environment takes, those it hands on included."""
+    """The names that the constructor of an environment takes or passes on."""
     target = (gymnasium.spec(found) if isinstance(found, str) else found).entry_point
     creator: Any = load_env_creator(target) if isinstance(target, str) else target
     names: set[str] = set()

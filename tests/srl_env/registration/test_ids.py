@@ -117,7 +117,7 @@ def test_a_name_like_none_of_ours_is_answered_with_all(name: str) -> None:
 
 
 def test_a_path_that_is_not_there_is_named_whole() -> None:
-    with pytest.raises(BadOption, match="'/no/such/folder' is no environment: give an id"):
+    with pytest.raises(BadOption, match="'/no/such/folder' is not an environment. Fix: give an id"):
         srl_env.make("/no/such/folder")
 
 

@@ -108,7 +108,7 @@ def test_a_folder_is_the_environments_of_its_package(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("project", "message"),
     [
-        (None, "holds no pyproject.toml that can be read"),
+        (None, "has no readable pyproject.toml"),
         ("[project]\nname = 'x'\n", "names no environments; it needs a table"),
         ("[project", "pyproject.toml: "),
         (
@@ -117,7 +117,7 @@ def test_a_folder_is_the_environments_of_its_package(tmp_path: Path) -> None:
         ),
         (
             '[project.entry-points."srl_env.environments"]\nx = "json:loads"\n',
-            "'json:loads' is a table of ids; got a function",
+            "'json:loads' must be a table of ids; got a function",
         ),
     ],
 )
