@@ -12,12 +12,13 @@ from pydantic import BaseModel
 
 from srl_agents.cli.options import explained, settings_of
 from srl_agents.comparison.config import CompareConfig
-from srl_agents.methods.stages import GRPO, NLL, Stage, Starts, Until
+from srl_agents.methods.stages import Stage, Starts, Until
+from srl_agents.objectives.registry import OBJECTIVES
 from srl_agents.runs.config import RunConfig
 
 # What [train] changes in every stage and [stages.NAME] in one.
-STAGE = {"": Stage, "starts": Starts, "objective (kind = grpo)": GRPO}
-STAGE |= {"objective (kind = nll)": NLL, "until": Until}
+STAGE: dict[str, type] = {"": Stage, "starts": Starts, "until": Until}
+STAGE |= {f"objective (kind = {kind})": cls for kind, cls in OBJECTIVES.items()}
 
 
 def configuration() -> str:

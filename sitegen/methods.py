@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from srl_agents.methods.shipped import get_method, methods
-from srl_agents.methods.stages import GRPO, Method, Stage
+from srl_agents.methods.stages import Method, Stage
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("srl_env", "agents/srl_agents")
@@ -41,12 +41,8 @@ def _row(method: Method) -> str:
 
 def _stage(stage: Stage) -> str:
     where = {"problem": "at the problem", "prefix": "after every expert prefix"}[stage.starts.at]
-    if isinstance(stage.objective, GRPO):
-        what = f"GRPO on reward `{stage.objective.reward_mode}`"
-    else:
-        what = "likelihood of the expert's steps"
     fraction = "" if stage.fraction is None else f"; up to {stage.fraction:.0%} of the budget"
-    return f"**{stage.name}**: {what}, starts {where}{fraction}"
+    return f"**{stage.name}**: {stage.objective}, starts {where}{fraction}"
 
 
 def _sources() -> Iterator[tuple[str, str, str]]:

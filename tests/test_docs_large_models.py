@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_agents.methods.stages import GRPO
+from srl_agents.objectives import GRPO
 from srl_agents.runs.config import load_config
 from tests.pages import ROOT, commands, program, run_program, texts
 

@@ -12,7 +12,7 @@ import srl_env
 from examples.demo.base import Recipe, base_model
 from examples.demo.demo import HERE, announce_base, demo_config, run, short_chains_solved
 from srl_agents.comparison.config import Job, plan
-from srl_agents.methods.stages import GRPO, NLL
+from srl_agents.objectives import GRPO, NLL
 from srl_agents.runs.settings import read_tree
 
 SETTINGS = HERE / "demo.toml"

@@ -21,7 +21,8 @@ from sitegen.modes import modes_table
 from sitegen.parts import MARK, PARTS, with_parts
 from srl_agents.cli.main import app
 from srl_agents.methods.shipped import get_method, methods
-from srl_agents.methods.stages import GRPO, Stage
+from srl_agents.methods.stages import Stage
+from srl_agents.objectives import GRPO
 from srl_agents.runs.config import RunConfig
 from srl_env.rewards import reward_modes
 

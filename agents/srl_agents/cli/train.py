@@ -68,7 +68,6 @@ def _train(config: RunConfig, resume: bool) -> None:
     errors.print(f"Run folder: {config.out}", highlight=False)
     from srl_agents.training.log import read_log
     from srl_agents.training.run import train
-    from srl_agents.training.summary import what_was_learned
 
     out = Path(config.out)
     saved = out / "checkpoints"
@@ -88,7 +87,7 @@ def _train(config: RunConfig, resume: bool) -> None:
     typer.echo(f"{spent.updates} updates, {spent.seconds:.0f} s of training, {spent.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
     updates = [row for row in read_log(out / "metrics.jsonl") if "event" not in row]
-    typer.echo(what_was_learned(updates, config.resolved_method.stages))
+    typer.echo(config.resolved_method.summary(updates))
 
 
 def _train_along(config: RunConfig, resume: bool) -> None:

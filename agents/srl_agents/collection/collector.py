@@ -1,168 +1,140 @@
-"""Sampling until the batch is full: starts in, episodes and the groups worth learning from out.
+"""Sampling until the batch is full: from starts to episodes and groups.
 
-Dynamic sampling as in SRL and DAPO: a group is kept if its rewards deviate enough, and sampling
-goes on until there are as many as wanted, or a cap is reached. Who runs the episodes is the
-business of ``rollouts``.
+Dynamic sampling as in SRL and DAPO: a group counts if its rewards differ enough, and sampling
+continues until enough groups count or a limit is reached. ``rollouts`` runs the episodes.
 """
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from itertools import chain
-from typing import Any
 
 from srl_agents.collection.runners import Job, Result, Rollouts
-from srl_agents.methods.stages import GRPO
-from srl_agents.methods.starts import StartPoint, StartSampler
-from srl_agents.objectives.groups import Group, groups_of
-from srl_agents.objectives.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
+from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
+from srl_agents.objectives.batch import Batch
+from srl_agents.objectives.requests import Collected, DemonstrationRequest, GroupRequest
 from srl_agents.parallel.team import ALONE, Team
-from srl_env.policy import Sampling
-from srl_env.rollout import Episode, Start
+from srl_env.rollout import Start
 from srl_env.seeding import derive_seed
 
-_LEAST_KEPT_SHARE = 0.125  # a refill never takes more than 8 times the groups it is short of
+_LEAST_INFORMATIVE = 0.125  # a refill never takes more than 8 times the groups that are missing
 
-
-@dataclass(slots=True)
-class Collected:
-    """What was sampled for one update.
-
-    groups: all of them; kept: those to learn from, at most the batch.
-    seconds_sampling: inside the policy; seconds_environment: in environments and rewards (where
-    workers run episodes, the time that passed here, divided as theirs was); seconds_waiting:
-    until other processes had sampled theirs, 0 where there are none.
-    """
-
-    objective: GRPO
-    episodes: list[Episode] = field(default_factory=list)
-    groups: list[Group] = field(default_factory=list)
-    kept: list[Group] = field(default_factory=list)
-    points: list[StartPoint] = field(default_factory=list)
-    seconds_sampling: float = 0.0
-    seconds_environment: float = 0.0
-    seconds_waiting: float = 0.0
-
-    @property
-    def tokens(self) -> int:
-        """How many tokens the policy wrote."""
-        return sampled_tokens(self.episodes)
-
-    @property
-    def informative_fraction(self) -> float:
-        """The share of groups whose rewards deviate enough; 0 where there are no groups."""
-        informative = sum(group.std > self.objective.min_std for group in self.groups)
-        return informative / len(self.groups) if self.groups else 0.0
-
-    def metrics(self) -> Metrics:
-        """The numbers of these episodes and groups, and the speed of each phase."""
-        return {
-            **episode_metrics(self.episodes),
-            **group_metrics(self.groups, self.kept, self.objective.min_std),
-            "time/sample": self.seconds_sampling,
-            "time/environment": self.seconds_environment,
-            **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),
-            "tokens_per_s/sample": _rate(self.tokens, self.seconds_sampling),
-            "tokens_per_s/environment": _rate(self.tokens, self.seconds_environment),
-        }
+Demonstrate = Callable[[Sequence[StartPoint], DemonstrationRequest, int], Batch]
+"""Demonstrations at start points; the number is a seed."""
 
 
 class Collector:
-    """Samples groups of episodes."""
+    """Samples groups of episodes, and collects demonstrations."""
 
-    def __init__(self, rollouts: Rollouts, seed: int, team: Team = ALONE) -> None:
+    def __init__(
+        self,
+        rollouts: Rollouts,
+        seed: int,
+        team: Team = ALONE,
+        demonstrate: Demonstrate | None = None,
+    ) -> None:
         """rollouts: what runs the episodes. seed: the run's; all others are derived from it.
 
-        team: the processes that sample together; each has the episodes of all in the end.
+        team: the processes that sample together; each receives the episodes of all.
         """
         self.rollouts, self.seed, self.team = rollouts, seed, team
+        self.demonstrate = demonstrate
 
-    def fill(
-        self, objective: GRPO, starts: StartSampler, batch: int, purpose: str, update: int
-    ) -> Collected:
-        """Groups sampled until ``batch`` are kept, or ``objective.max_groups`` times the batch.
+    def source(
+        self, starts: StartSampler, batch: int, purpose: str, update: int
+    ) -> CollectorSource:
+        """The ``Source`` of one update.
 
-        purpose, update: what the episodes' seeds depend on besides the run's.
+        batch: how many groups or demonstrations. purpose, update: what the episodes' seeds depend
+        on besides the run's.
         """
-        found = Collected(objective)
-        most = math.floor(batch * objective.max_groups)
-        while len(found.kept) < batch and len(found.points) < most:
-            share = max(found.informative_fraction, _LEAST_KEPT_SHARE) if found.points else 1.0
-            wanted = math.ceil((batch - len(found.kept)) / share)
-            points = starts.draw(min(wanted, most - len(found.points)))
-            self._sample(found, points, (purpose, update))
-        for number, informative in _informative(found).items():
-            starts.note(found.points[number], informative)
-        found.kept = found.kept[:batch]
+        return CollectorSource(self, starts, batch, (purpose, update))
+
+
+@dataclass(frozen=True, slots=True)
+class CollectorSource:
+    """A collector's episodes and demonstrations for one update."""
+
+    collector: Collector
+    starts: StartSampler
+    batch: int
+    key: tuple[str, int]
+
+    def sample(self, request: GroupRequest) -> Collected:
+        """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch."""
+        found, points = Collected(self.batch, request.min_std), list[StartPoint]()
+        most = math.floor(self.batch * request.max_groups)
+        while (missing := self.batch - found.informative) > 0 and len(points) < most:
+            fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if points else 1.0
+            wanted = min(math.ceil(missing / fraction), most - len(points))
+            numbered = list(enumerate(self.starts.draw(wanted), len(points)))
+            self._sample(found, request, numbered)
+            points += [point for _, point in numbered]
+        self._record(found, points)
         return found
 
-    def _sample(self, found: Collected, points: Sequence[StartPoint], key: tuple[str, int]) -> None:
-        """Adds the episodes of ``group_size`` copies of each point."""
+    def demonstrate(self, request: DemonstrationRequest) -> Collected:
+        """One demonstration for each of ``batch`` starts."""
+        assert self.collector.demonstrate is not None, "the trainer gives one"
         began = time.perf_counter()
-        mine = self.team.share(list(enumerate(points, len(found.points))))
-        results = self.rollouts.run(self._jobs(found.objective, mine, key))
+        seed = derive_seed("demonstrations", self.collector.seed, self.key[1])
+        found = self.collector.demonstrate(self.starts.draw(self.batch), request, seed)
+        seconds = time.perf_counter() - began
+        return Collected(self.batch, demonstrations=found, seconds_environment=seconds)
+
+    def _sample(
+        self, found: Collected, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]
+    ) -> None:
+        """Adds the episodes of ``request.size`` copies of each numbered point."""
+        team, began = self.collector.team, time.perf_counter()
+        results = self.collector.rollouts.run(self._jobs(request, team.part(points)))
         _count_seconds(found, results, time.perf_counter() - began)
         began = time.perf_counter()
-        episodes = self.team.all_gather([e for part in results for e in part.episodes])
-        if self.team.size > 1:
+        found.episodes += team.all_gather([e for result in results for e in result.episodes])
+        if team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
-        groups = groups_of(episodes)
-        found.points += points
-        found.episodes += episodes
-        found.groups += groups
-        found.kept += [g for g in groups if g.std > found.objective.min_std]
+        found.groups = request.form(found.episodes)
 
-    def _jobs(
-        self, objective: GRPO, points: Sequence[tuple[int, StartPoint]], key: tuple[str, int]
-    ) -> list[Job]:
-        """So many groups at a time as ``rollouts`` takes, each time with a seed of its own."""
-        size = self.rollouts.groups_per_job
+    def _jobs(self, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]) -> list[Job]:
+        """Jobs of as many groups as ``rollouts`` takes, each with its own seed."""
+        size, run = self.collector.rollouts.groups_per_job, self.collector.seed
         parts = [points[i : i + size] for i in range(0, len(points), size)] if size else [points]
-        sampling = Sampling(objective.temperature, objective.max_tokens)
         jobs = []
         for part in filter(None, parts):
-            copies = [self._copies(objective, point, number, key) for number, point in part]
-            seed = derive_seed("job", self.seed, *key, part[0][0]) if size else None
-            jobs.append(Job(tuple(chain.from_iterable(copies)), sampling, seed))
+            copies = [[self._start(request, *each)] * request.size for each in part]
+            seed = derive_seed("job", run, *self.key, part[0][0]) if size else None
+            jobs.append(Job(tuple(chain.from_iterable(copies)), request.sampling, seed))
         return jobs
 
-    def _copies(
-        self, objective: GRPO, point: StartPoint, number: int, key: tuple[str, int]
-    ) -> list[Start]:
-        options: dict[str, Any] = {
-            "problem": point.problem,
-            "start_step": point.start_step,
-            "reward_mode": objective.reward_mode,
-            "continuation": objective.continuation,
-            "granularity": objective.granularity,
-            "max_steps": objective.max_steps,
-        }
-        options = {name: value for name, value in options.items() if value is not None}
-        seed = derive_seed("episode", self.seed, *key, number)
-        return [Start(options, seed, number)] * objective.group_size
+    def _start(self, request: GroupRequest, number: int, point: StartPoint) -> Start:
+        place = {"problem": point.problem, "start_step": point.start_step}
+        seed = derive_seed("episode", self.collector.seed, *self.key, number)
+        return Start({**place, **request.options}, seed, number)
+
+    def _record(self, found: Collected, points: Sequence[StartPoint]) -> None:
+        """Reports to the start sampler how the episodes from each point went.
+
+        A point without a group, because its episodes failed, is not reported.
+        """
+        informative: dict[int, bool] = {}
+        for group in found.groups:
+            counts = group.std > found.min_std
+            informative[group.start] = informative.get(group.start, False) or counts
+        sound = [episode for episode in found.episodes if episode.failure is None]
+        for number, counts in informative.items():
+            own = [episode for episode in sound if episode.group == number]
+            correct = tuple(e.verdict["correct"] for e in own if e.verdict is not None)
+            rewards = tuple(episode.total_reward for episode in own)
+            self.starts.record(points[number], StartResult(rewards, correct, counts))
 
 
 def _count_seconds(found: Collected, results: Sequence[Result], passed: float) -> None:
-    """Adds the seconds that passed, divided as those of the workers were."""
-    sampling = math.fsum(part.seconds_sampling for part in results)
-    everything = sampling + math.fsum(part.seconds_environment for part in results)
-    share = sampling / everything if everything else 0.0
-    found.seconds_sampling += share * passed
-    found.seconds_environment += (1 - share) * passed
-
-
-def _rate(tokens: int, seconds: float) -> float:
-    """Tokens per second; 0 in a process that had nothing to do."""
-    return tokens / seconds if seconds else 0.0
-
-
-def _informative(found: Collected) -> dict[int, bool]:
-    """{start: whether any of its groups' rewards deviate enough}."""
-    informative: dict[int, bool] = {}
-    for group in found.groups:
-        deviates = group.std > found.objective.min_std
-        informative[group.start] = informative.get(group.start, False) or deviates
-    return informative
+    """Adds the seconds that passed, divided in the ratio of the workers' seconds."""
+    sampling = math.fsum(result.seconds_sampling for result in results)
+    everything = sampling + math.fsum(result.seconds_environment for result in results)
+    fraction = sampling / everything if everything else 0.0
+    found.seconds_sampling += fraction * passed
+    found.seconds_environment += (1 - fraction) * passed

@@ -1,8 +1,7 @@
 """Expert steps as completions to imitate: the batch of supervised fine-tuning.
 
-Prompts are those the environment makes, so that a model is fine-tuned in the very context it
-will be sampled in. In "outline" form the expert's thoughts are left out, whether recorded or
-not: a model fine-tuned on it learns to act without thinking, which is the point of comparison.
+Prompts are those of the environment, so that a model is fine-tuned in the context in which it
+samples. Without thoughts, a model learns to act without thinking: that is the baseline.
 """
 
 from __future__ import annotations
@@ -12,10 +11,10 @@ from typing import Any
 
 import torch
 
-from srl_agents.methods.stages import NLL
 from srl_agents.methods.starts import StartPoint
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.loss import completion_weights
+from srl_agents.objectives.requests import DemonstrationRequest
 from srl_agents.policies import TransformersPolicy
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
@@ -28,24 +27,24 @@ def demonstrations(
     env: ReasoningEnv,
     policy: TransformersPolicy,
     points: Sequence[StartPoint],
-    objective: NLL,
+    request: DemonstrationRequest,
     seed: int,
 ) -> Batch:
-    """The expert's completion at each start point, each with its share of the loss.
+    """The expert's completion at each start point, each with its weight in the loss.
 
-    seed: of which trajectory is shown where a problem has several.
-    Raises BadOption where "reasoning" is asked for and an expert's thoughts are not recorded.
+    seed: chooses a trajectory if a problem has several. Raises BadOption if thoughts are requested
+    and an expert's thoughts are not recorded.
     """
     pairs = [
-        _demonstration(env, point, objective, derive_seed("trajectory", seed, number))
+        _demonstration(env, point, request, derive_seed("trajectory", seed, number))
         for number, point in enumerate(points)
     ]
-    shown, written = zip(*pairs, strict=True)
-    prompts = tuple(tuple(ids) for ids in policy.encode_many(shown))
-    stop = env.format.stop if objective.granularity == "step" else ()
-    completions = _completions(policy.tokenizer, written, stop)
+    messages, texts = zip(*pairs, strict=True)
+    prompts = tuple(tuple(ids) for ids in policy.encode_many(messages))
+    stop = env.format.stop if request.granularity == "step" else ()
+    completions = _completions(policy.tokenizer, texts, stop)
     lengths = torch.tensor([len(ids) for ids in completions])
-    weights = completion_weights(lengths, torch.arange(len(points)), objective.aggregation)
+    weights = completion_weights(lengths, torch.arange(len(points)), request.aggregation)
     return Batch(prompts, completions, torch.ones(len(points)), weights)
 
 
@@ -62,9 +61,9 @@ def _completions(
 
 
 def _demonstration(
-    env: ReasoningEnv, point: StartPoint, objective: NLL, seed: int
+    env: ReasoningEnv, point: StartPoint, request: DemonstrationRequest, seed: int
 ) -> tuple[Messages, str]:
-    """What the policy is shown at a point, and what the expert would write."""
+    """The prompt at a point, and what the expert would write."""
     _, info = env.reset(
         seed=seed,
         options={
@@ -72,22 +71,18 @@ def _demonstration(
             "start_step": point.start_step,
             "reward_mode": "srl",
             "continuation": "expert",
-            "granularity": objective.granularity,
+            "granularity": request.granularity,
         },
     )
-    if objective.demonstration == "reasoning":
-        return info["messages"], _with_thoughts(env)
     steps = env.expert_steps[env.step_index :]
-    if objective.granularity == "step":
+    if request.granularity == "step":
         steps = steps[:1]
-    outline = env.style.join.join(step.action for step in steps)
-    return info["messages"], env.format.render(ExpertStep(outline))
-
-
-def _with_thoughts(env: ReasoningEnv) -> str:
+    outline = ExpertStep(env.style.join.join(step.action for step in steps))
+    if not request.thoughts:
+        return info["messages"], env.format.render(outline)
     if all(step.thought is None for step in env.expert_steps):
         raise BadOption(
-            f"the expert of problem {env.problem.id!r} recorded no thoughts; fine-tune on"
-            " objective.demonstration = 'outline', or on data that has them"
+            f"the expert of problem {env.problem.id!r} must have recorded thoughts; got none. Fix:"
+            " set objective.demonstration = 'outline', or use data with thoughts"
         )
-    return env.expert_completion()
+    return info["messages"], env.expert_completion()

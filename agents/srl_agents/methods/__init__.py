@@ -9,12 +9,10 @@ from srl_env.lazy import lazy_names
 if TYPE_CHECKING:
     from srl_agents.methods.budget import StageBudget, Usage
     from srl_agents.methods.shipped import get_method, methods, register_method
-    from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
+    from srl_agents.methods.stages import Method, Stage, Starts, Until
     from srl_agents.methods.starts import StartPoint, StartSampler
 
 __all__ = [
-    "GRPO",
-    "NLL",
     "Method",
     "Stage",
     "StageBudget",
@@ -31,7 +29,7 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "stages": ("GRPO", "Method", "NLL", "Stage", "Starts", "Until"),
+        "stages": ("Method", "Stage", "Starts", "Until"),
         "shipped": ("get_method", "methods", "register_method"),
         "starts": ("StartPoint", "StartSampler"),
         "budget": ("Usage", "StageBudget"),

@@ -129,17 +129,6 @@ def learning_rate(stage: Stage, progress: float) -> float:
     return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
 
 
-def optimizer_steps(kept: int, batch: int, minibatches: int) -> tuple[int, float]:
-    """How many optimiser steps an update makes on its kept groups, and what each counts as.
-
-    kept: at least 1 and at most ``batch``. With all groups kept each step counts as 1. Together
-    they count as kept / batch of that, also where there are fewer groups than minibatches.
-    """
-    whole = min(minibatches, batch)
-    parts = min(whole, kept)
-    return parts, kept * whole / (batch * parts)
-
-
 def _why_reached(rewards: Sequence[float], goal: float) -> str | None:
     if len(rewards) < _REWARD_UPDATES:
         return None

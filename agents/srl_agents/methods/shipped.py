@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
-from srl_env.errors import BadOption, UnknownName
+from srl_agents.methods.stages import Method, Stage, Starts, Until
+from srl_agents.objectives.grpo import GRPO
+from srl_agents.objectives.nll import NLL
+from srl_env.data.named import named
+from srl_env.errors import BadOption
 
 
 def get_method(name: str) -> Method:
-    """The method of that name; ``UnknownName`` with a suggestion if there is none."""
-    try:
-        return _METHODS[name]
-    except KeyError:
-        raise UnknownName("method", name, _METHODS) from None
+    """The method of that name, or your own as "module:NAME".
+
+    Raises UnknownName with a suggestion, BadOption for a module without such a method.
+    """
+    found = named("method", name, _METHODS)
+    if not isinstance(found, Method):
+        raise BadOption(f"method {name!r} must be a Method; got a {type(found).__name__}")
+    return found
 
 
 def methods() -> list[str]:

@@ -1,12 +1,13 @@
 """Where the next episodes start: problems, or (problem, k) after k expert steps.
 
-Each epoch goes through the source once in a new order; a source is read a chunk at a time, so
-that one of a million problems costs no more than one of a thousand. Everything drawn follows
-from the seed and a few counters, which are all that a checkpoint keeps.
+Each epoch goes through the source once, in a new order. A source is read in chunks, so that one of
+a million problems costs no more than one of a thousand. All draws follow from the seed and a few
+counters, and a checkpoint keeps only those.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -30,12 +31,26 @@ class StartPoint:
     start_step: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class StartResult:
+    """How the episodes from one start went, without those that failed.
+
+    rewards: each episode's total. correct: the verdict of each episode that has one. informative:
+    whether a group of theirs can be trained on.
+    """
+
+    rewards: tuple[float, ...]
+    correct: tuple[bool, ...]
+    informative: bool
+
+
 @dataclass(slots=True)
 class StartSampler:
     """Draws start points from a source, epoch after epoch.
 
     key: what the order depends on besides the source, e.g. (seed, stage name). only: the indices
-    of the problems that are drawn from, None for all.
+    of the problems to draw from, None for all. without_signal: starts whose groups carried no
+    signal when they were last sampled.
     """
 
     source: ProblemSource
@@ -46,7 +61,7 @@ class StartSampler:
     chunk: int = 0
     position: int = 0
     draws: int = 0
-    settled: set[StartPoint] = field(default_factory=set)
+    without_signal: set[StartPoint] = field(default_factory=set)
     _points: list[StartPoint] | None = None
 
     def draw(self, count: int) -> list[StartPoint]:
@@ -54,32 +69,32 @@ class StartSampler:
         drawn: list[StartPoint] = []
         while len(drawn) < count:
             point = self._next()
-            if point not in self.settled or self._revisits():
+            if point not in self.without_signal or self._revisits():
                 drawn.append(point)
         return drawn
 
-    def note(self, point: StartPoint, informative: bool) -> None:
-        """Remembers whether a point's group carried a signal when it was last sampled."""
-        if informative:
-            self.settled.discard(point)
+    def record(self, point: StartPoint, result: StartResult) -> None:
+        """Takes note of how the episodes from a point went."""
+        if result.informative:
+            self.without_signal.discard(point)
         else:
-            self.settled.add(point)
+            self.without_signal.add(point)
 
     def state(self) -> dict[str, Any]:
-        """What ``restore`` needs to go on with the very same draws; JSON-safe."""
+        """What ``restore`` needs to continue with the same draws; JSON-safe."""
         return {
             "epoch": self.epoch,
             "chunk": self.chunk,
             "position": self.position,
             "draws": self.draws,
-            "settled": [[p.problem, p.start_step] for p in sorted(self.settled)],
+            "without_signal": [[p.problem, p.start_step] for p in sorted(self.without_signal)],
         }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Puts the sampler back to where ``state`` was taken."""
         self.epoch, self.chunk = state["epoch"], state["chunk"]
         self.position, self.draws = state["position"], state["draws"]
-        self.settled = {StartPoint(*pair) for pair in state["settled"]}
+        self.without_signal = {StartPoint(*pair) for pair in state["without_signal"]}
         self._points = None
 
     def _revisits(self) -> bool:
@@ -88,75 +103,55 @@ class StartSampler:
         return chance >= 1 or bool(stream("revisit", *self.key, self.draws).random() < chance)
 
     def _next(self) -> StartPoint:
-        empty_since = 0
-        while True:
-            points = self._chunk_points()
-            if self.position < len(points):
-                self.position += 1
-                return points[self.position - 1]
-            empty_since = 0 if points else empty_since + 1
-            if empty_since > len(self._chunks()):
+        chunks = max(1, math.ceil(min(self._size, _EPOCHS_BELOW) / _CHUNK))
+        empty = 0
+        while self.position >= len(points := self._chunk_points()):
+            empty = 0 if points else empty + 1
+            if empty > chunks:
                 raise BadOption(
-                    f"{self.source.name} gives no start: {self._size()} problems, none with a"
-                    f" step for targets={self.starts.targets!r}; use problems with expert"
+                    f"{self.source.name} must have a step for targets={self.starts.targets!r}; got"
+                    f" {self._size} problems without one. Fix: use problems with expert"
                     " trajectories, or start at the problem"
                 )
-            self._advance()
+            self.position, self._points = 0, None
+            self.epoch, self.chunk = divmod(self.epoch * chunks + self.chunk + 1, chunks)
+        self.position += 1
+        return points[self.position - 1]
 
-    def _advance(self) -> None:
-        self.position, self._points = 0, None
-        self.chunk += 1
-        if self.chunk >= len(self._chunks()):
-            self.epoch, self.chunk = self.epoch + 1, 0
-
-    def _chunks(self) -> range:
-        return range(max(1, -(-min(self._size(), _EPOCHS_BELOW) // _CHUNK)))
-
+    @property
     def _size(self) -> int:
         return len(self.source) if self.only is None else len(self.only)
 
     def _chunk_points(self) -> list[StartPoint]:
-        """The points of the current chunk, shuffled; so many of one problem stay together."""
+        """The points of the current chunk, shuffled in parts of ``together`` of one problem."""
         if self._points is None:
             generator = stream("starts", *self.key, self.source.name, self.epoch, self.chunk)
-            parts = [
-                part
-                for index in self._chunk_problems()
-                for part in self._parts(list(self._points_of(index)), generator)
-            ]
+            size, parts = self.starts.together, list[list[StartPoint]]()
+            for index in self._chunk_problems():
+                points = list(self._points_of(index))
+                if size > 1:
+                    points = [points[i] for i in generator.permutation(len(points))]
+                parts += [points[i : i + size] for i in range(0, len(points), size)]
             order = generator.permutation(len(parts))
             self._points = [point for i in order for point in parts[i]]
         return self._points
 
-    def _parts(
-        self, points: list[StartPoint], generator: np.random.Generator
-    ) -> Iterator[list[StartPoint]]:
-        """One problem's points in parts of ``together``, which of them is in which at random."""
-        size = self.starts.together
-        if size > 1:
-            points = [points[i] for i in generator.permutation(len(points))]
-        yield from (points[i : i + size] for i in range(0, len(points), size))
-
     def _chunk_problems(self) -> list[int]:
         """The indices of the problems of the current chunk, in the source."""
-        numbers = self._chunk_numbers()
-        return numbers if self.only is None else [self.only[number] for number in numbers]
-
-    def _chunk_numbers(self) -> list[int]:
-        size, first = self._size(), self.chunk * _CHUNK
-        generator = stream("problems", *self.key, self.source.name, self.epoch)
+        size, first = self._size, self.chunk * _CHUNK
+        key = ("problems", *self.key, self.source.name, self.epoch)
         if size < _EPOCHS_BELOW:
-            order = generator.permutation(size)
-            return [int(i) for i in order[first : first + _CHUNK]]
-        generator = stream("problems", *self.key, self.source.name, self.epoch, self.chunk)
-        return [int(i) for i in generator.integers(0, size, _CHUNK, dtype=np.int64)]
+            numbers = stream(*key).permutation(size)[first : first + _CHUNK]
+        else:
+            numbers = stream(*key, self.chunk).integers(0, size, _CHUNK, dtype=np.int64)
+        return [int(i) if self.only is None else self.only[int(i)] for i in numbers]
 
     def _points_of(self, index: int) -> Iterator[StartPoint]:
         if self.starts.at == "problem":
             yield StartPoint(index)
             return
         problem = self.source[index]
-        # Which of several trajectories an episode follows is drawn later: only steps they all have.
+        # An episode draws its trajectory later, so only steps that all trajectories have count.
         shortest = min((len(t.steps) for t in problem.trajectories), default=0)
         for instance in step_instances(problem, self.starts.targets):
             if instance.start_step < shortest:

@@ -1,12 +1,9 @@
-"""What the update minimises, token by token: pure functions of tensors.
+"""What an update minimises, token by token: pure functions of tensors.
 
-Every term has the shape (B, T) of the log-probs it is made from: B completions, padded to T
-tokens. ``aggregate`` adds them up with one weight per completion. Those weights come from the
-*whole* batch (``completion_weights``), before it is cut into micro-batches, so the gradient
-does not depend on the cut, nor on the padding. Prompts are not in these tensors at all:
-context gets no gradient of its own.
-
-Left out: the value function (GRPO has none), and terms on an expert's tokens inside a group.
+Every term has the shape (B, T) of its log-probs: B completions, padded to T tokens. ``aggregate``
+sums a term with one weight per completion. The weights come from the *whole* batch
+(``completion_weights``), before it is split into micro-batches, so the gradient depends neither on
+the split nor on the padding. Prompts are not in these tensors: context gets no gradient.
 """
 
 from __future__ import annotations
@@ -14,7 +11,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from srl_agents.methods.stages import Aggregation
+from srl_agents.objectives.choices import Aggregation
 
 
 def clipped_surrogate(
@@ -26,8 +23,8 @@ def clipped_surrogate(
 ) -> Tensor:
     """−min(ρA, clip(ρ, 1 − clip_low, 1 + clip_high)·A), with ρ = exp(logprobs − old_logprobs).
 
-    logprobs: (B, T), with gradient. advantages: (B,). old_logprobs: (B, T) under the weights the
-    batch was sampled with; None where those are the weights now, and ρ is 1 with ∇ρ = ∇log p.
+    logprobs: (B, T), with gradient. advantages: (B,). old_logprobs: (B, T) under the weights that
+    sampled the batch; None if those are the current weights: ρ is then 1 with ∇ρ = ∇log p.
     clip_high > clip_low is clip-higher. Returns (B, T).
     Source: GRPO, arXiv:2402.03300, eq. 3; clip-higher: DAPO, arXiv:2503.14476, eq. 10.
     """
@@ -39,10 +36,10 @@ def clipped_surrogate(
 
 
 def sampler_correction(old_logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:
-    """min(π_train / π_sampler, cap), the factor that makes up for a sampler that differs.
+    """min(π_train / π_sampler, cap): corrects for a sampler whose log-probs differ.
 
-    old_logprobs: (B, T) by the trainer's own forward pass with the weights the batch was sampled
-    with; sampler_logprobs: (B, T) as the sampler reported them. Returns (B, T) without gradient.
+    old_logprobs: (B, T) by the trainer's own forward pass, with the weights that sampled the
+    batch. sampler_logprobs: (B, T) as the sampler reported them. Returns (B, T), no gradient.
     Source: truncated importance sampling, https://fengyao.notion.site/off-policy-rl.
     """
     return torch.exp(old_logprobs.detach() - sampler_logprobs).clamp(max=cap)
@@ -61,15 +58,10 @@ def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:
 def entropy_bonus(logprobs: Tensor) -> Tensor:
     """Terms whose gradient is, in expectation over sampled tokens, −∇ of the policy's entropy.
 
-    ∇H = −E[log p · ∇log p], so log p·sg(log p) is to be minimised to keep the entropy up; its
-    value has no meaning. logprobs: (B, T) of tokens the policy sampled itself. Returns (B, T).
+    ∇H = −E[log p · ∇log p], so minimising log p·sg(log p) keeps the entropy up. Its value has no
+    meaning. logprobs: (B, T) of tokens that the policy sampled itself. Returns (B, T).
     """
     return logprobs * logprobs.detach()
-
-
-def negative_log_likelihood(logprobs: Tensor) -> Tensor:
-    """−log p of each demonstrated token; (B, T) in and out."""
-    return -logprobs
 
 
 def completion_weights(
@@ -78,16 +70,15 @@ def completion_weights(
     aggregation: Aggregation = "sequence",
     constant_length: int | None = None,
 ) -> Tensor:
-    """What one token of each completion weighs in the batch's loss.
+    """The weight of one token of each completion in the batch's loss.
 
-    lengths: (B,) tokens of each completion. sequences: (B,) integers 0 … S−1: completions with
-    the same number are steps of one sequence, and share its mean.
-    aggregation: "sequence", mean over each sequence's tokens, then over sequences (GRPO);
-    "token", mean over all tokens (DAPO); "constant", the sum over tokens divided by
-    S·constant_length, so that a token weighs alike in every batch (Dr. GRPO).
-    constant_length: how many tokens a sequence may have: the limit of one completion, times the
-    most steps where a sequence has several.
-    Returns (B,) of type float64.
+    lengths: (B,) tokens of each completion. sequences: (B,) integers 0 … S−1; completions with
+    the same number are steps of one sequence and share its mean.
+    aggregation: "sequence", the mean over each sequence's tokens, then over sequences (GRPO);
+    "token", the mean over all tokens (DAPO); "constant", the sum over tokens divided by
+    S·constant_length, so that a token has the same weight in every batch (Dr. GRPO).
+    constant_length: how many tokens a sequence may have at most.
+    Returns (B,) float64.
     """
     count = int(torch.unique(sequences).numel())
     if aggregation == "token":
@@ -103,11 +94,11 @@ def completion_weights(
 
 
 def aggregate(terms: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
-    """Σ of the terms of real tokens, each with its completion's weight: the loss.
+    """The loss: the sum of the terms of real tokens, each with its completion's weight.
 
     terms, mask: (B, T), the mask True where there is a token. weights: (B,) from
-    ``completion_weights`` of the whole batch. Returns a scalar; those of the micro-batches of a
-    batch add up to that of the batch.
+    ``completion_weights`` of the whole batch. Returns a scalar. The scalars of a batch's
+    micro-batches sum to that of the batch.
     """
     # where() rather than a product: padding may hold inf or nan, and 0·inf is nan.
     return (terms.where(mask, 0.0) * weights.unsqueeze(1).to(terms.dtype)).sum()

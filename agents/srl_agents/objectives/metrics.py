@@ -1,8 +1,8 @@
-"""What one update is reported as: numbers from episodes and groups. Pure functions.
+"""The numbers of one update, from its episodes and groups.
 
 Names with a slash are families: ``reward/similarity`` is a part of the reward,
-``failures/VerifierTimeout`` a kind of failure. A share is between 0 and 1. What there was none
-of (no verdicts, no step checker) is absent rather than 0.
+``failures/VerifierTimeout`` a kind of failure. A fraction is between 0 and 1. Numbers of things
+that did not occur (no verdicts, no step checker) are absent rather than 0.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 
 from srl_agents.objectives.groups import Group
-from srl_env.rollout import Episode, Step
+from srl_env.rollout import Episode
 
 Metrics = dict[str, float]
 
@@ -19,53 +19,54 @@ Metrics = dict[str, float]
 def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
     """Rewards and their parts, success, format, legality, lengths and failures.
 
-    reward: mean per step where steps are rewarded one by one (expert continuation), else per
-    episode; success: share of verdicts that are right; legal_fraction, format_fraction: of steps;
-    length: tokens of a completion; truncated_fraction: completions that ran into the token limit;
-    steps: steps of an episode; failures: episodes lost to infrastructure failures, which count
-    nowhere else; policy_faults: episodes whose policy made judging it fail, which count as wrong.
+    reward: mean per step if each step has a reward of its own (expert continuation), else per
+    episode. success: fraction of verdicts that are correct. legal_fraction, format_fraction: of
+    steps. length: tokens of a completion. truncated_fraction: completions that reached the token
+    limit. steps: steps of an episode. failures: episodes lost to infrastructure failures, which
+    count nowhere else. policy_faults: episodes whose policy made judging it fail; they are wrong.
     """
     sound = [episode for episode in episodes if episode.failure is None]
     steps = [step for episode in sound for step in episode.steps]
+    parts: defaultdict[str, list[float]] = defaultdict(list)
+    for step in steps:
+        for name, value in step.reward_parts.items():
+            parts[f"reward/{name}"].append(value)
+    truncated = (step.generation.finish_reason == "length" for step in steps)
+    kinds = Counter(e.failure["type"] for e in episodes if e.failure is not None)
     return {
         "episodes": float(len(episodes)),
         "failures": float(len(episodes) - len(sound)),
-        **_failures(episodes),
+        **{f"failures/{kind}": float(count) for kind, count in kinds.items()},
         "policy_faults": float(sum(e.policy_fault is not None for e in sound)),
-        **_means("reward", (_reward(episode) for episode in sound)),
-        **_parts(steps),
-        **_means("success", (e.verdict["correct"] for e in sound if e.verdict is not None)),
-        **_means("format_fraction", (step.format_ok for step in steps)),
-        **_means("legal_fraction", (step.legal for step in steps if step.legal is not None)),
-        **_means("length", (len(step.generation.token_ids) for step in steps)),
-        **_means(
-            "truncated_fraction", (step.generation.finish_reason == "length" for step in steps)
-        ),
-        **_means("steps", (len(episode.steps) for episode in sound)),
+        **_mean("reward", (_reward(episode) for episode in sound)),
+        **{name: sum(values) / len(values) for name, values in sorted(parts.items())},
+        **_mean("success", (e.verdict["correct"] for e in sound if e.verdict is not None)),
+        **_mean("format_fraction", (step.format_ok for step in steps)),
+        **_mean("legal_fraction", (step.legal for step in steps if step.legal is not None)),
+        **_mean("length", (len(step.generation.token_ids) for step in steps)),
+        **_mean("truncated_fraction", truncated),
+        **_mean("steps", (len(episode.steps) for episode in sound)),
     }
 
 
-def group_metrics(groups: Sequence[Group], kept: Sequence[Group], min_std: float) -> Metrics:
-    """How much signal the groups carried, and how much of it is the format's.
+def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metrics:
+    """How much signal the groups carried, and how much of it comes from the format.
 
     groups/sampled, groups/trained: numbers. groups/informative_fraction: groups whose std exceeds
-    ``min_std``, of all sampled; groups/informative_fraction_in_format: those that would without
+    ``min_std``; groups/informative_fraction_in_format: groups whose std would exceed it without
     their format failures. groups/std, groups/std_in_format: means over all.
-    groups/reward_min, groups/reward_max: the least and the greatest reward of a member.
+    groups/reward_min, groups/reward_max: the smallest and the largest reward of a member.
     """
     rewards = [member.reward for group in groups for member in group.members]
     ends = {"min": min(rewards), "max": max(rewards)} if rewards else {}
-    return {
-        "groups/sampled": float(len(groups)),
-        "groups/trained": float(len(kept)),
-        **_means("groups/informative_fraction", (g.std > min_std for g in groups)),
-        **_means(
-            "groups/informative_fraction_in_format", (g.std_in_format > min_std for g in groups)
-        ),
-        **_means("groups/std", (g.std for g in groups)),
-        **_means("groups/std_in_format", (g.std_in_format for g in groups)),
-        **{f"groups/reward_{name}": reward for name, reward in ends.items()},
-    }
+    found = {"groups/sampled": float(len(groups)), "groups/trained": float(trained)}
+    for suffix, stds in (
+        ("", [group.std for group in groups]),
+        ("_in_format", [group.std_in_format for group in groups]),
+    ):
+        found |= _mean(f"groups/informative_fraction{suffix}", (std > min_std for std in stds))
+        found |= _mean(f"groups/std{suffix}", stds)
+    return found | {f"groups/reward_{name}": reward for name, reward in ends.items()}
 
 
 def sampled_tokens(episodes: Iterable[Episode]) -> int:
@@ -79,21 +80,7 @@ def _reward(episode: Episode) -> float:
     return episode.total_reward
 
 
-def _failures(episodes: Iterable[Episode]) -> Metrics:
-    kinds = Counter(e.failure["type"] for e in episodes if e.failure is not None)
-    return {f"failures/{kind}": float(count) for kind, count in kinds.items()}
-
-
-def _parts(steps: Iterable[Step]) -> Metrics:
-    """The mean of each part of the reward over the steps that have it."""
-    values: defaultdict[str, list[float]] = defaultdict(list)
-    for step in steps:
-        for name, value in step.reward_parts.items():
-            values[name].append(value)
-    return {f"reward/{name}": sum(found) / len(found) for name, found in sorted(values.items())}
-
-
-def _means(name: str, values: Iterable[float | bool]) -> Metrics:
-    """{name: mean}, or {} where there is nothing to take the mean of."""
+def _mean(name: str, values: Iterable[float | bool]) -> Metrics:
+    """{name: mean}, or {} if there are no values."""
     found = [float(value) for value in values]
     return {name: sum(found) / len(found)} if found else {}

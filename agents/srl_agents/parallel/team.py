@@ -39,13 +39,13 @@ class Team:
         """Whether this is the process that writes."""
         return self.rank == 0
 
-    def share(self, items: Sequence[T]) -> Sequence[T]:
+    def part(self, items: Sequence[T]) -> Sequence[T]:
         """This process's part of what all have: neighbours, as many as others' but for one."""
         begin, end = (-(-rank * len(items) // self.size) for rank in (self.rank, self.rank + 1))
         return items[begin:end]
 
     def all_gather(self, mine: Sequence[T]) -> list[T]:
-        """Everybody's items, those of process 0 first; ``share`` undone."""
+        """Everybody's items, those of process 0 first; the inverse of ``part``."""
         if self.size == 1:
             return list(mine)
         found: list[Sequence[T]] = [()] * self.size

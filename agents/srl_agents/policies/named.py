@@ -11,7 +11,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from srl_agents.methods.stages import GRPO
 from srl_agents.policies.human import HumanPolicy
 from srl_agents.policies.own import is_own, own_policy
 from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
@@ -19,7 +18,6 @@ from srl_agents.runs.config import RunConfig
 from srl_agents.runs.history import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
-from srl_env.rewards import get_reward_mode
 from srl_env.rollout import AnyPolicy
 
 BUILT_IN = ("expert", "human", "random")
@@ -111,13 +109,7 @@ def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
     """
     if not runs:
         return {}
-    objective = runs[0].resolved_method.stages[-1].objective
-    found: dict[str, Any] = {"granularity": objective.granularity}
-    if isinstance(objective, GRPO):
-        found |= {"max_tokens": objective.max_tokens}
-    if found["granularity"] is None and isinstance(objective, GRPO):
-        found["granularity"] = get_reward_mode(objective.reward_mode).default_granularity
-    return found
+    return runs[0].resolved_method.stages[-1].objective.decoding()
 
 
 def _server_policy(model: str, arguments: Mapping[str, Any]) -> AnyPolicy:

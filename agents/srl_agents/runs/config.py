@@ -248,6 +248,12 @@ class RunConfig(Section):
         """The method with this configuration's changes to its stages."""
         return self.method_at("")
 
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the run compares with its first weights, in the loss or in the log."""
+        stages = self.resolved_method.stages
+        return self.log.kl_every > 0 or any(s.objective.needs_reference for s in stages)
+
     def method_at(self, where: str) -> Method:
         """``resolved_method``, whose mistakes name the configuration's dotted place."""
         cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.methods.shipped import get_method, methods
-from srl_agents.methods.stages import GRPO, NLL, Method, Stage, Starts, Until
+from srl_agents.methods.stages import Method, Stage, Starts, Until
+from srl_agents.objectives.registry import OBJECTIVES, objective_class
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
 from srl_agents.runs.validation import unknown_key, validated
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
@@ -30,7 +31,7 @@ def resolved(
     """
     method = _method(given, dotted(where, "method"))
     _check_stage_names(changes, method)
-    _check_train_keys(train, dotted(where, "train"))
+    _check_train_keys(train, method, dotted(where, "train"))
     stages = (
         _changed(_corrected(stage, cap), _applicable(train, stage), own, where)
         for stage in method.stages
@@ -49,17 +50,12 @@ def _method(method: str | Sequence[Tree], where: str) -> Method:
 def _stage(tree: Tree, where: str) -> Stage:
     """A stage from nested dictionaries; ``where`` is its dotted place, for messages."""
     parts: dict[str, Any] = dict(tree)
-    kinds: dict[str, type[GRPO] | type[NLL]] = {"grpo": GRPO, "nll": NLL}
-    for name in ("objective", "starts", "until"):
-        if not isinstance(parts.setdefault(name, {}), Mapping):
-            raise BadOption(f"{where}.{name} is a table of settings; got {parts[name]!r}")
-    objective = parts["objective"]
-    kind = objective.get("kind", "grpo")
-    if kind not in kinds:
-        raise UnknownName("objective", str(kind), kinds)
-    parts["objective"] = validated(kinds[kind], objective, f"{where}.objective")
-    for name, section in (("starts", Starts), ("until", Until)):
-        parts[name] = validated(section, parts[name], f"{where}.{name}")
+    sections: dict[str, Any] = {"objective": None, "starts": Starts, "until": Until}
+    for name, cls in sections.items():
+        if not isinstance(given := parts.get(name, {}), Mapping):
+            raise BadOption(f"{where}.{name} must be a table of settings; got {given!r}")
+        section = cls or objective_class(str(given.get("kind", "grpo")))
+        parts[name] = validated(section, given, f"{where}.{name}")
     return validated(Stage, parts, where)
 
 
@@ -77,7 +73,7 @@ def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
 def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
     """The stage as a tree, with this cap of the sampler correction where it has none."""
     tree = asdict(stage)
-    if isinstance(stage.objective, GRPO) and stage.objective.sampler_cap is None:
+    if tree["objective"].get("sampler_cap", 0.0) is None:
         tree["objective"]["sampler_cap"] = cap
     return tree
 
@@ -94,19 +90,19 @@ def _check_stage_names(stages: Tree, method: Method) -> None:
             raise UnknownName("stage", name, known)
 
 
-def _check_train_keys(train: Tree, where: str) -> None:
-    """UnknownName for a key under ``train`` that no kind of stage has.
+def _check_train_keys(train: Tree, method: Method, where: str) -> None:
+    """UnknownName for a key under ``train`` that no stage could have.
 
     BadOption for a value in place of a table.
     """
-    known: set[str] = set()
-    for objective in (GRPO(), NLL()):
-        stage = Stage("any", objective, Starts("prefix"))
-        known |= set(leaves(asdict(stage)))
-    known -= {"name", "fraction", "objective.kind"}
+    classes = {*OBJECTIVES.values(), *(type(stage.objective) for stage in method.stages)}
+    sections: list[tuple[str, Any]] = [("objective.", cls) for cls in classes]
+    sections += [("", Stage), ("starts.", Starts), ("until.", Until)]
+    known = {f"{prefix}{field.name}" for prefix, cls in sections for field in fields(cls)}
+    known -= {"name", "fraction", "objective.kind", "objective", "starts", "until"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
-            raise BadOption(f"{where}.{key} is a table of settings; got {value!r}")
+            raise BadOption(f"{where}.{key} must be a table of settings; got {value!r}")
         if key not in known:
             raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in known])
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, Union, get_args, get_origin, get
 
 from pydantic import TypeAdapter, ValidationError
 
+from srl_agents.checked import must_be
 from srl_agents.runs.settings import dotted
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
 
@@ -36,7 +37,7 @@ def validated(cls: type[T], tree: Tree, where: str) -> T:
 def _check_finite(value: object, key: str) -> None:
     """BadOption for an inf or nan anywhere in a tree: a run's config.json could not hold it."""
     if isinstance(value, float) and not isfinite(value):
-        raise BadOption(f"{key} is a finite number; got {value}")
+        raise BadOption(f"{key} must be a finite number; got {value}")
     if isinstance(value, Mapping):
         for name, part in value.items():
             _check_finite(part, dotted(key, str(name)))
@@ -135,7 +136,7 @@ def _meant(key: str, known: Collection[str]) -> str | None:
 
 
 def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
-    """The first of pydantic's complaints in our words, with the dotted key in it.
+    """The first of pydantic's errors in one line, with the dotted key in it.
 
     An unknown key comes first: ``model.name`` is why ``model.path`` is missing.
     """
@@ -158,24 +159,21 @@ def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
             return BadOption(dotted(where, cause))
         return BadOption(f"{key}: {cause}" if loc else cause)
     if loc[-1] == "str":  # one of the two kinds that a field may be of
-        return BadOption(f"{key.removesuffix('.str')} is a text or a list; got {first['input']!r}")
-    expected = _expected(cls, first["type"], loc, first["input"])
-    said = f"{key} {expected}" if expected else f"{key}: {first['msg'].lower()}"
-    return BadOption(f"{said}; got {first['input']!r}")
+        return BadOption(
+            f"{key.removesuffix('.str')} must be a text or a list; got {first['input']!r}"
+        )
+    expected = _expected(cls, first["type"], loc, first["input"]) or must_be(first["msg"])
+    return BadOption(f"{key} {expected}; got {first['input']!r}")
 
 
 def _expected(cls: type, complaint: str, loc: Sequence[str], given: object) -> str | None:
     """What a key is, in words of a configuration; None where pydantic's own say it."""
     if complaint in ("model_type", "dataclass_type"):
         *names, last = _field_types(cls, loc)
-        return f"is a table with {', '.join(names)} and {last}"
+        return f"must be a table with {', '.join(names)} and {last}"
     if complaint in ("tuple_type", "list_type"):
-        return f"is a list, as [{given!r}]"
-    return {
-        "dict_type": "is a table of settings",
-        "finite_number": "is a finite number",
-        "too_short": "needs at least one",
-    }.get(complaint)
+        return f"must be a list, as [{given!r}]"
+    return "must be a table of settings" if complaint == "dict_type" else None
 
 
 def _field_types(cls: Any, loc: Sequence[str]) -> dict[str, Any]:

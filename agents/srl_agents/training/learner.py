@@ -1,13 +1,12 @@
-"""One update: a batch in, changed weights and a few numbers out.
+"""One update: batches in, changed weights and a few numbers out.
 
-The learner owns the optimiser. What the loss is made of is in ``srl_agents.objectives.loss``; here
-it is only added up, micro-batch by micro-batch, and stepped on.
+The learner owns the optimiser. The objective makes the terms of the loss; the learner sums them,
+micro-batch by micro-batch, and steps.
 
-Where several processes train, each has the whole batch, weights in the loss included, and computes
-its part of the micro-batches; the sum of all gradients is that of one process. Copies of a model
-(DDP) add up their gradients once a step, after the last micro-batch, as DistributedDataParallel
-does where gradients are gathered over several backward passes; sharded weights (FSDP) are put
-together, and their gradients added up, layer by layer in each of them.
+If several processes train, each has the whole batch, weights in the loss included, and computes
+its part of the micro-batches. The sum of all gradients equals that of one process. Copies of a
+model (DDP) sum their gradients once per step, after the last micro-batch. Sharded weights (FSDP)
+are gathered, and their gradients summed, layer by layer in each micro-batch.
 """
 
 from __future__ import annotations
@@ -19,17 +18,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.nn.score import Decoder, make_decoder
-from srl_agents.objectives.groups import Batch
-from srl_agents.objectives.loss import (
-    aggregate,
-    clipped_surrogate,
-    entropy_bonus,
-    kl_estimate,
-    negative_log_likelihood,
-    sampler_correction,
-)
+from srl_agents.objectives.base import Objective, Scores
+from srl_agents.objectives.batch import Batch, TrainingBatches
+from srl_agents.objectives.loss import aggregate, kl_estimate
 from srl_agents.parallel.sharding import is_sharded, whole
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.trained import Reference
@@ -39,11 +31,11 @@ from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
 
-_LEAST_STEP = 2.0**-6  # an update is not cut any further
+_LEAST_STEP = 2.0**-6  # an update is not halved any further
 
 
 class TrainingDiverged(SrlEnvError, RuntimeError):
-    """The loss, its gradient or the weights it led to are no numbers any more."""
+    """The loss, its gradient or the weights became NaN or infinite."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,36 +91,30 @@ class Learner:
         )
 
     def update(
-        self,
-        batches: Sequence[Batch],
-        objective: GRPO | NLL,
-        lr: float,
-        measure_kl: bool = False,
-        agreed: Batch | None = None,
-        share: float = 1.0,
+        self, data: TrainingBatches, objective: Objective, lr: float, measure_kl: bool = False
     ) -> Numbers:
-        """One optimiser step on each batch, as often over as the objective says.
+        """One optimiser step on each batch, in as many passes as the objective says.
 
         measure_kl: report the KL to the run's first weights even if the loss does not need it.
-        agreed: the completions of which ``objective.max_drop`` speaks, None where it is not set.
-        share: what part of a whole step each of them counts as; see ``partial_step``.
-        Returns means over tokens and steps: loss, grad_norm (before clipping), lr (times the
-        share), and entropy, kl_to_start, clipped_fraction, sampler_gap (nats between sampler and
-        trainer), step_fraction (1 where the update was not cut) where they were at hand.
+        Returns means over tokens and steps: loss, entropy, grad_norm (before clipping), lr (times
+        ``data.fraction``). If they apply also kl_to_start, clipped_fraction, sampler_gap (nats
+        between sampler and trainer), and step_fraction (1 if the update was not halved).
         Raises TrainingDiverged.
         """
         for group in self.optimizer.param_groups:
             group["lr"] = lr
-        if isinstance(objective, NLL):
-            steps = [self._step(_Part(batch), objective, share) for batch in batches]
-            return {"lr": lr * share, **_means(steps)}
-        parts = [self._part(batch, objective, len(batches), measure_kl) for batch in batches]
-        before = [p.detach().clone() for p in self.parameters] if agreed else []
+        count = len(data.batches)
+        parts = [self._part(batch, objective, count, measure_kl) for batch in data.batches]
+        before = [p.detach().clone() for p in self.parameters] if data.unanimous else []
         steps = [
-            self._step(part, objective, share) for _ in range(objective.passes) for part in parts
+            self._step(part, objective, data.fraction)
+            for _ in range(objective.passes)
+            for part in parts
         ]
-        cut = {"step_fraction": self._shortened(before, agreed, objective)} if agreed else {}
-        return {"lr": lr * share, **_means(steps), **cut}
+        means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
+        if data.unanimous is not None:
+            means["step_fraction"] = self._halved(before, data.unanimous, objective)
+        return {"lr": lr * data.fraction, **means}
 
     def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
         """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0.
@@ -143,18 +129,18 @@ class Learner:
                 found[list(micro.rows), : logprobs.shape[1]] = logprobs
         return found
 
-    def _part(self, batch: Batch, objective: GRPO, parts: int, measure_kl: bool) -> _Part:
-        """The batch with what its loss compares with, by weights nobody has stepped on yet."""
-        off_policy = objective.passes * parts > 1 or objective.sampler_cap is not None
-        old = self.logprobs(self.decoder, batch, objective.temperature) if off_policy else None
-        reference = None
-        if objective.kl or measure_kl:
-            assert self.reference is not None, "whoever asks for a KL gives the reference"
+    def _part(self, batch: Batch, objective: Objective, steps: int, measure_kl: bool) -> _Part:
+        """The batch with what its loss compares with, by weights before the first step."""
+        old = reference = None
+        if objective.needs_old_logprobs(steps):
+            old = self.logprobs(self.decoder, batch, objective.temperature)
+        if objective.needs_reference or (measure_kl and batch.sampler_logprobs):
+            assert self.reference is not None, "callers that need a KL give the reference"
             reference = self.logprobs(self.reference, batch, objective.temperature)
         return _Part(batch, old, reference)
 
-    def _step(self, part: _Part, objective: GRPO | NLL, share: float) -> Numbers:
-        """One optimiser step on a batch, its gradient gathered over micro-batches."""
+    def _step(self, part: _Part, objective: Objective, fraction: float) -> Numbers:
+        """One optimiser step on a batch, its gradient summed over micro-batches."""
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for micro, counts in self._micro_batches(part.batch):
@@ -170,59 +156,59 @@ class Learner:
         norm, total = whole(norm), float(sums.pop("loss"))
         if not (torch.isfinite(norm) and total == total):
             raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
-        partial_step(self.optimizer, share)
+        partial_step(self.optimizer, fraction)
         self._check_weights()
         tokens = part.batch.tokens
         means = {name: float(value) / tokens for name, value in sums.items()}
         return {"loss": total, "grad_norm": float(norm), **means}
 
     def _check_weights(self) -> None:
-        """TrainingDiverged where they have left the range of numbers: sampling with them would
-        show no signal, so that no later step could notice."""
+        """Raises TrainingDiverged for weights that are not finite.
+
+        Sampling with them would show no signal, so no later step could notice.
+        """
         norm = whole(torch.nn.utils.get_total_norm([p.detach() for p in self.parameters]))
         if not torch.isfinite(norm):
             raise TrainingDiverged(f"weights of norm {float(norm):g} after the step")
 
-    def _shortened(self, before: Sequence[Tensor], agreed: Batch, objective: GRPO) -> float:
-        """Cuts the update in half until no completion lost too much; what share of it is left.
+    def _halved(self, before: Sequence[Tensor], unanimous: Batch, objective: Objective) -> float:
+        """Halves the update until no completion lost too much; the fraction of it that is left.
 
         before: the weights it began with. Source: the line search of TRPO, arXiv:1502.05477,
         appendix C, on another measure.
         """
-        assert objective.max_drop is not None, "whoever gives what was agreed on asks for it"
-        most, share = -math.log1p(-objective.max_drop), 1.0
-        while share > _LEAST_STEP and self._largest_drop(agreed, objective.temperature) > most:
-            share /= 2
+        assert objective.max_drop is not None, "unanimous completions are collected for it"
+        most, fraction = -math.log1p(-objective.max_drop), 1.0
+        while fraction > _LEAST_STEP and self._largest_drop(unanimous, objective) > most:
+            fraction /= 2
             with torch.no_grad():
                 for now, old in zip(self.parameters, before, strict=True):
                     now.add_(old).div_(2)
-        return share
+        return fraction
 
-    def _largest_drop(self, agreed: Batch, temperature: float) -> float:
-        """By how many nats that completion's log-prob fell which fell most; 0 if none did."""
-        found = [0.0]
+    def _largest_drop(self, unanimous: Batch, objective: Objective) -> float:
+        """The largest fall of a completion's log-prob, in nats; 0 if none fell."""
+        drops = [0.0]
         with torch.no_grad():
-            for micro, _ in self._micro_batches(agreed):
-                logprobs, mask, _ = self._forward(self.decoder, micro, temperature)
+            for micro, _ in self._micro_batches(unanimous):
+                logprobs, mask, _ = self._forward(self.decoder, micro, objective.temperature)
                 now = logprobs.where(mask, 0.0).sum(1).tolist()
-                then = (sum(agreed.sampler_logprobs[row]) for row in micro.rows)
-                found += [old - new for old, new in zip(then, now, strict=True)]
-        return max(self.team.all_gather([max(found)]))
+                then = (sum(unanimous.sampler_logprobs[row]) for row in micro.rows)
+                drops += [old - new for old, new in zip(then, now, strict=True)]
+        return max(self.team.all_gather([max(drops)]))
 
     def _loss(
-        self, part: _Part, micro: MicroBatch, objective: GRPO | NLL
+        self, part: _Part, micro: MicroBatch, objective: Objective
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """A micro-batch's share of the loss, and sums over its tokens for the log."""
-        temperature = objective.temperature if isinstance(objective, GRPO) else 1.0
-        logprobs, mask, entropy = self._forward(self.decoder, micro, temperature)
-        numbers = {"entropy": entropy.where(mask, 0.0).sum()}
-        if isinstance(objective, NLL):
-            terms = negative_log_likelihood(logprobs)
-        else:
-            terms, more = _policy_terms(part, micro, objective, logprobs, mask)
-            numbers |= more
+        """A micro-batch's part of the loss, and sums over its tokens for the log."""
+        logprobs, mask, entropy = self._forward(self.decoder, micro, objective.temperature)
+        scores = _scores(part, micro, logprobs, mask)
+        first, *more = objective.loss_terms(scores)
         weights = part.batch.weights[list(micro.rows)].to(logprobs.device)
-        return aggregate(terms, mask, weights), numbers
+        loss = aggregate(sum(more, start=first), mask, weights)
+        numbers = {"entropy": entropy, **_differences(scores)}
+        sums = {name: value.detach().where(mask, 0.0).sum() for name, value in numbers.items()}
+        return loss, {**sums, **objective.numbers(scores)}
 
     def _forward(
         self, decoder: Reference, micro: MicroBatch, temperature: float
@@ -244,65 +230,55 @@ class Learner:
         return my_part(parts, self.team.rank, ranks)
 
 
-def partial_step(optimizer: torch.optim.Optimizer, share: float) -> None:
-    """A step of AdamW that counts as ``share`` of one, 0 < share ≤ 1.
+def partial_step(optimizer: torch.optim.Optimizer, fraction: float) -> None:
+    """A step of AdamW that counts as a ``fraction`` of one, 0 < fraction ≤ 1.
 
-    The learning rate is multiplied by the share, and with it the weight decay. The running means
-    move by the share of a step: the betas are raised to its power, and the step counter grows by
-    it. So a gradient of which little is known neither moves the weights far now nor, through the
-    means, in later steps. Scaling the gradient does neither: Adam divides the scale out.
+    The learning rate is multiplied by the fraction, and with it the weight decay. The running
+    means move by a fraction of a step: the betas are raised to its power, and the step counter
+    grows by it. So an uncertain gradient moves the weights little, now and, through the means,
+    later. Scaling the gradient would do neither: Adam divides the scale out.
     """
-    if share == 1:
+    if fraction == 1:
         optimizer.step()
         return
     before = [(group["lr"], group["betas"]) for group in optimizer.param_groups]
     for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
-        group["lr"], group["betas"] = lr * share, tuple(beta**share for beta in betas)
+        group["lr"], group["betas"] = lr * fraction, tuple(beta**fraction for beta in betas)
     for state in optimizer.state.values():
-        state["step"].div_(share)  # counted in steps of this length, as the betas now are
+        state["step"].div_(fraction)  # counted in steps of this length, as the betas now are
     optimizer.step()
     for state in optimizer.state.values():
-        state["step"].mul_(share)
+        state["step"].mul_(fraction)
     for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
         group["lr"], group["betas"] = lr, betas
 
 
-def _means(steps: Sequence[Numbers]) -> Numbers:
-    return {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
+def _scores(part: _Part, micro: MicroBatch, logprobs: Tensor, mask: Tensor) -> Scores:
+    """What the loss terms of a micro-batch are made from."""
+    rows, (count, width), device = list(micro.rows), logprobs.shape, logprobs.device
+    sampled = None
+    if part.batch.sampler_logprobs:
+        sampled = torch.zeros(count, width)
+        for number, row in enumerate(rows):
+            values = part.batch.sampler_logprobs[row]
+            sampled[number, : len(values)] = torch.tensor(values)
+        sampled = sampled.to(device)
+    return Scores(
+        logprobs,
+        mask,
+        part.batch.advantages[rows].to(device, logprobs.dtype),
+        None if part.old is None else part.old[rows, :width],
+        sampled,
+        None if part.reference is None else part.reference[rows, :width],
+    )
 
 
-def _policy_terms(
-    part: _Part, micro: MicroBatch, objective: GRPO, logprobs: Tensor, mask: Tensor
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The policy's loss token by token, (B, T), and sums over the tokens for the log."""
-    rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
-    sampled = _padded([part.batch.sampler_logprobs[row] for row in rows], width, device)
-    old = None if part.old is None else part.old[rows, :width]
-    as_sampled = logprobs.detach() if old is None else old
-    numbers = {"sampler_gap": (as_sampled - sampled).abs().where(mask, 0.0).sum()}
-    advantages = part.batch.advantages[rows].to(device, logprobs.dtype)
-    terms = clipped_surrogate(logprobs, advantages, old, objective.clip_low, objective.clip_high)
-    if old is not None:
-        numbers["clipped_fraction"] = _clipped(logprobs, old, mask, objective)
-    if objective.sampler_cap is not None:
-        assert old is not None, "asked for together with the cap"
-        terms = terms * sampler_correction(old, sampled, objective.sampler_cap)
-    if part.reference is not None:
-        kl = kl_estimate(logprobs, part.reference[rows, :width])
-        numbers["kl_to_start"] = kl.detach().where(mask, 0.0).sum()
-        terms = terms + objective.kl * kl if objective.kl else terms
-    if objective.entropy:
-        terms = terms + objective.entropy * entropy_bonus(logprobs)
-    return terms, numbers
-
-
-def _padded(rows: Sequence[Sequence[float]], width: int, device: torch.device) -> Tensor:
-    """Rows of numbers as (B, width), padded with 0."""
-    return torch.tensor([[*row, *[0.0] * (width - len(row))] for row in rows], device=device)
-
-
-def _clipped(logprobs: Tensor, old: Tensor, mask: Tensor, objective: GRPO) -> Tensor:
-    """How many tokens' ratios are outside the clip."""
-    ratio = torch.exp(logprobs.detach() - old)
-    outside = (ratio < 1 - objective.clip_low) | (ratio > 1 + objective.clip_high)
-    return (outside & mask).sum().float()
+def _differences(scores: Scores) -> dict[str, Tensor]:
+    """How far the log-probs are from the sampler's and from the run's first weights, (B, T)."""
+    logprobs, found = scores.logprobs.detach(), dict[str, Tensor]()
+    if scores.sampled is not None:
+        trained = logprobs if scores.old is None else scores.old
+        found["sampler_gap"] = (trained - scores.sampled).abs()
+    if scores.reference is not None:
+        found["kl_to_start"] = kl_estimate(logprobs, scores.reference)
+    return found

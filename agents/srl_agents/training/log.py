@@ -84,16 +84,16 @@ class RunLog:
         update: int,
         stage: str,
         episodes: Iterable[Episode],
-        signals: Mapping[int, Signal] | None = None,
+        signals: Mapping[tuple[int, int], Signal] | None = None,
     ) -> None:
         """Writes episodes to ``rollouts.jsonl``.
 
-        signals: as ``srl_agents.objectives.groups.signals`` gives them; each line has one for each
-        of its steps, null where there is none.
+        signals: {(episode, step): its signal}, as an objective's ``signals``. Each line has one
+        for each of its steps, null if there is none.
         """
         found = signals or {}
-        for episode in episodes:
-            theirs = [found.get(id(step)) for step in episode.steps]
+        for number, episode in enumerate(episodes):
+            theirs = [found.get((number, step.index)) for step in episode.steps]
             record = {
                 "update": update,
                 "stage": stage,

@@ -15,7 +15,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from srl_agents.methods.stages import GRPO
 from srl_agents.runs.config import LoraConfig, RunConfig
 
 _GIB = 2**30
@@ -178,9 +177,7 @@ def _inside_layer(size: ModelSize, tokens: int) -> int:
 
 def _has_reference(config: RunConfig) -> bool:
     """Whether the run holds its first weights too; with adapters they are the base."""
-    objectives = [stage.objective for stage in config.resolved_method.stages]
-    in_loss = any(isinstance(each, GRPO) and each.kl > 0 for each in objectives)
-    return config.model.lora is None and (in_loss or config.log.kl_every > 0)
+    return config.model.lora is None and config.needs_reference
 
 
 def _count(module: nn.Module) -> int:

@@ -26,8 +26,8 @@ class Position:
     update_seconds: of the last updates, a running mean. scores: each update's mean reward in
     this stage (for demonstrations, mean log-prob of a token). ended: (stage, why) of those that
     are over. drifts: why prompts drifted from what was sampled, as far as it was logged.
-    without: the metrics of the last updates in a row that kept no group, until that was warned
-    of. warnings: {stage: its warning}.
+    untrained: the metrics of the last updates in a row that trained on nothing, until the
+    warning. warnings: {stage: its warning}.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -37,7 +37,7 @@ class Position:
     scores: list[float] = field(default_factory=list)
     ended: list[tuple[str, str]] = field(default_factory=list)
     drifts: list[str] = field(default_factory=list)
-    without: list[Metrics] = field(default_factory=list)
+    untrained: list[Metrics] = field(default_factory=list)
     warnings: dict[str, str] = field(default_factory=dict)
 
     @classmethod

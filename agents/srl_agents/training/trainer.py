@@ -2,12 +2,12 @@
 
     result = train(make_config({"out": "runs/first", "env": {"id": "srl/ModularChain-v0"}, …}))
 
-The way of one update: starts → rollout → groups → advantages → loss → optimiser step. Around it
-this module counts what is used, asks the ``stage_clock`` when a stage is over, writes the
-log, and keeps checkpoints from which a killed run goes on. Under a launcher each process runs all
-of this and the main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
-``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end
-``model/``, an ordinary Hugging Face folder; where a server samples, also the weights it has.
+One update goes from starts to rollouts, groups, advantages, loss and optimiser step. Around it this
+module counts usage, asks the ``stage_clock`` when a stage ends, writes the log, and saves
+checkpoints from which a killed run resumes. Under a launcher each process runs all of this, and the
+main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
+``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end ``model/``,
+an ordinary Hugging Face folder. If a server samples, it also holds the server's weights.
 """
 
 from __future__ import annotations
@@ -16,7 +16,8 @@ import logging
 import threading
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,12 +26,11 @@ from srl_agents.collection.collector import Collector
 from srl_agents.collection.demonstrations import demonstrations
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
-from srl_agents.methods.budget import optimizer_steps, why_informative
-from srl_agents.methods.stages import GRPO, NLL, Stage
+from srl_agents.methods.budget import why_informative
+from srl_agents.methods.stages import Stage
 from srl_agents.methods.starts import StartSampler
-from srl_agents.objectives.groups import Batch, agreed, make_batch, signals
+from srl_agents.objectives.batch import TrainingBatches
 from srl_agents.objectives.metrics import Metrics
-from srl_agents.objectives.no_signal import why_no_group
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.engines import load_engine
 from srl_agents.policies.trained import load_policy, load_reference
@@ -46,7 +46,6 @@ from srl_agents.training.saving import Saver
 from srl_agents.training.stage_clock import Position, StageClock
 from srl_env.environment import ReasoningEnv
 from srl_env.rollout import EnvPool, Episode
-from srl_env.seeding import derive_seed
 
 if TYPE_CHECKING:
     from srl_agents.training.progress import OnProgress
@@ -56,7 +55,7 @@ _log = logging.getLogger(__name__)
 
 
 class Trainer:
-    """One run, from its configuration and perhaps a checkpoint; or this process's part in it."""
+    """One run, from its configuration or a checkpoint; or this process's part in it."""
 
     def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
         self.config, self.folder, self.team = config, Path(config.out), team
@@ -70,9 +69,10 @@ class Trainer:
         self.engine = load_engine(here, config.model, config.seed, self.policy, self.folder, team)
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
-        self.collector = Collector(self._rollouts(), config.seed, team)
-        asked = _asks_for_kl(config)
-        reference = load_reference(config.model, self.policy, team) if asked else None
+        demonstrate = partial(demonstrations, self.env, self.policy)
+        self.collector = Collector(self._rollouts(), config.seed, team, demonstrate)
+        compares = config.needs_reference
+        reference = load_reference(config.model, self.policy, team) if compares else None
         self.learner = Learner(
             self.policy.model,
             config.optimizer,
@@ -90,7 +90,7 @@ class Trainer:
 
     @property
     def stage(self) -> Stage:
-        """The stage at hand."""
+        """The current stage."""
         return self.clock.stage
 
     @property
@@ -99,7 +99,7 @@ class Trainer:
         return self.clock.position
 
     def run(self, interrupted: threading.Event, on_progress: OnProgress) -> TrainResult:
-        """Updates until the budget is spent or ``interrupted`` is set; then saves."""
+        """Updates until the budget is used up or ``interrupted`` is set; then saves."""
         metrics: Metrics = {}
         reason = None
         with self.saver.open_log(self.log_offsets, self.position.usage.updates) as log:
@@ -123,116 +123,85 @@ class Trainer:
         )
 
     def close(self) -> None:
-        """Closes the environments, whatever worlds stand behind them, and the engine."""
+        """Closes the environments, with their worlds, and the engine."""
         self.collector.rollouts.close()
         self.env.close()
         if self.engine is not None:
             self.engine.close()
 
     def _update(self, log: RunLog) -> Metrics:
-        """One update of the current stage: sampled or demonstrated, learned from, logged."""
-        stage, number = self.stage, self.position.usage.updates + 1
-        began = time.perf_counter()
-        if isinstance(stage.objective, NLL):
-            metrics, tokens, score = self._imitate(stage, stage.objective)
-        else:
-            metrics, tokens, score = self._reinforce(stage, stage.objective, log)
-        # A fused optimiser does not show on the parameters. And where nothing was learned, what is
-        # kept of earlier prompts has last bits that a resumed run would not have.
+        """One update of the current stage: collected, trained on, logged."""
+        stage, objective = self.stage, self.stage.objective
+        number, began = self.position.usage.updates + 1, time.perf_counter()
+        source = self.collector.source(self.starts, stage.batch, "train", number)
+        collected = objective.collect(source)
+        metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
+        metrics |= self.collector.rollouts.metrics()
+        data = objective.training_batches(collected, stage.batch, self.env.max_steps)
+        if data is not None:
+            metrics |= self._learn(data)
+        every = self.config.log.rollouts_every
+        if collected.episodes and every and (number - 1) % every == 0:
+            episodes = collected.episodes[: self.config.log.rollouts_kept]
+            log.rollouts(number, stage.name, episodes, objective.signals(collected))
+        # A fused optimiser does not mark the parameters as changed. And if nothing was learned, a
+        # resumed run would not have the cached prompts, whose last bits depend on their batch.
         self.policy.weights_changed()
-        self.position.count(self.team.broadcast(time.perf_counter() - began), tokens, score)
+        seconds = self.team.broadcast(time.perf_counter() - began)
+        self.position.count(seconds, collected.tokens, objective.score(metrics))
         usage = self.position.usage
         metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
         log.metrics(number, stage.name, metrics)
-        if isinstance(stage.objective, GRPO):
-            self._note_groups(stage.objective, metrics, log)
+        self._note_untrained(data is None, metrics, log)
         return metrics
 
-    def _note_groups(self, objective: GRPO, metrics: Metrics, log: RunLog) -> None:
-        """Warns, once in a stage, where so many updates in a row kept no group."""
-        position, most, stage = self.position, self.config.log.warn_after, self.stage.name
-        if stage in position.warnings or not most:
+    def _note_untrained(self, untrained: bool, metrics: Metrics, log: RunLog) -> None:
+        """Warns, once per stage, after several updates in a row that trained on nothing."""
+        position, most, stage = self.position, self.config.log.warn_after, self.stage
+        if stage.name in position.warnings or not most:
             return
-        position.without = [] if metrics["groups/trained"] else [*position.without, metrics][-most:]
-        if len(position.without) < most:
+        position.untrained = [*position.untrained, metrics][-most:] if untrained else []
+        if len(position.untrained) < most:
             return
         last = position.usage.updates
-        why = why_no_group(position.without, objective, self.env.format.instructions)
+        why = stage.objective.why_untrained(position.untrained, self.env.format.instructions)
         warning = (
-            f"stage {stage!r}: updates {last - most + 1} to {last} kept no group, so nothing was"
-            f" learned from them. {why}"
+            f"stage {stage.name!r}: updates {last - most + 1} to {last} had no group to train on,"
+            f" so nothing was learned from them. {why}"
         )
-        position.warnings[stage] = warning
-        log.event(last, stage, "warning", warning)
+        position.warnings[stage.name] = warning
+        log.event(last, stage.name, "warning", warning)
         if self.team.main:
             _log.warning("warning: %s", warning)
 
-    def _reinforce(self, stage: Stage, objective: GRPO, log: RunLog) -> tuple[Metrics, int, float]:
-        """A GRPO update: its metrics, the tokens sampled, and the mean reward."""
-        number, every = self.position.usage.updates + 1, self.config.log
-        collected = self.collector.fill(objective, self.starts, stage.batch, "train", number)
-        metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
-        metrics |= self.collector.rollouts.metrics()
-        if collected.kept:
-            kept, max_steps = collected.kept, objective.max_steps or self.env.max_steps
-            parts, share = optimizer_steps(len(kept), stage.batch, objective.minibatches)
-            batches = [make_batch(kept[i::parts], objective, max_steps) for i in range(parts)]
-            measure_kl = bool(every.kl_every) and number % every.kl_every == 0
-            alike = None if objective.max_drop is None else agreed(collected.groups)
-            metrics |= self._learn(batches, objective, measure_kl, alike, share)
-        if every.rollouts_every and (number - 1) % every.rollouts_every == 0:
-            episodes = collected.episodes[: every.rollouts_kept]
-            shown = {episode.group for episode in episodes}
-            groups = [group for group in collected.groups if group.start in shown]
-            found = signals(groups, collected.kept, objective)
-            log.rollouts(number, stage.name, episodes, found)
-        return metrics, collected.tokens, metrics.get("reward", 0.0)
-
     def _drift(self, episodes: Sequence[Episode], log: RunLog) -> Metrics:
-        """The share of turns whose prompt drifted; each reason is logged the first time."""
-        share = drift_fraction(episodes)
-        if share:
+        """The fraction of turns whose prompt drifted; each reason is logged the first time."""
+        fraction = drift_fraction(episodes)
+        if fraction:
             for drift in (d for each in episodes for d in find_drifts(each, self.policy.tokenizer)):
                 if drift.reason not in self.position.drifts:
                     self.position.drifts.append(drift.reason)
                     log.event(self.position.usage.updates, self.stage.name, "drift", str(drift))
-        return {} if share is None else {"drift_fraction": share}
+        return {} if fraction is None else {"drift_fraction": fraction}
 
-    def _imitate(self, stage: Stage, objective: NLL) -> tuple[Metrics, int, float]:
-        """A fine-tuning update: its metrics, the tokens trained on, and their mean log-prob."""
-        began = time.perf_counter()
-        points = self.starts.draw(stage.batch)
-        seed = derive_seed("demonstrations", self.config.seed, self.position.usage.updates)
-        batch = demonstrations(self.env, self.policy, points, objective, seed)
-        metrics = {"time/environment": time.perf_counter() - began}
-        metrics |= self._learn([batch], objective)
-        return metrics, batch.tokens, -metrics["loss"]
-
-    def _learn(
-        self,
-        batches: Sequence[Batch],
-        objective: GRPO | NLL,
-        measure_kl: bool = False,
-        alike: Batch | None = None,
-        share: float = 1.0,
-    ) -> Metrics:
-        began = time.perf_counter()
+    def _learn(self, data: TrainingBatches) -> Metrics:
+        number, kl_every = self.position.usage.updates + 1, self.config.log.kl_every
+        began, measure_kl = time.perf_counter(), bool(kl_every) and number % kl_every == 0
         try:
             numbers = self.learner.update(
-                batches, objective, self.clock.learning_rate(), measure_kl, alike, share
+                data, self.stage.objective, self.clock.learning_rate(), measure_kl
             )
         except TrainingDiverged as error:
             raise TrainingDiverged(
-                f"update {self.position.usage.updates + 1}: {error}. {_last_good(self.folder)};"
-                " a lower learning rate may help"
+                f"update {number}: {error}. {_last_good(self.folder)}; a lower learning rate may"
+                " help"
             ) from None
         seconds = time.perf_counter() - began
-        tokens = sum(batch.tokens for batch in batches)
-        timed = {"time/update": seconds, "tokens_per_s/update": tokens / seconds}
+        timed = {"time/update": seconds, "tokens_per_s/update": data.tokens / seconds}
         return {**numbers, **timed, **self._push_weights()}
 
     def _push_weights(self) -> Metrics:
-        """Hands the new weights to whoever samples with a copy of them; the seconds that took."""
+        """Sends the new weights to engines and workers; the seconds that took."""
         receivers = [each for each in (self.engine, self.workers) if each is not None]
         if not receivers:
             return {}
@@ -265,19 +234,18 @@ class Trainer:
         return reason
 
     def _probe(self) -> float:
-        """The share of the next stage's groups that would carry a signal now."""
-        began = time.perf_counter()
-        following, number = self.clock.following, self.position.usage.updates
-        assert isinstance(following.objective, GRPO), "configuration checks this"
-        once = replace(following.objective, max_groups=1.0)
+        """The fraction of the next stage's groups that would carry a signal now."""
+        began, following = time.perf_counter(), self.clock.following
+        number = self.position.usage.updates
         starts = self._starts(following, "probe", self.config.seed, number)
-        found = self.collector.fill(once, starts, self.stage.until.probe_groups, "probe", number)
+        source = self.collector.source(starts, self.stage.until.probe_groups, "probe", number)
+        found = following.objective.collect(source, refill=False)
         seconds = self.team.broadcast(time.perf_counter() - began)
         self.position.usage = self.position.usage.plus(seconds, found.tokens)
         return found.informative_fraction
 
     def _progress(self, metrics: Metrics) -> Progress:
-        """The whole run's progress, and what may be looked at between updates."""
+        """The whole run's progress, and the policy to look at between updates."""
         usage = self.position.usage
         policy = self.sampler if self.learner.sharded else self.policy
         return Progress(usage.updates, self.stage.name, self.clock.share(), usage, metrics, policy)
@@ -296,7 +264,7 @@ class Trainer:
     def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
         return StartSampler(self.env.problems, stage.starts, key, self.only)
 
-    # Saving and going on
+    # Saving and resuming
 
     def _save(self, log: RunLog) -> None:
         """A checkpoint of this moment, between two updates."""
@@ -308,7 +276,7 @@ class Trainer:
         self.saver.save(self.position.usage.updates, counters)
 
     def _restore(self, state: TrainerState) -> None:
-        """Goes back to the moment a checkpoint was taken."""
+        """Restores the moment at which a checkpoint was taken."""
         self.clock.position = Position.from_json(state.counters["position"])
         self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
         self.starts.restore(state.counters["starts"])
@@ -317,14 +285,8 @@ class Trainer:
 
 
 def _on_ray(config: RunConfig) -> bool:
-    sampled = any(isinstance(stage.objective, GRPO) for stage in config.resolved_method.stages)
+    sampled = any(stage.objective.samples for stage in config.resolved_method.stages)
     return config.rollout.engine == "ray" and sampled
-
-
-def _asks_for_kl(config: RunConfig) -> bool:
-    objectives = [stage.objective for stage in config.resolved_method.stages]
-    in_loss = any(isinstance(each, GRPO) and each.kl > 0 for each in objectives)
-    return in_loss or config.log.kl_every > 0
 
 
 def _last_good(folder: Path) -> str:

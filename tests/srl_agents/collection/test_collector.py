@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from srl_agents.collection.collector import Collected, Collector
+from srl_agents.collection.collector import Collector
 from srl_agents.collection.runners import LocalRollouts
-from srl_agents.methods.stages import GRPO, Starts
-from srl_agents.methods.starts import StartSampler
+from srl_agents.methods.stages import Starts
+from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
+from srl_agents.objectives import GRPO
+from srl_agents.objectives.requests import Collected
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool
 from srl_env.testing import CountingEnv
@@ -36,7 +38,7 @@ def collected(
     policy: Cycling, batch: int = 4, objective: GRPO = OBJECTIVE, starts: StartSampler | None = None
 ) -> Collected:
     collector = Collector(LocalRollouts(EnvPool(CountingEnv), policy), seed=0)
-    return collector.fill(objective, starts or sampler(), batch, "train", 1)
+    return objective.collect(collector.source(starts or sampler(), batch, "train", 1))
 
 
 def sampler(revisit: float = 1.0) -> StartSampler:
@@ -45,20 +47,20 @@ def sampler(revisit: float = 1.0) -> StartSampler:
 
 def test_a_batch_of_informative_groups_needs_no_refill() -> None:
     found = collected(Cycling(wrong_every=2))
-    assert (len(found.kept), len(found.groups), len(found.episodes)) == (4, 4, 8)
+    assert (len(found.trained), len(found.groups), len(found.episodes)) == (4, 4, 8)
     assert found.informative_fraction == 1.0
 
 
 def test_uninformative_groups_are_replaced_by_further_ones() -> None:
     found = collected(Cycling(wrong_every=4))  # one of two groups has two rewards
-    assert len(found.kept) == 4
+    assert len(found.trained) == 4
     assert 7 <= len(found.groups) <= 9
-    assert all(group.std > 0 for group in found.kept)
+    assert all(group.std > 0 for group in found.trained)
 
 
 def test_the_cap_ends_a_search_that_finds_nothing() -> None:
     found = collected(Cycling(wrong_every=0))
-    assert (len(found.kept), len(found.groups)) == (0, 16)
+    assert (len(found.trained), len(found.groups)) == (0, 16)
 
 
 def test_a_cap_of_one_never_refills() -> None:
@@ -68,16 +70,25 @@ def test_a_cap_of_one_never_refills() -> None:
 
 def test_the_filter_is_by_deviation_not_by_difference() -> None:
     strict = GRPO(reward_mode="srl", max_steps=1, group_size=2, max_groups=1.0, min_std=1.01)
-    assert collected(Cycling(wrong_every=2), objective=strict).kept == []
+    assert collected(Cycling(wrong_every=2), objective=strict).trained == []
 
 
-def test_starts_without_signal_are_remembered() -> None:
-    starts = sampler(revisit=0.5)
+def test_starts_are_told_rewards_verdicts_and_whether_a_group_had_a_signal() -> None:
+    told: list[tuple[StartPoint, StartResult]] = []
+
+    class Recording(StartSampler):
+        def record(self, point: StartPoint, result: StartResult) -> None:
+            told.append((point, result))
+            super().record(point, result)
+
+    starts = Recording(CountingEnv().problems, Starts("prefix", revisit=0.5), ())
     found = collected(Cycling(wrong_every=4), starts=starts)
-    informative = {found.points[group.start] for group in found.groups if group.std > 0}
-    others = {found.points[group.start] for group in found.groups} - informative
-    assert starts.settled <= others
-    assert starts.settled
+    for group, (_, result) in zip(found.groups, told, strict=True):
+        assert result.rewards == tuple(member.reward for member in group.members)
+        assert result.informative == (group.std > 0)
+        assert result.correct in ((), (False, False))  # a verdict where the episode ended
+    assert starts.without_signal == {point for point, result in told if not result.informative}
+    assert starts.without_signal
 
 
 def seeds(update: int) -> list[int | None]:
@@ -90,7 +101,7 @@ def seeds(update: int) -> list[int | None]:
 
     make: Callable[[], CountingEnv] = Noting
     collector = Collector(LocalRollouts(EnvPool(make), Cycling(2)), seed=0)
-    collector.fill(OBJECTIVE, sampler(), 2, "train", update)
+    OBJECTIVE.collect(collector.source(sampler(), 2, "train", update))
     return seen
 
 

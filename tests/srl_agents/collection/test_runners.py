@@ -1,4 +1,4 @@
-"""Units of episodes: what is rolled out together, and what it hangs on."""
+"""Jobs of episodes: what is rolled out together, and what the result depends on."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import torch
 
 from srl_agents.collection.collector import Collector
 from srl_agents.collection.runners import Job, LocalRollouts, Result, run_job
-from srl_agents.methods.stages import GRPO, Starts
+from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartSampler
+from srl_agents.objectives import GRPO
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
 from srl_env.testing import CountingEnv
@@ -39,11 +40,11 @@ def job(seed: int | None, size: int = 6) -> Job:
     return Job((Start({"reward_mode": "srl"}, seed=1),) * size, Sampling(), seed)
 
 
-def said(results: Result) -> list[list[str]]:
-    return [[step.action for step in episode.steps] for episode in results.episodes]
+def said(result: Result) -> list[list[str]]:
+    return [[step.action for step in episode.steps] for episode in result.episodes]
 
 
-def test_a_seeded_unit_gives_the_same_episodes_whatever_was_run_before() -> None:
+def test_a_seeded_job_gives_the_same_episodes_whatever_was_run_before() -> None:
     pool, policy = EnvPool(CountingEnv), Drawing()
     first = run_job(job(5), pool, policy)
     other = run_job(job(6), pool, policy)
@@ -63,11 +64,11 @@ def collected(groups_per_job: int | None) -> Drawing:
     policy = Drawing()
     rollouts = LocalRollouts(EnvPool(CountingEnv), policy, groups_per_job)
     starts = StartSampler(CountingEnv().problems, Starts("prefix"), ())
-    Collector(rollouts, seed=0).fill(OBJECTIVE, starts, 5, "train", 1)
+    OBJECTIVE.collect(Collector(rollouts, seed=0).source(starts, 5, "train", 1))
     return policy
 
 
-def test_a_draw_is_cut_into_units_of_so_many_groups() -> None:
+def test_a_draw_is_split_into_jobs_of_so_many_groups() -> None:
     assert collected(None).batches[0] == 10  # 5 groups of 2
     assert collected(2).batches[:3] == [4, 4, 2]
 

@@ -190,10 +190,14 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
             r"^changes\.sft\.train\.lr: input",
         ),
         ({"eval": {"rollouts": 2}}, UnknownName, "'eval'. Did you mean 'evaluation'"),
-        ({"seeds": 3}, BadOption, r"seeds is a list, as \[3\]; got 3"),
-        ({"methods": "sft"}, BadOption, r"methods is a list, as \['sft'\]; got 'sft'"),
-        ({"run": 3}, BadOption, "run is a table of settings; got 3"),
-        ({"curve": {"every_s": float("inf")}}, BadOption, r"curve\.every_s is a finite number"),
+        ({"seeds": 3}, BadOption, r"seeds must be a list, as \[3\]; got 3"),
+        ({"methods": "sft"}, BadOption, r"methods must be a list, as \['sft'\]; got 'sft'"),
+        ({"run": 3}, BadOption, "run must be a table of settings; got 3"),
+        (
+            {"curve": {"every_s": float("inf")}},
+            BadOption,
+            r"curve\.every_s must be a finite number",
+        ),
         ({"evaluation": {"problem": 3}}, UnknownName, "Did you mean 'evaluation.problems'"),
         (
             {"evaluation": {"rollouts": 2, "ks": [8]}},
@@ -236,8 +240,11 @@ def test_keys_of_other_trainers_suggest_the_comparisons_own(given: str, meant: s
             "no configuration key 'run.train.learning_rate'. Did you mean 'run.train.lr'?",
         ),
         ("run.train.lrr=3", "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?"),
-        ("run.train.lr=inf", "run.train.lr is a finite number; got inf"),
-        ("run.env=srl/X-v0", "run.env is a table with id, options and problems; got 'srl/X-v0'"),
+        ("run.train.lr=inf", "run.train.lr must be a finite number; got inf"),
+        (
+            "run.env=srl/X-v0",
+            "run.env must be a table with id, options and problems; got 'srl/X-v0'",
+        ),
         ("run.budget.seconds=1", "run.budget: give exactly one of updates, seconds, tokens; got"),
     ],
 )

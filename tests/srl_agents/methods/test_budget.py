@@ -9,7 +9,6 @@ import pytest
 from srl_agents.methods.budget import (
     Usage,
     learning_rate,
-    optimizer_steps,
     probe_due,
     stage_budget,
     stage_end_reason,
@@ -22,7 +21,7 @@ from srl_agents.runs.config import BudgetConfig
 FIRST = replace(RLVR, name="first", fraction=0.6)
 
 
-def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
+def test_a_stage_gets_its_fraction_and_the_last_all_that_is_left() -> None:
     budget = BudgetConfig(updates=100).whole
     first = stage_budget(budget, (FIRST, RLVR), 0, Usage())
     assert (first.begin, first.end) == (0, 60)
@@ -46,7 +45,7 @@ def test_a_stage_gets_its_share_and_the_last_all_that_is_left() -> None:
         ((0.9, 0.9, None), (0, 90, 100), (90, 100, 100)),  # caps; the rules of each end it sooner
     ],
 )
-def test_what_the_named_shares_leave_is_divided_evenly_among_the_stages_that_name_none(
+def test_what_the_named_fractions_leave_is_divided_evenly_among_the_stages_that_name_none(
     fractions: tuple[float | None, ...], begins: tuple[int, ...], ends: tuple[int, ...]
 ) -> None:
     stages = [replace(RLVR, name=f"{i}", fraction=fraction) for i, fraction in enumerate(fractions)]
@@ -138,27 +137,6 @@ def test_learning_rates_rise_then_follow_their_schedule(schedule: str, rates: li
     stage = replace(RLVR, lr=1.0, warmup=0.2, schedule=schedule)  # type: ignore[arg-type]
     found = [learning_rate(stage, progress) for progress in (0.0, 0.1, 0.2, 0.6, 1.0)]
     assert found == pytest.approx(rates)
-
-
-@pytest.mark.parametrize(
-    ("kept", "batch", "minibatches", "steps"),
-    [
-        (32, 32, 1, (1, 1.0)),
-        (8, 32, 1, (1, 0.25)),
-        (32, 32, 4, (4, 1.0)),
-        (16, 32, 4, (4, 0.5)),
-        (3, 32, 4, (3, 0.125)),  # three groups of the eight that a whole step has: 3 · 1/8
-        (1, 32, 4, (1, 0.125)),
-        (2, 2, 4, (2, 1.0)),  # no more steps than groups
-        (1, 2, 4, (1, 1.0)),
-    ],
-)
-def test_an_updates_steps_count_as_the_share_of_the_batch_that_was_kept(
-    kept: int, batch: int, minibatches: int, steps: tuple[int, float]
-) -> None:
-    found = optimizer_steps(kept, batch, minibatches)
-    assert found == steps
-    assert found[0] * found[1] == min(minibatches, batch) * kept / batch
 
 
 def test_without_warm_up_the_rate_is_full_from_the_start() -> None:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from srl_agents.methods.shipped import RLVR, SFT, SRL, get_method, methods, register_method
-from srl_agents.methods.stages import GRPO, NLL, Method, Starts, Until
+from srl_agents.methods.stages import Method, Starts, Until
+from srl_agents.objectives import GRPO, NLL
 from srl_env.errors import BadOption, UnknownName
 from srl_env.rewards import get_reward_mode
 
@@ -19,8 +22,7 @@ def test_the_methods_that_ship() -> None:
 @pytest.mark.parametrize("name", ["sft", "rlvr", "srl", "holistic", "sft-rlvr", "srl-rlvr"])
 def test_reward_modes_of_shipped_methods_exist(name: str) -> None:
     for stage in get_method(name).stages:
-        if isinstance(stage.objective, GRPO):
-            get_reward_mode(stage.objective.reward_mode)
+        get_reward_mode(getattr(stage.objective, "reward_mode", "rlvr"))
 
 
 def test_the_published_settings_hold_for_the_shipped_stages() -> None:
@@ -69,7 +71,7 @@ def test_only_a_sampled_stage_can_be_probed() -> None:
         ((0.5, None, 0.5), "'1'"),
     ],
 )
-def test_a_stage_for_which_the_other_shares_leave_nothing_is_refused(
+def test_a_stage_for_which_the_other_fractions_leave_nothing_is_refused(
     fractions: tuple[float | None, ...], starved: str
 ) -> None:
     stages = tuple(replace(RLVR, name=f"{i}", fraction=each) for i, each in enumerate(fractions))
@@ -83,28 +85,32 @@ def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("make", "message"),
     [
-        ({"objective": GRPO(group_size=1)}, "objective.group_size is at least 2; got 1"),
-        ({"objective": GRPO(temperature=0.0)}, "objective.temperature is at least 0.001"),
-        ({"batch": 0}, "batch is at least 1"),
-        ({"fraction": 1.5}, "fraction is between 0 and 1"),
-        ({"lr": float("inf")}, "lr is a finite number; got inf"),
-        ({"objective": GRPO(max_groups=float("inf"))}, "max_groups is a finite number; got inf"),
-        ({"until": Until(reward=float("nan"))}, "until.reward is a finite number; got nan"),
-        ({"until": Until(min_gain=float("inf"))}, "until.min_gain is a finite number; got inf"),
-        ({"starts": Starts(together=4)}, "leave starts.together at 1"),
-        ({"objective": NLL()}, "set starts.at to 'prefix'"),
+        (lambda: GRPO(group_size=1), "group_size must be greater than or equal to 2; got 1"),
+        (lambda: GRPO(temperature=0.0), "temperature must be greater than or equal to 0.001"),
+        (lambda: GRPO(max_groups=math.inf), "max_groups must be a finite number; got inf"),
+        (lambda: GRPO(scale="mean"), "scale must be 'std' or 'none'; got 'mean'"),  # type: ignore[arg-type]
+        (lambda: replace(GRPO(), clip_low=2), "clip_low must be less than or equal to 1; got 2"),
+        (lambda: Until(reward=math.nan), "reward must be a finite number; got nan"),
+        (lambda: Until(min_gain=math.inf), "min_gain must be a finite number; got inf"),
+        (lambda: Starts(revisit=0.0), "revisit must be greater than or equal to 0.01; got 0.0"),
+        (lambda: replace(RLVR, batch=0), "batch must be greater than or equal to 1; got 0"),
+        (lambda: replace(RLVR, fraction=1.5), "fraction must be less than or equal to 1; got 1.5"),
+        (lambda: replace(RLVR, lr=math.inf), "lr must be a finite number; got inf"),
+        (lambda: replace(RLVR, betas=(0.9, 1.0)), "betas.1 must be less than 1; got 1.0"),
+        (lambda: replace(RLVR, starts=Starts(together=4)), "leave starts.together at 1"),
+        (lambda: replace(RLVR, objective=NLL()), "set starts.at to 'prefix'"),
         (
-            {"objective": NLL(granularity="solution"), "starts": Starts("prefix")},
+            lambda: replace(SFT, objective=NLL(granularity="solution")),
             "set starts.at to 'problem'",
         ),
         (
-            {"objective": NLL(aggregation="constant"), "starts": Starts("prefix")},
+            lambda: replace(SFT, objective=NLL(aggregation="constant")),
             "choose 'token' or 'sequence'",
         ),
     ],
 )
-def test_impossible_stages_are_refused(change: dict[str, object], message: str) -> None:
+def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(BadOption, match=message):
-        replace(RLVR, **change)  # type: ignore[arg-type]
+        make()

@@ -9,7 +9,7 @@ from itertools import groupby
 import pytest
 
 from srl_agents.methods.stages import Starts
-from srl_agents.methods.starts import StartPoint, StartSampler
+from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
 from srl_env.data import ListSource
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
@@ -21,6 +21,10 @@ PREFIXES = [StartPoint(p, k) for p, steps in enumerate((3, 4, 5)) for k in range
 
 def sampler(starts: Starts, *key: str | int) -> StartSampler:
     return StartSampler(COUNTING, starts, key)
+
+
+def result(informative: bool) -> StartResult:
+    return StartResult((0.0, 1.0), (), informative)
 
 
 def test_an_epoch_holds_every_problem_once() -> None:
@@ -56,23 +60,23 @@ def test_orders_differ_between_epochs_and_keys_and_repeat_with_the_key() -> None
 def test_a_restored_sampler_goes_on_with_the_same_draws() -> None:
     first = sampler(Starts("prefix", revisit=0.5))
     for point in first.draw(17):
-        first.note(point, informative=point.problem == 0)
+        first.record(point, result(point.problem == 0))
     state = first.state()
     second = sampler(Starts("prefix", revisit=0.5))
     second.restore(state)
     assert second.draw(40) == first.draw(40)
 
 
-def test_settled_starts_are_drawn_less_and_come_back_when_they_matter_again() -> None:
+def test_starts_without_signal_are_drawn_less_until_they_have_one_again() -> None:
     few = sampler(Starts("prefix", revisit=0.01))
-    settled, open_ = PREFIXES[:6], PREFIXES[6:]
-    for point in settled:
-        few.note(point, informative=False)
+    without, others = PREFIXES[:6], PREFIXES[6:]
+    for point in without:
+        few.record(point, result(informative=False))
     counts = Counter(few.draw(600))
-    assert sum(counts[point] for point in settled) < 30
-    few.note(settled[0], informative=True)
-    assert Counter(few.draw(600))[settled[0]] > 50
-    assert min(counts[point] for point in open_) > 50
+    assert sum(counts[point] for point in without) < 30
+    few.record(without[0], result(informative=True))
+    assert Counter(few.draw(600))[without[0]] > 50
+    assert min(counts[point] for point in others) > 50
 
 
 def test_only_steps_that_all_trajectories_have_are_starts() -> None:
@@ -117,7 +121,7 @@ def test_an_epoch_over_several_chunks_holds_every_problem_once() -> None:
 
 def test_a_source_without_experts_has_no_prefixes_to_start_from() -> None:
     source = ListSource((Problem("p", "?", "!"),))
-    with pytest.raises(BadOption, match="gives no start: 1 problems, none with a step"):
+    with pytest.raises(BadOption, match="got 1 problems without one"):
         StartSampler(source, Starts("prefix"), ()).draw(1)
 
 

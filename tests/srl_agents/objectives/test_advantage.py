@@ -9,7 +9,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from srl_agents.objectives.advantage import group_advantages, group_stds
+from srl_agents.objectives.advantage import group_advantages
 
 
 def doubles(*values: float) -> torch.Tensor:
@@ -19,7 +19,7 @@ def doubles(*values: float) -> torch.Tensor:
 def test_rewards_are_compared_with_their_own_group_only() -> None:
     rewards = doubles(1, 0, 0, 0, 10, 12)
     groups = torch.tensor([0, 0, 0, 0, 1, 1])
-    # Group 0: mean 1/4, deviation sqrt((9/16 + 3/16) / 4) = sqrt(3)/4. Group 1: 11 and 1.
+    # Group 0: mean 1/4, std sqrt((9/16 + 3/16) / 4) = sqrt(3)/4. Group 1: 11 and 1.
     high, low = 3 / math.sqrt(3), -1 / math.sqrt(3)
     expected = doubles(high, low, low, low, -1, 1)
     torch.testing.assert_close(group_advantages(rewards, groups, eps=0.0), expected)
@@ -35,7 +35,6 @@ def test_a_lone_success_of_eight_has_advantage_2_65_and_0_875_without_scaling() 
 def test_equal_rewards_give_exactly_zero(reward: float, size: int) -> None:
     rewards, groups = doubles(*[reward] * size), torch.zeros(size, dtype=torch.long)
     assert group_advantages(rewards, groups).tolist() == [0.0] * size
-    assert group_stds(rewards, groups).tolist() == [0.0]
 
 
 def test_groups_may_lie_in_any_order_and_have_any_size() -> None:
@@ -43,26 +42,9 @@ def test_groups_may_lie_in_any_order_and_have_any_size() -> None:
     assert group_advantages(rewards, groups, scale="none").tolist() == [-1, 0, 1, 0, 0]
 
 
-def test_one_format_failure_swamps_seven_close_similarities() -> None:
-    close = [0.50, 0.52, 0.54, 0.50, 0.52, 0.54, 0.52]
-    with_it = group_stds(doubles(-1, *close), torch.zeros(8, dtype=torch.long))
-    without = group_stds(doubles(*close), torch.zeros(7, dtype=torch.long))
-    assert with_it.item() == pytest.approx(0.503, abs=1e-3)
-    assert without.item() == pytest.approx(0.0151, abs=1e-4)
-
-
-def test_the_deviation_is_that_of_the_population() -> None:
-    assert group_stds(doubles(0, 1), torch.tensor([0, 0])).tolist() == [0.5]
-
-
-def test_a_group_of_one_or_none_has_deviation_zero() -> None:
-    assert group_stds(doubles(3, 1, 2), torch.tensor([0, 2, 2])).tolist() == [0, 0, 0.5]
-
-
 def test_no_rewards_give_no_advantages() -> None:
     empty = torch.tensor([], dtype=torch.long)
     assert group_advantages(doubles(), empty).shape == (0,)
-    assert group_stds(doubles(), empty).shape == (0,)
 
 
 def test_a_group_of_one_is_refused() -> None:

@@ -6,9 +6,14 @@ import math
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from srl_agents.methods.stages import GRPO
-from srl_agents.objectives.groups import Signal, agreed, groups_of, make_batch, signals
+from srl_agents.objectives import GRPO
+from srl_agents.objectives.batch import unanimous
+from srl_agents.objectives.groups import Signal, groups_of, outcomes, reward_std
+from srl_agents.objectives.requests import Collected
+from srl_agents.objectives.sampled import optimizer_steps
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
 
@@ -82,7 +87,7 @@ def test_fewer_than_two_comparable_members_are_no_group() -> None:
     assert groups_of([]) == []
 
 
-def test_deviations_with_and_without_format_failures() -> None:
+def test_stds_with_and_without_format_failures() -> None:
     broken = step(-1.0, format_ok=False)
     episodes = [episode(0, broken), *[episode(0, step(r)) for r in (0.4, 0.6)]]
     (group,) = groups_of(episodes)
@@ -101,7 +106,7 @@ def test_every_token_of_an_episode_shares_its_advantage_and_its_mean() -> None:
         episode(0, step(0.0, 0, (5, 6)), step(1.0, 1, (7, 8)), continuation="policy"),
         episode(0, step(0.0, 0, (9,)), continuation="policy"),
     ]
-    batch = make_batch(groups_of(episodes), GRPO(scale="none"), 4)
+    batch = GRPO(scale="none").make_batch(groups_of(episodes), 4)
     assert batch.completions == ((5, 6), (7, 8), (9,))
     assert batch.prompts == ((1, 2, 0), (1, 2, 1), (1, 2, 0))
     assert batch.advantages.tolist() == [0.5, 0.5, -0.5]
@@ -113,7 +118,7 @@ def test_every_token_of_an_episode_shares_its_advantage_and_its_mean() -> None:
 
 def test_a_completion_without_tokens_counts_for_the_baseline_alone() -> None:
     episodes = [episode(0, step(0.0, ids=())), episode(0, step(1.0))]
-    batch = make_batch(groups_of(episodes), GRPO(scale="none"), 4)
+    batch = GRPO(scale="none").make_batch(groups_of(episodes), 4)
     assert batch.completions == ((5,),)
     assert batch.advantages.tolist() == [0.5]
     assert batch.weights.tolist() == [1.0]
@@ -130,12 +135,12 @@ def test_constant_aggregation_divides_by_the_tokens_that_a_sequence_may_have(
         episode(0, step(r), continuation=continuation, granularity=granularity) for r in (0.0, 1.0)
     ]
     objective = GRPO(aggregation="constant", max_tokens=10)
-    batch = make_batch(groups_of(episodes), objective, max_steps=4)
+    batch = objective.make_batch(groups_of(episodes), max_steps=4)
     # Two sequences; an episode of four steps may have 4 · 10 tokens, all others 10.
     assert batch.weights.tolist() == [1 / (2 * tokens)] * 2
 
 
-def test_agreed_are_the_completions_that_a_whole_group_wrote_alike() -> None:
+def test_unanimous_are_the_completions_that_a_whole_group_wrote_alike() -> None:
     episodes = [
         episode(0, step(1.0, 0, (5, 6)), step(0.1, 1, (7,))),
         episode(0, step(1.0, 0, (5, 6)), step(0.2, 1, (8,))),
@@ -144,21 +149,24 @@ def test_agreed_are_the_completions_that_a_whole_group_wrote_alike() -> None:
         episode(2, step(0.3, 0, (9,)), step(0.4, 1, (5,)), continuation="policy"),
         episode(2, step(0.3, 0, (9,)), continuation="policy"),
     ]
-    found = agreed(groups_of(episodes))
+    found = unanimous(groups_of(episodes))
     assert found is not None
     assert found.completions == ((5, 6), (9,), (5,))
     assert found.prompts == ((1, 2, 0), (1, 2, 0), (1, 2, 1))
     assert found.sampler_logprobs == ((-0.5, -0.5), (-0.5,), (-0.5,))
-    assert agreed(groups_of(episodes[-2:])) is None
+    assert unanimous(groups_of(episodes[-2:])) is None
 
 
-def test_signals_say_what_became_of_each_step() -> None:
+def collected(episodes: list[Episode], batch: int = 8) -> Collected:
+    return Collected(batch, 1e-4, episodes, groups_of(episodes))
+
+
+def test_signals_say_what_happened_to_each_step() -> None:
     episodes = [episode(0, step(0.0)), episode(0, step(1.0))]
     episodes += [episode(1, step(0.5)), episode(1, step(0.5))]
     episodes += [episode(2, step(0.0)), episode(2, step(0.4))]
-    groups = groups_of(episodes)
-    found = signals(groups, groups[:1], GRPO(scale="none"))
-    assert [found[id(e.steps[0])] for e in episodes] == [
+    found = GRPO(scale="none").signals(collected(episodes, batch=1))
+    assert [found[number, 0] for number in range(6)] == [
         Signal(-0.5, 0.5, "trained"),
         Signal(0.5, 0.5, "trained"),
         Signal(0.0, 0.0, "zero_std"),
@@ -171,7 +179,44 @@ def test_signals_say_what_became_of_each_step() -> None:
 def test_a_failed_step_has_no_signal() -> None:
     failed = step(math.nan, 0, failure=FAILURE)
     episodes = [episode(0, step(r)) for r in (0.0, 1.0)] + [episode(0, failed, failure=FAILURE)]
-    found = signals(groups_of(episodes), [], GRPO())
-    assert id(failed) not in found
-    assert len(found) == 2
-    assert signals([], [], GRPO()) == {}
+    assert GRPO().signals(collected(episodes)).keys() == {(0, 0), (1, 0)}
+    assert GRPO().signals(collected([])) == {}
+
+
+def test_the_std_must_exceed_the_threshold() -> None:
+    groups = groups_of([episode(g, step(r)) for g in (0, 1) for r in (0.0, 1.0)])
+    assert outcomes(groups, min_std=0.5, batch=8) == ["zero_std", "zero_std"]
+    assert outcomes(groups, min_std=0.49, batch=8) == ["trained", "trained"]
+
+
+@given(st.floats(-1, 1), st.integers(0, 64))
+def test_equal_rewards_have_exactly_no_std(reward: float, size: int) -> None:
+    assert reward_std([reward] * size) == 0.0
+
+
+def test_one_format_failure_swamps_seven_close_similarities() -> None:
+    close = [0.50, 0.52, 0.54, 0.50, 0.52, 0.54, 0.52]
+    assert reward_std([-1, *close]) == pytest.approx(0.503, abs=1e-3)
+    assert reward_std(close) == pytest.approx(0.0151, abs=1e-4)
+    assert reward_std([0, 1]) == 0.5  # of the population
+
+
+@pytest.mark.parametrize(
+    ("trained", "batch", "minibatches", "steps"),
+    [
+        (32, 32, 1, (1, 1.0)),
+        (8, 32, 1, (1, 0.25)),
+        (32, 32, 4, (4, 1.0)),
+        (16, 32, 4, (4, 0.5)),
+        (3, 32, 4, (3, 0.125)),  # three groups of the eight that a whole step has: 3 · 1/8
+        (1, 32, 4, (1, 0.125)),
+        (2, 2, 4, (2, 1.0)),  # no more steps than groups
+        (1, 2, 4, (1, 1.0)),
+    ],
+)
+def test_an_updates_steps_count_as_the_fraction_of_the_batch_that_is_trained(
+    trained: int, batch: int, minibatches: int, steps: tuple[int, float]
+) -> None:
+    found = optimizer_steps(trained, batch, minibatches)
+    assert found == steps
+    assert found[0] * found[1] == min(minibatches, batch) * trained / batch

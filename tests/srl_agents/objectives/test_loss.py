@@ -8,14 +8,14 @@ import pytest
 import torch
 from torch import Tensor
 
+from srl_agents.objectives import NLL, Scores
+from srl_agents.objectives.choices import Aggregation
 from srl_agents.objectives.loss import (
-    Aggregation,
     aggregate,
     clipped_surrogate,
     completion_weights,
     entropy_bonus,
     kl_estimate,
-    negative_log_likelihood,
     sampler_correction,
 )
 
@@ -101,7 +101,9 @@ def test_the_entropy_bonus_has_minus_the_entropys_gradient_in_expectation() -> N
 
 
 def test_likelihood_is_minus_the_log_prob() -> None:
-    assert negative_log_likelihood(doubles([-1.0, -2.0])).tolist() == [[1.0, 2.0]]
+    logprobs = doubles([-1.0, -2.0])
+    (term,) = NLL().loss_terms(Scores(logprobs, logprobs < 0, doubles([1.0])))
+    assert term.tolist() == [[1.0, 2.0]]
 
 
 # Three completions of 2, 1 and 3 tokens; the last two are the steps of one sequence.

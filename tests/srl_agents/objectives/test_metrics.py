@@ -52,7 +52,7 @@ def test_success_is_the_verifiers_word_and_absent_without_one() -> None:
     assert "success" not in episode_metrics([episode(step(0.0))])
 
 
-def test_shares_lengths_and_steps() -> None:
+def test_fractions_lengths_and_steps() -> None:
     steps = [
         step(0.0, 4, legal=True),
         step(0.0, 2, legal=False, format_ok=False),
@@ -90,7 +90,7 @@ def test_only_failures_leave_no_reward_at_all() -> None:
     assert "reward" not in episode_metrics([episode(failure=failure)])
 
 
-def test_the_formats_share_of_the_signal() -> None:
+def test_how_much_of_the_signal_is_the_formats() -> None:
     broken = step(-1.0, format_ok=False)
     episodes = [
         *[episode(s, continuation="expert", group=0) for s in (broken, step(0.5), step(0.5))],
@@ -98,11 +98,11 @@ def test_the_formats_share_of_the_signal() -> None:
         *[episode(step(r), continuation="expert", group=2) for r in (0.5, 0.5)],
     ]
     groups = groups_of(episodes)
-    metrics = group_metrics(groups, groups[:2], min_std=0.01)
+    metrics = group_metrics(groups, 2, min_std=0.01)
     assert (metrics["groups/sampled"], metrics["groups/trained"]) == (3, 2)
     assert metrics["groups/informative_fraction"] == pytest.approx(2 / 3)
     assert metrics["groups/informative_fraction_in_format"] == pytest.approx(1 / 3)
-    # −1, ½, ½ about 0: deviation sqrt(1.5 / 3); 0 and 1: ½; equal ones: 0.
+    # −1, ½, ½ about 0: std sqrt(1.5 / 3); 0 and 1: ½; equal ones: 0.
     assert metrics["groups/std"] == pytest.approx((math.sqrt(0.5) + 0.5) / 3)
     assert metrics["groups/std_in_format"] == pytest.approx(0.5 / 3)
 

@@ -1,10 +1,10 @@
-"""Why updates kept no group: each cause in numbers, and the sentence that names it."""
+"""Why updates trained on no group: each cause in numbers, and the sentence that names it."""
 
 from __future__ import annotations
 
 import pytest
 
-from srl_agents.methods.stages import GRPO
+from srl_agents.objectives import GRPO
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.no_signal import why_no_group
 
@@ -37,41 +37,41 @@ SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_std=0.05), GRPO(max_token
             SRL,
             {"format_fraction": 0.0, "truncated_fraction": 0.9, **rewards(-1, -1)},
             [
-                "All rewards are -1: no completion keeps the form of the environment's format,"
+                "All rewards are -1: no completion follows the environment's format,"
                 " which asks for: 'First think.'",
-                "Choose a format that this model can keep",
-                "90% of the completions were cut at objective.max_tokens = 64: raise it",
+                "Choose a format that this model can follow",
+                "90% of the completions were truncated at objective.max_tokens = 64: raise it",
             ],
-            "form kept 0%, truncated 90%, rewards -1, 8 groups, 0 of 64 episodes failed",
+            "correct format 0%, truncated 90%, rewards -1, 8 groups, 0 of 64 episodes failed",
         ),
         (
             RLVR,
             {"success": 0.0, "truncated_fraction": 0.1, **rewards(0, 0)},
             ["All rewards are 0: no episode was correct", "too hard", "'srl-rlvr'", "difficulty"],
-            "form kept 100%, truncated 10%, correct 0%, rewards 0, 8 groups",
+            "correct format 100%, truncated 10%, correct 0%, rewards 0, 8 groups",
         ),
         (
             RLVR,
             {"success": 0.0, "truncated_fraction": 1.0, **rewards(0, 0)},
-            ["no episode was correct", "100% of the completions were cut"],
+            ["no episode was correct", "100% of the completions were truncated"],
             "truncated 100%, correct 0%",
         ),
         (
             RLVR,
             {"success": 0.0, "format_fraction": 0.0, **rewards(0, 0)},
-            ["All rewards are 0: no completion keeps the form"],
-            "form kept 0%",
+            ["All rewards are 0: no completion follows"],
+            "correct format 0%",
         ),
         (
             RLVR,
             {"success": 1.0, **rewards(1, 1)},
-            ["All rewards are 1: what is written is already as good as can be", "too easy"],
+            ["All rewards are 1: every completion already has the best reward", "too easy"],
             "correct 100%, rewards 1",
         ),
         (
             GRPO(reward_mode="mine"),
             {"success": 0.5, **rewards(0.25, 0.25)},
-            ["All rewards are 0.25, whatever was written", "'mine' says nothing"],
+            ["All rewards are 0.25, whatever was written", "'mine' carries no information"],
             "rewards 0.25",
         ),
         (

@@ -14,10 +14,10 @@ import pytest
 import torch
 import transformers
 
-from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import make_decoder
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives import GRPO, NLL
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights
 from srl_agents.parallel.sharding import shard, whole
 from srl_agents.parallel.team import ALONE, Team, join
@@ -93,7 +93,7 @@ def gradients(parallel: str, recompute: bool = False) -> dict[str, Any]:
         settings = OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=0.5)
         reference = make_decoder(first)
         learner = Learner(model, settings, reference=reference, team=team)
-        numbers = learner.update([batch(rows)], objective, lr=0.0)
+        numbers = learner.update(TrainingBatches((batch(rows),)), objective, lr=0.0)
         flat = torch.cat(
             [whole(p.grad).flatten() for p in learner.parameters if p.grad is not None]
         )
@@ -129,7 +129,7 @@ def test_two_processes_give_the_gradient_and_the_numbers_of_one(
 
 def test_shares_are_even_in_order_and_the_first_has_something_wherever_there_is_something() -> None:
     for count in range(8):
-        shares = [Team(rank, 3).share(list(range(count))) for rank in range(3)]
+        shares = [Team(rank, 3).part(list(range(count))) for rank in range(3)]
         assert [item for share in shares for item in share] == list(range(count))
         assert max(map(len, shares)) - min(map(len, shares)) <= 1
         assert shares[0] or not count

@@ -11,10 +11,10 @@ import torch
 import transformers
 from torch import Tensor
 
-from srl_agents.methods.stages import GRPO
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import PlainDecoder, SharedPrefixDecoder
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives import GRPO
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights, kl_estimate
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.engines import Copy
@@ -65,7 +65,7 @@ def batch() -> Batch:
 
 def gradient(policy: TransformersPolicy) -> Tensor:
     learner = Learner(policy.model, OptimizerConfig(max_grad_norm=1e9), decoder=policy.decoder)
-    learner.update([batch()], GRPO(), lr=0.0)
+    learner.update(TrainingBatches((batch(),)), GRPO(), lr=0.0)
     return torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
 
 
@@ -130,11 +130,11 @@ def test_the_reference_of_adapters_is_the_base_without_them(folder: Path) -> Non
         decoder=policy.decoder,
         reference=load_reference(config, policy),
     )
-    first = learner.update([batch()], GRPO(), lr=0.0, measure_kl=True)
+    first = learner.update(TrainingBatches((batch(),)), GRPO(), lr=0.0, measure_kl=True)
     assert first["kl_to_start"] == 0.0
     moved_adapters(policy)
     policy.weights_changed()
-    later = learner.update([batch()], GRPO(), lr=0.0, measure_kl=True)
+    later = learner.update(TrainingBatches((batch(),)), GRPO(), lr=0.0, measure_kl=True)
     rows = batch().prompts, batch().completions
     with torch.no_grad():
         adapted, mask, _ = policy.logprobs(*rows)
@@ -188,7 +188,7 @@ def test_the_gradient_in_bfloat16_is_close_to_that_in_fp32(folder: Path) -> None
     learner = Learner(
         policy.model, OptimizerConfig(max_grad_norm=1e9), autocast=True, decoder=policy.decoder
     )
-    learner.update([batch()], GRPO(), lr=0.0)
+    learner.update(TrainingBatches((batch(),)), GRPO(), lr=0.0)
     coarse = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
     assert coarse.dtype == torch.float32
     assert torch.nn.functional.cosine_similarity(exact, coarse, dim=0) > 0.99

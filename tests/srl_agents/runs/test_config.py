@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from srl_agents.methods.shipped import get_method
-from srl_agents.methods.stages import GRPO, NLL
+from srl_agents.objectives import GRPO, NLL
 from srl_agents.runs.config import load_config, make_config
 from srl_agents.runs.settings import with_overrides
 from srl_agents.runs.validation import _OTHER_WORDS
@@ -187,25 +187,28 @@ def test_an_unknown_key_is_named_before_the_one_that_it_stands_for() -> None:
     ("override", "message"),
     [
         ("budget.seconds=1", "exactly one of updates, seconds, tokens; got"),
-        ("model.lora.rank=0", "model.lora.rank: input should be greater than or equal to 1; got 0"),
-        ("stages.srl.starts.at=end", "stages.srl.starts.at: input should be 'problem' or 'prefix'"),
-        ("stages.srl.batch=many", "stages.srl.batch: input should be a valid integer"),
-        ("train.lr=abc", r"^train\.lr: input should be a valid number"),
-        ("stages.srl.lr=abc", r"^stages\.srl\.lr: input should be a valid number"),
-        ("stages.srl.objective=3", "stages.srl.objective is a table of settings; got 3"),
-        ("stages.srl.objective.group_size=1", "objective.group_size is at least 2; got 1"),
-        ("optimizer.betas=[0.9,1.0]", "optimizer.betas.1: input should be less than 1; got 1.0"),
-        ("stages.srl.betas=[0.5,1.0]", r"stage 'srl': betas are at least 0 and below 1; got \[0.5"),
-        ("train.objective.max_drop=1.5", "max_drop is between 0.01 and 0.99; got 1.5"),
+        ("model.lora.rank=0", "model.lora.rank must be greater than or equal to 1; got 0"),
+        ("stages.srl.starts.at=end", "stages.srl.starts.at must be 'problem' or 'prefix'"),
+        ("stages.srl.batch=many", "stages.srl.batch must be a valid integer"),
+        ("train.lr=abc", r"^train\.lr must be a valid number"),
+        ("stages.srl.lr=abc", r"^stages\.srl\.lr must be a valid number"),
+        ("stages.srl.objective=3", "stages.srl.objective must be a table of settings; got 3"),
+        (
+            "stages.srl.objective.group_size=1",
+            "objective.group_size must be greater than or equal to 2; got 1",
+        ),
+        ("optimizer.betas=[0.9,1.0]", "optimizer.betas.1 must be less than 1; got 1.0"),
+        ("stages.srl.betas=[0.5,1.0]", "stages.srl.betas.1 must be less than 1; got 1.0"),
+        ("train.objective.max_drop=1.5", "max_drop must be less than or equal to 0.99; got 1.5"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),
-        ("env=srl/ModularChain-v0", "env is a table with id, options and problems; got 'srl/"),
-        ("log=[1]", r"log is a table with tensorboard, .* and kl_every; got \[1\]"),
-        ("train=3", "^train is a table of settings; got 3"),
-        ("train.objective=3", r"^train\.objective is a table of settings; got 3"),
-        ("stages.srl=3", r"^stages\.srl is a table of settings; got 3"),
-        ("optimizer.betas=3", r"optimizer\.betas is a list, as \[3\]; got 3"),
+        ("env=srl/ModularChain-v0", "env must be a table with id, options and problems; got 'srl/"),
+        ("log=[1]", r"log must be a table with tensorboard, .* and kl_every; got \[1\]"),
+        ("train=3", "^train must be a table of settings; got 3"),
+        ("train.objective=3", r"^train\.objective must be a table of settings; got 3"),
+        ("stages.srl=3", r"^stages\.srl must be a table of settings; got 3"),
+        ("optimizer.betas=3", r"optimizer\.betas must be a list, as \[3\]; got 3"),
         ("optimizer.betas=[0.9]", r"optimizer\.betas is too short; got \[0\.9\]"),
-        ("method=3", "method is a text or a list; got 3"),
+        ("method=3", "method must be a text or a list; got 3"),
         ("train.lr", "an override is KEY=VALUE"),
         ("=3", "an override is KEY=VALUE"),
     ],
@@ -218,15 +221,24 @@ def test_values_that_cannot_work_are_errors_that_name_the_key(override: str, mes
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("train.lr=inf", r"^train\.lr is a finite number; got inf"),
-        ("train.lr='inf'", r"^train\.lr is a finite number; got 'inf'"),
-        ("stages.srl.until.reward=nan", r"^stages\.srl\.until\.reward is a finite number; got nan"),
-        ("budget={seconds=inf}", r"budget\.seconds is a finite number; got inf"),
-        ("budget={seconds='nan'}", r"budget\.seconds is a finite number; got 'nan'"),
-        ("optimizer.max_grad_norm=inf", r"optimizer\.max_grad_norm is a finite number; got inf"),
-        ("optimizer.betas=[0.9,nan]", r"optimizer\.betas\.1 is a finite number; got nan"),
-        ("env.options.scale=[-inf]", r"env\.options\.scale\.0 is a finite number; got -inf"),
-        ("method=[{name='a',objective={kl=inf}}]", r"method\.0\.objective\.kl is a finite number"),
+        ("train.lr=inf", r"^train\.lr must be a finite number; got inf"),
+        ("train.lr='inf'", r"^train\.lr must be a finite number; got 'inf'"),
+        (
+            "stages.srl.until.reward=nan",
+            r"^stages\.srl\.until\.reward must be a finite number; got nan",
+        ),
+        ("budget={seconds=inf}", r"budget\.seconds must be a finite number; got inf"),
+        ("budget={seconds='nan'}", r"budget\.seconds must be a finite number; got 'nan'"),
+        (
+            "optimizer.max_grad_norm=inf",
+            r"optimizer\.max_grad_norm must be a finite number; got inf",
+        ),
+        ("optimizer.betas=[0.9,nan]", r"optimizer\.betas\.1 must be a finite number; got nan"),
+        ("env.options.scale=[-inf]", r"env\.options\.scale\.0 must be a finite number; got -inf"),
+        (
+            "method=[{name='a',objective={kl=inf}}]",
+            r"method\.0\.objective\.kl must be a finite number",
+        ),
     ],
 )
 def test_numbers_are_finite_so_that_a_run_can_be_written_down(override: str, message: str) -> None:
@@ -238,8 +250,8 @@ def test_messages_name_the_place_of_a_configuration_in_a_larger_one() -> None:
     for override, message in {
         "budgt.updates=3": "no configuration key 'run.budgt'. Did you mean 'run.budget'?",
         "train.lrr=3": "no configuration key 'run.train.lrr'. Did you mean 'run.train.lr'?",
-        "train.lr=abc": "run.train.lr: input should be a valid number",
-        "stages.srl.lr=abc": "run.stages.srl.lr: input should be a valid number",
+        "train.lr=abc": "run.train.lr must be a valid number",
+        "stages.srl.lr=abc": "run.stages.srl.lr must be a valid number",
         "model.dtype=bfloat16": "run.model.dtype: weights trained in bfloat16",
         "method=[{name='a',lrr=3}]": "no configuration key 'run.method.0.lrr'",
     }.items():

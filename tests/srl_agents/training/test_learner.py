@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import torch
 
-from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import PlainDecoder, make_decoder
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives import GRPO, NLL
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights
 from srl_agents.runs.config import OptimizerConfig
 from srl_agents.training.learner import Learner, TrainingDiverged, partial_step
@@ -48,6 +48,11 @@ def batch(model: Any, seed: int = 0, rows: int = 12) -> Batch:
     return replace(plain, sampler_logprobs=tuple(sampled))
 
 
+def one(batch: Batch, **options: Any) -> TrainingBatches:
+    """An update of one step."""
+    return TrainingBatches((batch,), **options)
+
+
 def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **changes: Any) -> Any:
     """The gradient of one update, all parameters in one vector; the weights stay."""
     learner = Learner(
@@ -55,7 +60,7 @@ def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **cha
         OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=1e9),
         **changes,
     )
-    numbers = learner.update([batch], objective, lr=0.0)
+    numbers = learner.update(one(batch), objective, lr=0.0)
     flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]
     return torch.cat([each.flatten() for each in flat]), numbers
 
@@ -87,7 +92,7 @@ def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: An
     shared, _ = gradient(model, data, GRPO(), tokens=10_000)
     twin = copy.deepcopy(model)
     learner = Learner(twin, OptimizerConfig(max_grad_norm=1e9), decoder=PlainDecoder(twin))
-    learner.update([data], GRPO(), lr=0.0)
+    learner.update(one(data), GRPO(), lr=0.0)
     padded = torch.cat([p.grad.flatten() for p in learner.parameters if p.grad is not None])
     torch.testing.assert_close(padded, shared, atol=1e-5, rtol=1e-4)
 
@@ -107,20 +112,18 @@ def test_the_gradient_does_not_depend_on_the_order_of_the_batch(model: Any) -> N
     torch.testing.assert_close(first, second, atol=1e-5, rtol=1e-4)
 
 
-def weights(model: Any) -> torch.Tensor:
-    return torch.cat([p.detach().flatten() for p in model.parameters()])
-
-
-def test_the_length_of_an_updates_step_is_its_share_of_a_whole_one(model: Any) -> None:
+def test_the_length_of_an_updates_step_is_its_fraction_of_a_whole_one(model: Any) -> None:
     data, lengths = batch(model), {}
-    for share in (1.0, 0.5, 0.25, 0.05):
-        twin = copy.deepcopy(model)
-        numbers = Learner(twin, OptimizerConfig()).update([data], GRPO(), lr=1e-3, share=share)
-        lengths[share] = float((weights(twin) - weights(model)).norm())
-        assert numbers["lr"] == pytest.approx(1e-3 * share)
+    for fraction in (1.0, 0.5, 0.25, 0.05):
+        learner = Learner(copy.deepcopy(model), OptimizerConfig())
+        before = torch.cat([p.detach().flatten() for p in learner.parameters])
+        numbers = learner.update(one(data, fraction=fraction), GRPO(), lr=1e-3)
+        after = torch.cat([p.detach().flatten() for p in learner.parameters])
+        lengths[fraction] = float((after - before).norm())
+        assert numbers["lr"] == pytest.approx(1e-3 * fraction)
     assert lengths[1.0] > 0.01
-    found = {share: length / lengths[1.0] for share, length in lengths.items()}
-    assert found == pytest.approx({share: share for share in found}, rel=1e-3)
+    found = {fraction: length / lengths[1.0] for fraction, length in lengths.items()}
+    assert found == pytest.approx({fraction: fraction for fraction in found}, rel=1e-3)
 
 
 BETAS = [(0.9, 0.999), (0.9, 0.95), (0.5, 0.75)]
@@ -174,7 +177,7 @@ def test_weight_decay_is_scaled_with_the_step() -> None:
 def test_the_loss_is_the_weighted_sum_over_tokens(model: Any) -> None:
     data = batch(model)
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
-    numbers = learner.update([data], NLL(), lr=0.0)
+    numbers = learner.update(one(data), NLL(), lr=0.0)
     by_hand = sum(
         -weight * sum(row)
         for weight, row in zip(data.weights.tolist(), data.sampler_logprobs, strict=True)
@@ -185,7 +188,7 @@ def test_the_loss_is_the_weighted_sum_over_tokens(model: Any) -> None:
 def test_on_policy_the_loss_is_minus_the_mean_advantage(model: Any) -> None:
     data = batch(model)
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
-    numbers = learner.update([data], GRPO(), lr=0.0)
+    numbers = learner.update(one(data), GRPO(), lr=0.0)
     assert numbers["loss"] == pytest.approx(-data.advantages.mean().item(), abs=1e-5)
     assert numbers["sampler_gap"] < 1e-4
 
@@ -196,7 +199,7 @@ def test_context_tokens_are_never_scored_so_they_get_no_gradient_of_their_own(mo
     twin.get_output_embeddings().register_forward_hook(
         lambda _, inputs, __: rows.append(inputs[0].shape[0])
     )
-    learner.update([data], GRPO(), lr=0.0)
+    learner.update(one(data), GRPO(), lr=0.0)
     assert sum(rows) == data.tokens
 
 
@@ -228,7 +231,7 @@ def test_an_update_makes_good_completions_likelier_and_bad_ones_less_so(model: A
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
     before = learner.logprobs(learner.decoder, data, 1.0).sum(1)
     for _ in range(3):
-        learner.update([data], GRPO(), lr=1e-3)
+        learner.update(one(data), GRPO(), lr=1e-3)
     change = learner.logprobs(learner.decoder, data, 1.0).sum(1) - before
     assert torch.corrcoef(torch.stack([change.double(), data.advantages]))[0, 1] > 0.5
 
@@ -236,7 +239,8 @@ def test_an_update_makes_good_completions_likelier_and_bad_ones_less_so(model: A
 def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any) -> None:
     data = batch(model)
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
-    numbers = learner.update([data, data], GRPO(passes=3, clip_low=0.01, clip_high=0.01), lr=1e-2)
+    objective = GRPO(passes=3, clip_low=0.01, clip_high=0.01)
+    numbers = learner.update(TrainingBatches((data, data)), objective, lr=1e-2)
     assert numbers["clipped_fraction"] > 0.1
     assert numbers["sampler_gap"] < 1e-4  # before the first step, whatever later ones moved
     steps = {state["step"].item() for state in learner.optimizer.state.values()}
@@ -246,13 +250,15 @@ def test_later_passes_are_clipped_and_minibatches_are_each_stepped_on(model: Any
 def test_the_kl_to_the_first_weights_is_zero_at_first_and_grows(model: Any) -> None:
     data, twin = batch(model), copy.deepcopy(model)
     learner = Learner(twin, OptimizerConfig(), reference=make_decoder(copy.deepcopy(model)))
-    first = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
-    later = learner.update([data], GRPO(), lr=1e-2, measure_kl=True)
+    first = learner.update(one(data), GRPO(), lr=1e-2, measure_kl=True)
+    later = learner.update(one(data), GRPO(), lr=1e-2, measure_kl=True)
     assert first["kl_to_start"] == pytest.approx(0, abs=1e-5)
     assert later["kl_to_start"] > 1e-3
 
 
-def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(model: Any) -> None:
+def test_an_update_that_takes_half_of_a_unanimous_completion_is_halved(
+    model: Any,
+) -> None:
     data = batch(model)
     data = replace(data, advantages=-data.advantages.abs())
 
@@ -260,7 +266,7 @@ def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(mod
         learner = Learner(copy.deepcopy(model), OptimizerConfig())
         then = learner.logprobs(learner.decoder, data, 1.0).sum(1)
         sure = None if max_drop is None else data
-        numbers = learner.update([data], GRPO(max_drop=max_drop), lr=3e-4, agreed=sure)
+        numbers = learner.update(one(data, unanimous=sure), GRPO(max_drop=max_drop), lr=3e-4)
         now = learner.logprobs(learner.decoder, data, 1.0).sum(1)
         weights = torch.cat([p.detach().flatten() for p in learner.parameters])
         return weights, numbers, float(torch.exp(now - then).min())
@@ -273,32 +279,31 @@ def test_an_update_that_costs_what_was_agreed_on_half_its_probability_is_cut(mod
     torch.testing.assert_close(cut, torch.lerp(before, whole, numbers["step_fraction"]))
 
 
-def test_an_update_that_takes_little_from_what_was_agreed_on_stays_whole(model: Any) -> None:
+def test_an_update_that_takes_little_from_a_unanimous_completion_stays_whole(model: Any) -> None:
     data = batch(model)
-    one, other = (Learner(copy.deepcopy(model), OptimizerConfig()) for _ in range(2))
-    assert one.update([data], GRPO(max_drop=0.5), lr=1e-6, agreed=data)["step_fraction"] == 1.0
-    other.update([data], GRPO(), lr=1e-6)
-    for guarded, free in zip(one.parameters, other.parameters, strict=True):
+    first, second = (Learner(copy.deepcopy(model), OptimizerConfig()) for _ in range(2))
+    numbers = first.update(one(data, unanimous=data), GRPO(max_drop=0.5), lr=1e-6)
+    assert numbers["step_fraction"] == 1.0
+    second.update(one(data), GRPO(), lr=1e-6)
+    for guarded, free in zip(first.parameters, second.parameters, strict=True):
         assert torch.equal(guarded, free)
 
 
-def test_a_loss_that_is_no_number_changes_nothing(model: Any) -> None:
+def test_a_loss_that_is_nan_changes_nothing(model: Any) -> None:
     data, twin = batch(model), copy.deepcopy(model)
     learner = Learner(twin, OptimizerConfig())
     bad = replace(data, advantages=data.advantages * float("nan"))
     with pytest.raises(TrainingDiverged, match="loss nan"):
-        learner.update([bad], GRPO(), lr=1.0)
-    for one, other in zip(twin.parameters(), model.parameters(), strict=True):
-        assert torch.equal(one, other)
+        learner.update(one(bad), GRPO(), lr=1.0)
+    for now, before in zip(twin.parameters(), model.parameters(), strict=True):
+        assert torch.equal(now, before)
 
 
 @pytest.mark.parametrize("objective", [GRPO(), NLL()])
-def test_weights_that_leave_the_range_of_numbers_are_found(
-    model: Any, objective: GRPO | NLL
-) -> None:
+def test_weights_that_are_not_finite_are_found(model: Any, objective: GRPO | NLL) -> None:
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
     with pytest.raises(TrainingDiverged, match="weights of norm inf after the step"):
-        learner.update([batch(model)], objective, lr=1e30)
+        learner.update(one(batch(model)), objective, lr=1e30)
 
 
 def test_autocast_in_bfloat16_stays_close(model: Any) -> None:

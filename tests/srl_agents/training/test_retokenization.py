@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import transformers
 
-from srl_agents.methods.stages import GRPO
 from srl_agents.models.small import bpe_tokenizer, build, character_tokenizer
-from srl_agents.objectives.groups import groups_of, make_batch
+from srl_agents.objectives import GRPO
+from srl_agents.objectives.groups import groups_of
 from srl_agents.runs.config import make_config
 from srl_agents.training.packing import micro_batches
 from srl_agents.training.retokenization import Drift, drift_fraction, find_drifts
@@ -183,7 +183,7 @@ def test_a_turn_is_trained_on_in_the_context_it_was_sampled_in_whether_the_next_
     tokenizer = tokenizer_with(template)
     first = conversation(tokenizer, FIRST, SECOND)
     other = replace(first, steps=tuple(replace(step, reward=0.0) for step in first.steps))
-    batch = make_batch(groups_of([first, other]), GRPO(), 2)
+    batch = GRPO().make_batch(groups_of([first, other]), 2)
     sampled = [step.generation for episode in (first, other) for step in episode.steps]
     assert batch.prompts == tuple(generation.prompt_ids for generation in sampled)
     assert batch.completions == tuple(generation.token_ids for generation in sampled)

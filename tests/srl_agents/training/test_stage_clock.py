@@ -8,7 +8,8 @@ from dataclasses import asdict
 import pytest
 
 from srl_agents.methods.budget import StageBudget
-from srl_agents.methods.stages import GRPO, Stage, Until
+from srl_agents.methods.stages import Stage, Until
+from srl_agents.objectives import GRPO
 from srl_agents.training.stage_clock import Position, StageClock
 
 FIRST = Stage("first", GRPO(), lr=1.0, fraction=0.4, schedule="linear")

@@ -17,9 +17,9 @@ import numpy as np
 import pytest
 import torch
 
-from srl_agents.methods.stages import GRPO, NLL
 from srl_agents.models.small import bpe_tokenizer, build
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives import GRPO, NLL
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.named import read_spec
 from srl_agents.policies.servers.failures import ServerError
@@ -211,7 +211,7 @@ def test_after_every_update_a_server_has_the_weights_of_the_model(
     batch = Batch((prompt,), (answer,), torch.zeros(1, dtype=torch.float64), weights)
     sampling = Sampling(0.6, max_tokens=12)
     for update in range(3):
-        learner.update([batch], NLL(), lr=0.02)
+        learner.update(TrainingBatches((batch,)), NLL(), lr=0.02)
         model.weights_changed()
         assert largest_difference(policy, model, sampling) > 0.01, update
         policy.push_weights(model.model)

@@ -14,9 +14,9 @@ import pytest
 import torch
 import transformers
 
-from srl_agents.methods.stages import NLL
 from srl_agents.models.small import build, character_tokenizer
-from srl_agents.objectives.groups import Batch
+from srl_agents.objectives import NLL
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.policies import TransformersPolicy, VLLMPolicy
 from srl_agents.policies.vllm.engine import engine_weights
 from srl_agents.policies.vllm.worker import WeightReceiver
@@ -100,7 +100,7 @@ def one_update(learner: Learner, engine: VLLMPolicy) -> None:
     weights = torch.full((3,), 1 / 13, dtype=torch.float64)
     rows = (tuple(map(tuple, prompts)), tuple(map(tuple, completions)))
     batch = Batch(*rows, torch.zeros(3, dtype=torch.float64), weights)
-    learner.update([batch], NLL(), lr=0.02)
+    learner.update(TrainingBatches((batch,)), NLL(), lr=0.02)
 
 
 @pytest.mark.parametrize("temperature", [1.0, 0.6, 0.0])

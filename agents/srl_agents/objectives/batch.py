@@ -1,0 +1,110 @@
+"""From groups to what an update trains on: token ids, advantages, and weights in the loss."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.groups import Group
+from srl_agents.objectives.loss import completion_weights
+from srl_env.rollout import Step
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """B completions to train on, token-exact.
+
+    prompts, completions: token ids. advantages, weights: (B,) float64; a weight is that of one
+    token in the batch's loss. sampler_logprobs: as sampled; empty for demonstrations.
+    """
+
+    prompts: tuple[tuple[int, ...], ...]
+    completions: tuple[tuple[int, ...], ...]
+    advantages: Tensor
+    weights: Tensor
+    sampler_logprobs: tuple[tuple[float, ...], ...] = ()
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are trained on."""
+        return sum(map(len, self.completions))
+
+
+@dataclass(frozen=True, slots=True)
+class TrainingBatches:
+    """What one update trains on: a batch for each optimiser step of a pass.
+
+    fraction: what each step counts as (``srl_agents.training.learner.partial_step``).
+    unanimous: the completions that ``max_drop`` protects; None if there are none.
+    """
+
+    batches: tuple[Batch, ...]
+    fraction: float = 1.0
+    unanimous: Batch | None = None
+
+    @property
+    def tokens(self) -> int:
+        """How many tokens are trained on."""
+        return sum(batch.tokens for batch in self.batches)
+
+
+def rewards_of(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
+    """The rewards of all members, (N,) float64, and the number of each one's group, (N,)."""
+    rewards = [member.reward for group in groups for member in group.members]
+    numbers = [number for number, group in enumerate(groups) for _ in group.members]
+    return torch.tensor(rewards, dtype=torch.float64), torch.tensor(numbers, dtype=torch.long)
+
+
+def make_batch(
+    groups: Sequence[Group], advantages: Tensor, aggregation: Aggregation, longest: int
+) -> Batch:
+    """The groups' completions with their advantages and weights in the loss.
+
+    advantages: (N,) of all members. longest: how many tokens a member may have.
+    """
+    members = [member for group in groups for member in group.members]
+    written = [
+        (owner, step)
+        for owner, member in enumerate(members)
+        for step in member.steps
+        if step.generation.token_ids
+    ]
+    owners = torch.tensor([owner for owner, _ in written], dtype=torch.long)
+    lengths = torch.tensor([len(step.generation.token_ids) for _, step in written])
+    weights = completion_weights(lengths, owners, aggregation, longest)
+    return _batch([step for _, step in written], advantages[owners], weights)
+
+
+def unanimous(groups: Sequence[Group]) -> Batch | None:
+    """The completions that all members of a group wrote alike, once each, without advantage.
+
+    None if there is no such group.
+    """
+    steps = [
+        step
+        for group in groups
+        if len({_token_ids(member.steps) for member in group.members}) == 1
+        for step in group.members[0].steps
+        if step.generation.token_ids
+    ]
+    nothing = torch.zeros(len(steps), dtype=torch.float64)
+    return _batch(steps, nothing, nothing) if steps else None
+
+
+def _batch(steps: Sequence[Step], advantages: Tensor, weights: Tensor) -> Batch:
+    generations = [step.generation for step in steps]
+    return Batch(
+        tuple(generation.prompt_ids for generation in generations),
+        _token_ids(steps),
+        advantages,
+        weights,
+        tuple(generation.logprobs for generation in generations),
+    )
+
+
+def _token_ids(steps: Sequence[Step]) -> tuple[tuple[int, ...], ...]:
+    return tuple(step.generation.token_ids for step in steps)

@@ -1,0 +1,87 @@
+"""Group-relative policy optimisation."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated
+
+from annotated_types import Ge, Gt, Le
+
+from srl_agents.objectives.base import Scores
+from srl_agents.objectives.choices import Scale
+from srl_agents.objectives.sampled import Sampled
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class GRPO(Sampled):
+    """Group-relative policy gradient on the policy's own completions.
+
+    scale, clip_low, clip_high: see ``advantage`` and ``loss``.
+    passes: how often each batch is trained on. minibatches: how many optimiser steps a pass makes,
+    each on part of the groups. 1 and 1 is on-policy.
+    sampler_cap: C of the sampler correction; None trusts the sampler's log-probs.
+    kl, entropy: coefficients of the KL to the run's first weights and of the entropy bonus.
+    max_drop: the largest fraction of its probability that a unanimous completion may lose in an
+    update. If all completions of a group are identical, the group has zero advantage, so nothing
+    stops an update from making that completion unlikely, whether it is correct or not. An update
+    that takes more is halved, at most six times. None disables this, and saves a copy of the
+    weights.
+    Source: arXiv:2402.03300.
+    """
+
+    kind: str = "grpo"
+    scale: Scale = "std"
+    clip_low: Annotated[float, Ge(0), Le(1)] = 0.2
+    clip_high: Annotated[float, Ge(0)] = 0.2
+    passes: Annotated[int, Ge(1)] = 1
+    minibatches: Annotated[int, Ge(1)] = 1
+    sampler_cap: Annotated[float | None, Gt(0)] = None
+    kl: Annotated[float, Ge(0)] = 0.0
+    entropy: Annotated[float, Ge(0)] = 0.0
+    max_drop: Annotated[float | None, Ge(0.01), Le(0.99)] = None
+
+    def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
+        """Each reward relative to its group."""
+        from srl_agents.objectives.advantage import group_advantages
+
+        return group_advantages(rewards, groups, self.scale)
+
+    @property
+    def needs_reference(self) -> bool:
+        """Whether the KL is part of the loss."""
+        return self.kl > 0
+
+    def needs_old_logprobs(self, steps: int) -> bool:
+        """Off-policy steps and the sampler correction need them."""
+        return self.passes * steps > 1 or self.sampler_cap is not None
+
+    def loss_terms(self, scores: Scores) -> Iterator[Tensor]:
+        """The clipped policy gradient, the KL, and the entropy bonus."""
+        from srl_agents.objectives import loss
+
+        logprobs, old = scores.logprobs, scores.old
+        policy = loss.clipped_surrogate(
+            logprobs, scores.advantages, old, self.clip_low, self.clip_high
+        )
+        if self.sampler_cap is not None:
+            assert old is not None, "needs_old_logprobs asks for it"
+            assert scores.sampled is not None, "completions were sampled"
+            policy = policy * loss.sampler_correction(old, scores.sampled, self.sampler_cap)
+        yield policy
+        if self.kl:
+            assert scores.reference is not None, "needs_reference asks for it"
+            yield self.kl * loss.kl_estimate(logprobs, scores.reference)
+        if self.entropy:
+            yield self.entropy * loss.entropy_bonus(logprobs)
+
+    def numbers(self, scores: Scores) -> dict[str, Tensor]:
+        """How many tokens have a ratio outside the clip."""
+        if scores.old is None:
+            return {}
+        ratio = (scores.logprobs.detach() - scores.old).exp()
+        outside = (ratio < 1 - self.clip_low) | (ratio > 1 + self.clip_high)
+        return {"clipped_fraction": (outside & scores.mask).sum().float()}

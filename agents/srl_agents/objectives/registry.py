@@ -1,0 +1,22 @@
+"""The objectives by the name that a configuration gives: ``objective.kind``."""
+
+from __future__ import annotations
+
+from srl_agents.objectives.base import Objective
+from srl_agents.objectives.grpo import GRPO
+from srl_agents.objectives.nll import NLL
+from srl_env.data.named import named
+from srl_env.errors import BadOption
+
+OBJECTIVES: dict[str, type[Objective]] = {"grpo": GRPO, "nll": NLL}
+
+
+def objective_class(kind: str) -> type[Objective]:
+    """The class of that name, or your own as "module:Class".
+
+    Raises UnknownName, and BadOption for a module that cannot be imported or has no objective.
+    """
+    found = named("objective", kind, OBJECTIVES)
+    if not (isinstance(found, type) and issubclass(found, Objective)):
+        raise BadOption(f"objective.kind must name a subclass of Objective; got {kind!r}")
+    return found

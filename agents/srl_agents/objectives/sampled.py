@@ -1,0 +1,163 @@
+"""Objectives on groups of the policy's own completions."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Annotated, Any
+
+from annotated_types import Ge
+
+from srl_agents.objectives.base import Objective
+from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.groups import Group, Signal, groups_of
+from srl_agents.objectives.metrics import Metrics
+from srl_agents.objectives.no_signal import why_no_group
+from srl_agents.objectives.requests import Collected, GroupRequest, Source
+from srl_agents.objectives.summary import change
+from srl_env.policy import Sampling
+from srl_env.rewards import Continuation, Granularity, get_reward_mode
+from srl_env.rollout import Episode
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from srl_agents.objectives.batch import Batch, TrainingBatches
+
+
+@dataclass(frozen=True, slots=True)
+class Sampled(Objective):
+    """An objective on groups of the policy's own completions; ``GRPO`` is one.
+
+    reward_mode, continuation, granularity, max_steps: given to ``reset``; None is the default of
+    the mode or the environment. group_size: completions per group.
+    temperature, max_tokens: of one completion (a step, or a solution).
+    min_std: a group is trained on if the population std of its rewards is larger.
+    max_groups: sampling continues until enough groups can be trained on, or until this many times
+    the batch was sampled; 1 never refills. With fewer groups than the batch the step is shorter.
+    aggregation: see ``loss``.
+    """
+
+    reward_mode: str = "rlvr"
+    continuation: Continuation | None = None
+    granularity: Granularity | None = None
+    max_steps: Annotated[int | None, Ge(1)] = None
+    group_size: Annotated[int, Ge(2)] = 8
+    temperature: Annotated[float, Ge(1e-3)] = 1.0
+    max_tokens: Annotated[int, Ge(1)] = 256
+    min_std: Annotated[float, Ge(0)] = 1e-4
+    max_groups: Annotated[float, Ge(1)] = 3.0
+    aggregation: Aggregation = "sequence"
+
+    samples = True
+
+    @abstractmethod
+    def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
+        """The advantage of each member, (N,). groups: (N,) the number of each one's group."""
+
+    def collect(self, source: Source, refill: bool = True) -> Collected:
+        """Groups of episodes."""
+        names = ("reward_mode", "continuation", "granularity", "max_steps")
+        options = {name: getattr(self, name) for name in names}
+        return source.sample(
+            GroupRequest(
+                {name: value for name, value in options.items() if value is not None},
+                Sampling(self.temperature, self.max_tokens),
+                self.group_size,
+                self.max_groups if refill else 1.0,
+                self.min_std,
+                self.groups,
+            )
+        )
+
+    def groups(self, episodes: Sequence[Episode]) -> list[Group]:
+        """What is compared with what: by step, or by episode; see ``groups``."""
+        return groups_of(episodes)
+
+    def training_batches(
+        self, collected: Collected, batch: int, max_steps: int
+    ) -> TrainingBatches | None:
+        """The groups with a signal, in as many batches as there are minibatches."""
+        from srl_agents.objectives.batch import TrainingBatches, unanimous
+
+        trained, max_steps = collected.trained, self.max_steps or max_steps
+        if not trained:
+            return None
+        steps, fraction = optimizer_steps(len(trained), batch, self.minibatches)
+        batches = (self.make_batch(trained[i::steps], max_steps) for i in range(steps))
+        alike = None if self.max_drop is None else unanimous(collected.groups)
+        return TrainingBatches(tuple(batches), fraction, alike)
+
+    def make_batch(self, groups: Sequence[Group], max_steps: int) -> Batch:
+        """The groups' completions with their advantages and weights in the loss.
+
+        max_steps: of an episode. Aggregation "constant" divides by this many times ``max_tokens``
+        if a member of a group is an episode.
+        """
+        from srl_agents.objectives.batch import make_batch, rewards_of
+
+        steps = max_steps if any(group.many_steps for group in groups) else 1
+        advantages = self.advantages(*rewards_of(groups))
+        return make_batch(groups, advantages, self.aggregation, self.max_tokens * steps)
+
+    def signals(self, collected: Collected) -> dict[tuple[int, int], Signal]:
+        """{(episode, step): its signal}; a step that a failure left without a group has none."""
+        from srl_agents.objectives.batch import rewards_of
+
+        advantages = iter(self.advantages(*rewards_of(collected.groups)).tolist())
+        found: dict[tuple[int, int], Signal] = {}
+        for group, outcome in zip(collected.groups, collected.outcomes, strict=True):
+            for member in group.members:
+                signal = Signal(next(advantages), group.std, outcome)
+                found |= {(member.episode, step.index): signal for step in member.steps}
+        return found
+
+    def score(self, metrics: Metrics) -> float:
+        """The mean reward."""
+        return metrics.get("reward", 0.0)
+
+    def summary(self, updates: Sequence[Metrics]) -> str:
+        """How reward and success changed, and how many groups were trained on."""
+        sampled, trained = (
+            sum(update.get(f"groups/{name}", 0) for update in updates)
+            for name in ("sampled", "trained")
+        )
+        if not trained:
+            return f"nothing, because no group was trained on. {self.why_untrained(updates, '')}"
+        parts = [
+            change(f"the mean reward {self.reward_mode!r}", _values(updates, "reward")),
+            f"{trained:.0f} of {sampled:.0f} groups trained on",
+        ]
+        success = _values(updates, "success")
+        if success:
+            correct = change("the fraction of correct answers", success)
+            parts.insert(1, correct if any(success) else "no episode was correct")
+        return ", ".join(parts)
+
+    def why_untrained(self, updates: Sequence[Metrics], form: str) -> str:
+        """Why no group carried a signal."""
+        return why_no_group(updates, self, form)
+
+    def decoding(self) -> dict[str, Any]:
+        """The granularity and token limit of training."""
+        default = get_reward_mode(self.reward_mode).default_granularity
+        return {"granularity": self.granularity or default, "max_tokens": self.max_tokens}
+
+    def __str__(self) -> str:
+        return f"{self.kind} on reward `{self.reward_mode}`"
+
+
+def optimizer_steps(trained: int, batch: int, minibatches: int) -> tuple[int, float]:
+    """How many optimiser steps an update makes on its groups, and what each counts as.
+
+    trained: at least 1 and at most ``batch`` groups. In a full batch each step counts as 1.
+    Together they count as trained / batch of that, also with fewer groups than minibatches.
+    """
+    whole = min(minibatches, batch)
+    steps = min(whole, trained)
+    return steps, trained * whole / (batch * steps)
+
+
+def _values(updates: Sequence[Metrics], name: str) -> list[float]:
+    return [update[name] for update in updates if name in update]
