@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -32,7 +31,8 @@ def view_command(
     tokens: bool,
 ) -> None:
     """Writes the page, or shows the runs in the terminal."""
-    from srl_agents.view.page import MOST_STEPS, write_page
+    from srl_agents.view.index import MOST_STEPS
+    from srl_agents.view.page import write_page
     from srl_agents.view.sources import find_runs
     from srl_agents.view.terminal import show
 
@@ -43,8 +43,7 @@ def view_command(
     runs = find_runs(paths)
     most = most_steps or MOST_STEPS
     if terminal:
-        ask = _ask if sys.stdin.isatty() and sys.stdout.isatty() else None
-        show(runs, output, filters=filters, step=step, ask=ask, most_steps=most)
+        show(runs, output, filters=filters, step=step, most_steps=most)
         return
     path = out or _beside(paths, runs)
     with errors.status("Reading rollouts …"):
@@ -60,13 +59,6 @@ def _beside(paths: Sequence[Path], runs: Sequence[ViewedRun]) -> Path:
     if len(paths) > 1:
         return Path(PAGE)
     return paths[0] / PAGE if paths[0].is_dir() else runs[0].folder / PAGE
-
-
-def _ask() -> str:
-    try:
-        return output.input("view> ")
-    except EOFError:
-        return "q"
 
 
 @app.command(

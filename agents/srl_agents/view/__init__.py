@@ -1,9 +1,8 @@
-"""Looking at runs: one self-contained page, or the terminal; reports and figures.
+"""Runs as one self-contained page or in the terminal; reports and figures.
 
-``sources`` finds what lies in a folder; ``index`` reads its rollouts into columns; ``page``
-writes the page, whose three parts are ``page.html``, ``page.css`` and ``page.js``; ``terminal``
-shows the same in a terminal. ``report`` writes what a comparison found, ``plots`` the figures and
-tables of a paper. Nothing here loads a model or makes an environment.
+``sources`` finds the runs in a folder and ``index`` reads their rollouts into columns. ``page``
+writes the page, ``terminal`` prints the same in a terminal, ``report`` writes the result of a
+comparison, and ``plots`` the figures and tables of a paper. No module here loads a model.
 """
 
 from __future__ import annotations

@@ -1,40 +1,59 @@
-"""Curves with intervals: from updates of one or several runs to a mean and how far to trust it.
+"""Curves with 95 % intervals, from the updates of one or several runs.
 
 One run gives its running mean; several give the mean of theirs. Pure functions of numbers, for
-the page of ``srl-env view`` and the figures of ``srl-env plot``.
+``srl-env view``, ``srl-env plot`` and reports.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
+from itertools import groupby, pairwise
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
+from srl_agents.evaluation.statistics import estimate
 from srl_env.seeding import stream
 
+Array = NDArray[np.float64]
 Axis = Literal["update", "tokens", "seconds"]
 AXES: dict[Axis, str] = {
     "update": "updates",
     "tokens": "tokens",
     "seconds": "seconds of training",
 }
-"""What a curve may run along, and how that is headed."""
+"""The axes of a curve, and their labels."""
 
-FRACTIONS = {
-    "success": "nothing was solved",
-    "dev": "nothing was solved",
-    "groups/informative_fraction": "no group carried a signal",
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A number that is drawn.
+
+    file: the start of its file names; "" for the viewer only. zero: for numbers between 0 and 1,
+    what 0 throughout means; "" for others.
+    """
+
+    title: str
+    file: str = ""
+    zero: str = ""
+
+
+CURVES = {
+    "reward": Curve("mean reward in training", "reward"),
+    "success": Curve("correct answers in training", "success", "nothing was solved"),
+    "dev": Curve("correct answers on held-out problems", "dev-success", "nothing was solved"),
+    "groups/informative_fraction": Curve(
+        "fraction of groups with a signal", "informative", "no group had a signal"
+    ),
+    "length": Curve("tokens per completion"),
+    "loss": Curve("loss"),
 }
-"""The numbers that lie between 0 and 1, and what it means that one is 0 throughout."""
-
-Array = NDArray[np.float64]
+"""The curves of a run by the name of their metric ("dev": evaluations during a comparison)."""
 
 PLACES = 60
-"""A curve is given at so many places at most."""
+"""Largest number of points of a curve."""
 
 _WINDOW = 5
 _RESAMPLES = 1000
@@ -44,7 +63,7 @@ _RESAMPLES = 1000
 class Series:
     """One run's values (T,) along x (T,), ascending; stages: (T,), the stage of each.
 
-    noisy: whether neighbours are averaged, as updates are and evaluations are not.
+    noisy: whether neighbours are averaged: updates are, evaluations are not.
     """
 
     x: Array
@@ -54,22 +73,35 @@ class Series:
 
 
 @dataclass(frozen=True, slots=True)
+class StageChange:
+    """A change of stage, such as "srl → rlvr". places: where on the axis each run makes it."""
+
+    label: str
+    places: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class Band:
-    """A curve with its 95 % interval; all (T,). over: what was resampled for it, for captions."""
+    """A curve with its 95 % interval; arrays are (T,). over: what was resampled, for captions."""
 
     x: Array
     low: Array
     middle: Array
     high: Array
     over: str
+    changes: Sequence[StageChange] = field(default=())
 
+    @property
+    def pieces(self) -> list[slice]:
+        """The parts of the curve between places where all of its runs change their stage.
 
-@dataclass(frozen=True, slots=True)
-class StageChange:
-    """A change of stage, as "srl → rlvr". places: where on the axis each run makes it."""
-
-    label: str
-    places: tuple[float, ...]
+        A change that runs make at different places does not cut the curve.
+        """
+        cuts = {0, len(self.x)}
+        for change in self.changes:
+            after = set(np.searchsorted(self.x, change.places).tolist())
+            cuts |= after if len(after) == 1 else set()
+        return [slice(begin, end) for begin, end in pairwise(sorted(cuts))]
 
 
 def stage_changes(runs: Sequence[Sequence[Mapping[str, Any]]], axis: Axis) -> list[StageChange]:
@@ -84,20 +116,8 @@ def stage_changes(runs: Sequence[Sequence[Mapping[str, Any]]], axis: Axis) -> li
     return [StageChange(label, tuple(places)) for label, places in found.items()]
 
 
-def pieces(x: Array, changes: Sequence[StageChange]) -> list[slice]:
-    """The parts of a curve along x (T,), cut where all of its runs change their stage.
-
-    A change that runs make at different places cuts nothing: their mean goes through it.
-    """
-    cuts = {0, len(x)}
-    for change in changes:
-        after = set(np.searchsorted(x, change.places).tolist())
-        cuts |= after if len(after) == 1 else set()
-    return [slice(begin, end) for begin, end in pairwise(sorted(cuts))]
-
-
 def series(updates: Sequence[Mapping[str, Any]], name: str, axis: Axis) -> Series | None:
-    """One number of a run's updates along an axis; None where no update has both."""
+    """One number of a run's updates along an axis; None if no update has both."""
     known = [u for u in updates if u.get(name) is not None and u.get(axis) is not None]
     known = [u for u in known if np.isfinite(u[name])]
     if not known:
@@ -109,61 +129,50 @@ def series(updates: Sequence[Mapping[str, Any]], name: str, axis: Axis) -> Serie
     )
 
 
-def band(runs: Sequence[Series]) -> Band:
+def band(runs: Sequence[Series], changes: Sequence[StageChange] = ()) -> Band:
     """The curve of one run, or of several as one; raises ValueError for none.
 
     One run: the running mean over about a twentieth of its updates (at least 5, never across
-    two stages), with a bootstrap interval over the updates in it; what is not noisy stays as it
-    is, without an interval. Several: the mean of their running means where all of them are under
-    way, with a bootstrap interval over the runs.
+    two stages), with a bootstrap interval over these updates. A series that is not noisy stays
+    unchanged, without an interval. Several runs: the mean of their running means where all of
+    them have values, with a bootstrap interval over the runs.
     """
     if not runs:
         raise ValueError("a band needs at least one series")
     if len(runs) == 1:
-        return _running(runs[0])
-    return _over_runs([_running(run) for run in runs])
-
-
-def _running(run: Series) -> Band:
-    if not run.noisy:
-        return Band(run.x, run.y, run.y, run.y, "")
-    size = len(run.x)
-    half = max(_WINDOW, size // 20) // 2
-    places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).round().astype(int))
-    borders = _borders(run.stages)
-    windows = [
-        run.y[max(place - half, borders[place][0]) : min(place + half + 1, borders[place][1])]
-        for place in places
-    ]
-    rng = stream("running mean", size)
-    intervals = np.array([_interval(window, rng) for window in windows])
-    middle = np.array([window.mean() for window in windows])
-    return Band(run.x[places], intervals[:, 0], middle, intervals[:, 1], "neighbouring updates")
-
-
-def _borders(stages: Sequence[str]) -> list[tuple[int, int]]:
-    """Of each update, where its stage begins and ends."""
-    found: list[tuple[int, int]] = []
-    begin = 0
-    for end in range(1, len(stages) + 1):
-        if end == len(stages) or stages[end] != stages[begin]:
-            found += [(begin, end)] * (end - begin)
-            begin = end
-    return found
-
-
-def _interval(values: Array, rng: np.random.Generator) -> Array:
-    """The 95 % percentile bootstrap interval of the mean, (2,)."""
-    drawn = values[rng.integers(len(values), size=(_RESAMPLES, len(values)))].mean(axis=1)
-    return np.asarray(np.quantile(drawn, (0.025, 0.975)))
-
-
-def _over_runs(curves: Sequence[Band]) -> Band:
+        return _running(runs[0], changes)
+    curves = [_running(run, ()) for run in runs]
     begin = max(curve.x[0] for curve in curves)
     end = max(begin, min(curve.x[-1] for curve in curves))
     x = np.unique(np.linspace(begin, end, PLACES))
     values = np.array([np.interp(x, curve.x, curve.middle) for curve in curves])  # (R, T)
-    rng = stream("mean over runs", len(curves))
-    draws = rng.integers(len(curves), size=(_RESAMPLES, len(curves)))
+    draws = stream("mean over runs", len(curves)).integers(
+        len(curves), size=(_RESAMPLES, len(curves))
+    )
     low, high = np.quantile(values[draws].mean(axis=1), (0.025, 0.975), axis=0)
-    return Band(x, low, values.mean(axis=0), high, f"{len(curves)} runs")
+    return Band(x, low, values.mean(axis=0), high, f"{len(curves)} runs", changes)
+
+
+def _running(run: Series, changes: Sequence[StageChange]) -> Band:
+    if not run.noisy:
+        return Band(run.x, run.y, run.y, run.y, "", changes)
+    size = len(run.x)
+    half = max(_WINDOW, size // 20) // 2
+    places = np.unique(np.linspace(0, size - 1, min(size, PLACES)).round().astype(int))
+    borders: list[tuple[int, int]] = []  # of each update, where its stage begins and ends
+    for _, group in groupby(run.stages):
+        begin, count = len(borders), len(list(group))
+        borders += [(begin, begin + count)] * count
+    rng = stream("running mean", size)
+    means = [
+        estimate(
+            run.y[max(place - half, borders[place][0]) : min(place + half + 1, borders[place][1])],
+            rng=rng,
+            resamples=_RESAMPLES,
+        )
+        for place in places
+    ]
+    low, middle, high = (
+        np.array([getattr(m, part) for m in means]) for part in ("low", "value", "high")
+    )
+    return Band(run.x[places], low, middle, high, "neighbouring updates", changes)

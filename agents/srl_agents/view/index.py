@@ -1,7 +1,7 @@
-"""Rollouts in columns: one entry per episode and per step, the texts left in their files.
+"""Rollouts in columns: one entry per episode and per step. The texts stay in their files.
 
-Whoever needs a text gets it from the row, while the index is being made (the page) or later
-by the episode's place in its file (the terminal).
+Texts come from the row: while the index is made (the page), or later from the episode's place in
+its file (the terminal).
 """
 
 from __future__ import annotations
@@ -19,14 +19,17 @@ from srl_env.errors import BadData
 Row = dict[str, Any]
 OnEpisode = Callable[["EpisodeEntry", Row], None]
 
+MOST_STEPS = 200_000
+"""Default number of steps that are shown."""
+
 
 @dataclass(frozen=True, slots=True)
 class EpisodeEntry:
-    """One episode: where it comes from, how it ended, and which steps are its.
+    """One episode.
 
-    run: index into the runs. update: of training, None elsewhere. part: the stage, or what kind
-    of evaluation. group: rollouts of one start share the number. correct: None where there is
-    no verdict. failure: the type, "" without one. first, count: its steps. place: path, offset.
+    run: index into the runs. update: of training, else None. part: the stage, or the kind of
+    evaluation. group: rollouts of one start share the number. correct: None without a verdict.
+    failure: the type, or "". first, count: of its steps. place: path and offset.
     """
 
     number: int
@@ -46,7 +49,7 @@ class EpisodeEntry:
 
 @dataclass(frozen=True, slots=True)
 class StepEntry:
-    """One step. reward: None after a failure; advantage, outcome: None outside training."""
+    """One step. reward: None for a failure; advantage, outcome: None outside of training."""
 
     episode: int
     index: int
@@ -60,7 +63,7 @@ class StepEntry:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """All episodes and steps that are shown; left_out: how many steps the files hold besides."""
+    """The episodes and steps that are shown; left_out: the number of other steps in the files."""
 
     episodes: list[EpisodeEntry]
     steps: list[StepEntry]
@@ -80,39 +83,35 @@ def make_index(
 ) -> Index:
     """The index of all rollouts of some runs.
 
-    most_steps: where the files hold about more than so many, whole groups are left out, evenly.
-    on_episode: called with every entry and its row. Raises BadData for a line that is no episode.
+    most_steps: files with more steps are thinned evenly, by whole groups. on_episode: called with
+    every entry and its row. Raises BadData for a line that is not an episode.
     """
     files = [(i, phase, path) for i, run in enumerate(runs) for phase, path in run.rollouts]
     total = sum(count_in(path, _STEP_MARK) for _, _, path in files)
     every = max(1, math.ceil(total / most_steps))
-    episodes: list[EpisodeEntry] = []
-    steps: list[StepEntry] = []
-    seen = 0
+    index = Index([], [], 0)
+    read = 0
     groups: dict[tuple[Any, ...], int] = {}
     for run, phase, path in files:
         for number, (offset, row) in enumerate(read_lines(path), 1):
             try:
                 key = (run, phase, *(row.get(name) for name in _GROUP_KEYS), row["problem_id"])
                 group = groups.setdefault(key, len(groups))
-                seen += len(row["steps"])
-                if group % every:
-                    continue
-                entry = _episode(row, len(episodes), run, phase, group, len(steps), (path, offset))
-                steps += [_step(row, entry.number, i) for i in range(entry.count)]
+                read += len(row["steps"])
+                if group % every == 0:
+                    _add(index, row, run, phase, group, (path, offset))
             except (KeyError, TypeError, IndexError, ValueError) as error:
                 raise BadData(
-                    f"{path}:{number}: not a rollout ({type(error).__name__}: {error}); give a file"
-                    " that srl-env train or srl-env eval wrote"
+                    f"{path}:{number}: not a rollout ({type(error).__name__}: {error}). Fix: use a "
+                    "file that srl-env train or srl-env eval wrote"
                 ) from None
-            episodes.append(entry)
-            if on_episode:
-                on_episode(entry, row)
-    return Index(episodes, steps, seen - len(steps))
+            if on_episode and group % every == 0:
+                on_episode(index.episodes[-1], row)
+    return Index(index.episodes, index.steps, read - len(index.steps))
 
 
 def read_row(episode: EpisodeEntry) -> Row:
-    """The line that an episode was read from."""
+    """The line of an episode."""
     return read_line(*episode.place)
 
 
@@ -120,11 +119,11 @@ _STEP_MARK = b'"reward_parts"'
 _GROUP_KEYS = ("update", "kind", "part", "group")
 
 
-def _episode(
-    row: Row, number: int, run: int, phase: Phase, group: int, first: int, place: tuple[Path, int]
-) -> EpisodeEntry:
-    verdict, failure = row["verdict"], row["failure"]
-    return EpisodeEntry(
+def _add(
+    index: Index, row: Row, run: int, phase: Phase, group: int, place: tuple[Path, int]
+) -> None:
+    verdict, number = row["verdict"], len(index.episodes)
+    episode = EpisodeEntry(
         number=number,
         run=run,
         phase=phase,
@@ -134,24 +133,28 @@ def _episode(
         problem=str(row["problem_id"]),
         start_step=int(row["start_step"]),
         correct=None if verdict is None else bool(verdict["correct"]),
-        failure="" if failure is None else str(failure["type"]),
-        first=first,
+        failure=_failure(row),
+        first=len(index.steps),
         count=len(row["steps"]),
         place=place,
     )
+    signals = row.get("signals") or [None] * len(row["steps"])
+    steps = [
+        StepEntry(
+            episode=number,
+            index=int(step["index"]),
+            reward=None if step["reward"] is None else float(step["reward"]),
+            advantage=(signal or {}).get("advantage"),
+            outcome=(signal or {}).get("outcome"),
+            format_ok=bool(step["format_ok"]),
+            legal=step["legal"],
+            failure=_failure(step),
+        )
+        for step, signal in zip(row["steps"], signals, strict=True)
+    ]
+    index.episodes.append(episode)
+    index.steps.extend(steps)
 
 
-def _step(row: Row, episode: int, number: int) -> StepEntry:
-    step = row["steps"][number]
-    signal = (row.get("signals") or [None] * len(row["steps"]))[number] or {}
-    failure, reward = step["failure"], step["reward"]
-    return StepEntry(
-        episode=episode,
-        index=int(step["index"]),
-        reward=None if reward is None else float(reward),
-        advantage=signal.get("advantage"),
-        outcome=signal.get("outcome"),
-        format_ok=bool(step["format_ok"]),
-        legal=step["legal"],
-        failure="" if failure is None else str(failure["type"]),
-    )
+def _failure(row: Row) -> str:
+    return "" if row["failure"] is None else str(row["failure"]["type"])

@@ -1,81 +1,67 @@
-"""JSONL files as runs leave them: perhaps still being written, perhaps cut off."""
+"""JSON and JSONL files of runs, which may still be written or may be truncated."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from srl_env.errors import BadData, BadOption
 
 Line = tuple[int, dict[str, Any]]
-"""Where a line begins in its file, in bytes, and what it says."""
+"""The offset of a line in its file, in bytes, and its object."""
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[IO[bytes]]:
+    try:
+        with path.open("rb") as file:
+            yield file
+    except OSError as error:
+        raise BadOption(f"{path} cannot be read: {error.strerror}") from error
 
 
 def read_lines(path: Path) -> Iterator[Line]:
-    """The objects in a JSONL file.
+    """The objects in a JSONL file, without a last line that has no end.
 
-    A last line without its end (a run at work, or killed) is left out. Raises BadData for any
-    other line that is no JSON object, BadOption where the file cannot be read.
+    Raises BadData for any other line that is not a JSON object, BadOption if the file cannot be
+    read.
     """
-    for number, offset, line in _raw(path):
-        if line.endswith(b"\n"):
-            yield offset, _object(path, number, line)
+    offset = 0
+    with _opened(path) as file:
+        for number, line in enumerate(file, 1):
+            if line.endswith(b"\n"):
+                yield offset, _object(path, number, line)
+            offset += len(line)
 
 
 def read_line(path: Path, offset: int) -> dict[str, Any]:
-    """The object that begins at an offset which ``read_lines`` gave."""
-    try:
-        with path.open("rb") as file:
-            file.seek(offset)
-            return _object(path, 0, file.readline())
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    """The object at an offset that ``read_lines`` gave."""
+    with _opened(path) as file:
+        file.seek(offset)
+        return _object(path, 0, file.readline())
 
 
 def read_object(path: Path) -> dict[str, Any]:
-    """The one JSON object in a file; BadOption or BadData where there is none."""
-    try:
-        return _object(path, 1, path.read_bytes())
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    """The one JSON object in a file; BadOption or BadData if there is none."""
+    with _opened(path) as file:
+        return _object(path, 1, file.read())
 
 
 def unfinished(path: Path) -> bool:
     """Whether the file's last line has no end."""
-    try:
-        with path.open("rb") as file:
-            if not file.seek(0, 2):
-                return False
-            file.seek(-1, 2)
-            return file.read() != b"\n"
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    with _opened(path) as file:
+        size = file.seek(0, 2)
+        file.seek(max(0, size - 1))
+        return file.read() not in (b"", b"\n")
 
 
 def count_in(path: Path, piece: bytes) -> int:
-    """How often a piece of text stands in a file."""
-    found, before = 0, b""
-    try:
-        with path.open("rb") as file:
-            while chunk := file.read(1 << 24):
-                found += (before + chunk).count(piece)
-                before = chunk[-(len(piece) - 1) :]
-    except OSError as error:
-        raise _unreadable(path, error) from error
-    return found
-
-
-def _raw(path: Path) -> Iterator[tuple[int, int, bytes]]:
-    offset = 0
-    try:
-        with path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                yield number, offset, line
-                offset += len(line)
-    except OSError as error:
-        raise _unreadable(path, error) from error
+    """How often some bytes occur in a file, within its lines."""
+    with _opened(path) as file:
+        return sum(line.count(piece) for line in file)
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
@@ -84,9 +70,5 @@ def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:
     except ValueError as error:
         raise BadData(f"{path}:{number}: not JSON ({error}); the file is damaged") from None
     if not isinstance(value, dict):
-        raise BadData(f"{path}:{number}: a JSON object is expected; got {type(value).__name__}")
+        raise BadData(f"{path}:{number}: must be a JSON object; got {type(value).__name__}")
     return value
-
-
-def _unreadable(path: Path, error: OSError) -> BadOption:
-    return BadOption(f"{path} cannot be read: {error.strerror}")

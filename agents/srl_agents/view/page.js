@@ -727,7 +727,7 @@ function drawScores() {
   const rows = [...index.methods, ...index.runs];
   const scores = scoreNames(rows);
   const last = Object.keys(index.runs.reduce((all, run) => ({ ...all, ...run.last }), {})).filter((name) => name !== "loss");
-  const heads = { reward: "last reward", success: "last success", "groups/informative_fraction": "last kept", length: "last length" };
+  const heads = { reward: "last reward", success: "last success", "groups/informative_fraction": "last informative", length: "last length" };
   const head = ["", ...scores.map((name) => index.titles[name] || name), ...last.map((name) => heads[name] || name), "updates", "seconds", "tokens", "failures"];
   const body = rows.map((row) => make("tr", {},
     make("th", { scope: "row" }, plain(row.name)),

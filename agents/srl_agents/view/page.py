@@ -1,9 +1,9 @@
 """Runs as one HTML page that needs no network and opens at once.
 
-The page holds what it shows in parts, each gzip in base64: an index of columns that is read when
-it opens; the texts, read as they come into sight or are searched; the tokens, read on request.
-Nothing that a policy wrote is ever markup: the parts hold no ``<``, and ``page.js`` puts every
-text into the document as text. A content security policy besides forbids the network, and every
+The page holds its data in parts, each gzip in base64: an index of columns that is read when it
+opens; the texts, read when they come into sight or are searched; the tokens, read on request.
+Nothing that a policy wrote is ever markup: the parts contain no ``<``, and ``page.js`` puts every
+text into the document as text. A content security policy also forbids the network, and every
 script and style but the page's own.
 """
 
@@ -11,44 +11,24 @@ from __future__ import annotations
 
 import base64
 import gzip
-import hashlib
 import html
 import json
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
-from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from srl_agents.evaluation.contrasts import BASE, TITLES
-from srl_agents.view.curves import (
-    AXES,
-    FRACTIONS,
-    Band,
-    StageChange,
-    band,
-    pieces,
-    stage_changes,
-)
-from srl_agents.view.index import EpisodeEntry, Index, Row, StepEntry, make_index
-from srl_agents.view.sources import ViewedRun, run_series, score_rows
+from srl_agents.view.curves import AXES, CURVES, Band
+from srl_agents.view.index import MOST_STEPS, EpisodeEntry, Index, Row, StepEntry, make_index
+from srl_agents.view.sources import ViewedRun, method_curves, methods_of, score_rows
+from srl_agents.view.template import content_hash, fill, part
 from srl_env.errors import BadOption
 
-MOST_STEPS = 200_000
 MOST_TOKENS = 5_000_000
-
-CURVES = {
-    "reward": "Mean reward in training",
-    "success": "Right answers in training",
-    "dev": "Right answers on problems held back, during training",
-    "groups/informative_fraction": "Groups that carry a signal",
-    "length": "Tokens of a completion",
-    "loss": "Loss",
-}
-"""The curves that are drawn where a run has them ("dev" is a comparison's own)."""
 
 _PART_STEPS, _PART_CHARACTERS = 2_000, 1_500_000
 
@@ -58,9 +38,9 @@ def write_page(
 ) -> Path:
     """The path of the page that shows the runs.
 
-    most_steps: of more, whole groups are left out, evenly. tokens: whether token ids and
-    log-probs are in it, of the first ``MOST_TOKENS`` tokens. Raises BadOption where the page
-    cannot be written.
+    most_steps: more steps are thinned evenly, by whole groups. tokens: whether the page has token
+    ids and log-probs, of the first ``MOST_TOKENS`` tokens. Raises BadOption if the page cannot
+    be written.
     """
     text = page(runs, most_steps=most_steps, tokens=tokens)
     try:
@@ -68,7 +48,7 @@ def write_page(
         path.write_text(text, encoding="utf-8")
     except OSError as error:
         raise BadOption(
-            f"{path} cannot be written ({error.strerror}); choose another --out"
+            f"{path} cannot be written ({error.strerror}). Fix: choose another --out"
         ) from error
     return path
 
@@ -92,11 +72,23 @@ def page(runs: Sequence[ViewedRun], *, most_steps: int = MOST_STEPS, tokens: boo
         "notes": _notes(index, parts),
     }
     payload = {"index": _packed(_finite(head)), **parts.made}
-    return _filled(_title(runs), payload)
+    style, script = part("base.css") + part("page.css"), part("page.js")
+    values = {
+        "title": html.escape(_title(runs)),
+        "script-hash": content_hash(script),
+        "style-hash": content_hash(style),
+        "style": style,
+        "script": script,
+        "data": "\n".join(
+            f'<script type="application/gzip" id="{name}">{value}</script>'
+            for name, value in payload.items()
+        ),
+    }
+    return fill("page.html", values)
 
 
 def _title(runs: Sequence[ViewedRun]) -> str:
-    methods = list(dict.fromkeys(run.method for run in runs if run.method != BASE))
+    methods = [method for method in methods_of(runs) if method != BASE]
     envs = list(dict.fromkeys(run.env for run in runs if run.env))
     named = runs[0].name if len(runs) == 1 else ", ".join(methods[:4]) or runs[0].name
     more = f" and {len(methods) - 4} more" if len(methods) > 4 else ""
@@ -104,7 +96,6 @@ def _title(runs: Sequence[ViewedRun]) -> str:
 
 
 def _run(run: ViewedRun) -> dict[str, Any]:
-    last = run.updates[-1] if run.updates else {}
     return {
         "name": run.name,
         "folder": str(run.folder),
@@ -112,10 +103,10 @@ def _run(run: ViewedRun) -> dict[str, Any]:
         "seed": run.seed,
         "env": run.env,
         "scores": {name: [e.value, e.low, e.high] for name, e in run.scores.items()},
-        "updates": last.get("update", 0),
-        "seconds": last.get("seconds"),
-        "tokens": last.get("tokens"),
-        "last": {name: last[name] for name in CURVES if last.get(name) is not None},
+        "updates": run.last.get("update", 0),
+        "seconds": run.last.get("seconds"),
+        "tokens": run.last.get("tokens"),
+        "last": {name: run.last[name] for name in CURVES if run.last.get(name) is not None},
         "events": run.events,
         "notes": run.notes,
         "failures": run.result.failures if run.result else {},
@@ -124,7 +115,7 @@ def _run(run: ViewedRun) -> dict[str, Any]:
 
 
 def _methods(runs: Sequence[ViewedRun]) -> list[dict[str, Any]]:
-    """Each method over its seeds, where any has several."""
+    """Each method over its seeds, if any has several."""
     rows = score_rows(runs)
     if all(len(row.seeds) == 1 for row in rows):
         return []
@@ -145,50 +136,44 @@ def _notes(index: Index, parts: _Parts) -> list[str]:
     notes = []
     if index.left_out:
         notes.append(
-            f"{index.left_out:,} steps are left out, evenly, so that the page stays quick;"
-            " srl-env view --steps N shows more."
+            f"{index.left_out:,} steps are not shown, to keep the page quick; srl-env view"
+            " --steps N shows more."
         )
     if parts.tokens_left_out:
-        notes.append(f"The tokens of {parts.tokens_left_out:,} steps are left out.")
+        notes.append(f"The tokens of {parts.tokens_left_out:,} steps are not in the page.")
     return notes
 
 
 def _curves(runs: Sequence[ViewedRun]) -> list[dict[str, Any]]:
     """For each number and axis, a band for each method that has it."""
     found = []
-    methods = list(dict.fromkeys(run.method for run in runs))
-    for name, title in CURVES.items():
-        by_axis: dict[str, list[dict[str, Any]]] = {}
-        for axis in AXES:
-            bands = []
-            for method in methods:
-                of = [run for run in runs if run.method == method]
-                known = [s for run in of if (s := run_series(run, name, axis)) is not None]
-                if known:
-                    changes = stage_changes([run.updates for run in of], axis)
-                    bands.append({"method": method, **_band_json(band(known), changes)})
-            if bands:
-                by_axis[axis] = bands
+    for name, curve in CURVES.items():
+        drawn = {axis: method_curves(runs, name, axis) for axis in AXES}
+        by_axis = {
+            axis: [{"method": method, **_band(band)} for method, band in bands.items()]
+            for axis, bands in drawn.items()
+            if bands
+        }
         if by_axis:
-            staged = any(of["changes"] for bands in by_axis.values() for of in bands)
+            staged = any(band.changes for bands in drawn.values() for band in bands.values())
             note = "A new stage has another reward." if staged and name == "reward" else ""
-            zero = FRACTIONS.get(name, "")
-            found.append({"title": title, "note": note, "zero": zero, "axes": by_axis})
+            title = curve.title.capitalize()
+            found.append({"title": title, "note": note, "zero": curve.zero, "axes": by_axis})
     return found
 
 
-def _band_json(found: Band, changes: Sequence[StageChange]) -> dict[str, Any]:
+def _band(band: Band) -> dict[str, Any]:
     rounded = {
-        name: [float(f"{value:.5g}") for value in getattr(found, name)]
+        name: [float(f"{value:.5g}") for value in getattr(band, name)]
         for name in ("x", "low", "middle", "high")
     }
-    parts = [[part.start, part.stop] for part in pieces(found.x, changes)]
-    marks = [asdict(change) for change in changes]
-    return {**rounded, "over": found.over, "pieces": parts, "changes": marks}
+    pieces = [[piece.start, piece.stop] for piece in band.pieces]
+    changes = [asdict(change) for change in band.changes]
+    return {**rounded, "over": band.over, "pieces": pieces, "changes": changes}
 
 
 def _columns(kind: Any, entries: Sequence[Any], without: Sequence[str] = ()) -> dict[str, Any]:
-    """The entries column by column; a column of text is numbers and the texts they stand for."""
+    """The entries by column; a column of texts is the distinct texts and their numbers."""
     columns: dict[str, Any] = {}
     for name in (field.name for field in fields(kind)):
         if name in without:
@@ -209,7 +194,7 @@ def _short(value: Any) -> Any:
 
 
 class _Parts:
-    """Texts and tokens of the episodes, in parts that are packed as soon as they are full."""
+    """Texts and tokens of the episodes, in parts that are packed when they are full."""
 
     def __init__(self, most_tokens: int) -> None:
         self.made: dict[str, str] = {}
@@ -234,7 +219,7 @@ class _Parts:
         self._steps += episode.count
 
     def close(self) -> None:
-        """Packs what is left."""
+        """Packs the last part."""
         if self._held or not self.begins:
             self._pack()
 
@@ -255,7 +240,7 @@ class _Parts:
         self._open()
 
     def _step(self, step: Row, before: Sequence[str], row: Row) -> dict[str, Any]:
-        """A step's texts as numbers of strings; messages without what the last step showed."""
+        """A step's texts as numbers of strings; of messages only the new part."""
         generation, action, expert = step["generation"], step["action"], step.get("expert_action")
         messages = []
         for place, message in enumerate(step["messages"]):
@@ -286,7 +271,7 @@ class _Parts:
         return self._strings.setdefault(text, len(self._strings))
 
     def _step_tokens(self, generation: Row, before: Sequence[int], run: int) -> Any:
-        """[shared with the last prompt, rest of the prompt, ids, log-probs], or 0 for none."""
+        """[shared with the last prompt, rest of the prompt, ids, log-probs]; 0 without tokens."""
         ids, prompt = generation["token_ids"], generation["prompt_ids"]
         if not ids:
             return 0
@@ -302,7 +287,7 @@ class _Parts:
 
 
 def _shared(a: Sequence[Any], b: Sequence[Any]) -> int:
-    """How long the common beginning of two texts or lists is."""
+    """The length of the common beginning of two texts or lists."""
     low, high = 0, min(len(a), len(b))
     if a[:high] == b[:high]:
         return high
@@ -316,46 +301,42 @@ def _shared(a: Sequence[Any], b: Sequence[Any]) -> int:
 
 
 def _utf16_length(text: str) -> int:
-    """Its length as scripts in a page count it."""
+    """The length of the text in a page's script."""
     return len(text) if text.isascii() else len(text.encode("utf-16-le", "surrogatepass")) // 2
 
 
 def _vocabularies(
     runs: Sequence[ViewedRun], ids: Mapping[int, Iterable[int]]
 ) -> list[dict[int, str]]:
-    """For each run, the text of every token id in it; {} where there is no tokenizer."""
-    found = []
-    for number, run in enumerate(runs):
-        decode = token_decoder(run)
-        found.append({i: decode(i) for i in sorted(ids.get(number, ()))} if decode else {})
-    return found
+    """For each run, {token id: its text}; {} without a tokenizer (file or package)."""
+    return [
+        _token_texts(run.tokenizer, sorted(ids.get(number, ()))) if run.tokenizer else {}
+        for number, run in enumerate(runs)
+    ]
 
 
-def token_decoder(run: ViewedRun) -> Callable[[int], str] | None:
-    """A function from a token id to its text; None without a tokenizer (file or package)."""
-    if run.tokenizer is None:
-        return None
+def _token_texts(file: Path, ids: Iterable[int]) -> dict[int, str]:
     try:
         from tokenizers import Tokenizer
     except ImportError:
-        return None
-    tokenizer = Tokenizer.from_file(str(run.tokenizer))
+        return {}
+    tokenizer = Tokenizer.from_file(str(file))
 
-    def decode(token: int) -> str:
-        text = tokenizer.decode([token], skip_special_tokens=False)
-        return str(text or tokenizer.id_to_token(token) or f"⟨{token}⟩")
+    def text(token: int) -> str:
+        decoded = tokenizer.decode([token], skip_special_tokens=False)
+        return str(decoded or tokenizer.id_to_token(token) or f"⟨{token}⟩")
 
-    return decode
+    return {token: text(token) for token in ids}
 
 
 def _packed(value: Any) -> str:
-    """JSON, gzip, base64: the same text for the same value, whenever it is made."""
+    """JSON, gzip, base64: always the same text for the same value."""
     text = json.dumps(value, ensure_ascii=True, allow_nan=False, separators=(",", ":"))
     return base64.b64encode(gzip.compress(text.encode("ascii"), 6, mtime=0)).decode("ascii")
 
 
 def _finite(value: Any) -> Any:
-    """The value with null for NaN and infinities, which JSON has no words for."""
+    """The value with null for NaN and infinities, which JSON does not have."""
     if isinstance(value, float):
         return value if math.isfinite(value) else None
     if isinstance(value, np.floating):
@@ -365,33 +346,3 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(v) for v in value]
     return value
-
-
-def _filled(title: str, payload: Mapping[str, str]) -> str:
-    """The template with everything in its place."""
-    folder = resources.files("srl_agents.view")
-    script, style, frame = (
-        (folder / f"page.{kind}").read_text(encoding="utf-8") for kind in ("js", "css", "html")
-    )
-    data = "\n".join(
-        f'<script type="application/gzip" id="{name}">{value}</script>'
-        for name, value in payload.items()
-    )
-    values = {
-        "title": html.escape(title),
-        "script-hash": _hash(script),
-        "style-hash": _hash(style),
-        "style": style,
-        "script": script,
-        "data": data,
-    }
-    head, *rest = frame.split("{{")
-    pieces: list[str] = [head]
-    for piece in rest:
-        name, _, after = piece.partition("}}")
-        pieces += [values[name], after]
-    return "".join(pieces)
-
-
-def _hash(text: str) -> str:
-    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()

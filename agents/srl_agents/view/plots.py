@@ -1,11 +1,10 @@
-"""The figures and tables of a paper from runs and comparisons, by one command.
+"""The figures and tables of a paper, from runs and comparisons.
 
     plot([Path("runs/compare")], Path("figures"))
 
-Every figure is written by itself (PNG, SVG, PDF), all together as ``overview.png``, and the
-numbers as ``results.md`` and ``results.tex``. Intervals are 95 % bootstrap intervals: over
-seeds where a method has several runs, else over neighbouring updates; by difficulty and by
-step over problems.
+Each figure is one file (PNG, SVG, PDF), all together are ``overview.png``, and the numbers are
+``results.md`` and ``results.tex``. Intervals are 95 % bootstrap intervals: over seeds if a method
+has several runs, otherwise over neighbouring updates; by difficulty and by step over problems.
 """
 
 from __future__ import annotations
@@ -14,7 +13,6 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +22,10 @@ import srl_env
 from srl_agents.evaluation.contrasts import BASE, as_markdown, coverage, table_cells
 from srl_agents.evaluation.plan import FORCED
 from srl_agents.evaluation.statistics import Estimate, estimate
-from srl_agents.view.curves import AXES, FRACTIONS, Axis, Band, StageChange, band, stage_changes
-from srl_agents.view.figures import (
-    Figure,
-    draw_curve,
-    fraction_axis,
-    look,
-    mark_changes,
-    png,
-    save,
-)
-from srl_agents.view.index import EpisodeEntry, Index, make_index
-from srl_agents.view.sources import ViewedRun, find_runs, run_series, score_rows
+from srl_agents.view.curves import AXES, CURVES, Band
+from srl_agents.view.figures import Figure, curve_figures, finish, fraction_axis, look, png, save
+from srl_agents.view.index import EpisodeEntry, make_index
+from srl_agents.view.sources import ViewedRun, find_runs, method_curves, methods_of, score_rows
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
 from srl_env.seeding import stream
@@ -43,29 +33,17 @@ from srl_env.seeding import stream
 FORMATS = ("png", "svg", "pdf")
 MOST_STEPS = 2_000_000
 
-_CURVES = {
-    "reward": ("reward", "mean reward in training"),
-    "success": ("success", "right answers in training"),
-    "dev": ("dev-success", "right answers on problems held back"),
-    "groups/informative_fraction": ("kept", "groups that carry a signal"),
-}
-_FRACTIONS = {
-    "success-difficulty": FRACTIONS["success"],
-    "success-given-steps": FRACTIONS["success"],
-    "legal-step": "no step was legal",
-}
-"""The same as ``FRACTIONS``, of the figures by difficulty and by step."""
-
-_LEVELS = 8  # more difficulties than so many are drawn in groups of like size
+_CURVES = [name for name, curve in CURVES.items() if curve.file]
+_LEVELS = 8  # more difficulties are joined to so many groups of similar size
 _LEAST_PROBLEMS = 2
 
 Values = Mapping[str, Mapping[float, Sequence[float]]]
-"""{method: {where on the axis: one value for each problem}}."""
+"""{method: {place on the axis: one value for each problem}}."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plotted:
-    """What was written, and what could not be: notes for people."""
+    """The files that were written, and notes about those that could not be."""
 
     files: tuple[Path, ...]
     notes: tuple[str, ...]
@@ -75,15 +53,15 @@ def plot(paths: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS) -> 
     """The files written into ``out``.
 
     paths: of runs, comparisons or evaluations. formats: of the single figures.
-    Raises BadOption for a path that is no run, for an unknown format, and where the folder
+    Raises BadOption for a path that is not a run, for an unknown format, and if the folder
     cannot be written; MissingExtra without matplotlib.
     """
     for name in formats:
         if name not in FORMATS:
-            raise BadOption(f"a format is one of {', '.join(FORMATS)}; got {name!r}")
+            raise BadOption(f"format must be one of {', '.join(FORMATS)}; got {name!r}")
     runs = find_runs(paths)
-    notes: list[str] = []
-    found = [*_curve_figures(runs), *_rollout_figures(runs, notes)]
+    rollouts = _RolloutFigures(runs)
+    found = [*curve_figures(runs, _CURVES, AXES), *rollouts.figures()]
     try:
         out.mkdir(parents=True, exist_ok=True)
         files = [save(each, out / f"{each.name}.{kind}") for each in found for kind in formats]
@@ -91,150 +69,132 @@ def plot(paths: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS) -> 
         files += _write_tables(runs, out)
     except OSError as error:
         raise BadOption(f"{out} cannot be written: {error.strerror}") from error
-    return Plotted(tuple(files), tuple(notes))
-
-
-def _methods(runs: Iterable[ViewedRun]) -> list[str]:
-    return list(dict.fromkeys(run.method for run in runs))
-
-
-# Curves of training
-
-
-def _curve_figures(runs: Sequence[ViewedRun]) -> Iterator[Figure]:
-    """Each number along updates, tokens and seconds."""
-    for name, (short, ylabel) in _CURVES.items():
-        for axis, xlabel in AXES.items():
-            bands = method_bands(runs, name, axis)
-            if bands:
-                over = ", ".join(dict.fromkeys(b.over for b in bands.values() if b.over))
-                caption = ylabel.capitalize() + (f" (shaded: 95 % over {over})" if over else "")
-                changes = method_changes(runs, bands, axis)
-                if name == "reward" and any(changes.values()):
-                    caption += ". A new stage has another reward"
-                zero = FRACTIONS.get(name, "")
-                draw = partial(_draw_bands, bands, changes, _methods(runs), xlabel, ylabel, zero)
-                yield Figure(f"{short}-{axis}", caption, draw)
-
-
-def method_bands(runs: Sequence[ViewedRun], name: str, axis: Axis) -> dict[str, Band]:
-    """The curve of each method that has one."""
-    found: dict[str, Band] = {}
-    for method in _methods(runs):
-        of = [run_series(run, name, axis) for run in runs if run.method == method]
-        known = [series for series in of if series is not None]
-        if known:
-            found[method] = band(known)
-    return found
-
-
-def method_changes(
-    runs: Sequence[ViewedRun], methods: Iterable[str], axis: Axis
-) -> dict[str, list[StageChange]]:
-    """Where the runs of each method change their stage."""
-    return {m: stage_changes([r.updates for r in runs if r.method == m], axis) for m in methods}
-
-
-def _draw_bands(
-    bands: Mapping[str, Band],
-    changes: Mapping[str, Sequence[StageChange]],
-    methods: Sequence[str],
-    xlabel: str,
-    ylabel: str,
-    zero: str,
-    axes: Any,
-) -> None:
-    for method, curve in bands.items():
-        values = (curve.x, curve.low, curve.middle, curve.high)
-        draw_curve(axes, values, changes[method], method, look(methods, method))
-    _finish(axes, xlabel, ylabel)
-    mark_changes(axes, changes, methods)
-    if zero:
-        fraction_axis(axes, [y for curve in bands.values() for y in curve.middle], zero)
-
-
-def _finish(axes: Any, xlabel: str, ylabel: str) -> None:
-    axes.set_xlabel(xlabel)
-    axes.set_ylabel(ylabel)
-    axes.grid(alpha=0.25)
-    axes.legend(frameon=False, fontsize=9)
+    return Plotted(tuple(files), tuple(rollouts.notes))
 
 
 # By difficulty and by step, from the rollouts
 
 
-def _rollout_figures(runs: Sequence[ViewedRun], notes: list[str]) -> Iterator[Figure]:
-    index = make_index(runs, most_steps=MOST_STEPS)
-    judged = [e for e in index.episodes if e.correct is not None]
-    chosen = _evaluated_or_trained(judged)
-    measure, difficulty = _difficulties(runs, chosen, notes)
-    right = _by_problem(
-        runs, ((e, difficulty.get((e.run, e.problem)), float(bool(e.correct))) for e in chosen)
-    )
-    yield from _figure(
-        runs, _in_levels(right), "success-difficulty", measure, "right answers", notes
-    )
-    given = _by_problem(runs, ((e, e.start_step, float(bool(e.correct))) for e in judged))
-    if len({place for values in given.values() for place in values}) > 1:
-        yield from _figure(
-            runs, given, "success-given-steps", "expert steps given", "right answers", notes
+class _RolloutFigures:
+    """notes: why a figure could not be drawn."""
+
+    def __init__(self, runs: Sequence[ViewedRun]) -> None:
+        self.runs, self.notes = runs, list[str]()
+        self.index = make_index(runs, most_steps=MOST_STEPS)
+
+    def figures(self) -> Iterator[Figure]:
+        """Success by difficulty and by given steps; legal steps and rewards by step."""
+        judged = [e for e in self.index.episodes if e.correct is not None]
+        sound = [e for e in self.index.episodes if not e.failure]
+        correct = "correct answers", "nothing was solved"
+        chosen = _evaluated_or_trained(judged)
+        measure, difficulty = self._difficulties(chosen)
+        by_difficulty = self._by_problem(
+            (e, difficulty.get((e.run, e.problem)), float(bool(e.correct))) for e in chosen
         )
-    yield from _step_figures(runs, index, notes)
-
-
-def _step_figures(runs: Sequence[ViewedRun], index: Index, notes: list[str]) -> Iterator[Figure]:
-    sound = [e for e in index.episodes if not e.failure]
-    legal = _by_problem(
-        runs,
-        (
-            (e, s.index, float(s.legal))
+        levels = _in_levels(by_difficulty)
+        yield from self._figure(levels, "success-difficulty", measure, *correct)
+        if len({e.start_step for e in judged}) > 1:
+            given = self._by_problem((e, e.start_step, float(bool(e.correct))) for e in judged)
+            yield from self._figure(given, "success-given-steps", "expert steps given", *correct)
+        legal = self._by_problem(
+            (e, step.index, float(step.legal))
             for e in _evaluated_or_trained(sound)
-            for s in index.steps_of(e)
-            if s.legal is not None
-        ),
-    )
-    yield from _figure(runs, legal, "legal-step", "step", "legal steps", notes)
-    reward = _by_problem(
-        runs,
-        (
-            (e, s.index, s.reward)
+            for step in self.index.steps_of(e)
+            if step.legal is not None
+        )
+        yield from self._figure(legal, "legal-step", "step", "legal steps", "no step was legal")
+        reward = self._by_problem(
+            (e, step.index, step.reward)
             for e in sound
             if e.phase == "training" or e.part in FORCED
-            for s in index.steps_of(e)
-            if s.reward is not None
-        ),
-    )
-    yield from _figure(runs, reward, "reward-step", "step", "mean reward", notes)
+            for step in self.index.steps_of(e)
+            if step.reward is not None
+        )
+        yield from self._figure(reward, "reward-step", "step", "mean reward")
+
+    def _by_problem(self, values: Iterable[tuple[EpisodeEntry, float | None, float]]) -> Values:
+        """Means per method, place and problem; a value without a place is dropped."""
+        found: dict[str, dict[float, dict[str, list[float]]]] = {}
+        for episode, place, value in values:
+            if place is None:
+                continue
+            places = found.setdefault(self.runs[episode.run].method, {})
+            places.setdefault(float(place), defaultdict(list))[episode.problem].append(value)
+        return {
+            method: {
+                place: [float(np.mean(of)) for of in problems.values()]
+                for place, problems in sorted(places.items())
+                if len(problems) >= _LEAST_PROBLEMS
+            }
+            for method, places in found.items()
+        }
+
+    def _figure(
+        self, values: Values, name: str, xlabel: str, ylabel: str, zero: str = ""
+    ) -> Iterator[Figure]:
+        """The figure, if there is something to draw. zero: as in ``curves.Curve``."""
+        places = {place for of in values.values() for place in of}
+        if len(places) < 2:
+            why = "all values are at one place" if places else "the rollouts lack the data"
+            self.notes.append(f"no figure {name} ({ylabel} by {xlabel}): {why}")
+            return
+        points = {
+            method: {
+                place: estimate(of, rng=stream(name, method, str(place)))
+                for place, of in places.items()
+            }
+            for method, places in values.items()
+            if places
+        }
+        caption = f"{ylabel.capitalize()} by {xlabel} (bars: 95 % over problems)"
+        methods = methods_of(self.runs)
+
+        def draw(axes: Any) -> None:
+            _draw_points(axes, points, methods)
+            finish(axes, xlabel, ylabel)
+            if zero:
+                estimates = [e for found in points.values() for e in found.values()]
+                fraction_axis(axes, [e.value for e in estimates], zero)
+
+        yield Figure(name, caption, draw)
+
+    def _difficulties(
+        self, episodes: Sequence[EpisodeEntry]
+    ) -> tuple[str, dict[tuple[int, str], float]]:
+        """The measure, and {(run, problem): difficulty}, from each run's environment.
+
+        If the environment has no difficulties, or all are equal, the measure is the number of
+        steps of the expert's solution.
+        """
+        stated: dict[tuple[int, str], float] = {}
+        steps: dict[tuple[int, str], float] = {}
+        for number in dict.fromkeys(e.run for e in episodes):
+            ids = dict.fromkeys(e.problem for e in episodes if e.run == number)
+            try:
+                problems = _problems(self.runs[number], list(ids))
+            except SrlEnvError as error:
+                self.notes.append(f"{self.runs[number].name}: no difficulties ({error})")
+                continue
+            for problem in problems:
+                level = problem.metadata.get("difficulty")
+                if isinstance(level, int | float):
+                    stated[number, problem.id] = float(level)
+                if problem.trajectories:
+                    steps[number, problem.id] = float(len(problem.trajectories[0].steps))
+        if len(set(stated.values())) > 1 or not steps:
+            return "difficulty", stated
+        return "steps of the expert's solution", steps
 
 
 def _evaluated_or_trained(episodes: Sequence[EpisodeEntry]) -> list[EpisodeEntry]:
-    """The sampled rollouts of evaluations, where there are any; else those of training."""
+    """The sampled rollouts of evaluations if there are any; otherwise those of training."""
     sampled = [e for e in episodes if e.phase == "evaluation" and e.part == "sampled"]
     return sampled or [e for e in episodes if e.phase == "training"]
 
 
-def _by_problem(
-    runs: Sequence[ViewedRun], values: Iterable[tuple[EpisodeEntry, float | None, float]]
-) -> Values:
-    """Means per method, place and problem; what has no place is left out."""
-    found: dict[str, dict[float, dict[str, list[float]]]] = {}
-    for episode, place, value in values:
-        if place is None:
-            continue
-        places = found.setdefault(runs[episode.run].method, {})
-        places.setdefault(float(place), defaultdict(list))[episode.problem].append(value)
-    return {
-        method: {
-            place: [float(np.mean(of)) for of in problems.values()]
-            for place, problems in sorted(places.items())
-            if len(problems) >= _LEAST_PROBLEMS
-        }
-        for method, places in found.items()
-    }
-
-
 def _in_levels(values: Values) -> Values:
-    """The same with many places (a measured difficulty) joined to a few of like size."""
+    """The values with many places (a measured difficulty) joined to a few of similar size."""
     everywhere = sorted({place for places in values.values() for place in places})
     if len(everywhere) <= _LEVELS:
         return values
@@ -248,91 +208,28 @@ def _in_levels(values: Values) -> Values:
     return joined
 
 
-def _figure(
-    runs: Sequence[ViewedRun],
-    values: Values,
-    name: str,
-    xlabel: str,
-    ylabel: str,
-    notes: list[str],
-) -> Iterator[Figure]:
-    """The figure, unless there is nothing to draw."""
-    places = {place for of in values.values() for place in of}
-    if len(places) < 2:
-        why = "all lie at the same place" if places else "the rollouts do not say enough for it"
-        notes.append(f"no figure {name} ({ylabel} by {xlabel}): {why}")
-        return
-    points = {
-        method: {
-            place: estimate(of, rng=stream(name, method, str(place)))
-            for place, of in places.items()
-        }
-        for method, places in values.items()
-        if places
-    }
-    caption = f"{ylabel.capitalize()} by {xlabel} (bars: 95 % over problems)"
-    zero = _FRACTIONS.get(name, "")
-    draw = partial(_draw_points, points, _methods(runs), xlabel, ylabel, zero)
-    yield Figure(name, caption, draw)
-
-
 def _draw_points(
-    points: Mapping[str, Mapping[float, Estimate]],
-    methods: Sequence[str],
-    xlabel: str,
-    ylabel: str,
-    zero: str,
-    axes: Any,
+    axes: Any, points: Mapping[str, Mapping[float, Estimate]], methods: Sequence[str]
 ) -> None:
     places = sorted({place for found in points.values() for place in found})
     gap = min(np.diff(places), default=1.0)
     for number, (method, found) in enumerate(points.items()):
         shift = gap * 0.08 * (number - (len(points) - 1) / 2)  # bars side by side
-        x = np.array(list(found)) + shift
         value, low, high = (
             np.array([getattr(each, part) for each in found.values()])
             for part in ("value", "low", "high")
         )
+        bars, x = [value - low, high - value], np.array(list(found)) + shift
         style = look(methods, method)
-        axes.errorbar(x, value, yerr=[value - low, high - value], label=method, capsize=2, **style)
+        axes.errorbar(x, value, yerr=bars, label=method, capsize=2, **style)
     if len(places) <= 15:
         axes.set_xticks(places, [f"{place:.3g}" for place in places])
-    _finish(axes, xlabel, ylabel)
-    if zero:
-        fraction_axis(axes, [e.value for found in points.values() for e in found.values()], zero)
-
-
-def _difficulties(
-    runs: Sequence[ViewedRun], episodes: Sequence[EpisodeEntry], notes: list[str]
-) -> tuple[str, dict[tuple[int, str], float]]:
-    """What is measured, and {(run, problem): difficulty}, as the run's environment says.
-
-    Where it says none, or the same of all, the number of steps of the expert's solution.
-    """
-    stated: dict[tuple[int, str], float] = {}
-    steps: dict[tuple[int, str], float] = {}
-    for number in dict.fromkeys(e.run for e in episodes):
-        ids = dict.fromkeys(e.problem for e in episodes if e.run == number)
-        try:
-            problems = _problems(runs[number], list(ids))
-        except SrlEnvError as error:
-            notes.append(f"{runs[number].name}: no difficulties ({error})")
-            continue
-        for problem in problems:
-            level = problem.metadata.get("difficulty")
-            if isinstance(level, int | float):
-                stated[number, problem.id] = float(level)
-            if problem.trajectories:
-                steps[number, problem.id] = float(len(problem.trajectories[0].steps))
-    if len(set(stated.values())) > 1 or not steps:
-        return "difficulty", stated
-    return "steps of the expert's solution", steps
 
 
 def _problems(run: ViewedRun, ids: Sequence[str]) -> list[srl_env.Problem]:
-    """The problems of those ids, from the run's environment."""
+    """The problems with these ids, from the run's environment."""
     env = srl_env.make(run.env, **run.options).unwrapped
-    assert isinstance(env, ReasoningEnv), "training and evaluation take no other"
+    assert isinstance(env, ReasoningEnv), "training and evaluation accept no other"
     try:
         return [env.problems[env.problems.index_of(each)] for each in ids]
     finally:
@@ -343,33 +240,30 @@ def _problems(run: ViewedRun, ids: Sequence[str]) -> list[srl_env.Problem]:
 
 
 def _write_tables(runs: Sequence[ViewedRun], out: Path) -> list[Path]:
-    tables = [table for table in (_score_cells(runs), _training_cells(runs)) if len(table) > 1]
+    rows = score_rows(runs)
+    tables = [table for table in (table_cells(rows), _training_cells(runs)) if len(table) > 1]
     if not tables:
         return []
-    covers = [f"{coverage(rows)}\n"] if (rows := score_rows(runs)) else []
-    covers_tex = [f"% {line}" for line in covers]
+    covers = [coverage(rows)] if rows else []
     files = {
-        out / "results.md": "\n".join([as_markdown(h, b) for h, *b in tables] + covers),
-        out / "results.tex": "\n".join([as_latex(h, b) for h, *b in tables] + covers_tex),
+        out / "results.md": [as_markdown(h, b) for h, *b in tables] + covers,
+        out / "results.tex": [as_latex(h, b) for h, *b in tables] + [f"% {c}" for c in covers],
     }
-    for path, text in files.items():
-        path.write_text(text, encoding="utf-8")
+    for path, parts in files.items():
+        path.write_text("\n".join(parts) + "\n" * bool(covers), encoding="utf-8")
     return list(files)
 
 
 def as_latex(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """Cells as a LaTeX tabular with the rules of the package booktabs."""
-    lines = [f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}", "\\toprule"]
-    lines += [_latex_line(head), "\\midrule", *map(_latex_line, body)]
-    return "\n".join([*lines, "\\bottomrule", "\\end{tabular}", ""])
-
-
-def _latex_line(cells: Sequence[str]) -> str:
-    return " & ".join(map(_latex, cells)) + " \\\\"
+    head_line, *lines = (" & ".join(map(_latex, cells)) + " \\\\" for cells in (head, *body))
+    begin = f"\\begin{{tabular}}{{l{'r' * (len(head) - 1)}}}"
+    parts = [begin, "\\toprule", head_line, "\\midrule", *lines, "\\bottomrule", "\\end{tabular}"]
+    return "\n".join([*parts, ""])
 
 
 def _latex(text: str) -> str:
-    """The text with LaTeX's own characters written out."""
+    """The text with LaTeX's own characters escaped."""
     return re.sub(r"[\\&%$#_{}~^–−…]", lambda match: _LATEX[match.group()], text)
 
 
@@ -384,22 +278,19 @@ _LATEX = {
 }
 
 
-def _score_cells(runs: Sequence[ViewedRun]) -> list[list[str]]:
-    return table_cells(score_rows(runs))
-
-
 def _training_cells(runs: Sequence[ViewedRun]) -> list[list[str]]:
-    """Where training stood at its end: the last value of each method's curves."""
-    columns = {name: method_bands(runs, name, "update") for name in _CURVES if name != "dev"}
-    methods = [m for m in _methods(runs) if m != BASE and any(m in of for of in columns.values())]
+    """The end of training: the last value of each method's curves."""
+    columns = {name: method_curves(runs, name, "update") for name in _CURVES if name != "dev"}
+    methods = [m for m in methods_of(runs) if m != BASE and any(m in of for of in columns.values())]
     columns = {name: of for name, of in columns.items() if of}
-    head = ["method", "runs", *(_CURVES[name][1] for name in columns)]
+    head = ["method", "runs", *(CURVES[name].title for name in columns)]
     lines = [[*head, "updates", "tokens", "seconds"]]
     for method in methods:
         of = [run for run in runs if run.method == method]
         cells = [_last(bands.get(method)) for bands in columns.values()]
-        spent = [_mean_spent(of, name) for name in ("update", "tokens", "seconds")]
-        lines.append([method, str(len(of)), *cells, *spent])
+        usage = [[r.last[n] for r in of if n in r.last] for n in ("update", "tokens", "seconds")]
+        means = [f"{np.mean(known):.0f}" if known else "–" for known in usage]
+        lines.append([method, str(len(of)), *cells, *means])
     return lines
 
 
@@ -407,8 +298,3 @@ def _last(curve: Band | None) -> str:
     if curve is None:
         return "–"
     return f"{curve.middle[-1]:.3f} [{curve.low[-1]:.3f}, {curve.high[-1]:.3f}]"
-
-
-def _mean_spent(runs: Sequence[ViewedRun], name: str) -> str:
-    known = [run.updates[-1][name] for run in runs if run.updates and name in run.updates[-1]]
-    return f"{np.mean(known):.0f}" if known else "–"

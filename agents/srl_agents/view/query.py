@@ -1,4 +1,4 @@
-"""Which steps are wanted: the terminal's filters, in words.
+"""The terminal's filters: which steps are shown.
 
 find_steps(read_query(["step=2-5", "reward=..0.5", "group=dropped", "text=carry"]), runs, index)
 """
@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from srl_agents.view.index import EpisodeEntry, Index, StepEntry, read_row
@@ -21,47 +20,48 @@ FILTERS = {
     "step": "2, or 2-5",
     "reward": "0.5, or 0..0.5, or ..0.5",
     "verdict": "right, wrong or none",
-    "failure": "any, none, or a type as VerifierTimeout",
+    "failure": "any, none, or a type such as VerifierTimeout",
     "group": "trained, dropped, zero_std or unused",
     "form": "broken, legal or illegal",
     "part": "the stage, or sampled, greedy, forced, forced_sampled",
-    "text": "what any of the texts holds",
+    "text": "part of any text",
 }
-"""The filters, and what each takes."""
+"""The filters, and the value that each takes."""
 
-_CHOICES = {
-    "verdict": ("right", "wrong", "none"),
-    "group": ("trained", "dropped", "zero_std", "unused"),
-    "form": ("broken", "legal", "illegal"),
+_CHOICES: dict[str, dict[str, Any]] = {
+    "verdict": {"right": True, "wrong": False, "none": None},
+    "group": {
+        "trained": ("trained",),
+        "dropped": ("zero_std", "unused"),
+        "zero_std": ("zero_std",),
+        "unused": ("unused",),
+    },
+    "form": {
+        "broken": lambda step: not step.format_ok,
+        "legal": lambda step: step.legal is True,
+        "illegal": lambda step: step.legal is False,
+    },
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Filters by name, as given; steps must pass them all. Bounds include their ends."""
-
-    words: dict[str, str]
-    steps: tuple[float, float] = (-math.inf, math.inf)
-    reward: tuple[float, float] | None = None
+Query = Mapping[str, Any]
+"""Filters by name with their values; steps must pass all of them. Bounds include their ends."""
 
 
 def read_query(filters: Iterable[str]) -> Query:
-    """The filters NAME=VALUE as a query; UnknownName or BadOption for what is none."""
-    words: dict[str, str] = {}
+    """The filters NAME=VALUE as a query; UnknownName or BadOption for others."""
+    query: dict[str, Any] = {}
     for given in filters:
-        name, equals, value = given.partition("=")
+        name, _, value = given.partition("=")
         if name not in FILTERS:
             raise UnknownName("filter", name, FILTERS)
-        if not equals or not value:
-            raise BadOption(f"a filter is NAME=VALUE; {name} takes {FILTERS[name]}; got {given!r}")
-        if name in _CHOICES and value not in _CHOICES[name]:
-            raise BadOption(f"{name} takes {FILTERS[name]}; got {value!r}")
-        words[name] = value.lower() if name in ("run", "problem", "text") else value
-    return Query(
-        words,
-        _bounds("step", words["step"], "-") if "step" in words else (-math.inf, math.inf),
-        _bounds("reward", words["reward"], "..") if "reward" in words else None,
-    )
+        if not value or (name in _CHOICES and value not in _CHOICES[name]):
+            raise BadOption(f"{name} takes {FILTERS[name]}; got {given!r}")
+        if name in _CHOICES:
+            query[name] = _CHOICES[name][value]
+        elif name in ("step", "reward"):
+            query[name] = _bounds(name, value, "-" if name == "step" else "..")
+        else:
+            query[name] = value.lower() if name in ("run", "problem", "text") else value
+    return query
 
 
 def find_steps(query: Query, runs: Sequence[ViewedRun], index: Index) -> list[int]:
@@ -76,10 +76,9 @@ def find_steps(query: Query, runs: Sequence[ViewedRun], index: Index) -> list[in
 
 def _bounds(name: str, text: str, between: str) -> tuple[float, float]:
     number = r"-?\d+(?:\.\d+)?"
-    one = re.fullmatch(number, text)
-    found = re.fullmatch(rf"({number})?{re.escape(between)}({number})?", text)
-    if one:
+    if re.fullmatch(number, text):
         return float(text), float(text)
+    found = re.fullmatch(rf"({number})?{re.escape(between)}({number})?", text)
     if not found or text == between:
         raise BadOption(f"{name} takes {FILTERS[name]}; got {text!r}")
     low, high = found.groups()
@@ -87,30 +86,20 @@ def _bounds(name: str, text: str, between: str) -> tuple[float, float]:
 
 
 def _episode_fits(query: Query, runs: Sequence[ViewedRun], episode: EpisodeEntry) -> bool:
-    words = query.words
-    verdict = {None: "none", True: "right", False: "wrong"}[episode.correct]
-    failure = words.get("failure")
+    failures = {episode.failure, "any"} if episode.failure else {"none"}
     return (
-        words.get("run", "") in runs[episode.run].name.lower()
-        and words.get("problem", "") in episode.problem.lower()
-        and words.get("verdict", verdict) == verdict
-        and words.get("part", episode.part) == episode.part
-        and (
-            failure is None
-            or (failure == "any" and bool(episode.failure))
-            or (failure == "none" and not episode.failure)
-            or failure == episode.failure
-        )
+        query.get("run", "") in runs[episode.run].name.lower()
+        and query.get("problem", "") in episode.problem.lower()
+        and query.get("verdict", episode.correct) == episode.correct
+        and query.get("part", episode.part) == episode.part
+        and ("failure" not in query or query["failure"] in failures)
     )
 
 
 def _steps_that_fit(query: Query, index: Index, episode: EpisodeEntry) -> Iterator[int]:
-    numbers = [
-        episode.first + i
-        for i, step in enumerate(index.steps_of(episode))
-        if _step_fits(query, step)
-    ]
-    wanted = query.words.get("text")
+    steps = enumerate(index.steps_of(episode), episode.first)
+    numbers = [number for number, step in steps if _step_fits(query, step)]
+    wanted = query.get("text")
     if wanted is None or not numbers or wanted in episode.problem.lower():
         yield from numbers
         return
@@ -121,25 +110,19 @@ def _steps_that_fit(query: Query, index: Index, episode: EpisodeEntry) -> Iterat
 
 
 def _step_fits(query: Query, step: StepEntry) -> bool:
-    low, high = query.steps
-    if not low <= step.index <= high:
-        return False
-    if query.reward is not None and (
-        step.reward is None or not query.reward[0] <= step.reward <= query.reward[1]
-    ):
-        return False
-    group, form = query.words.get("group"), query.words.get("form")
-    if group == "dropped":
-        group_fits = step.outcome in ("zero_std", "unused")
-    else:
-        group_fits = group is None or step.outcome == group
-    forms = {"broken": not step.format_ok, "legal": step.legal is True}
-    forms["illegal"] = step.legal is False
-    return group_fits and (form is None or forms[form])
+    everywhere = (-math.inf, math.inf)
+    (first, last), (low, high) = query.get("step", everywhere), query.get("reward", everywhere)
+    form: Callable[[StepEntry], bool] = query.get("form", lambda step: True)
+    return (
+        first <= step.index <= last
+        and ("reward" not in query or (step.reward is not None and low <= step.reward <= high))
+        and ("group" not in query or step.outcome in query["group"])
+        and form(step)
+    )
 
 
 def _all_texts(row: dict[str, Any], place: int) -> str:
-    """Everything that was said at a step: action, completion, expert, prompt, failure, verdict."""
+    """All texts of a step: action, completion, expert step, prompt, failure, verdict."""
     step = row["steps"][place]
     texts = [step["action"], step["generation"]["text"], step.get("expert_action") or ""]
     texts += [message["content"] for message in step["messages"]]

@@ -1,9 +1,9 @@
-"""What lies in a folder: training runs, comparisons, evaluations, or a file of rollouts.
+"""The runs in a folder: trainings, comparisons, evaluations, or a file of rollouts.
 
     runs = find_runs([Path("runs/first"), Path("runs/compare")])
 
-Only the small files are read here (configuration, metrics, results); rollouts are read by
-``srl_agents.view.index``.
+This module reads only the small files (configuration, metrics, results). ``srl_agents.view.index``
+reads the rollouts.
 """
 
 from __future__ import annotations
@@ -11,41 +11,41 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from srl_agents.evaluation.contrasts import BASE, RESULTS, Comparison, CurvePoint, Row, RunOutcome
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.statistics import Estimate
-from srl_agents.view.curves import Axis, Series, series
+from srl_agents.view.curves import Axis, Band, Series, band, series, stage_changes
 from srl_agents.view.lines import read_lines, read_object, unfinished
 from srl_env.errors import BadOption
 
 Phase = Literal["training", "evaluation"]
 Update = Mapping[str, Any]
-"""One line of ``metrics.jsonl``, or as much of one as a comparison keeps."""
+"""One line of ``metrics.jsonl``, or the part of one that a comparison keeps."""
 
 _EXPECTED = (
-    "give the folder of a run (srl-env train), a comparison (srl-env compare) or an evaluation"
+    "Fix: give the folder of a run (srl-env train), a comparison (srl-env compare) or an evaluation"
     " (srl-env eval), or a file of rollouts (.jsonl)"
 )
 
-_WRITTEN = ("out", "seed", "log", "checkpoint")
+_VARYING = ("out", "seed", "log", "checkpoint")
 """Settings in which the seeds of one method may differ."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ViewedRun:
-    """One run, as it is looked at.
+    """One run, ready to be shown.
 
-    method, seed: what it is compared as; an evaluation's method is its policy, and where runs of
-    one method were set up differently, the first of each kind is named too. updates: of its
-    training, events left out; events: (update, stage, reason) of stages that ended; other events,
-    such as warnings, are among the notes. curve: evaluations on the way.
-    scores: with 95 % intervals; result: what they were made from. rollouts: its files of
-    episodes, and from which phase they are. options: the environment's. tokenizer: the file
-    that turns ids into text, where one is there. notes: what the reader must know.
-    base: the model it began from, where a comparison has several.
+    method, seed: what it is compared as. An evaluation's method is its policy; runs of one method
+    with different settings get the name of the first such run too. updates: of its training,
+    without events; events: (update, stage, reason) of stages that ended; other events, such as
+    warnings, are notes. curve: evaluations during training. rollouts: files of episodes with their
+    phase. options: the environment's. tokenizer: a file that turns ids into text, if there is one.
+    notes: for the reader. base: the model it started from, if a comparison has several.
     """
 
     name: str
@@ -58,23 +58,33 @@ class ViewedRun:
     events: tuple[tuple[int, str, str], ...] = ()
     curve: tuple[CurvePoint, ...] = ()
     result: EvalResult | None = None
-    scores: Mapping[str, Estimate] = field(default_factory=dict)
     rollouts: tuple[tuple[Phase, Path], ...] = ()
     settings: Mapping[str, Any] = field(default_factory=dict)
     tokenizer: Path | None = None
     notes: tuple[str, ...] = ()
     base: str = ""
 
+    @cached_property
+    def scores(self) -> Mapping[str, Estimate]:
+        """The scores of the result, with 95 % intervals."""
+        return self.result.estimates() if self.result else {}
+
     @property
     def empty(self) -> bool:
-        """Whether there is nothing to see of it."""
+        """Whether it has nothing to show."""
         return not (self.updates or self.scores or any(p.stat().st_size for _, p in self.rollouts))
+
+    @property
+    def last(self) -> Update:
+        """The last update; {} without one."""
+        return self.updates[-1] if self.updates else {}
 
 
 def find_runs(paths: Sequence[Path]) -> list[ViewedRun]:
-    """The runs in some folders and files, in order, each with a name of its own.
+    """The runs in some folders and files, in order, with unique names.
 
-    Raises BadOption for what is no run, is empty, or cannot be read, BadData for a damaged file.
+    Raises BadOption for a path that is not a run, is empty, or cannot be read; BadData for a
+    damaged file.
     """
     runs: list[ViewedRun] = []
     for path in paths:
@@ -84,22 +94,17 @@ def find_runs(paths: Sequence[Path]) -> list[ViewedRun]:
             raise BadOption(f"{error.filename} cannot be read: {error.strerror}") from error
         if all(run.empty for run in found):
             raise BadOption(
-                f"{path} is empty: no update, no score and no rollout was written yet; look again"
-                " once the run has made its first update"
+                f"{path} is empty: no update, no score and no rollout. Fix: try again after the"
+                " run's first update"
             )
         runs += found
-    return _set_apart(_named_apart(runs))
-
-
-def is_comparison(path: Path) -> bool:
-    """Whether ``srl-env compare`` wrote this folder."""
-    return (path / RESULTS).is_file() or any(path.glob("runs/*/job.json"))
+    return _with_own_methods(_with_own_names(runs))
 
 
 def run_series(run: ViewedRun, name: str, axis: Axis) -> Series | None:
-    """One number of a run along an axis, None where it has none.
+    """One number of a run along an axis; None if it has none.
 
-    "dev" is the share of right answers in the evaluations that a comparison makes on the way.
+    "dev" is the fraction of correct answers in the evaluations during a comparison.
     """
     if name != "dev":
         return series(run.updates, name, axis)
@@ -111,108 +116,126 @@ def run_series(run: ViewedRun, name: str, axis: Axis) -> Series | None:
     return found and replace(found, noisy=False)
 
 
-def score_rows(runs: Sequence[ViewedRun]) -> list[Row]:
-    """The scores of each method over its seeds; of each run where the problems differ.
+def methods_of(runs: Sequence[ViewedRun]) -> list[str]:
+    """The methods of the runs, in order."""
+    return list(dict.fromkeys(run.method for run in runs))
 
-    Empty where no run was evaluated.
+
+def method_curves(runs: Sequence[ViewedRun], name: str, axis: Axis) -> dict[str, Band]:
+    """The curve of each method that has one, with its changes of stage."""
+    found: dict[str, Band] = {}
+    for method in methods_of(runs):
+        of = [run for run in runs if run.method == method]
+        known = [one for run in of if (one := run_series(run, name, axis)) is not None]
+        if known:
+            found[method] = band(known, stage_changes([run.updates for run in of], axis))
+    return found
+
+
+def score_rows(runs: Sequence[ViewedRun]) -> list[Row]:
+    """The scores of each method over its seeds; of each run if the problems differ.
+
+    Empty if no run was evaluated.
     """
-    scored = [run for run in runs if run.result is not None]
-    if len({run.result.problem_ids for run in scored if run.result}) == 1:
+    scored = [(run, run.result) for run in runs if run.result is not None]
+    if len({result.problem_ids for _, result in scored}) == 1:
         outcomes = (
             RunOutcome(
-                run.method,
-                run.seed,
-                str(run.folder),
-                result=run.result,
-                base=run.base,
-                **_spent(run),
+                run.method, run.seed, str(run.folder), result=result, base=run.base, **_usage(run)
             )
-            for run in scored
+            for run, result in scored
         )
         return Comparison({}, tuple(outcomes)).rows
-    return [_own_row(run) for run in scored]
+    return [
+        Row(
+            run.name,
+            (run.seed,),
+            dict(run.scores),
+            failures=sum(result.failures.values()),
+            problems=len(result.problem_ids),
+            **_usage(run),
+        )
+        for run, result in scored
+    ]
 
 
-def _own_row(run: ViewedRun) -> Row:
-    failures = sum(run.result.failures.values()) if run.result else 0
-    problems = len(run.result.problem_ids) if run.result else 0
-    scores = dict(run.scores)
-    return Row(run.name, (run.seed,), scores, failures=failures, problems=problems, **_spent(run))
-
-
-def _spent(run: ViewedRun) -> dict[str, Any]:
-    last = run.updates[-1] if run.updates else {}
-    return {"seconds": last.get("seconds") or 0.0, "updates": last.get("update", 0)}
+def _usage(run: ViewedRun) -> dict[str, Any]:
+    return {"seconds": run.last.get("seconds") or 0.0, "updates": run.last.get("update", 0)}
 
 
 def _runs_in(path: Path) -> list[ViewedRun]:
     if path.is_file():
         return [_file(path)]
     if not path.is_dir():
-        raise BadOption(f"{path} does not exist; {_EXPECTED}")
-    os.listdir(path)  # says so where it may not be read; glob and is_file would not
-    if is_comparison(path):
-        return _comparison(path)
+        raise BadOption(f"{path} does not exist. {_EXPECTED}")
+    os.listdir(path)  # raises for an unreadable folder; glob and is_file would not
+    if (path / RESULTS).is_file():
+        outcomes = Comparison.load(path / RESULTS).runs
+        return [_job(path / "runs" / Path(o.folder).name, o) for o in outcomes]
+    if jobs := sorted(path.glob("runs/*/job.json")):
+        return [_job(file.parent, None) for file in jobs]
     if (path / "job.json").is_file():
         return [_job(path, None)]
     if (path / "config.json").is_file() and "budget" in read_object(path / "config.json"):
         return [_training(path)]
     if (path / "settings.json").is_file() or (path / "episodes.jsonl").is_file():
         return _evaluation(path)
-    raise BadOption(f"{path} is no run: {_EXPECTED}{_runs_below(path)}")
-
-
-def _runs_below(path: Path) -> str:
-    """The runs one level further down, where there are any."""
     marks = ("metrics.jsonl", RESULTS, "settings.json")
     below = sorted(f.name for f in path.iterdir() if any((f / mark).is_file() for mark in marks))
-    if below:
-        return f". In it are {', '.join(below[:6])}{' …' if len(below) > 6 else ''}"
-    held = ", ".join(sorted(f.name for f in path.iterdir())[:6])
-    return f". It holds {held or 'nothing'}"
+    held = below or sorted(f.name for f in path.iterdir())
+    listed = ", ".join(held[:6]) + (" …" if len(held) > 6 else "")
+    hint = "The runs in it are" if below else "It holds"
+    raise BadOption(f"{path} is not a run. {hint} {listed or 'nothing'}. {_EXPECTED}")
 
 
 def _file(path: Path) -> ViewedRun:
-    training = any("update" in row for _, row in _first(path))
+    training = any("update" in row for _, row in islice(read_lines(path), 1))
     phase: Phase = "training" if training else "evaluation"
+    rollouts = ((phase, path),)
     return ViewedRun(
-        path.stem, path.parent, path.stem, 0, rollouts=((phase, path),), notes=_cut(path)
+        path.stem, path.parent, path.stem, 0, rollouts=rollouts, notes=_cut_notes(path)
     )
 
 
-def _set_apart(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
-    """The runs, with another method's name where runs of one method were set up differently.
+def _with_own_names(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
+    """The runs; those of equal name also have the name of their parent folder."""
+    names = [run.name for run in runs]
+    return [
+        replace(run, name=f"{run.name} ({run.folder.resolve().parent.name})")
+        if names.count(run.name) > 1
+        else run
+        for run in runs
+    ]
 
-    The name is that of the first run of its kind; so only what a seed changed is averaged.
+
+def _with_own_methods(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
+    """The runs; runs of one method with different settings are methods of their own.
+
+    Such a method has the name of its first run. So an average is only over seeds.
     """
-    kinds: dict[str, list[tuple[str, object]]] = {}
+    first: dict[str, list[tuple[object, str]]] = {}
     for run in runs:
-        of = kinds.setdefault(run.method, [])
-        if all(setup != _setup(run) for _, setup in of):
-            of.append((run.name, _setup(run)))
-    named = []
-    for run in runs:
-        of = kinds[run.method]
-        (first,) = (name for name, setup in of if setup == _setup(run))
-        apart = len(of) > 1 and _setup(run) is not None
-        named.append(replace(run, method=f"{run.method} ({first})") if apart else run)
-    return named
+        known = first.setdefault(run.method, [])
+        if all(setup != _setup(run) for setup, _ in known):
+            known.append((_setup(run), run.name))
+    return [
+        replace(run, method=f"{run.method} ({name})")
+        if len(first[run.method]) > 1 and setup is not None
+        else run
+        for run in runs
+        for setup, name in first[run.method]
+        if setup == _setup(run)
+    ]
 
 
 def _setup(run: ViewedRun) -> object:
-    """What runs share that are one method: the policy evaluated, or what a training was given but
-    for its seed and what it writes. None for what a comparison says is one method."""
+    """What the runs of one method share: the policy evaluated, or the settings of the training
+    but for those that vary. None if a comparison already says what one method is."""
     if (run.folder / "job.json").is_file():
         return None
     if "policy" in run.settings and "model" not in run.settings:
         return run.settings["policy"]
-    return {k: v for k, v in run.settings.items() if k not in _WRITTEN} or None
-
-
-def _first(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    for line in read_lines(path):
-        return [line]
-    return []
+    return {k: v for k, v in run.settings.items() if k not in _VARYING} or None
 
 
 def _training(path: Path) -> ViewedRun:
@@ -220,13 +243,13 @@ def _training(path: Path) -> ViewedRun:
     metrics, rollouts = path / "metrics.jsonl", path / "rollouts.jsonl"
     rows = [row for _, row in read_lines(metrics)] if metrics.is_file() else []
     method = settings.get("method")
-    notes = _cut(metrics) + _cut(rollouts)
+    notes = _cut_notes(metrics) + _cut_notes(rollouts)
     notes += tuple(r["reason"] for r in rows if r.get("event") not in (None, "stage_end"))
     if rows and not (rollouts.is_file() and rollouts.stat().st_size):
         every = settings.get("log", {}).get("rollouts_every")
         notes += (
-            f"This run logged no rollouts (log.rollouts_every is {every}): there are curves, and"
-            " no steps to look at.",
+            f"This run logged no rollouts (log.rollouts_every is {every}), so there are curves but"
+            " no steps.",
         )
     return ViewedRun(
         name=path.name,
@@ -247,7 +270,7 @@ def _training(path: Path) -> ViewedRun:
 
 
 def _evaluation(path: Path) -> list[ViewedRun]:
-    """The evaluation in a folder; where a chooser took part, also the policy alone."""
+    """The evaluation in a folder; with a chooser, also that of the policy alone."""
     file = path / "settings.json"
     settings = read_object(file) if file.is_file() else {}
     alone = path / "alone"
@@ -267,107 +290,93 @@ def _evaluated(path: Path, settings: Mapping[str, Any]) -> ViewedRun:
         method=Path(policy).name,
         seed=0,
         env=str(settings.get("env", result.env if result else "")),
-        options=settings.get("arguments", {}) | _split(settings.get("split")),
+        options=_with_split(settings.get("arguments", {}), settings),
         result=result,
-        scores=result.estimates() if result else {},
         rollouts=(("evaluation", episodes),) if episodes.is_file() else (),
         settings=settings,
         tokenizer=_tokenizer(Path(settings.get("policy", "")), None),
-        notes=_cut(episodes) + (() if result else ("This evaluation is not finished.",)),
+        notes=_cut_notes(episodes) + (() if result else ("This evaluation is not finished.",)),
     )
 
 
-def _split(split: Any) -> dict[str, Any]:
-    return {"split": split} if split else {}
+def _with_split(options: Mapping[str, Any], evaluation: Mapping[str, Any]) -> dict[str, Any]:
+    split = evaluation.get("split")
+    return {**options, **({"split": split} if split else {})}
 
 
-def _comparison(path: Path) -> list[ViewedRun]:
-    """The runs of a comparison, from its results and from the folders that are there."""
-    if (path / RESULTS).is_file():
-        outcomes = Comparison.load(path / RESULTS).runs
-        return [_job(path / "runs" / Path(o.folder).name, o) for o in outcomes]
-    return [_job(file.parent, None) for file in sorted(path.glob("runs/*/job.json"))]
+def outcome_run(outcome: RunOutcome) -> ViewedRun:
+    """A run as its comparison keeps it: scores, evaluations, and a part of the updates."""
+    updates = (asdict(point) for point in outcome.training)
+    failed = (f"This run failed: {outcome.error}",) if outcome.error else ()
+    return ViewedRun(
+        outcome.label,
+        Path(outcome.folder),
+        outcome.method,
+        outcome.seed,
+        env=outcome.result.env if outcome.result else "",
+        updates=tuple(
+            u | {"groups/informative_fraction": u["informative_fraction"]} for u in updates
+        ),
+        curve=outcome.curve,
+        result=outcome.result,
+        notes=failed,
+        base=outcome.base,
+    )
 
 
 def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
-    """One run of a comparison; its folder may be gone, and its outcome not there yet."""
+    """One run of a comparison. Its folder may be gone, and its outcome may not exist yet."""
+    job = read_object(path / "job.json") if (path / "job.json").is_file() else {}
     if outcome is None and (path / "outcome.json").is_file():
         outcome = RunOutcome.from_json(read_object(path / "outcome.json"))
-    job = read_object(path / "job.json") if (path / "job.json").is_file() else {}
-    method = outcome.method if outcome else str(job["method"])
-    seed = outcome.seed if outcome else int(job["seed"])
-    base = outcome.base if outcome else str(job.get("base", ""))
-    name = RunOutcome(method, seed, str(path), base=base).label
-    run = ViewedRun(name, path, method, seed, settings=job, base=base)
-    if (path / "run" / "config.json").is_file():
-        run = replace(
-            _training(path / "run"), name=name, folder=path, method=method, seed=seed, base=base
-        )
-    return _with_outcome(run, path, job, outcome)
-
-
-def _with_outcome(
-    run: ViewedRun, path: Path, job: Mapping[str, Any], outcome: RunOutcome | None
-) -> ViewedRun:
-    """The run with what its comparison knows of it."""
-    evaluation = path / "evaluation" / "episodes.jsonl"
-    notes = run.notes
-    if evaluation.is_file():
-        notes = tuple(note for note in notes if not note.startswith("This run logged no"))
-        run = replace(run, rollouts=(*run.rollouts, ("evaluation", evaluation)))
-    env = job.get("run", {}).get("env", {})
-    run = replace(run, env=run.env or env.get("id", ""), notes=notes + _cut(evaluation))
-    if evaluation.is_file() and env:
-        split = job.get("evaluation", {}).get("split")
-        run = replace(run, options=env.get("options", {}) | _split(split))
-    if run.tokenizer is None and job:
-        run = replace(run, tokenizer=_tokenizer(path, job["run"]["model"]["path"]))
     if outcome is None:
-        return replace(run, notes=(*run.notes, "This run is not finished."))
-    if outcome.error:
-        run = replace(run, notes=(*run.notes, f"This run failed: {outcome.error}"))
-    thinned = tuple(
-        {
-            "update": p.update,
-            "stage": p.stage,
-            "seconds": p.seconds,
-            "reward": p.reward,
-            "groups/informative_fraction": p.informative_fraction,
-        }
-        for p in outcome.training
-    )
-    return replace(
-        run,
-        env=run.env or (outcome.result.env if outcome.result else ""),
-        updates=run.updates or thinned,
-        curve=outcome.curve,
-        result=outcome.result,
-        scores=outcome.result.estimates() if outcome.result else {},
-    )
-
-
-def _cut(path: Path) -> tuple[str, ...]:
-    if path.is_file() and unfinished(path):
-        return (
-            f"The last line of {path.name} is unfinished and left out; the run may be at work.",
+        base = str(job.get("base", ""))
+        run = outcome_run(RunOutcome(str(job["method"]), int(job["seed"]), str(path), base=base))
+        run = replace(run, notes=("This run is not finished.",))
+    else:
+        run = outcome_run(outcome)
+    run = replace(run, folder=path, settings=job)
+    if (path / "run" / "config.json").is_file():
+        training = _training(path / "run")
+        run = replace(
+            training,
+            name=run.name,
+            folder=path,
+            method=run.method,
+            seed=run.seed,
+            updates=training.updates or run.updates,
+            curve=run.curve,
+            result=run.result,
+            notes=training.notes + run.notes,
+            base=run.base,
         )
+    return _with_evaluation(run, path, job)
+
+
+def _with_evaluation(run: ViewedRun, path: Path, job: Mapping[str, Any]) -> ViewedRun:
+    """A comparison's run with the rollouts of its evaluation."""
+    env = job.get("run", {}).get("env", {})
+    evaluation = path / "evaluation" / "episodes.jsonl"
+    if evaluation.is_file():
+        notes = tuple(note for note in run.notes if not note.startswith("This run logged no"))
+        rollouts = (*run.rollouts, ("evaluation", evaluation))
+        run = replace(run, rollouts=rollouts, notes=notes + _cut_notes(evaluation))
+        if env:
+            options = _with_split(env.get("options", {}), job.get("evaluation", {}))
+            run = replace(run, options=options)
+    tokenizer = run.tokenizer or (_tokenizer(path, job["run"]["model"]["path"]) if job else None)
+    return replace(run, env=run.env or env.get("id", ""), tokenizer=tokenizer)
+
+
+def _cut_notes(path: Path) -> tuple[str, ...]:
+    if path.is_file() and unfinished(path):
+        return (f"The last line of {path.name} is unfinished, so it is not shown.",)
     return ()
 
 
 def _tokenizer(path: Path, model: str | None) -> Path | None:
-    """A tokenizer's file in a run's or a model's folder."""
+    """The tokenizer's file in a run's or a model's folder."""
     folders = [path, path / "model", *sorted((path / "checkpoints").glob("update-*"))]
     folders += [Path(model)] if model else []
     files = (folder / "tokenizer.json" for folder in folders if str(folder) not in ("", "."))
     return next((file for file in files if file.is_file()), None)
-
-
-def _named_apart(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
-    """The runs, those of the same name with the folder that tells them apart."""
-    names = [run.name for run in runs]
-    return [
-        replace(run, name=f"{run.name} ({run.folder.resolve().parent.name})")
-        if names.count(run.name) > 1
-        else run
-        for run in runs
-    ]

@@ -1,13 +1,12 @@
-"""Runs in a terminal: the scores and curves, a list of steps, a group beside each other.
+"""Runs in a terminal: scores and curves, a list of steps, one step beside those of its group.
 
-Whatever a policy wrote goes through ``escaped`` first, so that no escape sequence reaches the
-terminal, and is never read as markup.
+Everything that a policy wrote goes through ``escaped`` first. No escape sequence reaches the
+terminal, and nothing is read as markup.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -18,24 +17,25 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from srl_agents.evaluation.contrasts import TITLES as SCORE_TITLES
-from srl_agents.evaluation.contrasts import percent, score_columns
-from srl_agents.view.curves import Axis, band
-from srl_agents.view.index import EpisodeEntry, Index, Row, StepEntry, make_index, read_row
-from srl_agents.view.page import CURVES, MOST_STEPS, token_decoder
-from srl_agents.view.query import Query, find_steps, read_query
-from srl_agents.view.sources import ViewedRun, run_series
-from srl_env.errors import BadOption, UserError
+from srl_agents.evaluation.contrasts import TITLES, percent, score_columns
+from srl_agents.view.curves import CURVES
+from srl_agents.view.index import (
+    MOST_STEPS,
+    EpisodeEntry,
+    Index,
+    Row,
+    StepEntry,
+    make_index,
+    read_row,
+)
+from srl_agents.view.query import find_steps, read_query
+from srl_agents.view.sources import ViewedRun, method_curves
+from srl_env.errors import BadOption
 from srl_env.rewards.similarity import matched_blocks
 from srl_env.text.unicode import escaped
 
-ROWS = 20
-
-HELP = """\
-NUMBER      look at that step         n, p     further, back through the list
-g, w        its group, whole rollout  h, l     the rollout before, after it in the group
-t, m        with tokens, thinking     r        the runs again
-NAME=VALUE  filter; several at once   clear    no filters          q  leave"""
+ROWS = 50
+"""Longest list of steps."""
 
 
 def show(
@@ -44,223 +44,101 @@ def show(
     *,
     filters: Sequence[str] = (),
     step: int | None = None,
-    ask: Callable[[], str] | None = None,
     most_steps: int = MOST_STEPS,
 ) -> None:
-    """Shows the runs; then the steps that pass the filters, or one step with its group.
+    """Prints the runs and the steps that pass the filters; or one step beside its group.
 
-    step: its number in the list of all. ask: the next command of the person at the terminal,
-    "q" for the end; None where nobody is there.
+    step: its number in the list of all steps.
     Raises UnknownName and BadOption for filters, BadData for a damaged file.
     """
     query = read_query(filters)
     index = make_index(runs, most_steps=most_steps)
-    screen = _Screen(runs, index, console, query)
-    if step is None:
-        screen.overview()
-        screen.listed()
-    else:
-        screen.open(step)
-    if ask is None:
+    if step is not None:
+        _print_step(runs, index, step, console)
         return
-    console.print(HELP, style="dim", highlight=False, markup=False)
-    while (command := ask().strip()) not in ("q", "quit", "exit"):
-        try:
-            screen.obey(command)
-        except UserError as error:
-            console.print(f"{error}", style="red", markup=False, highlight=False)
+    for table in (_scores(runs), _curves(runs)):
+        if table.row_count:
+            console.print(table)
+    for run in runs:
+        for note in run.notes:
+            console.print(f"{run.name}: {note}", style="yellow", markup=False)
+    _print_list(runs, index, find_steps(query, runs, index), console)
 
 
-class _Screen:
-    """What is on the screen: the list's page, the open step."""
+# The list of steps
 
-    def __init__(
-        self, runs: Sequence[ViewedRun], index: Index, console: Console, query: Query
-    ) -> None:
-        self.runs, self.index, self.console = runs, index, console
-        self.found = find_steps(query, runs, index)
-        self.page = 0
-        self.step: int | None = None
-        self.whole = self.tokens = self.thinking = False
 
-    def obey(self, command: str) -> None:
-        """Does what a command says; BadOption for what is none."""
-        if command.isdigit():
-            self.open(int(command))
-        elif "=" in command:
-            self._filter(read_query(re.split(r"\s+(?=\w+=)", command)))
-        elif command == "clear":
-            self._filter(read_query(()))
-        elif command in ("n", "p"):
-            pages = max(0, (len(self.found) - 1) // ROWS)
-            self.page = min(max(self.page + (1 if command == "n" else -1), 0), pages)
-            self.listed()
-        elif command == "r":
-            self.overview()
-        elif command in ("g", "w", "t", "m", "h", "l"):
-            self._turn(command)
-        elif command:
-            raise BadOption(f"no command {command!r}\n{HELP}")
+def _print_list(
+    runs: Sequence[ViewedRun], index: Index, numbers: Sequence[int], console: Console
+) -> None:
+    if not numbers:
+        message = "No step passes the filters." if index.steps else "There are no rollouts."
+        console.print(message, style="yellow")
+        return
+    grid = _table("no.", *(("where",), "step", "reward", "adv.", ("",)))
+    grid.expand = console.is_terminal
+    grid.add_column("action", no_wrap=True, overflow="ellipsis")
+    shown = numbers[:ROWS]
+    for episode, members in groupby(shown, lambda number: index.steps[number].episode):
+        entry = index.episodes[episode]
+        row = read_row(entry)
+        for number in members:
+            grid.add_row(*_list_row(runs, index, number, entry, row))
+    console.print(grid)
+    episodes = {index.steps[number].episode for number in numbers}
+    problems = {index.episodes[episode].problem for episode in episodes}
+    counts = {"step": len(numbers), "rollout": len(episodes), "problem": len(problems)}
+    total = " of ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items())
+    more = "; --where NAME=VALUE filters them" if len(numbers) > ROWS else ""
+    console.print(f"1–{len(shown)} of {total}{more}", style="dim", highlight=False)
 
-    def overview(self) -> None:
-        """Prints the runs with their scores, their curves, and what must be known of them."""
-        self.console.print(_scores(self.runs))
-        curves = _curves(self.runs)
-        if curves.row_count:
-            self.console.print(curves)
-        for run in self.runs:
-            for note in run.notes:
-                self.console.print(f"{run.name}: {note}", style="yellow", markup=False)
 
-    def listed(self) -> None:
-        """Prints a page of the list."""
-        begin = self.page * ROWS
-        numbers = self.found[begin : begin + ROWS]
-        if not numbers:
-            told = "Nothing fits; try clear." if self.index.steps else "No rollouts are in these."
-            self.console.print(told, style="yellow")
-            return
-        grid = Table(box=SIMPLE_HEAD, pad_edge=False, expand=self.console.is_terminal)
-        for head in ("no.", "where", "step", "reward", "adv.", "", "action"):
-            right = head in ("no.", "step", "reward", "adv.")
-            grid.add_column(
-                head, justify="right" if right else "left", no_wrap=True, overflow="ellipsis"
-            )
-        for episode, members in groupby(numbers, lambda n: self.index.steps[n].episode):
-            entry = self.index.episodes[episode]
-            row = read_row(entry)
-            for number in members:
-                grid.add_row(*self._list_row(number, entry, row))
-        self.console.print(grid)
-        last = begin + len(numbers)
-        self.console.print(f"{begin + 1}–{last} of {self._counts()}", style="dim", highlight=False)
+def _list_row(
+    runs: Sequence[ViewedRun], index: Index, number: int, episode: EpisodeEntry, row: Row
+) -> list[RenderableType]:
+    step = index.steps[number]
+    run = f"{runs[episode.run].name} · " if len(runs) > 1 else ""
+    action = row["steps"][number - episode.first]["action"]
+    return [
+        str(number),
+        Text(escaped(f"{run}{_when(episode)} · {episode.problem}")),
+        str(step.index),
+        "–" if step.reward is None else f"{step.reward:.2f}",
+        "" if step.advantage is None else f"{step.advantage:+.2f}",
+        _mark(episode),
+        Text(escaped(action[:200]).replace("\n", "⏎") or "(empty)"),
+    ]
 
-    def _counts(self) -> str:
-        """How much is listed, as "30 steps of 12 rollouts of 6 problems"."""
-        found = {self.index.steps[number].episode for number in self.found}
-        problems = {self.index.episodes[episode].problem for episode in found}
-        counts = {"step": len(self.found), "rollout": len(found), "problem": len(problems)}
-        return " of ".join(f"{n:,} {name}{'' if n == 1 else 's'}" for name, n in counts.items())
 
-    def open(self, number: int) -> None:
-        """Prints a step with its group, or its whole rollout; BadOption where there is none."""
-        if number >= len(self.index.steps):
-            raise BadOption(
-                f"no step {number}; there are {len(self.index.steps)}, from 0, as the list says"
-            )
-        self.step = number
-        step = self.index.steps[number]
-        episode = self.index.episodes[step.episode]
-        self.console.print(self._head(episode, step))
-        row = read_row(episode)
-        if self.whole:
-            for place in range(episode.count):
-                self.console.print(self._card(episode, place, row, step_title=True))
-            return
-        expert = row["steps"][number - episode.first].get("expert_action")
-        if expert is not None:
-            self.console.print(Panel(Text(escaped(expert)), title="the expert", border_style="dim"))
-        cards = [
-            self._card(other, place, read_row(other))
-            for other in self.index.group_of(episode)
-            for place, theirs in enumerate(self.index.steps_of(other))
-            if theirs.index == step.index
-        ]
-        self.console.print(Columns(cards, equal=True, expand=self.console.is_terminal))
+def _when(episode: EpisodeEntry) -> str:
+    return episode.part if episode.update is None else f"update {episode.update}"
 
-    def _filter(self, query: Query) -> None:
-        self.found, self.page = find_steps(query, self.runs, self.index), 0
-        self.listed()
 
-    def _turn(self, command: str) -> None:
-        if self.step is None:
-            raise BadOption("look at a step first: type its number")
-        if command in ("h", "l"):
-            self.open(self._beside(1 if command == "l" else -1))
-            return
-        if command in ("g", "w"):
-            self.whole = command == "w"
-        elif command == "t":
-            self.tokens = not self.tokens
-        else:
-            self.thinking = not self.thinking
-        self.open(self.step)
+# One step beside those of its group
 
-    def _beside(self, by: int) -> int:
-        """The same step in the next rollout of the group."""
-        assert self.step is not None
-        step = self.index.steps[self.step]
-        numbers = [
-            other.first + place
-            for other in self.index.group_of(self.index.episodes[step.episode])
-            for place, theirs in enumerate(self.index.steps_of(other))
-            if theirs.index == step.index
-        ]
-        return numbers[(numbers.index(self.step) + by) % len(numbers)]
 
-    def _list_row(self, number: int, episode: EpisodeEntry, row: Row) -> list[RenderableType]:
-        step = self.index.steps[number]
-        when = episode.part if episode.update is None else f"update {episode.update}"
-        run = f"{self.runs[episode.run].name} · " if len(self.runs) > 1 else ""
-        action = row["steps"][number - episode.first]["action"]
-        return [
-            str(number),
-            Text(escaped(f"{run}{when} · {episode.problem}")),
-            str(step.index),
-            "–" if step.reward is None else f"{step.reward:.2f}",
-            "" if step.advantage is None else f"{step.advantage:+.2f}",
-            _mark(episode),
-            Text(escaped(action[:200]).replace("\n", "⏎") or "(empty)"),
-        ]
-
-    def _head(self, episode: EpisodeEntry, step: StepEntry) -> Text:
-        run = self.runs[episode.run].name
-        when = episode.part if episode.update is None else f"update {episode.update}"
-        text = Text(escaped(f"{episode.problem} · step {step.index}"), style="bold")
-        facts = [run, when, f"{episode.start_step} expert steps given"]
-        facts += [_OUTCOMES[step.outcome]] if step.outcome else []
-        facts += [f"failure: {episode.failure}"] if episode.failure else []
-        return text.append("\n" + escaped(" · ".join(facts)), style="dim")
-
-    def _card(self, episode: EpisodeEntry, place: int, row: Row, step_title: bool = False) -> Panel:
-        """One step of one rollout."""
-        number, step = episode.first + place, self.index.steps[episode.first + place]
-        said = row["steps"][place]
-        expert = said.get("expert_action")
-        parts: list[RenderableType] = [_verdict_line(episode, step)]
-        parts.append(_coloured(said["action"], expert))
-        if step_title and expert is not None:
-            parts.append(
-                Text("expert: ", style="dim").append_text(_coloured(expert, said["action"], side=1))
-            )
-        parts.append(Text(_parts_text(said), style="dim"))
-        for failure in (said["failure"], row["failure"] if place == episode.count - 1 else None):
-            if failure:
-                parts.append(Text(escaped(f"{failure['type']}: {failure['message']}"), style="red"))
-                break
-        if self.thinking:
-            parts.append(Text(escaped(said["generation"]["text"]), style="italic dim"))
-        if self.tokens:
-            parts.append(self._token_text(episode, step, said))
-        place_in_group = [e.number for e in self.index.group_of(episode)].index(episode.number)
-        title = f"step {step.index}" if step_title else f"rollout {place_in_group + 1}"
-        border = "blue" if number == self.step else "dim"
-        return Panel(Group(*parts), title=f"{title} · no. {number}", border_style=border)
-
-    def _token_text(self, episode: EpisodeEntry, step: StepEntry, said: Row) -> Text:
-        """Each token with its log-probability; underlined where it was trained on."""
-        decode = token_decoder(self.runs[episode.run])
-        ids, logprobs = said["generation"]["token_ids"], said["generation"]["logprobs"]
-        text = Text()
-        for place, token in enumerate(ids):
-            word = escaped(decode(token) if decode else f"#{token}").replace("\n", "⏎")
-            text.append(
-                word.replace(" ", "␣"), style="underline" if step.outcome == "trained" else ""
-            )
-            told = f"{logprobs[place]:.2f}" if place < len(logprobs) else "–"
-            text.append(f" {told}  ", style="dim")
-        prompt = len(said["generation"]["prompt_ids"])
-        return text.append(f"({prompt} prompt tokens, masked)" if ids else "no tokens", style="dim")
+def _print_step(runs: Sequence[ViewedRun], index: Index, number: int, console: Console) -> None:
+    if number >= len(index.steps):
+        raise BadOption(f"step must be below {len(index.steps)}, as in the list; got {number}")
+    step = index.steps[number]
+    episode = index.episodes[step.episode]
+    facts = [runs[episode.run].name, _when(episode), f"{episode.start_step} expert steps given"]
+    facts += [_OUTCOMES[step.outcome]] if step.outcome else []
+    facts += [f"failure: {episode.failure}"] if episode.failure else []
+    title = Text(escaped(f"{episode.problem} · step {step.index}"), style="bold")
+    console.print(title.append("\n" + escaped(" · ".join(facts)), style="dim"))
+    said = read_row(episode)["steps"][number - episode.first]
+    if said.get("expert_action") is not None:
+        console.print(_panel("the expert", [Text(escaped(said["expert_action"]))]))
+    if said["generation"]["text"] != said["action"]:
+        console.print(_panel("the completion", [Text(escaped(said["generation"]["text"]))]))
+    cards = [
+        _card(rollout, other, place, theirs, number)
+        for rollout, other in enumerate(index.group_of(episode), 1)
+        for place, theirs in enumerate(index.steps_of(other))
+        if theirs.index == step.index
+    ]
+    console.print(Columns(cards, equal=True, expand=console.is_terminal))
 
 
 _OUTCOMES = {
@@ -270,54 +148,23 @@ _OUTCOMES = {
 }
 
 
-def _scores(runs: Sequence[ViewedRun]) -> Table:
-    caption = "Intervals: 95 % over the problems of each run"
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
-    rows: Any = [run for run in runs if run.scores]
-    names = score_columns(rows)
-    grid.add_column("run")
-    for name in names:
-        grid.add_column(f"{SCORE_TITLES.get(name, name)} %", justify="right")
-    for head in ("updates", "seconds", "tokens", "failures"):
-        grid.add_column(head, justify="right")
-    for run in runs:
-        last = run.updates[-1] if run.updates else {}
-        spent = [last.get(name) for name in ("update", "seconds", "tokens")]
-        failures = sum(run.result.failures.values()) if run.result else 0
-        scores = [percent(run.scores.get(name), interval=name == "pass@1") for name in names]
-        told = ["–" if value is None else f"{value:,.0f}" for value in spent]
-        grid.add_row(Text(escaped(run.name)), *scores, *told, str(failures))
-    return grid
+def _card(
+    rollout: int, episode: EpisodeEntry, place: int, step: StepEntry, chosen: int
+) -> RenderableType:
+    row, number = read_row(episode), episode.first + place
+    said = row["steps"][place]
+    facts = [f"{name} {value:.3g}" for name, value in said["reward_parts"].items()]
+    facts += [f"{len(said['generation']['token_ids'])} tokens"]
+    facts += ["truncated"] if said["generation"]["finish_reason"] == "length" else []
+    parts = [_verdict_line(episode, step), _coloured(said["action"], said.get("expert_action"))]
+    parts.append(Text(escaped(" · ".join(facts)), style="dim"))
+    if failure := said["failure"] or (row["failure"] if place == episode.count - 1 else None):
+        parts.append(Text(escaped(f"{failure['type']}: {failure['message']}"), style="red"))
+    return _panel(f"rollout {rollout} · no. {number}", parts, "blue" if number == chosen else "dim")
 
 
-def _curves(runs: Sequence[ViewedRun]) -> Table:
-    """Each curve of each method as a line of blocks, its ends, and the last interval."""
-    grid = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for head in ("along updates", "method", "", "first", "last", "95 %"):
-        grid.add_column(head, justify="right" if head in ("first", "last") else "left")
-    axis: Axis = "update"
-    for name, title in CURVES.items():
-        shown = title
-        for method in dict.fromkeys(run.method for run in runs):
-            of = [run_series(run, name, axis) for run in runs if run.method == method]
-            known = [found for found in of if found is not None]
-            if not known:
-                continue
-            curve = band(known)
-            interval = f"{curve.low[-1]:.3g} … {curve.high[-1]:.3g}" if curve.over else ""
-            ends = [f"{value:.3g}" for value in (curve.middle[0], curve.middle[-1])]
-            grid.add_row(shown, Text(escaped(method)), _line([*curve.middle]), *ends, interval)
-            shown = ""
-    return grid
-
-
-def _line(values: Sequence[float], width: int = 30) -> str:
-    """The values as blocks of eight heights."""
-    if len(values) > width:
-        values = [values[i * len(values) // width] for i in range(width)]
-    low, high = min(values), max(values)
-    scale = 7 / (high - low) if high > low else 0.0
-    return "".join("▁▂▃▄▅▆▇█"[round((value - low) * scale)] for value in values)
+def _panel(title: str, parts: Iterable[RenderableType], border: str = "dim") -> Panel:
+    return Panel(Group(*parts), title=title, border_style=border)
 
 
 def _verdict_line(episode: EpisodeEntry, step: StepEntry) -> Text:
@@ -342,28 +189,67 @@ def _mark(episode: EpisodeEntry) -> Text:
     return Text("✓", style="green") if episode.correct else Text("✗", style="red")
 
 
-def _coloured(text: str, other: str | None, side: int = 0) -> Text:
-    """The text, what it shares with the other on green, the rest underlined.
-
-    side: 0 where the text is the action and the other the expert's, 1 the other way round.
-    """
-    if other is None:
-        return Text(escaped(text) or "(empty)")
-    begin = len(text) - len(text.lstrip())
-    pair = (text.strip(), other.strip())
-    blocks = matched_blocks(*(pair if side == 0 else pair[::-1]))
-    result, last = Text(escaped(text[:begin])), 0
-    for block in blocks:
-        at, size = block[side], block[2]
-        result.append(escaped(pair[0][last:at]), style="underline")
-        result.append(escaped(pair[0][at : at + size]), style="black on green")
+def _coloured(action: str, expert: str | None) -> Text:
+    """The action: green where it matches the expert's step, the rest underlined."""
+    if expert is None or not action.strip():
+        return Text(escaped(action) or "(empty)")
+    stripped, last = action.strip(), 0
+    result = Text()
+    for at, _, size in matched_blocks(stripped, expert.strip()):
+        result.append(escaped(stripped[last:at]), style="underline")
+        result.append(escaped(stripped[at : at + size]), style="black on green")
         last = at + size
-    result.append(escaped(pair[0][last:]), style="underline")
-    return result if result.plain else Text("(empty)")
+    return result.append(escaped(stripped[last:]), style="underline")
 
 
-def _parts_text(said: Row) -> str:
-    parts = [f"{name} {value:.3g}" for name, value in said["reward_parts"].items()]
-    parts += [f"{len(said['generation']['token_ids'])} tokens"]
-    parts += ["cut at the token limit"] if said["generation"]["finish_reason"] == "length" else []
-    return escaped(" · ".join(parts))
+# Tables of the runs
+
+
+def _table(first: str, *heads: str | tuple[str], caption: str | None = None) -> Table:
+    """heads: of columns aligned right; (head,) is aligned left."""
+    grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
+    grid.add_column(first, no_wrap=True, overflow="ellipsis")
+    for head in heads:
+        if isinstance(head, str):
+            grid.add_column(head, justify="right")
+        else:
+            grid.add_column(head[0])
+    return grid
+
+
+def _scores(runs: Sequence[ViewedRun]) -> Table:
+    rows: Any = [run for run in runs if run.scores]
+    names = score_columns(rows)
+    heads = [f"{TITLES.get(name, name)} %" for name in names]
+    heads += ["updates", "seconds", "tokens", "failures"]
+    grid = _table("run", *heads, caption="Intervals: 95 % over the problems of each run")
+    for run in runs:
+        last = run.updates[-1] if run.updates else {}
+        usage = [last.get(name) for name in ("update", "seconds", "tokens")]
+        failures = sum(run.result.failures.values()) if run.result else 0
+        scores = [percent(run.scores.get(name), interval=name == "pass@1") for name in names]
+        cells = ["–" if value is None else f"{value:,.0f}" for value in usage]
+        grid.add_row(Text(escaped(run.name)), *scores, *cells, str(failures))
+    return grid
+
+
+def _curves(runs: Sequence[ViewedRun]) -> Table:
+    """Each curve of each method as a line of blocks, with its ends and the last interval."""
+    grid = _table("along updates", ("method",), ("",), "first", "last", ("95 %",))
+    for name, curve in CURVES.items():
+        title = curve.title.capitalize()
+        for method, band in method_curves(runs, name, "update").items():
+            interval = f"{band.low[-1]:.3g} … {band.high[-1]:.3g}" if band.over else ""
+            ends = [f"{value:.3g}" for value in (band.middle[0], band.middle[-1])]
+            grid.add_row(title, Text(escaped(method)), _line(band.middle.tolist()), *ends, interval)
+            title = ""
+    return grid
+
+
+def _line(values: Sequence[float], width: int = 30) -> str:
+    """The values as blocks of eight heights."""
+    if len(values) > width:
+        values = [values[i * len(values) // width] for i in range(width)]
+    low, high = min(values), max(values)
+    scale = 7 / (high - low) if high > low else 0.0
+    return "".join("▁▂▃▄▅▆▇█"[round((value - low) * scale)] for value in values)

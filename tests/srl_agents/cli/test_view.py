@@ -51,7 +51,7 @@ def test_mistakes_end_with_one_line(tmp_path: Path, run: Path) -> None:
     assert "no filter 'stepp'. Did you mean 'step'" in fails(
         "view", run, "-t", "--where", "stepp=1"
     )
-    assert "a format is one of" in fails("plot", run, "--format", "gif")
+    assert "format must be one of" in fails("plot", run, "--format", "gif")
 
 
 def test_plot_says_what_it_wrote(tmp_path: Path) -> None:

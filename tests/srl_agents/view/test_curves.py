@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from srl_agents.view.curves import Series, StageChange, band, pieces, series, stage_changes
+from srl_agents.view.curves import Series, StageChange, band, series, stage_changes
 
 
 def line(*values: float, stages: str = "", noisy: bool = True) -> Series:
@@ -108,5 +108,5 @@ def test_a_curve_is_cut_where_all_its_runs_change_their_stage(
     places: tuple[float, ...], parts: list[tuple[int, int]]
 ) -> None:
     changes = [StageChange("srl → rlvr", places)] if places else []
-    found = pieces(np.array([1.0, 2.0, 3.0, 4.0]), changes)
-    assert [(part.start, part.stop) for part in found] == parts
+    found = band([line(1, 2, 3, 4, noisy=False)], changes)
+    assert [(part.start, part.stop) for part in found.pieces] == parts

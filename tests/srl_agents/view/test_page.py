@@ -115,7 +115,7 @@ def test_logprobs_that_are_no_numbers_are_left_empty(tmp_path: Path) -> None:
 def test_what_is_left_out_is_said(tmp_path: Path) -> None:
     rows = [row for number in range(4) for row in group("a", number=number)]
     (note,) = parts(made(tmp_path / "run", rows, most_steps=2))["index"]["notes"]
-    assert note.startswith("2 steps are left out")
+    assert note.startswith("2 steps are not shown")
 
 
 def test_a_page_that_cannot_be_written_says_where(tmp_path: Path) -> None:
@@ -137,4 +137,4 @@ def test_curves_are_cut_and_marked_where_the_stage_changes(tmp_path: Path) -> No
     assert drawn["changes"] == [{"label": "a → b", "places": [5.0]}]  # 2 s for each update
     assert drawn["pieces"] == [[0, 2], [2, 4]]
     assert (reward["zero"], reward["note"]) == ("", "A new stage has another reward.")
-    assert curves["Right answers in training"]["zero"] == "nothing was solved"
+    assert curves["Correct answers in training"]["zero"] == "nothing was solved"

@@ -49,7 +49,7 @@ def test_a_run_gives_its_curves_along_three_axes_in_three_formats(plotted: Plott
     files = {file.name: file for file in plotted.files}
     for axis in ("update", "tokens", "seconds"):
         assert {f"reward-{axis}.{kind}" for kind in ("png", "svg", "pdf")} <= files.keys()
-    assert not [name for name in files if name.startswith(("success", "kept"))]
+    assert not [name for name in files if name.startswith(("success", "informative"))]
     assert {"overview.png", "results.md", "results.tex"} <= files.keys()
     assert files["reward-update.png"].read_bytes().startswith(b"\x89PNG")
     assert files["reward-update.pdf"].read_bytes().startswith(b"%PDF")
@@ -71,7 +71,7 @@ def test_an_evaluation_gives_legal_steps_by_their_number(tmp_path: Path, evaluat
 
 
 def test_an_unknown_format_is_refused(tmp_path: Path, evaluation: Path) -> None:
-    with pytest.raises(BadOption, match="a format is one of png, svg, pdf; got 'gif'"):
+    with pytest.raises(BadOption, match="format must be one of png, svg, pdf; got 'gif'"):
         plot([evaluation], tmp_path / "out", formats=("gif",))
 
 
@@ -103,7 +103,7 @@ def staged(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
 
 
 @pytest.mark.parametrize("axis", ["update", "tokens", "seconds"])
-@pytest.mark.parametrize("name", ["reward", "success", "kept"])
+@pytest.mark.parametrize("name", ["reward", "success", "informative"])
 def test_every_curve_marks_the_change_of_stage(
     staged: dict[str, str], name: str, axis: str
 ) -> None:
@@ -117,8 +117,8 @@ def test_a_run_of_one_stage_has_no_mark(plotted: Plotted) -> None:
 def test_fractions_have_axes_from_0_to_1_and_say_that_nothing_was_solved(
     staged: dict[str, str],
 ) -> None:
-    for name in ("success-update", "kept-update"):
+    for name in ("success-update", "informative-update"):
         assert {"0.0", "1.0"} <= set(re.findall(r">([\d.]+)</text>", staged[name]))
     assert "0 throughout: nothing was solved" in staged["success-update"]
-    assert "0 throughout" not in staged["kept-update"]
+    assert "0 throughout" not in staged["informative-update"]
     assert "0 throughout" not in staged["reward-update"]

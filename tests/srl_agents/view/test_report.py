@@ -14,7 +14,7 @@ from rich.console import Console
 
 from srl_agents.evaluation.contrasts import BASE, Comparison, CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.scoring import EvalResult
-from srl_agents.view.figures import figures, png, seed_range, svg
+from srl_agents.view.figures import comparison_figures, png, svg
 from srl_agents.view.report import comparison_table, headline, learned, page, write_report
 
 VOID = {"meta", "path", "use", "rect", "br"}
@@ -100,32 +100,19 @@ def test_the_page_says_what_was_found(comparison: Comparison) -> None:
         "28.1 [",  # srl: (0.4 + 0.5) / 2 · 2.5 / 4
         "srl <b> − rlvr",
         "Intervals: ",
-        "Right answers on dev problems, during training",
+        "Correct answers on held-out problems (shaded: 95 %",
     ):
         assert said in reader.said
 
 
 def test_figures_take_the_colours_of_the_page(comparison: Comparison) -> None:
-    for figure in figures(comparison):
+    for figure in comparison_figures(comparison):
         text = svg(figure)
         assert "currentColor" in text
         assert "#010203" not in text
         assert "#000000" not in text
         assert re.match(r'<svg [^>]*viewBox="[^"]*"', text)
         assert not re.match(r'<svg [^>]* width="', text)
-
-
-def test_curves_of_seeds_are_compared_where_all_have_points() -> None:
-    times, low, middle, high = seed_range([[(0, 0.0), (10, 1.0)], [(5, 0.0), (20, 0.3)]])
-    assert times.tolist() == [5, 10]
-    assert low.tolist() == [0.0, pytest.approx(0.1)]
-    assert middle.tolist() == [0.25, pytest.approx(0.55)]
-    assert high.tolist() == [0.5, 1.0]
-
-
-def test_curves_that_never_overlap_still_have_a_point() -> None:
-    times, *_ = seed_range([[(0, 0.0), (1, 1.0)], [(5, 0.0)]])
-    assert times.tolist() == [5]
 
 
 def test_everything_is_written_beside_the_page(comparison: Comparison, tmp_path: Path) -> None:
@@ -148,17 +135,17 @@ def test_a_comparison_in_which_nothing_finished_has_a_page(tmp_path: Path) -> No
 
 
 def test_one_figure_fits_a_picture_too(comparison: Comparison, tmp_path: Path) -> None:
-    assert png(figures(comparison)[:1], tmp_path / "one.png").stat().st_size > 1000
+    assert png(comparison_figures(comparison)[:1], tmp_path / "one.png").stat().st_size > 1000
 
 
 def test_the_headline_names_the_best_and_the_next(comparison: Comparison) -> None:
-    assert headline(comparison).startswith("srl <b> is right on 28.1 [")
-    assert "; rlvr, which comes next, on 6.2 [" in headline(comparison)
+    assert headline(comparison).startswith("srl <b> is correct on 28.1 [")
+    assert "; rlvr is next with 6.2 [" in headline(comparison)
 
 
 def test_equal_methods_are_said_to_be_indistinguishable() -> None:
     equal = Comparison({}, (outcome("a", 0, 0.4), outcome("b", 0, 0.4)))
-    assert "cannot be told apart" in headline(equal)
+    assert "they are not distinguishable" in headline(equal)
 
 
 def test_the_terminal_table_fits_eighty_columns(comparison: Comparison) -> None:
@@ -186,18 +173,18 @@ def test_the_figures_of_training_mark_each_change_of_stage(comparison: Compariso
         return replace(run, training=tuple(points))
 
     runs = tuple(staged(run) for run in comparison.runs)
-    drawn = {f.name: svg(f) for f in figures(replace(comparison, runs=runs))}
+    drawn = {f.name: svg(f) for f in comparison_figures(replace(comparison, runs=runs))}
     assert {name for name, text in drawn.items() if "srl → rlvr" in text} == {
-        "curves",
-        "reward",
-        "kept",
+        "dev-success-seconds",
+        "reward-seconds",
+        "informative-seconds",
     }
-    assert not [f for f in figures(comparison) if "→" in svg(f)]
+    assert not [f for f in comparison_figures(comparison) if "→" in svg(f)]
 
 
-@pytest.mark.parametrize("name", ["scores", "curves", "kept"])
+@pytest.mark.parametrize("name", ["scores", "dev-success-seconds", "informative-seconds"])
 def test_fractions_in_the_report_have_axes_from_0_to_1(comparison: Comparison, name: str) -> None:
-    (figure,) = (f for f in figures(comparison) if f.name == name)
+    (figure,) = (f for f in comparison_figures(comparison) if f.name == name)
     assert {"0.0", "1.0"} <= set(re.findall(r">([\d.]+)</text>", svg(figure)))
 
 
@@ -221,23 +208,21 @@ def scored(method: str, *scores: float, warnings: tuple[str, ...] = ()) -> RunOu
     [
         (
             [scored(BASE, *[0.0] * 8), scored("srl", *[1.0] * 8)],
-            "What was learned, in percentage points of pass@1 above the base model: srl 100.0"
-            " [100.0, 100.0].",
+            "Gain in percentage points of pass@1 over the base model: srl 100.0 [100.0, 100.0].",
         ),
         (
             [scored(BASE, *[1.0] * 8), scored("srl", *[0.0] * 8)],
-            "What was learned, in percentage points of pass@1 above the base model: srl -100.0"
-            " [-100.0, -100.0], so it became worse.",
+            "Gain in percentage points of pass@1 over the base model: srl -100.0 [-100.0, -100.0],"
+            " so it became worse.",
         ),
         (
             [scored(BASE, 0.0, 0.0), scored("a", 0.0, 0.0), scored("b", 0.0, 0.0, warnings=("w",))],
-            "What was learned, in percentage points of pass@1 above the base model: a 0.0 [0.0,"
-            " 0.0], so nothing that can be measured; b 0.0 [0.0, 0.0], so nothing that can be"
-            " measured, as its warnings explain.",
+            "Gain in percentage points of pass@1 over the base model: a 0.0 [0.0, 0.0], so no"
+            " measurable change; b 0.0 [0.0, 0.0], so no measurable change (see its warnings).",
         ),
         (
             [scored("srl", 1.0)],
-            "What was learned cannot be said: no method and the base model were both evaluated.",
+            "The gain is unknown: no method was evaluated together with its base model.",
         ),
     ],
 )

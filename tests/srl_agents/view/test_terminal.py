@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from rich.console import Console
@@ -25,12 +25,10 @@ def runs(tmp_path: Path) -> list[ViewedRun]:
     return find_runs([training_run(tmp_path / "run", rows)])
 
 
-def printed(runs: list[ViewedRun], *commands: str, **options: object) -> str:
-    """What is printed for a person who types these commands, or for nobody."""
+def printed(runs: list[ViewedRun], **options: Any) -> str:
+    """The text on the terminal."""
     console = Console(file=io.StringIO(), width=110, force_terminal=False)
-    typed: Iterator[str] = iter([*commands, "q"])
-    ask = (lambda: next(typed)) if commands else None
-    show(runs, console, ask=ask, **options)  # type: ignore[arg-type]
+    show(runs, console, **options)
     assert isinstance(console.file, io.StringIO)
     return console.file.getvalue()
 
@@ -45,7 +43,7 @@ def test_runs_curves_and_steps_are_listed(runs: list[ViewedRun]) -> None:
 
 def test_filters_shorten_the_list(runs: list[ViewedRun]) -> None:
     assert "1–1 of 1 step of 1 rollout of 1 problem" in printed(runs, filters=["failure=any"])
-    assert "Nothing fits" in printed(runs, filters=["text=nowhere"])
+    assert "No step passes the filters" in printed(runs, filters=["text=nowhere"])
 
 
 def test_a_step_is_shown_beside_its_group(runs: list[ViewedRun]) -> None:
@@ -57,32 +55,19 @@ def test_a_step_is_shown_beside_its_group(runs: list[ViewedRun]) -> None:
     assert "advantage +1.00" in text
 
 
-def test_commands_turn_to_the_rollout_its_thinking_and_its_tokens(runs: list[ViewedRun]) -> None:
-    text = printed(runs, "2", "w", "m", "t")
-    assert "step 1 · no. 3" in text
-    assert "<think>hm</think>a" in text
-    assert "a -0.50" in text
-    assert "(4 prompt tokens, masked)" in text
-
-
-def test_l_goes_to_the_next_rollout_of_the_group(runs: list[ViewedRun]) -> None:
-    assert printed(runs, "0", "l", "w").count("step 0 · no. 1") == 1
-
-
 def test_a_failure_is_shown_with_its_message(runs: list[ViewedRun]) -> None:
     assert "VerifierTimeout: no answer within 2 s" in printed(runs, step=4)
 
 
-def test_a_wrong_command_is_answered_and_the_next_one_heard(runs: list[ViewedRun]) -> None:
-    text = printed(runs, "dance", "99", "step=x", "verdict=none")
-    assert "no command 'dance'" in text
-    assert "no step 99; there are 5" in text
-    assert "step takes 2, or 2-5" in text
-    assert "1–1 of 1 step of 1 rollout of 1 problem" in text
+def test_the_whole_completion_is_printed_if_it_is_more_than_the_action(
+    runs: list[ViewedRun],
+) -> None:
+    assert "<think>hm</think>a" in printed(runs, step=2)
+    assert "the completion" not in printed(runs, step=0)
 
 
 def test_a_step_that_does_not_exist_is_refused(runs: list[ViewedRun]) -> None:
-    with pytest.raises(BadOption, match="no step 7"):
+    with pytest.raises(BadOption, match="step must be below 5, as in the list; got 7"):
         printed(runs, step=7)
 
 
@@ -90,6 +75,6 @@ def test_escape_sequences_markup_and_marks_of_direction_are_text(tmp_path: Path)
     hostile = "\x1b[31m[red]x[/red]\x1b]0;title\x07‮ \ud800"
     rows = [episode(step(hostile, expert_action=hostile), problem_id=hostile)]
     runs = find_runs([training_run(tmp_path / "run", rows)])
-    text = printed(runs, "0", "w", "m")
+    text = printed(runs, step=0) + printed(runs)
     assert not set(text) & {"\x1b", "\x07", "‮", "\ud800"}
     assert r"\x1b[31m[red]x[/red]\x1b]0;title\x07\u202e \ud800" in text
