@@ -141,7 +141,7 @@ def _computation(
     scores = 0 if sharded else _ATTENTION_COPIES * _FP32 * size.heads * tokens * context
     logits = _LOGITS_COPIES * _FP32 * _LOGITS_AT_ONCE
     return {
-        "layers put together": together + gradients if sharded else 0,
+        "gathered layers": together + gradients if sharded else 0,
         "weights in bfloat16": casts,
         "activations": kept_activations(size, tokens, model.gradient_checkpointing),
         "one layer": inside + scores,

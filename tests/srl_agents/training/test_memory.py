@@ -59,7 +59,7 @@ def test_eight_gpus_hold_an_eighth_of_every_state() -> None:
     parts = estimate(config, 8, 80, model_config=qwen_7b())
     states = parts["weights"] + parts["gradients"] + parts["optimiser"]
     assert states == pytest.approx(16 * N / 8 / GIB)
-    assert parts["layers put together"] > 2 * parts["gradients"] / 8
+    assert parts["gathered layers"] > 2 * parts["gradients"] / 8
     assert parts["total"] < 75
     alone = estimate(config, 1, 80, model_config=qwen_7b())
     assert alone["total"] > 120
