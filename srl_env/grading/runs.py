@@ -23,7 +23,6 @@ from srl_env.grading.task import GradingTask, OracleCase
 from srl_env.grading.values import NotExactError, encode_value, from_json, same_value
 from srl_env.grading.xfail import expects_failure
 from srl_env.sandbox import CommandResult, Mount, Preload, Sandbox, Session, Snapshot
-from srl_env.sandbox.session import KeeperSession
 
 _JUDGES: Final = Path(__file__).resolve().parent / "judges"
 _PYTEST_NEEDS: Final = ("pytest", "_pytest", "py", "pluggy", "iniconfig", "packaging", "pygments")
@@ -176,7 +175,7 @@ def _run_tool(
     request["own"] = sorted(task.own_modules)
     stdin, module = json.dumps(request).encode(), f"judges.{name}"
     env = {"PYTHONHASHSEED": "0", **(fresh_env or {})}
-    if fresh_env is None and isinstance(session, KeeperSession) and module in session.preloaded:
+    if fresh_env is None and module in session.preloaded:
         return session.call(module, stdin=stdin, timeout_s=task.timeout_s, env=env, report=True)
     code = _MAIN.replace("NAME", name)
     return session.run(

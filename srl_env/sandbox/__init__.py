@@ -68,22 +68,14 @@ the whole session. Inside, memory is added up and the filter refuses as without 
 filter, memory in large shared mappings is not counted. For one's own trusted code.
 """
 
-from srl_env.sandbox.backends import BACKENDS, open_sandbox
+from srl_env.sandbox.backends import BACKENDS, Sandbox, open_sandbox
+from srl_env.sandbox.command import CommandResult, printable
 from srl_env.sandbox.docker import DockerSandbox
-from srl_env.sandbox.interface import (
-    Change,
-    CommandResult,
-    Isolation,
-    Limits,
-    Mount,
-    Preload,
-    Sandbox,
-    Session,
-    Snapshot,
-    printable,
-)
+from srl_env.sandbox.limits import Isolation, Limits, Mount, Preload
 from srl_env.sandbox.native import LandlockSandbox, LocalSandbox, NamespaceSandbox
 from srl_env.sandbox.selfcheck import SelfCheck, self_check
+from srl_env.sandbox.session import Session
+from srl_env.sandbox.snapshot import Change, Snapshot
 
 __all__ = [
     "BACKENDS",

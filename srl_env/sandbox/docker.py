@@ -1,7 +1,7 @@
 """Sessions in containers of Docker or Podman, for machines without user namespaces.
 
-Slower by far (an engine takes 150 ms and more to start a container) and only as good as the
-engine's own isolation; but it works where an administrator allows nothing else. The image needs
+Much slower (an engine takes 150 ms and more to start a container) and only as good as the
+engine's own isolation, but it works where an administrator allows nothing else. The image needs
 Python 3.11 or newer as ``python3``, and bash for commands given as text.
 """
 
@@ -20,9 +20,9 @@ from typing import Final
 
 from srl_env.errors import BadOption, SandboxFailure, SandboxUnavailable
 from srl_env.sandbox.inside.wire import Header, Wire
-from srl_env.sandbox.interface import Isolation, Limits, Mount
+from srl_env.sandbox.limits import Isolation, Limits, Mount
 from srl_env.sandbox.native import BASE_ENVIRONMENT
-from srl_env.sandbox.session import KeeperSession, ProcessConnection
+from srl_env.sandbox.session import ProcessConnection, Session
 
 ENGINES: Final = ("docker", "podman")
 _INSIDE: Final = Path(__file__).resolve().parent / "inside"
@@ -45,7 +45,7 @@ class DockerSandbox:
     def __init__(self, image: str, *, engine: str | None = None) -> None:
         self.image = image
         self.engine = _find_engine(engine)
-        self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
 
     def start(
         self,
@@ -54,7 +54,7 @@ class DockerSandbox:
         limits: Limits = Limits(),  # noqa: B008  frozen
         mounts: Sequence[Mount] = (),
         env: Mapping[str, str] | None = None,
-    ) -> KeeperSession:
+    ) -> Session:
         shown = [_mount(_INSIDE, "/keeper/inside")]
         if tree:
             shown.append(_mount(tree, "/pristine"))
@@ -66,7 +66,7 @@ class DockerSandbox:
             command = container_command(self.engine, self.image, name, limits, shown, tree is None)
             return _start(self.engine, command, name, spec)
 
-        session = KeeperSession(connect, workspace="/workspace", limits=limits)
+        session = Session(connect, workspace="/workspace", limits=limits)
         self._sessions.add(session)
         return session
 
@@ -82,7 +82,6 @@ def container_command(
 
     shown: values for --mount; empty: there is no tree, so an empty folder stands for it.
     """
-
     memory = str(limits.memory_bytes + limits.workspace_bytes + 2 * limits.scratch_bytes)
 
     def sized(path: str, size: int) -> list[str]:
@@ -134,7 +133,5 @@ def _find_engine(engine: str | None) -> str:
 def _mount(source: Path, target: str) -> str:
     path = source.resolve()
     if not path.exists() or "," in str(path):
-        raise BadOption(
-            f"start: {source} is not there, or holds a comma, which --mount cannot take"
-        )
+        raise BadOption(f"start: the path must exist and hold no comma; got {source}")
     return f"type=bind,source={path},target={target},readonly"

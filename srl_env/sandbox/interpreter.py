@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 from srl_env.errors import SandboxUnavailable
-from srl_env.sandbox.interface import Mount
+from srl_env.sandbox.limits import Mount
 
 # Our own packages hold tasks' solutions: never shown, even where a task names them.
 HIDDEN_PACKAGES: Final = ("srl_env", "srl_tasks", "srl_agents")

@@ -1,4 +1,7 @@
-"""The backends started by the launcher: namespaces, Landlock, and none at all."""
+"""The backends that use this kernel directly: namespaces, Landlock, and none at all.
+
+A helper process starts their sessions; its program is ``srl_env.sandbox.inside.launcher``.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +18,9 @@ from pathlib import Path
 from typing import Any, Final
 
 from srl_env.errors import BadOption, SandboxFailure
-from srl_env.sandbox.interface import Isolation, Limits, Mount, Preload
 from srl_env.sandbox.interpreter import Interpreter, own_interpreter, system_interpreter
-from srl_env.sandbox.session import Connection, KeeperSession, SocketConnection
+from srl_env.sandbox.limits import Isolation, Limits, Mount, Preload
+from srl_env.sandbox.session import Connection, Session, SocketConnection
 
 PATH: Final = "/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin"
 BASE_ENVIRONMENT: Final = {
@@ -31,11 +34,11 @@ _CLEAN: Final = ("-P", "-s", "-S", "-B")
 _HERE: Final = Path(__file__).resolve().parent
 _MAIN: Final = """import sys
 plain = list(sys.path)
-sys.path[:0] = FOLDERS
+sys.path[:0] = {folders!r}
 from inside import launcher
-import MODULES
+import {modules}
 sys.path[:] = plain
-launcher.main(CONTROL)
+launcher.main({control})
 """
 
 
@@ -47,12 +50,13 @@ class NativeSandbox:
 
     name: str
     isolation: Isolation
+    _workspace = "/workspace"
 
     def __init__(self, preload: Preload | None = None, *, cgroup: bool = True) -> None:
         self._preload = preload or Preload((), ())
         self._cgroup = cgroup
         self._launcher: LauncherProcess | None = None
-        self._sessions: weakref.WeakSet[KeeperSession] = weakref.WeakSet()
+        self._sessions: weakref.WeakSet[Session] = weakref.WeakSet()
         self._lock = threading.Lock()
 
     def start(
@@ -62,14 +66,13 @@ class NativeSandbox:
         limits: Limits = Limits(),  # noqa: B008  frozen
         mounts: Sequence[Mount] = (),
         env: Mapping[str, str] | None = None,
-    ) -> KeeperSession:
+    ) -> Session:
         spec = self._spec(tree, limits, mounts, env or {})
         if len(json.dumps(spec)) > 1 << 16:
-            raise BadOption("start: mounts and env together exceed 64 KiB")
-        workspace = "/workspace" if self.name == "namespaces" else "."
-        session = KeeperSession(
+            raise BadOption("start: mounts and env together must be at most 64 KiB")
+        session = Session(
             lambda: self._connect(spec),
-            workspace=workspace,
+            workspace=self._workspace,
             limits=limits,
             preloaded=self._preload.modules,
         )
@@ -99,8 +102,8 @@ class NativeSandbox:
                 *(_shown(mount, mapped=False) for mount in interpreter.mounts),
                 *(_shown(mount, mapped=True) for mount in mounts),
             ],
-            "hidden": list(interpreter.hidden),
-            "covered": list(interpreter.covered),
+            "hidden": interpreter.hidden,
+            "covered": interpreter.covered,
             "links": dict(interpreter.links),
             "limits": asdict(limits),
             "cgroup": self._cgroup,
@@ -122,7 +125,27 @@ class NamespaceSandbox(NativeSandbox):
     isolation: Isolation = "full"
 
 
-class LandlockSandbox(NativeSandbox):
+class LocalSandbox(NativeSandbox):
+    """No isolation: a copy of the tree, limits, an end to what was started. Trusted code only."""
+
+    name = "local"
+    isolation: Isolation = "none"
+    _workspace = "."
+
+    def _spec(
+        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
+    ) -> dict[str, Any]:
+        for mount in mounts:
+            if mount.target not in (None, str(mount.source.absolute())):
+                raise BadOption(
+                    f"Mount: target must be {mount.source} itself in the {self.name} backend; "
+                    f"got {mount.target}"
+                )
+        folder = os.path.dirname(self._interpreter().executable)
+        return super()._spec(tree, limits, mounts, {"PATH": f"{folder}:{PATH}", **env})
+
+
+class LandlockSandbox(LocalSandbox):
     """Landlock and the system-call filter, without namespaces; see ``srl_env.sandbox``."""
 
     name = "landlock"
@@ -131,25 +154,6 @@ class LandlockSandbox(NativeSandbox):
     def _interpreter(self) -> Interpreter:
         return system_interpreter() if os.geteuid() == 0 else own_interpreter()
 
-    def _spec(
-        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
-    ) -> dict[str, Any]:
-        _require_own_paths(self.name, mounts)
-        return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
-
-
-class LocalSandbox(NativeSandbox):
-    """No isolation: a copy of the tree, limits, an end to what was started. Trusted code only."""
-
-    name = "local"
-    isolation: Isolation = "none"
-
-    def _spec(
-        self, tree: Path | None, limits: Limits, mounts: Sequence[Mount], env: Mapping[str, str]
-    ) -> dict[str, Any]:
-        _require_own_paths(self.name, mounts)
-        return super()._spec(tree, limits, mounts, _with_python(self._interpreter(), env))
-
 
 class LauncherProcess:
     """The helper process, and the socket it takes start requests from."""
@@ -157,9 +161,14 @@ class LauncherProcess:
     def __init__(self, preload: Preload) -> None:
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._owner = os.getpid()
+        program = _MAIN.format(
+            folders=[str(_HERE), *(str(folder.resolve()) for folder in preload.folders)],
+            modules=", ".join(("sys", *preload.modules)),
+            control=theirs.fileno(),
+        )
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, *_CLEAN, "-c", _program(preload, theirs.fileno())],
+                [sys.executable, *_CLEAN, "-c", program],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
@@ -199,12 +208,6 @@ def _end(connection: socket.socket, process: subprocess.Popen[bytes], owner: int
             process.wait()
 
 
-def _program(preload: Preload, control: int) -> str:
-    folders = [str(_HERE), *(str(folder.resolve()) for folder in preload.folders)]
-    program = _MAIN.replace("FOLDERS", repr(folders)).replace("CONTROL", str(control))
-    return program.replace("MODULES", ", ".join(("sys", *preload.modules)))
-
-
 def _launcher_environment() -> dict[str, str]:
     """What the interpreter itself may need to start; nothing else of the controller's."""
     names = ("LD_LIBRARY_PATH", "PYTHONHOME")
@@ -213,30 +216,14 @@ def _launcher_environment() -> dict[str, str]:
 
 
 def _shown(mount: Mount, *, mapped: bool) -> dict[str, Any]:
-    target = _target(mount.target or str(mount.source.absolute()))
-    return {"source": str(_existing(mount.source)), "target": target, "mapped": mapped}
+    target = mount.target or str(mount.source.absolute())
+    if not target.startswith("/") or ".." in target.split("/") or target == "/":
+        raise BadOption(f"Mount: target must be an absolute path without '..'; got {target!r}")
+    return {"source": str(_existing(mount.source)), "target": target.rstrip("/"), "mapped": mapped}
 
 
 def _existing(path: Path, *, folder: bool = False) -> Path:
     if not (path.is_dir() if folder else path.exists()):
-        raise BadOption(f"start: {path} is no {'folder' if folder else 'file or folder'}")
+        kind = "an existing folder" if folder else "an existing file or folder"
+        raise BadOption(f"start: the path must be {kind}; got {path}")
     return path.resolve()
-
-
-def _target(path: str) -> str:
-    if not path.startswith("/") or ".." in path.split("/") or path == "/":
-        raise BadOption(f"Mount: target {path!r}; an absolute path without '..' is expected")
-    return path.rstrip("/")
-
-
-def _require_own_paths(name: str, mounts: Sequence[Mount]) -> None:
-    for mount in mounts:
-        if mount.target not in (None, str(mount.source.absolute())):
-            raise BadOption(
-                f"Mount: the {name} backend shows {mount.source} where it is, not at {mount.target}"
-            )
-
-
-def _with_python(interpreter: Interpreter, env: Mapping[str, str]) -> dict[str, str]:
-    folder = os.path.dirname(interpreter.executable)
-    return {"PATH": f"{folder}:{PATH}", **env}

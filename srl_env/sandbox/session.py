@@ -1,4 +1,4 @@
-"""The controller's side of a session: requests to its keeper, over whatever wire leads there."""
+"""A session as the controller holds it: requests to its keeper, over whatever wire leads there."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ from dataclasses import asdict
 from typing import Any, Final, Protocol, Self
 
 from srl_env.errors import BadOption, SandboxDied, SandboxFailure
+from srl_env.sandbox.command import CommandResult
 from srl_env.sandbox.inside.wire import Header, Wire, readable
-from srl_env.sandbox.interface import Change, CommandResult, Limits, Snapshot
+from srl_env.sandbox.limits import Limits
+from srl_env.sandbox.snapshot import SNAPSHOT_BYTES, Change, Snapshot
 from srl_env.seconds import check_seconds
 
 START_S: Final = 35.0
@@ -90,10 +92,14 @@ class ProcessConnection:
                 self._process.kill()
 
 
-class KeeperSession:
-    """A session held through its keeper; every backend's sessions are this one.
+class Session:
+    """A workspace over a tree, and commands in it. For one thread at a time.
+
+    Every method raises SandboxDied where the session is dead, which must not become an observation
+    or a reward. ``srl_env.verifiers.fault`` decides who is responsible.
 
     open_connection starts a keeper on a fresh workspace: once here, and again to restore.
+    workspace: its path as commands see it. preloaded: modules that `call` can run.
     """
 
     def __init__(
@@ -104,21 +110,15 @@ class KeeperSession:
         limits: Limits,
         preloaded: Sequence[str] = (),
     ) -> None:
-        self._open, self._workspace, self.limits = open_connection, workspace, limits
+        self._open, self.workspace, self.limits = open_connection, workspace, limits
         self.preloaded = frozenset(preloaded)
         self._connection: Connection | None = None
         self._hold(open_connection())
 
     @property
-    def workspace(self) -> str:
-        return self._workspace
-
-    @property
     def cgroup(self) -> bool:
         """Whether the kernel counts its memory, in a cgroup; else the keeper adds it up."""
-        if self._connection is None:
-            raise SandboxFailure("the session is closed, or died earlier")
-        return self._connection.cgroup
+        return self._live().cgroup
 
     def run(
         self,
@@ -130,8 +130,13 @@ class KeeperSession:
         stdin: bytes = b"",
         report: bool = False,
     ) -> CommandResult:
-        what = {"command": _arguments(command)}
-        return self._run(what, stdin, timeout_s, folder=folder, env=env, report=report)
+        """Runs a command and ends everything it started.
+
+        command: arguments, or text for ``bash -c``. folder: where, relative to the workspace.
+        report: collect what goes to descriptor 3.
+        """
+        what = {"command": _arguments(command), "folder": _checked("folder", folder)}
+        return self._run(what, stdin, timeout_s, env, report)
 
     def call(
         self,
@@ -149,54 +154,49 @@ class KeeperSession:
         """
         if module not in self.preloaded:
             raise BadOption(f"call: {module!r} was not preloaded; known: {sorted(self.preloaded)}")
-        what = {"command": [module], "module": module}
-        return self._run(what, stdin, timeout_s, folder="", env=env, report=report)
+        what = {"command": [module], "folder": "", "module": module}
+        return self._run(what, stdin, timeout_s, env, report)
 
     def _run(
         self,
         what: Header,
         stdin: bytes,
         timeout_s: float | None,
-        *,
-        folder: str,
         env: Mapping[str, str] | None,
         report: bool,
     ) -> CommandResult:
         limit_s = self.limits.timeout_s
         timeout_s = limit_s if timeout_s is None else check_seconds("run: timeout_s", timeout_s)
-        header = {
-            "do": "run",
-            **what,
-            "timeout_s": timeout_s,
-            "folder": _checked("folder", folder),
-            "env": {_checked("env", k): _checked("env", v) for k, v in (env or {}).items()},
-            "report": report,
-        }
+        env = {_checked("env", k): _checked("env", v) for k, v in (env or {}).items()}
+        header = {"do": "run", **what, "timeout_s": timeout_s, "env": env, "report": report}
         try:
             reply, data = self._request(header, stdin, timeout_s + _ANSWER_S)
         except OSError as error:
             raise SandboxDied(f"a command could not be started: {error}") from error
-        return CommandResult(
-            ended=reply["ended"],
-            status=reply["status"],
-            output=data[: reply["output"]],
-            output_bytes=reply["output_bytes"],
-            report=data[reply["output"] :],
-            report_bytes=reply["report_bytes"],
-            wall_s=reply["wall_s"],
-        )
+        size = reply.pop("output")
+        return CommandResult(output=data[:size], report=data[size:], **reply)
 
     def read(self, path: str, max_bytes: int = 16 << 20) -> bytes:
+        """A regular file of the workspace.
+
+        Raises OSError as open() does; ELOOP for symlinks, EFBIG above max_bytes.
+        """
         return self._request({"do": "read", "path": path, "max_bytes": max_bytes})[1]
 
     def write(self, path: str, data: bytes, mode: int | None = None) -> None:
+        """Writes a file of the workspace, making the folders above it. Raises OSError."""
         self._request({"do": "write", "path": path, "mode": mode}, data)
 
     def changes(self, max_entries: int = 100_000) -> list[Change]:
+        """What differs from the tree, parents first. Raises OSError EFBIG above max_entries."""
         header = {"do": "changes", "contents": False, "max_bytes": 0, "max_entries": max_entries}
         return [Change(**entry) for entry in self._request(header)[0]["entries"]]
 
-    def snapshot(self, max_bytes: int = 256 << 20, max_entries: int = 100_000) -> Snapshot:
+    def snapshot(self, max_bytes: int = SNAPSHOT_BYTES, max_entries: int = 100_000) -> Snapshot:
+        """The workspace as it is.
+
+        Raises OSError EFBIG above max_bytes of contents, max_entries, or 32 MiB of names.
+        """
         bounds = {"max_bytes": max_bytes, "max_entries": max_entries}
         reply, data = self._request({"do": "changes", "contents": True, **bounds})
         changes, contents, left_out, at = [], [], [], 0
@@ -210,6 +210,10 @@ class KeeperSession:
         return Snapshot(tuple(changes), tuple(contents), tuple(left_out))
 
     def restore(self, snapshot: Snapshot) -> None:
+        """Makes the workspace what it was; /tmp and /dev/shm are empty afterwards.
+
+        Raises as `apply` does.
+        """
         snapshot.check()
         self._request({"do": "apply", "entries": []})  # raises where the session is dead
         fresh = self._open()
@@ -218,11 +222,16 @@ class KeeperSession:
         self.apply(snapshot)
 
     def apply(self, snapshot: Snapshot) -> None:
+        """Makes a snapshot's changes on top of the workspace as it is.
+
+        Raises BadOption, with nothing changed, for an invalid snapshot; OSError.
+        """
         snapshot.check()
         entries = [asdict(change) for change in snapshot.changes]
         self._request({"do": "apply", "entries": entries}, b"".join(snapshot.contents))
 
     def close(self) -> None:
+        """Ends the session; no process of it is left when this returns."""
         self._connection = None
         self._finalizer()
 
@@ -236,14 +245,18 @@ class KeeperSession:
         self._connection = connection
         self._finalizer = weakref.finalize(self, connection.close)
 
+    def _live(self) -> Connection:
+        if self._connection is None:
+            raise SandboxDied("the session is closed, or died earlier")
+        return self._connection
+
     def _request(
         self, header: Header, payload: bytes = b"", timeout_s: float = 2 * _ANSWER_S
     ) -> tuple[Header, bytes]:
-        if self._connection is None:
-            raise SandboxDied("the session is closed, or died earlier")
+        wire = self._live().wire
         try:
-            self._connection.wire.send(header, payload)
-            reply, data = self._connection.wire.receive(timeout_s)
+            wire.send(header, payload)
+            reply, data = wire.receive(timeout_s)
         except (EOFError, OSError, ValueError) as error:
             self.close()
             raise SandboxDied(
@@ -270,7 +283,7 @@ def _arguments(command: str | Sequence[str]) -> list[str]:
 
 def _checked(what: str, text: str) -> str:
     if "\0" in text:
-        raise BadOption(f"run: {what} holds a NUL character, which no process can be given")
+        raise BadOption(f"run: {what} must not hold a NUL character, which no process accepts")
     try:
         os.fsencode(text)
     except UnicodeEncodeError:

@@ -21,8 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from srl_env.errors import SandboxDied
-from srl_env.sandbox import Session, Snapshot
-from srl_env.sandbox.interface import CommandResult
+from srl_env.sandbox import CommandResult, Session, Snapshot
 from srl_env.text.tool_calls import ToolCall
 from srl_env.text.unicode import escaped
 

@@ -143,7 +143,6 @@ class Keeper:
             "wall_s": time.monotonic() - started,
             "output": len(output),
             "output_bytes": command.output.total,
-            "report_bytes": command.report.total,
         }
         return reply, output + report
 

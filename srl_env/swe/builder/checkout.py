@@ -11,7 +11,6 @@ from typing import Any, Final
 from srl_env.grading import GradingTask, warm_judges
 from srl_env.grading.task import own_modules
 from srl_env.sandbox import CommandResult, Limits, Mount, Preload, Sandbox
-from srl_env.sandbox.session import KeeperSession
 from srl_env.swe.packages import package_folders, package_mounts
 from srl_env.swe.task import Repository
 from srl_env.swe.task_folder import files_written
@@ -92,7 +91,7 @@ def run_probe(
         }
         stdin, env = json.dumps(asked).encode(), {"PYTHONHASHSEED": str(hash_seed or 0)}
         fresh = hash_seed is not None
-        if not fresh and isinstance(session, KeeperSession) and module in session.preloaded:
+        if not fresh and module in session.preloaded:
             return session.call(module, stdin=stdin, timeout_s=timeout_s, env=env, report=True)
         code = f"import sys; sys.path.insert(0, {_FOLDER!r}); import {module}; {module}.main()"
         command = ["python3", "-P", "-s", "-S", "-B", "-c", code]

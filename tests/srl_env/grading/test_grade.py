@@ -11,8 +11,7 @@ import pytest
 
 from srl_env.errors import BadOption, SandboxDied, SandboxFailure
 from srl_env.grading import GradingTask, OracleCase, Trust, grade, validate_controls
-from srl_env.sandbox import NamespaceSandbox, Sandbox, Snapshot
-from srl_env.sandbox.session import KeeperSession
+from srl_env.sandbox import NamespaceSandbox, Sandbox, Session, Snapshot
 from tests.srl_env.grading.conftest import FAULTY, FILE, GOLD, TESTS, patch
 
 LEVELS: tuple[Trust, ...] = ("inprocess", "controlled", "oracle")
@@ -197,7 +196,7 @@ def test_a_machine_that_cannot_make_the_tree_is_a_failure_and_no_verdict(
     def refuse(*_: object) -> None:
         raise OSError(number, "refused")
 
-    monkeypatch.setattr(KeeperSession, "apply", refuse)
+    monkeypatch.setattr(Session, "apply", refuse)
     with pytest.raises(SandboxFailure, match="the tree to judge could not be made"):
         grade(sandbox, task, patch({"shop/prices.py": GOLD}))
 

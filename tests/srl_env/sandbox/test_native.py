@@ -30,7 +30,6 @@ from srl_env.sandbox import (
     open_sandbox,
 )
 from srl_env.sandbox import interpreter as interpreters
-from srl_env.sandbox.session import KeeperSession
 from tests.srl_env.sandbox.conftest import Marked
 
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="it is about a controller that is root")
@@ -183,12 +182,15 @@ def test_a_file_is_shown_in_place_of_one_in_a_folder_that_cannot_be_written(
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"tree": Path("/nowhere")}, "/nowhere is no folder"),
-        ({"tree": Path("/etc/passwd")}, "/etc/passwd is no folder"),
-        ({"tree": None, "mounts": [Mount(Path("/nowhere"))]}, "/nowhere is no file or folder"),
+        ({"tree": Path("/nowhere")}, "the path must be an existing folder; got /nowhere"),
+        ({"tree": Path("/etc/passwd")}, "an existing folder; got /etc/passwd"),
+        (
+            {"tree": None, "mounts": [Mount(Path("/nowhere"))]},
+            "an existing file or folder; got /nowhere",
+        ),
         ({"tree": None, "mounts": [Mount(Path("/usr"), "up/..")]}, "an absolute path"),
         ({"tree": None, "mounts": [Mount(Path("/usr"), "/a/../b")]}, "an absolute path"),
-        ({"tree": None, "env": {"X": "x" * 70_000}}, "exceed 64 KiB"),
+        ({"tree": None, "env": {"X": "x" * 70_000}}, "must be at most 64 KiB"),
     ],
 )
 def test_what_cannot_be_started_says_why(
@@ -199,7 +201,9 @@ def test_what_cannot_be_started_says_why(
 
 
 def test_a_backend_without_mounts_refuses_to_move_things(local: Sandbox, tree: Path) -> None:
-    with pytest.raises(BadOption, match=r"shows .* where it is, not at /elsewhere"):
+    with pytest.raises(
+        BadOption, match=r"target must be .* itself in the local backend; got /elsewhere"
+    ):
         local.start(None, mounts=[Mount(tree, "/elsewhere")])
 
 
@@ -256,7 +260,6 @@ def test_a_path_no_file_can_have_is_an_error_and_the_session_lives(
 
 def test_the_last_word_of_a_keeper_is_never_an_answer(namespaces: Sandbox) -> None:
     session = namespaces.start(None)
-    assert isinstance(session, KeeperSession)
     with pytest.raises(SandboxFailure, match="died during 'unknown'"):
         session._request({"do": "unknown"})
     with pytest.raises(SandboxFailure, match="closed, or died"):
@@ -420,7 +423,6 @@ def test_a_preloaded_module_runs_as_a_command_of_its_own(
     (tmp_path / "modules" / "warm.py").write_text(MODULE)
     sandbox = open_sandbox(preload=Preload((tmp_path / "modules",), ("warm",)))
     with sandbox.start(tree, env={"GIVEN": "1"}) as session:
-        assert isinstance(session, KeeperSession)
         for _ in range(2):  # what one call changes, the next does not see
             done = session.call("warm", stdin=b"sent", report=True)
             names = "['GIVEN', 'HOME', 'LANG', 'PATH', 'PYTHONDONTWRITEBYTECODE', 'TMPDIR']"

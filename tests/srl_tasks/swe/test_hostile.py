@@ -18,7 +18,6 @@ import pytest
 
 import srl_env
 from srl_env.sandbox import CommandResult, Isolation, Sandbox, Session, Snapshot, open_sandbox
-from srl_env.sandbox.session import KeeperSession
 from srl_env.text.tool_calls import EDITOR, ToolCall
 from srl_tasks.swe import env as swe
 
@@ -278,7 +277,6 @@ class Mortal:
 
     def start(self, tree: Path | None, **options: Any) -> Session:
         session = self.inner.start(tree, **options)
-        assert isinstance(session, KeeperSession)
         self.started += 1
         run, snapshot = session.run, session.snapshot
 
@@ -299,7 +297,7 @@ class Mortal:
         self.inner.close()
 
 
-def killed(session: KeeperSession) -> None:
+def killed(session: Session) -> None:
     signal.pidfd_send_signal(session._connection._handle, signal.SIGKILL)  # type: ignore[union-attr]
 
 
