@@ -1,8 +1,9 @@
 """Reasoning problems as Gymnasium environments, with step-wise and outcome rewards.
 
-Importing this package registers every installed environment with Gymnasium and loads none of
-them; the names below are loaded when they are first used. ``srl_env.rollout`` is the module;
-its function is imported from there.
+Importing this package registers every installed environment with Gymnasium and imports none of
+them. The names below are imported on first use. ``srl_env.rollout`` is a module; import its
+function
+with ``from srl_env.rollout import rollout``.
 """
 
 from __future__ import annotations

@@ -1,32 +1,31 @@
-"""Every exception this library raises on purpose.
+"""Every exception that this library raises on purpose.
 
-Two branches, which must never be confused::
+There are two branches, which must never be confused::
 
     SrlEnvError
-    ├── UserError(ValueError)      the caller can mend it; the message says how
+    ├── UserError(ValueError)      the caller's mistake; the message says how to fix it
     │   ├── UnknownName            an id, mode, option or key that does not exist
     │   ├── BadOption              a known option with a value that cannot work
     │   ├── BadData                a row of data that cannot be read (file and line)
     │   ├── MissingExtra           an optional package that is not installed
-    │   ├── SandboxUnavailable     no isolation to be had here; says what is missing
-    │   ├── CallError              in srl_env.text.tool_calls: a text that is no tool call
+    │   ├── SandboxUnavailable     no isolation is available here; says what is missing
+    │   ├── CallError              in srl_env.text.tool_calls: a text that is not a tool call
     │   └── CheckError, InputEnded, LimitReached in srl_env.check and srl_agents.policies
     ├── CheckpointError(RuntimeError), TrainingDiverged(RuntimeError) in srl_agents
-    └── Failure(RuntimeError)      ours, not the policy's: never a reward of 0
+    └── Failure(RuntimeError)      an infrastructure failure: never a reward of 0
         ├── VerifierTimeout        a verifier missed its deadline
         ├── VerifierCrash          a verifier's process died or raised
         ├── WorldFailure           the world behind an environment is gone
-        │   └── WorldTimeout       a step of the world had not ended after world_timeout_s
+        │   └── WorldTimeout       a step of the world took longer than world_timeout_s
         ├── SandboxFailure         a sandbox died, hangs or could not be set up
         │   └── SandboxDied        … while it was in use; a WorldFailure too
         └── PolicyFailure          the server or engine behind a policy gave no completion;
-            │                      kinds of it in srl_agents.policies
-            └── PromptRefused      … because of what the prompt says, or its length
+            │                      more kinds in srl_agents.policies
+            └── PromptRefused      … because of the prompt's content or length
 
-A ``Failure`` raised while an environment steps ends that episode with
-``info["failure"]`` and a reward of NaN, which evaluation, baselines and loss
-leave out and count. One that the policy's text, code or workspace caused is a wrong
-answer instead: ``srl_env.verifiers.responsibility`` decides which it is.
+A ``Failure`` while an environment steps ends that episode with ``info["failure"]`` and a reward of
+NaN, which evaluation, baselines and loss discard and count. A failure that the policy's text, code
+or workspace caused is a wrong answer instead: ``srl_env.verifiers.responsibility`` decides.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ import difflib
 from collections.abc import Iterable
 
 LISTED = 24
-"""So many known names are listed in a message; of more, only the nearest."""
+"""A message lists at most this many known names; of more, only the nearest."""
 
 
 class SrlEnvError(Exception):
@@ -43,20 +42,17 @@ class SrlEnvError(Exception):
 
 
 class UserError(SrlEnvError, ValueError):
-    """Something given to the library cannot work; the message says what to do."""
+    """A mistake of the caller; the message says how to fix it."""
 
 
 class UnknownName(UserError):
-    """A name that is not among the known ones; the nearest, or the only longer one, is suggested.
-
-    The message lists the known names where they are few, else the nearest and how many there are.
-    """
+    """An unknown name. The message suggests the nearest known name, or lists the known names."""
 
     def __init__(
         self, kind: str, name: str, known: Iterable[str], meant: str | None = None
     ) -> None:
         """kind: what was looked for, e.g. "environment"; known: the names that exist; meant: the
-        one to suggest, where the caller knows."""
+        suggestion, if the caller knows it."""
         self.kind, self.name, self.known, self.meant = kind, name, sorted(known), meant
         super().__init__(f"no {kind} {name!r}. {self._hint()}")
 
@@ -65,15 +61,15 @@ class UnknownName(UserError):
             return f"Did you mean {self.meant!r}?"
         name, names = self.name.lower(), {known.lower(): known for known in self.known}
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.6)
-        begun = [known for known in names if name and known.startswith(name)]
-        if near or len(begun) == 1:
-            return f"Did you mean {names[(near or begun)[0]]!r}?"
+        longer = [known for known in names if name and known.startswith(name)]
+        if near or len(longer) == 1:
+            return f"Did you mean {names[(near or longer)[0]]!r}?"
         if not self.known:
             return "None are known."
         if len(self.known) <= LISTED:
             return f"Known: {', '.join(self.known)}."
         some = difflib.get_close_matches(self.name, self.known, n=3, cutoff=0.0)
-        return f"Known are {len(self.known):,}, e.g. {', '.join(some)}."
+        return f"{len(self.known):,} are known, e.g. {', '.join(some)}."
 
     def __reduce__(self) -> tuple[type[UnknownName], tuple[str, str, list[str], str | None]]:
         return type(self), (self.kind, self.name, self.known, self.meant)
@@ -91,8 +87,8 @@ class MissingExtra(UserError, ImportError):
     """An optional package is needed and not installed."""
 
     def __init__(self, package: str, extra: str, alone: bool = False) -> None:
-        """package: what could not be imported; extra: the extra that brings it; alone: whether it
-        goes into an environment without our other extras."""
+        """package: the missing package; extra: the extra that installs it; alone: whether it needs
+        an environment without our other extras."""
         self.package, self.extra, self.alone = package, extra, alone
         place = " in an environment of its own" if alone else ""
         super().__init__(
@@ -104,11 +100,11 @@ class MissingExtra(UserError, ImportError):
 
 
 class SandboxUnavailable(UserError):
-    """No sandbox of the kind asked for can run here; the message says what is missing."""
+    """The requested kind of sandbox cannot run here; the message says what is missing."""
 
 
 class Failure(SrlEnvError, RuntimeError):
-    """The library or the machine failed, not the policy."""
+    """An infrastructure failure: the library or the machine failed, not the policy."""
 
 
 class VerifierTimeout(Failure):
@@ -124,11 +120,11 @@ class WorldFailure(Failure):
 
 
 class WorldTimeout(WorldFailure):
-    """A step of the world had not ended in time."""
+    """A step of the world did not end in time."""
 
 
 class SandboxFailure(Failure):
-    """A sandbox died, hangs, or could not be set up: nothing about the code that ran in it."""
+    """A sandbox died, hangs, or could not be set up. It says nothing about the code inside."""
 
 
 class SandboxDied(SandboxFailure, WorldFailure):
@@ -140,4 +136,4 @@ class PolicyFailure(Failure):
 
 
 class PromptRefused(PolicyFailure):
-    """A prompt was refused for what it says or for its length."""
+    """A prompt was refused for its content or length."""

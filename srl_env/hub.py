@@ -1,4 +1,4 @@
-"""The Hugging Face hub, where it may be out of reach."""
+"""The Hugging Face hub, which may be unreachable."""
 
 from __future__ import annotations
 
@@ -16,10 +16,9 @@ _PROXIES = ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy")
 
 @contextmanager
 def hub_or_cache(timeout_s: float = 2.0) -> Iterator[None]:
-    """Inside, what asks the hub fails at once where the hub cannot be reached.
+    """Inside, requests fail at once if the hub cannot be reached, and cached files are still read.
 
-    What is cached is read all the same, as in the hub's own offline mode. Without this, its
-    clients retry for half a minute.
+    This is the hub's own offline mode. Without it, its clients retry for half a minute.
     """
     import huggingface_hub.constants as hub
 
@@ -37,7 +36,7 @@ def hub_or_cache(timeout_s: float = 2.0) -> Iterator[None]:
 
 
 def _reachable(endpoint: str, timeout_s: float) -> bool:
-    """Whether a connection can be made; behind a proxy that is left to the proxy."""
+    """Whether a connection can be made; always true behind a proxy."""
     if any(os.environ.get(name) for name in _PROXIES):
         return True
     place, found = urlsplit(endpoint), list[bool]()
@@ -50,7 +49,7 @@ def _reachable(endpoint: str, timeout_s: float) -> bool:
         except OSError:
             found.append(False)
 
-    asking = threading.Thread(target=connect, daemon=True)  # looking a name up knows no time limit
+    asking = threading.Thread(target=connect, daemon=True)  # a name lookup has no time limit
     asking.start()
     asking.join(timeout_s)
     return found == [True]

@@ -14,10 +14,10 @@ from srl_env.errors import MissingExtra
 def lazy_names(
     package: str, homes: Mapping[str, Sequence[str]]
 ) -> tuple[Callable[[str], Any], Callable[[], list[str]]]:
-    """A package's ``__getattr__`` and ``__dir__``, by which it has the names of its modules.
+    """A package's ``__getattr__`` and ``__dir__``, which import names on first use.
 
-    homes: {module below the package, or whole name of one elsewhere: names}. An extra that is not
-    installed is missed when a name that needs it is used, not when the package is imported.
+    homes: {module below the package, or full name of one elsewhere: names}. A missing extra then
+    matters only when a name that needs it is used.
     """
     home_of = {name: home for home, names in homes.items() for name in names}
 

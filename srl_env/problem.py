@@ -1,7 +1,6 @@
-"""Problems and the expert trajectories that come with them: plain frozen data.
+"""Problems and their expert trajectories: plain frozen data.
 
-Nothing here knows of rewards, environments or files; readers are in
-``srl_env.data``.
+Nothing here knows of rewards, environments or files; readers are in ``srl_env.data``.
 """
 
 from __future__ import annotations
@@ -21,8 +20,8 @@ class ExpertStep:
 
     action: what the expert wrote or did, the target of the step similarity.
     title: a short name of the step, context for the policy, never scored.
-    thought: the expert's private reasoning before the action, where it was recorded.
-    observation: what the world answered, where there is a world.
+    thought: the expert's private reasoning before the action, if recorded.
+    observation: the world's answer, if there is a world.
     """
 
     action: str
@@ -32,9 +31,8 @@ class ExpertStep:
 
     def __post_init__(self) -> None:
         _check_text("action of an ExpertStep", self.action)
-        _check_text("title of an ExpertStep", self.title, empty=True)
-        _check_text("thought of an ExpertStep", self.thought, empty=True)
-        _check_text("observation of an ExpertStep", self.observation, empty=True)
+        for name in ("title", "thought", "observation"):
+            _check_text(f"{name} of an ExpertStep", getattr(self, name), empty=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +58,9 @@ class ExpertTrajectory:
 class Problem:
     """A problem: its text, its answer, and how experts solved it.
 
-    id: unique within its source. answer: what the verifier compares with, or None
-    where the verifier needs none. trajectories: may be empty (outcome rewards only).
-    metadata: JSON-safe; free for readers, verifiers and step checkers.
+    id: unique within its source. answer: what the verifier compares with, or None if it needs none.
+    trajectories: may be empty (outcome rewards only). metadata: JSON-safe; free for readers,
+    verifiers and step checkers.
     """
 
     id: str
@@ -84,7 +82,7 @@ class Problem:
 
 
 def _check_text(what: str, value: object, *, empty: bool = False) -> None:
-    """Raises ``BadOption`` for what is no text; empty: None may stand for it."""
+    """Raises ``BadOption`` unless ``value`` is a text, or None if ``empty``."""
     if not (isinstance(value, str) or (empty and value is None)):
         number = isinstance(value, int | float)
         fix = f"str(value), here {str(value)!r}" if number else "give the text itself"
@@ -92,7 +90,7 @@ def _check_text(what: str, value: object, *, empty: bool = False) -> None:
 
 
 def _check_tuple(what: str, values: object, kind: type, example: str) -> None:
-    """Raises ``BadOption`` for what is no tuple, or holds anything but objects of that kind."""
+    """Raises ``BadOption`` unless ``values`` is a tuple of objects of that kind."""
     of = f"a tuple of {kind.__name__}"
     if isinstance(values, tuple):
         for number, value in enumerate(values):
@@ -113,13 +111,13 @@ def _wrong(what: str, expected: str, value: object, fix: str) -> BadOption:
 class ProblemSource(Protocol):
     """Where an environment's problems come from.
 
-    Sources are lazy (an index, not a list of a million problems), cheap to pickle,
-    and shared by all environments of a process.
+    Sources are lazy (an index, not a list of a million problems), cheap to pickle, and shared by
+    all environments of a process.
     """
 
     @property
     def name(self) -> str:
-        """Names the source and its split, e.g. "modular_chain/train"; part of every seed."""
+        """The source and its split, e.g. "modular_chain/train"; part of every seed."""
         ...
 
     def __len__(self) -> int:
@@ -137,7 +135,7 @@ class ProblemSource(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class StepInstance:
-    """One training instance of SRL: given the problem and ``start_step`` expert steps, the next."""
+    """One training instance of SRL: the problem, and how many expert steps precede the next one."""
 
     problem: Problem
     start_step: int
@@ -146,12 +144,12 @@ class StepInstance:
 def step_instances(problem: Problem, targets: Targets = "paper") -> Iterator[StepInstance]:
     """The instances of one solution of N steps.
 
-    targets="paper": steps 1 … N−1 are targets, so start_step is 0 … N−2 (the last step never
-    is one; a one-step solution gives none). targets="all": also the last.
+    targets="paper": steps 1 … N−1 are targets, so start_step is 0 … N−2. The last step is never a
+    target, and a one-step solution has none. targets="all": also the last step.
     Source: SRL, arXiv:2510.25992, section 3.
     """
     if targets not in ("paper", "all"):
-        raise BadOption(f"targets is 'paper' or 'all'; got {targets!r}")
+        raise BadOption(f"targets must be 'paper' or 'all'; got {targets!r}")
     if not problem.trajectories:
         return
     last = len(problem.trajectories[0].steps) - (targets == "paper")

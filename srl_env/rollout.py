@@ -1,7 +1,7 @@
-"""From starts to episodes: the live episodes together in one batch for the policy.
+"""Rollouts: from starts to episodes, with all live episodes in one batch for the policy.
 
-What comes out is what training, evaluation and the viewer read: ``Episode`` and ``Step``,
-token-exact, with failures kept apart from rewards. Nothing here knows of models or losses.
+Training, evaluation and the viewer read the result: ``Episode`` and ``Step``, token-exact, with
+failures separate from rewards. Nothing here knows of models or losses.
 """
 
 from __future__ import annotations
@@ -32,16 +32,19 @@ class PrivilegedPolicy(Protocol):
         ...
 
 
+AnyPolicy = Policy | PrivilegedPolicy
+
+
 @dataclass(frozen=True, slots=True)
 class Start:
-    """Where an episode begins: what ``reset`` is given, and the group it is compared in.
+    """Where an episode starts: the arguments of ``reset``, and the group it is compared in.
 
-    The copies of one group take the same options and the same seed: then problem, trajectory
-    and world are the same for all. ``rollout`` numbers starts with the same seed by the reset
-    option ``copy`` unless it is given, so that each draws random rewards of its own.
-    sampling_seed: of what is sampled, step by step, in this episode alone (``Sampling.seeds``);
-    None leaves it to the policy. written: generations of the same episode, interrupted before;
-    its first steps take them again, and the policy is asked for the rest.
+    All members of a group have the same options and the same seed, and so the same problem,
+    trajectory and world. ``rollout`` numbers starts with the same seed by the reset option ``copy``
+    unless it is given, so that each draws its own random rewards.
+    sampling_seed: seeds what is sampled, step by step, in this episode alone (``Sampling.seeds``);
+    None leaves it to the policy. written: generations of the same episode from an interrupted run.
+    Its first steps take them again, and the policy is asked for the rest.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -55,9 +58,9 @@ class Start:
 class Step:
     """One step of an episode.
 
-    messages: what the policy was shown. index: the step's number in the whole solution.
-    reward: NaN where ``failure`` is set. expert_action: what the expert does at this step, for
-    those who look at it afterwards; None beyond the expert's end or without an expert.
+    messages: what the policy saw. index: the step's number in the whole solution. reward: NaN if
+    ``failure`` is set. expert_action: the expert's action at this step, for later analysis; None
+    after the expert's last step and without an expert.
     """
 
     messages: tuple[Message, ...]
@@ -71,15 +74,34 @@ class Step:
     failure: Mapping[str, str] | None
     expert_action: str | None = None
 
+    def to_json(self) -> dict[str, Any]:
+        """The step as JSON-safe data; a reward that is not a number becomes None."""
+        return {
+            **_fields(self),
+            "messages": list(self.messages),
+            "generation": self.generation.to_json(),
+            "reward": self.reward if math.isfinite(self.reward) else None,
+        }
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Step:
+        """The step that ``to_json`` wrote, also after JSON text."""
+        read = {
+            "messages": tuple(row["messages"]),
+            "generation": Generation.from_json(row["generation"]),
+            "reward": math.nan if row["reward"] is None else row["reward"],
+        }
+        return cls(**{**row, **read})
+
 
 @dataclass(frozen=True, slots=True)
 class Episode:
     """A finished episode.
 
-    verdict: as in ``info``; None where the library failed, which ``failure`` then says, and where
-    the steps judged are the expert's (continuation "expert"). start_step: how many of the expert's
-    steps were given as context, of which the verdict does not speak. A failure before the first
-    step leaves ``steps`` empty.
+    verdict: as in ``info``. It is None after a ``failure``, and if the judged steps are the
+    expert's (continuation "expert"). start_step: how many of the expert's steps were given as
+    context; the verdict does not cover them. A failure before the first step leaves ``steps``
+    empty.
     """
 
     problem_id: str
@@ -94,36 +116,32 @@ class Episode:
 
     @property
     def total_reward(self) -> float:
-        """The sum of the rewards; NaN where the library failed."""
+        """The sum of the rewards; NaN after a failure."""
         return math.nan if self.failure else math.fsum(step.reward for step in self.steps)
 
     @property
     def correct(self) -> bool | None:
-        """The verifier's word on the policy's solution; None where there is no verdict on it."""
+        """Whether the verifier accepts the policy's solution; None without a verdict on it."""
         return None if self.verdict is None else bool(self.verdict["correct"])
 
     @property
     def policy_fault(self) -> str | None:
-        """Why the policy is responsible for a failure; None where there was none."""
+        """Why the policy is responsible for a failure, or None."""
         return None if self.verdict is None else self.verdict.get(POLICY_FAULT)
 
     def to_json(self) -> dict[str, Any]:
-        """The episode as JSON-safe data; a reward that is not a number becomes None."""
-        return {**_fields(self), "steps": [_step_to_json(step) for step in self.steps]}
+        """The episode as JSON-safe data."""
+        return {**_fields(self), "steps": [step.to_json() for step in self.steps]}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Episode:
-        """The episode that ``to_json`` wrote, also after a way through JSON text."""
-        return cls(**{**row, "steps": tuple(_step_from_json(step) for step in row["steps"])})
+        """The episode that ``to_json`` wrote, also after JSON text."""
+        return cls(**{**row, "steps": tuple(map(Step.from_json, row["steps"]))})
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
-    """How far a rollout is: episodes finished, episodes in all, steps taken so far."""
-
-    finished: int
-    total: int
-    steps: int
+def _fields(record: Episode | Step) -> dict[str, Any]:
+    """The fields by name; not ``asdict``, which copies every token id separately."""
+    return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
 class EnvPool:
@@ -148,42 +166,35 @@ class EnvPool:
 
 def rollout(
     envs: EnvPool,
-    policy: Policy | PrivilegedPolicy,
+    policy: AnyPolicy,
     starts: Sequence[Start],
     sampling: Sampling | None = None,
-    *,
-    on_step: Callable[[Progress], None] | None = None,
 ) -> list[Episode]:
     """One finished episode for each start, in order.
 
-    Every round shows the policy all live episodes at once. Stop strings that ``sampling``
-    leaves out are the completion format's. on_step: called after every round.
-    A failing reset, policy or step makes a failed episode; users' errors are raised.
+    Every round shows the policy all live episodes at once. Without stop strings in ``sampling``,
+    those of the completion format are used. A failing reset, policy or step makes a failed episode;
+    user errors are raised.
     """
-    rolling = EpisodeRunner(envs, policy, sampling)
-    running = rolling.add(starts)
-    while rolling.live:
-        rolling.step()
-        if on_step:
-            done = len(running) - len(rolling.live)
-            on_step(Progress(done, len(running), rolling.steps))
-    return [run.episode() for run in running]
+    runner = EpisodeRunner(envs, policy, sampling)
+    episodes = runner.add(starts)
+    while runner.live:
+        runner.step()
+    return [live.episode() for live in episodes]
 
 
 class EpisodeRunner:
-    """Episodes under way: new ones join at any time, and each step moves some of them.
+    """Live episodes: new ones join at any time, and each call of ``step`` moves some of them.
 
-    live: those that have not ended, oldest first. steps: how many were taken in all.
+    live: the episodes that have not ended, oldest first. steps: how many steps were taken in all.
     """
 
-    def __init__(
-        self, envs: EnvPool, policy: Policy | PrivilegedPolicy, sampling: Sampling | None = None
-    ) -> None:
-        """envs: used by nobody else meanwhile. Raises BadOption for what is not a policy."""
-        if isinstance(policy, type) or not isinstance(policy, Policy | PrivilegedPolicy):
+    def __init__(self, envs: EnvPool, policy: AnyPolicy, sampling: Sampling | None = None) -> None:
+        """envs: not used by anyone else meanwhile. Raises ``BadOption`` for a bad policy."""
+        if isinstance(policy, type) or not isinstance(policy, AnyPolicy):
             raise BadOption(
-                f"a policy is an object with generate(batch, sampling); got {policy!r:.80}. See "
-                "srl_agents.policies for those that there are"
+                f"a policy must be an object with generate(batch, sampling); got {policy!r:.80}. "
+                "Fix: use one of srl_agents.policies"
             )
         self._pool, self._policy, self._sampling = envs, policy, sampling or Sampling()
         self._free: list[ReasoningEnv] = []
@@ -192,46 +203,77 @@ class EpisodeRunner:
         self.steps = 0
 
     def add(self, starts: Sequence[Start]) -> list[LiveEpisode]:
-        """Begins an episode for each start, in order; one whose reset fails has ended."""
-        running = _begin(self._take(len(starts)), starts)
-        self.live += [run for run in running if not run.ended]
-        return running
-
-    def step(self, rows: int | None = None) -> list[LiveEpisode]:
-        """Takes one step in the oldest ``rows`` live episodes (None: all); those that ended."""
-        moving = self.live[:rows]
-        made = list(_generate(self._policy, moving, self._sampling))
-        refused = [i for i, one in enumerate(made) if isinstance(one, PromptRefused)]
-        again = [i for i in refused if moving[i].wrote]
-        if again:
-            repeated = _generate(self._policy, [moving[i] for i in again], self._sampling)
-            for i, one in zip(again, repeated, strict=True):
-                made[i] = one
-        self.steps += _step(moving, made)
-        self.live = [run for run in self.live if not run.ended]
-        return [run for run in moving if run.ended]
-
-    def release(self, run: LiveEpisode) -> None:
-        """Lets another episode have the environment of one that has ended."""
-        self._free.append(run.env)
-
-    def _take(self, count: int) -> list[ReasoningEnv]:
-        while len(self._free) < count:
+        """Starts an episode for each start, in order; one whose reset fails has ended."""
+        while len(self._free) < len(starts):
             self._used += 1
             self._free.append(self._pool.take(self._used)[-1])
-        taken, self._free = self._free[:count], self._free[count:]
-        return taken
+        envs, self._free = self._free[: len(starts)], self._free[len(starts) :]
+        results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
+        added = [
+            LiveEpisode(env, start, env.fail(result)[4], ended=True)
+            if isinstance(result, Failure)
+            else LiveEpisode(env, start, result[1])
+            for env, start, result in zip(envs, starts, results, strict=True)
+        ]
+        self.live += [live for live in added if not live.ended]
+        return added
+
+    def step(self, rows: int | None = None) -> list[LiveEpisode]:
+        """Takes one step in the oldest ``rows`` live episodes (None: all); returns the ended ones.
+
+        A prompt that contains the policy's own text is sent a second time if it is refused.
+        """
+        moving = self.live[:rows]
+        made = self._generate(moving)
+        refused = [i for i, one in enumerate(made) if isinstance(one, PromptRefused)]
+        again = [i for i in refused if moving[i].wrote]
+        for i, one in zip(again, self._generate([moving[i] for i in again]), strict=True):
+            made[i] = one
+        self.steps += _step(moving, made)
+        self.live = [live for live in self.live if not live.ended]
+        return [live for live in moving if live.ended]
+
+    def release(self, ended: LiveEpisode) -> None:
+        """Frees the environment of an ended episode for another."""
+        self._free.append(ended.env)
+
+    def _generate(self, live: Sequence[LiveEpisode]) -> list[Generation | Failure]:
+        """One generation for each live episode, in order; one batch for each set of stop strings.
+
+        Steps that were written before are taken from there.
+        """
+        made: dict[int, Generation | Failure] = {
+            i: one.start.written[len(one.steps)] for i, one in enumerate(live) if one.replaying
+        }
+        batches: dict[tuple[str, ...], list[int]] = {}
+        together = self._sampling.stop or isinstance(self._policy, PrivilegedPolicy)
+        for i, one in enumerate(live):
+            if i not in made:
+                stop = self._sampling.stop if together else _stop(one.env)
+                batches.setdefault(stop, []).append(i)
+        for stop, members in batches.items():
+            made.update(zip(members, self._asked([live[i] for i in members], stop), strict=True))
+        return [made[i] for i in range(len(live))]
+
+    def _asked(
+        self, live: Sequence[LiveEpisode], stop: tuple[str, ...]
+    ) -> Sequence[Generation | Failure]:
+        if isinstance(self._policy, PrivilegedPolicy):
+            return _counted(self._policy.act([one.env for one in live]), len(live))
+        prompts: list[Messages] = [one.info["messages"] for one in live]
+        sampling = replace(self._sampling, stop=stop, seeds=_seeds(live))
+        return _counted(self._policy.generate(prompts, sampling), len(live))
 
 
 def failed_episode(env: ReasoningEnv, start: Start, failure: Failure) -> Episode:
-    """The episode of a start that was never run, because of a failure; ``env`` loses its own."""
+    """The episode of a start that never ran because of a failure; ``env`` loses its own episode."""
     result = env.reset_failed(failure, seed=start.seed, options=start.options)
     return LiveEpisode(env, start, result[4], ended=True).episode()
 
 
 @dataclass(slots=True)
 class LiveEpisode:
-    """An episode that is being made. ended: whether it is finished, or failed."""
+    """An episode in progress. ended: whether it is finished, or failed."""
 
     env: ReasoningEnv
     start: Start
@@ -244,13 +286,21 @@ class LiveEpisode:
         """Whether the next step was written before, so that the policy is not asked."""
         return len(self.steps) < len(self.start.written)
 
+    @property
+    def wrote(self) -> bool:
+        """Whether the prompt contains text of the policy."""
+        return bool(self.steps) and self.env.continuation == "policy"
+
     def add(self, generation: Generation, result: StepResult, expert: str | None) -> None:
-        """Notes one step; expert: what the expert does there."""
+        """Records one step; expert: the expert's action there."""
         _, reward, terminated, truncated, info = result
+        text = utf8_safe(generation.text)  # as the environment took it
         self.steps.append(
             Step(
                 messages=tuple(self.info["messages"]),
-                generation=_storable(generation),
+                generation=generation
+                if text == generation.text
+                else replace(generation, text=text),
                 action=info["action"],
                 index=self.info["step"],
                 reward=reward,
@@ -263,25 +313,21 @@ class LiveEpisode:
         )
         self.info, self.ended = info, terminated or truncated
 
-    @property
-    def wrote(self) -> bool:
-        """Whether what the policy wrote is in the prompt."""
-        return bool(self.steps) and self.env.continuation == "policy"
-
     def fail(self, failure: Failure) -> None:
-        """Ends the episode where it stands: no step was taken.
+        """Ends the episode without another step.
 
-        A prompt that is refused once the policy's own text is in it, and was not before, is the
-        policy's fault, and the episode wrong.
+        If a prompt is refused only once the policy's own text is in it, the policy is responsible
+        and the episode is wrong.
         """
         if isinstance(failure, PromptRefused) and self.wrote:
             verdict = fault_verdict(f"{type(failure).__name__}: {failure}")
-            self.info, self.ended = {**self.info, "verdict": verdict.to_info()}, True
+            self.info = {**self.info, "verdict": verdict.to_info()}
         else:
-            self.info, self.ended = self.env.fail(failure)[4], True
+            self.info = self.env.fail(failure)[4]
+        self.ended = True
 
     def episode(self) -> Episode:
-        """The episode, finished."""
+        """The finished episode."""
         return Episode(
             problem_id=self.info["problem_id"],
             start_step=self.env.start_step,
@@ -295,125 +341,49 @@ class LiveEpisode:
         )
 
 
-def _begin(envs: Sequence[ReasoningEnv], starts: Sequence[Start]) -> list[LiveEpisode]:
-    results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
-    running = []
-    for env, start, result in zip(envs, starts, results, strict=True):
-        if isinstance(result, Failure):
-            running.append(LiveEpisode(env, start, env.fail(result)[4], ended=True))
-        else:
-            running.append(LiveEpisode(env, start, result[1]))
-    return running
-
-
-def _generate(
-    policy: Policy | PrivilegedPolicy, live: Sequence[LiveEpisode], sampling: Sampling
-) -> Sequence[Generation | Failure]:
-    """One generation for each live episode, in order; one batch for each set of stop strings.
-
-    What was written before is taken as it is.
-    """
-    made: dict[int, Generation | Failure] = {
-        i: run.start.written[len(run.steps)] for i, run in enumerate(live) if run.replaying
-    }
-    asked = [i for i in range(len(live)) if i not in made]
-    if isinstance(policy, PrivilegedPolicy):
-        acts = _counted(policy.act([live[i].env for i in asked]), len(asked)) if asked else []
-        made.update(zip(asked, acts, strict=True))
-        return [made[i] for i in range(len(live))]
-    batches: dict[tuple[str, ...], list[int]] = {}
-    for i in asked:
-        batches.setdefault(sampling.stop or _stop(live[i].env), []).append(i)
-    for stop, members in batches.items():
-        shown: list[Messages] = [live[i].info["messages"] for i in members]
-        how = replace(sampling, stop=stop, seeds=_seeds([live[i] for i in members]))
-        batch = _counted(policy.generate(shown, how), len(members))
-        made.update(zip(members, batch, strict=True))
-    return [made[i] for i in range(len(live))]
-
-
-def _seeds(asked: Sequence[LiveEpisode]) -> tuple[int, ...]:
-    """One for each row, if every episode has one of its own; by episode and step alone."""
-    seeds = [
-        derive_seed("sampling", run.start.sampling_seed, len(run.steps))
-        for run in asked
-        if run.start.sampling_seed is not None
-    ]
-    return tuple(seeds) if len(seeds) == len(asked) else ()
+def _seeds(live: Sequence[LiveEpisode]) -> tuple[int, ...]:
+    """One for each row, by episode and step alone; () unless every episode has a seed."""
+    seeds = [one.start.sampling_seed for one in live]
+    if None in seeds:
+        return ()
+    return tuple(
+        derive_seed("sampling", cast(int, seed), len(one.steps))
+        for seed, one in zip(seeds, live, strict=True)
+    )
 
 
 def _step(live: Sequence[LiveEpisode], generations: Sequence[Generation | Failure]) -> int:
     """Takes each generation's step; returns how many were taken."""
     moving: list[tuple[LiveEpisode, Generation]] = []
-    for run, made in zip(live, generations, strict=True):
+    for one, made in zip(live, generations, strict=True):
         if isinstance(made, Failure):
-            run.fail(made)
+            one.fail(made)
         else:
-            moving.append((run, made))
-    experts = [run.env.expert_action for run, _ in moving]
-    results = step_many([run.env for run, _ in moving], [made.text for _, made in moving])
-    for (run, made), result, expert in zip(moving, results, experts, strict=True):
-        run.add(made, result, expert)
+            moving.append((one, made))
+    experts = [one.env.expert_action for one, _ in moving]
+    results = step_many([one.env for one, _ in moving], [made.text for _, made in moving])
+    for (one, made), result, expert in zip(moving, results, experts, strict=True):
+        one.add(made, result, expert)
     return len(moving)
 
 
 def _stop(env: ReasoningEnv) -> tuple[str, ...]:
-    """The format's stop strings; none where one action is a whole solution."""
+    """The format's stop strings; none if one action is a whole solution."""
     return env.format.stop if env.granularity == "step" else ()
 
 
-def _counted(
-    generations: Sequence[Generation | Failure], expected: int
-) -> Sequence[Generation | Failure]:
-    try:
-        given = len(generations)
-    except TypeError:
-        given = -1
+def _counted(generations: Any, expected: int) -> Sequence[Generation | Failure]:
+    """The generations, checked: one for each of ``expected`` prompts."""
+    given = len(generations) if hasattr(generations, "__len__") else type(generations).__name__
     if given != expected:
-        what = type(generations).__name__ if given < 0 else given
         raise BadOption(
-            f"a policy gives one generation for each of its prompts; got {what} for {expected}"
+            f"a policy must return one generation for each prompt; got {given} for {expected}"
         )
     for made in generations:
-        if not isinstance(made, Generation | Failure) or (
-            isinstance(made, Generation) and not isinstance(made.text, str)
-        ):
+        text = made.text if isinstance(made, Generation) else ""
+        if not isinstance(made, Generation | Failure) or not isinstance(text, str):
             raise BadOption(
-                f"a policy gives Generation objects; got a {type(made).__name__} {made!r:.60}. "
-                "Write srl_env.Generation(text)"
+                f"a policy must return Generation objects; got a {type(made).__name__} "
+                f"{made!r:.60}. Fix: srl_env.Generation(text)"
             )
-    return generations
-
-
-def _storable(generation: Generation) -> Generation:
-    """The generation with its text as the environment took it, in valid Unicode."""
-    text = utf8_safe(generation.text)
-    return generation if text == generation.text else replace(generation, text=text)
-
-
-def _fields(record: Episode | Step) -> dict[str, Any]:
-    """The fields by name; not ``asdict``, which copies every token id by itself."""
-    return {field.name: getattr(record, field.name) for field in fields(record)}
-
-
-def _step_to_json(step: Step) -> dict[str, Any]:
-    return {
-        **_fields(step),
-        "messages": list(step.messages),
-        "generation": step.generation.to_json(),
-        "reward": step.reward if math.isfinite(step.reward) else None,
-    }
-
-
-def _step_from_json(row: Mapping[str, Any]) -> Step:
-    return Step(
-        **{
-            **row,
-            "messages": tuple(row["messages"]),
-            "generation": Generation.from_json(row["generation"]),
-            "reward": math.nan if row["reward"] is None else row["reward"],
-        }
-    )
-
-
-AnyPolicy = Policy | PrivilegedPolicy
+    return cast(Sequence[Generation | Failure], generations)

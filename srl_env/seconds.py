@@ -11,10 +11,10 @@ MOST_S: Final = 7 * 24 * 3600
 
 
 def check_seconds(name: str, value: object, least: float = 0.0) -> float:
-    """A time limit as it was given, in seconds.
+    """The time limit ``value`` in seconds.
 
-    Raises BadOption, with the option's name, unless it is an int or a float above 0, at least
-    `least`, and at most `MOST_S`.
+    Raises ``BadOption``, with the option's name, unless it is a number above 0, at least ``least``
+    and at most ``MOST_S``.
     """
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else 0
     if 0 < number <= MOST_S and number >= least:  # false for nan

@@ -1,8 +1,8 @@
 """Random streams made by hashing, so that neighbouring keys share nothing.
 
-Every random choice of this library comes from a generator made here; the global
-generators of ``random`` and ``numpy`` are neither read nor seeded. Streams are never
-made as seed + index: then seeds 42 and 43 would share all but one of their problems.
+Every random choice of this library comes from a generator made here. The global generators of
+``random`` and ``numpy`` are neither read nor seeded. Streams are never made as seed + index, as
+then seeds 42 and 43 would share all but one of their problems.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 
 def stream(*keys: str | int) -> np.random.Generator:
-    """A generator of its own for these keys, the same on every machine and in every run.
+    """The generator of these keys, the same on every machine and in every run.
 
     Keys are e.g. environment, source and split, seed, episode. Order and type count:
     ("a", "bc"), ("ab", "c") and ("1",), (1,) are different streams. Costs about 5 µs.
@@ -26,12 +26,12 @@ def stream(*keys: str | int) -> np.random.Generator:
 
 
 def derive_seed(*keys: str | int) -> int:
-    """A seed in 0 … 2⁶³−1 made from these keys, for what takes an integer."""
+    """A seed in 0 … 2⁶³−1 made from these keys, for code that takes an integer."""
     return int.from_bytes(_digest(keys, 8), "little") >> 1
 
 
 def _digest(keys: tuple[str | int, ...], size: int) -> bytes:
-    """The hash of the keys, each with its type and its length before it."""
+    """The hash of the keys, each after its type and length."""
     digest = hashlib.blake2b(digest_size=size)
     for key in keys:
         kind, data = (b"s", key) if isinstance(key, str) else (b"i", str(int(key)))
@@ -43,7 +43,7 @@ def _digest(keys: tuple[str | int, ...], size: int) -> bytes:
 class _Hashed(ISeedSequence):
     """The hash as the generator's whole seed.
 
-    NumPy's ``SeedSequence`` would hash it once more, at four times the cost of all the rest.
+    NumPy's ``SeedSequence`` would hash it again, at four times the cost of all the rest.
     """
 
     def __init__(self, digest: bytes) -> None:

@@ -1,17 +1,16 @@
 """A time limit for a call in this process, whose code cannot be killed from outside.
 
-In the main thread an alarm signal interrupts the call. That reaches Python code, system calls, and
-C code that looks for signals: powers of large integers and regular expressions do.
+In the main thread an alarm signal interrupts the call. It reaches Python code, system calls, and C
+code that looks for signals, such as powers of large integers and regular expressions. An alarm set
+by other code still rings when it is due.
 
-An alarm that somebody else has set rings when it is due.
+In any other thread, the call runs in a new thread. When its time is over it is abandoned: nothing
+waits for it, not even at exit, and it ends at its next line of Python. Until then it may still
+change its objects. It does not see thread-local state of the caller.
 
-In any other thread, the call runs in a thread of its own. It is abandoned when its time is over:
-nobody waits for it, not even at exit, and it ends at its next line of Python. Until then it may
-still change what it works on. Thread-local state of the caller is not seen.
-
-Neither stops C code that looks for no signals, nor a loop that catches every exception, a bare
-``except`` included. In a thread, one operation that holds Python's lock, such as ``9**9**9``, holds
-up the whole process. Work that can do so belongs into a process that can be killed
+Neither method stops C code that does not look for signals, or a loop that catches every exception,
+including a bare ``except``. In a thread, one operation that holds Python's lock, such as
+``9**9**9``, blocks the whole process. Such work belongs in a process that can be killed
 (``srl_env.verifiers.worker_pool``).
 """
 
@@ -28,14 +27,14 @@ from types import FrameType
 from typing import Any, TypeVar
 
 T = TypeVar("T")
-_AGAIN_S = 1.0  # where the code caught the interruption and went on
+_AGAIN_S = 1.0  # if the code catches the interruption and continues
 _STOP_S = 0.1
-# Without the conversion to enumerations, which takes longer than all else here.
+# Without the conversion to enumerations, which takes longer than everything else here.
 _set_handler: Callable[..., Any] = getattr(signal.signal, "__wrapped__", signal.signal)
 
 
-class OutOfTime(Exception):  # as TimeoutError, which code below may catch
-    """A call had not ended in time. where: "file:line" it was at, as far as it is known."""
+class OutOfTime(Exception):  # not a TimeoutError, which the called code may catch
+    """A call did not end in time. where: its "file:line", or "unknown"."""
 
     def __init__(self, where: str) -> None:
         self.where = where
@@ -43,11 +42,11 @@ class OutOfTime(Exception):  # as TimeoutError, which code below may catch
 
 
 class _Interrupt(BaseException):
-    """Passes through ``except Exception`` of the code that is interrupted."""
+    """Passes through ``except Exception`` of the interrupted code."""
 
 
 def run_within(call: Callable[[], T], seconds: float) -> T:
-    """What ``call`` returns or raises; ``OutOfTime`` if it has not ended after ``seconds``."""
+    """What ``call`` returns or raises; ``OutOfTime`` if it takes longer than ``seconds``."""
     main = threading.current_thread() is threading.main_thread()
     alarm = main and hasattr(signal, "setitimer")
     return _with_alarm(call, seconds) if alarm else _in_thread(call, seconds)
@@ -66,7 +65,7 @@ def _with_alarm(call: Callable[[], T], seconds: float) -> T:
             where = where or _place(frame)
             raise interrupt
 
-    due = every = 0.0  # of somebody else's alarm
+    due = every = 0.0  # of another alarm
     before = _set_handler(signal.SIGALRM, ring)
     try:
         due, every = signal.setitimer(signal.ITIMER_REAL, seconds, _AGAIN_S)
@@ -94,7 +93,7 @@ def _in_thread(call: Callable[[], T], seconds: float) -> T:
     def run() -> None:
         try:
             returned.append(call())
-        except BaseException as error:  # noqa: BLE001  # raised where the result is waited for
+        except BaseException as error:  # noqa: BLE001  # raised again by the caller
             raised.append(error)
 
     thread = threading.Thread(target=contextvars.copy_context().run, args=(run,), daemon=True)
@@ -119,7 +118,7 @@ def _stop(thread: threading.Thread) -> str:
 
 
 def _place(frame: FrameType | None) -> str:
-    """ "file:line" of the innermost code that stands in a file."""
+    """ "file:line" of the innermost code that is in a file."""
     while frame is not None and frame.f_code.co_filename.startswith("<"):
         frame = frame.f_back
     return "unknown" if frame is None else f"{frame.f_code.co_filename}:{frame.f_lineno}"

@@ -128,7 +128,7 @@ def wrong_reset_option(place: Path) -> None:
     env().reset(options={"reward": "srl"})
 
 
-@gives("Known are 7,000, e.g. ")
+@gives("7,000 are known, e.g. ")
 def wrong_problem_among_thousands(place: Path) -> None:
     source = ListSource(Problem(f"problem-{i}", f"{i}?") for i in range(7000))
     source.index_of("zzz")
@@ -416,17 +416,17 @@ def similarity_in_words(place: Path) -> None:
     of.step(ANSWER)
 
 
-@gives("a policy gives Generation objects; got a str 'hi'. Write srl_env.Generation(text)")
+@gives("a policy must return Generation objects; got a str 'hi'. Fix: srl_env.Generation(text)")
 def policy_that_gives_texts(place: Path) -> None:
     rollout(EnvPool(env), Saying("hi"), [Start({}, 0)])
 
 
-@gives("a policy gives one generation for each of its prompts; got 2 for 1")
+@gives("a policy must return one generation for each prompt; got 2 for 1")
 def policy_that_gives_too_many(place: Path) -> None:
     rollout(EnvPool(env), Saying("hi", "ho"), [Start({}, 0)])
 
 
-@gives("a policy is an object with generate(batch, sampling); got 'expert'")
+@gives("a policy must be an object with generate(batch, sampling); got 'expert'")
 def name_in_place_of_a_policy(place: Path) -> None:
     rollout(EnvPool(env), "expert", [Start({}, 0)])  # type: ignore[arg-type]
 

@@ -1,1 +1,1 @@
-"""What is said and written: prompts, completion formats, tool calls, spaces of texts."""
+"""Texts: prompts, completion formats, tool calls, the space of all texts."""

@@ -1,4 +1,4 @@
-"""Fenced blocks in a text, where a block may itself have fences in it."""
+"""Fenced blocks in a text; a block may contain fences."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST_DOCUMENTS: Final = 50
 
 
 class Block(NamedTuple):
-    """A fenced block: where it begins and ends in the text, its language, and what is in it."""
+    """A fenced block: its start and end in the text, its language, and its content."""
 
     begin: int
     end: int
@@ -20,10 +20,10 @@ class Block(NamedTuple):
 
 
 def fenced_blocks(text: str) -> list[Block]:
-    """The outermost blocks, in order; [] where a fence is never closed. Linear.
+    """The outermost blocks, in order; [] if a fence is never closed. Linear.
 
-    A fence with a language opens a block inside a block. Fences inside a shell's here-document
-    are its text.
+    Inside a block, a fence with a language opens an inner block. Fences in a shell's here-document
+    are part of its text.
     """
     blocks, open_fences = list[Block](), list[re.Match[str]]()
     looked = documents = 0
@@ -48,6 +48,6 @@ def fenced_blocks(text: str) -> list[Block]:
 
 
 def _end_of_document(text: str, document: re.Match[str]) -> int:
-    """Where a here-document ends; 0 where it never does."""
+    """Where a here-document ends; 0 if it does not."""
     closed = re.compile(rf"^[ \t]*{document[2]}[ \t]*$", re.MULTILINE).search(text, document.end())
     return closed.end() if closed else 0

@@ -1,7 +1,7 @@
 """The space of all texts.
 
-Gymnasium's ``Text`` holds its characters one by one: over all of Unicode it takes
-seconds to build and to copy, and prints a million characters.
+Gymnasium's ``Text`` holds its characters one by one. Over all of Unicode it takes seconds to build
+and to copy, and prints a million characters.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from gymnasium import Space
 
 from srl_env.errors import BadOption
 
-# What samples are made of: what policies write, plus two-, three- and four-byte characters.
+# The characters of samples: what policies write, plus two-, three- and four-byte characters.
 SAMPLE_ALPHABET = (
     "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789 .,;:!?+-*/=()<>[]{}\\\"'\n\t"
     "äéπ≤∑字🙂"
@@ -24,15 +24,14 @@ SAMPLE_LENGTH = 32
 class AnyText(Space[str]):
     """Every Python string up to ``max_length`` characters, lone surrogates included.
 
-    A policy may write anything, so nothing it writes is outside the action space. What the
-    environments emit is narrower: always encodable as UTF-8 (``srl_env.text``).
-    Samples are short random texts without surrogates.
+    So nothing that a policy writes is outside the action space. Observations are narrower: always
+    valid UTF-8. Samples are short random texts without surrogates.
     """
 
     def __init__(self, max_length: int | None = None, seed: int | None = None) -> None:
         """max_length: in characters, None for no limit."""
         if max_length is not None and max_length < 0:
-            raise BadOption(f"max_length is a number of characters or None; got {max_length}")
+            raise BadOption(f"max_length must be at least 0 or None; got {max_length}")
         self.max_length = max_length
         super().__init__(seed=seed)
 
@@ -43,7 +42,7 @@ class AnyText(Space[str]):
     def sample(self, mask: None = None, probability: None = None) -> str:
         """A random text of at most 32 characters; masks make no sense here (``BadOption``)."""
         if mask is not None or probability is not None:
-            raise BadOption("AnyText has no masks: leave mask and probability out")
+            raise BadOption("AnyText has no masks. Fix: omit mask and probability")
         longest = SAMPLE_LENGTH if self.max_length is None else min(SAMPLE_LENGTH, self.max_length)
         length = int(self.np_random.integers(longest + 1))
         chosen = self.np_random.integers(len(SAMPLE_ALPHABET), size=length)

@@ -1,8 +1,8 @@
 """Tool calls: what a policy writes to act in a repository, read and written.
 
-There are three tools, those people know from SWE-agent: ``bash(command)``,
-``str_replace_editor(command, path, …)`` with the commands view, create, str_replace, insert and
-undo_edit, and ``submit()``. A turn makes exactly one call, in any of three forms::
+There are three tools, known from SWE-agent: ``bash(command)``, ``str_replace_editor(command, path,
+…)`` with the commands view, create, str_replace, insert and undo_edit, and ``submit()``. A turn
+makes exactly one call, in any of three forms::
 
     <function=bash>                       xml, the canonical form
     <parameter=command>ls -la</parameter>
@@ -15,7 +15,7 @@ undo_edit, and ``submit()``. A turn makes exactly one call, in any of three form
     {"name": "bash", "arguments": {"command": "ls -la"}}       tool: JSON, also OpenAI's
 
 The tool form may stand between ``<tool_call>`` tags. Reading takes linear time, whatever the text.
-Running calls is no concern of this module.
+This module does not run calls.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from __future__ import annotations
 import json
 import re
 import reprlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -36,7 +36,6 @@ from srl_env.text.unicode import utf8_safe
 Argument = str | int | tuple[int, int]
 
 EDITOR = "str_replace_editor"
-TOOLS = ("bash", EDITOR, "submit")
 EXAMPLE = "<function=bash>\n<parameter=command>ls -la</parameter>\n</function>"
 
 # The editor's commands: which parameters each needs, and which it may have.
@@ -48,8 +47,13 @@ EDITOR_COMMANDS: Mapping[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "undo_edit": (("path",), ()),
 }
 _TEXTS = ("file_text", "old_str", "new_str")
-_EDITOR_PARAMETERS = ("command", "path", "view_range", "insert_line", *_TEXTS)
+_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "bash": ("command",),
+    EDITOR: ("command", "path", "view_range", "insert_line", *_TEXTS),
+    "submit": (),
+}
 
+TOOLS = tuple(_PARAMETERS)
 _TAGS = ("<function=", "</function>", "<parameter=", "</parameter>")
 _FUNCTION = re.compile(r"^[ \t]*<function=", re.MULTILINE)
 _NAME = re.compile(r"<function=([^<>\s]{1,64})>")
@@ -67,18 +71,18 @@ _WHOLE_NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 class CallError(UserError):
-    """A text is no tool call; the message is for the policy: what was wrong, what to write."""
+    """A text is not a tool call; the message tells the policy what is wrong and what to write."""
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCall:
-    """One call of a tool: always a valid one, in canonical form.
+    """One valid call of a tool, in canonical form.
 
-    arguments: texts as they are meant, lone surrogates replaced (``utf8_safe``); ``view_range``
-    is (first, last) with last −1 for the end of the file, ``insert_line`` a number; both are also
-    taken as text. ``new_str`` of str_replace defaults to "". Parameters of the editor that its
-    command does not use are left out, and so are those that are None.
-    Raises ``CallError`` for an unknown tool or parameter, a missing or a wrong one.
+    arguments: texts with lone surrogates replaced (``utf8_safe``); ``view_range`` is (first, last)
+    with last −1 for the end of the file, ``insert_line`` a number; both may be given as text.
+    ``new_str`` of str_replace defaults to "". Unused parameters of the editor are dropped, and so
+    are those that are None.
+    Raises ``CallError`` for an unknown tool or parameter, and for a missing or wrong parameter.
     """
 
     tool: str
@@ -88,26 +92,24 @@ class ToolCall:
         object.__setattr__(self, "arguments", _checked(self.tool, self.arguments))
 
     def render(self) -> str:
-        """The call as text, which ``parse_call`` reads as an equal one.
+        """The call as text, which ``parse_call`` reads as an equal call.
 
-        In the xml form; in the tool form where a value has one of that form's tags in it.
-        ``file_text``, ``old_str`` and ``new_str`` stand on lines of their own, as in SWE-smith.
+        It is in the xml form, or in the tool form if a value contains a tag of the xml form.
+        ``file_text``, ``old_str`` and ``new_str`` have lines of their own, as in SWE-smith.
         """
         values = {name: _written(value) for name, value in self.arguments.items()}
         if any(tag in value for value in values.values() for tag in _TAGS):
             text = json.dumps({"name": self.tool, "arguments": values}, ensure_ascii=False)
             return text.replace("<", "\\u003c")
-        lines = [
-            f"<parameter={name}>{_framed(name, value)}</parameter>"
-            for name, value in values.items()
-        ]
+        framed = {n: f"\n{text}\n" if n in _TEXTS else text for n, text in values.items()}
+        lines = [f"<parameter={name}>{text}</parameter>" for name, text in framed.items()]
         return "\n".join([f"<function={self.tool}>", *lines, "</function>"])
 
 
 def parse_call(text: str) -> ToolCall:
     """The one call in a text, which may have prose before it and nothing after it.
 
-    Raises ``CallError`` where there is no call, more than one, or a wrong one.
+    Raises ``CallError`` for no call, more than one, or a wrong one.
     """
     form, start = _find_form(text)
     return _READERS[form](text[start:])
@@ -135,10 +137,10 @@ The form of a call:
 class ToolCalls:
     """The completion format of tool calls: a thought in tags or in prose, then one call.
 
-    The action of a completion that kept the form is the canonical call alone
-    (``ToolCall.render``). Of any other it is the text without its thinking, from where the
-    call begins if that can be told: ``parse_call`` of it says what was wrong.
-    require_thought: a call without any thought before it breaks the form.
+    The action of a well-formed completion is the canonical call (``ToolCall.render``). For any
+    other it is the text without its thinking, from where the call starts if that is clear;
+    ``parse_call`` of it says what is wrong. require_thought: a call without any thought before it
+    breaks the form.
     """
 
     require_thought: bool = False
@@ -182,7 +184,7 @@ _Form = Literal["xml", "tagged", "ticks", "tool", "none"]
 
 
 def _find_form(text: str) -> tuple[_Form, int]:
-    """The form that a text's call is in, and where the call begins."""
+    """The form of a text's call, and where the call starts."""
     forms: tuple[tuple[_Form, re.Match[str] | None], ...] = (
         ("xml", _FUNCTION.search(text)),
         ("tagged", re.search("<tool_call>", text)),
@@ -197,9 +199,9 @@ def _find_form(text: str) -> tuple[_Form, int]:
 
 
 def _split_thinking(body: str) -> tuple[str, str, bool]:
-    """What stands in the tags, what comes after them, and whether they are never closed.
+    """The text in the tags, the text after them, and whether they are never closed.
 
-    The opening tag may be missing, as where it is part of the prompt.
+    The opening tag may be missing, as it may be part of the prompt.
     """
     if body.startswith(OPEN):
         thinking, closed, rest = body[len(OPEN) :].partition(CLOSE)
@@ -212,7 +214,7 @@ def _split_thinking(body: str) -> tuple[str, str, bool]:
 
 
 def _prose(before: str) -> str:
-    """The prose before a call, without what only opens the call."""
+    """The prose before a call, without the call's wrapping."""
     before = before.strip()
     for opener in ("```xml", "```", "<tool_call>"):
         before = before.removesuffix(opener).rstrip()
@@ -263,7 +265,7 @@ def _read_tagged(text: str) -> ToolCall:
     if not closed:
         raise CallError("The call is never closed. End it with </tool_call>.")
     if after.strip():
-        raise CallError("One call in each turn, and nothing after it. Leave out what follows.")
+        raise CallError("One call in each turn, and nothing after it. Remove what follows.")
     return _read_tool(inside)
 
 
@@ -272,8 +274,8 @@ def _read_tool(text: str) -> ToolCall:
         value, end = _DECODER.raw_decode(text := text.strip())
     except json.JSONDecodeError as error:
         raise CallError(
-            f"The call is no JSON: {error.msg} at character {error.pos + 1}. "
-            f"Mend it, or write the call as\n{EXAMPLE}"
+            f"The call is not valid JSON: {error.msg} at character {error.pos + 1}. "
+            f"Fix it, or write the call as\n{EXAMPLE}"
         ) from None
     except (RecursionError, ValueError):
         raise CallError("The call's JSON is nested too deep or has too large a number.") from None
@@ -282,16 +284,16 @@ def _read_tool(text: str) -> ToolCall:
 
 
 def call_from_json(value: Any) -> ToolCall:
-    """The call in decoded JSON: ``{"name", "arguments"}``, or OpenAI's ``{"function": …}``, a
-    list of one such, or ``{"tool_calls": […]}``; arguments may themselves be JSON text.
+    """The call in decoded JSON: ``{"name", "arguments"}``, or OpenAI's ``{"function": …}``, a list
+    of one such, or ``{"tool_calls": […]}``. The arguments may be JSON text.
 
-    Raises ``CallError`` where it is none of these.
+    Raises ``CallError`` for anything else.
     """
     return ToolCall(*name_and_arguments(value))
 
 
 def name_and_arguments(value: Any) -> tuple[str, Mapping[str, Any]]:
-    """The name and the arguments of the call in decoded JSON, whatever tool that is; see
+    """The name and the arguments of the call in decoded JSON, for any tool; see
     ``call_from_json``."""
     if isinstance(value, Mapping) and "tool_calls" in value:
         value = value["tool_calls"]
@@ -307,30 +309,23 @@ def name_and_arguments(value: Any) -> tuple[str, Mapping[str, Any]]:
         )
     arguments = value.get("arguments")
     if isinstance(arguments, str):
-        arguments = _decoded_arguments(arguments)
+        try:
+            arguments = json.loads(arguments or "{}", strict=False)
+        except (ValueError, RecursionError):
+            raise CallError('"arguments" is a text that is not a JSON object.') from None
     if not isinstance(arguments, Mapping | None):
         raise CallError('"arguments" is an object with a value for each parameter.')
     return value["name"], arguments or {}
 
 
-def _decoded_arguments(text: str) -> Any:
-    try:
-        return json.loads(text or "{}", strict=False)
-    except (ValueError, RecursionError):
-        raise CallError('"arguments" is a text that is no JSON object.') from None
-
-
 def _read_ticks(text: str) -> ToolCall:
     blocks = fenced_blocks(text)
-    if not blocks:
+    if len(blocks) != 1:
+        many = "There is more than one fenced block. Write exactly one call in each turn"
+        open_end = "The block is never closed. End it with ``` on a line of its own"
         raise CallError(
-            "The block is never closed. End it with ``` on a line of its own; where the command "
-            f"itself has ``` in it, write it as\n{EXAMPLE}"
-        )
-    if len(blocks) > 1:
-        raise CallError(
-            "There is more than one fenced block. Write exactly one call in each turn; where the "
-            f"command itself has ``` in it, write it as\n{EXAMPLE}"
+            f"{many if blocks else open_end}; where the command itself has ``` in it, write it as\n"
+            f"{EXAMPLE}"
         )
     (block,) = blocks
     _nothing_after(text[block.end :])
@@ -342,10 +337,10 @@ def _read_ticks(text: str) -> ToolCall:
 
 
 def parse_command(command: str) -> ToolCall:
-    """The call that a typed command makes: of the editor, ``submit``, or else of bash.
+    """The call of a typed command: of the editor, ``submit``, or else bash.
 
     The editor's is ``str_replace_editor COMMAND PATH [--PARAMETER VALUE …]``, quoted as in a
-    shell; ``--view_range`` takes two numbers. Raises ``CallError`` where it is none.
+    shell; ``--view_range`` takes two numbers. Raises ``CallError`` for a wrong one.
     """
     command = command.strip()
     if command in ("submit", "submit -f", "submit --force"):
@@ -361,23 +356,21 @@ def parse_command(command: str) -> ToolCall:
             place += 1
     while place < len(words):
         name, given, value = words[place].removeprefix("--").partition("=")
-        if not words[place].startswith("--") or name not in _EDITOR_PARAMETERS:
+        if not words[place].startswith("--") or name not in _PARAMETERS[EDITOR]:
             raise CallError(
                 f"{EDITOR} is called as {EDITOR} COMMAND PATH --PARAMETER VALUE …; "
-                f"{_shown(words[place])} is no parameter of it."
+                f"{_shown(words[place])} is not a parameter of it."
             )
-        count = 0 if given else 2 if _is_pair(name, words[place + 1 : place + 3]) else 1
+        pair = words[place + 1 : place + 3]
+        is_pair = len(pair) == 2 and all(map(_WHOLE_NUMBER.fullmatch, pair))
+        count = 0 if given else 2 if name == "view_range" and is_pair else 1
         arguments[name] = value if given else " ".join(words[place + 1 : place + 1 + count])
         place += 1 + count
     return ToolCall(EDITOR, arguments)
 
 
-def _is_pair(name: str, words: list[str]) -> bool:
-    return name == "view_range" and len(words) == 2 and all(map(_WHOLE_NUMBER.fullmatch, words))
-
-
 def _shell_words(command: str) -> list[str]:
-    """The words of a command line, unquoted as a shell does without expanding anything."""
+    """The words of a command line, unquoted as in a shell that expands nothing."""
     words, place = [], 0
     while found := _WORD.match(command, place):
         words.append("".join(map(_unquoted, _PIECE.finditer(found[1]))))
@@ -392,18 +385,12 @@ def _shell_words(command: str) -> list[str]:
 def _unquoted(piece: re.Match[str]) -> str:
     plain, escaped, single, double = piece.groups()
     if double is not None:
-        return re.sub(r"""\\([\\"$`\n])""", _unescaped, double)
-    if escaped == "\n":
-        return ""
-    return plain or escaped or single or ""
-
-
-def _unescaped(escape: re.Match[str]) -> str:
-    return "" if escape[1] == "\n" else escape[1]
+        return re.sub(r"""\\([\\"$`])|\\\n""", r"\1", double)
+    return "" if escaped == "\n" else plain or escaped or single or ""
 
 
 def _nothing_after(rest: str) -> None:
-    """Only what closes the call's own wrapping may follow it."""
+    """Checks that only the end of the call's own wrapping follows it."""
     if "<function=" in rest:
         raise CallError("There is more than one call. Write exactly one in each turn.")
     if rest.strip() not in ("", "```", "</tool_call>"):
@@ -428,15 +415,15 @@ _DECODER = json.JSONDecoder(strict=False)
 def _checked(tool: str, arguments: Mapping[str, Any]) -> dict[str, Argument]:
     """The arguments in canonical order and types."""
     given = {name: value for name, value in arguments.items() if value is not None}
-    if tool == "bash":
-        _known(tool, given, ("command",))
-        return {"command": _line("command", _needed("bash", given, "command"))}
-    if tool == "submit":
-        _known(tool, given, ())
-        return {}
-    if tool != EDITOR:
+    if tool not in _PARAMETERS:
         raise CallError(f"There is no tool {_shown(tool)}. The tools are {', '.join(TOOLS)}.")
-    _known(tool, given, _EDITOR_PARAMETERS)
+    known = _PARAMETERS[tool]
+    for name in given:
+        if name not in known:
+            takes = f"takes {', '.join(known)}" if known else "takes no parameters"
+            raise CallError(f"{tool} has no parameter {_shown(name)}; it {takes}.")
+    if tool != EDITOR:
+        return {name: _READ[name](name, _needed(tool, given, name)) for name in known}
     command = _line("command", _needed(EDITOR, given, "command"))
     if command not in EDITOR_COMMANDS:
         raise CallError(
@@ -448,15 +435,8 @@ def _checked(tool: str, arguments: Mapping[str, Any]) -> dict[str, Argument]:
         _needed(f"{EDITOR} {command}", given, name)
     if command == "str_replace":
         given = {"new_str": "", **given}
-    used = [name for name in ("command", *needed, *optional) if name in given]
-    return {name: _typed(name, given[name]) for name in _EDITOR_PARAMETERS if name in used}
-
-
-def _known(tool: str, given: Mapping[str, Any], known: tuple[str, ...]) -> None:
-    for name in given:
-        if name not in known:
-            takes = f"takes {', '.join(known)}" if known else "takes no parameters"
-            raise CallError(f"{tool} has no parameter {_shown(name)}; it {takes}.")
+    used = {"command", *needed, *optional} & given.keys()
+    return {name: _READ[name](name, given[name]) for name in known if name in used}
 
 
 def _needed(what: str, given: Mapping[str, Any], name: str) -> Any:
@@ -467,18 +447,8 @@ def _needed(what: str, given: Mapping[str, Any], name: str) -> Any:
     return given[name]
 
 
-def _typed(name: str, value: Any) -> Argument:
-    if name == "view_range":
-        return _range(value)
-    if name == "insert_line":
-        return _number(name, value)
-    if name in _TEXTS:
-        return _text(name, value)
-    return _line(name, value)
-
-
 def _line(name: str, value: Any) -> str:
-    """A text that is not empty, without the white space around it."""
+    """A non-empty text, stripped."""
     text = _text(name, value).strip()
     if not text:
         raise CallError(f"The parameter {name!r} is empty.")
@@ -491,12 +461,12 @@ def _text(name: str, value: Any) -> str:
     raise CallError(f"The parameter {name!r} is a text; got {_shown(value)}.")
 
 
-def _range(value: Any) -> tuple[int, int]:
+def _range(name: str, value: Any) -> tuple[int, int]:
     if isinstance(value, str):
         value = value.strip().removeprefix("[").removesuffix("]").replace(",", " ").split(None, 2)
     if isinstance(value, list | tuple) and len(value) == 2:
-        return _number("view_range", value[0]), _number("view_range", value[1])
-    raise CallError(f"view_range is [first line, last line], e.g. [10, 40]; got {_shown(value)}.")
+        return _number(name, value[0]), _number(name, value[1])
+    raise CallError(f"{name} is [first line, last line], e.g. [10, 40]; got {_shown(value)}.")
 
 
 def _number(name: str, value: Any) -> int:
@@ -507,15 +477,20 @@ def _number(name: str, value: Any) -> int:
     raise CallError(f"{name} is made of whole numbers; got {_shown(value)}.")
 
 
+_READ: Mapping[str, Callable[[str, Any], Argument]] = {
+    "command": _line,
+    "path": _line,
+    "view_range": _range,
+    "insert_line": _number,
+    **dict.fromkeys(_TEXTS, _text),
+}
+
+
 def _written(value: Argument) -> str:
     return f"[{value[0]}, {value[1]}]" if isinstance(value, tuple) else str(value)
 
 
-def _framed(name: str, value: str) -> str:
-    return f"\n{value}\n" if name in _TEXTS else value
-
-
 def _shown(value: object) -> str:
-    """A value as a message shows it: the beginning of its text."""
+    """A value as a message shows it: the start of its text."""
     text = value.strip() if isinstance(value, str) else reprlib.repr(value)
     return repr(text if len(text) <= 60 else text[:57] + "…")

@@ -1,4 +1,4 @@
-"""Texts of unknown origin made safe: to be stored as UTF-8, or to be shown on a terminal."""
+"""Texts of unknown origin made safe for UTF-8 files and for terminals."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNSEEN = re.compile(
 def utf8_safe(text: str) -> str:
     """The text with lone surrogates replaced by U+FFFD, so that it can be stored and sent.
 
-    Surrogate pairs become the character they stand for; all other text is left as it is.
+    Surrogate pairs become the character they stand for; all other text stays.
     """
     if text.isascii():
         return text
@@ -42,12 +42,12 @@ def all_utf8_safe(value: Any) -> Any:
 
 
 def escaped(text: str) -> str:
-    """The text with what cannot be seen in it written as Python does: ``\\x1b``, ``\\u202e``.
+    """The text with its invisible characters written as Python does: ``\\x1b``, ``\\u202e``.
 
-    That is controls, bidirectional and other invisible characters, and lone surrogates; a surrogate
-    escape, which stands for a byte that is no UTF-8, becomes that byte (``\\xff``). Newlines, tabs
-    and the joiners U+200C and U+200D stay. The result is valid Unicode, and escaping it again
-    changes nothing.
+    These are controls, bidirectional and other invisible characters, and lone surrogates. A
+    surrogate escape, which stands for a byte that is not UTF-8, becomes that byte (``\\xff``).
+    Newlines, tabs and the joiners U+200C and U+200D stay. The result is valid Unicode, and escaping
+    it again changes nothing.
     """
     return _UNSEEN.sub(_escape, text)
 

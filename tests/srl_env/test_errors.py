@@ -19,7 +19,7 @@ from srl_env.errors import UnknownName
         ("ev", ["evaluation", "every_s"], "Known: evaluation, every_s."),
         ("", ["evaluation"], "Known: evaluation."),
         ("evaluation", [], "None are known."),
-        ("x", [f"name-{i}" for i in range(30)], "Known are 30, e.g. "),
+        ("x", [f"name-{i}" for i in range(30)], "30 are known, e.g. "),
     ],
 )
 def test_the_nearest_or_the_only_name_begun_is_suggested(

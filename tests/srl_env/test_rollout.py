@@ -14,7 +14,7 @@ import pytest
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, PolicyFailure, PromptRefused, UnknownName
 from srl_env.policy import Generation, Sampling
-from srl_env.rollout import EnvPool, Episode, Progress, Start, Step, rollout
+from srl_env.rollout import EnvPool, Episode, Start, Step, rollout
 from srl_env.testing import Cheater, CountingEnv, FailingVerifier, ScriptedPolicy, SlowWorldEnv
 from srl_env.text.format import Brackets
 from srl_env.text.prompt import Messages
@@ -157,18 +157,12 @@ def test_a_policy_that_loses_a_generation_is_told_so() -> None:
         def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
             return [Generation("x")]
 
-    with pytest.raises(BadOption, match="one generation for each of its prompts; got 1 for 2"):
+    with pytest.raises(BadOption, match="one generation for each prompt; got 1 for 2"):
         rollout(pool(), Short(), starts("count-2", "count-3"))
 
 
 def test_no_starts_give_no_episodes() -> None:
     assert rollout(pool(), ScriptedPolicy(["x"]), []) == []
-
-
-def test_progress_is_reported_every_round() -> None:
-    seen: list[Progress] = []
-    rollout(pool(), Cheater(), starts("count-2", "count-3"), on_step=seen.append)
-    assert seen == [Progress(0, 2, 2), Progress(0, 2, 4), Progress(1, 2, 6), Progress(2, 2, 7)]
 
 
 def test_equal_starts_of_a_group_begin_alike_and_draw_their_random_rewards_apart() -> None:
@@ -236,15 +230,11 @@ class Unreliable:
 
 
 def test_a_failure_of_the_policy_ends_its_episode_alone_and_takes_no_step() -> None:
-    progress: list[Progress] = []
-    lost, sound = rollout(
-        pool(), Unreliable(2), starts("count-2", "count-2"), on_step=progress.append
-    )
+    lost, sound = rollout(pool(), Unreliable(2), starts("count-2", "count-2"))
     assert lost.failure == {"type": "PolicyFailure", "message": "the server is gone"}
     assert (len(lost.steps), lost.steps[0].reward, lost.correct) == (1, 1.0, None)
     assert math.isnan(lost.total_reward)
     assert (len(sound.steps), sound.failure) == (3, None)
-    assert progress[-1] == Progress(2, 2, 4)
 
 
 def test_an_episode_whose_first_completion_failed_has_no_steps() -> None:
