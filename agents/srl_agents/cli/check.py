@@ -22,18 +22,31 @@ if TYPE_CHECKING:
 app = typer.Typer()
 
 
-def check_all(name: str, arguments: Mapping[str, Any], settings: Mapping[str, Any]) -> bool:
-    """Checks and writes what is found; whether every check passed.
-
-    name: an id, a file, or a folder, whose environments are all checked. settings: of ``Checker``.
-    """
-    passed = [_check(checker) for checker in _checkers(name, arguments, settings)]
-    return all(passed)
+@app.command(
+    epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
+    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]\n\n"""
+    "[bold]srl-env check steps:problems.jsonl[/]  or my_env.py, my_env.py:Class, my_package/"
+)
+def check(
+    env_id: Annotated[
+        str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")
+    ],
+    kwargs: Kwargs = "{}",
+    problems: Annotated[int, typer.Option(min=1, help="Number of problems to try.")] = 3,
+    hostile: Annotated[int, typer.Option(min=0, help="Number of hostile texts to try.")] = 10_000,
+    seconds: Annotated[float, typer.Option(help="Time for each check with such texts.")] = 20.0,
+) -> None:
+    """Check that an environment keeps every promise of the library; exit code 1 if not."""
+    settings = {"problems": problems, "hostile": hostile, "seconds": seconds}
+    passed = [_check(checker) for checker in _checkers(env_id, json_object(kwargs), settings)]
+    if not all(passed):
+        raise typer.Exit(1)
 
 
 def _checkers(
     name: str, arguments: Mapping[str, Any], settings: Mapping[str, Any]
 ) -> Iterator[Checker]:
+    """A checker for an id or a file; one for each environment of a folder."""
     from srl_env.check import Checker
     from srl_env.environment import ReasoningEnv
 
@@ -49,7 +62,7 @@ def _checkers(
 
 @contextmanager
 def _ended_after(limit_s: float | None) -> Iterator[None]:
-    """Ends this process, with the lines it is at, where C code goes on that no alarm reaches."""
+    """Ends this process with a stack trace if C code runs on that no alarm interrupts."""
     if limit_s is not None:
         faulthandler.dump_traceback_later(limit_s, exit=True, file=2)
     try:
@@ -67,40 +80,20 @@ def _check(checker: Checker) -> bool:
     for name in CHECKS:
         with _ended_after(checker.limit_s(name)):
             results.append(checker.run(name))
-        print_check(results[-1])
+        _print(results[-1])
     failed = sum(not result.passed for result in results)
     skipped = sum(result.skipped for result in results)
-    said = f"{failed} failed" if failed else "all passed"
-    output.print(f"{len(results)} checks, {said}{f', {skipped} skipped' if skipped else ''}\n")
+    verdict = f"{failed} failed" if failed else "all passed"
+    verdict += f", {skipped} skipped" if skipped else ""
+    output.print(f"{len(results)} checks, {verdict}\n")
     return not failed
 
 
-def print_check(result: CheckResult) -> None:
-    """Writes one check, with its notes and findings."""
+def _print(result: CheckResult) -> None:
+    """Prints one check, with its notes and findings."""
     style = {"ok": "green", "skip": "yellow", "FAIL": "bold red"}[result.mark]
     notes = f" [dim]({escape('; '.join(result.notes))})[/]" if result.notes else ""
     output.print(f"[{style}]{result.mark:4}[/] {result.name}{notes}", highlight=False)
     for finding in result.findings:
         text = str(finding).replace("\n", "\n     ")
         output.print(f"     {escape(text)}", highlight=False, soft_wrap=True)
-
-
-@app.command(
-    epilog="[bold]srl-env check srl/ModularChain-v0[/]\n\n"
-    """[bold]srl-env check srl/ModularChain-v0 --kwargs '{"difficulty": 9}'[/]\n\n"""
-    "[bold]srl-env check steps:problems.jsonl[/]  or my_env.py, my_env.py:Class, my_package/"
-)
-def check(
-    env_id: Annotated[
-        str, typer.Argument(metavar="ID|PATH", help="Environment id, file, or package folder.")
-    ],
-    kwargs: Kwargs = "{}",
-    problems: Annotated[int, typer.Option(min=1, help="How many problems are tried.")] = 3,
-    hostile: Annotated[int, typer.Option(min=0, help="How many hostile texts are tried.")] = 10_000,
-    seconds: Annotated[float, typer.Option(help="For each of the checks with such texts.")] = 20.0,
-) -> None:
-    """Whether an environment keeps what every environment here promises; exit code 1 if not."""
-
-    settings = {"problems": problems, "hostile": hostile, "seconds": seconds}
-    if not check_all(env_id, json_object(kwargs), settings):
-        raise typer.Exit(1)

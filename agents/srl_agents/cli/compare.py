@@ -6,26 +6,77 @@ import json
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from srl_agents.cli.console import comparison_bars, output
-from srl_agents.cli.folders import how_to_go_on
-from srl_agents.cli.options import with_flags
+from srl_agents.cli.folders import resume_hint
+from srl_agents.cli.options import Overrides, with_flags
 from srl_env.errors import BadOption
 from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
-    from srl_agents.cli.options import Flags
+    from srl_agents.evaluation.contrasts import Comparison
 
 app = typer.Typer()
 
 _TEMPLATE = Path(__file__).with_suffix(".toml")
 
 
-def init_command(file: Path) -> None:
-    """Writes a commented configuration to begin with; BadOption where the file exists."""
+@app.command(
+    epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: it continues\n\n"
+    "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
+    "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
+    "[bold]srl-env compare --init[/]  writes compare.toml, a commented file to begin with"
+)
+def compare(
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(metavar="FILE", help="TOML or JSON file of a comparison."),
+    ] = None,
+    overrides: Overrides = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Number of runs at the same time.")
+    ] = None,
+    out: Annotated[
+        str | None, typer.Option("--out", "-o", help="Folder of the comparison.")
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Check the file, print every run, and stop.")
+    ] = False,
+    init: Annotated[
+        bool,
+        typer.Option("--init", help="Write a commented FILE to begin with, else compare.toml."),
+    ] = False,
+) -> None:
+    """Compare several methods with several seeds under one budget: one table, one report."""
+    from srl_agents.comparison.config import make_compare_config, plan
+    from srl_agents.comparison.input_checks import check_bases, check_jobs
+    from srl_agents.comparison.scheduler import compare as run_all
+    from srl_agents.runs.settings import read_tree, with_overrides
+
+    if init:
+        _init(_one_file(files or [Path("compare.toml")]))
+        return
+    file = _one_file(files or [])
+    flags = {name: value for name, value in (("jobs", jobs), ("out", out)) if value is not None}
+    config = make_compare_config(
+        with_overrides(with_flags(read_tree(file), flags), overrides or [])
+    )
+    if dry_run:
+        planned = plan(config)
+        check_bases(config.bases)
+        check_jobs(planned)
+        typer.echo(json.dumps([job.to_json() for job in planned], indent=2))
+        return
+    with resume_hint(_again(file, overrides or [], flags)), comparison_bars() as bars:
+        comparison = run_all(config, on_progress=bars)
+    _show(comparison, Path(config.out))
+
+
+def _init(file: Path) -> None:
+    """Writes a commented configuration. Raises BadOption if the file exists."""
     try:
         with file.open("x", encoding="utf-8") as out:
             out.write(_TEMPLATE.read_text(encoding="utf-8"))
@@ -39,13 +90,13 @@ def init_command(file: Path) -> None:
     )
 
 
-def one_file(paths: Sequence[Path]) -> Path:
-    """The configuration among the arguments; BadOption for folders of runs and several files."""
+def _one_file(paths: Sequence[Path]) -> Path:
+    """The single configuration. Raises BadOption for folders of runs and for several files."""
     if folders := [path for path in paths if path.is_dir()]:
         runs = shlex.join(map(str, folders))
         raise BadOption(
-            f"compare trains what a TOML or JSON file describes; got the folder {folders[0]}."
-            f" Fix: finished runs are compared by srl-env view {runs}"
+            f"compare takes a TOML or JSON file; got the folder {folders[0]}. Fix: finished runs"
+            f" are compared by srl-env view {runs}"
         )
     if len(paths) != 1:
         got = shlex.join(map(str, paths)) or "none"
@@ -56,30 +107,21 @@ def one_file(paths: Sequence[Path]) -> Path:
     return paths[0]
 
 
-def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run: bool) -> None:
-    """Compares, or says what would be run; writes the report."""
-    from srl_agents.comparison.config import make_compare_config, plan
-    from srl_agents.comparison.input_checks import check_bases, check_jobs
-    from srl_agents.runs.settings import read_tree, with_overrides
+def _again(file: Path, overrides: Sequence[str], flags: dict[str, Any]) -> list[str]:
+    """The command that continues."""
+    words = ["srl-env", "compare", str(file)]
+    for override in overrides:
+        words += ["--set", override]
+    for name, value in flags.items():
+        words += [f"--{name}", str(value)]
+    return words
 
-    tree = with_overrides(with_flags(read_tree(file), flags), overrides)
-    config = make_compare_config(tree)
-    if dry_run:
-        jobs = plan(config)
-        check_bases(config.bases)
-        check_jobs(jobs)
-        typer.echo(json.dumps([job.to_json() for job in jobs], indent=2))
-        return
-    from srl_agents.comparison.scheduler import compare
+
+def _show(comparison: Comparison, out: Path) -> None:
+    """Prints the table, writes the report; exit code 1 if a run failed."""
     from srl_agents.view.report import comparison_table, headline, learned, write_report
 
-    again = ["srl-env", "compare", str(file)]
-    again += [part for override in overrides for part in ("--set", override)]
-    given = {name: value for name, value in flags.items() if value is not None}
-    again += [part for name, value in given.items() for part in (f"--{name}", str(value))]
-    with how_to_go_on(again), comparison_bars() as bars:
-        comparison = compare(config, on_progress=bars)
-    report = write_report(comparison, Path(config.out))
+    report = write_report(comparison, out)
     output.print(comparison_table(comparison))
     typer.echo(f"{headline(comparison)}\nReport: {report}")
     for run in comparison.runs:
@@ -91,38 +133,3 @@ def compare_command(file: Path, flags: Flags, overrides: Sequence[str], dry_run:
         typer.echo(escaped(f"error: {run.label}: {run.error}"), err=True)
     if failed:
         raise typer.Exit(1)
-
-
-@app.command(
-    epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: what is done stays\n\n"
-    "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
-    "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
-    "[bold]srl-env compare --init[/]  writes compare.toml, a commented file to begin with"
-)
-def compare(
-    config: Annotated[
-        list[Path] | None,
-        typer.Argument(metavar="FILE", help="TOML or JSON file of a comparison."),
-    ] = None,
-    overrides: Annotated[
-        list[str] | None,
-        typer.Option("--set", help="Set one thing, as run.train.lr=3e-4; may be repeated."),
-    ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Runs at the same time.")
-    ] = None,
-    out: Annotated[str | None, typer.Option("--out", "-o", help="The comparison's folder.")] = None,
-    dry_run: Annotated[
-        bool, typer.Option("--dry-run", help="Print every run there would be and stop.")
-    ] = False,
-    init: Annotated[
-        bool, typer.Option("--init", help="Write a commented FILE to begin with. [compare.toml]")
-    ] = False,
-) -> None:
-    """Several methods, several seeds, equal budgets: one table and one report."""
-
-    if init:
-        init_command(one_file(config or [Path("compare.toml")]))
-        return
-    file = one_file(config or [])
-    compare_command(file, {"jobs": jobs, "out": out}, overrides or [], dry_run)

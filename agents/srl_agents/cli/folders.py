@@ -1,4 +1,4 @@
-"""Folders that commands write: a fresh one, how to go on in it, files that appear whole."""
+"""Folders that commands write, and how a stopped command is resumed."""
 
 from __future__ import annotations
 
@@ -23,23 +23,25 @@ def fresh_folder(name: str) -> Path:
 
 
 @contextmanager
-def how_to_go_on(command: Sequence[str], saved: Path | None = None) -> Iterator[None]:
-    """Ctrl-C inside says which command goes on, and so does an error once ``saved`` is there."""
-    again = shlex.join(command)
+def resume_hint(command: Sequence[str], saved: Path | None = None) -> Iterator[None]:
+    """Prints the command that resumes after Ctrl-C, and after an error if ``saved`` exists."""
     try:
         yield
     except KeyboardInterrupt:
-        typer.echo(f"Interrupted; what was done is saved. Go on with:\n  {again}", err=True)
+        typer.echo(
+            f"Interrupted. Progress is saved; resume with:\n  {shlex.join(command)}", err=True
+        )
         raise typer.Exit(INTERRUPTED) from None
     except (SrlEnvError, OSError):
         if saved is not None and saved.exists():
+            again = shlex.join(command)
             typer.echo(f"Progress is saved. Fix the problem, then run:\n  {again}", err=True)
         raise
 
 
 def write_json(path: Path, data: Any) -> None:
-    """The file appears whole or not at all."""
+    """Writes the whole file or nothing."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.part")
-    partial.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    partial.replace(path)
+    draft = path.with_name(f".{path.name}.part")
+    draft.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
+    draft.replace(path)

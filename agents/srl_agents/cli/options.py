@@ -19,13 +19,14 @@ from srl_env.errors import BadOption
 
 
 def json_object(text: str, option: str = "--kwargs") -> dict[str, Any]:
-    """The object in an option's text. Raises BadOption where there is none."""
+    """The object in an option's text. Raises BadOption for any other text."""
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise BadOption(f"{option} is JSON, as '{{\"difficulty\": 9}}'; {error}") from None
+        value = error
     if not isinstance(value, dict):
-        raise BadOption(f"{option} is a JSON object, as '{{\"difficulty\": 9}}'; got {text}")
+        got = f"{text!r} ({value})" if isinstance(value, ValueError) else text
+        raise BadOption(f"{option} must be a JSON object, e.g. '{{\"difficulty\": 9}}'; got {got}")
     return value
 
 
@@ -56,11 +57,31 @@ Kwargs = Annotated[
 
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", help="Setting to change, as train.lr=3e-4; may be repeated."),
+    typer.Option("--set", metavar="KEY=VALUE", help="Setting to change; may be repeated."),
 ]
 
 
 Folder = Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder written by `srl-env eval`.")]
+
+
+Device = Annotated[str | None, typer.Option(help="Torch device: cpu, cuda, …")]
+
+
+BaseUrl = Annotated[
+    str | None,
+    typer.Option(help="Address of a server with OpenAI's API, for openai:MODEL; ends in /v1."),
+]
+
+
+ApiKeyEnv = Annotated[
+    str | None, typer.Option(help="Environment variable that holds the server's key.")
+]
+
+
+def server_arguments(base_url: str | None, api_key_env: str | None) -> dict[str, str]:
+    """The arguments of a server that were given."""
+    server = {"base_url": base_url, "api_key_env": api_key_env}
+    return {name: value for name, value in server.items() if value is not None}
 
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -1,4 +1,4 @@
-"""Tables of evaluations, and of evaluations looked at again."""
+"""Tables of evaluations and of their analyses."""
 
 from __future__ import annotations
 
@@ -7,11 +7,20 @@ from typing import TYPE_CHECKING
 
 from rich.table import Table
 
+from srl_agents.evaluation.contrasts import TITLES
+
 if TYPE_CHECKING:
     from srl_agents.evaluation.difficulty import Difficulty
     from srl_agents.evaluation.probe import Probe
     from srl_agents.evaluation.scoring import EvalResult
     from srl_agents.evaluation.statistics import Estimate
+
+_LENGTHS = {"steps": "steps of a rollout", "tokens": "tokens of a rollout"}
+_TITLES = TITLES | {
+    "format": "steps in the right format",
+    "truncated": "steps truncated at the token limit",
+    **_LENGTHS,
+}
 
 
 def rescore_table(
@@ -23,24 +32,23 @@ def rescore_table(
     """Scores before and after, and how many verdicts changed."""
     grid = _table(f"{policy}, judged again", "score", "before", "after")
     for name in dict.fromkeys([*old, *new]):
-        grid.add_row(name, _shown(old.get(name)), _shown(new.get(name)))
+        grid.add_row(name, _cell(old.get(name)), _cell(new.get(name)))
     for name, count in changed.items():
         grid.add_row(name, "", f"{count:,} episodes")
     return grid
 
 
 def difficulty_table(found: Difficulty) -> Table:
-    """How many problems are in each band."""
+    """The number of problems in each band."""
     from srl_agents.evaluation.difficulty import BANDS
 
-    grid = _table(f"{found.source}, by {found.policy}", "band", "problems", "share", "pass@1")
+    grid = _table(f"{found.source}, by {found.policy}", "band", "problems", "fraction", "pass@1")
     for band in BANDS:
         rated = found.of([band])
         rates = [one.pass_rate for one in rated]
         if rated:
-            between = "" if band == "unknown" else f"{min(rates):.2f} … {max(rates):.2f}"
-            share = f"{len(rated) / len(found.rated):.1%}"
-            grid.add_row(band, f"{len(rated):,}", share, between)
+            span = "" if band == "unknown" else f"{min(rates):.2f} … {max(rates):.2f}"
+            grid.add_row(band, f"{len(rated):,}", f"{len(rated) / len(found.rated):.1%}", span)
     return grid
 
 
@@ -51,21 +59,59 @@ def monitor_table(found: Mapping[str, Mapping[str, Estimate]]) -> Table:
     grid = _table("signs of shortcuts, per cent", "monitor", *found)
     grid.add_column("what it is")
     for name, (about, _) in MONITORS.items():
-        cells = [_shown(estimates.get(name), 100) for estimates in found.values()]
+        cells = [_cell(estimates.get(name), 100) for estimates in found.values()]
         if any(cells):
             grid.add_row(name, *cells, about)
     return grid
 
 
 def probe_table(policy: str, found: Sequence[Probe]) -> Table:
-    """A row for each share of the questions that was shown."""
+    """A row for each fraction of the questions."""
     heads = ("shown", "word for word %", "similarity", "with another's rest", "above that")
     grid = _table(f"{policy} completes questions", *heads)
     for one in found:
         numbers = one.estimates()
-        cells = [_shown(numbers["exact"], 100)]
-        cells += [_shown(numbers[name]) for name in ("similarity", "other", "above")]
+        cells = [_cell(numbers["exact"], 100)]
+        cells += [_cell(numbers[name]) for name in ("similarity", "other", "above")]
         grid.add_row(f"{one.fraction:.0%}", *cells)
+    return grid
+
+
+def evaluation_table(result: EvalResult) -> Table:
+    """The scores of an evaluation with their intervals; fractions in per cent."""
+    count = len(result.problem_ids)
+    title = f"{result.policy} on {count} problems of {result.source}"
+    grid = _table(title, "score", "value", "95 % interval")
+    grid.caption = "intervals over the problems, one policy"
+    for name, found in result.estimates().items():
+        title, scale = _title(name)
+        if name == "pass@1":
+            title = f"pass@1 (avg@{result.settings.get('rollouts', 'k')}) %"
+        low, high = scale * found.low, scale * found.high
+        grid.add_row(title, f"{scale * found.value:.1f}", f"{low:.1f} … {high:.1f}")
+    for kind, count in result.failures.items():
+        grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
+    if faults := result.policy_faults:
+        grid.add_row("policy faults", str(faults), f"of {result.episodes} episodes")
+    for note in result.notes:
+        grid.add_row("note", "", note)
+    if used := result.usage:
+        # A resumed evaluation counts from 0.
+        retries = f"{used['retries']:.0f} were retries"
+        grid.add_row("requests since start or --resume", f"{used['requests']:.0f}", retries)
+        tokens = used["prompt_tokens"] + used["completion_tokens"]
+        cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
+        grid.add_row("tokens of these requests", f"{tokens:.0f}", cost)
+    return grid
+
+
+def gain_table(gains: Mapping[str, Estimate]) -> Table:
+    """The gain of a chooser for each score; fractions in percentage points."""
+    grid = _table("gain of choosing, on the same problems", "score", "gain", "95 % interval")
+    for name, found in gains.items():
+        title, scale = _title(name)
+        interval = f"{scale * found.low:+.1f} … {scale * found.high:+.1f}"
+        grid.add_row(title, f"{scale * found.value:+.1f}", interval)
     return grid
 
 
@@ -77,75 +123,14 @@ def _table(title: str, first: str, *others: str) -> Table:
     return grid
 
 
-def _shown(found: Estimate | None, scale: float = 1) -> str:
+def _cell(found: Estimate | None, scale: float = 1) -> str:
     if found is None:
         return ""
     low, high = scale * found.low, scale * found.high
     return f"{scale * found.value:.3g} [{low:.3g}, {high:.3g}]"
 
 
-def evaluation_table(result: EvalResult) -> Table:
-    """The scores of an evaluation with their intervals; shares in per cent."""
-    count = len(result.problem_ids)
-    grid = Table(
-        caption="intervals over the problems, one policy",
-        title=f"{result.policy} on {count} problems of {result.source}",
-    )
-    for head, side in (("score", "left"), ("value", "right"), ("95 % interval", "right")):
-        grid.add_column(head, justify=side)  # type: ignore[arg-type]
-    for name, found in result.estimates().items():
-        share = name not in ("steps", "tokens")
-        scale = 100 if share else 1
-        low, high = scale * found.low, scale * found.high
-        grid.add_row(
-            _score_title(name, result) + (" %" if share else ""),
-            f"{scale * found.value:.1f}",
-            f"{low:.1f} … {high:.1f}",
-        )
-    for kind, count in result.failures.items():
-        grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
-    if faults := result.policy_faults:
-        grid.add_row("policy faults", str(faults), f"of {result.episodes} episodes")
-    for note in result.notes:
-        grid.add_row("note", "", note)
-    if used := result.usage:
-        # A resumed evaluation counts from 0.
-        grid.add_row(
-            "requests since start or --resume",
-            f"{used['requests']:.0f}",
-            f"{used['retries']:.0f} were retries",
-        )
-        tokens = used["prompt_tokens"] + used["completion_tokens"]
-        cost = f"cost {used['cost']:.4f}" if used["cost"] else ""
-        grid.add_row("tokens of these requests", f"{tokens:.0f}", cost)
-    return grid
-
-
-def gain_table(gains: Mapping[str, Estimate]) -> Table:
-    """What a chooser gains, score by score; shares in points of per cent."""
-    grid = Table(title="gain of choosing, on the same problems")
-    for head, side in (("score", "left"), ("gain", "right"), ("95 % interval", "right")):
-        grid.add_column(head, justify=side)  # type: ignore[arg-type]
-    for name, found in gains.items():
-        scale = 1 if name in ("steps", "tokens") else 100
-        interval = f"{scale * found.low:+.1f} … {scale * found.high:+.1f}"
-        grid.add_row(_TITLES.get(name, name), f"{scale * found.value:+.1f}", interval)
-    return grid
-
-
-def _score_title(name: str, result: EvalResult) -> str:
-    if name == "pass@1":
-        return f"pass@1 (avg@{result.settings.get('rollouts', 'k')})"
-    return _TITLES.get(name, name)
-
-
-_TITLES = {
-    "legal": "legal steps",
-    "legal_and_correct": "legal and correct",
-    "similarity": "step similarity to the expert, greedy",
-    "sampled_similarity": "step similarity to the expert, sampled",
-    "format": "steps that keep the format",
-    "steps": "steps of a rollout",
-    "tokens": "tokens of a rollout",
-    "truncated": "steps truncated at the token limit",
-}
+def _title(name: str) -> tuple[str, float]:
+    """A score's title, and the factor of its unit."""
+    title = _TITLES.get(name, name)
+    return (title, 1.0) if name in _LENGTHS else (f"{title} %", 100.0)

@@ -1,4 +1,4 @@
-"""Where errors of the library become one line and an exit code, for every command."""
+"""Errors of the library as one line and an exit code, for every command."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _TRAINING_PACKAGES = {"torch", "transformers", "tokenizers", "accelerate", "matp
 
 def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
     """The command, ending with one line and exit code 2 for a user's mistake, 1 for other errors
-    of the library. Anything else is a bug and goes through.
+    of the library. Any other exception is a bug and keeps its traceback.
     """
 
     @wraps(command)
@@ -27,36 +27,36 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
         try:
             command(*args, **kwargs)
         except SrlEnvError as error:
-            raise _ended(error) from None
+            raise _exit(error) from None
         except ModuleNotFoundError as error:
             package = (error.name or "").partition(".")[0]
             if package not in _TRAINING_PACKAGES:
                 raise
-            raise _ended(MissingExtra(package, "train")) from None
+            raise _exit(MissingExtra(package, "train")) from None
         except OSError as error:
             if error.errno is None or error.strerror is None:
                 raise
-            raise _ended(_about_files(error)) from None
+            raise _exit(_file_error(error)) from None
 
     return guarded
 
 
-def _about_files(error: OSError) -> BadOption:
-    """What the system says of a file or a disk, and what to do."""
-    advice = {
-        errno.ENOSPC: "make room on that disk and go on",
-        errno.EDQUOT: "make room in that quota and go on",
-        errno.EFBIG: "make room for larger files there and go on",
-        errno.EACCES: "choose another place, or change who may use that one",
-        errno.EPERM: "choose another place, or change who may use that one",
+def _file_error(error: OSError) -> BadOption:
+    """The system's message about a file or a disk, and how to fix it."""
+    fix = {
+        errno.ENOSPC: "free space on that disk and resume",
+        errno.EDQUOT: "free space in that quota and resume",
+        errno.EFBIG: "allow larger files there and resume",
+        errno.EACCES: "choose another place, or change its permissions",
+        errno.EPERM: "choose another place, or change its permissions",
         errno.EROFS: "choose another place with --out",
         errno.ENOENT: "check the path",
     }.get(error.errno or 0, "choose another place")
     where = f"{error.filename}: " if error.filename else "while writing: "
-    return BadOption(f"{where}{error.strerror}; {advice}")
+    return BadOption(f"{where}{error.strerror}. Fix: {fix}")
 
 
-def _ended(error: SrlEnvError) -> typer.Exit:
-    """The exit that goes with an error, which is said."""
+def _exit(error: SrlEnvError) -> typer.Exit:
+    """Prints an error; returns the exit that belongs to it."""
     typer.echo(f"error: {escaped(str(error))}", err=True)
     return typer.Exit(2 if isinstance(error, UserError) else 1)

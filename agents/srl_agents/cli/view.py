@@ -14,51 +14,9 @@ from srl_env.errors import BadOption
 if TYPE_CHECKING:
     from srl_agents.view.sources import ViewedRun
 
-
 app = typer.Typer()
 
-
 PAGE = "view.html"
-
-
-def view_command(
-    paths: Sequence[Path],
-    out: Path | None,
-    terminal: bool,
-    filters: Sequence[str],
-    step: int | None,
-    most_steps: int | None,
-    tokens: bool,
-) -> None:
-    """Writes the page, or shows the runs in the terminal."""
-    from srl_agents.view.index import MOST_STEPS
-    from srl_agents.view.page import write_page
-    from srl_agents.view.sources import find_runs
-    from srl_agents.view.terminal import show
-
-    if terminal and out is not None:
-        raise BadOption("--terminal writes no page; leave --out or --terminal out")
-    if not terminal and (filters or step is not None):
-        raise BadOption("--where and --step are for --terminal; the page has its own filters")
-    runs = find_runs(paths)
-    most = most_steps or MOST_STEPS
-    if terminal:
-        show(runs, output, filters=filters, step=step, most_steps=most)
-        return
-    path = out or _beside(paths, runs)
-    with errors.status("Reading rollouts …"):
-        write_page(runs, path, most_steps=most, tokens=tokens)
-    size = path.stat().st_size / 1e6
-    output.print(
-        f"Page: {path} ({size:.1f} MB); open it in a browser", soft_wrap=True, markup=False
-    )
-
-
-def _beside(paths: Sequence[Path], runs: Sequence[ViewedRun]) -> Path:
-    """Where the page goes: into the folder that was given, or here where there are several."""
-    if len(paths) > 1:
-        return Path(PAGE)
-    return paths[0] / PAGE if paths[0].is_dir() else runs[0].folder / PAGE
 
 
 @app.command(
@@ -74,27 +32,56 @@ def view(
         ),
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", "-o", help="The page. [RUN/view.html]")
+        Path | None,
+        typer.Option("--out", "-o", help="Page to write. By default RUN/view.html."),
     ] = None,
     terminal: Annotated[
-        bool, typer.Option("--terminal", "-t", help="Show it here instead of writing a page.")
+        bool, typer.Option("--terminal", "-t", help="Show the runs here instead of writing a page.")
     ] = False,
     where: Annotated[
         list[str] | None,
         typer.Option(
-            help="In the terminal: only steps with run=, problem=, step=, reward=, verdict=,"
+            help="Filter of steps, in the terminal: run=, problem=, step=, reward=, verdict=,"
             " failure=, group=, form=, part=, text=; may be repeated.",
             metavar="NAME=VALUE",
         ),
     ] = None,
     step: Annotated[
-        int | None, typer.Option(min=0, help="In the terminal: this step of the list.")
+        int | None, typer.Option(min=0, help="Number of a step in the list, in the terminal.")
     ] = None,
     steps: Annotated[
-        int | None, typer.Option(min=1, help="At most so many steps, evenly. [200000]")
+        int | None,
+        typer.Option(min=1, help="Maximum number of steps, evenly chosen. By default 200000."),
     ] = None,
-    tokens: Annotated[bool, typer.Option(help="Token ids and log-probs in the page too.")] = True,
+    tokens: Annotated[
+        bool, typer.Option(help="Include token ids and log-probs in the page.")
+    ] = True,
 ) -> None:
-    """What happened in a run, step by step: one HTML page that needs no network."""
+    """Show what happened in a run, step by step: one HTML page that needs no network."""
+    from srl_agents.view.index import MOST_STEPS
+    from srl_agents.view.page import write_page
+    from srl_agents.view.sources import find_runs
+    from srl_agents.view.terminal import show
 
-    view_command(runs, out, terminal, where or [], step, steps, tokens)
+    if terminal and out is not None:
+        raise BadOption("--terminal writes no page; leave --out or --terminal out")
+    if not terminal and (where or step is not None):
+        raise BadOption("--where and --step are for --terminal; the page has its own filters")
+    found, most = find_runs(runs), steps or MOST_STEPS
+    if terminal:
+        show(found, output, filters=where or [], step=step, most_steps=most)
+        return
+    path = out or _page(runs, found)
+    with errors.status("Reading rollouts …"):
+        write_page(found, path, most_steps=most, tokens=tokens)
+    size = path.stat().st_size / 1e6
+    output.print(
+        f"Page: {path} ({size:.1f} MB); open it in a browser", soft_wrap=True, markup=False
+    )
+
+
+def _page(paths: Sequence[Path], runs: Sequence[ViewedRun]) -> Path:
+    """The page in the folder that was given; in the current folder for several."""
+    if len(paths) > 1:
+        return Path(PAGE)
+    return paths[0] / PAGE if paths[0].is_dir() else runs[0].folder / PAGE

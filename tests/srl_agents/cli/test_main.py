@@ -90,9 +90,9 @@ def test_the_methods_named_in_the_help_are_those_there_are() -> None:
 
 def test_the_help_of_compare_sets_what_a_comparison_has() -> None:
     said = " ".join(run("compare", "--help").output.split())
-    assert "as run.train.lr=3e-4" in said
+    assert "--set run.train.lr=3e-4" in said
     assert "srl-env compare --init writes compare.toml" in said
-    assert "as train.lr=3e-4" in " ".join(run("train", "--help").output.split())
+    assert "--set train.lr=3e-4" in " ".join(run("train", "--help").output.split())
 
 
 HELLO = """
@@ -281,8 +281,11 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
     ("arguments", "message"),
     [
         (["check", "srl/ModularChian-v0"], "Did you mean 'srl/ModularChain-v0'?"),
-        (["check", CHAIN, "--kwargs", "{"], "--kwargs is JSON"),
-        (["check", CHAIN, "--kwargs", "[1]"], "--kwargs is a JSON object"),
+        (["check", CHAIN, "--kwargs", "{"], "--kwargs must be a JSON object"),
+        (
+            ["check", CHAIN, "--kwargs", "[1]"],
+            "; got [1]",
+        ),
         (["check", CHAIN, "--kwargs", '{"dificulty": 3}'], "Did you mean 'difficulty'?"),
         (["check", CHAIN, "--kwargs", '{"difficulty": 99}'], "difficulty is a number"),
         (["check", CHAIN, "--seconds=-1"], "seconds is a number above 0"),
@@ -304,7 +307,10 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
         (["train", "--config", "none.toml"], "none.toml cannot be read"),
         (["train", "--resume", "nowhere"], "nowhere/config.json cannot be read"),
         (["train", "none.toml"], "none.toml cannot be read"),
-        (["train", "a.toml", "--config", "b.toml"], "two configurations; give one"),
+        (
+            ["train", "a.toml", "--config", "b.toml"],
+            "got a.toml and --config b.toml",
+        ),
         (["train", "--resume", "a", "--config", "b"], "leave b out"),
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "lr"], "KEY=VALUE"),
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "sed=1"], "mean 'seed'?"),
@@ -446,7 +452,7 @@ def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
     again = train_arguments(model, "--set", "budget.updates=2", "-o", "first")
     assert "holds a run already" in fails(*again)
     assert "Progress is saved" not in run(*again).stderr  # nothing was
-    assert "go on with the run: --resume " in fails("train", "--resume", "first/model")
+    assert "is a part of a run. Fix: --resume " in fails("train", "--resume", "first/model")
     result = run("train", "--resume", "first", "--set", "budget.updates=3")
     assert result.exit_code == 0, result.output
     assert "3 updates" in result.output
