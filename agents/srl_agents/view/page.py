@@ -121,7 +121,7 @@ def _methods(runs: Sequence[ViewedRun]) -> list[dict[str, Any]]:
         return []
     return [
         {
-            "name": f"{row.method} ({len(row.seeds)} runs)",
+            "name": f"{row.method} ({len(row.seeds)} run{'s' * (len(row.seeds) > 1)})",
             "scores": {name: [e.value, e.low, e.high] for name, e in row.scores.items()},
             "updates": round(row.updates),
             "seconds": row.seconds,

@@ -181,13 +181,10 @@ def _contrasts(comparison: Comparison) -> str:
 def _runs(comparison: Comparison) -> str:
     base = ["base model"] if len(comparison.bases) > 1 else []
     head = ["run", *base, "seed", "pass@1", "updates", "seconds", "tokens", "failures", "state"]
-    warnings = "".join(
-        f"<li>{escape(f'{run.label}, {warning}')}</li>"
-        for run in comparison.runs
-        for warning in run.warnings
-    )
+    failed = [f"{run.label}: {run.error}" for run in comparison.runs if run.error]
+    warned = [f"{run.label}, {each}" for run in comparison.runs for each in run.warnings]
     table = _table(head, (_run_cells(run) for run in comparison.runs))
-    return table + (f"<p>Warnings:</p><ul>{warnings}</ul>" if warnings else "")
+    return table + _list("Failed runs:", failed) + _list("Warnings:", warned)
 
 
 def _run_cells(run: RunOutcome) -> list[str]:
@@ -205,7 +202,7 @@ def _run_cells(run: RunOutcome) -> list[str]:
         f"{run.seconds:.0f}",
         f"{run.tokens:,}",
         failures,
-        run.error or ("finished" if result else "unfinished"),
+        "failed" if run.error else "finished" if result else "unfinished",
     ]
 
 
@@ -216,6 +213,11 @@ def _settings(comparison: Comparison) -> str:
 
 def _paragraph(text: str, kind: str = "soft") -> str:
     return f'<p class="{kind}">{escape(text)}</p>'
+
+
+def _list(title: str, items: Sequence[str]) -> str:
+    lines = "".join(f"<li>{escape(item)}</li>" for item in items)
+    return f"<p>{title}</p><ul>{lines}</ul>" if items else ""
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
