@@ -25,7 +25,7 @@ from srl_env.errors import UnknownName
 from srl_env.seeding import stream
 from srl_env.verifiers import NumericVerifier
 
-SHARES = {"train": 0.8, "test": 0.2}
+FRACTIONS = {"train": 0.8, "test": 0.2}
 ADDITION = re.compile(r"(\d{1,9}) \+ (\d{1,9}) = (\d{1,9})")
 
 
@@ -38,8 +38,8 @@ class Sums:
     size: int = 100_000
 
     def __post_init__(self) -> None:
-        if self.split not in SHARES:
-            raise UnknownName("split", self.split, SHARES)
+        if self.split not in FRACTIONS:
+            raise UnknownName("split", self.split, FRACTIONS)
 
     @property
     def name(self) -> str:
@@ -55,7 +55,7 @@ class Sums:
         rng = stream(self.name, index)
         while True:
             numbers = [int(n) for n in rng.integers(2, 100, self.count)]
-            if split_of(str(sorted(numbers)), SHARES) == self.split:
+            if split_of(str(sorted(numbers)), FRACTIONS) == self.split:
                 return self._problem(f"{self.name}/{index}", numbers, rng)
 
     def index_of(self, problem_id: str) -> int:

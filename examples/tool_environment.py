@@ -45,8 +45,8 @@ class ShopEnv(ReasoningEnv):
 
     def __init__(self, *, split: str | None = None, **options: Any) -> None:
         problems = [problem(*pair) for pair in combinations(PRICES, 2)]
-        shares = {"train": 0.7, "test": 0.3}
-        source = ListSource(problems, "shop", split=split, shares=shares)
+        fractions = {"train": 0.7, "test": 0.3}
+        source = ListSource(problems, "shop", split=split, fractions=fractions)
         super().__init__(source, NumericVerifier(), **{"style": PromptStyle(note=TOOLS)} | options)
 
     def world_step(self, action: str) -> str:

@@ -1,4 +1,4 @@
-"""The page about data: its commands and its Python run as a reader would run them."""
+"""The commands and the Python of the page about data run as a reader would run them."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pytest
 
 from srl_env.data.forms.detect import FORMS
 from srl_env.data.forms.splitters import SPLITTERS
-from tests.pages import ROOT, commands, program, run_command, run_program, visiting
+from tests.pages import ROOT, commands, program, run_command, run_program, visiting, write_files
 
 PAGE = ROOT / "docs/data.md"
 
@@ -29,6 +29,7 @@ def here(tmp_path: Path) -> Iterator[Path]:
 
 def test_the_commands_on_data_run(here: Path, capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("pyarrow")
+    write_files(PAGE)
     for words in commands(PAGE):
         run_command(words)
     assert (here / "data" / "README.md").exists()

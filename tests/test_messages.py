@@ -470,18 +470,18 @@ def file_in_latin_1(place: Path) -> None:
     steps(place, '{"prompt": "né"}'.encode("latin-1"))
 
 
-@gives("rows.jsonl:1: no JSON object; a row is one; got str")
+@gives('rows.jsonl:1: no JSON object; expected {"column": …}, got list')
 def array_in_place_of_an_object(place: Path) -> None:
     steps(place, '["?"]')
 
 
-@gives("rows.jsonl: a JSON list; expected JSON lines, an object on each. Convert it")
+@gives("rows.jsonl must be JSON lines, an object on each; got JSON. Fix: srl-env data convert")
 def array_in_place_of_lines(place: Path) -> None:
     (place / "rows.jsonl").write_text('[{"prompt": "?"}]')
     JsonlSource(place / "rows.jsonl")
 
 
-@gives("path is that of a file, as 'problems.jsonl'; got int 3")
+@gives("path must be that of a file, e.g. 'problems.jsonl'; got int 3")
 def number_in_place_of_a_path(place: Path) -> None:
     srl_env.make("srl/GSM8K-v0", path=3)
 
@@ -508,7 +508,7 @@ def file_that_is_not_there(place: Path) -> None:
     srl_env.make(f"steps:{place}/nowhere.jsonl")
 
 
-@gives("it is a folder; expected a file of JSON lines")
+@gives("must be a file of JSON lines; got a folder")
 def folder_in_place_of_a_file(place: Path) -> None:
     JsonlSource(place)
 
@@ -542,7 +542,7 @@ def metadata_that_cannot_be_stored(place: Path) -> None:
 # The machine
 
 
-@gives("out.jsonl cannot be written: File too large; choose another place, or make room there")
+@gives("out.jsonl cannot be written: File too large. Fix: choose another place, or make room there")
 def disk_full(place: Path) -> None:
     with files_of_at_most(64):
         write_jsonl(place / "out.jsonl", [counting_problem(4)])

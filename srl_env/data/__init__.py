@@ -3,16 +3,7 @@
 from typing import TYPE_CHECKING
 
 from srl_env.data.drops import DropReport
-from srl_env.data.forms.gsm8k import gsm8k_problem
-from srl_env.data.forms.numbered import Numbered, numbered_steps
-from srl_env.data.forms.swe_instances import (
-    SWEInstance,
-    read_instances,
-    reverse_patch,
-    swe_instance,
-    swe_problem,
-)
-from srl_env.data.forms.swe_trajectories import SWETrajectory, TrajSource, open_trajectories
+from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import (
     BadRow,
     Converter,
@@ -26,21 +17,27 @@ from srl_env.data.sources.hub import DatasetSource
 from srl_env.data.sources.jsonl import JsonlSource, write_jsonl
 from srl_env.data.sources.listed import ListSource
 from srl_env.data.sources.source import RowSource
-from srl_env.data.splits import SHARES, split_of
+from srl_env.data.splits import FRACTIONS, split_of
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_env.data.forms.detect import Reading, read_problems
-    from srl_env.data.forms.form import ReadOptions
-    from srl_env.data.quality.lint import LintOptions, LintReport, lint
+    from srl_env.data.forms.gsm8k import gsm8k_problem
+    from srl_env.data.forms.numbered import Numbered
+    from srl_env.data.forms.splitters import numbered_steps
+    from srl_env.data.forms.swe_instances import reverse_patch, swe_problem
+    from srl_env.data.forms.swe_trajectories import SWETrajectory, open_trajectories
+    from srl_env.data.quality.lint import LintReport, lint
+    from srl_env.data.quality.rules import LintOptions
 
 
 __all__ = [
-    "SHARES",
+    "FRACTIONS",
     "BadRow",
     "Converter",
     "DatasetSource",
     "DropReport",
+    "Form",
     "JsonlSource",
     "LintOptions",
     "LintReport",
@@ -50,22 +47,18 @@ __all__ = [
     "Reading",
     "Row",
     "RowSource",
-    "SWEInstance",
     "SWETrajectory",
     "StepList",
-    "TrajSource",
     "content_id",
     "gsm8k_problem",
     "lint",
     "numbered_steps",
     "open_trajectories",
     "problem_from_row",
-    "read_instances",
     "read_problems",
     "reverse_patch",
     "row_from_problem",
     "split_of",
-    "swe_instance",
     "swe_problem",
     "write_jsonl",
 ]
@@ -73,7 +66,13 @@ __all__ = [
 __getattr__, __dir__ = lazy_names(
     __name__,
     {
-        "forms.detect": ("ReadOptions", "Reading", "read_problems"),
-        "quality.lint": ("LintOptions", "LintReport", "lint"),
+        "forms.detect": ("Reading", "read_problems"),
+        "forms.gsm8k": ("gsm8k_problem",),
+        "forms.numbered": ("Numbered",),
+        "forms.splitters": ("numbered_steps",),
+        "forms.swe_instances": ("reverse_patch", "swe_problem"),
+        "forms.swe_trajectories": ("SWETrajectory", "open_trajectories"),
+        "quality.lint": ("LintReport", "lint"),
+        "quality.rules": ("LintOptions",),
     },
 )

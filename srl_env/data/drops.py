@@ -1,9 +1,10 @@
-"""What was dropped from a source of problems, and why."""
+"""The rows that a source of problems dropped, and why."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
+
+from srl_env.data.rows import BadRow
 
 EXAMPLES = 3
 
@@ -12,8 +13,8 @@ EXAMPLES = 3
 class DropReport:
     """How many rows were kept and dropped; ``str`` of it is for people.
 
-    dropped: by reason, how many. examples: by reason, the first few messages, each with
-    file and line, what was expected and what to do.
+    dropped: {reason: number of rows}. examples: {reason: the first few messages}, each with file
+    and line, what was expected and what to do.
     """
 
     source: str
@@ -21,16 +22,16 @@ class DropReport:
     dropped: dict[str, int] = field(default_factory=dict)
     examples: dict[str, list[str]] = field(default_factory=dict)
 
-    def add(self, reason: str, message: Callable[[], str]) -> None:
-        """Counts one dropped row; its message is only made where it is kept."""
-        self.dropped[reason] = self.dropped.get(reason, 0) + 1
-        examples = self.examples.setdefault(reason, [])
+    def add(self, place: str, error: BadRow) -> None:
+        """Counts a dropped row. place: its file and line."""
+        self.dropped[error.reason] = self.dropped.get(error.reason, 0) + 1
+        examples = self.examples.setdefault(error.reason, [])
         if len(examples) < EXAMPLES:
-            examples.append(message())
+            examples.append(f"{place}: {error}")
 
     @property
     def total_dropped(self) -> int:
-        """How many rows were dropped for all reasons together."""
+        """The number of dropped rows, for all reasons together."""
         return sum(self.dropped.values())
 
     def __str__(self) -> str:

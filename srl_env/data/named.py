@@ -1,4 +1,4 @@
-"""Things chosen by name on a command line: one of ours, or anybody's as ``module:name``."""
+"""Objects chosen by name: one of the library's, or your own as ``module:name``."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ T = TypeVar("T")
 
 
 def named(kind: str, name: str, known: Mapping[str, T]) -> T:
-    """What a name stands for.
+    """The object of that name.
 
-    kind: what is looked for, for messages. name: one of ``known``, or "module:name" of an
-    importable module or one in the current folder. Raises ``UnknownName`` for what does not
+    kind: what it is, for messages. name: one of ``known``, or "module:name" of a module that can
+    be imported or is in the current folder. Raises ``UnknownName`` for a name that does not
     exist, ``BadOption`` for a module that cannot be imported.
     """
     if name in known:

@@ -1,30 +1,28 @@
 """What a row of data must hold to become a problem, and the canonical row.
 
-A converter is a function from a row (a mapping of column names to values) to a ``Problem``;
-it raises ``BadRow`` for a row it cannot use. Where rows come from is no concern of a
-converter: files and data sets add where a bad row stands.
+A converter is a function from a row (a mapping of column names to values) to a ``Problem``. It
+raises ``BadRow`` for a row it cannot use; the reader of the file adds the place of the row.
 
 The canonical row, which ``write_jsonl`` writes::
 
     {"id": "sum-1", "prompt": "What is 2 + 3 + 4?", "answer": "9",
      "steps": ["2 + 3 = 5", {"action": "5 + 4 = 9", "title": "Add the last"}]}
 
-"prompt" is required. Without "id", one is made of the prompt's hash: the same problem has
-the same id wherever it stands. A step is a text or an object with "action" and any of
-"title", "thought", "observation". Several solutions stand under "trajectories", each
-{"steps": […], "source": …}, instead of "steps". Whatever else is to be kept goes under
-"metadata", an object or the JSON text of one.
+Only "prompt" is required. Without "id" the problem gets a hash of its prompt, so the same problem
+has the same id everywhere. A step is a text or an object with "action" and any of "title",
+"thought", "observation". Several solutions go under "trajectories", each {"steps": […], "source":
+…}, instead of "steps". Anything else goes under "metadata", an object or the JSON text of one.
 """
 
 from __future__ import annotations
 
 import ast
-import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from srl_env.data.splits import text_hash
 from srl_env.errors import BadData, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 
@@ -36,9 +34,9 @@ _STEP_KEYS = ("action", "title", "thought", "observation")
 
 
 class BadRow(BadData):
-    """A row that cannot be used, without where it stands.
+    """A row that cannot be used, without its place.
 
-    reason: what is wrong, the same words for the same fault: drops are counted by it.
+    reason: what is wrong, in the same words for the same fault, because drops are counted by it.
     expected: what was expected, or what to do.
     """
 
@@ -50,16 +48,23 @@ class BadRow(BadData):
         return type(self), (self.reason, self.expected)
 
 
+def repeated_id(which: str) -> BadRow:
+    """The error for a row whose id an earlier row has. which: the id, or the earlier row."""
+    return BadRow(
+        "the id of an earlier row",
+        f"{which}; ids are unique, and several solutions of one problem are one row with "
+        '"trajectories"',
+    )
+
+
 def problem_from_row(row: Row) -> Problem:
-    """The problem in a canonical row; ``BadRow`` where it is none. null is as good as absent."""
+    """The problem in a canonical row; ``BadRow`` if there is none. null counts as absent."""
     row = {key: value for key, value in row.items() if value is not None}
     _known_keys(row, PROBLEM_KEYS, 'other columns go under "metadata"')
     prompt = text_in(row, "prompt")
     if "steps" in row and "trajectories" in row:
         raise BadRow('both "steps" and "trajectories"', "a row has one of them")
     metadata = _metadata(row.get("metadata", {}))
-    if not isinstance(metadata, Mapping):
-        raise BadRow('"metadata" is no object', f"got {shown(metadata)}")
     return Problem(
         id=id_in(row, "id") or content_id(prompt),
         prompt=prompt,
@@ -91,9 +96,9 @@ def row_from_problem(problem: Problem) -> dict[str, Any]:
 class StepList:
     """Converter of rows with a prompt, a list of steps and an answer, under any column names.
 
-    prompt, steps, answer, id: the columns. A step is a text or an object as in a canonical
-    row; an answer or id that is absent or null is None, or made of the prompt. Columns not
-    named here are left out.
+    prompt, steps, answer, id: the columns. A step is a text or an object as in a canonical row.
+    Without an answer column the answer is None; without an id column the prompt's hash is the id.
+    Other columns are not used.
     """
 
     prompt: str = "prompt"
@@ -102,7 +107,7 @@ class StepList:
     id: str = "id"
 
     def __call__(self, row: Row) -> Problem:
-        """The problem in a row; ``BadRow`` where it is none."""
+        """The problem in a row; ``BadRow`` if there is none."""
         prompt = text_in(row, self.prompt)
         trajectory = ExpertTrajectory(_steps(row.get(self.steps), self.steps))
         problem_id = id_in(row, self.id) or content_id(prompt)
@@ -110,15 +115,14 @@ class StepList:
 
 
 def content_id(prompt: str) -> str:
-    """An id made of a prompt: 16 hexadecimal digits, the same for the same prompt."""
-    return hashlib.blake2b(prompt.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
+    """An id made from a prompt: 16 hexadecimal digits, the same for the same prompt."""
+    return f"{text_hash(prompt):016x}"
 
 
 def text_in(row: Row, column: str) -> str:
     """The text in a column; ``BadRow`` if there is none or it is blank."""
     if column not in row:
-        hint = str(UnknownName("column", column, map(str, row))).partition(". ")[2]
-        raise BadRow(f'no "{column}"', f"a row needs one. {hint}")
+        raise BadRow(f'no "{column}"', f"a row needs one. {_hint('column', column, row)}")
     text = row[column]
     if not isinstance(text, str):
         raise BadRow(f'"{column}" is no text', f"got {shown(text)}")
@@ -128,7 +132,7 @@ def text_in(row: Row, column: str) -> str:
 
 
 def answer_in(row: Row, column: str) -> str | None:
-    """The answer in a column as text, None where it is absent or null."""
+    """The answer in a column as text, None if it is absent or null."""
     answer = row.get(column)
     if answer is None or isinstance(answer, str):
         return answer
@@ -138,7 +142,7 @@ def answer_in(row: Row, column: str) -> str | None:
 
 
 def id_in(row: Row, column: str) -> str | None:
-    """The id in a column as text, None where it is absent or null."""
+    """The id in a column as text, None if it is absent or null."""
     value = row.get(column)
     if value is None:
         return None
@@ -147,14 +151,16 @@ def id_in(row: Row, column: str) -> str | None:
     return str(value)
 
 
-def _metadata(value: Any) -> Any:
-    """What is in JSON text, as tables have it, which need one type in a column."""
-    if not isinstance(value, str):
-        return value
-    try:
-        return json.loads(value)
-    except (ValueError, RecursionError) as error:
-        raise BadRow('"metadata" is a text but no JSON', str(error)) from error
+def _metadata(value: Any) -> Mapping[str, Any]:
+    """An object, or the one in JSON text: tables need one type per column."""
+    if isinstance(value, str):
+        try:
+            value = json.loads(value)
+        except (ValueError, RecursionError) as error:
+            raise BadRow('"metadata" is a text but no JSON', str(error)) from error
+    if not isinstance(value, Mapping):
+        raise BadRow('"metadata" is no object', f"got {shown(value)}")
+    return value
 
 
 def _trajectories(row: Row) -> Iterable[ExpertTrajectory]:
@@ -212,12 +218,16 @@ def _step_rows(trajectory: ExpertTrajectory) -> list[str | dict[str, str]]:
 def _known_keys(row: Row, known: Iterable[str], otherwise: str) -> None:
     for key in row:
         if key not in known:
-            hint = str(UnknownName("key", str(key), known)).partition(". ")[2]
-            raise BadRow(f'unknown key "{key}"', f"{otherwise}. {hint}")
+            raise BadRow(f'unknown key "{key}"', f"{otherwise}. {_hint('key', str(key), known)}")
+
+
+def _hint(kind: str, name: str, known: Iterable[str]) -> str:
+    """ "Did you mean …?", or the names that are known."""
+    return str(UnknownName(kind, name, map(str, known))).partition(". ")[2]
 
 
 def list_in_text(text: str) -> Any:
-    """The list that a text writes as JSON or as Python does; None where it writes none."""
+    """The list that a text holds as JSON or as Python; None if it holds none."""
     text = text.strip()
     if not text:
         return []
@@ -232,6 +242,6 @@ def list_in_text(text: str) -> Any:
 
 
 def shown(value: Any) -> str:
-    """A value as a message shows it: its type, and its beginning."""
+    """The type of a value and its beginning, for messages."""
     text = repr(value)
     return f"{type(value).__name__} {text if len(text) <= 60 else text[:57] + '…'}"

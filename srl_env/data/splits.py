@@ -1,6 +1,6 @@
-"""Which part of a data set a problem is in: decided by its id alone.
+"""The split that a problem belongs to, which depends on its id alone.
 
-So a problem stays in its part when rows are added, removed or shuffled, and two parts never
+So a problem stays in its split when rows are added, removed or shuffled, and two splits never
 share a problem.
 """
 
@@ -11,23 +11,43 @@ import math
 from collections.abc import Mapping
 
 from srl_env.errors import BadOption
+from srl_env.problem import Problem
 
-SHARES: Mapping[str, float] = {"train": 0.9, "dev": 0.05, "test": 0.05}
+FRACTIONS: Mapping[str, float] = {"train": 0.9, "dev": 0.05, "test": 0.05}
 QUARTERS: Mapping[str, float] = {"train": 0.5, "dev": 0.25, "test": 0.25}
-"""For generators that draw until an item is in the split, four items on average."""
+"""For generators that draw until an item is in the split: four draws on average."""
 
 
-def split_of(problem_id: str, shares: Mapping[str, float] = SHARES) -> str:
-    """The name of the part that a problem is in.
+def split_of(problem_id: str, fractions: Mapping[str, float] = FRACTIONS) -> str:
+    """The name of the split that a problem belongs to.
 
-    shares: the parts and how much of the data each gets, in order; together 1.
+    fractions: the splits in order, and how much of the data each one gets. They sum to 1.
     """
-    if not math.isclose(sum(shares.values()), 1.0) or min(shares.values()) < 0:
-        raise BadOption(f"shares are not negative and sum to 1; got {dict(shares)}")
-    data = b"split\0" + problem_id.encode("utf-8", "surrogatepass")
-    place = int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big") / 2**64
-    for name, share in shares.items():
-        if place < share:
+    check_fractions(fractions)
+    place = text_hash(f"split\0{problem_id}") / 2**64
+    for name, fraction in fractions.items():
+        if place < fraction:
             return name
-        place -= share
-    return next(reversed(list(shares)))
+        place -= fraction
+    return next(reversed(list(fractions)))
+
+
+def split_key(problem: Problem) -> str:
+    """The text whose hash decides the split of a problem from a file.
+
+    That is its id, or its ``metadata["instance_id"]``: two trajectories of one instance stay in
+    one split.
+    """
+    return str(problem.metadata.get("instance_id", problem.id))
+
+
+def check_fractions(fractions: Mapping[str, float]) -> None:
+    """Raises ``BadOption`` for fractions that are negative or do not sum to 1."""
+    if not math.isclose(sum(fractions.values()), 1.0) or min(fractions.values()) < 0:
+        raise BadOption(f"fractions must not be negative and sum to 1; got {dict(fractions)}")
+
+
+def text_hash(text: str) -> int:
+    """A hash of 64 bits, the same in every process and on every machine."""
+    data = text.encode("utf-8", "surrogatepass")
+    return int.from_bytes(hashlib.blake2b(data, digest_size=8).digest(), "big")

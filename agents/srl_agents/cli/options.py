@@ -142,10 +142,12 @@ def options_of(
     """A decorator that gives a command one option for each field of a class.
 
     The command takes ``**given: Any``, which then holds the fields that the user has set. Names,
-    types, help texts and defaults come from the class.
-    flags: {field: its short flag}. leave_out: fields without an option.
+    types, help texts and defaults come from the class. A mapping is repeated as NAME=VALUE.
+    flags: {field: short flag, or "--name -n" for another name}. leave_out: fields that get none.
     """
-    made = [_parameter(s, flags or {}) for s in settings_of(cls) if s.name not in leave_out]
+    settings = [setting for setting in settings_of(cls) if setting.name not in leave_out]
+    made = {setting.name: _parameter(setting, flags or {}) for setting in settings}
+    mappings = {setting.name: setting for setting in settings if _is_mapping(setting.hint)}
 
     def decorate(command: Callable[..., None]) -> Callable[..., None]:
         signature = inspect.signature(command, eval_str=True)
@@ -153,10 +155,13 @@ def options_of(
 
         @wraps(command)
         def with_options(*args: Any, **values: Any) -> None:
-            unset = {option.name for option in made if values.get(option.name) is None}
-            command(*args, **{name: v for name, v in values.items() if name not in unset})
+            given = {name: v for name, v in values.items() if name not in made or v is not None}
+            for name in mappings.keys() & given.keys():
+                flag = _names(mappings[name], flags or {})[0]
+                given[name] = _mapping(flag, given[name], get_args(_type(mappings[name].hint))[1])
+            command(*args, **given)
 
-        with_options.__signature__ = signature.replace(parameters=kept + made)  # type: ignore[attr-defined]
+        with_options.__signature__ = signature.replace(parameters=[*kept, *made.values()])  # type: ignore[attr-defined]
         return with_options
 
     return decorate
@@ -164,10 +169,8 @@ def options_of(
 
 def _parameter(setting: Setting, flags: Mapping[str, str]) -> inspect.Parameter:
     kind, metavar = _kind(setting.hint)
-    name = setting.name.replace("_", "-")
     option = typer.Option(
-        f"--{name}/--no-{name}" if kind is bool else f"--{name}",
-        *([flags[setting.name]] if setting.name in flags else []),
+        *_names(setting, flags),
         help=escape(setting.meaning.replace("``", "`") + _shown(setting.default)),
         metavar=metavar,
     )
@@ -179,17 +182,50 @@ def _parameter(setting: Setting, flags: Mapping[str, str]) -> inspect.Parameter:
     )
 
 
+def _names(setting: Setting, flags: Mapping[str, str]) -> list[str]:
+    name, names = setting.name.replace("_", "-"), flags.get(setting.name, "").split()
+    if names and names[0].startswith("--"):
+        return names
+    return [f"--{name}/--no-{name}" if _type(setting.hint) is bool else f"--{name}", *names]
+
+
+def _type(hint: Any) -> Any:
+    """The type of a field, without None."""
+    options = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
+    return next(option for option in options if option is not type(None))
+
+
 def _kind(hint: Any) -> tuple[Any, str | None]:
     """The type that the command line reads, and how it is shown where that is not its name."""
-    options = get_args(hint) if get_origin(hint) in (UnionType, Union) else (hint,)
-    kind = next(option for option in options if option is not type(None))
+    kind = _type(hint)
     if get_origin(kind) is Literal:
         return str, "|".join(map(str, get_args(kind)))
+    if _is_mapping(kind):
+        return list[str], "NAME=VALUE"
     return (list[get_args(kind)[0]], None) if get_origin(kind) in (tuple, list) else (kind, None)  # type: ignore[misc]
+
+
+def _is_mapping(hint: Any) -> bool:
+    return get_origin(_type(hint)) is Mapping
+
+
+def _mapping(flag: str, texts: list[str], kind: Any) -> dict[str, Any]:
+    """{name: value} of an option that is repeated as NAME=VALUE; kind: the type of a value."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        name, equals, value = text.partition("=")
+        try:
+            if not (name and equals and value) or name in found:
+                raise ValueError
+            found[name] = kind(value)
+        except ValueError:
+            expected = "NAME=NUMBER" if kind is float else "NAME=VALUE"
+            raise BadOption(f"{flag} must be {expected}, each name once; got {text!r}") from None
+    return found
 
 
 def _shown(default: Any) -> str:
     """A default for the help text, "" for one that says nothing."""
     if isinstance(default, bool):
         default = "yes" if default else "no"
-    return "" if default in (None, (), MISSING) else f" [default: {default}]"
+    return "" if default in (None, (), {}, MISSING) else f" [default: {default}]"

@@ -1,4 +1,4 @@
-"""``srl/GSM8K-v0``: grade-school word problems; the smallest environment, to be copied."""
+"""``srl/GSM8K-v0``: grade-school word problems; the smallest environment, made for copying."""
 
 from __future__ import annotations
 
@@ -29,20 +29,20 @@ class GSM8KEnv(ReasoningEnv):
     **Expert.** One step for each line of the recorded solution, without its calculator
     annotations and without thoughts, then the answer.
 
-    **Reward.** By the reward mode: with "srl" the likeness to the expert's line, with "rlvr" 1
-    for the right number at the end.
+    **Reward.** By the reward mode: with "srl" the similarity to the expert's line, with "rlvr" 1
+    for the correct number at the end.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first action
-    with "####" (continuation "policy"); cut off after ``max_steps``.
+    with "####" (continuation "policy"); truncated after ``max_steps``.
 
     **Info.** That of ``ReasoningEnv``; there is no step checker, ``legal`` is None. The verdict
     compares numbers exactly: "#### $1,234.00" is 1234.
 
-    **Data.** ``path``: a JSON-lines file with the columns "question" and "answer". Else
-    ``source``: "hub", openai/gsm8k (Cobbe et al., arXiv:2110.14168, MIT licence, 7,473 problems
-    for training and 1,319 for testing; needs the extra "data"), or "sample", some fifty
-    problems of our own that ship. ``split``: "train", "dev", "test" or "all", see
-    ``srl_tasks.recorded.loading``. ``on_bad_row``: "raise" or "drop".
+    **Data.** ``path``: a JSON-lines file with the columns "question" and "answer". Without a path,
+    ``source`` is "hub", openai/gsm8k (Cobbe et al., arXiv:2110.14168, MIT licence, 7,473 problems
+    for training and 1,319 for testing; needs the extra "data"), or "sample", about fifty problems
+    that ship. ``split``: "train", "dev", "test" or "all", see ``srl_tasks.recorded.loading``.
+    ``on_bad_row``: "raise" or "drop".
 
     **Versions.** v0: first.
     """

@@ -1,10 +1,10 @@
-"""Where the data-backed environments get their problems: a file, the hub, or the sample.
+"""Where the environments with recorded data get their problems: a file, the hub, or the sample.
 
-Opening reads every row once, to know which are in the split, and that no two have one id. Only
-of a file of more than ``READ_AT_ONCE`` rows that is wanted whole (split "all") the rows are read
-when they are drawn, so that it opens at once; what is wrong with one, or an id that is there
-twice, is then found by ``srl-env check``, ``srl-env data inspect`` or ``problems.know_ids()``.
-What was opened is kept, so that a process with thousands of environments reads a file once.
+Opening reads every row once, to find the rows of the split and repeated ids. The exception is a
+file of more than ``READ_AT_ONCE`` rows with split "all", which opens at once: its rows are read
+when they are drawn. Bad rows and repeated ids are then found by ``srl-env check``, ``srl-env data
+inspect`` or ``problems.know_ids()``.
+Sources stay open, so that a process with thousands of environments reads a file once.
 """
 
 from __future__ import annotations
@@ -12,13 +12,13 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
 
-from srl_env.data import SHARES, Converter, DatasetSource, JsonlSource, RowSource
-from srl_env.data.files.streams import is_json_lines
+from srl_env.data import FRACTIONS, Converter, DatasetSource, JsonlSource, RowSource
+from srl_env.data.files.kinds import kind_of_file
 from srl_env.data.files.tables import TableSource
 from srl_env.data.sources.jsonl import file_path
 from srl_env.data.sources.source import OnBadRow
@@ -29,7 +29,7 @@ Source = Literal["hub", "sample"]
 Split = Literal["train", "dev", "test", "all"]
 
 SAMPLES = Path(__file__).parent / "samples"
-SAMPLE_SHARES = {"train": 0.6, "dev": 0.2, "test": 0.2}
+SAMPLE_FRACTIONS = {"train": 0.6, "dev": 0.2, "test": 0.2}
 KEPT_OPEN = 16
 READ_AT_ONCE = 20_000
 """Rows of a whole file that opening reads: about a second."""
@@ -37,7 +37,7 @@ READ_AT_ONCE = 20_000
 
 @dataclass(frozen=True, slots=True)
 class RowData:
-    """A data set: what its rows are, and where they are when no file is given.
+    """A data set: its rows, and where they are if no file is given.
 
     name: also that of the sample file. hub_test: whether the hub has a split "test" beside
     "train".
@@ -51,8 +51,10 @@ class RowData:
 
 
 def check_options(kind: type[ReasoningEnv], options: Mapping[str, Any]) -> None:
-    """``UnknownName`` for an option that is not one of ``ReasoningEnv``: before any problem is
-    looked for, perhaps over a network."""
+    """``UnknownName`` for an option that ``ReasoningEnv`` does not have.
+
+    It is called before problems are loaded, possibly over a network.
+    """
     known = set(inspect.signature(ReasoningEnv.__init__).parameters)
     for name in options:
         if name not in known:
@@ -70,12 +72,13 @@ def open_problems(
 ) -> RowSource:
     """The problems of one split, from the file at ``path`` or else from ``source``.
 
-    Splits go by the hash of a problem's id: nine tenths of a file are "train", a twentieth each
-    "dev" and "test"; the sample gives the latter a fifth each. Where the hub has a test split
-    that is "test", and its train split gives "train" and "dev". "all" is a whole file, the whole
-    sample, or the hub's whole train split.
-    Raises ``BadOption`` for options that cannot work and for a hub that cannot be reached, and
-    ``BadData`` for a file that cannot be read.
+    The hash of a problem's id decides its split. Of a file, 90 % are "train" and 5 % each "dev" and
+    "test"; of the sample, 20 % each are "dev" and "test". If the hub has a test split, that is
+    "test", and its train split gives "train" and "dev". "all" is a whole file, the whole sample,
+    or the hub's train split.
+    Raises ``UnknownName`` and ``BadOption`` for arguments that cannot work, ``MissingExtra``
+    without the extra "data", ``BadOption`` if the hub cannot be reached, and ``BadData`` for a
+    file that cannot be read.
     """
     if split not in get_args(Split):
         raise UnknownName("split", str(split), get_args(Split))
@@ -96,20 +99,29 @@ def open_file(
 ) -> RowSource:
     """The problems of one split of a file; split and errors as for ``open_problems``.
 
-    Raises ``BadOption`` where the file has no problem in that split.
+    Raises ``BadOption`` if the file has no problem in that split.
     """
     if split not in get_args(Split):
         raise UnknownName("split", str(split), get_args(Split))
     file = file_path(path).expanduser()
-    problems = _from_file(convert, file, _state(file), None, split, on_bad_row)
-    if not len(problems):
-        others = [
-            f"{name!r} ({len(found)})"
-            for name in get_args(Split)
-            if len(found := _from_file(convert, file, _state(file), None, name, on_bad_row))
-        ]
-        raise BadOption(_nothing_in(file, problems, split, others))
-    return problems
+    state = _state(file)
+    problems = _from_file(convert, file, state, None, split, on_bad_row)
+    if len(problems):
+        return problems
+    if file.is_file() and not file.read_bytes().strip():
+        raise BadOption(f"{file} is empty; expected a file of JSON lines, one problem in each")
+    if problems.report is not None and problems.report.total_dropped:
+        raise BadOption(f"{file} has no problem in split {split!r}: {problems.report}")
+    sizes = {
+        name: len(_from_file(convert, file, state, None, name, on_bad_row))
+        for name in get_args(Split)
+    }
+    others = ", ".join(f"{name!r} ({size})" for name, size in sizes.items() if size)
+    raise BadOption(
+        f"split must have problems; got {split!r} of {file}, which has none: 5 % of a file are"
+        f" 'dev' and 5 % 'test', by the hash of the ids. Fix: a split with problems: {others}; or"
+        " another file"
+    )
 
 
 @functools.lru_cache(maxsize=KEPT_OPEN)
@@ -121,15 +133,16 @@ def _from_file(
     split: Split,
     on_bad_row: OnBadRow,
 ) -> RowSource:
-    """state: what the file's size and time were, so that a changed file is opened again.
-    sample: the name of the sample, None for a file of the user's."""
-    kind = JsonlSource if is_json_lines(file) else TableSource
+    """state: the file's size and time, so that a changed file is opened again. sample: the name of
+    the sample, None for a user's file."""
+    lines = file.is_file() and kind_of_file(file) == "JSON lines"
+    kind = JsonlSource if lines else TableSource
     problems: RowSource = kind(
         file,
         convert,
         name=sample,
         split=None if split == "all" else split,
-        shares=SHARES if sample is None else SAMPLE_SHARES,
+        fractions=FRACTIONS if sample is None else SAMPLE_FRACTIONS,
         on_bad_row=on_bad_row,
     )
     if split == "all" and on_bad_row == "raise" and len(problems) <= READ_AT_ONCE:
@@ -139,7 +152,6 @@ def _from_file(
 
 @functools.lru_cache(maxsize=KEPT_OPEN)
 def _from_hub(data: RowData, split: Split, on_bad_row: OnBadRow) -> RowSource:
-    """The errors of the hub in one form, which says what to do without it."""
     official_test = data.hub_test and split == "test"
     try:
         return DatasetSource.from_hub(
@@ -148,7 +160,7 @@ def _from_hub(data: RowData, split: Split, on_bad_row: OnBadRow) -> RowSource:
             config=data.hub_config,
             hub_split="test" if official_test else "train",
             split=None if official_test or split == "all" else split,
-            shares={"train": 0.95, "dev": 0.05} if data.hub_test else SHARES,
+            fractions={"train": 0.95, "dev": 0.05} if data.hub_test else FRACTIONS,
             on_bad_row=on_bad_row,
         )
     except OSError as error:  # no network, no such data set, a full disk
@@ -165,16 +177,3 @@ def _state(file: Path) -> tuple[int, int]:
     except OSError as error:
         raise BadData(f"{file}: {error.strerror}; expected a file of JSON lines") from error
     return status.st_size, status.st_mtime_ns
-
-
-def _nothing_in(file: Path, problems: RowSource, split: Split, others: Sequence[str]) -> str:
-    """Why there is no problem: an empty file, bad rows alone, or a file too small to split."""
-    if file.is_file() and not file.read_bytes().strip():
-        return f"{file} is empty; expected a file of JSON lines, one problem in each"
-    if problems.report is not None and problems.report.total_dropped:
-        return f"{file} has no problem in split {split!r}: {problems.report}"
-    return (
-        f"split must have problems; got {split!r} of {file}, which has none: a twentieth of a file"
-        " is 'dev' and a twentieth 'test', by the hash of the ids. Fix: a split with problems:"
-        f" {', '.join(others)}; or another file"
-    )

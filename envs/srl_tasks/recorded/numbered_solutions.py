@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import fields
+from dataclasses import replace
 from typing import Any, ClassVar
 
 from srl_env.data import Numbered
@@ -16,6 +16,7 @@ from srl_env.verifiers import BoxedVerifier
 from srl_tasks.recorded.loading import RowData, Source, Split, check_options, open_problems
 
 NOTE = r"The last step states the final answer in \boxed{}."
+_COLUMNS = ("prompt", "solution", "answer", "id", "thought", "grade")
 
 
 class NumberedSolutionsEnv(ReasoningEnv):
@@ -32,24 +33,23 @@ class NumberedSolutionsEnv(ReasoningEnv):
 
     **Expert.** The body of each numbered step. Titles are context and never scored.
 
-    **Reward.** By the reward mode: with "srl" the likeness to the expert's step, with "rlvr" 1
-    for the right answer at the end.
+    **Reward.** By the reward mode: with "srl" the similarity to the expert's step, with "rlvr" 1
+    for the correct answer at the end.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first action
-    with a box (continuation "policy"); cut off after ``max_steps``.
+    with a box (continuation "policy"); truncated after ``max_steps``.
 
     **Info.** That of ``ReasoningEnv``; there is no step checker, ``legal`` is None. The verdict
-    is math-verify's (extra "math"): ``\boxed{0.5}`` is ``\frac{1}{2}``. Beyond its deadline
+    is math-verify's (extra "math"): ``\boxed{0.5}`` is ``\frac{1}{2}``. If it misses its deadline,
     ``info["failure"]`` says so and nothing is scored.
 
     **Data.** ``path``: a JSON-lines file with the columns "question", "deepseek_attempt" (the
-    steps) and "solution" (the answer), or other ones: ``columns={"solution": "steps", "answer":
-    "final"}`` renames them as ``srl_env.data.Numbered`` does. Else ``source``: "hub",
-    simplescaling/s1K-1.1 (Muennighoff et al., arXiv:2501.19393, 1,000 problems, Apache-2.0;
-    needs the extra "data"), or "sample", some fifty problems of our own that ship. ``split``:
-    "train", "dev", "test" or "all", see ``srl_tasks.recorded.loading``. ``on_bad_row``: "drop"
-    leaves out what is not in numbered steps, about a third of s1K-1.1, and ``env.problems.report``
-    says what and why; "raise" stops there.
+    steps) and "solution" (the answer). ``columns`` names others: ``{"prompt": "task", "solution":
+    "steps", "answer": "final"}``. Without a path, ``source`` is "hub", simplescaling/s1K-1.1
+    (Muennighoff et al., arXiv:2501.19393, 1,000 problems, Apache-2.0; needs the extra "data"), or
+    "sample", about fifty problems that ship. ``split``: "train", "dev", "test" or "all", see
+    ``srl_tasks.recorded.loading``. ``on_bad_row``: "drop" skips solutions that are not in numbered
+    steps, about a third of s1K-1.1, and ``env.problems.report`` lists them; "raise" stops there.
 
     **Versions.** v0: first.
     """
@@ -75,6 +75,6 @@ class NumberedSolutionsEnv(ReasoningEnv):
 
 def _converter(columns: Mapping[str, str]) -> Numbered:
     for name in columns:
-        if name not in (known := [field.name for field in fields(Numbered)]):
-            raise UnknownName("column", name, known)
-    return Numbered(**columns)
+        if name not in _COLUMNS:
+            raise UnknownName("column", name, _COLUMNS)
+    return replace(Numbered(), **columns)  # type: ignore[arg-type]

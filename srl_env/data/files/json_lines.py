@@ -11,7 +11,7 @@ from srl_env.problem import Problem
 
 
 def json_line(problem: Problem) -> bytes:
-    """The line that a problem is written as; ``BadData`` for metadata that is no JSON."""
+    """The line that a problem is written as; ``BadData`` for metadata JSON cannot express."""
     text = json_text(problem, row_from_problem(problem))
     try:
         return text.encode() + b"\n"
@@ -20,7 +20,7 @@ def json_line(problem: Problem) -> bytes:
 
 
 def json_text(problem: Problem, value: Any) -> str:
-    """A value as JSON text; ``BadData``, naming the problem, where its metadata is none."""
+    """A value as JSON text; ``BadData``, naming the problem, if JSON cannot express it."""
     try:
         return json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (TypeError, ValueError, RecursionError) as error:
@@ -28,33 +28,33 @@ def json_text(problem: Problem, value: Any) -> str:
 
 
 def object_in(line: bytes) -> dict[str, Any]:
-    """The JSON object in a line, or in a whole file; ``BadRow`` where there is none."""
+    """The JSON object in a line, or in a whole file; ``BadRow`` if there is none."""
     try:
         row = _DECODER.decode(line.decode().rstrip())
     except UnicodeDecodeError as error:
-        raise BadRow(
-            "no UTF-8",
-            f"byte {error.start + 1} of the line is {line[error.start]:#04x}; save the file as "
-            "UTF-8",
-        ) from error
+        found = f"byte {error.start + 1} of the line is {line[error.start]:#04x}"
+        raise BadRow("no UTF-8", f"{found}; save the file as UTF-8") from error
     except json.JSONDecodeError as error:
-        line_number = "" if error.lineno == 1 else f"line {error.lineno}, "
+        place = f"{'' if error.lineno == 1 else f'line {error.lineno}, '}column {error.colno}"
         raise BadRow(
-            "no JSON",
-            f"{error.msg} at {line_number}column {error.colno}; expected one JSON object, "
-            '{"column": …}: mend it, or take it out',
+            "no JSON", f'{error.msg} at {place}; expected one JSON object, {{"column": …}}'
         ) from error
     except BadRow:
         raise
     except (RecursionError, ValueError) as error:  # nested too deep, or a gigantic number
-        raise BadRow("JSON that is too large to read", f"{error}; take it out") from error
+        raise BadRow("JSON that is too large to read", str(error)) from error
     if not isinstance(row, dict):
-        raise BadRow("no JSON object", f'expected {{"column": …}}, got {type(row).__name__}')
+        raise no_object(row)
     return row
 
 
+def no_object(value: Any) -> BadRow:
+    """The error for a value where a row is expected."""
+    return BadRow("no JSON object", f'expected {{"column": …}}, got {type(value).__name__}')
+
+
 def _no_constant(name: str) -> float:
-    raise BadRow("no JSON", f"{name} is no number there; write null or a text")
+    raise BadRow("no JSON", f"{name} is not a number in JSON; write null or a text")
 
 
 _DECODER = json.JSONDecoder(parse_constant=_no_constant)

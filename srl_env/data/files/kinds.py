@@ -1,16 +1,18 @@
-"""Of which kind a file is by its beginning, and what to do with one that cannot be read."""
+"""What kind of file a file is, by its suffix and its beginning."""
 
 from __future__ import annotations
 
 import json
 import re
-import shlex
 from pathlib import Path
+from typing import Literal
+
+from srl_env.errors import BadData
+
+FileKind = Literal["JSON lines", "JSON", "CSV", "XLSX", "Parquet", "Arrow"]
 
 BOM = b"\xef\xbb\xbf"
-START = 1 << 16
-"""Bytes of a file by which its kind is known."""
-_LIST = re.compile(rb"\s*\[\s*\{")
+_START = 1 << 16
 _PACKED = {
     b"\x1f\x8b": "gzip",
     b"PK\x03\x04": "zip",
@@ -18,46 +20,44 @@ _PACKED = {
     b"\xfd7zXZ": "xz",
     b"\x28\xb5\x2f\xfd": "zstd",
 }
+_BINARY: dict[str, FileKind] = {".xlsx": "XLSX", ".parquet": "Parquet", ".arrow": "Arrow"}
+_LIST = re.compile(rb"\[\s*\{")
+# {"version": 1, "data": [{, but not our own rows or a trajectory, whose lists are parts of one row
+LIST_UNDER_KEY = re.compile(
+    r"""\s*\{(?:\s*"[^"\\]*"\s*:\s*(?:"(?:[^"\\]|\\.)*"|[-\d.eE+]+|true|false|null)\s*,)*+
+        \s*"(?!steps"|trajector|messages"|history")[^"\\]*"\s*:\s*(?=\[\s*\{)""",
+    re.VERBOSE,
+)
 
 
-def no_json_lines(path: Path, start: bytes) -> str | None:
-    """What a file that begins so is instead of JSON lines, and what to do; None where it may be
-    some."""
-    if advice := unreadable(path, start):
-        return advice
-    start = start.removeprefix(BOM)
-    kind = None
-    text_table = path.suffix.lower() in (".csv", ".tsv") and not start.lstrip().startswith(b"{")
-    if text_table or path.suffix.lower() in (".parquet", ".arrow", ".xlsx"):
-        kind = "a table"
-    elif _LIST.match(start):
-        kind = "a JSON list"
-    elif path.suffix == ".json" and start.strip() and not is_lines(start):
-        kind = "JSON over several lines"
-    if kind is None:
-        return None
-    return (
-        f"{kind}; expected JSON lines, an object on each. Convert it, and read what comes out: "
-        f"srl-env data convert {shlex.quote(str(path))} -o OUT.jsonl, then steps:OUT.jsonl"
-    )
-
-
-def unreadable(path: Path, start: bytes) -> str | None:
-    """What is to be done with a file that begins so before anything here can read it."""
-    if path.suffix == ".xlsx":  # an archive of its own
-        return None
+def kind_of_file(path: Path) -> FileKind:
+    """The kind of a file. Raises ``BadData`` for one that cannot be opened or is compressed."""
+    suffix = path.suffix.lower()
+    if suffix in _BINARY:
+        return _BINARY[suffix]
+    try:
+        with path.open("rb") as file:
+            start = file.read(_START)
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}; expected a file of data") from error
     packed = next((name for magic, name in _PACKED.items() if start.startswith(magic)), None)
     if packed is not None:
-        return f"a file packed by {packed}, which is not read; unpack it first"
-    return None
+        raise BadData(f"{path} must not be compressed; got {packed}. Fix: unpack it first")
+    start = start.removeprefix(BOM).lstrip()
+    if suffix in (".csv", ".tsv") and not start.startswith(b"{"):
+        return "CSV"
+    if suffix == ".traj" or _LIST.match(start):
+        return "JSON"
+    return "JSON" if suffix == ".json" and start and _is_document(start) else "JSON lines"
 
 
-def is_lines(start: bytes) -> bool:
-    """Whether a file that begins so has JSON on its first line, or a line that is longer."""
-    line, ended, _ = start.lstrip().partition(b"\n")
+def _is_document(start: bytes) -> bool:
+    """Whether JSON that begins like this is one list or object, and not one object per line."""
+    if start[:1] == b"[" or LIST_UNDER_KEY.match(start.decode("utf-8", "replace")):
+        return True
+    line, ended, _ = start.partition(b"\n")
     try:
         json.loads(line)
     except (ValueError, RecursionError):
-        # perhaps one long line, of which this is the start
-        return not ended and len(start) >= START - len(BOM)
-    return True
+        return bool(ended) or len(start) < _START // 2  # else possibly one long line
+    return False

@@ -22,9 +22,9 @@ _SPLITS: Final[Mapping[str, tuple[str, ...]]] = {
 class TableSource(RowSource):
     """The problems in a table, a JSON list or a folder, read once when it is opened.
 
-    path: what ``RowStream`` reads. In a folder with a file for each split, as ``srl-env data
-    convert`` writes it, a split is its file; elsewhere it goes by the hash of the ids. The rest as
-    for ``RowSource``. JSON lines are better read by ``JsonlSource``, which keeps no row.
+    path: what ``RowStream`` reads. In a folder with one file per split, as ``srl-env data
+    convert`` writes it, a split is its file; otherwise the hash of the ids decides. options: those
+    of ``RowSource``. For JSON lines use ``JsonlSource``, which keeps no row.
     """
 
     def __init__(
@@ -32,29 +32,27 @@ class TableSource(RowSource):
         path: str | os.PathLike[str],
         convert: Converter,
         *,
+        name: str | None = None,
         split: str | None = None,
         **options: Any,
     ) -> None:
         self._stream = RowStream([path])
-        own = self._own_files(split)
-        self._files = range(len(self._stream.files)) if own is None else own
-        name = str(options.pop("name", None) or Path(path).stem)
-        super().__init__(
-            name if own is None or split is None else f"{name}/{split}",
-            convert,
-            split=split if own is None else None,
-            **options,
-        )
+        files = self._files_of(split)
+        rows = [row for row in self._stream if files is None or row.file in files]
+        self._rows: list[FileRow] = rows
+        name = name or Path(path).stem
+        if files is not None:
+            name, split = f"{name}/{split}", None
+        super().__init__(name, convert, split=split, **options)
 
-    def _own_files(self, split: str | None) -> list[int] | None:
-        """The numbers of the split's files; None where the files are not splits."""
-        of = [self._stream.split(number) for number in range(len(self._stream.files))]
-        if split is None or len(of) < 2 or None in of:
+    def _files_of(self, split: str | None) -> list[int] | None:
+        """The numbers of the split's files; None if the files are not splits."""
+        names = [self._stream.split(number) for number in range(len(self._stream.files))]
+        if split is None or len(names) < 2 or None in names:
             return None
-        return [number for number, name in enumerate(of) if name in _SPLITS.get(split, (split,))]
+        return [number for number, name in enumerate(names) if name in _SPLITS.get(split, (split,))]
 
     def _locate(self) -> array[int]:
-        self._rows: list[FileRow] = [row for row in self._stream if row.file in self._files]
         return array("q", range(len(self._rows)))
 
     def _row(self, key: int) -> Row:

@@ -1,12 +1,12 @@
-"""The forms that data come in, told apart by their first rows.
+"""The form of data, detected from their first rows.
 
     reading = read_problems(["train.jsonl", "test.jsonl"])
-    print(reading.form)                  # "gsm8k"
+    print(reading.form.name)             # "gsm8k"
     for item in reading:                 # in constant memory
-        print(item.place, item.split, item.problem)
+        print(reading.place(item), item.split, item.problem)
 
-Each form is a file beside this one with its ``FORM``: its name, what its rows look like and what
-fits it. The first of ``FORMS`` that fits most of the rows read ahead is taken.
+Each form is a file beside this one with its ``FORM``. The first of ``FORMS`` that fits most of the
+first rows is used. Your own form is read by its place: ``ReadOptions(form="my_module:FORM")``.
 """
 
 from __future__ import annotations
@@ -14,35 +14,41 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from typing import Any, NamedTuple
 
 from srl_env.data.files.streams import FileRow, RowStream
-from srl_env.data.forms import (
-    atif,
-    canonical,
-    gsm8k,
-    numbered,
-    raw,
-    step_list,
-    swe_instances,
-    swe_trajectories,
-)
 from srl_env.data.forms.columns import as_options, proposed
 from srl_env.data.forms.form import Form, ReadOptions
-from srl_env.data.forms.swe_trajectories import instance_of
-from srl_env.data.rows import BadRow, Row
-from srl_env.data.splits import SHARES, split_of
-from srl_env.errors import BadData, UnknownName
+from srl_env.data.named import named
+from srl_env.data.rows import BadRow, Row, repeated_id
+from srl_env.data.splits import split_key, split_of, text_hash
+from srl_env.errors import BadData
 from srl_env.problem import Problem
 
 READ_AHEAD = 64
+_COLUMNS = ("prompt", "steps", "solution", "answer", "id", "thought", "grade")
+_MODULES = (
+    "atif",
+    "swe_trajectories",
+    "swe_instances",
+    "canonical",
+    "gsm8k",
+    "step_list",
+    "numbered",
+    "raw",
+)
+FORMS: Mapping[str, Form] = {
+    form.name: form
+    for form in (import_module(f"srl_env.data.forms.{name}").FORM for name in _MODULES)
+}
 
 
 class Item(NamedTuple):
     """A row that was read.
 
-    file, number: where it stands, see ``FileRow``. split: by its file's name, else None.
-    problem: ``BadRow`` where it is none.
+    file, number: its place, see ``FileRow``. split: the one asked for, else the one that its
+    file's name says, else None. problem: ``BadRow`` if the row is bad.
     """
 
     file: int
@@ -52,40 +58,55 @@ class Item(NamedTuple):
 
 
 class Reading:
-    """The problems in files, one after the other: iterate over it once.
+    """The problems in files, one after the other. Iterate over it once.
 
-    form: the form they are in. about: that in words, with columns and splitter. stream: the
-    files and how far they are read. columns: those of the rows read ahead.
+    form: the form of the rows. stream: the files and how far they are read. columns: those of the
+    first rows.
     """
 
     def __init__(self, stream: RowStream, options: ReadOptions) -> None:
-        """Reads the first rows. Raises ``BadData`` where no form fits them."""
-        if options.form is not None and options.form not in FORMS:
-            raise UnknownName("form", options.form, FORMS)
-        self.stream = stream
+        """Reads the first rows. Raises ``BadData`` if no form fits them."""
+        form = None if options.form is None else named("form", options.form, FORMS)
+        self.stream, self._splits = stream, options.splits
         self._rows = iter(stream)
         self._ahead = list(itertools.islice(self._rows, READ_AHEAD))
         rows = [found.row for found in self._ahead if not isinstance(found.row, BadRow)]
         self.columns = tuple(dict.fromkeys(name for row in rows for name in row))
-        self.form = FORMS[options.form] if options.form else self._detected(rows, options)
+        self.form = form or self._detected(rows, options)
         self.convert = self.form.converter(_fitting(self.form, rows, options) or rows, options)
 
     @property
     def unused(self) -> tuple[str, ...]:
-        """The columns that no problem is made of; () for forms that know all of theirs."""
-        fields = ("prompt", "question", "steps", "solution", "answer", "id", "thought", "grade")
-        used = {getattr(self.convert, name, None) for name in fields}
+        """The columns that no problem uses; () for forms that know all of their columns."""
+        used = {getattr(self.convert, name, None) for name in _COLUMNS}
         return tuple(name for name in self.columns if name not in used) if used - {None} else ()
 
     @property
     def about(self) -> str:
-        """The form in words."""
+        """The form in words, with its columns and splitter."""
         return f"{self.form.name} ({_described(self.convert) or self.form.about})"
 
     def __iter__(self) -> Iterator[Item]:
         for found in itertools.chain(self._ahead, self._rows):
+            problem = self._problem(found)
             split = self.stream.split(found.file)
-            yield Item(found.file, found.number, split, self._problem(found))
+            if self._splits is not None and isinstance(problem, Problem):
+                split = split_of(split_key(problem), self._splits)
+            yield Item(found.file, found.number, split, problem)
+
+    def unique(self) -> Iterator[Item]:
+        """The items; a problem with the id of an earlier one is a ``BadRow``.
+
+        Keeps one number per problem, about 100 bytes.
+        """
+        seen = set[int]()
+        for item in self:
+            if isinstance(item.problem, Problem):
+                known = len(seen)
+                seen.add(text_hash(item.problem.id))
+                if len(seen) == known:
+                    item = item._replace(problem=repeated_id(f"{item.problem.id!r:.80}"))
+            yield item
 
     def place(self, item: Item) -> str:
         """Where an item stands, for people."""
@@ -110,7 +131,6 @@ class Reading:
         raise self._unknown(rows)
 
     def _unknown(self, rows: Sequence[Row]) -> BadData:
-        """What to say where no form fits."""
         files = ", ".join(map(str, self.stream.files[:3]))
         if not self._ahead:
             return BadData(f"{files} is empty; expected rows, a problem in each")
@@ -141,22 +161,16 @@ def read_problems(
 ) -> Reading:
     """The problems in files or folders, in whatever form they are.
 
-    Raises ``BadData`` for a path without data and where no form fits, ``UnknownName`` and
+    Raises ``BadData`` for a path without data and if no form fits, ``UnknownName`` and
     ``BadOption`` for options that cannot work. Bad rows are items like others.
     """
     return Reading(RowStream(paths), options or ReadOptions())
 
 
-def split_of_item(item: Item, shares: Mapping[str, float] | None = None) -> str:
-    """The split of an item that is a problem.
-
-    shares: which splits to make, by the hash of the id (of an agent's trajectory: of its
-    instance); by default the file's split, and where it has none, ``SHARES``.
-    """
+def assumed_split(item: Item) -> str:
+    """The split of an item that is a problem; the hash decides if its file names none."""
     assert isinstance(item.problem, Problem)
-    if shares is None and item.split is not None:
-        return item.split
-    return split_of(instance_of(item.problem), SHARES if shares is None else shares)
+    return item.split or split_of(split_key(item.problem))
 
 
 def _fitting(form: Form, rows: Sequence[Row], options: ReadOptions) -> list[Row]:
@@ -167,24 +181,9 @@ def _described(convert: Any) -> str:
     """A converter's columns and splitter; "" for one that has none."""
     parts = [
         f"{name} in {column!r}"
-        for name in ("prompt", "question", "steps", "solution", "answer")
+        for name in ("prompt", "steps", "solution", "answer")
         if isinstance(column := getattr(convert, name, None), str)
     ]
     if split := getattr(convert, "split", None):
         parts.append(f"split into {getattr(split, '__name__', repr(split))}")
     return ", ".join(parts)
-
-
-FORMS: Mapping[str, Form] = {
-    module.FORM.name: module.FORM
-    for module in (
-        atif,
-        swe_trajectories,
-        swe_instances,
-        canonical,
-        gsm8k,
-        step_list,
-        numbered,
-        raw,
-    )
-}

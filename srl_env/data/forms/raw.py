@@ -1,41 +1,48 @@
-"""Solutions as one text, which a splitter makes into steps."""
+"""Solutions as one text, which a splitter turns into steps."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.forms.gsm8k import MARKER
-from srl_env.data.forms.numbered import stated_answer
 from srl_env.data.forms.splitters import SPLITTERS, Splitter, get_splitter, join_short, paragraphs
-from srl_env.data.forms.usual_columns import (
-    most_have,
-    prompt_column,
-    solution_column,
-    usual_columns,
-)
+from srl_env.data.forms.usual_columns import column_in, column_of, other_columns
 from srl_env.data.rows import BadRow, Converter, Row, answer_in, content_id, id_in, text_in
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.verifiers.boxed import last_boxed
+
+_LONGEST_ANSWER = 200
+_OTHER_BOX = re.compile(r"\\fbox\s*\{|\\boxed\s+([^\s{}$\\]+)")
+_CONCLUSION = re.compile(
+    r"""(?:answer|result|total)[^.\n$]{0,40}?(?:\bis\b|:|=)\s*
+        (?:\$(?P<math>[^$\n]+)\$|(?P<plain>[^\s$]+))\s*\.?\s*\Z""",
+    re.VERBOSE | re.IGNORECASE,
+)
 
 
 @dataclass(frozen=True, slots=True)
 class RawSolution:
     r"""Converter of rows with a prompt and a solution that is one text.
 
-    prompt, solution, answer, id: the columns. split: the splitter
-    (``srl_env.data.forms.splitters``). join_below: steps of fewer characters are joined with their
-    neighbour. answer_step: the last step, with the answer for ``{answer}``, where solutions do not
-    state it: ``"#### {answer}"``. The answer is what the answer column has in its last
-    ``\boxed{…}``, else its text where that is one short line, else what the solution has boxed or,
-    on its last line, after "####".
+    prompt, solution, answer, id: the columns. thought: the column with the expert's private
+    reasoning, which becomes the first step's thought. grade: the column that says "Yes" if the
+    solution is correct. split: the splitter (``srl_env.data.forms.splitters``). join_below: steps
+    of fewer characters are joined with a neighbour. answer_step: the last step, with the answer in
+    place of ``{answer}``, for solutions that do not state it, e.g. ``"#### {answer}"``.
+    The answer is the one that the answer column states (``stated_answer``), else the one that the
+    last line of the solution has after "####".
     """
 
     prompt: str = "question"
     solution: str = "solution"
     answer: str = "answer"
     id: str = "id"
+    thought: str | None = None
+    grade: str | None = None
     split: Splitter = paragraphs
     join_below: int = 0
     answer_step: str | None = None
@@ -43,28 +50,61 @@ class RawSolution:
     def __post_init__(self) -> None:
         if self.answer_step is not None and "{answer}" not in self.answer_step:
             raise BadOption(
-                f"the answer step must have {{answer}} in it, as '#### {{answer}}'; "
-                f"got {self.answer_step!r}"
+                f"answer_step must contain {{answer}}; got {self.answer_step!r}. Fix: e.g. "
+                "'#### {answer}'"
             )
 
     def __call__(self, row: Row) -> Problem:
-        """The problem in a row; ``BadRow`` where it is none or cannot be split."""
+        """The problem in a row; ``BadRow`` if there is none or its solution cannot be split."""
         prompt, solution = text_in(row, self.prompt).strip(), text_in(row, self.solution)
-        reference = None if self.answer == self.solution else answer_in(row, self.answer)
-        answer = stated_answer(reference, solution) or _marked(solution)
         steps = [_step(step) for step in join_short(self.split(solution), self.join_below)]
+        answer = self._answer(row, solution)
         if self.answer_step is not None:
             if answer is None:
                 raise BadRow("no answer for the last step", f'no "{self.answer}" in the row')
             steps.append(ExpertStep(self.answer_step.replace("{answer}", answer)))
         if not steps:
             raise BadRow("the splitter found no step", f"in a solution of {len(solution)} letters")
+        if self.thought is not None:
+            steps[0] = replace(steps[0], thought=text_in(row, self.thought).strip())
         own_id = id_in(row, self.id) or content_id(prompt)
         return Problem(own_id, prompt, answer, (ExpertTrajectory(tuple(steps)),))
 
+    def _answer(self, row: Row, solution: str) -> str | None:
+        reference = None if self.answer == self.solution else answer_in(row, self.answer)
+        trusted = self.grade is not None and row.get(self.grade) == "Yes"
+        return stated_answer(reference, solution, trusted=trusted) or _marked(solution)
+
+
+def stated_answer(reference: str | None, solution: str, *, trusted: bool = False) -> str | None:
+    """The answer to verify against. The reference states it in a box, as one short line, or at its
+    end ("… so the answer is $42$.").
+
+    Without a reference, or if it states none and the solution is trusted, the answer is what the
+    solution has in a box. ``BadRow`` if the reference states none and the solution is not trusted.
+    """
+    reference = (reference or "").strip()
+    boxed = last_boxed(_OTHER_BOX.sub(_as_boxed, reference))
+    if boxed:
+        return boxed
+    if reference and len(reference) <= _LONGEST_ANSWER and "\n" not in reference:
+        return reference
+    if found := _CONCLUSION.search(reference[-_LONGEST_ANSWER:]):
+        return (found["math"] or found["plain"]).strip().rstrip(".")
+    if reference and not trusted:
+        raise BadRow(
+            "the reference states no answer",
+            r"expected \boxed{…} or one line; a solution graded 'Yes' states it itself",
+        )
+    return last_boxed(solution) or None
+
+
+def _as_boxed(found: re.Match[str]) -> str:
+    return f"\\boxed{{{found[1]}}}" if found[1] else "\\boxed{"
+
 
 def _marked(solution: str) -> str | None:
-    """What stands after "####" on the last line."""
+    """The text after "####" on the last line."""
     _, marker, answer = solution.strip().rpartition(MARKER)
     return answer.strip() if marker and "\n" not in answer.strip() else None
 
@@ -78,22 +118,22 @@ def _step(value: str | ExpertStep) -> ExpertStep:
 
 
 def _is_raw(row: Row, options: ReadOptions) -> bool:
-    return prompt_column(row, options) is not None and solution_column(row, options) is not None
+    return bool(column_in(row, "prompt", options) and column_in(row, "solution", options))
 
 
 def _raw(rows: Sequence[Row], options: ReadOptions) -> Converter:
-    solution = most_have(rows, lambda row: solution_column(row, options), "solution")
+    solution = column_of(rows, "solution", options)
     return RawSolution(
         solution=solution,
         split=_splitter(rows, solution, options),
         join_below=options.join_below,
         answer_step=options.answer_step,
-        **usual_columns(rows, options, solution),
+        **other_columns(rows, options, solution),
     )
 
 
 def _splitter(rows: Sequence[Row], solution: str, options: ReadOptions) -> Splitter:
-    """The splitter that was named, else the coarsest that finds steps in most of the rows."""
+    """The named splitter, else the coarsest one that finds several steps in most of the rows."""
     if options.splitter is not None:
         return get_splitter(options.splitter)
     texts = [row[solution] for row in rows if isinstance(row.get(solution), str)]
@@ -103,4 +143,4 @@ def _splitter(rows: Sequence[Row], solution: str, options: ReadOptions) -> Split
     return SPLITTERS["sentences"]
 
 
-FORM = Form("raw", "a prompt, and a solution that a splitter makes into steps", _is_raw, _raw)
+FORM = Form("raw", "a prompt, and a solution that a splitter turns into steps", _is_raw, _raw)

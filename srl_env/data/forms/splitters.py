@@ -1,17 +1,17 @@
 r"""Splitters: a raw solution in, its steps out.
 
-A splitter is a function from a text to steps, each a text or an ``ExpertStep``; it raises
-``BadRow`` for a solution it cannot split. Ours, by name:
+A splitter is a function from a text to steps, each a text or an ``ExpertStep``. It raises
+``BadRow`` for a solution it cannot split. The named ones:
 
 - ``numbered``: ``1. **Title** body`` and the like; the titles are kept.
-- ``paragraphs``: blank lines end a step.
-- ``lines``: line ends do.
-- ``calculations``: lines as GSM8K has them, without annotations such as ``<<48/2=24>>`` and
-  without the line ``#### 72``.
-- ``sentences``: also where several stand in one line.
+- ``paragraphs``: a blank line ends a step.
+- ``lines``: a line end does.
+- ``calculations``: lines of GSM8K, without annotations such as ``<<48/2=24>>`` and without the
+  line ``#### 72``.
+- ``sentences``: also several in one line.
 
-What belongs together is never torn apart: fenced code, and mathematics between ``$$``,
-``\[ \]``, ``\( \)`` and ``\begin{…} \end{…}``. All take linear time.
+They never split fenced code, or mathematics between ``$$``, ``\[ \]``, ``\( \)`` and
+``\begin{…} \end{…}``. All take linear time.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from srl_env.data.forms.gsm8k import ANNOTATION, MARKER
-from srl_env.data.forms.numbered import numbered_steps
 from srl_env.data.named import named
+from srl_env.data.rows import BadRow
 from srl_env.problem import ExpertStep
 
 Splitter = Callable[[str], Sequence[str | ExpertStep]]
@@ -38,7 +38,7 @@ def get_splitter(name: str) -> Splitter:
 
 
 def paragraphs(solution: str) -> list[str]:
-    """What stands between blank lines."""
+    """The texts between blank lines."""
     return _cut(solution, [found.span() for found in _BLANK_LINES.finditer(solution)])
 
 
@@ -48,15 +48,15 @@ def lines(solution: str) -> list[str]:
 
 
 def calculations(solution: str) -> list[str]:
-    """The lines without GSM8K's annotations and without what follows its "####"."""
+    """The lines without GSM8K's annotations, up to its "####"."""
     return lines(ANNOTATION.sub("", solution).partition(MARKER)[0])
 
 
 def sentences(solution: str) -> list[str]:
-    """The sentences; a line end ends one only where a list item or a blank line follows.
+    """The sentences. A line end counts only before a list item or a blank line.
 
-    A full stop ends none within a number or a formula, after an abbreviation or the number of
-    a list item, or where a small letter follows.
+    A full stop does not count within a number or a formula, after an abbreviation or the number
+    of a list item, or before a lower-case letter.
     """
     ends = [
         (found.end(), found.end())
@@ -64,6 +64,29 @@ def sentences(solution: str) -> list[str]:
         if not _ABBREVIATION.search(solution, max(0, found.start() - 16), found.start() + 1)
     ]
     return _cut(solution, ends, [found.span() for found in _FORMULA.finditer(solution)])
+
+
+def numbered_steps(solution: str) -> tuple[ExpertStep, ...]:
+    """Title and body of each numbered heading, or else the items of a plain list (``1.``, ``1)``,
+    ``Step 1:``, ``-``) without their numbers.
+
+    Text before the first heading is not used. Only a short line may precede a plain list. Text
+    after the last step, such as the final answer, is part of that step. ``BadRow`` if the numbers
+    are not 1, 2, 3, … or a step has no body.
+    """
+    headings, made = list(_HEADING.finditer(solution)), _titled
+    if len(headings) < 2:
+        headings, made = _plain_items(solution), _item
+    if len(headings) < 2:
+        raise BadRow(
+            "fewer than two numbered steps",
+            'expected lines like "1. **Title** body" or "1. body" from 1 on',
+        )
+    numbers = [_number(heading) for heading in headings]
+    if numbers[0] is not None and numbers != list(range(1, len(numbers) + 1)):
+        raise BadRow("the steps are not numbered 1, 2, 3, …", f"got {numbers[:12]}")
+    ends = [heading.start() for heading in headings[1:]] + [len(solution)]
+    return tuple(made(h, solution[h.end() : end]) for h, end in zip(headings, ends, strict=True))
 
 
 SPLITTERS: Mapping[str, Splitter] = {
@@ -76,7 +99,7 @@ SPLITTERS: Mapping[str, Splitter] = {
 
 
 def join_short(steps: Sequence[str | ExpertStep], below: int) -> list[str | ExpertStep]:
-    """The steps, each text below so many characters joined with the one that follows it.
+    """The steps; a text of fewer than ``below`` characters is joined with the one after it.
 
     The last one is joined with the one before. A step with a title stays as it is.
     """
@@ -92,6 +115,57 @@ def join_short(steps: Sequence[str | ExpertStep], below: int) -> list[str | Expe
             joined[-2:] = [f"{before}\n{last}"]
     return joined
 
+
+# -- numbered steps ---------------------------------------------------------------------------
+
+# "1. **Title** body", "1. **Title:** body", "### 1. **Title**", "**1. Title**", "### Step 1: Title"
+_HEADING = re.compile(
+    r"""^[ ]{0,2}(?:\#{1,6}[ ]+)?(?:
+        (?P<n1>\d{1,3})[.)][ \t]*\*\*(?P<t1>[^*\n]+)\*\*
+      | \*\*(?:Step[ ])?(?P<n2>\d{1,3})[.):][ \t]*(?P<t2>[^*\n]+)\*\*
+      | (?<=\#[ ])(?:\*\*)?(?:Step[ ])?(?P<n3>\d{1,3})[.:)][ \t]*(?P<t3>[^*\n]+)(?:\*\*)?$
+    )""",
+    re.VERBOSE | re.MULTILINE,
+)
+
+# "1. body", "1) body", "Step 1: body", "- body"; a list within an item is indented
+_ITEM = re.compile(
+    r"""^[ ]{0,2}(?:(?P<dot>\d{1,3})\.|(?P<bracket>\d{1,3})\)
+        |[Ss]tep[ ](?P<word>\d{1,3})[.:)]|(?P<dash>[-*•]))[ \t]+(?=\S)""",
+    re.VERBOSE | re.MULTILINE,
+)
+_LONGEST_LEAD = 200  # characters before a plain list
+
+
+def _plain_items(solution: str) -> list[re.Match[str]]:
+    """The items of the plain list that a solution begins with, all marked like the first."""
+    items = list(_ITEM.finditer(solution))
+    if not items or len(solution[: items[0].start()].strip()) > _LONGEST_LEAD:
+        return []
+    return [item for item in items if item.lastgroup == items[0].lastgroup]
+
+
+def _number(heading: re.Match[str]) -> int | None:
+    """The number of a heading or an item; None for a bullet."""
+    found = next((n for n in heading.groups() if n is not None and n.isdecimal()), None)
+    return None if found is None else int(found)
+
+
+def _item(mark: re.Match[str], rest: str) -> ExpertStep:
+    if not rest.strip():
+        raise BadRow("a step without a body", f"step {mark[0].strip()[:60]!r}")
+    return ExpertStep(rest.strip())
+
+
+def _titled(mark: re.Match[str], rest: str) -> ExpertStep:
+    title = (mark["t1"] or mark["t2"] or mark["t3"]).strip().rstrip(":.").rstrip()
+    body = rest.strip().removeprefix(":").removeprefix("–").strip()
+    if not title or not body:
+        raise BadRow("a step without title or body", f"step {mark[0].strip()[:60]!r}")
+    return ExpertStep(body, title=title)
+
+
+# -- texts ------------------------------------------------------------------------------------
 
 _Spans = Sequence[tuple[int, int]]
 
@@ -114,7 +188,7 @@ _OPENS = {"```": "```", "$$": "$$", "\\]": "\\[", "\\)": "\\(", "\\end{": "\\beg
 
 
 def _cut(text: str, gaps: _Spans, formulas: _Spans = ()) -> list[str]:
-    """What stands between the gaps, stripped; gaps within blocks or formulas are none."""
+    """The texts between the gaps, stripped. Gaps within blocks or formulas do not count."""
     whole = sorted([*_blocks(text), *formulas])
     begins = [begin for begin, _ in whole]
     reach = list(accumulate((end for _, end in whole), max))
@@ -129,7 +203,7 @@ def _cut(text: str, gaps: _Spans, formulas: _Spans = ()) -> list[str]:
 
 
 def _blocks(text: str) -> list[tuple[int, int]]:
-    """Where closed blocks of code and mathematics stand."""
+    """The spans of closed blocks of code and mathematics."""
     found, open_at = [], dict[str, list[int]]()
     for mark in _MARK.finditer(text):
         opener = _OPENS.get(mark[0], mark[0])

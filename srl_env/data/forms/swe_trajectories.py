@@ -1,9 +1,9 @@
 """Trajectories of coding agents as data for SRL: one problem each, whose steps are tool calls.
 
 Read are SWE-agent's ``.traj`` files, and rows with "messages" or "trajectory" as in SWE-smith's,
-OpenHands' and nebius' trajectories: a list, or a JSON text of one, in the tool form ("tool_calls",
-or parts with "tool_use"), the xml form or the ticks form. An action is the canonical call
-(``srl_env.text.tool_calls``); the prose around it becomes the thought, and what answered it the
+OpenHands' and nebius' trajectories. These are a list, or a JSON text of one, in the tool form
+("tool_calls", or parts with "tool_use"), the xml form or the ticks form. An action is the
+canonical call (``srl_env.text.tool_calls``), the text around it is the thought, and its result the
 observation. Several calls of one turn are steps in their order. Nothing is executed::
 
     source = open_trajectories("trajectories.jsonl", resolved_only=True, on_bad_row="drop")
@@ -11,8 +11,8 @@ observation. Several calls of one turn are steps in their order. Nothing is exec
     env = ReasoningEnv(source, RecordedCalls(), format=ToolCalls(), similarity=call_similarity,
                        style=PromptStyle(step_task="", problem="{problem}", last_turns=2))
 
-Such files are long, and each is read anew for every episode: ``write_jsonl(path, source)`` writes
-what matters of them.
+Such files are long, and each is read again for every episode. ``write_jsonl(path, source)`` writes
+only what matters.
 Data: SWE-smith (arXiv:2504.21798), MIT; "SWE-bench/SWE-smith-trajectories" on the hub.
 """
 
@@ -27,13 +27,12 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from srl_env.data.files.json_lines import object_in
+from srl_env.data.files.streams import RowStream
 from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Converter, Row, content_id, id_in
 from srl_env.data.sources.hub import DatasetSource
 from srl_env.data.sources.jsonl import JsonlSource
 from srl_env.data.sources.source import RowSource
-from srl_env.errors import BadData
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.text.fences import fenced_blocks
 from srl_env.text.tool_calls import (
@@ -75,42 +74,53 @@ def open_trajectories(
 ) -> RowSource:
     """The trajectories in a file or folder, as a source of problems.
 
-    path: a ``.traj`` file or a folder with some in it, at any depth; a ``.parquet`` file (needs
+    path: a ``.traj`` file or a folder that contains some, at any depth; a ``.parquet`` file (needs
     the extra "data"); or JSON lines. resolved_only, statements: as for ``SWETrajectory``.
-    options: those of ``RowSource``; a split is made by instance, so that two trajectories of one
-    instance are in the same part.
+    options: those of ``RowSource``. Trajectories of one instance are in the same split.
     """
     path, convert = Path(path), SWETrajectory(resolved_only, statements or {})
-    options = {"split_by": instance_of} | options
     if path.is_dir() or path.suffix == ".traj":
-        return TrajSource(path, convert, **options)
+        return _TrajSource(path, convert, **options)
     if path.suffix == ".parquet":
-        load = {"data_files": str(path)}
-        return DatasetSource.from_hub(
-            "parquet", convert, load=load, **{"name": path.stem} | options
-        )
+        options = {"name": path.stem, "load": {"data_files": str(path)}} | options
+        return DatasetSource.from_hub("parquet", convert, **options)
     return JsonlSource(path, convert, **options)
 
 
-def instance_of(problem: Problem) -> str:
-    """The id of the instance that a trajectory is about."""
-    return str(problem.metadata.get("instance_id", problem.id))
+class _TrajSource(RowSource):
+    """The problems in ``.traj`` files, each read when it is asked for."""
+
+    def __init__(self, path: Path, convert: Converter, **options: Any) -> None:
+        self._stream = RowStream([path])
+        super().__init__(options.pop("name", path.stem), convert, **options)
+
+    def _locate(self) -> array[int]:
+        return array("q", range(len(self._stream.files)))
+
+    def _row(self, key: int) -> Row:
+        (found,) = RowStream([self._stream.files[key]])
+        if isinstance(found.row, BadRow):
+            raise found.row
+        return found.row
+
+    def _place(self, key: int) -> str:
+        return f"{self._stream.files[key]}:1"
 
 
 @dataclass(frozen=True, slots=True)
 class SWETrajectory:
     """Converter of trajectories: ``BadRow`` for one that cannot be used.
 
-    resolved_only: a row that does not say "resolved" cannot be. statements: the issue by
-    instance id; else it is what stands between <pr_description> tags in the first message to
-    the agent, or that whole message.
+    resolved_only: a row must say "resolved". statements: {instance id: issue}. Otherwise the issue
+    is the text between <pr_description> tags in the first message to the agent, or that whole
+    message.
 
-    The problem's id is the row's "traj_id", else its "instance_id". Other agents' names of our
-    tools are ours (``TOOL_NAMES``); what a ``think`` call says is part of the next call's thought.
-    Turns without a call that can be read are left out with what answered them, as is a submit
-    that was not the last step (SWE-agent answers the first with a checklist);
-    ``metadata["skipped_turns"]`` counts both.
-    Where more than a quarter of the calls cannot be read, the row is bad.
+    The problem's id is the row's "traj_id", else its "instance_id". Tools of other agents get our
+    names (``TOOL_NAMES``); the text of a ``think`` call is part of the next call's thought.
+    Turns without a readable call are dropped together with their results, and so is a submit that
+    was not the last step (SWE-agent answers the first with a checklist);
+    ``metadata["skipped_turns"]`` counts both. If more than a quarter of the calls cannot be read,
+    the row is bad.
     """
 
     resolved_only: bool = False
@@ -120,9 +130,9 @@ class SWETrajectory:
         """The problem in a row, with one trajectory."""
         if self.resolved_only and row.get("resolved") is not True:
             raise BadRow("not resolved", f'"resolved" is {row.get("resolved")!r}; expected true')
-        told, turns = _told_and_turns(row)
+        first, turns = _message_and_turns(row)
         instance_id = id_in(row, "instance_id")
-        prompt = self.statements.get(instance_id or "") or _statement(told)
+        prompt = self.statements.get(instance_id or "") or _statement(first)
         steps, skipped = _steps(turns)
         metadata = {key: row[key] for key in _KEPT if row.get(key) is not None}
         if instance_id is not None:
@@ -136,43 +146,13 @@ class SWETrajectory:
         )
 
 
-class TrajSource(RowSource):
-    """The problems in SWE-agent's ``.traj`` files, each read when asked for.
-
-    path: one such file, or a folder with some in it at any depth. An instance without an id of
-    its own has the file's name. The rest as for ``RowSource``.
-    """
-
-    def __init__(
-        self, path: str | os.PathLike[str], convert: Converter | None = None, **options: Any
-    ) -> None:
-        self.path = Path(path)
-        options = {"split_by": instance_of} | options
-        name = options.pop("name", self.path.stem)
-        super().__init__(name, convert or SWETrajectory(), **options)
-
-    def _locate(self) -> array[int]:
-        self._files = sorted(self.path.rglob("*.traj")) if self.path.is_dir() else [self.path]
-        if not self._files or not self._files[0].is_file():
-            raise BadData(
-                f"{self.path}: there is no .traj file; expected one, or a folder with some"
-            )
-        return array("q", range(len(self._files)))
-
-    def _row(self, key: int) -> Row:
-        return {"instance_id": self._files[key].stem} | object_in(self._files[key].read_bytes())
-
-    def _place(self, key: int) -> str:
-        return f"{self._files[key]}:1"
-
-
-# -- what an agent was told, and its turns ---------------------------------------------------
+# -- the first message to an agent, and its turns ---------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
 class _Turn:
-    """call: None where there was none; an error where it could not be read. id: of the call, by
-    which its answer names it. think: the thought is the next call's."""
+    """call: None if there was none, an error if it could not be read. id: of the call, by which
+    its result names it. think: the thought belongs to the next call."""
 
     thought: str | None
     call: ToolCall | CallError | None
@@ -181,7 +161,7 @@ class _Turn:
     think: bool = False
 
 
-def _told_and_turns(row: Row) -> tuple[str, list[_Turn]]:
+def _message_and_turns(row: Row) -> tuple[str, list[_Turn]]:
     """The issue and the turns of a row."""
     if "trajectory" in row:
         steps = _listed(row, "trajectory")
@@ -206,10 +186,7 @@ def _traj_turns(row: Row) -> tuple[str, list[_Turn]]:
                 observation if isinstance(observation, str) else None,
             )
         )
-    told = _replayed_statement(row)
-    if told is None:
-        told, _ = _first_message(_listed(row, "history"))
-    return told, turns
+    return _replayed_statement(row) or _first_message(_listed(row, "history"))[0], turns
 
 
 def _replayed_statement(row: Row) -> str | None:
@@ -231,8 +208,8 @@ def _command(action: str) -> ToolCall | CallError | None:
 
 
 def _message_turns(messages: Sequence[Any]) -> tuple[str, list[_Turn]]:
-    """What the agent was told first, and its turns."""
-    told, rest = _first_message(messages)
+    """The first message to the agent, and its turns."""
+    first, rest = _first_message(messages)
     turns, form = list[_Turn](), _form(rest)
     begun = 0  # the first turn of the last message of the agent
     for message in rest:
@@ -245,7 +222,7 @@ def _message_turns(messages: Sequence[Any]) -> tuple[str, list[_Turn]]:
                 seen = turns[place].observation
                 whole = said if seen is None else f"{seen}\n{said}"
                 turns[place] = replace(turns[place], observation=whole)
-    return told, turns
+    return first, turns
 
 
 def _answered(turns: Sequence[_Turn], begun: int, call_id: str | None) -> int:
@@ -424,11 +401,11 @@ def _listed(row: Row, column: str) -> Sequence[Any]:
 # -- steps ----------------------------------------------------------------------------------
 
 
-def _statement(told: str) -> str:
-    """The issue in what the agent was told."""
-    _, opened, rest = told.partition("<pr_description>")
+def _statement(first: str) -> str:
+    """The issue in the first message."""
+    _, opened, rest = first.partition("<pr_description>")
     issue, closed, _ = rest.partition("</pr_description>")
-    issue = issue.strip() if opened and closed else told.strip()
+    issue = issue.strip() if opened and closed else first.strip()
     if not issue:
         raise BadRow("no issue", "the first message to the agent is empty")
     return issue

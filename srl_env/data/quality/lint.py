@@ -1,11 +1,11 @@
-"""What is wrong with data, before a run finds out.
+"""Mistakes in data, found before a run meets them.
 
     reading = read_problems(["train.jsonl", "test.jsonl"])
     report = lint(reading)
     print(report.passed, report.counts)
 
-``RULES`` says of each rule what it finds and why that matters. Everything is read once, in
-constant memory but for one byte for each problem (see ``srl_env.data.quality.duplicates``).
+``srl_env.data.quality.rules`` lists what is found and why it matters. The data are read once; the
+search for duplicates keeps about 100 bytes per problem (``srl_env.data.quality.duplicates``).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any
 
 from srl_env import verifiers
-from srl_env.data.forms.detect import Item, Reading, split_of_item
+from srl_env.data.forms.detect import Item, Reading, assumed_split
 from srl_env.data.named import named
 from srl_env.data.quality.duplicates import Duplicates, Pair
+from srl_env.data.quality.rules import LONGEST_TITLE, LintOptions, Severity, severity_of
 from srl_env.data.rows import BadRow
 from srl_env.errors import BadOption, Failure, MissingExtra, UserError
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
@@ -29,7 +30,6 @@ from srl_env.text.tool_calls import ToolCalls
 from srl_env.verifiers import AnswerVerifier, Verdict, Verifier
 from srl_env.verifiers.recorded import RecordedCalls
 
-Severity = Literal["error", "warning", "note"]
 OnProgress = Callable[[int], None]
 """Called with the number of rows read."""
 
@@ -47,83 +47,19 @@ VERIFIERS: Mapping[str, Callable[[], Verifier | None]] = {
 
 _BATCH = 256
 _MOST_REASONS = 30
-_LONGEST_TITLE = 120
 _SHORT_SECRET = 3
 _OVERLAP = 20
 _ODD = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufffd\ud800-\udfff]")
 _WORD = re.compile(r"\w")
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """severity: an error makes the data fail. about: what is found, and why that matters."""
-
-    severity: Severity
-    about: str
-
-
-RULES: Mapping[str, Rule] = {
-    "bad-row": Rule("error", "a row that is no problem; on reading it stops or is dropped"),
-    "expert-wrong": Rule("error", "the expert's solution does not pass the verifier"),
-    "bad-answer": Rule("error", "an answer that the verifier cannot compare with"),
-    "text-answer": Rule("warning", "an answer that only the same text equals, not its meaning"),
-    "format-lost": Rule("error", "the completion format cannot read back what the expert wrote"),
-    "same-id": Rule("error", "the id of another problem; ids are unique"),
-    "same-across": Rule("error", "a problem in two splits; what is tested was trained on"),
-    "near-across": Rule("warning", "nearly the same problem in two splits"),
-    "same-within": Rule("warning", "the same problem twice in a split"),
-    "near-within": Rule("note", "nearly the same problem twice in a split"),
-    "verifier-failed": Rule("warning", "the verifier failed, so nothing is known of this one"),
-    "no-answer": Rule("warning", "no answer to verify; there is no outcome reward"),
-    "no-steps": Rule("warning", "no expert solution; there is no step reward"),
-    "one-step": Rule("note", "one step only; where the last step is no target, nothing to train"),
-    "short-step": Rule("warning", "a step too short to tell right from wrong by similarity"),
-    "long-step": Rule("warning", "a step so long that its similarity hardly sees a mistake"),
-    "uncompared": Rule("error", f"a step above {MAX_CHARACTERS:,} characters, the most compared"),
-    "same-step": Rule("warning", "the same action twice in a solution"),
-    "answer-early": Rule("warning", "a step before the last states an answer and ends an episode"),
-    "step-in-prompt": Rule("warning", "a step that stands in the prompt already"),
-    "title-gap": Rule("warning", "titles for some steps only; a prompt shows them for all or none"),
-    "title-in-step": Rule("warning", "a step that begins with its title, which would be scored"),
-    "title-answer": Rule("warning", "a title, which a prompt may show, with the answer in it"),
-    "title-long": Rule("note", f"a title of several lines or above {_LONGEST_TITLE} characters"),
-    "odd-characters": Rule("warning", "control characters, U+FFFD or lone surrogates"),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class LintOptions:
-    """What is checked.
-
-    verifier, format: a name in ``VERIFIERS`` or ``FORMATS``, or "module:name"; None for what
-    goes with the data. shortest, longest: characters of a step; the last step, mostly the
-    answer alone, may be shorter. near: whether nearly equal prompts are looked for. shares: the
-    splits that will be made, see ``split_of_item``. examples: kept for each rule.
-    """
-
-    verifier: str | None = None
-    format: str | None = None
-    shortest: int = 8
-    longest: int = 2_000
-    near: bool = True
-    shares: Mapping[str, float] | None = None
-    examples: int = 3
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.shortest <= self.longest:
-            raise BadOption(
-                f"steps have between shortest and longest characters; got {self.shortest} and "
-                f"{self.longest}"
-            )
-
-
 @dataclass(slots=True)
 class LintReport:
     """What was found.
 
-    form, verifier, format: what the data were taken for. rows, problems: how many there are.
-    counts: {rule: how often}, those of ``RULES`` that were broken; of bad rows by reason, as
-    "bad-row: no JSON". examples: {rule: [(place, message), …]}.
+    form, verifier, format: what the data were checked as. rows, problems: how many there are.
+    counts: {rule: how often it was broken}; bad rows by reason, e.g. "bad-row: no JSON".
+    examples: {rule: [(place, message), …]}.
     """
 
     form: str
@@ -144,27 +80,22 @@ class LintReport:
         return not self.total("error")
 
 
-def severity_of(name: str) -> Severity:
-    """The severity of a rule, as named in ``LintReport.counts``."""
-    return RULES[name.partition(":")[0]].severity
-
-
 def lint(
     reading: Reading,
     options: LintOptions | None = None,
     on_progress: OnProgress | None = None,
 ) -> LintReport:
-    """What is wrong with the problems. Reads ``reading`` to its end.
+    """Checks the problems. Reads ``reading`` to its end.
 
     Raises ``UnknownName`` and ``BadOption`` for a verifier or format that does not exist.
     """
     options = options or LintOptions()
     items = iter(reading)
-    ahead = list(itertools.islice(items, _BATCH))
-    linter = _Linter(reading, options, [item.problem for item in ahead])
+    batches = iter(lambda: list(itertools.islice(items, _BATCH)), [])
+    first = next(batches, [])
+    linter = _Linter(reading, options, first)
     with Duplicates(options.near) as duplicates:
-        batches = itertools.chain([ahead], iter(lambda: list(itertools.islice(items, _BATCH)), []))
-        for batch in batches:
+        for batch in itertools.chain([first], batches):
             linter.check(batch, duplicates)
             if on_progress is not None:
                 on_progress(linter.report.rows)
@@ -176,27 +107,25 @@ def lint(
 class _Linter:
     """Checks items and keeps what it found."""
 
-    def __init__(
-        self, reading: Reading, options: LintOptions, first: Sequence[Problem | BadRow]
-    ) -> None:
+    def __init__(self, reading: Reading, options: LintOptions, first: Sequence[Item]) -> None:
         self.reading, self.options = reading, options
         self.format_name = options.format or reading.form.format
         self.format = _made(named("format", self.format_name, FORMATS))
         self.verifier_name = options.verifier or reading.form.verifier or _fitting_verifier(first)
-        self.verifier: Verifier | None = _verifier(self.verifier_name)
+        self.verifier = _verifier(self.verifier_name)
         self.report = LintReport(reading.about, self.verifier_name, self.format_name)
 
     def check(self, items: Sequence[Item], duplicates: Duplicates) -> None:
-        """Checks a batch of items by themselves, and notes them for the search of duplicates."""
+        """Checks each item of a batch, and adds it to the search for duplicates."""
         good: list[tuple[Item, Problem]] = []
         self.report.rows += len(items)
         for item in items:
-            if isinstance(item.problem, BadRow):
-                self._note_bad(item, item.problem)
-                continue
-            good.append((item, item.problem))
-            split = split_of_item(item, self.options.shares)
             problem = item.problem
+            if isinstance(problem, BadRow):
+                self._note_bad(item, problem)
+                continue
+            good.append((item, problem))
+            split = assumed_split(item)
             duplicates.add(item.file, item.number, split, problem.id, problem.prompt)
             for rule, message in _faults(problem, self.format, self.verifier, self.options):
                 self._note(rule, item.file, item.number, message)
@@ -204,7 +133,7 @@ class _Linter:
         self._verify(good)
 
     def note_pair(self, pair: Pair) -> None:
-        """Notes a repetition."""
+        """Records a repetition."""
         where = "across" if pair.across else "within"
         rule = {"id": "same-id", "prompt": f"same-{where}", "near": f"near-{where}"}[pair.kind]
         alike = f"{pair.similarity:.0%} as " if pair.kind == "near" else "as "
@@ -232,12 +161,14 @@ class _Linter:
                 self._note("expert-wrong", *place, f"{end}; the answer is {_shown(problem.answer)}")
 
     def _judges(self, problem: Problem, trajectory: ExpertTrajectory) -> bool:
-        """Whether a solution is given to the verifier. Those that do not state their answer get
-        it from ``srl/Steps-v0``, which judges by "stated"."""
-        if self.verifier_name != "stated" or self.verifier is None:
-            return problem.answer is not None or self.verifier_name == "calls"
-        stated = self.verifier.extract(trajectory.steps[-1].action) is not None
-        return problem.answer is not None and stated
+        """Whether the verifier judges a solution. ``srl/Steps-v0``, which uses "stated", adds the
+        answer to solutions that do not state it."""
+        if self.verifier_name == "calls":
+            return True
+        if self.verifier is None or problem.answer is None:
+            return False
+        last = trajectory.steps[-1].action
+        return self.verifier_name != "stated" or self.verifier.extract(last) is not None
 
     def _note_bad(self, item: Item, error: BadRow) -> None:
         rule = f"bad-row: {error.reason}"
@@ -260,7 +191,7 @@ _Faults = Iterator[tuple[str, str]]
 def _faults(
     problem: Problem, format: CompletionFormat, verifier: Verifier | None, options: LintOptions
 ) -> _Faults:
-    """(rule, message) for each fault that shows in the problem alone."""
+    """(rule, message) for each mistake that one problem alone shows."""
     if problem.answer is None and not isinstance(verifier, RecordedCalls | None):
         yield "no-answer", f"prompt {_shown(problem.prompt)}"
     elif isinstance(verifier, AnswerVerifier) and (
@@ -329,14 +260,14 @@ def _step_faults(problem: Problem, step: ExpertStep, format: CompletionFormat) -
         return
     if step.action.lstrip(" #*0123456789.)").casefold().startswith(title.casefold()):
         yield "title-in-step", f"it begins with {_shown(title)}"
-    if len(title) > _LONGEST_TITLE or "\n" in title:
+    if len(title) > LONGEST_TITLE or "\n" in title:
         yield "title-long", f"{len(title)} characters: {_shown(title)}"
     if _says(title, (problem.answer or "").strip()):
         yield "title-answer", f"{_shown(title)} has the answer {_shown(problem.answer)}"
 
 
 def _lost(step: ExpertStep, format: CompletionFormat) -> str | None:
-    """What a policy that writes the expert's step in this format would not get across."""
+    """What is lost if a policy writes the expert's step in this format; None if nothing is."""
     text = format.render(step)
     for stop in format.stop:
         place = text.find(stop)
@@ -353,7 +284,7 @@ def _lost(step: ExpertStep, format: CompletionFormat) -> str | None:
 
 
 def _says(text: str, secret: str) -> bool:
-    """Whether a text has a secret between word boundaries; short ones stand there by chance."""
+    """Whether a text has a secret between word boundaries; short ones do by chance."""
     place = text.find(secret) if len(secret) >= _SHORT_SECRET else -1
     around = text[place - 1 : place] + text[place + len(secret) : place + len(secret) + 1]
     return place >= 0 and not _WORD.search(around)
@@ -362,12 +293,14 @@ def _says(text: str, secret: str) -> bool:
 # -- verifiers --------------------------------------------------------------------------------
 
 
-def _fitting_verifier(problems: Sequence[Problem | BadRow]) -> str:
+def _fitting_verifier(items: Sequence[Item]) -> str:
     """The verifier by which ``srl/Steps-v0`` judges such problems."""
     ends = [
-        problem.trajectories[0].actions[-1]
-        for problem in problems
-        if isinstance(problem, Problem) and problem.trajectories and problem.answer is not None
+        item.problem.trajectories[0].actions[-1]
+        for item in items
+        if isinstance(item.problem, Problem)
+        and item.problem.trajectories
+        and item.problem.answer is not None
     ]
     return "boxed" if 2 * sum("\\boxed" in end for end in ends) > len(ends) else "stated"
 
@@ -381,7 +314,7 @@ def _verifier(name: str) -> Verifier | None:
 
 
 def _made(maker: Any) -> Any:
-    """What a class or function makes; an object that is no such thing, as it is."""
+    """What a class or function makes; any other object as it is."""
     return maker() if callable(maker) else maker
 
 
@@ -398,6 +331,6 @@ def _verdicts(
 
 
 def _shown(text: str | None) -> str:
-    """A text as a message shows it: one line, cut."""
+    """A text on one line, shortened for a message."""
     line = " ".join((text or "").split())
     return repr(line if len(line) <= 60 else line[:59] + "…")

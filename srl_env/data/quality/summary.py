@@ -1,55 +1,43 @@
-"""What data hold, in numbers that fit on a screen; counted in constant memory, but for the some 16
-bytes of a row that keep ids apart."""
+"""Counts of what data hold, in constant memory but for about 100 bytes per row for the ids."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import partial
 from typing import Any
 
 from srl_env.data.drops import DropReport
-from srl_env.data.forms.detect import Item, Reading, split_of_item
-from srl_env.data.ids import IdSet, repeated
+from srl_env.data.forms.detect import Item, Reading, assumed_split
 from srl_env.data.rows import BadRow
 from srl_env.problem import Problem, step_instances
 
 
-@dataclass(slots=True)
-class Spread:
-    """How a number is spread; values keep three significant digits."""
-
-    counts: Counter[int] = field(default_factory=Counter)
+class Spread(Counter[int]):
+    """{value: how often}, for values from 0 on; they keep three significant digits."""
 
     def add(self, value: int) -> None:
-        """Counts a value, from 0 on."""
+        """Counts a value."""
         unit = 10 ** max(0, len(str(value)) - 3)
-        self.counts[value // unit * unit] += 1
-
-    @property
-    def total(self) -> int:
-        """How many values were counted."""
-        return sum(self.counts.values())
+        self[value // unit * unit] += 1
 
     @property
     def mean(self) -> float:
         """The mean; NaN without any value."""
-        total = self.total
-        return sum(v * n for v, n in self.counts.items()) / total if total else float("nan")
+        total = self.total()
+        return sum(v * n for v, n in self.items()) / total if total else float("nan")
 
     def to_json(self) -> dict[str, float | None]:
         """Mean and quantiles; null without any value."""
-        found = {f"{share:.0%}": self.quantile(share) for share in (0.05, 0.5, 0.95, 1.0)}
-        known = self.total > 0
-        return {"mean": self.mean if known else None} | {
-            name: value if known else None for name, value in found.items()
-        }
+        quantiles = {f"{part:.0%}": self.quantile(part) for part in (0.05, 0.5, 0.95, 1.0)}
+        found: dict[str, float | None] = {"mean": self.mean, **quantiles}
+        return found if self else dict.fromkeys(found)
 
-    def quantile(self, share: float) -> int:
-        """The value that so large a share of the values does not exceed; 0 without any."""
-        wanted, seen = share * self.total, 0
-        for value in sorted(self.counts):
-            seen += self.counts[value]
+    def quantile(self, fraction: float) -> int:
+        """The smallest value that at least this fraction of the values do not exceed."""
+        wanted, seen = fraction * self.total(), 0
+        for value in sorted(self):
+            seen += self[value]
             if seen >= wanted:
                 return value
         return 0
@@ -57,73 +45,75 @@ class Spread:
 
 @dataclass(slots=True)
 class Summary:
-    """Counts over the items that were added.
+    """Counts over the items of a reading.
 
-    bad: the rows that are no problems, or have the id of an earlier one. splits: problems by
-    split. answers: problems with one. solutions: by problem. steps: by solution. instances: of
-    training, by which steps are targets. titled, thought_out, observed: steps with title,
-    thought and observation.
-    prompt, action, thought: their lengths in characters. first: the first problem.
+    bad: the rows that are not problems or have the id of an earlier one. counts: problems with an
+    "answer"; steps with a "title", "thought" and "observation". splits: problems by split.
+    instances: training instances, by which steps are targets. spreads: of the number of
+    "solutions" of a problem and of "steps" of a solution, and of the characters of "prompt",
+    "action" and "thought". first: the first problem.
     """
 
     reading: Reading
     bad: DropReport = field(default_factory=lambda: DropReport("rows"))
+    counts: Counter[str] = field(default_factory=Counter)
     splits: Counter[str] = field(default_factory=Counter)
-    answers: int = 0
-    solutions: Spread = field(default_factory=Spread)
-    steps: Spread = field(default_factory=Spread)
     instances: Counter[str] = field(default_factory=Counter)
-    titled: int = 0
-    thought_out: int = 0
-    observed: int = 0
-    prompt: Spread = field(default_factory=Spread)
-    action: Spread = field(default_factory=Spread)
-    thought: Spread = field(default_factory=Spread)
+    spreads: dict[str, Spread] = field(
+        default_factory=lambda: {
+            name: Spread() for name in ("solutions", "steps", "prompt", "action", "thought")
+        }
+    )
     first: Problem | None = None
-    _ids: IdSet = field(default_factory=IdSet, repr=False)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers, JSON-safe."""
-        spreads = {"solutions": self.solutions, "steps": self.steps}
-        lengths = {"prompt": self.prompt, "action": self.action, "thought": self.thought}
+        spreads = {name: spread.to_json() for name, spread in self.spreads.items()}
         return {
             "form": self.reading.form.name,
             "about": self.reading.about,
             "problems": self.bad.kept,
             "bad_rows": dict(self.bad.dropped),
             "splits": dict(self.splits),
-            "answers": self.answers,
+            "answers": self.counts["answer"],
             "instances": dict(self.instances),
-            "titled": self.titled,
-            "thought_out": self.thought_out,
-            "observed": self.observed,
-            **{name: spread.to_json() for name, spread in spreads.items()},
-            "characters": {name: spread.to_json() for name, spread in lengths.items()},
+            "titled": self.counts["title"],
+            "thought_out": self.counts["thought"],
+            "observed": self.counts["observation"],
+            "solutions": spreads["solutions"],
+            "steps": spreads["steps"],
+            "characters": {name: spreads[name] for name in ("prompt", "action", "thought")},
         }
 
     def add(self, item: Item) -> None:
         """Counts an item."""
         problem = item.problem
-        if isinstance(problem, Problem) and not self._ids.add(problem.id):
-            problem = repeated(problem.id)
         if isinstance(problem, BadRow):
-            place = self.reading.place(item)
-            self.bad.add(problem.reason, partial("{}: {}".format, place, problem))
+            self.bad.add(self.reading.place(item), problem)
             return
         self.first = self.first or problem
         self.bad.kept += 1
-        self.splits[split_of_item(item)] += 1
-        self.answers += problem.answer is not None
-        self.solutions.add(len(problem.trajectories))
-        self.prompt.add(len(problem.prompt))
+        self.splits[assumed_split(item)] += 1
+        self.counts["answer"] += problem.answer is not None
+        self.spreads["solutions"].add(len(problem.trajectories))
+        self.spreads["prompt"].add(len(problem.prompt))
         for targets in ("paper", "all"):
             self.instances[targets] += sum(1 for _ in step_instances(problem, targets))
         for trajectory in problem.trajectories:
-            self.steps.add(len(trajectory.steps))
+            self.spreads["steps"].add(len(trajectory.steps))
             for step in trajectory.steps:
-                self.action.add(len(step.action))
-                self.titled += step.title is not None
-                self.observed += step.observation is not None
+                self.spreads["action"].add(len(step.action))
+                for part in ("title", "thought", "observation"):
+                    self.counts[part] += getattr(step, part) is not None
                 if step.thought is not None:
-                    self.thought_out += 1
-                    self.thought.add(len(step.thought))
+                    self.spreads["thought"].add(len(step.thought))
+
+
+def summarize(reading: Reading, on_progress: Callable[[int], None] | None = None) -> Summary:
+    """Counts over all items. Reads ``reading`` to its end."""
+    summary = Summary(reading)
+    for rows, item in enumerate(reading.unique(), 1):
+        summary.add(item)
+        if on_progress is not None and rows % 256 == 0:
+            on_progress(rows)
+    return summary

@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from srl_env.data.rows import Converter, Row, problem_from_row
-from srl_env.data.sources.source import OnBadRow, RowSource, SplitBy, by_id
-from srl_env.data.splits import SHARES
+from srl_env.data.sources.source import RowSource
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.hub import hub_or_cache
 
@@ -17,9 +16,9 @@ if TYPE_CHECKING:
 
 
 class DatasetSource(RowSource):
-    """The problems of a ``datasets.Dataset``, read row by row when asked for.
+    """The problems of a ``datasets.Dataset``, read row by row when they are asked for.
 
-    name: by default the data set's own, with its split. The rest as for ``RowSource``.
+    name: by default the data set's own, with its split. options: those of ``RowSource``.
     """
 
     def __init__(
@@ -28,26 +27,16 @@ class DatasetSource(RowSource):
         convert: Converter = problem_from_row,
         *,
         name: str | None = None,
-        split: str | None = None,
-        shares: Mapping[str, float] = SHARES,
-        split_by: SplitBy = by_id,
-        on_bad_row: OnBadRow = "raise",
+        **options: Any,
     ) -> None:
         if not hasattr(dataset, "num_rows") or isinstance(dataset.num_rows, dict):
             raise BadOption(
-                f"expected a datasets.Dataset, which has rows by number; got "
-                f"{type(dataset).__name__}. Choose a split, and do not stream"
+                "dataset must be a datasets.Dataset, whose rows have numbers; got "
+                f"{type(dataset).__name__}. Fix: choose a split, and do not stream"
             )
         self.dataset = dataset
         own = f"{dataset.info.dataset_name or 'dataset'}/{dataset.split or 'all'}"
-        super().__init__(
-            own if name is None else name,
-            convert,
-            split=split,
-            shares=shares,
-            split_by=split_by,
-            on_bad_row=on_bad_row,
-        )
+        super().__init__(own if name is None else name, convert, **options)
 
     @classmethod
     def from_hub(
@@ -63,8 +52,8 @@ class DatasetSource(RowSource):
     ) -> DatasetSource:
         """The problems of a data set on the hub, or of a builder such as "json" or "parquet".
 
-        path, config, hub_split, revision and ``load`` (whatever else) go to
-        ``datasets.load_dataset``, whose errors come through; ``options`` as for the class.
+        path, config, hub_split, revision and ``load`` (other arguments) go to
+        ``datasets.load_dataset``, whose errors are not caught. options: as for the class.
         """
         try:
             from datasets import load_dataset

@@ -1,11 +1,11 @@
-"""Problems from a list: a table in the code, the handful of a test."""
+"""Problems from a list, e.g. a table in the code or the few of a test."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
-from srl_env.data.splits import SHARES, split_of
+from srl_env.data.splits import FRACTIONS, split_of
 from srl_env.errors import BadOption, UnknownName
 from srl_env.problem import Problem
 
@@ -14,7 +14,7 @@ from srl_env.problem import Problem
 class ListSource:
     """A ``ProblemSource`` over problems that are all in memory, or one split of them.
 
-    name: with the split behind it where one is chosen, e.g. "times/test".
+    name: ends with the split where one is chosen, e.g. "times/test".
     """
 
     problems: tuple[Problem, ...]
@@ -26,19 +26,19 @@ class ListSource:
         name: str = "list",
         *,
         split: str | None = None,
-        shares: Mapping[str, float] = SHARES,
+        fractions: Mapping[str, float] = FRACTIONS,
     ) -> None:
-        """split: only the problems of that part of ``shares``, by the hash of their ids.
+        """split: keeps only the problems of that split of ``fractions``, by the hash of their ids.
 
-        Raises ``BadOption`` for what is no ``Problem`` and for an id that is there twice,
-        ``UnknownName`` for a split that is not in ``shares``.
+        Raises ``BadOption`` for anything but a ``Problem`` and for an id that occurs twice,
+        ``UnknownName`` for a split that is not in ``fractions``.
         """
-        if split is not None and split not in shares:
-            raise UnknownName("split", split, shares)
+        if split is not None and split not in fractions:
+            raise UnknownName("split", split, fractions)
         chosen = tuple(problems)
         _check_problems(chosen)
         if split is not None:
-            chosen = tuple(p for p in chosen if split_of(p.id, shares) == split)
+            chosen = tuple(p for p in chosen if split_of(p.id, fractions) == split)
         object.__setattr__(self, "problems", chosen)
         object.__setattr__(self, "name", name if split is None else f"{name}/{split}")
 
@@ -53,10 +53,10 @@ class ListSource:
 
     def index_of(self, problem_id: str) -> int:
         """The index of the problem with that id; ``UnknownName`` if there is none."""
-        for index, problem in enumerate(self.problems):
-            if problem.id == problem_id:
-                return index
-        raise UnknownName("problem", problem_id, [problem.id for problem in self.problems])
+        ids = [problem.id for problem in self.problems]
+        if problem_id not in ids:
+            raise UnknownName("problem", problem_id, ids)
+        return ids.index(problem_id)
 
 
 def _check_problems(problems: tuple[Problem, ...]) -> None:
@@ -69,7 +69,7 @@ def _check_problems(problems: tuple[Problem, ...]) -> None:
             )
         if problem.id in seen:
             raise BadOption(
-                f"two problems have the id {problem.id!r}; ids are unique, and several solutions "
-                "of one problem are its trajectories"
+                f"ids must be unique; got {problem.id!r} twice. Fix: several solutions of one "
+                "problem are its trajectories"
             )
         seen.add(problem.id)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+import srl_env
 from srl_agents.cli.main import app
 from srl_env.data import JsonlSource
 from srl_env.text.unicode import escaped
@@ -43,6 +44,42 @@ def test_inspect_shows_form_numbers_and_the_first_problem(data: Path) -> None:
     for text in ("20 problems, gsm8k", "split train", "What is 2 + 3 + 0?", "1 dropped: no"):
         assert text in result.output
     assert json.loads(run("inspect", data, "--json").stdout)["problems"] == 20
+
+
+FORM = """
+from srl_env.data import BadRow, Form
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+
+def problem(row):
+    if "=" not in row["sum"]:
+        raise BadRow("no equation", "expected a + b = c")
+    left, answer = row["sum"].split("=")
+    steps = (ExpertStep(row["sum"]), ExpertStep(f"#### {answer}"))
+    return Problem(left, f"What is {left}?", answer, (ExpertTrajectory(steps),))
+
+FORM = Form("sums", '"sum" as 2+3=5', lambda row, options: "sum" in row, lambda *_: problem)
+"""
+
+
+def test_a_form_of_your_own_is_one_file_anywhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "my_form_of_sums.py").write_text(FORM)
+    (tmp_path / "sums.jsonl").write_text('{"sum": "2+3=5"}\n{"sum": "2+3"}\n')
+    monkeypatch.chdir(tmp_path)
+    result = run("inspect", "sums.jsonl", "--form", "my_form_of_sums:FORM")
+    assert result.exit_code == 0
+    for text in ("1 problems, sums", "What is 2+3?", "sums.jsonl:2: no equation"):
+        assert text in result.output
+    assert (
+        run("convert", "sums.jsonl", "-f", "my_form_of_sums:FORM", "-o", "o.jsonl").exit_code == 0
+    )
+    env = srl_env.make("steps:o.jsonl", split="all")
+    assert env.unwrapped.problems[0].answer == "5"
+    same = srl_env.make(
+        "steps:sums.jsonl", form="my_form_of_sums:FORM", on_bad_row="drop", split="all"
+    )
+    assert same.unwrapped.problems[0] == env.unwrapped.problems[0]
 
 
 @pytest.mark.parametrize("command", ["inspect", "lint"])
@@ -97,13 +134,14 @@ def test_convert_makes_a_folder_with_a_card(data: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--split", "train"], "--split is written as --split train=0.9; got 'train'"),
-        (["--split", "train=0.5"], "the shares of --split are together 1"),
-        (["--split", "train=x"], "a share as a number"),
+        (["--split", "train"], "--split must be NAME=NUMBER, each name once; got 'train'"),
+        (["--split", "train=0.5"], "fractions must not be negative and sum to 1"),
+        (["--split", "train=x"], "--split must be NAME=NUMBER, each name once; got 'train=x'"),
+        (["--split", "a=0.5", "--split", "a=0.5"], "each name once; got 'a=0.5'"),
+        (["-c", "x"], "--column must be NAME=VALUE, each name once; got 'x'"),
         (["-c", "promt=x"], "no column 'promt'. Did you mean 'prompt'"),
         (["-f", "gsm"], "no form 'gsm'"),
         (["-s", "line"], "no splitter 'line'. Did you mean 'lines'"),
-        (["--bad-rows", "keep"], "--bad-rows is drop or raise"),
         (["--bad-rows", "raise"], 'train.jsonl:21: no "answer"'),
     ],
 )

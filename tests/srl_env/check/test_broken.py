@@ -262,9 +262,11 @@ class HashedSplits(ReasoningEnv):
 
     def __init__(self, split: str = "train", **options: Any) -> None:
         problems = [counting_problem(n) for n in range(2, 40)]
-        shares = {"train": 0.5, "test": 0.5}
+        fractions = {"train": 0.5, "test": 0.5}
         super().__init__(
-            ListSource(problems, "c", split=split, shares=shares), CountingVerifier(), **options
+            ListSource(problems, "c", split=split, fractions=fractions),
+            CountingVerifier(),
+            **options,
         )
 
 

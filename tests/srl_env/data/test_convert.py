@@ -11,6 +11,7 @@ from srl_env.data import JsonlSource
 from srl_env.data.convert import convert
 from srl_env.data.files.write import open_writer
 from srl_env.data.forms.detect import read_problems
+from srl_env.data.forms.form import ReadOptions
 from srl_env.errors import BadData
 
 
@@ -19,9 +20,10 @@ def write_rows(path: Path, rows: list[Any]) -> Path:
     return path
 
 
-def converted(*paths: Path, out: Path, **options: Any) -> Any:
+def converted(*paths: Path, out: Path, splits: Any = None, **options: Any) -> Any:
     with open_writer(out) as writer:
-        return convert(read_problems(paths), writer, **options), writer.counts
+        reading = read_problems(paths, ReadOptions(splits=splits))
+        return convert(reading, writer, **options), writer.counts
 
 
 def test_good_rows_are_written_and_bad_ones_told_of(tmp_path: Path) -> None:
@@ -57,7 +59,7 @@ def test_splits_are_the_files_or_those_that_are_asked_for(tmp_path: Path) -> Non
     test = write_rows(tmp_path / "test.jsonl", [{"prompt": f"b{i}"} for i in range(10)])
     _, counts = converted(train, test, out=tmp_path / "a.jsonl")
     assert counts == {"train": 100, "test": 10}
-    _, counts = converted(train, test, out=tmp_path / "b.jsonl", shares={"x": 0.5, "y": 0.5})
+    _, counts = converted(train, test, out=tmp_path / "b.jsonl", splits={"x": 0.5, "y": 0.5})
     assert set(counts) == {"x", "y"}
     assert 35 <= counts["x"] <= 75
 

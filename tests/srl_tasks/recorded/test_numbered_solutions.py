@@ -64,7 +64,7 @@ def test_other_columns_can_be_named(tmp_path: Path) -> None:
     path = tmp_path / "mine.jsonl"
     row = {"task": ROW["question"], "steps": ROW["deepseek_attempt"], "final": "1/4"}
     path.write_text(json.dumps(row), "utf-8")
-    columns = {"question": "task", "solution": "steps", "answer": "final"}
+    columns = {"prompt": "task", "solution": "steps", "answer": "final"}
     env = NumberedSolutionsEnv(path, split="all", columns=columns)
     env.reset(seed=0)
     assert (env.problem.prompt, env.problem.answer) == (ROW["question"], "1/4")

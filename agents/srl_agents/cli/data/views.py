@@ -1,4 +1,4 @@
-"""What ``srl-env data`` shows: a bar with the time left, and tables. Nothing is computed."""
+"""What ``srl-env data`` prints: a progress bar, and tables."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _COLOURS = {"error": "bold red", "warning": "yellow", "note": "dim"}
 
 @contextmanager
 def reading_bar(title: str, reading: Reading) -> Iterator[Callable[[int], None]]:
-    """A bar of how much is read; give what it yields to ``convert`` or ``lint``."""
+    """A progress bar; it yields the function that ``convert`` and ``lint`` call."""
     with progress_bars(transient=True) as bars:
         task = bars.add_task(title, total=reading.stream.bytes_total, note="")
 
@@ -40,33 +40,26 @@ def reading_bar(title: str, reading: Reading) -> Iterator[Callable[[int], None]]
 
 def summary_view(summary: Summary) -> RenderableType:
     """What data hold, and the first problem."""
-    grid = Table(title=f"{summary.bad.kept:,} problems, {escape(summary.reading.about)}")
+    problems, steps = summary.bad.kept, summary.spreads["action"].total()
+    grid = Table(title=f"{problems:,} problems, {escape(summary.reading.about)}")
     grid.add_column("")
     grid.add_column("", justify="right")
     grid.add_column("")
     stream = summary.reading.stream
     named = all(stream.split(file) is not None for file in range(len(stream.files)))
     for name, count in sorted(summary.splits.items()):
-        share = f"{_share(count, summary.bad.kept)}{'' if named else ' by the hash of ids'}"
-        grid.add_row(f"split {escape(name)}", f"{count:,}", share)
-    grid.add_row(
-        "with an answer", f"{summary.answers:,}", _share(summary.answers, summary.bad.kept)
-    )
-    grid.add_row("solutions", f"{_solutions(summary):,}", "")
-    grid.add_row("steps", f"{summary.action.total:,}", _spread(summary.steps, "of a solution"))
-    for name, count in (
-        ("with a title", summary.titled),
-        ("with a thought", summary.thought_out),
-        ("with an observation", summary.observed),
-    ):
-        grid.add_row(f"  {name}", f"{count:,}", _share(count, summary.action.total))
-    for name, spread in (
-        ("a prompt", summary.prompt),
-        ("an action", summary.action),
-        ("a thought", summary.thought),
-    ):
-        if spread.total:
-            grid.add_row(f"characters of {name}", f"{spread.mean:,.0f}", _spread(spread, ""))
+        fraction = f"{_percent(count, problems)}{'' if named else ' by the hash of ids'}"
+        grid.add_row(f"split {escape(name)}", f"{count:,}", fraction)
+    answers = summary.counts["answer"]
+    grid.add_row("with an answer", f"{answers:,}", _percent(answers, problems))
+    grid.add_row("solutions", f"{summary.spreads['steps'].total():,}", "")
+    grid.add_row("steps", f"{steps:,}", _spread(summary.spreads["steps"], "of a solution"))
+    for part in ("title", "thought", "observation"):
+        count = summary.counts[part]
+        grid.add_row(f"  with {_a(part)}", f"{count:,}", _percent(count, steps))
+    for part in ("prompt", "action", "thought"):
+        if spread := summary.spreads[part]:
+            grid.add_row(f"characters of {_a(part)}", f"{spread.mean:,.0f}", _spread(spread))
     grid.add_row("SRL instances", f"{summary.instances['paper']:,}", "targets 'paper'")
     grid.add_row("", f"{summary.instances['all']:,}", "targets 'all'")
     if unused := summary.reading.unused:
@@ -80,7 +73,7 @@ def summary_view(summary: Summary) -> RenderableType:
 
 
 def columns_view(rows: Sequence[Row]) -> RenderableType:
-    """The columns of rows whose form is unknown, and what each seems to be."""
+    """The columns of rows whose form is unknown, and a guess of what each holds."""
     from srl_env.data.forms.columns import columns_of, proposed
 
     found = {column: name for name, column in proposed(rows).items()}
@@ -95,38 +88,38 @@ def columns_view(rows: Sequence[Row]) -> RenderableType:
 
 
 def drop_view(report: DropReport) -> RenderableType:
-    """The rows that were left out, by reason."""
+    """The dropped rows, by reason."""
     return Text(str(report), style="yellow" if report.dropped else "")
 
 
 def lint_view(report: LintReport) -> RenderableType:
     """Each broken rule with examples, errors first, and the verdict."""
-    from srl_env.data.quality.lint import RULES, severity_of
+    from srl_env.data.quality.rules import RULES, severity_of
 
     grid = Table(title=f"{report.problems:,} of {report.rows:,} rows are problems", show_lines=True)
     grid.add_column("rule")
     grid.add_column("times", justify="right")
     grid.add_column("what it means, and where")
-    order = list(_COLOURS)
+    order = list(_COLOURS), list(RULES)
     names = sorted(
-        report.counts, key=lambda n: (order.index(severity_of(n)), list(RULES).index(_rule(n)), n)
+        report.counts,
+        key=lambda n: (order[0].index(severity_of(n)), order[1].index(_rule(n)), n),
     )
     for name in names:
         about = Text(RULES[_rule(name)].about, style="italic")
         for place, message in report.examples.get(name, []):
-            about.append(f"\n{place}", style="bold not italic").append(
-                f"  {message}", style="not italic"
-            )
+            about.append(f"\n{place}", style="bold not italic")
+            about.append(f"  {message}", style="not italic")
         grid.add_row(
             Text(name, style=_COLOURS[severity_of(name)]), f"{report.counts[name]:,}", about
         )
-    told = Text(
+    end = Text(
         f"Read as {report.form}; verifier {report.verifier}, completion format {report.format}.\n"
     )
     counts = {severity: report.total(severity) for severity in ("error", "warning", "note")}
     verdict = ", ".join(f"{n:,} {name}{'s' * (n != 1)}" for name, n in counts.items())
-    told.append(verdict, style="bold green" if report.passed else "bold red")
-    return Group(*([grid] if names else []), told)
+    end.append(verdict, style="bold green" if report.passed else "bold red")
+    return Group(*([grid] if names else []), end)
 
 
 def _rule(name: str) -> str:
@@ -134,7 +127,7 @@ def _rule(name: str) -> str:
 
 
 def _problem(problem: Problem) -> RenderableType:
-    """The first problem, as it was understood."""
+    """The first problem, as it was read."""
     shown = Text()
     shown.append(f"first problem, {problem.id}\n", style="bold").append(_cut(problem.prompt, 600))
     steps = problem.trajectories[0].steps if problem.trajectories else ()
@@ -154,15 +147,14 @@ def _cut(text: str, size: int) -> str:
     return text if len(text) <= size else text[: size - 1] + "…"
 
 
-def _share(count: int, of: int) -> str:
+def _a(part: str) -> str:
+    return f"an {part}" if part[0] in "ao" else f"a {part}"
+
+
+def _percent(count: int, of: int) -> str:
     return f"{count / of:.1%}" if of else ""
 
 
-def _solutions(summary: Summary) -> int:
-    return sum(value * count for value, count in summary.solutions.counts.items())
-
-
-def _spread(spread: Spread, of: str) -> str:
-    low, middle, high = (spread.quantile(share) for share in (0.05, 0.5, 0.95))
-    most = max(spread.counts, default=0)
-    return f"{low:,} … {middle:,} … {high:,}, most {most:,} {of}".rstrip()
+def _spread(spread: Spread, of: str = "") -> str:
+    low, middle, high = (spread.quantile(part) for part in (0.05, 0.5, 0.95))
+    return f"{low:,} … {middle:,} … {high:,}, most {max(spread, default=0):,} {of}".rstrip()

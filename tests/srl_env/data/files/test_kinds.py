@@ -1,4 +1,4 @@
-"""Files that are no JSON lines are answered with what to do."""
+"""The errors for files that are not JSON lines say what to do."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from srl_env.errors import BadData
 @pytest.mark.parametrize(
     ("name", "data", "kind"),
     [
-        ("a.json", b'[{"prompt": "a"}]', "a JSON list"),
-        ("a b.json", b'\xef\xbb\xbf[\n {"prompt": "a"}\n]', "a JSON list"),
-        ("a.jsonl", b'[{"prompt": "a"},\n{"prompt": "b"}]', "a JSON list"),
-        ("a.json", b'{\n "prompt": "a"\n}', "JSON over several lines"),
-        ("a.parquet", b"PAR1\x15\x04", "a table"),
+        ("a.json", b'[{"prompt": "a"}]', "JSON"),
+        ("a b.json", b'\xef\xbb\xbf[\n {"prompt": "a"}\n]', "JSON"),
+        ("a.jsonl", b'[{"prompt": "a"},\n{"prompt": "b"}]', "JSON"),
+        ("a.json", b'{\n "prompt": "a"\n}', "JSON"),
+        ("a.parquet", b"PAR1\x15\x04", "Parquet"),
     ],
 )
 def test_a_file_that_can_be_converted_is_answered_with_how(
@@ -31,8 +31,8 @@ def test_a_file_that_can_be_converted_is_answered_with_how(
     with pytest.raises(BadData) as caught:
         JsonlSource(path, on_bad_row="drop")
     assert str(caught.value) == (
-        f"{path}: {kind}; expected JSON lines, an object on each. Convert it, and read what comes "
-        f"out: srl-env data convert {shlex.quote(str(path))} -o OUT.jsonl, then steps:OUT.jsonl"
+        f"{path} must be JSON lines, an object on each; got {kind}. Fix: srl-env data convert "
+        f"{shlex.quote(str(path))} -o OUT.jsonl, and read OUT.jsonl"
     )
 
 
@@ -54,15 +54,15 @@ def test_lines_of_json_are_read_under_any_name(tmp_path: Path, name: str) -> Non
 def test_a_table_is_no_json_lines(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"prompt,answer\na,1\n")
-    with pytest.raises(BadData, match="a table; expected JSON lines.* srl-env data convert"):
+    with pytest.raises(BadData, match="must be JSON lines.* srl-env data convert"):
         JsonlSource(path)
 
 
 @pytest.mark.parametrize(
     ("name", "data", "message"),
     [
-        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "packed by gzip, .* unpack it first"),
-        ("a.jsonl", b"PK\x03\x04rest", "packed by zip, .* unpack it first"),
+        ("a.jsonl.gz", gzip.compress(b"{}", mtime=0), "got gzip. Fix: unpack it first"),
+        ("a.jsonl", b"PK\x03\x04rest", "got zip. Fix: unpack it first"),
     ],
 )
 def test_a_file_that_nothing_here_reads_is_answered_with_what_to_do(
@@ -71,5 +71,5 @@ def test_a_file_that_nothing_here_reads_is_answered_with_what_to_do(
     path = tmp_path / name
     path.write_bytes(data)
     for read in (JsonlSource, lambda path: list(RowStream([path]))):
-        with pytest.raises(BadData, match=f"{name}: .*{message}"):
+        with pytest.raises(BadData, match=f"{name} .*{message}"):
             read(path)

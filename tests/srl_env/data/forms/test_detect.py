@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from srl_env.data import JsonlSource, StepList
-from srl_env.data.forms.detect import FORMS, Reading, read_problems, split_of_item
+from srl_env.data.forms.detect import FORMS, Reading, assumed_split, read_problems
 from srl_env.data.forms.form import ReadOptions
 from srl_env.data.rows import BadRow
 from srl_env.data.splits import split_of
@@ -151,10 +151,12 @@ def test_a_split_is_the_files_or_one_by_the_hash_of_the_id(tmp_path: Path) -> No
     row = {"id": "x", "prompt": "a"}
     (tmp_path / "test.jsonl").write_text(json.dumps(row))
     (item,) = read_problems([tmp_path / "test.jsonl"])
-    assert split_of_item(item) == "test"
-    assert split_of_item(item, {"a": 0.5, "b": 0.5}) == split_of("x", {"a": 0.5, "b": 0.5})
+    assert assumed_split(item) == "test"
+    halves = {"a": 0.5, "b": 0.5}
+    (item,) = read_problems([tmp_path / "test.jsonl"], ReadOptions(splits=halves))
+    assert assumed_split(item) == split_of("x", halves)
     (item,) = reading(tmp_path, [row])
-    assert split_of_item(item) == split_of("x")
+    assert (item.split, assumed_split(item)) == (None, split_of("x"))
 
 
 def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path) -> None:
@@ -171,9 +173,10 @@ def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path)
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
+        ({"splits": {"train": 0.5}}, BadOption, "fractions must not be negative and sum to 1"),
         ({"form": "gsm8"}, UnknownName, "no form 'gsm8'. Did you mean 'gsm8k'"),
         ({"columns": {"promt": "x"}}, UnknownName, "Did you mean 'prompt'"),
-        ({"form": "gsm8k", "splitter": "lines"}, BadOption, "a splitter is for the form 'raw'"),
+        ({"form": "gsm8k", "splitter": "lines"}, BadOption, "splitter must go with the form 'raw'"),
     ],
 )
 def test_options_that_cannot_work_are_said(

@@ -30,7 +30,7 @@ def test_a_last_step_can_state_the_answer() -> None:
     assert problem.trajectories[0].steps == (ExpertStep("abcde\nf"), ExpertStep("#### 12"))
     with pytest.raises(BadRow, match="no answer for the last step"):
         convert({"question": "?", "solution": "a"})
-    with pytest.raises(BadOption, match="must have {answer} in it"):
+    with pytest.raises(BadOption, match="must contain {answer}"):
         RawSolution(answer_step="#### ")
 
 

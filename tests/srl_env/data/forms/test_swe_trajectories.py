@@ -13,12 +13,11 @@ from srl_env.data import (
     BadRow,
     JsonlSource,
     SWETrajectory,
-    TrajSource,
     open_trajectories,
     split_of,
     write_jsonl,
 )
-from srl_env.data.forms.swe_trajectories import instance_of
+from srl_env.data.splits import split_key
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData
 from srl_env.problem import ExpertStep, Problem, step_instances
@@ -335,14 +334,14 @@ def test_bad_traj_files_are_reported_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.traj").write_text("{\n x")
     (tmp_path / "b.traj").write_text(json.dumps({"trajectory": [{"state": "x"}]}))
     (tmp_path / "c.traj").write_text(json.dumps(traj()))
-    source = TrajSource(tmp_path, on_bad_row="drop")
+    source = open_trajectories(tmp_path, on_bad_row="drop")
     assert [problem.id for problem in source] == ["c"]
     assert source.report is not None
     reported = str(source.report)
     assert f"{tmp_path / 'a.traj'}:1: no JSON; Expecting property name" in reported
     assert "at line 2, column 2" in reported
     assert 'b.traj:1: a step of "trajectory" has no "action"; expected SWE-agent' in reported
-    with pytest.raises(BadData, match="there is no .traj file; expected one, or a folder"):
+    with pytest.raises(BadData, match="there is no such file or folder"):
         open_trajectories(tmp_path / "gone.traj")
 
 
@@ -366,14 +365,14 @@ def test_trajectories_of_one_instance_are_in_one_split(tmp_path: Path) -> None:
     path = tmp_path / "rows.jsonl"
     rows = [row(instance_id=f"i{n % 20}", traj_id=f"t{n}") for n in range(60)]
     path.write_text("\n".join(map(json.dumps, rows)))
-    shares = {"train": 0.5, "dev": 0.5}
+    fractions = {"train": 0.5, "dev": 0.5}
     parts = {
-        part: [instance_of(p) for p in open_trajectories(path, split=part, shares=shares)]
-        for part in shares
+        part: [split_key(p) for p in open_trajectories(path, split=part, fractions=fractions)]
+        for part in fractions
     }
     assert len(parts["train"]) + len(parts["dev"]) == 60
     assert not {*parts["train"]} & {*parts["dev"]}
-    assert all(split_of(instance, shares) == "train" for instance in parts["train"])
+    assert all(split_of(instance, fractions) == "train" for instance in parts["train"])
     assert parts["train"]
     assert parts["dev"]
 

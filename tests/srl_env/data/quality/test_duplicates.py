@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.data.quality import duplicates
 from srl_env.data.quality.duplicates import Duplicates, Pair
 
 TALE = (
@@ -75,8 +74,7 @@ def test_prompts_that_share_half_of_their_shingles_are_never_reported() -> None:
         assert found(("a", "1", " ".join(prompt)), ("a", "2", " ".join(other))) == []
 
 
-def test_keys_are_sorted_a_part_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(duplicates, "SORTED_AT_ONCE", 100)
+def test_ids_and_prompts_are_compared_with_all_earlier_ones() -> None:
     pairs = found(*[("a", str(i % 400), str(i % 700)) for i in range(1000)])
     assert sum(pair.kind == "id" for pair in pairs) == 600
     assert sum(pair.kind == "prompt" for pair in pairs) == 300

@@ -9,7 +9,8 @@ import pytest
 from srl_env.data.forms.detect import read_problems
 from srl_env.data.forms.form import ReadOptions
 from srl_env.data.quality import lint as linting
-from srl_env.data.quality.lint import RULES, LintOptions, LintReport, lint
+from srl_env.data.quality.lint import LintReport, lint
+from srl_env.data.quality.rules import RULES, LintOptions
 from srl_env.errors import BadOption, UnknownName, VerifierTimeout
 from srl_env.problem import Problem
 from srl_env.verifiers import NumericVerifier, Verdict
@@ -162,7 +163,7 @@ def test_what_is_in_two_splits_is_found_across_files(tmp_path: Path) -> None:
         (tmp_path / f"{name}.jsonl").write_text(json.dumps(row))
     paths = [tmp_path / f"{name}.jsonl" for name in ("train", "test", "dev")]
     assert lint(read_problems(paths)).counts == {"same-across": 1, "near-across": 1}
-    whole = lint(read_problems(paths), LintOptions(shares={"all": 1.0}))
+    whole = lint(read_problems(paths, ReadOptions(splits={"all": 1.0})))
     assert whole.counts == {"same-within": 1, "near-within": 1}
     assert lint(read_problems(paths), LintOptions(near=False)).counts == {"same-across": 1}
 
@@ -238,5 +239,5 @@ def test_options_that_cannot_work_are_said(tmp_path: Path) -> None:
         checked(tmp_path, GOOD, verifier="numerc")
     with pytest.raises(UnknownName, match="no format 'tags'"):
         checked(tmp_path, GOOD, format="tags")
-    with pytest.raises(BadOption, match="between shortest and longest"):
+    with pytest.raises(BadOption, match="shortest must be between 0 and longest"):
         LintOptions(shortest=9, longest=3)

@@ -5,14 +5,14 @@ import math
 from pathlib import Path
 
 from srl_env.data.forms.detect import read_problems
-from srl_env.data.quality.summary import Spread, Summary
+from srl_env.data.quality.summary import Spread, summarize
 
 
 def test_a_spread_knows_mean_and_quantiles() -> None:
     spread = Spread()
     for value in (1, 2, 3, 4, 12_345):
         spread.add(value)
-    assert (spread.total, spread.mean) == (5, (1 + 2 + 3 + 4 + 12_300) / 5)
+    assert (spread.total(), spread.mean) == (5, (1 + 2 + 3 + 4 + 12_300) / 5)
     assert [spread.quantile(share) for share in (0, 0.2, 0.5, 0.8, 1)] == [1, 1, 3, 4, 12_300]
     assert math.isnan(Spread().mean)
     assert Spread().to_json() == {"mean": None, "5%": None, "50%": None, "95%": None, "100%": None}
@@ -23,10 +23,8 @@ def test_a_row_with_the_id_of_an_earlier_one_is_no_further_problem(tmp_path: Pat
     row = json.dumps({"prompt": "first", "steps": ["x"]}) + "\n"
     path.write_text(row + row)
     reading = read_problems([path])
-    summary = Summary(reading)
-    for item in reading:
-        summary.add(item)
-    assert (summary.bad.kept, summary.action.total) == (1, 1)
+    summary = summarize(reading)
+    assert (summary.bad.kept, summary.spreads["action"].total()) == (1, 1)
     (told,) = summary.bad.examples["the id of an earlier row"]
     assert told.startswith(f"{path}:2: the id of an earlier row; ")
 
@@ -41,17 +39,15 @@ def test_everything_is_counted(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     reading = read_problems([path])
-    summary = Summary(reading)
-    for item in reading:
-        summary.add(item)
+    summary = summarize(reading)
     found = summary.to_json()
     assert (found["form"], found["problems"], found["answers"]) == ("srl-env", 2, 1)
     assert found["bad_rows"] == {'"prompt" is empty': 1}
     assert found["splits"] == {"train": 2}
     assert found["instances"] == {"paper": 1, "all": 3}  # of the first solution of each
     assert (found["titled"], found["thought_out"], found["observed"]) == (1, 1, 1)
-    assert summary.steps.counts == {2: 2, 1: 1}
-    assert summary.action.counts == {3: 1, 2: 1, 1: 3}
+    assert summary.spreads["steps"] == {2: 2, 1: 1}
+    assert summary.spreads["action"] == {3: 1, 2: 1, 1: 3}
     assert summary.first is not None
     assert summary.first.prompt == "first"
     assert summary.bad.examples['"prompt" is empty'][0].startswith(f"{path}:3: ")

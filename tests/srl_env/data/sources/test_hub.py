@@ -73,7 +73,7 @@ def test_local_files_are_loaded_as_from_the_hub(builder: str, tmp_path: Path) ->
 def test_only_a_data_set_with_numbered_rows_will_do() -> None:
     dataset = datasets.Dataset.from_list(ROWS)
     for wrong in (dataset.to_iterable_dataset(), datasets.DatasetDict(train=dataset)):
-        with pytest.raises(BadOption, match="Choose a split, and do not stream"):
+        with pytest.raises(BadOption, match="Fix: choose a split, and do not stream"):
             DatasetSource(wrong, Numbered())
 
 

@@ -80,10 +80,10 @@ def test_an_empty_file_has_no_problems(write: Write, data: bytes) -> None:
     [
         (
             b'{"prompt": "a"',
-            "no JSON; Expecting .* at column 15; expected one JSON object, .* mend",
+            "no JSON; Expecting .* at column 15; expected one JSON object, .*",
         ),
         (b'{"prompt": "\xff"}', "no UTF-8; byte 13 of the line is 0xff; save the file as UTF-8"),
-        (b'{"prompt": NaN}', "no JSON; NaN is no number there"),
+        (b'{"prompt": NaN}', "no JSON; NaN is not a number in JSON"),
         (b'["prompt"]', 'no JSON object; expected {"column": …}, got list'),
         (b'{"prompt": "a", "steps": []}', '"steps" is empty; a problem needs at least one'),
         (b'{"prompt": "a", "answer": ' + b"[" * 10**5, "JSON that is too large to read"),
@@ -102,13 +102,15 @@ def test_a_bad_row_is_an_error_with_file_and_line(write: Write, line: bytes, mes
 def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) -> None:
     with pytest.raises(BadData, match=r"none\.jsonl: No such file.*expected a file of JSON lines"):
         JsonlSource(tmp_path / "none.jsonl")
-    with pytest.raises(BadData, match="it is a folder"):
+    with pytest.raises(BadData, match="must be a file of JSON lines; got a folder"):
         JsonlSource(tmp_path)
 
 
 @pytest.mark.parametrize("path", [3, None, b"a.jsonl", ["a.jsonl"]])
 def test_what_is_no_path_is_named(path: Any) -> None:
-    with pytest.raises(BadOption, match=f"path is that of a file, .* got {type(path).__name__} "):
+    with pytest.raises(
+        BadOption, match=f"path must be that of a file, .* got {type(path).__name__} "
+    ):
         JsonlSource(path)
 
 
@@ -174,7 +176,7 @@ def test_splits_share_nothing_and_together_are_all(write: Write) -> None:
     assert len(set.union(*parts.values())) == 400
     assert 340 < len(parts["train"]) < 380
     assert JsonlSource(path, split="dev").name == "train/dev"
-    halves = JsonlSource(path, name="x", split="b", shares={"a": 0.5, "b": 0.5})
+    halves = JsonlSource(path, name="x", split="b", fractions={"a": 0.5, "b": 0.5})
     assert 160 < len(halves) < 240
     assert halves.index_of(halves[3].id) == 3
 
@@ -183,7 +185,7 @@ def test_wrong_options_are_named(write: Write) -> None:
     path = write(b"")
     with pytest.raises(UnknownName, match=r"no split 'trian'\. Did you mean 'train'"):
         JsonlSource(path, split="trian")
-    with pytest.raises(BadOption, match="on_bad_row is 'raise' or 'drop'; got 'skip'"):
+    with pytest.raises(BadOption, match="on_bad_row must be 'raise' or 'drop'; got 'skip'"):
         JsonlSource(path, on_bad_row="skip")  # type: ignore[arg-type]
 
 

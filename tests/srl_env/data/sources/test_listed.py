@@ -33,7 +33,7 @@ def test_splits_share_nothing_and_leave_nothing_out() -> None:
 
 
 def test_what_cannot_be_a_source_is_refused() -> None:
-    with pytest.raises(BadOption, match="two problems have the id '1'"):
+    with pytest.raises(BadOption, match="ids must be unique; got '1' twice"):
         ListSource([PROBLEMS[1], PROBLEMS[1]])
     with pytest.raises(BadOption, match="number 0 is a dict.*problem_from_row"):
         ListSource([{"prompt": "?"}])  # type: ignore[list-item]
