@@ -1,7 +1,7 @@
-"""Problems that are asked for again and again, made or read once.
+"""A cache of problems.
 
-A group of copies, and the later steps of a solution, take the same problem many times; for a
-generated or a file-backed source each time costs as much as the first.
+The copies of a group, and the later steps of a solution, take the same problem many times. A
+generated or file-backed source would make or read it each time.
 """
 
 from __future__ import annotations
@@ -12,16 +12,15 @@ from srl_env.problem import Problem, ProblemSource
 
 
 class CachedSource:
-    """A source that remembers the problems it gave last."""
+    """A source that keeps the ``size`` problems that were used last."""
 
     def __init__(self, source: ProblemSource, size: int = 4096) -> None:
-        """size: how many problems are kept."""
         self.source, self.size = source, size
         self._kept: OrderedDict[int, Problem] = OrderedDict()
 
     @property
     def name(self) -> str:
-        """The source's own: seeds do not notice the cache."""
+        """The source's own name, so that seeds do not depend on the cache."""
         return self.source.name
 
     def __len__(self) -> int:

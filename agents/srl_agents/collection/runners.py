@@ -1,9 +1,8 @@
-"""Who runs episodes: jobs of them, rolled out in this process or by workers elsewhere.
+"""What runs episodes: jobs, in this process or by workers elsewhere.
 
-A ``Job`` is what is rolled out together. With a seed of its own it gives the same episodes
-wherever and however often it is run: the seed is set on the policy's generator, and nothing that
-was computed for another job is reused. ``srl_agents.collection.ray.workers`` has them run by Ray's
-actors.
+A job with a seed gives the same episodes wherever it runs: the seed is set on the policy's
+generator, and nothing computed for another job is reused. ``collection.ray.workers`` runs jobs on
+Ray's actors.
 """
 
 from __future__ import annotations
@@ -21,10 +20,7 @@ from srl_env.text.prompt import Messages
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Episodes that are rolled out together.
-
-    seed: of what is sampled; None lets the policy draw on from where it is.
-    """
+    """Episodes that run together. seed: for sampling; None continues the policy's generator."""
 
     starts: tuple[Start, ...]
     sampling: Sampling
@@ -41,11 +37,11 @@ class Result:
 
 
 class Rollouts(Protocol):
-    """What runs jobs of episodes."""
+    """What runs jobs."""
 
     @property
     def groups_per_job(self) -> int | None:
-        """How many groups make a job; None for as many as there are, without seeds."""
+        """How many groups make a job; None for all groups in one job, without a seed."""
         ...
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
@@ -53,16 +49,16 @@ class Rollouts(Protocol):
         ...
 
     def metrics(self) -> dict[str, float]:
-        """Numbers for the log, of what happened since they were last asked for."""
+        """Numbers for the log since the last call."""
         ...
 
     def close(self) -> None:
-        """Closes environments and whatever else stands behind it."""
+        """Closes environments and workers."""
         ...
 
 
 class LocalRollouts:
-    """Units rolled out one after the other in this process."""
+    """Runs jobs one after the other in this process."""
 
     def __init__(self, pool: EnvPool, policy: Policy, groups_per_job: int | None = None) -> None:
         self.pool, self.policy, self.groups_per_job = pool, policy, groups_per_job
@@ -72,27 +68,27 @@ class LocalRollouts:
         return [run_job(job, self.pool, self.policy) for job in jobs]
 
     def metrics(self) -> dict[str, float]:
-        """None: nothing can get lost here."""
+        """None: no worker can be lost."""
         return {}
 
     def close(self) -> None:
-        """Closes the environments; the policy is the caller's."""
+        """Closes the environments, not the policy."""
         self.pool.close()
 
 
 def run_job(job: Job, pool: EnvPool, policy: Policy) -> Result:
-    """The job's episodes; see ``srl_env.rollout.rollout`` for what is raised."""
+    """The job's episodes; raises what ``srl_env.rollout.rollout`` raises."""
     began, timed = time.perf_counter(), _Timed(policy)
     if job.seed is not None:
-        _begin_anew(policy, job.seed)
+        _reset(policy, job.seed)
     episodes = rollout(pool, timed, job.starts, job.sampling)
     return Result(episodes, timed.seconds, time.perf_counter() - began - timed.seconds)
 
 
-def _begin_anew(policy: Any, seed: int) -> None:
-    """Seeds the policy, where it can be seeded, and has it forget what earlier prompts left.
+def _reset(policy: Any, seed: int) -> None:
+    """Seeds the policy if it has a generator, and clears its cache of prompts.
 
-    What is reused of earlier prompts has the last bits that it had in their batches.
+    The last bits of a cached prompt depend on the batch in which it was computed.
     """
     if hasattr(policy, "generator"):
         policy.generator.manual_seed(seed)
@@ -101,7 +97,7 @@ def _begin_anew(policy: Any, seed: int) -> None:
 
 
 class _Timed:
-    """A policy that adds up the seconds spent in it."""
+    """A policy that counts the seconds spent in it."""
 
     def __init__(self, policy: Policy) -> None:
         self.policy, self.seconds = policy, 0.0

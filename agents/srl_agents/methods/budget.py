@@ -1,7 +1,6 @@
-"""When a stage is over, and how far along it is: rules over a few counters.
+"""Budgets of stages, and rules that end a stage: functions of a few counters.
 
-No clock is read here and no model touched; the trainer counts, these functions decide, and
-every decision comes back as a sentence for the log.
+No clock is read here and no model touched. Every decision comes back as a sentence for the log.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ _REWARD_UPDATES = 20
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What training has used up: updates, seconds of training, tokens."""
+    """What training has used: updates, seconds of training, tokens."""
 
     updates: int = 0
     seconds: float = 0.0
@@ -37,7 +36,7 @@ class Usage:
 class StageBudget:
     """One stage's part of the run's budget, in the budget's own unit.
 
-    begin, end: what the whole run has spent when the stage begins, and when it must be over.
+    begin, end: the run's usage when the stage begins, and when it must end.
     """
 
     unit: str
@@ -45,11 +44,11 @@ class StageBudget:
     end: float
 
     def left(self, usage: Usage) -> float:
-        """How much of it is unspent, in its unit; at least 0."""
+        """How much is left, in its unit; at least 0."""
         return max(0.0, self.end - float(getattr(usage, self.unit)))
 
     def progress(self, usage: Usage, ahead: float = 0.0) -> float:
-        """The share of it, 0 … 1, that is spent once ``ahead`` more is."""
+        """The fraction, 0 … 1, that is used once ``ahead`` more is."""
         size = self.end - self.begin
         now = float(getattr(usage, self.unit)) + ahead
         return min(1.0, (now - self.begin) / size) if size else 1.0
@@ -60,24 +59,21 @@ def stage_budget(
 ) -> StageBudget:
     """The part of a run's whole budget for the stage ``stages[number]``.
 
-    begun: what the run had spent when the stage began. The stage takes the fraction it names. What
-    the fractions of later stages leave is divided evenly among the stages from here on that name
-    none. The last stage takes all that is left.
+    begun: the run's usage when the stage began. The stage takes its own ``fraction``. What the
+    fractions of later stages leave is divided evenly among the stages from here on that name none.
+    The last stage takes all that is left.
     """
-    begin = float(getattr(begun, whole.unit))
+    begin, ahead = float(getattr(begun, whole.unit)), stages[number:]
     fraction = stages[number].fraction
-    size = _even_part(whole, begin, stages[number:]) if fraction is None else fraction * whole.end
+    if fraction is None:
+        named = [stage.fraction for stage in ahead if stage.fraction is not None]
+        left = whole.end - begin - math.fsum(named) * whole.end
+        size = max(0.0, left) / (len(ahead) - len(named))
+    else:
+        size = fraction * whole.end
     if whole.unit != "seconds":
         size = max(1.0, round(size))
-    last = number == len(stages) - 1
-    return StageBudget(whole.unit, begin, whole.end if last else min(whole.end, begin + size))
-
-
-def _even_part(whole: StageBudget, begin: float, stages: Sequence[Stage]) -> float:
-    """The part of the budget left at ``begin`` for each stage that names no fraction."""
-    named = [stage.fraction for stage in stages if stage.fraction is not None]
-    left = whole.end - begin - math.fsum(named) * whole.end
-    return max(0.0, left) / (len(stages) - len(named))
+    return StageBudget(whole.unit, begin, min(whole.end, begin + size) if ahead[1:] else whole.end)
 
 
 def stage_end_reason(
@@ -88,37 +84,30 @@ def stage_end_reason(
     stage_updates: int,
     rewards: Sequence[float],
 ) -> str | None:
-    """Why the stage is over now, as a sentence; None while it goes on.
+    """Why the stage ends now, as a sentence; None while it continues.
 
-    update_cost: what the next update will probably spend, in the budget's unit; a stage limited
-    by time stops before an update that would not fit. stage_updates: made in this stage.
-    rewards: the mean reward of each of them.
+    update_cost: the expected cost of the next update, in the budget's unit. A stage limited by
+    time stops before an update that would not fit. stage_updates: made in this stage. rewards:
+    the mean reward of each of them.
     """
     if budget.left(usage) <= (update_cost if budget.unit == "seconds" else 0):
-        return f"its budget is spent: {budget.end - budget.begin:g} {budget.unit}"
+        return f"its budget is used up: {budget.end - budget.begin:g} {budget.unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"
-    if until.reward is not None and (reason := _why_reached(rewards, until.reward)) is not None:
+    if until.reward is not None and (reason := _reward_reached(rewards, until.reward)):
         return reason
-    if until.plateau is not None:
-        return _why_plateau(rewards, until.plateau, until.min_gain)
-    return None
+    return None if until.plateau is None else _plateau(rewards, until.plateau, until.min_gain)
 
 
-def why_informative(until: Until, share: float) -> str | None:
-    """Why a probe's share of informative groups ends the stage; None where it does not."""
-    if until.informative is None or share < until.informative:
+def why_informative(until: Until, fraction: float) -> str | None:
+    """Why a probe's fraction of informative groups ends the stage; None if it does not."""
+    if until.informative is None or fraction < until.informative:
         return None
-    return f"{share:.2f} of the probed groups are informative, at least {until.informative:g}"
-
-
-def probe_due(until: Until, stage_updates: int) -> bool:
-    """Whether the next stage's groups are to be probed after this many updates of the stage."""
-    return until.informative is not None and stage_updates % until.probe_every == 0
+    return f"{fraction:.2f} of the probed groups are informative, at least {until.informative:g}"
 
 
 def learning_rate(stage: Stage, progress: float) -> float:
-    """The learning rate after a share ``progress`` of the stage's budget."""
+    """The learning rate after a fraction ``progress`` of the stage's budget."""
     if progress < stage.warmup:
         return stage.lr * progress / stage.warmup
     if stage.schedule == "constant" or stage.warmup == 1:
@@ -129,16 +118,14 @@ def learning_rate(stage: Stage, progress: float) -> float:
     return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
 
 
-def _why_reached(rewards: Sequence[float], goal: float) -> str | None:
-    if len(rewards) < _REWARD_UPDATES:
-        return None
+def _reward_reached(rewards: Sequence[float], goal: float) -> str | None:
     mean = sum(rewards[-_REWARD_UPDATES:]) / _REWARD_UPDATES
-    if mean < goal:
+    if len(rewards) < _REWARD_UPDATES or mean < goal:
         return None
     return f"the reward is {mean:.4f} over the last {_REWARD_UPDATES} updates, at least {goal:g}"
 
 
-def _why_plateau(rewards: Sequence[float], window: int, min_gain: float) -> str | None:
+def _plateau(rewards: Sequence[float], window: int, min_gain: float) -> str | None:
     if len(rewards) < 2 * window:
         return None
     means = [sum(rewards[end - window : end]) / window for end in range(window, len(rewards) + 1)]

@@ -1,8 +1,8 @@
-"""Weights, gradients and optimiser states spread over processes (FSDP), and whole again.
+"""Weights, gradients and optimiser states sharded over processes (FSDP), and gathered again.
 
-Each process holds a part of every weight; a layer's weights are put together when the layer is
-computed, and its gradient is added up over processes and taken apart again. Checkpoints hold whole
-tensors, so that a run goes on with another number of processes, or without sharding.
+Each process holds a part of every weight. A layer's weights are gathered when the layer is
+computed, and its gradient is summed over processes and sharded again. Checkpoints hold whole
+tensors, so a run can resume with another number of processes, or without sharding.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ from torch import Tensor, nn
 
 
 def shard(model: nn.Module, device: torch.device, autocast: bool) -> None:
-    """Spreads a model that lies on the CPU over all processes, each with its ``device``.
+    """Shards a model on the CPU over all processes, each with its ``device``.
 
-    Its layers are put together one at a time, by calling the model as a whole. autocast: layers
-    are put together and computed in bfloat16; weights and sums of gradients stay as they are.
+    Calling the whole model gathers its layers one at a time. autocast: layers are gathered and
+    computed in bfloat16; weights and sums of gradients keep their type.
     """
     from torch.distributed.device_mesh import init_device_mesh
     from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
@@ -36,23 +36,21 @@ def shard(model: nn.Module, device: torch.device, autocast: bool) -> None:
 
 
 def is_sharded(model: nn.Module) -> bool:
-    """Whether the model's weights are spread over processes."""
+    """Whether the model's weights are sharded over processes."""
     return any(hasattr(parameter, "full_tensor") for parameter in model.parameters())
 
 
 def whole(tensor: Tensor) -> Tensor:
-    """All of a tensor that may be spread over processes, all of which must ask for it."""
-    put_together = getattr(tensor, "full_tensor", None)
-    if put_together is None:
-        return tensor
-    found: Tensor = put_together()
+    """The whole of a tensor that may be sharded; all processes must ask for it."""
+    gather = getattr(tensor, "full_tensor", None)
+    found: Tensor = tensor if gather is None else gather()
     return found
 
 
 def whole_weights(model: nn.Module, keep: bool) -> dict[str, Tensor] | None:
-    """The state dict of a sharded model in whole tensors on the CPU; None for any other.
+    """The state dict of a sharded model in whole tensors on the CPU; None if it is not sharded.
 
-    keep: False in processes that only help to put it together; theirs is empty.
+    keep: False in processes that only help to gather it; theirs is empty.
     """
     if not is_sharded(model):
         return None
@@ -81,7 +79,7 @@ def whole_optimizer(optimizer: torch.optim.Optimizer, keep: bool) -> dict[str, A
 
 
 def load_optimizer(optimizer: torch.optim.Optimizer, state: dict[str, Any]) -> None:
-    """Puts back what ``whole_optimizer`` gave, each process taking its part."""
+    """Restores what ``whole_optimizer`` gave; each process takes its part."""
     parameters = [p for group in optimizer.param_groups for p in group["params"]]
     per_parameter = {
         key: {name: _like(value, parameters[key]) for name, value in values.items()}
@@ -98,7 +96,7 @@ def _on_cpu_if_sharded(value: Any, keep: bool) -> Any:
 
 
 def _like(value: Any, parameter: Any) -> Any:
-    """A whole tensor of a parameter's shape, spread as the parameter is."""
+    """A whole tensor of a parameter's shape, sharded like the parameter."""
     if not hasattr(parameter, "full_tensor") or getattr(value, "shape", None) != parameter.shape:
         return value
     from torch.distributed.tensor import distribute_tensor

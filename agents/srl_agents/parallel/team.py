@@ -1,11 +1,10 @@
 """The processes that train one model together; mostly there is one.
 
 ``accelerate launch`` (or torchrun) starts the same command several times. Each process runs the
-whole trainer, samples its own share of every batch, and tells the others its episodes, so that
-all have the same episodes in the same order. Groups, advantages, weights in the loss, numbers for
-the log and the end of a stage are then worked out by each alone, to the same result, and nothing
-can come apart. What is added up over processes is the gradient, and the log's sums over tokens.
-Files are written by the first process, ``main``, whose clock is everybody's.
+whole trainer and samples its part of every batch. All then gather all episodes, in the same order.
+Each computes groups, advantages, loss weights, log numbers and stage ends itself, with the same
+result. Only the gradient, and the log's sums over tokens, are summed over processes. The first
+process, ``main``, writes files, and its clock counts for all.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ T = TypeVar("T")
 class Team:
     """This process's place among ``size`` processes: ``rank``, from 0.
 
-    What takes part in a method must do so in every process, in the same order of calls.
+    Every process must call the methods in the same order.
     """
 
     rank: int = 0
@@ -40,12 +39,12 @@ class Team:
         return self.rank == 0
 
     def part(self, items: Sequence[T]) -> Sequence[T]:
-        """This process's part of what all have: neighbours, as many as others' but for one."""
+        """This process's slice of the items; slices differ in length by at most one."""
         begin, end = (-(-rank * len(items) // self.size) for rank in (self.rank, self.rank + 1))
         return items[begin:end]
 
     def all_gather(self, mine: Sequence[T]) -> list[T]:
-        """Everybody's items, those of process 0 first; the inverse of ``part``."""
+        """The items of all processes, by rank; the inverse of ``part``."""
         if self.size == 1:
             return list(mine)
         found: list[Sequence[T]] = [()] * self.size
@@ -53,22 +52,21 @@ class Team:
         return [item for items in found for item in items]
 
     def broadcast(self, value: T) -> T:
-        """What the main process has in its place."""
+        """The main process's value."""
         return value if self.size == 1 else self.all_gather([value])[0]
 
     def any(self, flag: bool) -> bool:
-        """Whether it is so in at least one process."""
+        """Whether the flag is set in at least one process."""
         return flag if self.size == 1 else any(self.all_gather([flag]))
 
     def all_reduce(self, tensors: Sequence[Tensor]) -> None:
         """Puts the sum over all processes into each tensor."""
         if self.size > 1:
-            under_way = [dist.all_reduce(tensor, async_op=True) for tensor in tensors]
-            for work in under_way:
+            for work in [dist.all_reduce(tensor, async_op=True) for tensor in tensors]:
                 work.wait()
 
     def wait(self) -> None:
-        """Goes on once every process is here."""
+        """Waits for all processes."""
         if self.size > 1:
             dist.barrier()
 
@@ -77,7 +75,7 @@ ALONE = Team()
 
 
 def launched() -> Team:
-    """The place that a launcher gave this process, by its environment variables."""
+    """This process's place, from the launcher's environment variables."""
     if "RANK" not in os.environ:
         return ALONE
     return Team(int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1")))
@@ -86,16 +84,16 @@ def launched() -> Team:
 def join(device: torch.device) -> Team:
     """This process's team, connected: gloo between CPUs, NCCL between GPUs, one for each process.
 
-    device: what is computed on. Where a launcher started several processes, raises BadOption for
-    one GPU by its number, and ImportError without accelerate.
+    device: to compute on. If a launcher started several processes, raises BadOption for a GPU
+    with a number, and ImportError without accelerate.
     """
     team = launched()
     if team.size == 1:
         return ALONE
     if device.index is not None:
         raise BadOption(
-            f"model.device is {str(device)!r}, and {team.size} processes need one each; give"
-            f" {device.type!r}, of which each takes its own"
+            f"model.device must be {device.type!r} for {team.size} processes, so that each takes"
+            f" its own; got {str(device)!r}"
         )
     from accelerate import PartialState
 
@@ -105,6 +103,6 @@ def join(device: torch.device) -> Team:
 
 
 def leave() -> None:
-    """Disconnects, at the end of a process's work; nothing where it was alone."""
+    """Disconnects at the end of a process's work; does nothing for a single process."""
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

@@ -1,11 +1,11 @@
-"""Checkpoints that are whole or not there.
+"""Checkpoints that are complete or absent.
 
-A checkpoint is an ordinary Hugging Face folder (weights, configuration, tokenizer) with one
-subfolder, ``trainer``, for what training needs besides. It is written beside its place, made
-durable, and renamed: whoever kills the process, and whenever, finds complete ones only.
+A checkpoint is an ordinary Hugging Face folder (weights, configuration, tokenizer) with a subfolder
+``trainer`` for the rest of the training state. It is written under another name, made durable, and
+renamed, so a killed process leaves only complete ones.
 
     CheckpointError
-    ├── CannotWrite     e.g. a full disk; the earlier checkpoints are untouched
+    ├── CannotWrite     e.g. a full disk; earlier checkpoints are unchanged
     └── CannotRead      a damaged folder; the message names the one before it
 """
 
@@ -33,16 +33,16 @@ class CheckpointError(SrlEnvError, RuntimeError):
 
 
 class CannotWrite(CheckpointError):
-    """The disk did not take what was written; the last good state is where it was."""
+    """The disk refused a write; the last good state is unchanged."""
 
 
 class CannotRead(CheckpointError):
-    """A checkpoint is damaged or not one."""
+    """A checkpoint is damaged, or the folder is none."""
 
 
 @dataclass(frozen=True, slots=True)
 class TrainerState:
-    """What goes on where it stopped: plain counters (JSON-safe) and named tensors."""
+    """What a run resumes from: plain counters (JSON-safe) and named tensors."""
 
     counters: dict[str, Any]
     tensors: dict[str, Any]
@@ -53,9 +53,9 @@ def save_checkpoint(
 ) -> Path:
     """The path of a new checkpoint, once it is complete and durable.
 
-    folder: holds all checkpoints of a run. write_model: writes the model's own files into the
-    folder it is given. keep: how many of the last checkpoints stay, this one included.
-    Raises CannotWrite, and leaves the earlier ones alone, where the disk refuses.
+    folder: of all checkpoints of a run. write_model: writes the model's own files into a folder.
+    keep: how many of the last checkpoints stay, this one included. Raises CannotWrite if the disk
+    refuses, and leaves the earlier ones unchanged.
     """
     final = folder / f"update-{update:06d}"
 
@@ -73,9 +73,9 @@ def save_checkpoint(
 
 
 def write_whole(final: Path, write: Callable[[Path], None]) -> Path:
-    """The folder ``final``, once ``write`` has filled it and all of it is durable.
+    """The folder ``final``, after ``write`` has filled it and all of it is durable.
 
-    An older folder of that name is replaced. Raises CannotWrite where the disk refuses.
+    Replaces an older folder of that name. Raises CannotWrite if the disk refuses.
     """
     draft = final.with_name(f".writing-{final.name}")
     try:
@@ -91,13 +91,13 @@ def write_whole(final: Path, write: Callable[[Path], None]) -> Path:
         shutil.rmtree(draft, ignore_errors=True)
         raise CannotWrite(
             f"{final} was not written ({type(error).__name__}: {error}); earlier checkpoints are"
-            " untouched. Make room, then go on with resume"
+            " unchanged. Fix: free space, then resume"
         ) from error
     return final
 
 
 def load_state(path: Path) -> TrainerState:
-    """The trainer's state in a checkpoint; CannotRead where it is damaged."""
+    """The trainer's state in a checkpoint; raises CannotRead if it is damaged."""
     try:
         counters = json.loads((path / _STATE).read_text(encoding="utf-8"))
         tensors = torch.load(path / _TENSORS, map_location="cpu", weights_only=True)
@@ -107,9 +107,9 @@ def load_state(path: Path) -> TrainerState:
 
 
 def cannot_read(path: Path, cause: Exception) -> CannotRead:
-    """The error for a damaged checkpoint, with what to do about it."""
+    """The error for a damaged checkpoint, and how to fix it."""
     earlier = [p for p in checkpoints(path.parent) if _update_of(p) < _update_of(path)]
-    advice = f"to go on from {earlier[-1]}" if earlier else "to start again"
+    advice = f"to resume from {earlier[-1]}" if earlier else "to start again"
     return CannotRead(
         f"checkpoint {path} cannot be read ({type(cause).__name__}: {cause}); delete it {advice}"
     )
@@ -123,7 +123,7 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def remove_drafts(folder: Path) -> None:
-    """Deletes what a killed process left half-written or half-deleted."""
+    """Deletes the unfinished folders of a killed process."""
     for pattern in (".writing-*", ".removing-*"):
         for draft in folder.glob(pattern):
             shutil.rmtree(draft)
@@ -149,6 +149,6 @@ def _sync(path: Path) -> None:
 
 
 def _remove(path: Path) -> None:
-    """Deletes a checkpoint; renamed first, so that no half of it ever looks complete."""
+    """Deletes a checkpoint; renames it first, so that no half of it looks complete."""
     doomed = path.rename(path.with_name(f".removing-{path.name}"))
     shutil.rmtree(doomed)

@@ -8,22 +8,7 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_agents.training.memory import cached_tokens, estimate
-    from srl_agents.training.progress import Progress, TrainResult
-    from srl_agents.training.run import train
 
-__all__ = [
-    "Progress",
-    "TrainResult",
-    "cached_tokens",
-    "estimate",
-    "train",
-]
+__all__ = ["cached_tokens", "estimate"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "run": ("train",),
-        "progress": ("Progress", "TrainResult"),
-        "memory": ("cached_tokens", "estimate"),
-    },
-)
+__getattr__, __dir__ = lazy_names(__name__, {"memory": ("cached_tokens", "estimate")})

@@ -1,9 +1,9 @@
-"""Where a run's numbers and episodes are written: JSONL first, TensorBoard and trackers beside.
+"""The log of a run: JSONL, and optionally TensorBoard and trackers.
 
-``metrics.jsonl`` holds one line per update and one per event (a stage that ends and why);
-``rollouts.jsonl`` episodes, with what their groups made of each step. A resumed run cuts both
-back to what its checkpoint had seen, so a line never appears twice, and a line that a killed run
-left unfinished goes. Other damage is an error, and the file stays as it is.
+``metrics.jsonl`` has a line per update and per event (as a stage that ends, and why).
+``rollouts.jsonl`` has episodes with the signal of each step. A resumed run truncates both to their
+length at its checkpoint, so no line appears twice, and the unfinished line of a killed run is
+removed. Other damage is an error, and the file stays as it is.
 """
 
 from __future__ import annotations
@@ -32,12 +32,11 @@ class RunLog:
     """The open log files of one run. A context manager."""
 
     def __init__(self, folder: Path, config: RunConfig, offsets: Offsets, update: int) -> None:
-        """offsets: the length in bytes to which each file is cut back first, {} for empty files.
+        """offsets: the length in bytes to which each file is truncated first; {} for empty files.
 
-        update: the last one whose numbers stay. Raises MissingExtra or BadOption if TensorBoard
-        or the tracker that the configuration names is not installed; BadData, and changes nothing,
-        where a file is damaged before that length. A missing file is started again, which
-        is an event.
+        update: the last one whose numbers stay. A missing file is started again, which is an
+        event. Raises MissingExtra or BadOption if TensorBoard or the tracker is not installed,
+        and BadData, without changes, if a file is damaged before that length.
         """
         names = ("metrics", "rollouts")
         paths = {name: folder / f"{name}.jsonl" for name in names}
@@ -59,7 +58,7 @@ class RunLog:
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
         for file in self._files.values():
-            with suppress(OSError) if failed else nullcontext():  # it has been said already
+            with suppress(OSError) if failed else nullcontext():  # the first error is reported
                 file.close()
         if self._board is not None:
             self._board.close()
@@ -76,7 +75,7 @@ class RunLog:
             self._tracker.log(dict(numbers), step=update)
 
     def event(self, update: int, stage: str, event: str, reason: str) -> None:
-        """Writes that something happened after an update, and why, to ``metrics.jsonl``."""
+        """Writes an event after an update, and its reason, to ``metrics.jsonl``."""
         self._write("metrics", {"update": update, "stage": stage, "event": event, "reason": reason})
 
     def rollouts(
@@ -103,7 +102,7 @@ class RunLog:
             self._write("rollouts", record)
 
     def durable_offsets(self) -> Offsets:
-        """The files' lengths in bytes, once all of it is on the disk."""
+        """The files' lengths in bytes, after all of them are on the disk."""
         if self._board is not None:
             self._board.flush()
         offsets = {}
@@ -122,7 +121,7 @@ class RunLog:
 
 
 class NoLog(RunLog):
-    """Takes everything and writes nothing: the log of processes beside the main one."""
+    """Writes nothing: the log of processes other than the main one."""
 
     def __init__(self) -> None:
         self._tracker, self._board, self._files = None, None, {}
@@ -133,18 +132,18 @@ class NoLog(RunLog):
 
 @contextmanager
 def _writing(file: TextIO) -> Iterator[None]:
-    """Turns a disk that refuses into CannotWrite."""
+    """Turns an error of the disk into CannotWrite."""
     try:
         yield
     except OSError as error:
         raise CannotWrite(
-            f"{file.name} does not take another line ({error.strerror}); checkpoints are"
-            " untouched. Make room, then go on with resume"
+            f"{file.name} cannot be written ({error.strerror}); checkpoints are unchanged. Fix:"
+            " free space, then resume"
         ) from error
 
 
 def _reopened(path: Path, size: int) -> TextIO:
-    """The file opened for appending, cut back to ``size`` bytes."""
+    """The file opened for appending, truncated to ``size`` bytes."""
     file = path.open("a", encoding="utf-8", newline="\n")
     file.truncate(min(size, path.stat().st_size))
     file.seek(0, os.SEEK_END)
@@ -154,9 +153,9 @@ def _reopened(path: Path, size: int) -> TextIO:
 
 
 def read_log(path: Path, size: int | None = None) -> Iterator[dict[str, Any]]:
-    """The lines of a log, of the first ``size`` bytes or of all of it, in order.
+    """The lines of a log, or of its first ``size`` bytes, in order.
 
-    The last line may lack its line end. Raises BadData that names the line which is damaged.
+    The last line may lack its line end. Raises BadData with the number of a damaged line.
     """
     number = last = read = 0
     with path.open("rb") as file:
@@ -187,9 +186,8 @@ def _read_row(path: Path, number: int, line: bytes) -> dict[str, Any]:
 
 def _damaged(path: Path, number: int, found: str) -> BadData:
     return BadData(
-        f"{path}:{number}: must be the line of a log that the run wrote there; got {found}. Fix:"
-        f" put back the file as it was, or move it away, as mv {path} {path}.damaged: the run then"
-        " goes on with a new one"
+        f"{path}:{number}: must be a line that the run wrote; got {found}. Fix: restore the file,"
+        f" or move it away, as mv {path} {path}.damaged; the run then starts a new one"
     )
 
 
@@ -202,7 +200,7 @@ def _tensorboard(folder: Path, update: int) -> Any:
 
 
 def _tracker(config: RunConfig) -> ModuleType | None:
-    """The wandb or trackio module with a run begun, where the configuration asks for one."""
+    """The wandb or trackio module with a started run, if the configuration names one."""
     name = config.log.tracker
     if name is None:
         return None
@@ -210,7 +208,7 @@ def _tracker(config: RunConfig) -> ModuleType | None:
         tracker = importlib.import_module(name)
     except ImportError:
         raise BadOption(
-            f"log.tracker is {name!r}, which is not installed: pip install {name}"
+            f"log.tracker must be installed; got {name!r}. Fix: pip install {name}"
         ) from None
     tracker.init(project="srl-env", name=Path(config.out).name, config=config.model_dump())
     return tracker

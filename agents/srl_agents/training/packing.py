@@ -1,9 +1,8 @@
-"""Cutting a batch into micro-batches in which shared beginnings are computed once.
+"""Splitting a batch into micro-batches in which shared prefixes are computed once.
 
-Completions of one prompt are continuations of one prefix; and a prompt that is the beginning of
-another one's (the same problem a few steps earlier) lives on that one's prefix. Nothing here
-changes the gradient: the loss is a weighted sum over completions, and the weights are the
-batch's.
+Completions of one prompt continue one prefix. A prompt that begins another prompt (the same problem
+a few steps earlier) uses that prompt's prefix. The gradient does not change: the loss is a weighted
+sum over completions, with weights from the whole batch.
 """
 
 from __future__ import annotations
@@ -28,10 +27,10 @@ class MicroBatch:
 def micro_batches(
     prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int, shared: bool = True
 ) -> list[MicroBatch]:
-    """The batch in parts of at most ``max_tokens`` tokens, or one completion where that is more.
+    """The batch in parts of at most ``max_tokens`` tokens, or of one longer completion.
 
-    Parts hold prefixes of similar length, in an order that depends on the batch alone.
-    shared: whether the decoder computes prefixes once; where not, each completion's is counted.
+    Parts hold prefixes of similar length. Their order depends only on the batch.
+    shared: whether the decoder computes a prefix once; if not, each completion's is counted.
     """
     parts: list[MicroBatch] = []
     open_prefixes: list[tuple[Ids, list[int]]] = []
@@ -53,10 +52,10 @@ def micro_batches(
 
 
 def my_part(parts: Sequence[MicroBatch], rank: int, ranks: int) -> list[tuple[MicroBatch, bool]]:
-    """What process ``rank`` of ``ranks`` computes of the micro-batches, and whether it counts.
+    """The micro-batches of process ``rank`` of ``ranks``, and whether each counts.
 
-    Equally many for all: sharded weights are put together by all at once, so whoever has nothing
-    left computes the last micro-batch along with another, and it does not count.
+    All processes get the same number, because they gather sharded weights together. A process
+    with nothing left computes the last micro-batch, which then does not count.
     """
     mine = [(part, True) for part in parts[rank::ranks]]
     rounds = -(-len(parts) // ranks)
@@ -66,7 +65,7 @@ def my_part(parts: Sequence[MicroBatch], rank: int, ranks: int) -> list[tuple[Mi
 def even_tokens(
     prompts: Sequence[Ids], completions: Sequence[Ids], max_tokens: int, ranks: int
 ) -> int:
-    """``max_tokens``, or less where a micro-batch of that size would leave a process without."""
+    """``max_tokens``, or less if a process would otherwise get no micro-batch."""
     if ranks == 1:
         return max_tokens
     size = sum(len(prefix) for prefix, _ in shared_prefixes(prompts)) + sum(map(len, completions))

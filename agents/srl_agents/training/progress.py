@@ -1,25 +1,22 @@
-"""Where a run is, and what it left behind."""
+"""The progress of a run, and its result."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from srl_agents.methods.budget import Usage
+from srl_agents.objectives.metrics import Metrics
 from srl_env.policy import Policy
-
-if TYPE_CHECKING:
-    from srl_agents.objectives.metrics import Metrics
 
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """Where a run is, after an update.
+    """A run after an update.
 
-    fraction: of the whole budget, 0 … 1. policy: what is being trained, to be looked at between
-    updates; whoever samples from it leaves its generator as it was.
+    fraction: of the whole budget, 0 … 1. policy: the one in training. Code that samples from it
+    must restore its generator.
     """
 
     update: int
@@ -32,11 +29,11 @@ class Progress:
 
 @dataclass(frozen=True, slots=True)
 class TrainResult:
-    """What a run left behind.
+    """The result of a run.
 
-    model: the folder of the trained model, None where the run was interrupted. stages: the name
-    of each stage that ended and why. metrics: the last update's. warnings: what should be looked
-    at, as stages in which several updates in a row learned nothing.
+    model: the folder of the trained model; None if the run was interrupted. stages: the name of
+    each stage that ended, and why. metrics: of the last update. warnings: e.g. stages in which
+    several updates in a row learned nothing.
     """
 
     folder: Path
@@ -48,7 +45,7 @@ class TrainResult:
 
     @property
     def finished(self) -> bool:
-        """Whether the run came to its end rather than being interrupted."""
+        """Whether the run ended by itself rather than being interrupted."""
         return self.model is not None
 
 

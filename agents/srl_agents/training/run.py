@@ -1,4 +1,4 @@
-"""One training run: its folder claimed, checked, trained, and Ctrl-C caught."""
+"""One training run: its inputs checked, its folder locked, Ctrl-C caught."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ if TYPE_CHECKING:
 def train(
     config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
 ) -> TrainResult:
-    """Runs, or goes on with, the training that the configuration describes.
+    """Runs or resumes the training that the configuration describes.
 
-    resume: go on from the folder's last checkpoint (from the beginning if there is none yet).
-    on_progress: called after every update. Ctrl-C ends the run after the update at hand, saved
-    and resumable; a second one ends it at once. Where a launcher has started several processes,
-    each of them calls this with the same arguments, and they train together.
-    Raises BadOption where another process writes the folder, and where it holds another run, or
-    one already and ``resume`` is not set; what ``check_inputs`` raises, before there is a folder;
-    TrainingDiverged, CannotWrite, CannotRead, BadData as their modules say.
+    resume: continue from the folder's last checkpoint, or from the beginning if there is none.
+    on_progress: called after every update. Ctrl-C saves and ends the run after the current update;
+    a second one ends it at once. If a launcher started several processes, each calls this with
+    the same arguments, and they train together.
+    Raises BadOption if another process writes the folder, or if it holds a run and ``resume`` is
+    not set, or another run. Raises what ``check_inputs`` raises, before there is a folder, and
+    TrainingDiverged, CannotWrite, CannotRead and BadData.
     """
     from srl_agents.models.loading import find_device
     from srl_agents.parallel.team import join
@@ -52,7 +52,7 @@ def train(
 
 
 def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
-    """The training in a folder that is this run's own."""
+    """The training, in a folder that belongs to this run."""
     import torch
 
     from srl_agents.models.loading import without_notices
@@ -72,7 +72,7 @@ def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress)
 
 
 def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
-    """Makes the run's folder, or checks that it holds this very run to go on with."""
+    """Makes the run's folder, or checks that it holds this run, to resume it."""
     file, tree = folder / "config.json", config.model_dump(mode="json")
     if not (file.exists() and (resume or _begun(folder))):
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,19 +82,19 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
         return
     if not resume:
         raise BadOption(
-            f"{folder} holds a run already; go on with it by resume, or choose another folder"
+            f"{folder} must not hold a run; got one. Fix: resume it, or choose another folder"
         )
     before, now = _fixed(read_tree(file)), _fixed(tree)
     changed = [key for key in before if before[key] != now.get(key)]
     if changed:
         raise BadOption(
-            f"{folder} was begun with other settings ({', '.join(changed)}); resume with those of"
-            f" {file}"
+            f"{folder} must be resumed with the settings of {file}; got others for"
+            f" {', '.join(changed)}"
         )
 
 
 def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
-    """Of a configuration, what a resumed run may not change; a server may be somewhere else."""
+    """The settings that a resumed run may not change; a server may have moved."""
     free = ("budget", "checkpoint", "log", "out", "rollout")
     fixed = {key: value for key, value in tree.items() if key not in free}
     if "policy" in fixed:
@@ -103,7 +103,7 @@ def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
 
 
 def _begun(folder: Path) -> bool:
-    """Whether a run got as far as its first update, or wrote anything else."""
+    """Whether a run wrote anything besides what it writes before its first update."""
     from srl_agents.policies.engines import HANDED_OVER
 
     before = {"config.json", ".config.json", HANDED_OVER, LOCK}
@@ -112,11 +112,11 @@ def _begun(folder: Path) -> bool:
 
 @contextmanager
 def _interruptible(alone: bool) -> Iterator[threading.Event]:
-    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as always.
+    """An event that the first Ctrl-C sets; the second raises KeyboardInterrupt as usual.
 
-    alone: a launcher of several processes passes every Ctrl-C on, so that each comes twice; it
-    is the launcher that ends them at once. Off the main thread, where signals cannot be caught,
-    the event is never set.
+    alone: False under a launcher, which passes every Ctrl-C on, so that each arrives twice, and
+    which ends its processes itself. Outside the main thread, where signals cannot be caught, the
+    event is never set.
     """
     event = threading.Event()
     if threading.current_thread() is not threading.main_thread():

@@ -1,6 +1,6 @@
-"""What a run leaves in its folder: log, checkpoints, and the trained model at the end.
+"""What a run writes into its folder: log, checkpoints, and the trained model at the end.
 
-The main process writes; the others help to put weights together that are spread over them.
+The main process writes; the others help to gather sharded weights.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from srl_agents.training.log import NoLog, RunLog
 
 @dataclass(frozen=True, slots=True)
 class Saver:
-    """Writes a run's state, and puts it back. sampler: what samples, the policy or an engine."""
+    """Saves and restores a run's state. sampler: the policy or engine that samples."""
 
     config: RunConfig
     team: Team
@@ -38,7 +38,7 @@ class Saver:
         return Path(self.config.out)
 
     def open_log(self, offsets: dict[str, int], updates: int) -> RunLog:
-        """The log, cut back to where it was at a checkpoint."""
+        """The log, truncated to its length at a checkpoint."""
         if not self.team.main:
             return NoLog()
         return RunLog(self.folder, self.config, offsets, updates)
@@ -61,7 +61,7 @@ class Saver:
         self.team.wait()
 
     def restore(self, tensors: Mapping[str, Any]) -> None:
-        """Puts the optimiser and the sampler back to where a checkpoint was taken."""
+        """Restores the optimiser and the sampler from a checkpoint."""
         load_optimizer(self.learner.optimizer, tensors["optimizer"])
         if self.team.rank < len(samplers := tensors["samplers"]):
             self.sampler.generator.set_state(samplers[self.team.rank])

@@ -248,7 +248,9 @@ class Trainer:
         """The whole run's progress, and the policy to look at between updates."""
         usage = self.position.usage
         policy = self.sampler if self.learner.sharded else self.policy
-        return Progress(usage.updates, self.stage.name, self.clock.share(), usage, metrics, policy)
+        return Progress(
+            usage.updates, self.stage.name, self.clock.fraction(), usage, metrics, policy
+        )
 
     def _rollouts(self) -> Rollouts:
         if self.workers is not None:

@@ -9,7 +9,6 @@ import pytest
 from srl_agents.methods.budget import (
     Usage,
     learning_rate,
-    probe_due,
     stage_budget,
     stage_end_reason,
     why_informative,
@@ -66,11 +65,11 @@ def test_progress_is_measured_in_the_budgets_own_unit() -> None:
     assert budget.left(Usage(tokens=650)) == 50
 
 
-def test_updates_are_spent_to_the_last() -> None:
+def test_updates_are_used_to_the_last() -> None:
     budget = BudgetConfig(updates=3).whole
     assert stage_end_reason(Until(), budget, Usage(updates=2), 1.0, 2, []) is None
     reason = stage_end_reason(Until(), budget, Usage(updates=3), 1.0, 3, [])
-    assert reason == "its budget is spent: 3 updates"
+    assert reason == "its budget is used up: 3 updates"
 
 
 def test_a_time_limit_is_kept_by_stopping_before_the_update_that_would_break_it() -> None:
@@ -117,12 +116,6 @@ def test_enough_informative_groups_end_a_stage() -> None:
     reason = why_informative(Until(informative=0.5), 0.5625)
     assert reason == "0.56 of the probed groups are informative, at least 0.5"
     assert why_informative(Until(), 1.0) is None
-
-
-def test_probes_come_every_so_many_updates() -> None:
-    until = Until(informative=0.5, probe_every=10)
-    assert [made for made in range(1, 31) if probe_due(until, made)] == [10, 20, 30]
-    assert not probe_due(Until(), 10)
 
 
 @pytest.mark.parametrize(

@@ -76,7 +76,7 @@ def test_a_system_that_takes_no_more_bytes_is_a_clear_error(
 ) -> None:
     first = save(tmp_path, 1)
     large = TrainerState({}, {"weights": torch.zeros(100_000)})
-    with files_of_at_most(50_000), pytest.raises(CannotWrite, match="Make room"):
+    with files_of_at_most(50_000), pytest.raises(CannotWrite, match="free space"):
         save_checkpoint(tmp_path, 2, write_model, large, keep=1)
     assert checkpoints(tmp_path) == [first]
 

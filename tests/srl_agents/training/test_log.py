@@ -143,7 +143,7 @@ def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(
             log.metrics(1, "srl", {"reward": 0.5})
             log.metrics(2, "srl", {str(n): 0.5 for n in range(100)})
 
-    message = r"metrics\.jsonl does not take another line.*Make room"
+    message = r"metrics\.jsonl cannot be written.*free space"
     with files_of_at_most(100), pytest.raises(CannotWrite, match=message):
         write()
     first, *_ = (tmp_path / "metrics.jsonl").read_text().splitlines()
@@ -169,7 +169,7 @@ def test_a_tracker_that_is_not_installed_is_an_error_that_says_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(BadOption, match="not installed: pip install wandb"):
+    with pytest.raises(BadOption, match="must be installed; got .wandb.. Fix: pip install wandb"):
         RunLog(tmp_path, config(tracker="wandb"), {}, 0)
 
 

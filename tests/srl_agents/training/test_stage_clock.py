@@ -31,8 +31,8 @@ def test_a_stage_is_over_when_its_share_of_the_budget_is_spent() -> None:
     updates(3, stages)
     assert stages.stage_end_reason() is None
     updates(1, stages)
-    assert stages.stage_end_reason() == "its budget is spent: 4 updates"
-    assert stages.share() == pytest.approx(0.4)
+    assert stages.stage_end_reason() == "its budget is used up: 4 updates"
+    assert stages.fraction() == pytest.approx(0.4)
     assert stages.following is LAST
     assert not stages.last
 
@@ -47,7 +47,7 @@ def test_the_next_stage_counts_from_where_it_begins() -> None:
     updates(5, stages)
     assert stages.stage_end_reason() is None
     updates(1, stages)
-    assert stages.stage_end_reason() == "its budget is spent: 6 updates"
+    assert stages.stage_end_reason() == "its budget is used up: 6 updates"
 
 
 def test_the_learning_rate_is_that_of_the_middle_of_the_next_update() -> None:

@@ -186,7 +186,7 @@ def test_stages_follow_one_another_for_reasons_that_are_in_the_log(tree: dict[st
     ends = [line for line in lines(result.folder) if line.get("event") == "stage_end"]
     assert [(line["update"], line["stage"]) for line in ends] == [(2, "srl"), (6, "rlvr")]
     assert "of the probed groups are informative, at least 0" in ends[0]["reason"]
-    assert ends[1]["reason"] == "its budget is spent: 4 updates"
+    assert ends[1]["reason"] == "its budget is used up: 4 updates"
     assert result.stages == tuple((line["stage"], line["reason"]) for line in ends)
 
 
@@ -204,7 +204,7 @@ def test_a_time_budget_is_kept(tree: dict[str, Any]) -> None:
     result = train(configured(tree, budget={"updates": None, "seconds": 1.0}))
     longest = np.diff([0.0, *(line["seconds"] for line in updates(result.folder))]).max()
     assert abs(result.usage.seconds - 1.0) < 2 * longest
-    assert result.stages == (("srl", "its budget is spent: 1 seconds"),)
+    assert result.stages == (("srl", "its budget is used up: 1 seconds"),)
 
 
 def test_refilled_groups_fill_the_batch_or_reach_the_cap(tree: dict[str, Any]) -> None:
@@ -354,7 +354,7 @@ def test_a_finished_run_is_resumed_to_the_same_end_and_with_more_budget_beyond(
 
 def test_a_folder_with_a_run_is_not_written_over(tree: dict[str, Any]) -> None:
     train(configured(tree, budget={"updates": 1}))
-    with pytest.raises(BadOption, match="holds a run already; go on with it by resume"):
+    with pytest.raises(BadOption, match="must not hold a run; got one. Fix: resume it"):
         train(configured(tree))
 
 
@@ -417,7 +417,9 @@ def test_a_run_of_short_steps_is_resumed_to_the_bit(tree: dict[str, Any], tmp_pa
 
 def test_a_run_is_not_resumed_with_other_settings(tree: dict[str, Any]) -> None:
     train(configured(tree, budget={"updates": 1}))
-    with pytest.raises(BadOption, match=r"begun with other settings \(seed, train\)"):
+    with pytest.raises(
+        BadOption, match=r"must be resumed with the settings of .*got others for seed, train"
+    ):
         train(configured(tree, seed=3, train={"lr": 1.0}), resume=True)
 
 
@@ -445,7 +447,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(tree: dict[s
     folder = Path(config.out) / "checkpoints"
     newest = checkpoints(folder)[-1]
     (newest / "model.safetensors").write_bytes(b"damaged")
-    with pytest.raises(CannotRead, match=f"{newest} cannot be read.*delete it to go on from"):
+    with pytest.raises(CannotRead, match=f"{newest} cannot be read.*delete it to resume from"):
         train(config, resume=True)
     for file in sorted(newest.rglob("*"), reverse=True):
         file.rmdir() if file.is_dir() else file.unlink()

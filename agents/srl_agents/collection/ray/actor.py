@@ -1,6 +1,6 @@
-"""What runs in a Ray worker process: environments, verifiers, sandboxes and a policy of its own.
+"""What runs in a Ray worker process: environments, verifiers, sandboxes and a policy.
 
-It is imported there, and holds nothing that needs Ray's driver, a model or torch by itself.
+The worker imports it. The module itself loads neither Ray nor torch nor a model.
 """
 
 from __future__ import annotations
@@ -8,7 +8,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any
 
 from srl_agents.collection.runners import Job, Result, run_job
 from srl_env.policy import Policy
@@ -17,25 +17,17 @@ from srl_env.rollout import EnvPool
 Parts = tuple[EnvPool, Policy]
 
 
-class Borrower(Protocol):
-    """A policy that samples with the weights of another process's model."""
-
-    def load_weights(self, weights: Any) -> None:
-        """Takes (name, tensor) pairs."""
-        ...
-
-
 class RolloutActor:
     """Runs one job at a time, always with the weights that come with it."""
 
     def __init__(self, make: Callable[[], Parts], folder: str) -> None:
-        """make: environments and policy. folder: what paths are relative to, where it exists."""
+        """make: makes environments and policy. folder: paths are relative to it, if it exists."""
         self._make, self._folder = make, folder
         self._parts: Parts | None = None
         self._version = 0
 
     def start(self) -> str:
-        """Makes environments and policy; returns where this is, for messages."""
+        """Makes environments and policy; returns this process's name for messages."""
         if os.path.isdir(self._folder):
             os.chdir(self._folder)
         self._parts = self._make()
@@ -44,10 +36,10 @@ class RolloutActor:
     def run(self, job: Job, version: int, weights: Sequence[Any]) -> Result:
         """The job's episodes, sampled with the weights of that version.
 
-        weights: one reference to an object in the store, which is read where the version is a new
-        one; none where the policy has weights of its own alone.
+        weights: a reference to an object in the store, which is read if the version is new; empty
+        if the policy has its own weights. The policy then needs ``load_weights((name, tensor)…)``.
         """
-        assert self._parts is not None, "started before it is given work"
+        assert self._parts is not None, "started before it runs a job"
         assert version >= self._version, f"weights {version} are older than {self._version}"
         pool, policy = self._parts
         if version > self._version:
@@ -58,5 +50,4 @@ class RolloutActor:
     def _load(self, policy: Any, reference: Any) -> None:
         from srl_agents.collection.ray.packed_weights import unpacked
 
-        borrower: Borrower = policy
-        borrower.load_weights(unpacked(importlib.import_module("ray").get(reference)))
+        policy.load_weights(unpacked(importlib.import_module("ray").get(reference)))

@@ -1,7 +1,7 @@
-"""Weights as plain arrays, which go from process to process without being copied on the way.
+"""Weights as plain arrays, which processes of a machine share without copies.
 
-An object store hands the arrays of one object to all processes of a machine as shared memory that
-cannot be written, and knows no bfloat16: so a weight is its bytes, its type and its shape.
+An object store shares arrays as read-only memory and has no bfloat16, so a weight is stored as its
+bytes, its type and its shape.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from torch import Tensor
 
 @dataclass(frozen=True, slots=True)
 class Packed:
-    """A named weight: the bytes of its elements in a row, torch's name of their type, its shape."""
+    """A named weight: its bytes, torch's name of their type, and its shape."""
 
     name: str
     data: NDArray[np.uint8]
@@ -27,7 +27,13 @@ class Packed:
 
 def packed(weights: Iterable[tuple[str, Tensor]]) -> list[Packed]:
     """The weights' bytes; those of a tensor on the CPU are shared with it."""
-    return [_packed(name, value.detach().cpu().contiguous()) for name, value in weights]
+    found = []
+    for name, weight in weights:
+        value = weight.detach().cpu().contiguous()
+        data = value.reshape(-1).view(torch.uint8).numpy()
+        dtype = str(value.dtype).removeprefix("torch.")
+        found.append(Packed(name, data, dtype, tuple(value.shape)))
+    return found
 
 
 def unpacked(weights: Iterable[Packed]) -> Iterator[tuple[str, Tensor]]:
@@ -35,8 +41,3 @@ def unpacked(weights: Iterable[Packed]) -> Iterator[tuple[str, Tensor]]:
     for each in weights:
         value = torch.from_numpy(each.data.copy()).view(getattr(torch, each.dtype))
         yield each.name, value.view(each.shape)
-
-
-def _packed(name: str, value: Tensor) -> Packed:
-    data = value.reshape(-1).view(torch.uint8).numpy()
-    return Packed(name, data, str(value.dtype).removeprefix("torch."), tuple(value.shape))

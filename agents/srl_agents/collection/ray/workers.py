@@ -1,14 +1,14 @@
-"""Rollouts on Ray: worker processes, here or on other machines, that run jobs of episodes.
+"""Rollouts on Ray: worker processes, here or on other machines, that run jobs.
 
-Each worker is an actor with environments (their worlds, sandboxes and verifiers included) and a
-policy of its own. It has at most one job at a time and the next when its episodes are here, so
-that neither work nor results heap up. Weights go into Ray's object store once for each update;
-what a job brings along is a reference to them and their version.
+Each worker is an actor with its own environments (worlds, sandboxes and verifiers included) and its
+own policy. It has one job at a time and gets the next after its episodes have arrived, so neither
+work nor results pile up. Weights go into Ray's object store once per update; a job carries a
+reference to them and their version.
 
-A worker that dies, with its machine or alone, or misses its deadline costs the job it had: a new
-one takes its place, and the job goes to whoever is free first. What is lost again and again is
-counted as failed (``WorkerLost``), which no reward and no gradient sees. A job has its own seed
-and so the same episodes wherever it is run. Ray itself is imported when workers are made.
+A worker may die, alone or with its machine, or miss its deadline. A new worker then replaces it,
+and its job goes to the next free one. A job that is lost too often ends in ``WorkerLost`` failures,
+which are masked. A job has its own seed, so its episodes do not depend on the worker. Ray itself is
+imported when workers are made.
 """
 
 from __future__ import annotations
@@ -39,19 +39,19 @@ if TYPE_CHECKING:
 
     Weights = Callable[[nn.Module], Iterable[tuple[str, Tensor]]]
 
-_STORE_BYTES = 512 * 2**20  # of a cluster of our own, for episodes on their way
+_STORE_BYTES = 512 * 2**20  # of a cluster that is started here, for episodes in transit
 
 
 class WorkerLost(Failure):
-    """The worker that ran an episode died or hung, as often as it was tried."""
+    """The workers that ran an episode died or hung, on every try."""
 
 
 class NoWorkersLeft(SrlEnvError, RuntimeError):
-    """No worker starts any more, or none has finished anything; resume when that is mended."""
+    """No worker starts any more, or none has finished a job; fix the cause and resume."""
 
 
 class RayWorkers:
-    """Workers that run jobs of episodes; ``Rollouts`` for a ``Collector``."""
+    """Workers that run jobs; ``Rollouts`` for a ``Collector``."""
 
     def __init__(
         self,
@@ -62,14 +62,14 @@ class RayWorkers:
         weights: Weights | None = None,
         store_bytes: int = _STORE_BYTES,
     ) -> None:
-        """make: a worker's environments and policy; called there, and sent there by pickle.
+        """make: makes a worker's environments and policy; pickled, and called in the worker.
 
-        env: an environment like theirs, for the episodes that are lost. weights: what
-        ``push_weights`` hands out of a model. store_bytes: of the object store of a cluster that
-        is started here; beyond that Ray writes to the disk. A cluster that this process has
-        joined already is used, and left as it is.
-        Raises MissingExtra, BadOption where the cluster cannot be reached or is too small, and
-        whatever a user's error in ``make`` is.
+        env: an environment like theirs, for lost episodes. weights: takes from a model what
+        ``push_weights`` sends. store_bytes: of the object store of a cluster that is started
+        here; beyond that Ray writes to the disk. A cluster that this process has already joined
+        is used and left as it is.
+        Raises MissingExtra, BadOption if the cluster cannot be reached or is too small, and any
+        UserError of ``make``.
         """
         self.groups_per_job, self._env, self._settings = settings.groups_per_job, env, settings
         self._weights = weights
@@ -86,14 +86,14 @@ class RayWorkers:
             _check_size(self._ray, settings)
             for worker in self._workers:
                 self._start(worker)
-            while not self.places:  # the others may come when they are ready
+            while not self.places:  # the others may start later
                 self._wait(_Work(()))
         except BaseException:
             self.close()
             raise
 
     def push_weights(self, model: nn.Module) -> None:
-        """Hands a model's weights to the workers, who read them with their next job."""
+        """Sends a model's weights to the workers, which read them with their next job."""
         from srl_agents.collection.ray.packed_weights import packed
 
         assert self._weights is not None, "given where there is a model"
@@ -101,9 +101,9 @@ class RayWorkers:
         self._version += 1
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
-        """The episodes of each job, in order; those of jobs that are lost have failed.
+        """The episodes of each job, in order; the episodes of lost jobs have failed.
 
-        Raises what users' errors workers raise, and NoWorkersLeft.
+        Raises NoWorkersLeft, and a UserError from a worker.
         """
         work = _Work(jobs)
         while len(work.done) < len(jobs):
@@ -114,13 +114,13 @@ class RayWorkers:
         if jobs and work.masked == len(jobs):
             raise NoWorkersLeft(
                 f"none of {len(jobs)} jobs was finished, each tried {self._settings.retries + 1} "
-                f"times; the last: {work.why}. Mend that, or set a longer rollout.deadline_s, and "
-                "go on with resume"
+                f"times; the last: {work.why}. Fix that, or set a longer rollout.deadline_s, and "
+                "resume"
             )
         return [work.done[number] for number in range(len(jobs))]
 
     def metrics(self) -> dict[str, float]:
-        """Workers lost, jobs given to another, and jobs given up, since the last call."""
+        """Workers lost, jobs reissued, and jobs given up, since the last call."""
         names = ("lost", "reissued", "given_up")
         counts = {f"workers/{name}": float(self._counts[name]) for name in names}
         self._counts.clear()
@@ -128,11 +128,11 @@ class RayWorkers:
 
     @property
     def places(self) -> list[str]:
-        """Where each worker is, as in messages; of those that have started."""
+        """The name of each worker that has started, as in messages."""
         return [worker.place for worker in self._workers if worker.place]
 
     def close(self) -> None:
-        """Ends the workers, and the cluster if it was started here; lent ones stay."""
+        """Ends the workers, and the cluster if it was started here."""
         for worker in self._workers:
             self._kill(worker)
         self._workers.clear()
@@ -153,7 +153,7 @@ class RayWorkers:
         worker.due = time.monotonic() + self._settings.deadline_s
 
     def _wait(self, work: _Work) -> None:
-        """Until a worker has answered or is overdue; then sees to all such."""
+        """Waits until a worker has answered or is overdue; then handles all of those."""
         busy = [worker for worker in self._workers if worker.call is not None]
         if not busy:
             raise NoWorkersLeft(f"no worker starts any more; the last: {work.why or 'unknown'}")
@@ -169,7 +169,7 @@ class RayWorkers:
                 self._lose(worker, work, f"{what} in {self._settings.deadline_s:g} s")
 
     def _take(self, worker: _Worker, work: _Work) -> None:
-        """Reads a worker's answer: that it has started, a job's episodes, or its death."""
+        """Reads a worker's answer: its start, a job's episodes, or its death."""
         try:
             answer = self._ray.get(worker.call)
         except self._ray.exceptions.RayTaskError as error:
@@ -190,7 +190,7 @@ class RayWorkers:
         worker.call, worker.job, worker.false_starts = None, None, 0
 
     def _lose(self, worker: _Worker, work: _Work, why: str) -> None:
-        """Replaces a worker, and puts its job first in the queue, or gives the job up."""
+        """Replaces a worker, and puts its job first in the queue or gives the job up."""
         work.why = f"a worker ({worker.place or 'starting'}) {why}"
         self._counts["lost"] += 1
         if worker.job is not None:
@@ -221,10 +221,10 @@ class RayWorkers:
 
 @dataclass(slots=True, eq=False)
 class _Worker:
-    """A place for a worker, and what it is doing.
+    """A slot for a worker, and what it is doing.
 
-    call: what it was asked last, None where it is free or there is none; job: the number of the
-    job that it runs; due: when it must have answered, of ``time.monotonic``.
+    call: the pending call; None if it is free or dead. job: the number of its job. due: its
+    deadline, in ``time.monotonic``.
     """
 
     actor: Any = None
@@ -245,7 +245,7 @@ class _Worker:
 
 @dataclass(slots=True)
 class _Work:
-    """Units on their way, by number. losses: how often each was lost; why: the last one."""
+    """Jobs by number. losses: how often each was lost. why: the reason of the last loss."""
 
     jobs: Sequence[Job]
     waiting: deque[int] = field(init=False)
@@ -261,8 +261,7 @@ class _Work:
 def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> RayWorkers:
     """The workers of a training run, with the policy's weights.
 
-    Raises as ``RayWorkers``, and BadOption where several processes train and no cluster is named
-    for them.
+    Raises as ``RayWorkers``, and BadOption if several processes train without a named cluster.
     """
     from srl_agents.policies.engines import worker_weights
 
@@ -278,14 +277,14 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
         make_env(config.env),
         config.rollout,
         weights=partial(worker_weights, config.policy),
-        store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and room to move
+        store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and spare room
     )
     workers.push_weights(model)
     return workers
 
 
 def training_parts(config: RunConfig) -> Parts:
-    """A worker's environments and policy, as the configuration says; called in the worker."""
+    """A worker's environments and policy, from the configuration; called in the worker."""
     import torch
 
     from srl_agents.collection.cached_problems import CachedSource
@@ -316,7 +315,7 @@ def _import_ray() -> Any:
 
 
 def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
-    """Joins the cluster that is named, or starts one; False where there is one already."""
+    """Joins the named cluster, or starts one; False if there is one already."""
     if ray.is_initialized():
         return False
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
@@ -337,14 +336,14 @@ def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
 
 
 def _reach(address: str) -> None:
-    """OSError where nobody listens at HOST:PORT, which Ray takes minutes to say."""
+    """Raises OSError if nobody listens at HOST:PORT; Ray itself takes minutes to notice."""
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if host and port.isdigit():
         socket.create_connection((host, int(port)), timeout=20).close()
 
 
 def _check_size(ray: Any, settings: RolloutConfig) -> None:
-    """BadOption where the cluster has too little for so many workers, busy or not."""
+    """Raises BadOption if the cluster is too small for the workers, busy or not."""
     there = ray.cluster_resources()
     for name, key, each in (("processors", "CPU", 1.0), ("GPUs", "GPU", settings.gpus)):
         if there.get(key, 0.0) < each * settings.workers:

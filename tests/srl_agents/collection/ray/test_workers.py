@@ -213,7 +213,7 @@ def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_goes_on(make
 
 def test_where_nothing_at_all_is_finished_the_run_stops(make: Make) -> None:
     workers = make(killed, times=9, workers=1, retries=0)
-    with pytest.raises(NoWorkersLeft, match="go on with resume"):
+    with pytest.raises(NoWorkersLeft, match="longer rollout.deadline_s, and resume"):
         workers.run([jobs()[1]])
 
 
