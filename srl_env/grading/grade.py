@@ -25,10 +25,10 @@ _MOST_TEXT: Final = 500
 class Grade:
     """Whether a task is solved, on what grounds, and how far that can be trusted.
 
-    fail_to_pass, pass_to_pass, cases: whether each held, by id; tests are False too where they
-    were not run because the oracle had refused already, cases are absent where none were made.
-    clean: nothing about the run was odd; tamper: what was, and what the filter dropped.
-    trust: the level `resolved` stands on. backend: the sandbox it was run in.
+    fail_to_pass, pass_to_pass, cases: whether each held, by id. Tests are False too where they
+    were not run because an oracle case failed first; cases are absent where none were made.
+    tamper: what was odd about the run; `clean` where nothing was. dropped: what the filter dropped.
+    trust: the level that `resolved` relies on. backend: the sandbox it was run in.
     policy_fault: why the change is responsible for a failure of grading, "" where it is not.
     """
 
@@ -36,7 +36,6 @@ class Grade:
     fail_to_pass: dict[str, bool]
     pass_to_pass: dict[str, bool]
     cases: dict[str, bool]
-    clean: bool
     tamper: tuple[str, ...]
     trust: Trust
     backend: str
@@ -44,10 +43,15 @@ class Grade:
     output: str = field(default="", repr=False)
     policy_fault: str = ""
 
+    @property
+    def clean(self) -> bool:
+        """Whether nothing about the run was odd."""
+        return not self.tamper
+
     def to_info(self) -> dict[str, Any]:
         """The grade as JSON data for `info["verdict"]`, in valid Unicode.
 
-        The tests' output is left out, and of what was dropped all but the first MOST_SHOWN.
+        Without the tests' output, and with the first MOST_SHOWN of the dropped changes.
         """
         fault = {POLICY_FAULT: self.policy_fault} if self.policy_fault else {}
         return {
@@ -56,9 +60,9 @@ class Grade:
             "pass_to_pass": dict(self.pass_to_pass),
             "cases": dict(self.cases),
             "clean": self.clean,
-            "tamper": [_shown(reason) for reason in self.tamper],
+            "tamper": [_shortened(reason) for reason in self.tamper],
             "dropped": [
-                {"path": _shown(item.path), "reason": item.reason}
+                {"path": _shortened(item.path), "reason": item.reason}
                 for item in self.dropped[:MOST_SHOWN]
             ],
             "dropped_count": len(self.dropped),
@@ -71,11 +75,11 @@ class Grade:
 def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Grade:
     """The verdict on a workspace, given as the snapshot its session ended with.
 
-    snapshot: None where the workspace had grown too large for one, which is not resolved.
-    The episode's session must be closed before. A sandbox that dies is tried again, and if it dies
-    again, with the unchanged tree. If that can be graded, the change is responsible
+    snapshot: None where the workspace was too large for one, which is not resolved.
+    Close the episode's session first. A sandbox that dies is tried again, and if it dies again,
+    with the unchanged tree. If that can be graded, the change is responsible
     (`Grade.policy_fault`) and not resolved. Else, and where no session can be started,
-    SandboxFailure is raised: that is no verdict, and the sample must be left out.
+    SandboxFailure is raised: that is no verdict, and the sample must be masked.
     """
     patch = replace(NO_PATCH, too_large=True)
     if snapshot is not None:
@@ -87,7 +91,7 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
             tests=task.test_files,
         )
     if patch.too_large:
-        return _grade(sandbox, task, patch, {}, {}, ["the change is too large"], "")
+        return _grade(sandbox, task, patch, tamper=["the change is too large"])
     attempt, control = partial(_judged, sandbox, task, patch), partial(_control, sandbox, task)
     try:
         return tried_twice(attempt, control, kinds=(SandboxDied,))
@@ -97,8 +101,8 @@ def grade(sandbox: Sandbox, task: GradingTask, snapshot: Snapshot | None) -> Gra
 
 def fault_grade(sandbox: Sandbox, task: GradingTask, reason: str, patch: Patch = NO_PATCH) -> Grade:
     """The grade where the policy is responsible for a failure: not resolved."""
-    result = _grade(sandbox, task, patch, {}, {}, [reason], "")
-    return replace(result, policy_fault=_shown(reason))
+    result = _grade(sandbox, task, patch, tamper=[reason])
+    return replace(result, policy_fault=_shortened(reason))
 
 
 def _control(sandbox: Sandbox, task: GradingTask) -> None:
@@ -110,48 +114,42 @@ def _control(sandbox: Sandbox, task: GradingTask) -> None:
 
 
 def _judged(sandbox: Sandbox, task: GradingTask, patch: Patch) -> Grade:
+    grade_with = partial(_grade, sandbox, task, patch)
     cases: dict[str, bool] = {}
-    passed: dict[str, bool] = {}
-    tamper: list[str] = []
-    output = ""
     try:
         if task.trust == "oracle":
             cases = run_cases(sandbox, task, patch.kept)
-        if task.tests and all(cases.values()):
-            run = run_tests(sandbox, task, patch.kept, task.hidden)
-            passed, output = dict(run.passed), run.output
-            if run.unclean:
-                tamper.append(run.unclean)
-            elif task.trust == "controlled" and all(passed.values()):
-                tamper += run_controls(sandbox, task, patch.kept, random.SystemRandom())
+        if not task.tests or not all(cases.values()):
+            return grade_with(cases=cases)
+        run = run_tests(sandbox, task, patch.kept, task.hidden)
+        tamper = [run.unclean] if run.unclean else []
+        if task.trust == "controlled" and not tamper and all(run.passed.values()):
+            tamper = run_controls(sandbox, task, patch.kept, random.SystemRandom())
+        return grade_with(passed=dict(run.passed), cases=cases, tamper=tamper, output=run.output)
     except CannotApplyError as error:
-        tamper.append(f"the change cannot be put on the tree: {error}")
-    return _grade(sandbox, task, patch, passed, cases, tamper, output)
+        return grade_with(cases=cases, tamper=[f"the change cannot be put on the tree: {error}"])
 
 
 def _grade(
     sandbox: Sandbox,
     task: GradingTask,
     patch: Patch,
-    passed: dict[str, bool],
-    cases: dict[str, bool],
-    tamper: list[str],
-    output: str,
+    *,
+    passed: dict[str, bool] | None = None,
+    cases: dict[str, bool] | None = None,
+    tamper: list[str] | None = None,
+    output: str = "",
 ) -> Grade:
-    def chosen(tests: tuple[str, ...]) -> dict[str, bool]:
-        return {test: passed.get(test, False) for test in tests}
-
-    fail_to_pass, pass_to_pass = chosen(task.fail_to_pass), chosen(task.pass_to_pass)
-    held = all(fail_to_pass.values()) and all(pass_to_pass.values())
+    passed, cases = passed or {}, cases or {}
+    held = all(passed.get(test, False) for test in task.tests)
     if task.trust == "oracle":
         held = held and len(cases) == len(task.cases) and all(cases.values())
     return Grade(
         resolved=held and not tamper,
-        fail_to_pass=fail_to_pass,
-        pass_to_pass=pass_to_pass,
+        fail_to_pass={test: passed.get(test, False) for test in task.fail_to_pass},
+        pass_to_pass={test: passed.get(test, False) for test in task.pass_to_pass},
         cases=cases,
-        clean=not tamper,
-        tamper=tuple(tamper),
+        tamper=tuple(tamper or ()),
         trust=task.trust,
         backend=sandbox.name,
         dropped=patch.dropped,
@@ -159,6 +157,6 @@ def _grade(
     )
 
 
-def _shown(text: str) -> str:
-    """A text that code under test may have made, as it can be stored: cut, in valid Unicode."""
+def _shortened(text: str) -> str:
+    """A text that code under test may have made, as it can be stored: short, in valid Unicode."""
     return escaped(text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 from srl_env.errors import BadOption
@@ -10,7 +11,7 @@ from srl_env.grading.judges.encoding import NotExactError, from_json, to_json
 # None, bool, int, float, complex, str, bytes; and list, tuple, set, frozenset, dict of them.
 Value = Any
 
-__all__ = ["NotExactError", "Value", "encode_value", "from_json", "same_value"]
+__all__ = ["NotExactError", "Value", "canonical", "encode_value", "from_json"]
 
 
 def encode_value(value: Value) -> Any:
@@ -21,33 +22,19 @@ def encode_value(value: Value) -> Any:
         raise BadOption(f"OracleCase: expected {value!r} holds {error}") from None
 
 
-def same_value(one: Value, other: Value) -> bool:
-    """Whether two values are equal in type and content; nan equals nan, 0.0 is not -0.0.
+def canonical(data: Any) -> str:
+    """A text that two encodings share only if their values are equal in type and content.
 
-    The order of a dictionary does not count, that of a list does.
+    nan equals nan, and 0.0 is not -0.0. The order of a dictionary does not count, that of a list
+    does. No value is made from the data, so code under test cannot make this slow.
     """
-    if type(one) is not type(other):
-        return False
-    if isinstance(one, list | tuple):
-        return len(one) == len(other) and all(map(same_value, one, other))
-    if isinstance(one, dict):
-        return _canonical(one.items()) == _canonical(other.items())
-    if isinstance(one, set | frozenset):
-        return _canonical(one) == _canonical(other)
-    return bool(to_json(one) == to_json(other))
-
-
-def _canonical(items: Any) -> list[str]:
-    return sorted(_text(item) for item in items)
-
-
-def _text(value: Value) -> str:
-    """A text equal for the same values only."""
-    kind = type(value).__name__
-    if isinstance(value, list | tuple):
-        return f"{kind}({','.join(map(_text, value))})"
-    if isinstance(value, dict):
-        return f"{kind}({','.join(_canonical(value.items()))})"
-    if isinstance(value, set | frozenset):
-        return f"{kind}({','.join(_canonical(value))})"
-    return f"{kind}:{to_json(value)!r}"
+    if isinstance(data, list):
+        return f"[{','.join(map(canonical, data))}]"
+    if not isinstance(data, dict):
+        return json.dumps(data)
+    parts = []
+    for kind, content in data.items():
+        items = list(map(canonical, content)) if isinstance(content, list) else [canonical(content)]
+        ordered = sorted(items) if kind in ("set", "frozenset", "dict") else items
+        parts.append(f"{json.dumps(kind)}:{','.join(ordered)}")
+    return f"{{{';'.join(parts)}}}"

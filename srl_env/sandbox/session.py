@@ -96,7 +96,7 @@ class Session:
     """A workspace over a tree, and commands in it. For one thread at a time.
 
     Every method raises SandboxDied where the session is dead, which must not become an observation
-    or a reward. ``srl_env.verifiers.fault`` decides who is responsible.
+    or a reward. ``srl_env.verifiers.responsibility`` decides who is responsible.
 
     open_connection starts a keeper on a fresh workspace: once here, and again to restore.
     workspace: its path as commands see it. preloaded: modules that `call` can run.

@@ -1,7 +1,7 @@
 """Built-in values as JSON and back, exactly: types, signs of zero, order of dictionaries.
 
-Only exact built-in types pass: an instance of a subclass, which could claim to be equal to
-anything, is refused where it is encoded, and cannot be written in the encoding at all.
+Only exact built-in types pass. An instance of a subclass, which could claim to be equal to
+anything, is refused where it is encoded, and the encoding has no form for it.
 """
 
 from __future__ import annotations
@@ -38,12 +38,9 @@ def _encode(value: Any, depth: int, left: list[int]) -> Any:
     if kind is bytes:
         return {"bytes": value.hex()}
     if kind in (list, tuple, set, frozenset):
-        items = [_encode(item, depth + 1, left) for item in value]
-        return {kind.__name__: items}
+        return {kind.__name__: [_encode(item, depth + 1, left) for item in value]}
     if kind is dict:
-        return {
-            "dict": [[_encode(part, depth + 1, left) for part in pair] for pair in value.items()]
-        }
+        return {"dict": [[_encode(p, depth + 1, left) for p in pair] for pair in value.items()]}
     raise NotExactError(f"a {kind.__module__}.{kind.__qualname__}, which is no exact built-in type")
 
 
@@ -51,7 +48,14 @@ def from_json(data: Any) -> Any:
     """The value back. Raises NotExactError for data that to_json does not write."""
     try:
         return _decode(data, 0)
-    except (TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
+    except (
+        TypeError,
+        ValueError,
+        AttributeError,
+        OverflowError,
+        RecursionError,
+        KeyError,
+    ) as error:
         raise NotExactError(f"not the encoding of a value: {error}") from None
 
 
@@ -61,28 +65,21 @@ def _decode(data: Any, depth: int) -> Any:
     if data is None or isinstance(data, bool | str):
         return data
     ((kind, content),) = data.items()
-    if kind == "int":
-        return int(content, 16)
-    if kind == "float":
-        return float.fromhex(content)
-    if kind == "bytes":
-        return bytes.fromhex(content)
-    items = [
-        tuple(_decode(part, depth + 1) for part in item)
-        if kind == "dict"
-        else _decode(item, depth + 1)
-        for item in content
-    ]
-    makers: dict[str, Any] = {
-        "list": list,
-        "tuple": tuple,
-        "set": set,
-        "frozenset": frozenset,
-        "dict": dict,
-        "complex": lambda parts: complex(*parts),
-    }
-    return makers[kind](items) if kind in makers else _unknown(kind)
+    if kind == "dict":
+        content = [[_decode(part, depth + 1) for part in item] for item in content]
+    elif isinstance(content, list):
+        content = [_decode(item, depth + 1) for item in content]
+    return _MAKERS[kind](content)
 
 
-def _unknown(kind: str) -> Any:
-    raise NotExactError(f"unknown kind {kind!r}")
+_MAKERS: dict[str, Any] = {
+    "int": lambda text: int(text, 16),
+    "float": float.fromhex,
+    "bytes": bytes.fromhex,
+    "complex": lambda parts: complex(*parts),
+    "list": list,
+    "tuple": tuple,
+    "set": set,
+    "frozenset": frozenset,
+    "dict": dict,
+}

@@ -9,6 +9,7 @@ import pytest
 from srl_env.grading import OracleCase
 from srl_env.grading.judges.encoding import to_json
 from srl_env.grading.runs import wrong_results
+from srl_env.grading.values import canonical
 
 
 @pytest.mark.parametrize(
@@ -43,3 +44,21 @@ def test_a_case_that_must_raise_is_wrong_once_where_it_does_not() -> None:
     assert wrong_results(case, {"raised": "ValueError"}) == 0
     assert wrong_results(case, {"raised": "KeyError"}) == 1
     assert wrong_results(case, {"value": [1, 2]}) == 1
+
+
+EQUAL = [
+    ({"a": 1, "b": 2}, {"b": 2, "a": 1}),
+    ({1, 2, 3}, {3, 2, 1}),
+    ({frozenset({1, 2}): float("nan")}, {frozenset({2, 1}): float("nan")}),
+]
+UNEQUAL = [
+    (1, 1.0), (1, True), (0.0, -0.0), ([1], (1,)), ({1}, frozenset({1})), ([1, 2], [2, 1]),
+    ("1", 1), (b"a", "a"), ({}, set()), (["a,b"], ["a", "b"]), ({"a": [1]}, {"a": [[1]]}), (None, ""),
+]  # fmt: skip
+
+
+def test_values_are_the_same_in_type_and_content_whatever_order_a_set_has() -> None:
+    for one, other in EQUAL:
+        assert canonical(to_json(one)) == canonical(to_json(other))
+    for one, other in UNEQUAL:
+        assert canonical(to_json(one)) != canonical(to_json(other))
