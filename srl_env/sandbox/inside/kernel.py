@@ -39,14 +39,9 @@ def unshare(flags: int) -> None:
 
 def mount(source: str, target: str, kind: str | None, flags: int = 0, data: str = "") -> None:
     """mount(2); kind None changes an existing mount."""
-    result = _libc.mount(
-        os.fsencode(source),
-        os.fsencode(target),
-        kind.encode() if kind else None,
-        ctypes.c_ulong(flags),
-        data.encode() if data else None,
-    )
-    _check(f"mount {kind or ''} on {target}", result)
+    places = os.fsencode(source), os.fsencode(target)
+    options = kind.encode() if kind else None, ctypes.c_ulong(flags), data.encode() or None
+    _check(f"mount {kind or ''} on {target}", _libc.mount(*places, *options))
 
 
 def unmount(target: str) -> None:
@@ -58,7 +53,7 @@ def pivot_root() -> None:
     """Makes the working directory, a mount point, the root, and lets go of the old one."""
     if _PIVOT_ROOT is None:
         raise OSError(38, f"pivot_root: no number known for {MACHINE}")
-    _check("pivot_root", _libc.syscall(ctypes.c_long(_PIVOT_ROOT), b".", b"."))
+    _syscall("pivot_root", _PIVOT_ROOT, b".", b".")
     unmount(".")
     os.chdir("/")
 
@@ -66,30 +61,13 @@ def pivot_root() -> None:
 def clone_mount(path: str) -> int:
     """A descriptor of a detached copy of the mounts at and below a path (a bind mount)."""
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | _AT_RECURSIVE
-    return _check(
-        f"open_tree {path}",
-        _libc.syscall(
-            ctypes.c_long(_OPEN_TREE),
-            ctypes.c_int(_AT_FDCWD),
-            os.fsencode(path),
-            ctypes.c_uint(flags),
-        ),
-    )
+    return _syscall(f"open_tree {path}", _OPEN_TREE, _AT_FDCWD, os.fsencode(path), flags)
 
 
 def attach_mount(descriptor: int, path: str) -> None:
     """Puts a detached mount at a path."""
-    _check(
-        f"move_mount to {path}",
-        _libc.syscall(
-            ctypes.c_long(_MOVE_MOUNT),
-            ctypes.c_int(descriptor),
-            b"",
-            ctypes.c_int(_AT_FDCWD),
-            os.fsencode(path),
-            ctypes.c_uint(_MOVE_MOUNT_F_EMPTY_PATH),
-        ),
-    )
+    places = descriptor, b"", _AT_FDCWD, os.fsencode(path)
+    _syscall(f"move_mount to {path}", _MOVE_MOUNT, *places, _MOVE_MOUNT_F_EMPTY_PATH)
 
 
 def set_mount(
@@ -98,17 +76,7 @@ def set_mount(
     """Sets MOUNT_ATTR_* on a mount and, where deep, on all below it."""
     packed = struct.pack("QQQQ", attributes, 0, 0, user_namespace)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if deep else 0)
-    _check(
-        "mount_setattr",
-        _libc.syscall(
-            ctypes.c_long(_MOUNT_SETATTR),
-            ctypes.c_int(descriptor),
-            b"",
-            ctypes.c_uint(flags),
-            packed,
-            ctypes.c_size_t(len(packed)),
-        ),
-    )
+    _syscall("mount_setattr", _MOUNT_SETATTR, descriptor, b"", flags, packed, len(packed))
 
 
 def write_file(path: str, text: str, flags: int = 0) -> None:
@@ -149,10 +117,10 @@ def set_seccomp(program: bytes) -> None:
 
 def landlock_version() -> int:
     """The version of Landlock this kernel offers; 0 where it has none."""
-    version = _libc.syscall(
-        ctypes.c_long(_LANDLOCK_CREATE), None, ctypes.c_size_t(0), ctypes.c_uint(1)
-    )
-    return max(0, int(version))
+    try:
+        return _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, 0, 0, 1)
+    except OSError:
+        return 0
 
 
 def landlock_restrict(rules: list[tuple[int, int]], handled: tuple[int, int, int]) -> None:
@@ -162,20 +130,20 @@ def landlock_restrict(rules: list[tuple[int, int]], handled: tuple[int, int, int
     handled: accesses refused elsewhere: file system, network, scopes (Landlock ≥ 6).
     """
     attributes = struct.pack("QQQ", *handled)
-    size = ctypes.c_size_t(len(attributes))
-    ruleset = _libc.syscall(ctypes.c_long(_LANDLOCK_CREATE), attributes, size, ctypes.c_uint(0))
-    _check("landlock_create_ruleset", ruleset)
+    size = len(attributes)
+    ruleset = _syscall("landlock_create_ruleset", _LANDLOCK_CREATE, attributes, size, 0)
     try:
         for path, access in rules:
             rule = struct.pack("=Qi", access, path)
-            number, kind = ctypes.c_long(_LANDLOCK_ADD), ctypes.c_int(1)
-            added = _libc.syscall(number, ctypes.c_int(ruleset), kind, rule, ctypes.c_uint(0))
-            _check("landlock_add_rule", added)
-        number = ctypes.c_long(_LANDLOCK_RESTRICT)
-        restricted = _libc.syscall(number, ctypes.c_int(ruleset), ctypes.c_uint(0))
-        _check("landlock_restrict_self", restricted)
+            _syscall("landlock_add_rule", _LANDLOCK_ADD, ruleset, 1, rule, 0)
+        _syscall("landlock_restrict_self", _LANDLOCK_RESTRICT, ruleset, 0)
     finally:
         os.close(ruleset)
+
+
+def _syscall(call: str, number: int, *arguments: int | bytes) -> int:
+    words = [part if isinstance(part, bytes) else ctypes.c_long(part) for part in arguments]
+    return _check(call, _libc.syscall(ctypes.c_long(number), *words))
 
 
 def _check(call: str, result: int) -> int:
