@@ -610,7 +610,7 @@ def device_of_no_kind(place: Path) -> None:
     loading().find_device("gpu")
 
 
-@gives("is a run that has not finished; go on with it (srl-env train --resume ")
+@gives("is a run that has not finished; resume it (srl-env train --resume ")
 def run_that_has_not_finished(place: Path) -> None:
     rows(place, json.dumps(CONFIG), "config.json")
     read_spec(str(place))

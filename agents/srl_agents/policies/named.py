@@ -1,45 +1,50 @@
-"""What the name of a policy stands for: the expert, chance, you, a run, a folder, a hub name, a
-model on a server or in vLLM's engine, or your own policy in a file or module.
-"""
+"""Policies by name: built in, a run, a model's folder or hub name, on a server, or your own."""
 
 from __future__ import annotations
 
 import difflib
-import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from srl_agents.policies.human import HumanPolicy
-from srl_agents.policies.own import is_own, own_policy
-from srl_agents.policies.simple import ExpertPolicy, RandomPolicy
+from srl_agents.policies import own
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.history import run_folder, training_runs
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.rollout import AnyPolicy
 
-BUILT_IN = ("expert", "human", "random")
-SERVER = "openai:"
-ENGINE = "vllm:"
+BUILT_IN = {
+    "expert": "srl_agents.policies.simple:ExpertPolicy",
+    "human": "srl_agents.policies.human:HumanPolicy",
+    "random": "srl_agents.policies.simple:RandomPolicy",
+}
+"""The class of each policy that needs no model."""
+
+_SERVER, _ENGINE = "openai:", "vllm:"
+_OF_MODEL = "srl_agents.policies.transformers:TransformersPolicy"
+_OF_SERVER = "srl_agents.policies.servers.openai:OpenAIPolicy"
+_OF_ENGINE = "srl_agents.policies.vllm.engine:VLLMPolicy"
 
 
 @dataclass(frozen=True, slots=True)
 class PolicySpec:
     """A policy by name, before anything is loaded.
 
-    model: the folder or hub name of its model, None for a built-in one. runs: the trainings that
-    are in it, the last one first. on_server: the model's name on a server. engine: what runs it.
-    own: whether it is your own policy (``srl_agents.policies.own``).
+    source: its class, as ``own.find`` takes it. model: the folder or name of its model, None
+    without one. runs: the trainings of that model, the last one first.
     """
 
     name: str
-    model: str | None
+    source: str
+    model: str | None = None
     runs: tuple[RunConfig, ...] = ()
-    on_server: str | None = None
-    engine: Literal["transformers", "vllm"] = "transformers"
-    own: bool = False
+
+    @property
+    def on_server(self) -> bool:
+        """Whether a server computes it."""
+        return self.source == _OF_SERVER
 
     def load(
         self,
@@ -50,84 +55,51 @@ class PolicySpec:
     ) -> AnyPolicy:
         """The policy, for environments like ``env``.
 
-        arguments: of ``OpenAIPolicy`` for a model on a server, of ``VLLMPolicy`` for vLLM's
-        engine, of your own policy. Raises BadOption where it cannot be loaded,
-        MissingExtra for a package that is not installed.
+        Its class gets the arguments, and ``device``, ``seed`` and the environment's ``format`` if
+        it takes them. Raises BadOption if it cannot be loaded, UnknownName for an argument that it
+        does not take, MissingExtra for a package that is not installed.
         """
-        if self.on_server is not None:
-            return _server_policy(self.on_server, {"seed": seed, **(arguments or {})})
-        if self.engine == "vllm":
-            return _engine_policy(str(self.model), device, {"seed": seed, **(arguments or {})})
-        if self.own:
-            return own_policy(self.name, arguments)
-        if arguments:
-            raise BadOption(
-                f"{', '.join(arguments)}: for a model on a server, as {SERVER}MODEL, in vLLM's "
-                f"engine, as {ENGINE}MODEL, or your own, as FILE.py; got policy {self.name!r}"
-            )
-        if self.model is not None:
-            from srl_agents.policies.transformers import TransformersPolicy
-
-            return TransformersPolicy.from_pretrained(self.model, device=device, seed=seed)
-        if self.name == "expert":
-            return ExpertPolicy()
-        if self.name == "human":
-            return HumanPolicy(format=env.format)
-        return RandomPolicy(seed, format=env.format)
+        found = own.find(self.source)
+        if device is not None and self.source in (_OF_ENGINE, _OF_SERVER):
+            raise BadOption(f"{self.name} takes no device; got {device!r}. Fix: omit it")
+        positional = () if self.model is None else (self.model,)
+        offered = {"device": device, "seed": seed, "format": env.format}
+        return own.make(self.name, found, *positional, arguments=arguments or {}, offered=offered)
 
 
-def read_spec(spec: str) -> PolicySpec:
+def read_spec(name: str) -> PolicySpec:
     """What a name stands for.
 
-    Raises UnknownName for what is nearly a built-in name, BadOption for an unfinished run.
+    Raises UnknownName for a misspelled built-in name, BadOption for an unfinished run.
     """
-    if spec.startswith(SERVER):
-        return PolicySpec(spec, None, on_server=spec.removeprefix(SERVER))
-    if spec.startswith(ENGINE):
-        found = read_spec(spec.removeprefix(ENGINE))
-        if found.model is None:
-            raise BadOption(f"{ENGINE}MODEL needs a folder, a run or a hub name; got {spec!r}")
-        return replace(found, name=spec, engine="vllm")
-    if is_own(spec):
-        return PolicySpec(spec, None, own=True)
-    path = Path(spec)
-    if not path.exists() and "/" not in spec:
-        if spec in BUILT_IN:
-            return PolicySpec(spec, None)
-        if difflib.get_close_matches(spec, BUILT_IN, n=1):
-            raise UnknownName("policy", spec, BUILT_IN)
-    if run_folder(path) == path:
-        return PolicySpec(spec, _trained_model(path), tuple(training_runs(path)))
-    return PolicySpec(spec, spec, tuple(training_runs(path)))
+    if name.startswith(_SERVER):
+        return PolicySpec(name, _OF_SERVER, name.removeprefix(_SERVER))
+    if name.startswith(_ENGINE):
+        found = read_spec(name.removeprefix(_ENGINE))
+        if found.source != _OF_MODEL:
+            raise BadOption(f"{_ENGINE}MODEL needs a folder, a run or a hub name; got {name!r}")
+        return replace(found, name=name, source=_OF_ENGINE)
+    if own.is_own(name):
+        return PolicySpec(name, name)
+    path = Path(name)
+    if not path.exists() and "/" not in name:
+        if name in BUILT_IN:
+            return PolicySpec(name, BUILT_IN[name])
+        if difflib.get_close_matches(name, BUILT_IN, n=1):
+            raise UnknownName("policy", name, BUILT_IN)
+    model = _trained_model(path) if run_folder(path) == path else name
+    return PolicySpec(name, _OF_MODEL, model, tuple(training_runs(path)))
 
 
 def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
     """How the last training had its model write: settings of an evaluation, {} if there is none.
 
-    A model that learned to write whole solutions is not asked for single steps, nor cut off
-    earlier than in training.
+    A model that learned to write whole solutions is not asked for single steps, and its
+    completions are not truncated earlier than in training.
     """
     if not runs:
         return {}
     return runs[0].resolved_method.stages[-1].objective.decoding()
-
-
-def _server_policy(model: str, arguments: Mapping[str, Any]) -> AnyPolicy:
-    from srl_agents.policies.servers.openai import OpenAIPolicy
-
-    known = set(inspect.signature(OpenAIPolicy).parameters) - {"model", "api_key"}
-    for name in arguments:
-        if name not in known:
-            raise UnknownName("argument of OpenAIPolicy", name, known)
-    return OpenAIPolicy(model, **arguments)
-
-
-def _engine_policy(model: str, device: str | None, arguments: Mapping[str, Any]) -> AnyPolicy:
-    from srl_agents.policies.vllm.engine import VLLMPolicy
-
-    if device is not None:
-        raise BadOption(f"vLLM's engine takes the device it was built for; got device {device!r}")
-    return VLLMPolicy(model, **arguments)
 
 
 def _trained_model(run: Path) -> str:
@@ -137,5 +109,5 @@ def _trained_model(run: Path) -> str:
     found = sorted((run / "checkpoints").glob("update-*"))
     other = f", or evaluate its last checkpoint, {found[-1]}" if found else ""
     raise BadOption(
-        f"{run} is a run that has not finished; go on with it (srl-env train --resume {run}){other}"
+        f"{run} is a run that has not finished; resume it (srl-env train --resume {run}){other}"
     )

@@ -1,4 +1,4 @@
-"""Your own policy by name: the one in a Python file, or ``module:Class``."""
+"""Classes found by name, ``module:Class`` or in a Python file, and called with what they take."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from srl_env.registration.names import load_file
 from srl_env.rollout import AnyPolicy, PrivilegedPolicy
 
 _IN_A_MODULE = re.compile(r"[A-Za-z_][\w.]*:[A-Za-z_]\w*")
+_SECRET = {"api_key"}  # arguments that no command line or record may hold
 
 
 def is_own(name: str) -> bool:
@@ -24,18 +25,32 @@ def is_own(name: str) -> bool:
     return in_file or (_IN_A_MODULE.fullmatch(name) is not None and not name.startswith("hf:"))
 
 
-def own_policy(name: str, arguments: Mapping[str, Any] | None = None) -> AnyPolicy:
-    """The policy: an object as it is, a class or a function called with the arguments.
+def find(name: str) -> Any:
+    """The class, function or object of that name.
 
-    Raises ``BadOption`` for a file or module that cannot be imported, for arguments that it does
-    not take, and for what is not a policy; ``UnknownName`` for a class that is not there.
+    Raises BadOption if the file or module cannot be imported, UnknownName if it lacks the class.
     """
     path, in_file, chosen = name.partition(".py")
     if in_file and (not chosen or chosen.startswith(":")):
-        found = _in_module(Path(f"{path}.py"), chosen.removeprefix(":"))
-    else:
-        found = named("policy", name, {})
-    made = _made(name, found, arguments or {})
+        return _in_file(Path(f"{path}.py"), chosen.removeprefix(":"))
+    return named("policy", name, {})
+
+
+def make(
+    name: str,
+    found: Any,
+    *positional: Any,
+    arguments: Mapping[str, Any],
+    offered: Mapping[str, Any],
+) -> AnyPolicy:
+    """The policy: an object as it is; a class or function is called.
+
+    positional: always given. arguments: must all be taken. offered: given if taken and not None.
+    Raises UnknownName or BadOption for wrong arguments, BadOption for what is not a policy.
+    """
+    made = _called(name, found, positional, arguments, offered) if callable(found) else found
+    if made is found and arguments:
+        raise BadOption(f"{name} is an object and takes no arguments; got {', '.join(arguments)}")
     if isinstance(made, type) or not isinstance(made, Policy | PrivilegedPolicy):
         raise BadOption(
             f"policy must be an object with generate(batch, sampling), or a class that makes one; "
@@ -44,7 +59,30 @@ def own_policy(name: str, arguments: Mapping[str, Any] | None = None) -> AnyPoli
     return made
 
 
-def _in_module(path: Path, chosen: str) -> Any:
+def _called(
+    name: str,
+    found: Any,
+    positional: tuple[Any, ...],
+    arguments: Mapping[str, Any],
+    offered: Mapping[str, Any],
+) -> Any:
+    call = getattr(found, "from_pretrained", found)
+    parameters = inspect.signature(call).parameters
+    known = parameters.keys() - _SECRET
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    for argument in () if takes_any else arguments:
+        if argument not in known:
+            raise UnknownName(f"argument of {found.__name__}", argument, known)
+    extra = {key: value for key, value in offered.items() if key in known and value is not None}
+    given = extra | dict(arguments)
+    try:
+        inspect.signature(call).bind(*positional, **given)
+    except TypeError as error:
+        raise BadOption(f"{name}: {error}. Fix: give its arguments with --policy-kwargs") from error
+    return call(*positional, **given)
+
+
+def _in_file(path: Path, chosen: str) -> Any:
     module = load_file(path)
     policies = _policies(module)
     if chosen:
@@ -62,7 +100,7 @@ def _in_module(path: Path, chosen: str) -> Any:
 
 
 def _policies(module: ModuleType) -> dict[str, type]:
-    """The classes of a module's own that have the method of a policy, by name."""
+    """The policy classes that a module defines, by name."""
     return {
         name: value
         for name, value in vars(module).items()
@@ -71,19 +109,3 @@ def _policies(module: ModuleType) -> dict[str, type]:
         and not name.startswith("_")
         and (hasattr(value, "generate") or hasattr(value, "act"))
     }
-
-
-def _made(name: str, found: Any, arguments: Mapping[str, Any]) -> Any:
-    if not callable(found):
-        if arguments:
-            raise BadOption(
-                f"{name} is an object and takes no arguments; got {', '.join(arguments)}"
-            )
-        return found
-    try:
-        inspect.signature(found).bind(**arguments)
-    except (TypeError, ValueError) as error:
-        raise BadOption(
-            f"{name} does not take these arguments ({error}). Fix: give them with --policy-kwargs"
-        ) from error
-    return found(**arguments)

@@ -70,18 +70,23 @@ class TransformersPolicy:
         *,
         device: str | torch.device | None = None,
         dtype: str = "float32",
-        **options: Any,
+        autocast: bool = False,
+        seed: int = 0,
+        rows: int = 1024,
+        cache_bytes: int = 256 * 2**20,
     ) -> TransformersPolicy:
         """The policy of a checkpoint: a folder (LoRA adapters alone will do) or a hub name.
 
-        device: None takes CUDA where there is one. dtype: of the parameters ("float32",
-        "bfloat16", "float16", or "auto" for the checkpoint's). options: as for the class.
-        Raises BadOption where it cannot be loaded, and says why.
+        device: None takes CUDA if there is one. dtype: of the parameters ("float32", "bfloat16",
+        "float16", or "auto" for the checkpoint's). Others: as for the class. Raises BadOption if
+        it cannot be loaded.
         """
         from srl_agents.models.loading import load
 
         model, tokenizer = load(str(source), device, dtype)
-        return cls(model, tokenizer, **options)
+        return cls(
+            model, tokenizer, autocast=autocast, seed=seed, rows=rows, cache_bytes=cache_bytes
+        )
 
     @property
     def generator(self) -> torch.Generator:

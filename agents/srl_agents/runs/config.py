@@ -18,7 +18,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import Method
@@ -86,16 +86,34 @@ class ModelConfig(Section):
         return self
 
 
-class PolicyConfig(Section):
-    """What samples: the trained model itself, or vLLM with its weights, here or in a server.
+SAMPLERS = {
+    "transformers": "srl_agents.policies.sampler:Copy",
+    "vllm": "srl_agents.policies.vllm.engine:VLLMPolicy",
+    "vllm-server": "srl_agents.policies.servers.vllm_server:VLLMServerPolicy",
+}
+"""The class of each sampler, with the trained weights; a line here is all that a new one needs."""
 
+
+def _sampler(name: str) -> str:
+    if name in SAMPLERS or name.endswith(".py") or ":" in name:
+        return name
+    raise ValueError(
+        f"policy.sampler: must be one of {', '.join(SAMPLERS)}, or your own policy, as FILE.py or"
+        f" module:Class; got {name!r}"
+    )
+
+
+class PolicyConfig(Section):
+    """What samples: the trained model itself, vLLM with its weights, here or in a server, or yours.
+
+    sampler: "transformers" (the model itself), "vllm", "vllm-server", or your own policy, as
+    FILE.py or module:Class. engine: further arguments of ``vllm.LLM``, or of your own policy.
     sampler_cap: of stages that set none, where another engine than the trained model samples
     (GRPO's ``sampler_cap``); None trusts the engine's log-probs. rows: completions vLLM samples
-    at once. engine: further arguments of ``vllm.LLM``. base_url: of the server for "vllm-server",
-    as http://localhost:8000.
+    at once. base_url: of the server for "vllm-server", as http://localhost:8000.
     """
 
-    sampler: Literal["transformers", "vllm", "vllm-server"] = "transformers"
+    sampler: Annotated[str, AfterValidator(_sampler)] = "transformers"
     sampler_cap: Annotated[float | None, Field(gt=0)] = 2.0
     rows: Annotated[int, Field(ge=1)] = 256
     engine: dict[str, Any] = Field(default_factory=dict)

@@ -104,9 +104,9 @@ def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _begun(folder: Path) -> bool:
     """Whether a run wrote anything besides what it writes before its first update."""
-    from srl_agents.policies.engines import HANDED_OVER
+    from srl_agents.policies.servers.vllm_server import SERVER_WEIGHTS
 
-    before = {"config.json", ".config.json", HANDED_OVER, LOCK}
+    before = {"config.json", ".config.json", SERVER_WEIGHTS, LOCK}
     return any(path.name not in before for path in folder.iterdir())
 
 

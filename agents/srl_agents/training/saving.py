@@ -13,7 +13,7 @@ from typing import Any
 
 from srl_agents.parallel.sharding import load_optimizer, whole_optimizer, whole_weights
 from srl_agents.parallel.team import Team
-from srl_agents.policies.engines import SamplingEngine
+from srl_agents.policies.sampler import Sampler
 from srl_agents.policies.trained import merged_weights, save_merged
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.checkpoint import TrainerState, save_checkpoint, write_whole
@@ -29,7 +29,7 @@ class Saver:
     config: RunConfig
     team: Team
     policy: TransformersPolicy
-    sampler: TransformersPolicy | SamplingEngine
+    sampler: TransformersPolicy | Sampler
     learner: Learner
 
     @property

@@ -32,7 +32,7 @@ from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.batch import TrainingBatches
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.parallel.team import ALONE, Team
-from srl_agents.policies.engines import load_engine
+from srl_agents.policies.sampler import load_sampler
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
@@ -66,7 +66,7 @@ class Trainer:
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
         here = config.policy if self.workers is None else PolicyConfig()
-        self.engine = load_engine(here, config.model, config.seed, self.policy, self.folder, team)
+        self.engine = load_sampler(here, config.model, config.seed, self.policy, self.folder, team)
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
         demonstrate = partial(demonstrations, self.env, self.policy)

@@ -635,7 +635,7 @@ def test_mistakes_with_a_server_are_named(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.delenv("OPENAI_API_KEY", raising=False)
     chain = ("-e", CHAIN, "--kwargs", SMALL)
     assert "OPENAI_API_KEY is not set" in fails("eval", "-m", "openai:m", *chain)
-    assert "base_url: for a model on a server" in fails(
+    assert "no argument of RandomPolicy" in fails(
         "eval", "-m", "random", "--base-url", "http://x/v1", *chain
     )
     assert "'retry'. Did you mean 'retries'?" in fails(

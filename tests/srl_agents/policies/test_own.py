@@ -7,7 +7,10 @@ from typing import Any
 
 import pytest
 
-from srl_agents.policies.own import is_own, own_policy
+import srl_env
+from srl_agents.policies.named import read_spec
+from srl_agents.policies.own import is_own
+from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName
 from srl_env.policy import Sampling
 
@@ -26,11 +29,20 @@ class _Hidden(Says):
 
 READY = Says("ready")
 
+def needs(text):
+    return Says(text)
+
 def build(text="built"):
     return Says(text)
 
 NOTHING = 3
 """
+
+
+def own_policy(name: str, arguments: Any = None) -> Any:
+    env = srl_env.make("srl/ModularChain-v0").unwrapped
+    assert isinstance(env, ReasoningEnv)
+    return read_spec(name).load(env, arguments=arguments)
 
 
 def said(policy: Any) -> str:
@@ -72,7 +84,8 @@ def test_a_module_brings_it_too(file: Path, monkeypatch: pytest.MonkeyPatch) -> 
         (":Say", {}, UnknownName, "Did you mean 'Says'"),
         (":NOTHING", {}, BadOption, "policy must be an object with generate.*got a int"),
         (":READY", {"text": "y"}, BadOption, "is an object and takes no arguments; got text"),
-        ("", {"txt": "y"}, BadOption, "unexpected keyword argument 'txt'"),
+        ("", {"txt": "y"}, UnknownName, "argument of Says 'txt'.*Did you mean 'text'"),
+        (":needs", {}, BadOption, "missing a required argument: 'text'. Fix: .*--policy-kwargs"),
     ],
 )
 def test_what_is_not_a_policy_is_one_line(

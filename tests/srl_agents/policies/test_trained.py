@@ -17,9 +17,15 @@ from srl_agents.objectives import GRPO
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights, kl_estimate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.policies.engines import Copy
+from srl_agents.policies.sampler import Copy, Training
 from srl_agents.policies.trained import load_policy, load_reference
-from srl_agents.runs.config import LoraConfig, ModelConfig, OptimizerConfig, make_config
+from srl_agents.runs.config import (
+    LoraConfig,
+    ModelConfig,
+    OptimizerConfig,
+    PolicyConfig,
+    make_config,
+)
 from srl_agents.runs.settings import merged
 from srl_agents.training.learner import Learner
 from srl_agents.training.run import train
@@ -199,8 +205,7 @@ def test_the_gradient_in_bfloat16_is_close_to_that_in_fp32(folder: Path) -> None
 
 def test_a_copy_takes_the_weights_it_is_given(folder: Path) -> None:
     trained = load_policy(settings(folder), 0, None)
-    again = load_policy(settings(folder), 0, None)
-    engine = Copy(again.model, again.tokenizer, autocast=False, seed=1)
+    engine = Copy.for_training(Training(PolicyConfig(), settings(folder), seed=1))
     with torch.no_grad():
         for parameter in trained.model.parameters():
             parameter.add_(0.1)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -41,6 +41,12 @@ from srl_agents.runs.checkpoint import CannotWrite
 from srl_env.errors import BadOption, Failure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
+
+if TYPE_CHECKING:
+    from srl_agents.policies.sampler import Training
+
+SERVER_WEIGHTS = "sampler.safetensors"
+"""The file in a run's folder with the weights that a server samples with."""
 
 _TIMEOUT_S = 600.0  # of one request; completions and weights of large models take a while
 _RESETS = 5  # attempts; requests that were given up may hold their blocks for a moment
@@ -89,6 +95,20 @@ class VLLMServerPolicy(OpenAIPolicy):
         facts = self._served()
         _check_served(facts, model_shape(trained.decoder.causal_lm.config), self._root)
         self.model, self.max_model_len = str(facts["name"]), int(facts["max_model_len"])
+
+    @classmethod
+    def for_training(cls, training: Training) -> VLLMServerPolicy:
+        """The policy of the server at ``base_url``, checked."""
+        assert training.settings.base_url is not None, "configuration checks this"
+        assert training.policy is not None, "configuration forbids a server in workers"
+        return cls(
+            training.settings.base_url,
+            training.policy,
+            training.folder / SERVER_WEIGHTS,
+            seed=training.seed,
+            rows=training.settings.rows,
+            team=training.team,
+        )
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """One sampled generation, or the failure in its place, for each list of messages.

@@ -11,7 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, nn
@@ -23,6 +23,9 @@ from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
 from srl_env.errors import BadOption, Failure, MissingExtra, PromptRefused
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
+
+if TYPE_CHECKING:
+    from srl_agents.policies.sampler import Training
 
 RECEIVER = "srl_agents.policies.vllm.worker.WeightReceiver"
 """What vLLM's workers are extended by, to take new weights."""
@@ -82,6 +85,21 @@ class VLLMPolicy:
         generation = _Ends(config.try_get_generation_config().get("eos_token_id"))
         self._stop_ids = sorted(stop_ids(self.tokenizer, config.hf_config, generation))
 
+    @classmethod
+    def for_training(cls, training: Training) -> VLLMPolicy:
+        """The engine that samples for a training, with the weights from before it."""
+        model = training.model
+        options: dict[str, Any] = {"gpu_memory_utilization": training.gpu_share}
+        if training.team.size > 1:  # vLLM takes the processes that there are, an engine in each
+            options["distributed_executor_backend"] = "external_launcher"
+        return cls(
+            model.path,
+            dtype="bfloat16" if model.autocast else model.dtype,
+            seed=training.seed,
+            rows=training.settings.rows,
+            **options | training.settings.engine,
+        )
+
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """One sampled generation for each list of messages, in order.
 
@@ -107,13 +125,18 @@ class VLLMPolicy:
         """Each prompt's token ids, the same as ``TransformersPolicy.encode_many`` gives."""
         return self._prompts.encode_many(batch)
 
+    @staticmethod
+    def weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
+        """What ``load_weights`` takes; see ``engine_weights``."""
+        return engine_weights(model)
+
     def push_weights(self, model: nn.Module) -> None:
         """Puts the model's weights into the engine, adapters merged into what they adapt.
 
         model: a Hugging Face model of the engine's architecture, on any device; it is not
         changed. What was computed with earlier weights is forgotten.
         """
-        self.load_weights(engine_weights(model))
+        self.load_weights(self.weights(model))
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Puts weights, by the names of ``engine_weights``, into the engine; as above."""
