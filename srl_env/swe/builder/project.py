@@ -114,7 +114,7 @@ def inspect_project(
     if not stable:
         names = "\n".join(f"  {test}: {why}" for test, why in list(excluded.items())[:10])
         raise BadOption(f"{name}: no test passes every time, in any order:\n{names}")
-    sources = _sources(tree)
+    sources = sources_of(tree)
     targets = tuple(_targets(sources, first, stable))
     if not targets:
         raise BadOption(
@@ -258,9 +258,10 @@ def _failures(run: SuiteRun) -> Iterator[tuple[str, str]]:
             yield test, f"fails: {_reason(outcome.text)}"
 
 
-def _sources(tree: Path) -> dict[str, Source]:
+def sources_of(tree: Path) -> dict[str, Source]:
+    """The source files that can be read, by path."""
     found = {}
-    for path in filter(_is_source, _python_files(tree)):
+    for path in filter(is_source_file, _python_files(tree)):
         try:
             found[path] = Source((tree / path).read_bytes().decode(), path)
         except (BadData, UnicodeDecodeError):
@@ -268,7 +269,8 @@ def _sources(tree: Path) -> dict[str, Source]:
     return found
 
 
-def _is_source(path: str) -> bool:
+def is_source_file(path: str) -> bool:
+    """Whether a Python file belongs to the project itself: no test, example or script."""
     parts = PurePosixPath(path)
     if is_test_file(path) or parts.name in ("conftest.py", "setup.py", "noxfile.py"):
         return False

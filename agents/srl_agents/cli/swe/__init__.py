@@ -4,6 +4,7 @@ import typer
 
 from srl_agents.cli.swe.build import app as build_verb
 from srl_agents.cli.swe.list import app as list_verb
+from srl_agents.cli.swe.mine import app as mine_verb
 from srl_agents.cli.swe.validate import app as validate_verb
 
 app = typer.Typer(
@@ -12,5 +13,5 @@ app = typer.Typer(
     rich_markup_mode="rich",
     help="Software-engineering tasks from your own repositories: build, validate, list.",
 )
-for _verb in (build_verb, validate_verb, list_verb):
+for _verb in (build_verb, mine_verb, validate_verb, list_verb):
     app.add_typer(_verb)

@@ -1,0 +1,85 @@
+"""``srl-env swe mine``: tasks made from a git repository's own commits."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from srl_env.errors import BadOption
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from srl_env.swe.mining import MineProgress, MineReport
+
+app = typer.Typer()
+
+
+@app.command(
+    epilog="[bold]srl-env swe mine . --out tasks --since 2020-01-01[/]  the same command continues"
+)
+def mine(
+    path: Annotated[Path, typer.Argument(help="Git repository of a Python project.")],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tasks.")],
+    name: Annotated[str | None, typer.Option(help="Repository name. [name of its folder]")] = None,
+    since: Annotated[
+        str | None, typer.Option(help="Date; only commits after it, as 2020-01-31. [all]")
+    ] = None,
+    max_tasks: Annotated[int | None, typer.Option(min=1, help="Number of tasks. [all]")] = None,
+    issues: Annotated[
+        Path | None,
+        typer.Option(help='JSON file of issues with "number", "title" and "body".'),
+    ] = None,
+    jobs: Annotated[
+        int | None, typer.Option("--jobs", "-j", min=1, help="Commits at a time. [one a core]")
+    ] = None,
+    test_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds for one run of a commit's tests.")
+    ] = 120.0,
+) -> None:
+    """Makes tasks from commits that fix a behaviour and test it."""
+    from srl_agents.cli.console import output, progress_bars
+    from srl_env.swe.mining import MineOptions, mine_tasks, read_issues
+
+    options = MineOptions(max_tasks, since, jobs, test_timeout)
+    try:
+        with progress_bars() as bars:
+            bar = bars.add_task(name or path.resolve().name, total=1.0, note="reading the history")
+
+            def show(progress: MineProgress) -> None:
+                note = f"{progress.done} of {progress.total} commits, {progress.kept} tasks"
+                bars.update(bar, completed=progress.done / progress.total, note=note)
+
+            report = mine_tasks(
+                path,
+                out,
+                name=name,
+                options=options,
+                issues=read_issues(issues) if issues else {},
+                on_progress=show,
+            )
+    except KeyboardInterrupt:
+        typer.echo("Interrupted. Progress is saved; the same command continues.", err=True)
+        raise typer.Exit(130) from None
+    output.print(_table(report))
+    typer.echo(f"Tasks: {out}\nReport: {out / f'mined-{report.name}.json'}")
+    typer.echo(f"Check them: srl-env swe validate {out}")
+    if not report.kept:
+        raise BadOption("no commit made a task; the table says why")
+
+
+def _table(report: MineReport) -> Table:
+    """The tasks, and the commits that made none, by reason."""
+    from rich.table import Table
+    from rich.text import Text
+
+    grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s")
+    grid.add_column("what")
+    grid.add_column("count", justify="right")
+    grid.add_row("commits", str(report.commits), end_section=True)
+    for reason, count in report.dropped.items():
+        grid.add_row(Text(f"dropped: {reason}"), str(count))
+    grid.add_row("tasks", str(report.kept))
+    return grid

@@ -1,0 +1,114 @@
+"""The statement of a mined task: what the commit or its issue says, and what was run.
+
+Nothing in it may contain a line of the patch.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from srl_env.errors import BadData
+from srl_env.swe.builder.reproduction import Reproduction
+
+MIN_WORDS: Final = 4
+_TRAILER: Final = re.compile(r"^(?:[A-Z][A-Za-z-]+-by|Change-Id|Cc|See-also|PiperOrigin[\w-]*): ")
+_NUMBER: Final = re.compile(r"#(\d+)\b")
+_REFERENCE: Final = re.compile(
+    r"\s*\(?(?:\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?|refs?|see)\b)?[:\s]*(?:\bgh-|#)\d+\b\)?",
+    re.IGNORECASE,
+)
+# What a message says about tests, documents and servers is no part of the fault.
+_CHORE: Final = re.compile(
+    r"\btest_\w|\btest (?:case|suite)s?\b|changelog|\.(?:rst|md)\b|travis|\bCI\b"
+    r"|^\W*(?:add|update|adapt|rewrite|fix)\b.*\b(?:tests?|docs?|documentation|docstrings?)\b",
+    re.IGNORECASE,
+)
+_SHORTEST_LEAK: Final = 8  # characters of a patch's line, without blanks
+
+Issues = Mapping[str, str]
+"""{number: the issue's title and text}."""
+
+
+def read_issues(path: Path) -> Issues:
+    """Issues from a JSON file: a list or lines of objects with number, title and body.
+
+    Raises BadData, with the file, for anything else.
+    """
+    try:
+        text = path.read_text("utf-8")
+        rows = (
+            json.loads(text)
+            if text.lstrip().startswith("[")
+            else map(json.loads, text.splitlines())
+        )
+        return {
+            str(row["number"]): f"{row['title']}\n\n{row.get('body') or ''}".strip() for row in rows
+        }
+    except OSError as error:
+        raise BadData(f"{path}: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadData(
+            f"{path}: issues must be JSON objects with number, title and body; got {error!r}"
+        ) from None
+
+
+def described(message: str, issues: Issues, added: Sequence[str]) -> str:
+    """What the issue that a commit names says, else its message.
+
+    Left out: lines of the patch, references, and what is said about tests and documents.
+    added: the lines that the patch adds. "" where fewer than four words are left.
+    """
+    number = next((n for n in _NUMBER.findall(message) if n in issues), None)
+    text = issues[number] if number else _without_trailers(message)
+    secret = {squeezed for line in added if len(squeezed := _squeezed(line)) >= _SHORTEST_LEAK}
+    kept = [
+        _without_references(line)
+        for line in _without_fences(text, secret).splitlines()
+        if not _CHORE.search(line) and not any(part in _squeezed(line) for part in secret)
+    ]
+    clean = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
+    return clean if len(re.findall(r"[A-Za-z]{2,}", clean)) >= MIN_WORDS else ""
+
+
+def write_statement(told: str, shown: Reproduction | None, failure: str) -> str:
+    """The statement from its parts, each "" or None where there is none.
+
+    told: as ``described`` returns it. shown: a script with its two results. failure: what a test
+    reported, used where no script shows the fault.
+    """
+    parts = [told] if told else []
+    if shown is not None:
+        parts.append(f"To reproduce:\n\n```python\n{shown.script.strip()}\n```")
+        parts.append(f"Actual result:\n\n```\n{shown.actual.text or '(nothing)'}\n```")
+        parts.append(f"Expected result:\n\n```\n{shown.expected.text or '(nothing)'}\n```")
+    elif failure:
+        parts.append(f"A check of this behaviour fails:\n\n```\n{failure}\n```")
+    return "\n\n".join(parts) + "\n"
+
+
+def _without_references(line: str) -> str:
+    shorter = _REFERENCE.sub("", line).rstrip()
+    return line if shorter == line else re.sub(r"^[\s:;,.-]+(?=\w)", "", shorter)
+
+
+def _without_trailers(message: str) -> str:
+    return "\n".join(line for line in message.splitlines() if not _TRAILER.match(line))
+
+
+def _without_fences(text: str, secret: set[str]) -> str:
+    """The text without fenced blocks that hold a line of the patch or a diff."""
+
+    def kept(match: re.Match[str]) -> str:
+        block = match[0]
+        leaks = any(part in _squeezed(line) for line in block.splitlines() for part in secret)
+        return "" if leaks or re.search(r"^(?:diff --git|@@ |\+\+\+ )", block, re.M) else block
+
+    return re.sub(r"^```.*?^```[ \t]*$", kept, text, flags=re.M | re.S)
+
+
+def _squeezed(line: str) -> str:
+    return re.sub(r"\s+", "", line)
