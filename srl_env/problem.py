@@ -5,7 +5,7 @@ Nothing here knows of rewards, environments or files; readers are in ``srl_env.d
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -133,25 +133,15 @@ class ProblemSource(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class StepInstance:
-    """One training instance of SRL: the problem, and how many expert steps precede the next one."""
+def start_steps(problem: Problem, targets: Targets = "paper") -> range:
+    """SRL's training instances of a problem: how many expert steps precede each target.
 
-    problem: Problem
-    start_step: int
-
-
-def step_instances(problem: Problem, targets: Targets = "paper") -> Iterator[StepInstance]:
-    """The instances of one solution of N steps.
-
-    targets="paper": steps 1 … N−1 are targets, so start_step is 0 … N−2. The last step is never a
-    target, and a one-step solution has none. targets="all": also the last step.
+    targets="paper": the steps 1 … N−1 of a solution of N steps are targets, so these are 0 … N−2.
+    The last step is never a target, and a one-step solution has none. targets="all": also the last.
+    An episode draws its trajectory later, so only steps that all trajectories have count.
     Source: SRL, arXiv:2510.25992, section 3.
     """
     if targets not in ("paper", "all"):
         raise BadOption(f"targets must be 'paper' or 'all'; got {targets!r}")
-    if not problem.trajectories:
-        return
-    last = len(problem.trajectories[0].steps) - (targets == "paper")
-    for start_step in range(last):
-        yield StepInstance(problem, start_step)
+    lengths = [len(trajectory.steps) for trajectory in problem.trajectories]
+    return range(min(lengths[0] - (targets == "paper"), *lengths) if lengths else 0)

@@ -162,7 +162,7 @@ def wrong_policy(place: Path) -> None:
 # Values that cannot work
 
 
-@gives("seed is a whole number, at least 0; got -1")
+@gives("seed must be a whole number, at least 0; got -1")
 def negative_seed(place: Path) -> None:
     env().reset(seed=-1)
 
@@ -337,7 +337,7 @@ class Rows(ListSource):
         return {"prompt": "?"}
 
 
-@gives("the problem source 'list' gave a dict for index 0; it gives srl_env.Problem objects")
+@gives("the problem source 'list' must give srl_env.Problem objects; got a dict for index 0")
 def source_that_gives_rows(place: Path) -> None:
     ReasoningEnv(Rows([problem()]), NumericVerifier()).reset()
 

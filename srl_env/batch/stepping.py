@@ -1,4 +1,4 @@
-"""Many environments stepped and reset together; slow worlds wait side by side."""
+"""Many environments stepped and reset together; slow worlds wait in parallel."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def reset_many(
 ) -> list[ResetResult | Failure]:
     """What each environment's ``reset`` returns, or the ``Failure`` it raised, in order.
 
-    Those with the same seed are copies; they are numbered by the option ``copy`` unless given.
+    Those with the same seed are copies, numbered by the option ``copy`` unless it is given.
     """
     calls = [
         partial(env.reset, seed=seed, options=option)
@@ -45,7 +45,7 @@ def reset_many(
 def _numbered(
     seeds: Sequence[int | None], options: Sequence[Mapping[str, Any] | None]
 ) -> Iterable[Mapping[str, Any] | None]:
-    """The options, with its copy number in those that have a seed and no such number."""
+    """The options; those with a seed and without a copy number get one."""
     seen = Counter[int]()
     for seed, option in zip(seeds, options, strict=True):
         if seed is None or not isinstance(option, Mapping | None) or "copy" in (option or {}):

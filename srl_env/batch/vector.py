@@ -1,7 +1,7 @@
 """Many text environments in one process, behind Gymnasium's vector interface.
 
-Gymnasium's own ``AsyncVectorEnv`` cannot share text between processes; here the environments
-stay in one process, verdicts and rewards are made in batches, and slow worlds wait side by side
+Gymnasium's own ``AsyncVectorEnv`` cannot share text between processes. Here the environments stay
+in one process, verdicts and rewards are made in batches, and slow worlds wait in parallel
 (``srl_env.episode.scoring``). A failing reset is an episode that fails on its first step.
 """
 
@@ -21,7 +21,6 @@ from numpy.typing import NDArray
 from srl_env.batch.stepping import reset_many, step_many
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.options import read_count, read_options
-from srl_env.episode.state import ResetResult
 from srl_env.errors import BadOption, Failure, UnknownName
 from srl_env.seeding import derive_seed
 from srl_env.text.spaces import AnyText
@@ -33,14 +32,19 @@ Info: TypeAlias = dict[str, Any]
 class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
     """``num_envs`` environments that step together; observations are a tuple of texts.
 
-    Autoreset, as in Gymnasium 1.x: NEXT_STEP (default: the step after an episode's end resets,
-    ignores the action and pays 0), SAME_STEP (the ending step resets; the last observation and
-    info are in ``infos["final_obs"]`` and ``infos["final_info"]``), DISABLED (``reset`` with
-    options={"reset_mask": …}). Autoresets use the environments' own defaults.
+    Autoreset, as in Gymnasium 1.x:
 
-    ``infos`` are batched as Gymnasium does: an array per key, with a mask under "_key", and
-    dictionaries as dictionaries of arrays. Values of mixed types, None among them, keep their
-    type in an object array.
+    - NEXT_STEP (default): the step after an episode's end resets, ignores the action and gives
+      reward 0.
+    - SAME_STEP: the last step resets. Its observation and info are in ``infos["final_obs"]`` and
+      ``infos["final_info"]``.
+    - DISABLED: call ``reset`` with options={"reset_mask": …}.
+
+    Autoresets use the environments' own defaults.
+
+    ``infos`` are batched as in Gymnasium: an array per key, with a mask under "_key", and
+    dictionaries as dictionaries of arrays. Values of mixed types, None among them, keep their type
+    in an object array.
     """
 
     def __init__(
@@ -49,11 +53,11 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         *,
         autoreset_mode: AutoresetMode | str | None = None,
     ) -> None:
-        """makers: functions, one for each environment, which are best given one shared source.
-        autoreset_mode: also by its name or its value, "SAME_STEP" or "SameStep"."""
+        """makers: one function for each environment; they should share one problem source.
+        autoreset_mode: also by name or value, "SAME_STEP" or "SameStep"."""
         super().__init__()
         self.autoreset_mode = _read_autoreset(autoreset_mode)
-        self.envs: list[ReasoningEnv] = [_bare(_made(make)) for make in makers]
+        self.envs: list[ReasoningEnv] = [_made(make) for make in makers]
         if not self.envs:
             raise BadOption("a vector environment needs at least one environment; none was given")
         self.num_envs = len(self.envs)
@@ -74,9 +78,9 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
     ) -> tuple[Texts, Info]:
         """Starts episodes; returns (observations, infos).
 
-        seed: one for each environment; or one for all, from which a different one is hashed
-        for each. options: those of ``ReasoningEnv.reset``, for all; "each": a sequence of
-        further options for each; "reset_mask": (num_envs,) bool, where to reset (all).
+        seed: one for each environment, or one from which a different one is hashed for each.
+        options: those of ``ReasoningEnv.reset``, for all; "each": a sequence of further options,
+        one for each; "reset_mask": (num_envs,) bool, where to reset (default: everywhere).
         """
         shared = dict(read_options(options, further=("each", "reset_mask")))
         chosen = self._read_mask(shared.pop("reset_mask", None))
@@ -129,7 +133,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
             env.close()
 
     def _ended(self) -> list[int]:
-        """Where an episode is over and has to be reset; an error if that is not done here."""
+        """Where an episode has ended; an error if autoreset is disabled."""
         over: list[int] = np.flatnonzero(self._over).tolist()
         if over and self.autoreset_mode is AutoresetMode.DISABLED:
             raise ResetNeeded(
@@ -145,22 +149,18 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         seeds: Sequence[int | None] | None = None,
         options: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Resets some environments and notes what they return."""
+        """Resets some environments and stores their observations and infos."""
         envs = [self.envs[i] for i in chosen]
         no: list[None] = [None] * len(envs)
         results = reset_many(envs, seeds or no, options or no)
         for i, result in zip(chosen, results, strict=True):
             self._failed.pop(i, None)
             self._over[i] = False
-            self._observations[i], infos[i] = self._begun(i, result)
-
-    def _begun(self, i: int, result: ResetResult | Failure) -> ResetResult:
-        """Observation and info of a reset; where it failed, the next step will say so again."""
-        if not isinstance(result, Failure):
-            return result
-        self._failed[i] = result
-        observation, _, _, _, info = self.envs[i].fail(result)
-        return observation, info
+            if isinstance(result, Failure):  # the next step reports it again
+                self._failed[i] = result
+                self._observations[i], *_, infos[i] = self.envs[i].fail(result)
+            else:
+                self._observations[i], infos[i] = result
 
     def _read_mask(self, mask: Any) -> list[int]:
         if mask is None:
@@ -168,7 +168,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         mask = np.asarray(mask)
         if mask.dtype != np.bool_ or mask.shape != (self.num_envs,) or not mask.any():
             raise BadOption(
-                f"reset_mask is a bool array of shape ({self.num_envs},) with a True in it; got "
+                f"reset_mask must be a bool array of shape ({self.num_envs},) with a True; got "
                 f"{mask.dtype} of shape {mask.shape}"
             )
         chosen: list[int] = np.flatnonzero(mask).tolist()
@@ -184,7 +184,7 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         return [None if one is None else read_count("seed", one, 0) for one in seed]
 
     def _read_each(self, each: Any) -> list[Mapping[str, Any]]:
-        """The further options of each environment, checked before any of them is reset."""
+        """The further options of each environment, checked before any is reset."""
         if each is None:
             return [{}] * self.num_envs
         self._one_each("each", each)
@@ -209,21 +209,17 @@ def _read_autoreset(mode: object) -> AutoresetMode:
     if isinstance(mode, str):
         raise UnknownName("autoreset mode", mode, [known.name for known in AutoresetMode])
     raise BadOption(
-        f"autoreset_mode is one of gymnasium's AutoresetMode, or its name; got {mode!r}"
+        f"autoreset_mode must be one of gymnasium's AutoresetMode, or its name; got {mode!r}"
     )
 
 
-def _made(make: object) -> gymnasium.Env[Any, Any]:
+def _made(make: Any) -> ReasoningEnv:
     if not callable(make):
         raise BadOption(
             "VectorEnv takes functions that make an environment, as [lambda: "
             f"srl_env.make('srl/ModularChain-v0')] * 8; got a {type(make).__name__}"
         )
-    env: gymnasium.Env[Any, Any] = make()
-    return env
-
-
-def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:
+    env = make()
     if not isinstance(env, ReasoningEnv):
         raise BadOption(
             f"VectorEnv steps ReasoningEnv objects without wrappers; got {type(env).__name__}"
@@ -232,7 +228,7 @@ def _bare(env: gymnasium.Env[Any, Any]) -> ReasoningEnv:
 
 
 def _batched(infos: Sequence[Info | None]) -> Info:
-    """The infos by key, as Gymnasium batches them."""
+    """The infos by key, batched as in Gymnasium."""
     rows = [info or {} for info in infos]
     batch: Info = {}
     for key in dict.fromkeys(chain.from_iterable(rows)):
@@ -251,15 +247,11 @@ def _column(values: Sequence[Any], chosen: Sequence[int], size: int) -> Any:
         for i, value in zip(chosen, values, strict=True):
             rows[i] = value
         return _batched(rows)
-    if kinds in ({bool}, {float}) or (kinds == {int} and _fits(min(values), max(values))):
+    whole = kinds == {int} and -(2**63) <= min(values) <= max(values) < 2**63
+    if kinds in ({bool}, {float}) or whole:
         array: NDArray[Any] = np.zeros(size, dtype=kinds.pop())
         array[chosen] = values
     else:
         array = np.full(size, None, dtype=object)
         array[chosen] = np.fromiter(values, dtype=object, count=len(values))
     return array
-
-
-def _fits(least: int, greatest: int) -> bool:
-    """Whether an array of int64 can hold these numbers and all between."""
-    return least >= -(2**63) and greatest < 2**63

@@ -32,7 +32,7 @@ def check_prefix(trial: Trial, problem_id: str) -> Iterator[Finding]:
             for _ in range(start):
                 replayed = env.step(env.expert_completion())
             if continuation == "policy" and not env.has_world and any(t.observation for t in turns):
-                continue  # the record answers the expert's steps, but nothing answers one's own
+                continue  # the record answers the expert's steps, but nothing answers other steps
             if given is None or given[0] != replayed[0] or turns != env.history:
                 yield trial.finding(
                     f"problem {problem_id!r} with start_step={start}, continuation "

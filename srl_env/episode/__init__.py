@@ -1,1 +1,1 @@
-"""An episode: its state, what ``reset`` reads, and messages to authors of environments."""
+"""An episode: its state, its options, its world, and the scoring of its steps."""

@@ -1,10 +1,10 @@
-"""What ``reset`` reads: the options of an episode, checked."""
+"""The options of an episode, which ``reset`` reads and checks."""
 
 from __future__ import annotations
 
 import operator
 from collections.abc import Mapping, Sequence
-from typing import Any, Literal, SupportsIndex, cast, get_args
+from typing import Any, SupportsIndex, cast, get_args
 
 import numpy as np
 
@@ -14,11 +14,7 @@ from srl_env.rewards.record import Continuation, Granularity
 from srl_env.rewards.registry import RewardMode, get_reward_mode
 
 CONTINUATIONS: tuple[Continuation, ...] = get_args(Continuation)
-
-
 GRANULARITIES: tuple[Granularity, ...] = get_args(Granularity)
-
-
 OPTIONS = (
     "continuation",
     "copy",
@@ -33,11 +29,14 @@ OPTIONS = (
 def read_options(
     options: Mapping[str, Any] | None, what: str = "options", further: Sequence[str] = ()
 ) -> Mapping[str, Any]:
-    """The options of a reset; ``BadOption`` for what is no dictionary, ``UnknownName`` for a name
-    that is neither in ``OPTIONS`` nor in ``further``."""
+    """The options of a reset.
+
+    Raises ``BadOption`` unless they are a dictionary, and ``UnknownName`` for a name that is
+    neither in ``OPTIONS`` nor in ``further``.
+    """
     if not isinstance(options, Mapping | None):
         raise BadOption(
-            f"{what} is a dictionary of reset options, as {{'reward_mode': 'srl'}}; got "
+            f"{what} must be a dictionary of reset options, as {{'reward_mode': 'srl'}}; got "
             f"{type(options).__name__} {options!r:.60}"
         )
     known = (*OPTIONS, *further)
@@ -52,47 +51,45 @@ def read_mode(mode: object) -> RewardMode:
         return get_reward_mode(mode)
     if hasattr(mode, "score") and hasattr(mode, "default_continuation"):
         return cast(RewardMode, mode)
-    raise BadOption(f"reward_mode is a name or a RewardMode object; got {mode!r}")
+    raise BadOption(f"reward_mode must be a name or a RewardMode object; got {mode!r}")
 
 
 def read_choice(name: str, value: Any, choices: tuple[Any, ...]) -> Any:
-    """``value``, one of the choices, or None."""
+    """``value``, if it is one of the choices or None."""
     if value is None or value in choices:
         return value
-    raise BadOption(f"{name} is {' or '.join(map(repr, choices))}; got {value!r}")
+    raise BadOption(f"{name} must be {' or '.join(map(repr, choices))}; got {value!r}")
 
 
 def read_count(name: str, value: object, least: int, what: str = "a whole number") -> int:
-    """``value`` as an int; ``BadOption`` for what is none, and for one below ``least``."""
+    """``value`` as an int; ``BadOption`` for anything else, and below ``least``."""
     if hasattr(value, "__index__") and not isinstance(value, bool):
         count = operator.index(cast(SupportsIndex, value))
         if count >= least:
             return count
-    raise BadOption(f"{name} is {what}, at least {least}; got {value!r}")
+    raise BadOption(f"{name} must be {what}, at least {least}; got {value!r}")
 
 
 def check_expert(
     problem: Problem,
     steps: tuple[ExpertStep, ...],
     mode: RewardMode,
-    continuation: Literal["expert", "policy"],
+    continuation: Continuation,
     start_step: int,
 ) -> None:
-    """Raises ``BadOption`` where an option asks for more of an expert than there is."""
+    """Raises ``BadOption`` if an option needs more of an expert than there is."""
     if start_step and start_step >= len(steps):
         raise BadOption(
             f"start_step {start_step} leaves nothing to do: the expert's solution of problem "
             f"{problem.id!r} has {len(steps)} steps, so start_step is at most "
             f"{max(0, len(steps) - 1)}"
         )
-    if steps:
-        return
-    if mode.needs_expert:
+    if not steps and mode.needs_expert:
         raise BadOption(
             f"reward mode {mode.name!r} compares with an expert, and problem {problem.id!r} has "
             "no expert trajectory; use e.g. reward_mode='rlvr'"
         )
-    if continuation == "expert":
+    if not steps and continuation == "expert":
         raise BadOption(
             f"continuation 'expert' needs an expert trajectory, and problem {problem.id!r} has "
             "none; use continuation='policy'"
@@ -100,8 +97,10 @@ def check_expert(
 
 
 def choose_problem(problems: ProblemSource, chosen: object, rng: np.random.Generator) -> Problem:
-    """The problem asked for by id or index, else one drawn; draws in either case, so that
-    the episode goes on alike."""
+    """The problem with that id or index, else a drawn one.
+
+    It draws in either case, so that the rest of the episode is the same.
+    """
     if not len(problems):
         raise BadOption(f"the problem source {problems.name!r} is empty")
     index = int(rng.integers(len(problems)))
@@ -117,7 +116,7 @@ def choose_problem(problems: ProblemSource, chosen: object, rng: np.random.Gener
     problem = problems[index]
     if not isinstance(problem, Problem):
         raise BadOption(
-            f"the problem source {problems.name!r} gave a {type(problem).__name__} for "
-            f"index {index}; it gives srl_env.Problem objects"
+            f"the problem source {problems.name!r} must give srl_env.Problem objects; got a "
+            f"{type(problem).__name__} for index {index}"
         )
     return problem

@@ -1,4 +1,4 @@
-"""An episode's state, and what a reset and a step return."""
+"""An episode's state, and the types that a reset and a step return."""
 
 from __future__ import annotations
 
@@ -15,20 +15,19 @@ from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, continue_me
 from srl_env.text.unicode import utf8_safe
 
 ResetResult: TypeAlias = tuple[str, dict[str, Any]]
-
-
 StepResult: TypeAlias = tuple[str, float, bool, bool, dict[str, Any]]
 
 
 @dataclass(slots=True)
 class EpisodeState:
-    """All that changes in an episode, the world apart. Everything in it is immutable.
+    """Everything that changes in an episode except the world. All values are immutable.
 
-    steps: the expert's steps, () without an expert; expert_actions: their actions. opening:
-    what its prompts begin with. history: the turns so far, the expert prefix included. index:
-    how many steps of the solution are done. copy: the episode's number among those that began
-    alike. world_live: whether the world was set up for this episode; world_rng: the state of
-    ``np_random`` when it was. open: whether a step may be taken.
+    steps: the expert's steps, () without an expert. opening: the start of its prompts. history: the
+    turns so far, the expert prefix included. index: how many steps of the solution are done. copy:
+    the episode's number among those that start alike.
+
+    world_live: whether the world was set up for this episode. world_rng: the state of ``np_random``
+    at that time. open: whether a step may be taken.
     """
 
     problem: Problem
@@ -60,7 +59,7 @@ class EpisodeState:
         return continue_messages(style, self.opening, self.history, safe)
 
     def expert_action(self, join: str) -> str | None:
-        """What the expert would do now; None beyond its end."""
+        """The expert's action at this step; None after its last step."""
         if self.index >= len(self.steps):
             return None
         if self.granularity == "step":
@@ -68,14 +67,14 @@ class EpisodeState:
         return join.join(self.expert_actions[self.index :])
 
     def expert_step(self, join: str) -> ExpertStep:
-        """What the expert would do now as one step: the next, or the whole rest, joined.
+        """The expert's next step; for granularity "solution" all its remaining steps as one.
 
-        Raises ``BadOption`` where there is no expert, or none of its steps is left.
+        Raises ``BadOption`` without an expert and after its last step.
         """
         if not self.steps:
             raise BadOption(
-                f"problem {self.problem.id!r} has no expert; take another policy, or problems with"
-                " expert trajectories"
+                f"problem {self.problem.id!r} has no expert. Fix: use another policy, or problems "
+                "with expert trajectories"
             )
         if self.index >= len(self.steps):
             raise BadOption(
@@ -86,15 +85,13 @@ class EpisodeState:
             return self.steps[self.index]
         rest = self.steps[self.index :]
         thoughts = [step.thought for step in rest if step.thought]
-        return ExpertStep(
-            join.join(self.expert_actions[self.index :]),
-            thought=join.join(thoughts) if thoughts else None,
-        )
+        action = join.join(self.expert_actions[self.index :])
+        return ExpertStep(action, thought=join.join(thoughts) if thoughts else None)
 
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An environment's state between two steps; picklable where the world's state is."""
+    """An environment's state between two steps; picklable if the world's state is."""
 
     environment: str
     seed: int

@@ -50,7 +50,7 @@ def score(step: StepRecord) -> StepReward:
     The score is "score" in the verdict's details. Without one, the reward is that of rlvr.
     """
     if step.verdict is None:
-        return _unpaid(step)
+        return _no_reward(step)
     value = float(step.verdict.details.get("score", step.verdict.correct))
     return StepReward(value, {**_at_end(step, value).parts, "score": value})
 
@@ -59,8 +59,8 @@ def score(step: StepRecord) -> StepReward:
 class HybridMode:
     """``similarity`` × the reward of srl + ``outcome`` × the reward of rlvr, step by step.
 
-    The similarity is paid at every step and the outcome once. Over an episode of N steps the
-    similarities therefore weigh N times as much as the two settings suggest.
+    The similarity counts at every step and the outcome once. Over an episode of N steps the
+    similarities therefore weigh N times what the two settings suggest.
     """
 
     similarity: float = 0.5
@@ -100,7 +100,7 @@ def holistic(step: StepRecord) -> StepReward:
     the expert's.
     """
     if not step.ended:
-        return _unpaid(step)
+        return _no_reward(step)
     own, expert = step.parsed.action, step.expert_action
     if step.granularity == "step":
         own = "\n".join((*step.actions[step.start_step :], own))
@@ -116,7 +116,7 @@ def random(step: StepRecord) -> StepReward:
     Source of the control: Spurious rewards, arXiv:2506.10947.
     """
     if step.rng is None:  # before the episode's end
-        return _unpaid(step)
+        return _no_reward(step)
     value = float(step.rng.random() < 0.5)
     return StepReward(value, {"random": value, "format": float(step.parsed.ok)})
 
@@ -155,12 +155,12 @@ def _similarity(
 
 
 def _at_end(step: StepRecord, value: float) -> StepReward:
-    """The value with the parts of a judged step; nothing is paid without a verdict."""
+    """The value with the parts of a judged step; 0 without a verdict."""
     if step.verdict is None:
-        return _unpaid(step)
+        return _no_reward(step)
     outcome = float(step.verdict.correct)
     return StepReward(value, {"outcome": outcome, "format": float(step.parsed.ok)})
 
 
-def _unpaid(step: StepRecord) -> StepReward:
+def _no_reward(step: StepRecord) -> StepReward:
     return StepReward(0.0, {"format": float(step.parsed.ok)})

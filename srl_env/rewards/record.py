@@ -1,4 +1,4 @@
-"""What a reward looks at after a step, and what it gives."""
+"""The input of a reward mode after a step, and its output."""
 
 from __future__ import annotations
 
@@ -17,34 +17,28 @@ if TYPE_CHECKING:
 
 
 Continuation = Literal["expert", "policy"]
-
-
 Granularity = Literal["step", "solution"]
-
-
 Similarity = Callable[[str, str], float]
 
 
 @dataclass(frozen=True, slots=True)
 class StepRecord:
-    """Everything a reward may look at after one step.
+    """Everything that a reward may use after one step.
 
-    completion: what the policy wrote; parsed: the same, read by the completion format.
-    index: the step's number in the whole solution; start_step: how many expert steps
-    the episode began with.
-    expert_action: what the expert wrote here (the joined rest for granularity
-    "solution"); None beyond the expert's end or without an expert.
-    expert_actions: the expert's whole trajectory, () without an expert.
-    actions: the history before this action, the expert prefix included.
-    legal: what the environment's step checker said, None where it has none.
-    verdict: on the step that ends the episode, on the history and this action; None before, and
-    where ``judged`` is False. Under continuation "expert" the history is the expert's.
-    judged: False where the verdict would be on a world that the expert has moved, to which this
-    action has added nothing.
-    rng: the episode's own stream for random rewards, a new one for each copy of a start; None
-    before the episode's end.
-    format_ok_so_far: whether every step of the episode, this one included, kept the format.
-    similarity: how the environment compares an action with the expert's, in [0, 1].
+    - completion: what the policy wrote. parsed: the same, read by the completion format.
+    - index: the step's number in the whole solution. start_step: how many expert steps were given.
+    - expert_action: the expert's action at this step (the joined rest for granularity "solution");
+      None after the expert's last step and without an expert.
+    - expert_actions: the expert's whole trajectory, () without an expert.
+    - actions: the history before this action, the expert prefix included.
+    - legal: the answer of the environment's step checker, None without one.
+    - verdict: on the history and this action, at the step that ends the episode; None before, and
+      if ``judged`` is False. Under continuation "expert" the history is the expert's.
+    - judged: False if the verdict would be on a world that only the expert has moved.
+    - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
+      the episode's end.
+    - format_ok_so_far: whether every step of the episode, this one included, kept the format.
+    - similarity: how the environment compares an action with the expert's, in [0, 1].
     """
 
     problem: Problem
@@ -68,9 +62,9 @@ class StepRecord:
 
     @property
     def own(self) -> bool:
-        """Whether what is judged at the end is the policy's own, after the steps it was given.
+        """Whether the verdict is on the policy's own actions after the given steps.
 
-        Under continuation "expert" it is where the only action ends the solution.
+        Under continuation "expert" this holds if the only action ends the solution.
         """
         return self.continuation == "policy" or (
             self.judged and self.terminated and self.index == self.start_step
@@ -78,7 +72,7 @@ class StepRecord:
 
     @property
     def to_judge(self) -> bool:
-        """Whether a verdict is needed and not there yet."""
+        """Whether a verdict is needed and missing."""
         return self.ended and self.judged and self.verdict is None
 
     @property
@@ -88,16 +82,16 @@ class StepRecord:
 
     @property
     def judged_actions(self) -> tuple[str, ...]:
-        """What is judged: the history, in which the expert's steps may stand, and the action."""
+        """What is judged: the history, expert steps included, and the action."""
         return (*self.actions, self.parsed.action)
 
 
 @dataclass(frozen=True, slots=True)
 class StepReward:
-    """A reward and what it is made of; ``parts`` are for logs and are averaged there.
+    """A reward and its parts, which are averaged in logs.
 
-    Common parts: "format" (1.0 where the format was kept, else 0.0), "similarity" (in
-    [0, 1], absent where none was measured), "outcome" (1.0 or 0.0, at episode end only).
+    Common parts: "format" (1.0 if the format was kept, else 0.0), "similarity" (in [0, 1], absent
+    if not measured), "outcome" (1.0 or 0.0, only at the episode's end).
     """
 
     value: float

@@ -1,9 +1,7 @@
-"""For the tests of environments, policies and trainers: public fakes, and a pytest plug-in.
+"""Public fakes and a pytest plug-in for the tests of environments, policies and trainers.
 
-The fakes are tiny, exact and offline: ``CountingEnv`` has three problems that can be worked by
-hand; ``SlowWorldEnv`` adds a world that waits; ``ScriptedPolicy`` says what it is told to;
-``FailingVerifier`` never answers. The plug-in, ``srl_env.testing.plugin``, runs the checks of
-``srl_env.check`` as tests; it alone needs pytest.
+The fakes are in ``srl_env.testing.fakes``. The plug-in, ``srl_env.testing.plugin``, runs the checks
+of ``srl_env.check`` as tests; only it needs pytest.
 """
 
 from srl_env.testing.fakes import (

@@ -1,7 +1,7 @@
-"""Public fakes for the tests of environments, policies and trainers: tiny, exact, offline.
+"""Fakes for tests: tiny, exact, offline.
 
-``CountingEnv`` has three problems that can be worked by hand; ``SlowWorldEnv`` adds a world
-that waits; ``ScriptedPolicy`` says what it is told to; ``FailingVerifier`` never answers.
+``CountingEnv`` has three problems that can be solved by hand; ``SlowWorldEnv`` adds a world that
+waits. ``ScriptedPolicy`` writes given completions. ``FailingVerifier`` never answers.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ def counting_problem(target: int) -> Problem:
 
 @dataclass(frozen=True, slots=True)
 class CountingVerifier:
-    """Right where the last action's last line is "the " and the problem's answer."""
+    """Correct if the last action's last line is "the " and the problem's answer."""
 
     def extract(self, text: str) -> str | None:
-        """What stands after "the ", if the last line begins with it."""
+        """The text after "the ", if the last line starts with it."""
         line = text.rpartition("\n")[2]
         return line[4:] if line.startswith("the ") else None
 
@@ -59,7 +59,7 @@ class CountingVerifier:
 
 @dataclass(frozen=True, slots=True)
 class FailingVerifier:
-    """Finds answers as ``CountingVerifier`` does, and times out on judging every one."""
+    """Finds answers as ``CountingVerifier`` does, but times out on every verdict."""
 
     def extract(self, text: str) -> str | None:
         """As ``CountingVerifier``."""
@@ -80,9 +80,9 @@ class CountingEnv(ReasoningEnv):
     """Count to 2, 3 or 4 in steps, then add up.
 
     **Task.** "Count to 3, then add up." **Action.** "say 1", …, then the answer, "the sum=6!".
-    **Legal.** The number that comes next after what the episode has said, or the right sum once
-    all were said. **Verdict.** The last action is the right sum. **Data.** Three problems,
-    count-2, count-3 and count-4, made here.
+    **Legal.** The number that comes next, or the correct sum after the last number. **Verdict.**
+    The last action is the correct sum. **Data.** Three problems, count-2, count-3 and count-4, made
+    here.
     """
 
     def __init__(self, verifier: Verifier | None = None, **options: Any) -> None:
@@ -92,23 +92,23 @@ class CountingEnv(ReasoningEnv):
         super().__init__(source, verifier or CountingVerifier(), **options)
 
     def legal(self, problem: Problem, actions: Sequence[str], action: str) -> bool:
-        """Whether an action is the expert's next after what was said."""
+        """Whether an action is the expert's next one."""
         expert = problem.trajectories[0].actions
         return tuple(actions) == expert[: len(actions)] and action in expert[len(actions) :][:1]
 
 
 @dataclass(slots=True)
 class Counter:
-    """The world of ``SlowWorldEnv``: what was said in it, in order."""
+    """The world of ``SlowWorldEnv``: the actions so far."""
 
     said: list[str] = field(default_factory=list)
 
 
 class SlowWorldEnv(CountingEnv):
-    """``CountingEnv`` in a world that answers how many things were said, and takes its time.
+    """``CountingEnv`` in a slow world that answers how many actions there were.
 
-    delay_s: how long each answer takes. fail_at: which answer of an episode is a
-    ``WorldFailure``, counted from 0, which is the setting up; None for never.
+    delay_s: how long each answer takes. fail_at: which answer of an episode is a ``WorldFailure``;
+    0 is the setup, None is never.
     """
 
     slow_world = True
@@ -120,12 +120,12 @@ class SlowWorldEnv(CountingEnv):
         self.world = Counter()
 
     def world_reset(self, problem: Problem) -> None:
-        """A world in which nothing was said."""
+        """A world without actions."""
         self.world = Counter()
         self._wait(0)
 
     def world_step(self, action: str) -> str:
-        """How many things were said."""
+        """How many actions there were."""
         self.world.said.append(action)
         self._wait(len(self.world.said))
         return f"{len(self.world.said)} said"
@@ -138,9 +138,9 @@ class SlowWorldEnv(CountingEnv):
 
 @dataclass(slots=True)
 class ScriptedPolicy:
-    """Says the same completions over and over, one for each prompt it is shown.
+    """Returns given completions over and over, one for each prompt.
 
-    shown: the batches of messages it was asked for, in order. samplings: how.
+    shown: the batches of messages that it was asked with, in order. samplings: how it was asked.
     """
 
     completions: Sequence[str]
@@ -149,7 +149,7 @@ class ScriptedPolicy:
     said: int = 0
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """The next completions of the script, from its beginning again after its end."""
+        """The next completions of the script, which repeats."""
         self.shown.append(list(batch))
         self.samplings.append(sampling)
         start, self.said = self.said, self.said + len(batch)
@@ -163,5 +163,5 @@ class Cheater:
     """A ``PrivilegedPolicy`` that looks at the expert and writes its next step."""
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        """What each environment's expert would write."""
+        """Each environment's expert completion."""
         return [Generation(env.expert_completion()) for env in envs]

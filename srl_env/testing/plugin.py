@@ -10,12 +10,11 @@ and in a test file::
     def test_sums(env_check):
         env_check()
 
-That is one test for each check, ``test_sums[nothing leaks]`` and so on; one that fails says what
-was seen, what was expected, where, and what to do. The marker takes what ``check_env`` takes: an
-id, a file or an environment, and beside it a class or any function that makes one; then
-arguments for making it, ``problems=``, ``hostile=`` and ``seconds=``.
-
-Nothing else in a test run changes, and the plug-in is not loaded where nobody asks for it.
+This makes one test for each check, ``test_sums[nothing leaks]`` and so on. A failing test says what
+was seen, what was expected, where, and what to do. The marker takes an id, a file, an environment,
+a
+class or a function that makes one. Then come its arguments, ``problems=``, ``hostile=`` and
+``seconds=``.
 """
 
 from __future__ import annotations
@@ -36,7 +35,7 @@ _OF_THE_CHECKER = set(inspect.signature(Checker).parameters) - {"env", "argument
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Makes the marker known."""
+    """Registers the marker."""
     config.addinivalue_line(
         "markers", f"{MARKER}(env, **arguments): the environment that {FIXTURE} checks"
     )
@@ -50,7 +49,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 @pytest.fixture
 def env_check(request: pytest.FixtureRequest) -> Callable[[], None]:
-    """A function that makes the check, and fails or skips the test by what it finds."""
+    """A function that makes the check, and fails or skips the test."""
     marker = request.node.get_closest_marker(MARKER)
     if marker is None or len(marker.args) != 1:
         pytest.fail(

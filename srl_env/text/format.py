@@ -1,9 +1,9 @@
 """How a completion is written and read: a private thought, then the action.
 
-A format reads what a policy wrote (``parse``) and writes what an expert did in the same
-form (``render``). Reading never raises and takes linear time, whatever the text; where the
-form was not kept, the action is the best guess with all thinking taken out, because the
-action enters the history and thinking must not.
+A format reads a policy's completion (``parse``) and writes an expert's step in the same form
+(``render``). Reading never raises and takes linear time, whatever the text. For a broken format the
+action is the best guess without any thinking, as the action enters the history and thinking must
+not.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from srl_env.problem import ExpertStep
 class ParsedStep:
     """A completion, read.
 
-    thought: the private part, None where there is none. action: what the step does.
-    ok: whether the form was kept. problem_found: why not, for people; None where ok.
+    thought: the private part, or None. action: what the step does. ok: whether the format was kept.
+    problem_found: why not, for people; None if ok.
     """
 
     thought: str | None
@@ -37,12 +37,12 @@ class CompletionFormat(Protocol):
 
     @property
     def instructions(self) -> str:
-        """What the system prompt says about the form; "" where nothing is said."""
+        """The part of the system prompt that describes the format; "" for none."""
         ...
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """Strings that end a step when sampling; they stay in the text."""
+        """Strings that end a step in sampling; they stay in the text."""
         ...
 
     def parse(self, text: str) -> ParsedStep:
@@ -50,7 +50,7 @@ class CompletionFormat(Protocol):
         ...
 
     def render(self, step: ExpertStep) -> str:
-        """An expert's step as a completion of this form."""
+        """An expert's step as a completion in this format."""
         ...
 
 
@@ -65,20 +65,20 @@ THINK_TAGS = (
 class ThinkTags:
     """``<think>thought</think>action``: the tags exactly once, at the start; then the action.
 
-    require_thought: without tags a completion breaks the form; else it is all action.
-    Source: SRL, arXiv:2510.25992, section 3 (r = −1 where the form is not kept).
+    require_thought: a completion without tags breaks the format; otherwise all of it is the action.
+    Source: SRL, arXiv:2510.25992, section 3 (r = −1 for a broken format).
     """
 
     require_thought: bool = True
 
     @property
     def instructions(self) -> str:
-        """The form in words."""
+        """The format in words."""
         return f"First {THINK_TAGS}" if self.require_thought else f"If it helps, first {THINK_TAGS}"
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """None: a step ends where the model ends it."""
+        """No strings: a step ends where the model ends it."""
         return ()
 
     def parse(self, text: str) -> ParsedStep:
@@ -93,7 +93,7 @@ class ThinkTags:
         return ParsedStep(thought.strip(), action.strip(), True)
 
     def render(self, step: ExpertStep) -> str:
-        """The thought, which may be empty, between tags; the action on the next line."""
+        """The thought, possibly empty, between tags; the action on the next line."""
         if step.thought is None and not self.require_thought:
             return step.action
         return f"{OPEN}{step.thought or ''}{CLOSE}\n{step.action}"
@@ -103,14 +103,14 @@ class ThinkTags:
         if opened == closed == 0 and not self.require_thought:
             return None if body else "the action is empty"
         if opened != 1 or closed != 1:
-            return f"{OPEN} and {CLOSE} belong there once each; found {opened} and {closed}"
+            return f"{OPEN} and {CLOSE} must occur once each; found {opened} and {closed}"
         if not body.startswith(OPEN):
             return f"the completion must start with {OPEN}"
         return "the action is empty" if body.endswith(CLOSE) else None
 
 
 def _without_thinking(body: str) -> str:
-    """What comes after the last closing tag and before an opening one that follows it."""
+    """The text after the last closing tag, up to the next opening tag."""
     return body.rpartition(CLOSE)[2].partition(OPEN)[0].strip()
 
 
@@ -118,13 +118,13 @@ def _without_thinking(body: str) -> str:
 class Brackets:
     """``(thought)action;``, a compact form for small models trained from scratch.
 
-    The thought, with its brackets, may be left out; brackets inside it must pair up. The
-    action is not empty and ends with the semicolon, which is part of it.
+    The thought and its brackets are optional; brackets inside the thought must pair up. The action
+    is not empty and ends with the semicolon, which is part of it.
     """
 
     @property
     def instructions(self) -> str:
-        """Nothing: such models learn the form from examples."""
+        """Nothing: such models learn the format from examples."""
         return ""
 
     @property
@@ -146,24 +146,24 @@ class Brackets:
         return ParsedStep(thought, action, found is None, found)
 
     def render(self, step: ExpertStep) -> str:
-        """The thought in brackets where there is one, then the action as it is."""
+        """The thought in brackets, if there is one, then the action."""
         return step.action if step.thought is None else f"({step.thought}){step.action}"
 
 
 _THINK_IN_BRACKETS = (
-    f"Brackets reads a thought in round brackets, (thought)action; and found {OPEN}. Fix: "
+    f"Brackets reads a thought in round brackets, (thought)action; got {OPEN}. Fix: "
     "format=ThinkTags() for models that think in tags"
 )
 
 
 @cache
 def _warn_of_think_tags() -> None:
-    """Logs the mistake once in a process, as such a model never keeps the form."""
+    """Logs the mistake once in a process, as such a model never keeps the format."""
     logging.getLogger(__name__).warning(_THINK_IN_BRACKETS)
 
 
 def _closing_bracket(body: str) -> int | None:
-    """Where the bracket that opens at 0 is closed; None if it never is."""
+    """Where the bracket at 0 is closed; None if it is not."""
     depth = 0
     for match in re.finditer(r"[()]", body):
         depth += 1 if match.group() == "(" else -1

@@ -1,8 +1,8 @@
-"""The one place where prompts are made: for training, sampling and evaluation alike.
+"""The one place where prompts are made, for training, sampling and evaluation.
 
-``make_messages`` gives the chat messages, ``observation_text`` the same as one text. The
-history holds actions and what the world answered, never thinking: a model trained with
-earlier thinking stripped and sampled with it kept loses nearly everything.
+``make_messages`` gives the chat messages, ``observation_text`` the same as one text. The history
+holds actions and the world's answers, never thinking: a model that is trained without earlier
+thinking and sampled with it loses nearly everything.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ SOLUTION_TASK = (
 
 
 class Turn(NamedTuple):
-    """One step of the history: what was done, and what the world answered (None: nothing)."""
+    """One step of the history: the action, and the world's answer or None."""
 
     action: str
     observation: str | None = None
@@ -47,15 +47,16 @@ class Turn(NamedTuple):
 class PromptStyle:
     """The texts around a problem and its history.
 
-    step_task, solution_task: the system prompt's first part, by granularity; "" for none.
-    note: what the system prompt adds, e.g. how the final answer is stated; "" for none.
-    problem, so_far, title, observation: templates with {problem}, {steps}, {title} and
-    {observation}; between: what stands between the parts of a message.
-    join: what stands between the actions of the solution so far.
-    turns: whether a step that the world answered becomes an assistant message and a user
-    message; otherwise it stays in the one user message.
-    last_turns: only so many steps of the history are shown, the last ones; None for all. SRL
-    on repositories shows the issue and the last two.
+    - step_task, solution_task: the first part of the system prompt, by granularity; "" for none.
+    - note: the end of the system prompt, e.g. how to state the final answer; "" for none.
+    - problem, so_far, title, observation: templates with {problem}, {steps}, {title} and
+      {observation}. between: separates the parts of a message.
+    - join: separates the actions of the solution so far.
+    - turns: whether a step that the world answered becomes an assistant message and a user message;
+      otherwise it stays in the one user message.
+    - last_turns: how many last steps of the history are shown; None for all. SRL on repositories
+      shows the issue and the last two.
+
     Source of the wording: SRL, arXiv:2510.25992, in substance; its template is not published.
     """
 
@@ -72,22 +73,19 @@ class PromptStyle:
     last_turns: int | None = None
 
     def __post_init__(self) -> None:
-        if self.last_turns is not None and not (
-            type(self.last_turns) is int and self.last_turns >= 0
-        ):
-            raise BadOption(f"last_turns is a number from 0 on, or None; got {self.last_turns!r}")
-        for name, key in (
-            ("problem", "problem"),
-            ("so_far", "steps"),
-            ("title", "title"),
-            ("observation", "observation"),
-        ):
+        last = self.last_turns
+        if last is not None and not (type(last) is int and last >= 0):
+            raise BadOption(
+                f"last_turns must be a whole number of at least 0, or None; got {last!r}"
+            )
+        keys = {"problem": "problem", "so_far": "steps", "title": "title"}
+        for name, key in {**keys, "observation": "observation"}.items():
             if f"{{{key}}}" not in getattr(self, name):
                 raise BadOption(f"the template {name!r} must contain {{{key}}}")
 
     @classmethod
     def bare(cls) -> PromptStyle:
-        """Problem and actions one after the other and nothing else, for models from scratch."""
+        """Only the problem and the actions, one after the other, for models from scratch."""
         return cls(
             step_task="",
             solution_task="",
@@ -102,7 +100,7 @@ class PromptStyle:
 
 
 class Opening(NamedTuple):
-    """What a prompt begins with, the same for all steps of an episode."""
+    """The start of a prompt, the same for all steps of an episode."""
 
     system: str
     problem: str
@@ -118,10 +116,10 @@ def make_messages(
 ) -> list[Message]:
     """The chat messages that ask for the next step, or for the rest of the solution.
 
-    A system message where there is something to say, then a user message with the problem.
-    Of the history, the last ``PromptStyle.last_turns`` steps are shown.
-    Steps without an answer of the world are listed in the user message before them; those
-    with one become an assistant message and a user message (see ``PromptStyle.turns``).
+    A system message, unless it would be empty, then a user message with the problem, and the last
+    ``PromptStyle.last_turns`` steps of the history. Steps without an answer of the world are listed
+    in the user message before them. Steps with one become an assistant message and a user message
+    (see ``PromptStyle.turns``).
     """
     return continue_messages(
         style, make_opening(style, format, granularity, prompt), history, next_title
@@ -131,16 +129,16 @@ def make_messages(
 def make_opening(
     style: PromptStyle, format: CompletionFormat, granularity: str, prompt: str
 ) -> Opening:
-    """The texts of ``make_messages`` that do not change from step to step."""
+    """The texts of ``make_messages`` that stay the same from step to step."""
     task = style.step_task if granularity == "step" else style.solution_task
-    said = [part for part in (task, format.instructions, style.note) if part]
-    return Opening("\n\n".join(said), style.problem.replace("{problem}", prompt))
+    parts = [part for part in (task, format.instructions, style.note) if part]
+    return Opening("\n\n".join(parts), style.problem.replace("{problem}", prompt))
 
 
 def continue_messages(
     style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
 ) -> list[Message]:
-    """The messages of ``make_messages``, from an opening that was made before."""
+    """The messages of ``make_messages``, from their opening."""
     if style.last_turns is not None:
         history = history[max(0, len(history) - style.last_turns) :]
     messages: list[Message] = []
@@ -165,7 +163,7 @@ def continue_messages(
 
 
 def observation_text(style: PromptStyle, messages: Messages) -> str:
-    """The messages as one text: all that is needed to act, in the order of the messages."""
+    """The messages as one text, in their order."""
     if len(messages) == 1:
         return messages[0]["content"]
     texts = [
@@ -183,5 +181,5 @@ def _user(
 
 
 def _so_far(style: PromptStyle, actions: list[str]) -> str:
-    """The actions, those left out that say nothing (of completions that broke their form)."""
+    """The actions without empty ones (of completions that broke the format)."""
     return style.so_far.replace("{steps}", style.join.join(filter(None, actions)))

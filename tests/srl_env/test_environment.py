@@ -220,7 +220,7 @@ def test_a_problem_without_an_expert_says_so_where_the_expert_is_asked() -> None
     source = ListSource([Problem("alone", "2 + 2?", "4")])
     env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
     env.reset(options={"problem": "alone"})
-    with pytest.raises(BadOption, match="problem 'alone' has no expert; take another policy"):
+    with pytest.raises(BadOption, match="problem 'alone' has no expert. Fix: use another policy"):
         env.expert_completion()
 
 
@@ -292,21 +292,33 @@ def test_a_reward_mode_may_be_an_object() -> None:
 @pytest.mark.parametrize(
     ("options", "error", "message"),
     [
-        (3, BadOption, "options is a dictionary of reset options, .* got int 3"),
-        (["problem"], BadOption, "options is a dictionary of reset options, .* got list"),
+        (3, BadOption, "options must be a dictionary of reset options, .* got int 3"),
+        (["problem"], BadOption, "options must be a dictionary of reset options, .* got list"),
         ({"reward": "srl"}, UnknownName, "no reset option 'reward'. Did you mean 'reward_mode'"),
         ({"reward_mode": "slr"}, UnknownName, "no reward mode 'slr'. Did you mean 'srl'"),
         ({"reward_mode": 3}, BadOption, "a name or a RewardMode object; got 3"),
         ({"problem": "count-9"}, UnknownName, "no problem 'count-9'. Did you mean 'count-"),
         ({"problem": 3}, BadOption, "'counting/train' has problems 0 … 2"),
-        ({"problem": -1}, BadOption, "problem is an id or an index, at least 0; got -1"),
-        ({"problem": 1.5}, BadOption, "problem is an id or an index, at least 0; got 1.5"),
+        ({"problem": -1}, BadOption, "problem must be an id or an index, at least 0; got -1"),
+        ({"problem": 1.5}, BadOption, "problem must be an id or an index, at least 0; got 1.5"),
         ({"problem": "count-2", "start_step": 3}, BadOption, "has 3 steps, so start_step is at"),
-        ({"start_step": -1}, BadOption, "start_step is a whole number, at least 0; got -1"),
-        ({"start_step": True}, BadOption, "start_step is a whole number, at least 0; got True"),
-        ({"max_steps": 0}, BadOption, "max_steps is a whole number, at least 1; got 0"),
-        ({"continuation": "own"}, BadOption, "continuation is 'expert' or 'policy'; got 'own'"),
-        ({"granularity": "token"}, BadOption, "granularity is 'step' or 'solution'; got 'token'"),
+        ({"start_step": -1}, BadOption, "start_step must be a whole number, at least 0; got -1"),
+        (
+            {"start_step": True},
+            BadOption,
+            "start_step must be a whole number, at least 0; got True",
+        ),
+        ({"max_steps": 0}, BadOption, "max_steps must be a whole number, at least 1; got 0"),
+        (
+            {"continuation": "own"},
+            BadOption,
+            "continuation must be 'expert' or 'policy'; got 'own'",
+        ),
+        (
+            {"granularity": "token"},
+            BadOption,
+            "granularity must be 'step' or 'solution'; got 'token'",
+        ),
     ],
 )
 def test_wrong_options_name_the_right_ones_and_leave_the_episode(
@@ -322,9 +334,9 @@ def test_wrong_options_name_the_right_ones_and_leave_the_episode(
     ("arguments", "message"),
     [
         ({"reward_mode": "srll"}, "Did you mean 'srl'"),
-        ({"continuation": "me"}, "continuation is 'expert' or 'policy'"),
-        ({"granularity": 1}, "granularity is 'step' or 'solution'"),
-        ({"max_steps": "many"}, "max_steps is a whole number"),
+        ({"continuation": "me"}, "continuation must be 'expert' or 'policy'"),
+        ({"granularity": 1}, "granularity must be 'step' or 'solution'"),
+        ({"max_steps": "many"}, "max_steps must be a whole number"),
     ],
 )
 def test_wrong_arguments_are_refused_when_the_environment_is_made(
@@ -335,7 +347,7 @@ def test_wrong_arguments_are_refused_when_the_environment_is_made(
 
 
 def test_a_negative_seed_is_refused() -> None:
-    with pytest.raises(BadOption, match="seed is a whole number, at least 0; got -1"):
+    with pytest.raises(BadOption, match="seed must be a whole number, at least 0; got -1"):
         CountingEnv().reset(seed=-1)
 
 
@@ -526,7 +538,7 @@ def test_a_restored_fork_draws_its_random_reward_again_and_one_with_a_number_its
         forks.append(other.step(say("the x"))[1])
     assert forks == [coin(1, "the x", copy=copy) for copy in range(200)]
     assert 70 < sum(forks) < 130
-    with pytest.raises(BadOption, match="copy is a whole number, at least 0; got -1"):
+    with pytest.raises(BadOption, match="copy must be a whole number, at least 0; got -1"):
         other.restore(here, copy=-1)
 
 

@@ -22,7 +22,7 @@ import srl_env
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, WorldFailure
 from srl_env.lazy import optional_import
-from srl_env.problem import Targets, step_instances
+from srl_env.problem import Targets, start_steps
 from srl_env.rewards import Continuation, Granularity, get_reward_mode
 from srl_env.rollout import EnvPool, Start
 from srl_env.seeding import derive_seed
@@ -73,7 +73,7 @@ class RowSettings:
     """Which rows there are, and how an episode from one of them runs.
 
     reward_mode, targets ("paper": no last steps), granularity, max_steps: as for ``reset`` and
-    ``step_instances``. each: None is "step" for modes in which the expert's step enters the
+    ``start_steps``. each: None is "step" for modes in which the expert's step enters the
     history, else "problem". granularity: of problem rows; None is "solution" if the environment
     has it, so that a row is one completion. problems: how many, from the first; None for all.
     seed: of everything drawn at a reset, such as which of several experts is followed.
@@ -275,9 +275,7 @@ def _start_steps(env: ReasoningEnv, settings: RowSettings, index: int) -> list[i
     if not settings.by_step:
         needs_expert = get_reward_mode(settings.reward_mode).needs_expert
         return [] if needs_expert and not problem.trajectories else [0]
-    shortest = min((len(each.steps) for each in problem.trajectories), default=0)
-    starts = [instance.start_step for instance in step_instances(problem, settings.targets)]
-    return [start for start in starts if start < shortest]
+    return list(start_steps(problem, settings.targets))
 
 
 def _report(name: str, settings: RowSettings, rows: int, twice: int, without: int) -> None:

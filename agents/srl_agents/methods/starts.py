@@ -16,7 +16,7 @@ import numpy as np
 
 from srl_agents.methods.stages import Starts
 from srl_env.errors import BadOption
-from srl_env.problem import ProblemSource, step_instances
+from srl_env.problem import ProblemSource, start_steps
 from srl_env.seeding import stream
 
 _CHUNK = 1024  # problems shuffled together with all their steps
@@ -150,9 +150,5 @@ class StartSampler:
         if self.starts.at == "problem":
             yield StartPoint(index)
             return
-        problem = self.source[index]
-        # An episode draws its trajectory later, so only steps that all trajectories have count.
-        shortest = min((len(t.steps) for t in problem.trajectories), default=0)
-        for instance in step_instances(problem, self.starts.targets):
-            if instance.start_step < shortest:
-                yield StartPoint(index, instance.start_step)
+        for start_step in start_steps(self.source[index], self.starts.targets):
+            yield StartPoint(index, start_step)

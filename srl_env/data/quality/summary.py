@@ -10,7 +10,7 @@ from typing import Any
 from srl_env.data.drops import DropReport
 from srl_env.data.forms.detect import Item, Reading, assumed_split
 from srl_env.data.rows import BadRow
-from srl_env.problem import Problem, step_instances
+from srl_env.problem import Problem, start_steps
 
 
 class Spread(Counter[int]):
@@ -98,7 +98,7 @@ class Summary:
         self.spreads["solutions"].add(len(problem.trajectories))
         self.spreads["prompt"].add(len(problem.prompt))
         for targets in ("paper", "all"):
-            self.instances[targets] += sum(1 for _ in step_instances(problem, targets))
+            self.instances[targets] += len(start_steps(problem, targets))
         for trajectory in problem.trajectories:
             self.spreads["steps"].add(len(trajectory.steps))
             for step in trajectory.steps:

@@ -238,18 +238,21 @@ def test_infos_of_any_size_fit_into_their_arrays() -> None:
         (lambda envs: envs.step(["x"]), "actions needs one entry for each of 3 .* got 1"),
         (lambda envs: envs.step("abc"), "actions needs one entry for each of 3"),
         (lambda envs: envs.reset(seed=[1]), "seed needs one entry for each of 3"),
-        (lambda envs: envs.reset(seed=-5), "seed is a whole number, at least 0; got -5"),
-        (lambda envs: envs.reset(seed=[1, None, -5]), "seed is a whole number, .* got -5"),
-        (lambda envs: envs.reset(seed=1.5), "seed is a whole number, .* got 1.5"),
+        (lambda envs: envs.reset(seed=-5), "seed must be a whole number, at least 0; got -5"),
+        (lambda envs: envs.reset(seed=[1, None, -5]), "seed must be a whole number, .* got -5"),
+        (lambda envs: envs.reset(seed=1.5), "seed must be a whole number, .* got 1.5"),
         (lambda envs: envs.reset(options={"each": [{}]}), "each needs one entry for each of 3"),
         (lambda envs: envs.reset(options={"each": 3}), "each needs one entry for .* got 3"),
         (
             lambda envs: envs.reset(options={"each": [{"problem": 0}, 3, {}]}),
-            "entry 1 of 'each' is a dictionary of reset options, .* got int 3",
+            "entry 1 of 'each' must be a dictionary of reset options, .* got int 3",
         ),
-        (lambda envs: envs.reset(options=3), "options is a dictionary of reset options.* got int"),
+        (
+            lambda envs: envs.reset(options=3),
+            "options must be a dictionary of reset options.* got int",
+        ),
         (lambda envs: envs.reset(options={"reset_mask": [True]}), r"of shape \(3,\).*\(1,\)"),
-        (lambda envs: envs.reset(options={"reset_mask": np.zeros(3, bool)}), "with a True in it"),
+        (lambda envs: envs.reset(options={"reset_mask": np.zeros(3, bool)}), "with a True; got"),
     ],
 )
 def test_wrong_shapes_are_refused(call: Any, message: str) -> None:
@@ -267,7 +270,7 @@ def test_autoreset_goes_by_name_and_by_value(mode: AutoresetMode | str) -> None:
 def test_an_autoreset_mode_that_does_not_exist_is_named() -> None:
     with pytest.raises(UnknownName, match=r"no autoreset mode 'SAME_STEPS'\. .*'SAME_STEP'"):
         made(mode="SAME_STEPS")
-    with pytest.raises(BadOption, match="autoreset_mode is one of gymnasium's .*; got 3"):
+    with pytest.raises(BadOption, match="autoreset_mode must be one of gymnasium's .*; got 3"):
         made(mode=3)  # type: ignore[arg-type]
 
 
@@ -281,7 +284,7 @@ def test_wrong_options_of_one_leave_all_episodes_as_they_are() -> None:
     envs.reset(seed=0, options=each(0, 1))
     with pytest.raises(UnknownName, match="no reset option 'problm'"):
         envs.reset(options={"each": [{"problem": 2}, {"problm": 2}]})
-    with pytest.raises(BadOption, match="seed is"):
+    with pytest.raises(BadOption, match="seed must be"):
         envs.reset(seed=[1, -1])
     assert [env.problem.id for env in envs.envs] == ["count-2", "count-3"]
 

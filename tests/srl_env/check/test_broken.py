@@ -389,8 +389,8 @@ def test_a_check_that_came_to_no_text_is_skipped(
         ({"seconds": float("nan")}, "seconds must be a number above 0, .*; got nan"),
         ({"seconds": float("inf")}, "seconds must be a number above 0, .*; got inf"),
         ({"seconds": "20"}, "seconds must be a number above 0, .*; got '20'"),
-        ({"problems": 0}, "problems is a whole number, at least 1; got 0"),
-        ({"hostile": -1}, "hostile is a whole number, at least 0; got -1"),
+        ({"problems": 0}, "problems must be a whole number, at least 1; got 0"),
+        ({"hostile": -1}, "hostile must be a whole number, at least 0; got -1"),
     ],
 )
 def test_numbers_that_would_check_nothing_are_named(setting: dict[str, Any], message: str) -> None:

@@ -101,7 +101,9 @@ def test_only_the_last_turns_of_the_history_are_shown_where_a_style_says_so() ->
 
 @pytest.mark.parametrize("count", [-1, True, 2.0, "2"])
 def test_the_number_of_turns_shown_is_a_count(count: int) -> None:
-    with pytest.raises(BadOption, match="last_turns is a number from 0 on, or None; got"):
+    with pytest.raises(
+        BadOption, match="last_turns must be a whole number of at least 0, or None; got"
+    ):
         PromptStyle(last_turns=count)
 
 

@@ -287,5 +287,5 @@ def test_a_folder_without_tasks_is_named(tmp_path: Path) -> None:
 
 
 def test_whole_solutions_are_refused(env: SWEEnv) -> None:
-    with pytest.raises(BadOption, match="granularity is 'step'; got 'solution'"):
+    with pytest.raises(BadOption, match="granularity must be 'step'; got 'solution'"):
         env.reset(options={"granularity": "solution"})

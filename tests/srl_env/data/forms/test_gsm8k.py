@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from srl_env.data import BadRow, JsonlSource, gsm8k_problem
-from srl_env.problem import step_instances
+from srl_env.problem import start_steps
 from srl_env.verifiers import NumericVerifier
 
 ROW = {
@@ -52,4 +52,4 @@ def test_the_real_rows_are_read_and_the_experts_are_right(shared_data: Path) -> 
         actions = problem.trajectories[0].actions
         assert NumericVerifier().verify(problem, actions).correct
         assert not any("<<" in action or not action.strip() for action in actions)
-        assert len(list(step_instances(problem))) == len(actions) - 1
+        assert len(start_steps(problem)) == len(actions) - 1

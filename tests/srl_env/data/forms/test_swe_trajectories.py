@@ -20,7 +20,7 @@ from srl_env.data import (
 from srl_env.data.splits import split_key
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData
-from srl_env.problem import ExpertStep, Problem, step_instances
+from srl_env.problem import ExpertStep, Problem, start_steps
 from srl_env.swe import RecordedCalls, ToolCall, ToolCalls, call_similarity
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.tool_calls import EDITOR
@@ -401,8 +401,7 @@ def offline_env(path: Path) -> ReasoningEnv:
 
 def test_step_instances_are_shown_the_issue_and_the_last_two_answers(tmp_path: Path) -> None:
     env = offline_env(tmp_path / "rows.jsonl")
-    starts = [instance.start_step for instance in step_instances(env.problems[0])]
-    assert starts == [0, 1, 2]
+    assert start_steps(env.problems[0]) == range(3)
     _, info = env.reset(seed=1, options={"start_step": 2})
     said = [(message["role"], message["content"]) for message in info["messages"]]
     assert said[1:] == [

@@ -63,7 +63,7 @@ CASES: dict[str, tuple[list[Any], str]] = {
     ),
     "format-lost": (
         [with_steps("as </think> says", "#### 5")],
-        "data.jsonl:1  step 1: <think> and </think> belong there once each; found 1 and 2",
+        "data.jsonl:1  step 1: <think> and </think> must occur once each; found 1 and 2",
     ),
     "same-id": (
         [{**GOOD, "id": "a"}, {**GOOD, "id": "a", "prompt": "?"}],
