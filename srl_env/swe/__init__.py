@@ -1,6 +1,6 @@
 """Software-engineering tasks: tool calls, their comparison, and tasks made from repositories.
 
-The names below are loaded when they are first used; the environment is ``srl/SWE-v0``.
+Names are loaded when they are first used. The environment is ``srl/SWE-v0``.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_env.swe.builder.build import BuildProgress, build_tasks
+    from srl_env.swe.builder.build import build_tasks
     from srl_env.swe.builder.options import BuildOptions
-    from srl_env.swe.builder.report import BuildReport
-    from srl_env.swe.builder.validation import Validation, validate_tasks
+    from srl_env.swe.builder.validation import validate_tasks
     from srl_env.swe.similarity import call_similarity
     from srl_env.swe.task import Repository, SWETask
     from srl_env.swe.task_folder import TaskSet, TaskWriter
@@ -22,8 +21,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BuildOptions",
-    "BuildProgress",
-    "BuildReport",
     "CallError",
     "RecordedCalls",
     "Repository",
@@ -32,7 +29,6 @@ __all__ = [
     "TaskWriter",
     "ToolCall",
     "ToolCalls",
-    "Validation",
     "build_tasks",
     "call_similarity",
     "parse_call",
@@ -47,9 +43,8 @@ __getattr__, __dir__ = lazy_names(
         "similarity": ("call_similarity",),
         "task": ("Repository", "SWETask"),
         "task_folder": ("TaskSet", "TaskWriter"),
-        "builder.build": ("BuildProgress", "build_tasks"),
+        "builder.build": ("build_tasks",),
         "builder.options": ("BuildOptions",),
-        "builder.report": ("BuildReport",),
-        "builder.validation": ("Validation", "validate_tasks"),
+        "builder.validation": ("validate_tasks",),
     },
 )

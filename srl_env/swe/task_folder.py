@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -34,11 +35,9 @@ class TaskSet:
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = Path(folder)
         about = _read_json(self.folder / "dataset.json", "a folder of tasks has a dataset.json")
-        if about.get("format") != FORMAT:
-            raise BadData(
-                f"{self.folder / 'dataset.json'}: format must be {FORMAT}; got "
-                f"{about.get('format')!r}. Fix: build the tasks again"
-            )
+        with _reading(self.folder / "dataset.json"):
+            if about.get("format") != FORMAT:
+                raise ValueError(f"format must be {FORMAT}; got {about.get('format')!r}")
         self.name = str(about.get("name") or self.folder.name)
         self._repositories: dict[str, Repository] = {}
         self._digests: dict[str, str] = {}
@@ -85,20 +84,18 @@ class TaskSet:
         """One task; ``UnknownName`` for an unknown id."""
         if task_id not in self._entries:
             raise UnknownName("task", task_id, self._entries)
-        entry = self._entries[task_id]
-        with (self.folder / "tasks.jsonl").open("rb") as file:
+        entry, path = self._entries[task_id], self.folder / "tasks.jsonl"
+        with path.open("rb") as file, _reading(path, entry.line):
             file.seek(entry.offset)
-            return self._parse(file.readline(), entry.line)
+            return self._parse(json.loads(file.readline()))
 
     def repository(self, name: str) -> Repository:
         """What the tasks of a repository share."""
         if name not in self._repositories:
             path = self.folder / "repos" / f"{name}.json"
             data = _read_json(path, "each repository of a task has such a file")
-            try:
+            with _reading(path):
                 self._repositories[name] = Repository.from_json(data)
-            except (KeyError, TypeError, ValueError) as error:
-                raise BadData(f"{path}: {_reason(error)}. Fix: build the tasks again") from error
         return self._repositories[name]
 
     def code(self, task: SWETask) -> Path:
@@ -169,35 +166,24 @@ class TaskSet:
 
     def _index(self) -> dict[str, _Entry]:
         path, entries, offset = self.folder / "tasks.jsonl", dict[str, _Entry](), 0
-        try:
-            file = path.open("rb")
-        except OSError as error:
-            raise BadData(f"{path}: {error.strerror}; a folder of tasks has this file") from error
-        with file:
+        if not path.is_file():
+            raise BadData(f"{path} does not exist; a folder of tasks has this file")
+        with path.open("rb") as file:
             for number, line in enumerate(file, 1):
-                task_id, entry = _entry(path, number, offset, line)
+                with _reading(path, number):
+                    row = json.loads(line)
+                    chosen = str(row["repo"]), str(row["split"]), float(row["difficulty"])
+                    if row["id"] in entries:
+                        raise ValueError(f"a second task with the id {row['id']!r}")
+                    entries[str(row["id"])] = _Entry(*chosen, offset, number)
                 offset += len(line)
-                if task_id in entries:
-                    raise BadData(f"{path}:{number}: a second task with the id {task_id!r}")
-                entries[task_id] = entry
         return entries
 
-    def _parse(self, line: bytes, number: int) -> SWETask:
-        try:
-            row = json.loads(line)
-            repository = self.repository(row["repo"])
-            code = self.folder / "repos" / repository.name
-            row["change"] = {
-                path: _unpacked(code, path, edits) for path, edits in row["change"].items()
-            }
-            return SWETask.from_row(row, repository)
-        except BadData:
-            raise
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise BadData(
-                f"{self.folder / 'tasks.jsonl'}:{number}: {_reason(error)}. "
-                "Fix: build the tasks again"
-            ) from error
+    def _parse(self, row: dict[str, Any]) -> SWETask:
+        repository = self.repository(row["repo"])
+        code, change = self.folder / "repos" / repository.name, row["change"]
+        row["change"] = {path: _unpacked(code, path, edits) for path, edits in change.items()}
+        return SWETask.from_row(row, repository)
 
 
 class TaskWriter:
@@ -346,17 +332,6 @@ class _Entry:
     line: int
 
 
-def _entry(path: Path, number: int, offset: int, line: bytes) -> tuple[str, _Entry]:
-    try:
-        row = json.loads(line)
-        chosen = str(row["repo"]), str(row["split"]), float(row["difficulty"])
-        return str(row["id"]), _Entry(*chosen, offset, number)
-    except (KeyError, TypeError, ValueError) as error:
-        raise BadData(
-            f"{path}:{number}: {_reason(error)}. Fix: build the tasks again, one a line"
-        ) from error
-
-
 def _read_text(path: Path) -> str:
     return path.read_bytes().decode("utf-8")
 
@@ -384,5 +359,14 @@ def _write(path: Path, text: str) -> None:
     part.replace(path)
 
 
-def _reason(error: Exception) -> str:
-    return f"{error} is missing" if isinstance(error, KeyError) else str(error)
+@contextmanager
+def _reading(path: Path, line: int | None = None) -> Iterator[None]:
+    """Turns errors in data that a build writes into ``BadData``."""
+    try:
+        yield
+    except BadData:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        where = path if line is None else f"{path}:{line}"
+        reason = f"{error} is missing" if isinstance(error, KeyError) else str(error)
+        raise BadData(f"{where}: {reason}. Fix: build the tasks again") from error

@@ -47,23 +47,20 @@ _OPENINGS: Final = {
         "Using {package}, I get a result from `{subject}` that cannot be right.",
         "The following looks like a bug in {package}.",
         "`{subject}` seems to be wrong for some inputs. A small example is below.",
-        "I compared {package} with what I computed by hand, and `{subject}` disagrees.",
     ),
     "raises": (
         "This should work with {package}, but it ends in an exception.",
-        "`{subject}` fails for me on input that used to be fine.",
         "The example below ends with {actual}; as far as I can see the call is right.",
     ),
     "accepts": (
         "I expected an error here, but none is raised.",
         "`{subject}` continues where {package} should have refused the input.",
         "Bad input slips through `{subject}`.",
-        "According to what {package} promises, this should raise {expected}.",
     ),
     "other": (
         "The error that I get is not the one I expected, so my `except` never catches it.",
         "`{subject}` fails as it should, but with the wrong exception.",
-        "My error handling broke: {package} raises something else than before.",
+        "{package} raises something else than what my error handling expects.",
     ),
 }
 _EXAMPLE: Final = ("To reproduce:", "Example:", "Steps to reproduce:", "Minimal example:", "Code:")

@@ -86,12 +86,6 @@ def test_a_parameter_that_is_only_expected_is_left_out(tmp_path: Path) -> None:
     assert script == "from shop import total\n\nprint(repr(total([1, 2])))\n"
 
 
-def test_assertions_in_a_loop_print_as_well(tmp_path: Path) -> None:
-    body = "def test_a():\n    for n in (1, 2):\n        assert total([n]) == n\n"
-    expected = "for n in (1, 2):\n    print(repr(total([n])))\n"
-    assert script_of(tmp_path, body, "== n").endswith(expected)
-
-
 @pytest.mark.parametrize(
     ("body", "line"),
     [
