@@ -259,19 +259,17 @@ class _Build:
     def _result(self, trial: Trial) -> dict[str, Any]:
         """{"task": row}, or {"dropped": reason}. A failure of the sandbox is retried once."""
 
-        def compute() -> dict[str, Any]:
+        def compute(*, again: bool = True) -> dict[str, Any]:
             try:
                 return {"task": trial.task(partial(self._is_common, trial.candidate)).to_row()}
             except Dropped as dropped:
                 return {"dropped": str(dropped)}
-
-        def compute_twice() -> dict[str, Any]:
-            try:
-                return compute()
             except SandboxFailure:
-                return compute()
+                if not again:
+                    raise
+                return compute(again=False)
 
-        result: dict[str, Any] = self.journal.result("trial", trial.candidate.key, compute_twice)
+        result: dict[str, Any] = self.journal.result("trial", trial.candidate.key, compute)
         return result
 
     def _with_splits(self, singles: Kept) -> Kept:

@@ -7,6 +7,7 @@ someone who finds it by reading, starting from the statement.
 
 from __future__ import annotations
 
+import ast
 import re
 import shlex
 import sys
@@ -30,7 +31,6 @@ MAX_HOPS: Final = 4
 _MAX_VIEW: Final = 60
 _AROUND: Final = 3
 _THOUGHTS: Final[Mapping[str, Sequence[str]]] = {
-    "look": ("First, the files.", "I look at how the repository is laid out."),
     "reproduce": (
         "I run the example from the report to see it for myself.",
         "Can I reproduce it? I run the reported code.",
@@ -113,7 +113,6 @@ def solve(
     Raises ExpertError where an observation is not what it must be.
     """
     expert = _Expert(bench, {**correct, **buggy}, correct, stream("expert", key, seed))
-    expert.look_around()
     for number, repair in enumerate(repairs):
         expert.fix(repair, " next" if number else "")
     if tests:
@@ -151,11 +150,6 @@ class _Expert:
         observation = without_home(self._bench.call(call))
         self.steps.append(ExpertStep(call.render(), thought=thought, observation=observation))
         return observation
-
-    def look_around(self) -> None:
-        if self._rng.random() < 0.25:
-            command = 'find . -name "*.py" -not -path "*/.*" | sort | head -50'
-            self.do("bash", {"command": command}, "look")
 
     def fix(self, repair: Repair, next_: str) -> None:
         """From the example that fails to the example that works."""
@@ -222,9 +216,8 @@ class _Expert:
 
     def _search(self, function: Function, path: str, why: str) -> None:
         name = function.node.name
-        word = "async def" if function.node.__class__.__name__.startswith("Async") else "def"
-        only = ' --include="*.py"' if self._rng.random() < 0.5 else ""
-        command = f'grep -rn "{word} {name}("{only} .'
+        word = "def" if isinstance(function.node, ast.FunctionDef) else "async def"
+        command = f'grep -rn "{word} {name}(" --include="*.py" .'
         if path not in self.do("bash", {"command": command}, why, name=name):
             raise ExpertError(f"searching for {name} does not find it")
 

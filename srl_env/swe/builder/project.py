@@ -207,29 +207,29 @@ def _root_of(tree: Path, module: str, candidates: Sequence[str]) -> str | None:
 
 def _require_passing(run: SuiteRun, checkout: Checkout) -> None:
     """Raises BadOption for a first run in which no test passes."""
-    name = checkout.tree.name
+    end = run.output[-2000:]
     if run.ended == "timeout":
-        raise BadOption(
-            f"{name}: its tests did not end within {checkout.timeout_s:g} s. Fix: give them more "
-            "with --test-timeout-s, or remove the slow ones"
+        problem = (
+            f"its tests did not end within {checkout.timeout_s:g} s. Fix: give them more with "
+            "--test-timeout-s, or remove the slow ones"
         )
-    if run.ended != "exited":
-        raise BadOption(f"{name}: the test run was ended ({run.ended}):\n{run.output[-2000:]}")
-    if run.passed:
+    elif run.ended != "exited":
+        problem = f"the test run was ended ({run.ended}):\n{end}"
+    elif run.passed:
         return
-    if run.broken:
+    elif run.broken:
         file, text = next(iter(run.broken.items()))
-        missing = "ModuleNotFoundError" in text or "ImportError" in text
-        fix = f"\nFix: install what it needs into {sys.prefix} (pip install …)" if missing else ""
-        raise BadOption(
-            f"{name}: {file} cannot be imported, and no test passes:\n{_reason(text)}{fix}"
+        problem = f"{file} cannot be imported, and no test passes:\n{_reason(text)}"
+        if "ModuleNotFoundError" in text or "ImportError" in text:
+            problem += f"\nFix: install what it needs into {sys.prefix} (pip install …)"
+    elif not run.outcomes:
+        problem = f"pytest finds no test in {', '.join(checkout.test_files[:5])}"
+    else:
+        problem = (
+            f"none of its {len(run.outcomes)} tests passes in the sandbox (no network, pytest "
+            f"without plug-ins). Fix the tests first. The end of pytest's output:\n{end}"
         )
-    if not run.outcomes:
-        raise BadOption(f"{name}: pytest finds no test in {', '.join(checkout.test_files[:5])}")
-    raise BadOption(
-        f"{name}: none of its {len(run.outcomes)} tests passes in the sandbox (no network, pytest "
-        f"without plug-ins). Fix the tests first. The end of pytest's output:\n{run.output[-2000:]}"
-    )
+    raise BadOption(f"{checkout.tree.name}: {problem}")
 
 
 def _reason(text: str) -> str:

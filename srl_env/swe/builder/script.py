@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import json
-import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -86,34 +85,34 @@ def written_script(before: str, last: Sequence[str], check: Callable[[ast.stmt],
     statements = [node for text in last for node in ast.parse(text).body]
     wanted = {name for node in statements for name in loaded_names(node)}
     wanted -= {name for node in statements for name in bound_names(node)}
-    imports: list[str] = []
+    imports: list[ast.Import | ast.ImportFrom] = []
     rest: list[str] = []
     for node in reversed(ast.parse(before).body):
         if isinstance(node, _Import):
-            node.names = [a for a in node.names if (a.asname or a.name.partition(".")[0]) in wanted]
+            node.names = [alias for alias in node.names if _bound(alias) in wanted]
             if node.names:
                 check(node)
-                imports.append(ast.unparse(node))
+                imports.append(node)
         elif _matters(node, wanted):
             check(node)
             wanted |= loaded_names(node) | set(bound_names(node))
             blank = "\n" if isinstance(node, FunctionNode | ast.ClassDef) else ""
             rest.insert(0, (ast.get_source_segment(before, node) or "") + blank)
-    parts = ["\n".join(merge_imports(imports)), "\n".join([*rest, *last])]
+    parts = ["\n".join(_import_lines(imports)), "\n".join([*rest, *last])]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
-def merge_imports(lines: Iterable[str]) -> list[str]:
+def _import_lines(nodes: Iterable[ast.Import | ast.ImportFrom]) -> list[str]:
     """Import statements sorted, one for each module, the standard library's first."""
-    plain, names = set(), dict[str, set[str]]()
-    for line in lines:
-        found = re.fullmatch(r"from (\S+) import ([\w, ]+)", line)
-        if found:
-            names.setdefault(found[1], set()).update(re.split(r",\s*", found[2]))
-        else:
-            plain.add(line)
-    froms = [f"from {module} import {', '.join(sorted(found))}" for module, found in names.items()]
-    return sorted([*plain, *froms], key=lambda line: (not _is_standard(line), line))
+    names: dict[str, set[str]] = {}
+    for node in nodes:
+        for alias in map(ast.unparse, node.names):
+            if isinstance(node, ast.Import):
+                names[f"import {alias}"] = set()
+            else:
+                names.setdefault(f"from {node.module} import ", set()).add(alias)
+    lines = [head + ", ".join(sorted(found)) for head, found in names.items()]
+    return sorted(lines, key=lambda line: (not _is_standard(line), line))
 
 
 def loaded_names(node: ast.AST) -> set[str]:
@@ -124,11 +123,16 @@ def loaded_names(node: ast.AST) -> set[str]:
 def bound_names(node: ast.stmt) -> list[str]:
     """The names that a statement assigns."""
     if isinstance(node, _Import):
-        return [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        return list(map(_bound, node.names))
     if isinstance(node, FunctionNode | ast.ClassDef):
         return [node.name]
     names = [n for n in ast.walk(node) if isinstance(n, ast.Name)]
     return [name.id for name in names if isinstance(name.ctx, ast.Store)]
+
+
+def _bound(alias: ast.alias) -> str:
+    """The name that an import assigns."""
+    return alias.asname or alias.name.partition(".")[0]
 
 
 def _matters(node: ast.stmt, wanted: set[str]) -> bool:

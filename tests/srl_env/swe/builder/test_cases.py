@@ -10,7 +10,7 @@ from srl_env.errors import BadData
 from srl_env.grading import OracleCase
 from srl_env.swe.builder.cases import read_cases, recorded_cases, shown_expression
 from srl_env.swe.builder.reproduction import case_script
-from srl_env.swe.builder.script import merge_imports, names_in, written_script
+from srl_env.swe.builder.script import names_in, written_script
 
 
 def call(expression: str, of: str, kind: str = "int", shown: str = "") -> dict[str, str]:
@@ -88,14 +88,16 @@ def test_a_case_becomes_a_script_without_what_it_does_not_need() -> None:
     assert {"total", "basket", "add"} <= names_in(script)
 
 
-def test_helpers_keep_their_text_and_are_told() -> None:
-    told = []
+def test_helpers_keep_their_text_and_are_checked() -> None:
+    checked = []
     text = "x = 3\n\ndef helper(a):\n    # why\n    return  a+x\n"
-    script = written_script(text, ["print(helper(1))"], lambda node: told.append(node.lineno))
+    script = written_script(text, ["print(helper(1))"], lambda node: checked.append(node.lineno))
     assert script == "x = 3\ndef helper(a):\n    # why\n    return  a+x\n\nprint(helper(1))\n"
-    assert told == [3, 1]
+    assert checked == [3, 1]
 
 
-def test_imports_are_put_together_the_standard_library_first() -> None:
-    lines = ["from shop import b", "from shop import a, c", "import re", "from abc import ABC"]
-    assert merge_imports(lines) == ["from abc import ABC", "import re", "from shop import a, b, c"]
+def test_imports_are_merged_the_standard_library_first() -> None:
+    text = "from shop import b\nfrom shop import a, c\nimport re, os\nfrom abc import ABC\n"
+    script = written_script(text, ["print(a, b, c, re, ABC)"], lambda _: None)
+    imports = "from abc import ABC\nimport re\nfrom shop import a, b, c\n\n"
+    assert script == imports + "print(a, b, c, re, ABC)\n"
