@@ -1,4 +1,4 @@
-"""``srl-env swe``: what is said, and the exit codes. Building itself has tests of its own."""
+"""``srl-env swe``: output and exit codes. The building itself has tests of its own."""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
-"""A tiny set of tasks: one repository with one fault, made as a build would make it."""
+"""A tiny set of tasks: one repository with one bug, made as a build would make it."""
 
 from __future__ import annotations
 
 import re
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -107,20 +109,13 @@ def _task(repository: Repository, split: str, faulty: str = "shop/prices.py") ->
 
 
 def _with_expert(task: SWETask, folder: Path) -> SWETask:
-    sandbox, repository = open_sandbox(), task.repository
-    try:
-        tree = TaskSet(folder).tree(task)
-        with open_workspace(sandbox, tree, repository) as session:
-            bench = Workbench(session)
-            calls = [ToolCall(tool, arguments) for tool, arguments in EXPERT]
-            steps = [
-                ExpertStep(call.render(), thought="next", observation=bench.call(call))
-                for call in calls
-            ]
-    finally:
-        sandbox.close()
-    return SWETask.from_row({**task.to_row(), "steps": [_row(s) for s in steps]}, repository)
-
-
-def _row(step: ExpertStep) -> dict[str, str | None]:
-    return {"thought": step.thought, "action": step.action, "observation": step.observation}
+    calls = [ToolCall(tool, arguments) for tool, arguments in EXPERT]
+    tree = TaskSet(folder).tree(task)
+    with (
+        closing(open_sandbox()) as sandbox,
+        open_workspace(sandbox, tree, task.repository) as session,
+    ):
+        bench = Workbench(session)
+        seen = [(call.render(), bench.call(call)) for call in calls]
+    steps = (ExpertStep(call, thought="next", observation=answer) for call, answer in seen)
+    return replace(task, steps=tuple(steps))

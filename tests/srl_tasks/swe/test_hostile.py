@@ -1,7 +1,7 @@
-"""Workspaces and calls made to break an episode: each ends in a reward, and the right one.
+"""Workspaces and calls made to break an episode: each ends in the correct reward.
 
-A policy that could make its episode fail would be left out of the mean where it is wrong. So the
-table below says what each attempt is worth: 1 where the repair is there to be graded, else 0.
+A policy that could make its episode fail would be masked where it is wrong. So the table below has
+the reward of each attempt: 1 if the repair can be graded, else 0.
 """
 
 from __future__ import annotations
@@ -260,7 +260,7 @@ def test_hostile_calls_are_answered_and_the_repair_after_them_counts(
 class Mortal:
     """A sandbox whose sessions are killed from outside just before they do something.
 
-    dies: says so of the text of a command, and of the names of files that are to be kept.
+    dies: decides by the text of a command, and by the names of the workspace's files.
     """
 
     inner: Sandbox

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -31,34 +32,24 @@ def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_repository(tmp_path_factory.mktemp("code") / "shop", SHOP)
 
 
-@pytest.fixture(scope="module")
-def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("cache")
-
-
-@pytest.fixture(autouse=True)
-def _small(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    _make_small(monkeypatch, cache)
-
-
-def _make_small(patched: pytest.MonkeyPatch, cache: Path) -> None:
+@pytest.fixture(scope="module", autouse=True)
+def _small(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A cache of its own, and rounds that suit a repository of two functions."""
-    patched.setenv("SRL_ENV_CACHE", str(cache))
-    patched.setattr(build, "ROUND", 6)
-    patched.setattr(build, "SEVERAL_FRACTION", 0.4)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("SRL_ENV_CACHE", str(tmp_path_factory.mktemp("cache")))
+        patched.setattr(build, "ROUND", 6)
+        patched.setattr(build, "SEVERAL_FRACTION", 0.4)
+        yield
 
 
 @pytest.fixture(scope="module")
 def built(
-    shop: Path, sandbox: Sandbox, cache: Path, tmp_path_factory: pytest.TempPathFactory
+    shop: Path, sandbox: Sandbox, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, BuildReport]:
     """The tasks of an uninterrupted build with one worker."""
     out = tmp_path_factory.mktemp("tasks")
     options = BuildOptions(max_tasks=3, seed=3, jobs=1)
-    with pytest.MonkeyPatch.context() as patched:
-        _make_small(patched, cache)
-        report = build_tasks(shop, out, options=options, sandbox=sandbox)
-    return out, report
+    return out, build_tasks(shop, out, options, sandbox=sandbox)
 
 
 def test_tasks_are_what_they_should_be(built: tuple[Path, BuildReport], sandbox: Sandbox) -> None:
@@ -147,7 +138,7 @@ def test_tests_with_subtests_of_a_repository_named_like_a_dependency_make_tasks(
     for path in (*code.rglob("*"), code):
         path.chmod(path.stat().st_mode & ~0o222)
     options = BuildOptions(max_tasks=2, max_bugs=1, seed=1, jobs=1)
-    report = build_tasks(code, tmp_path / "tasks", options=options, sandbox=sandbox)
+    report = build_tasks(code, tmp_path / "tasks", options, sandbox=sandbox)
     assert not report.excluded_tests
     tasks = TaskSet(tmp_path / "tasks")
     assert len(tasks) == 2
@@ -160,7 +151,7 @@ def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbo
     reason = "one result is all that is wrong: the example would give it away"
     options = BuildOptions(max_bugs=1, seed=3)
     reports = [
-        build_tasks(path, tmp_path / path.name / "tasks", options=options, sandbox=sandbox)
+        build_tasks(path, tmp_path / path.name / "tasks", options, sandbox=sandbox)
         for path in (shop, thin)
     ]
     assert reports[0].dropped.get(reason, 0) < reports[1].dropped[reason]
@@ -168,13 +159,12 @@ def test_a_bug_that_one_call_shows_is_no_task(shop: Path, tmp_path: Path, sandbo
         assert all(task.metadata["wrong_results"] > 1 for task in TaskSet(folder))
 
 
-def test_a_bug_that_makes_no_task_gives_its_place_to_the_next_of_its_round(
-    tmp_path: Path, sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch
+def test_a_bug_that_makes_no_task_gives_its_place_to_the_next(
+    tmp_path: Path, sandbox: Sandbox
 ) -> None:
-    monkeypatch.setattr(build, "ROUND", 32)  # all bugs that there are
     thin = write_repository(tmp_path / "thin", THIN)
     reports = [
-        build_tasks(thin, tmp_path / f"of-{seed}", options=options, sandbox=sandbox)
+        build_tasks(thin, tmp_path / f"of-{seed}", options, sandbox=sandbox)
         for seed in range(4)
         for options in [BuildOptions(max_bugs=1, max_tasks=1, seed=seed)]
     ]
@@ -215,10 +205,10 @@ def test_an_interrupted_build_resumes_and_ends_as_if_uninterrupted(
     out = tmp_path / "tasks"
     options = BuildOptions(max_tasks=3, seed=3, jobs=3)
     with pytest.raises(KeyboardInterrupt):
-        build_tasks(shop, out, options=options, sandbox=sandbox, on_progress=interrupt)
+        build_tasks(shop, out, options, sandbox=sandbox, on_progress=interrupt)
     journal = out / ".build" / "shop.jsonl"
     assert len(journal.read_text().splitlines()) > 2
-    build_tasks(shop, out, options=options, sandbox=sandbox)
+    build_tasks(shop, out, options, sandbox=sandbox)
     assert (out / "tasks.jsonl").read_bytes() == (built[0] / "tasks.jsonl").read_bytes()
     assert not journal.exists()
 
