@@ -1,12 +1,16 @@
-"""What ``srl/SWE-v0`` costs beside plain, unisolated alternatives on the same task.
+"""The cost of ``srl/SWE-v0`` beside plain, unisolated alternatives on the same task.
 
     python benchmarks/swe.py [--rounds 10] [--tasks DIR]
 
-Medians and minima in milliseconds, alternatives taking turns within a round: a reset against
-copying the repository; ``start_step`` from kept snapshots against executing the commands; a step
-against the command in a plain subprocess; a grade against plain pytest; then grades a second, one
-thread a core, and memory of an idle session. The sandbox alone is measured by ``sandbox.py``,
-grading alone by ``grading.py``.
+Prints medians and minima in milliseconds. The alternatives take turns within a round:
+
+- a reset, and copying the repository;
+- ``start_step`` from kept snapshots, and executing the commands;
+- a step, and the command in a plain subprocess;
+- a grade, and plain pytest.
+
+Then it prints grades per second, with one thread per core, and the memory of an idle session.
+``sandbox.py`` measures the sandbox alone, ``grading.py`` grading alone.
 """
 
 from __future__ import annotations

@@ -1,14 +1,15 @@
-"""A language model made on the spot learns to work in repositories: SRL, then RLVR.
+"""A new language model learns to work in repositories: SRL, then RLVR.
 
     python examples/swe.py
 
-makes a tokenizer and a small random model from the training tasks, pretrains it by next-token
-prediction on what experts saw and did there, trains it on ``srl/SWE-v0`` by SRL (each tool call
-against the expert's; nothing is executed) and then by RLVR (its own calls are executed in the
-sandbox, hidden tests decide), and says how alike its calls are to the expert's on tasks it has
-not seen, before and after. A model of this size learns how one works, not how one programs.
+1. It makes a tokenizer and a small random model from the training tasks.
+2. It pretrains the model by next-token prediction on what experts saw and did.
+3. It trains on ``srl/SWE-v0`` by SRL: each tool call is compared with the expert's; nothing runs.
+4. It trains by RLVR: the model's own calls run in the sandbox, and hidden tests decide.
+5. It prints how similar its calls are to the expert's on unseen tasks, before and after.
 
-``--tasks DIR`` takes a folder that ``srl-env swe build`` made instead of the tasks that ship.
+A model of this size learns the form of the work, not to program. ``--tasks DIR`` takes a folder
+that ``srl-env swe build`` made instead of the tasks that ship.
 """
 
 from __future__ import annotations

@@ -6,18 +6,12 @@ import ast
 import itertools
 from typing import Final
 
-from srl_env.swe.builder.kinds.kind import Edits, kind
+from srl_env.swe.builder.kinds.kind import Edits, kind, table
 from srl_env.swe.builder.kinds.operators import other_constants
 from srl_env.swe.builder.source import FunctionNode, Site
 
-
-def _table(text: str) -> dict[str, tuple[str, ...]]:
-    """{name: what is written for it} from "name other other; name other"."""
-    rows = (row.split() for row in text.split(";"))
-    return {name: tuple(others) for name, *others in rows}
-
-
-_METHODS: Final = _table(
+# {name: what is written for it}
+_METHODS: Final = table(
     "append extend appendleft; appendleft append; extend append; startswith endswith;"
     "endswith startswith; lower upper casefold; upper lower; strip lstrip rstrip;"
     "lstrip rstrip strip; rstrip lstrip strip; split rsplit; rsplit split; partition rpartition;"
@@ -29,11 +23,11 @@ _METHODS: Final = _table(
     "floor ceil; ceil floor; match search; fullmatch match; search match;"
     "bisect_left bisect_right; bisect_right bisect_left; heappush heappop"
 )
-_FUNCTIONS: Final = _table(
+_FUNCTIONS: Final = table(
     "min max; max min; any all; all any; int round; round int; floor ceil; ceil floor; list set;"
     "tuple list; bisect_left bisect_right; bisect_right bisect_left"
 )
-_ERRORS: Final = _table(
+_ERRORS: Final = table(
     "ValueError TypeError; TypeError ValueError; KeyError IndexError; IndexError KeyError;"
     "AttributeError KeyError; ZeroDivisionError ValueError; StopIteration IndexError;"
     "LookupError ValueError"

@@ -24,6 +24,12 @@ class Kind:
 KINDS: Final[dict[str, Kind]] = {}
 
 
+def table(text: str) -> dict[str, tuple[str, ...]]:
+    """{name: others} from "name other other; name other"."""
+    rows = (row.split() for row in text.split(";"))
+    return {name: tuple(others) for name, *others in rows}
+
+
 def kind(*nodes: type[ast.AST]) -> Callable[[Function], Function]:
     """Registers a function under its own name as a kind of bug in nodes of these types."""
 

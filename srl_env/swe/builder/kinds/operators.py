@@ -5,39 +5,23 @@ from __future__ import annotations
 import ast
 import itertools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Final
 
-from srl_env.swe.builder.kinds.kind import Edits, kind
+from srl_env.swe.builder.kinds.kind import Edits, kind, table
 from srl_env.swe.builder.source import Site
 
-# {operator: its text, what is written for it}
-_COMPARED: Final[Mapping[type[ast.cmpop], tuple[str, ...]]] = {
-    ast.Lt: ("<", "<=", ">"),
-    ast.LtE: ("<=", "<"),
-    ast.Gt: (">", ">=", "<"),
-    ast.GtE: (">=", ">"),
-    ast.Eq: ("==", "!="),
-    ast.NotEq: ("!=", "=="),
-    ast.In: ("in", "not in"),
-    ast.NotIn: ("not in", "in"),
-    ast.Is: ("is", "is not"),
-    ast.IsNot: ("is not", "is"),
+# {class of an operator: its text, what is written for it}
+_COMPARED: Final = table("Lt < <= >; LtE <= <; Gt > >= <; GtE >= >; Eq == !=; NotEq != ==") | {
+    "In": ("in", "not in"),
+    "NotIn": ("not in", "in"),
+    "Is": ("is", "is not"),
+    "IsNot": ("is not", "is"),
 }
-_CALCULATED: Final[Mapping[type[ast.operator], tuple[str, ...]]] = {
-    ast.Add: ("+", "-"),
-    ast.Sub: ("-", "+"),
-    ast.Mult: ("*", "+", "/"),
-    ast.Div: ("/", "//", "*"),
-    ast.FloorDiv: ("//", "/", "%"),
-    ast.Mod: ("%", "//"),
-    ast.Pow: ("**", "*"),
-    ast.LShift: ("<<", ">>"),
-    ast.RShift: (">>", "<<"),
-    ast.BitAnd: ("&", "|"),
-    ast.BitOr: ("|", "&"),
-    ast.BitXor: ("^", "|"),
-}
+_CALCULATED: Final = table(
+    "Add + -; Sub - +; Mult * + /; Div / // *; FloorDiv // / %; Mod % //; Pow ** *;"
+    "LShift << >>; RShift >> <<; BitAnd & |; BitOr | &; BitXor ^ |"
+)
 _OTHER_INDEX: Final = {"0": ("-1", "1"), "1": ("0", "2"), "-1": ("0", "-2"), "2": ("1",)}
 _OTHER_MARK = {",": ";", ";": ",", ".": ",", ":": ";", "-": "_", "_": "-", "/": "-", " ": "  "}
 _NO_NUMBERS = (ast.JoinedStr, ast.List, ast.Tuple, ast.Dict, ast.ListComp)
@@ -50,13 +34,13 @@ def comparison(site: Site, node: ast.Compare) -> Edits:
     """``<`` for ``<=``, ``==`` for ``!=``, ``in`` for ``not in`` …"""
     operands = itertools.pairwise([node.left, *node.comparators])
     for operator, (left, right) in zip(node.ops, operands, strict=True):
-        yield from _operators(site, left, right, _COMPARED[type(operator)])
+        yield from _operators(site, left, right, _COMPARED[type(operator).__name__])
 
 
 @kind(ast.BinOp, ast.AugAssign)
 def arithmetic(site: Site, node: ast.BinOp | ast.AugAssign) -> Edits:
     """``+`` for ``-``, ``//`` for ``/``, ``-=`` for ``+=`` …"""
-    texts = _CALCULATED.get(type(node.op), ())
+    texts = _CALCULATED.get(type(node.op).__name__, ())
     if isinstance(node, ast.AugAssign):
         if not _is_no_number(node.value):
             changed = [f"{text}=" for text in texts]
