@@ -162,11 +162,12 @@ class Workbench:
     def _list(self, path: str) -> str:
         found = self.session.run(
             ["find", path, "-mindepth", "1", "-maxdepth", "2", "-not", "-path", "*/.*",
-             "-not", "-name", "__pycache__", "-printf", "%P\\t%y\\n"]
+             "-not", "-name", "__pycache__",
+             "(", "-type", "d", "-printf", "%P/\\n", "-o", "-printf", "%P\\n", ")"]
         )  # fmt: skip
         if not found.ok:
             return f"{path} cannot be listed:\n{found.text()}"
-        names = sorted(_listed(found.text()))
+        names = sorted(found.text().splitlines())
         more = [f"… and {len(names) - _LISTED} more"] if len(names) > _LISTED else []
         listing = "\n".join([*names[:_LISTED], *more])
         return f"Here's what is in {path}, two levels deep, without hidden items:\n{listing}"
@@ -296,13 +297,6 @@ def _command_observation(done: CommandResult, timeout_s: float) -> str:
         "output": "The command was ended: it printed too much. Print less, e.g. through head.",
     }[done.ended]
     return f"{output}\n{why}".lstrip("\n")
-
-
-def _listed(text: str) -> Iterator[str]:
-    for line in text.splitlines():
-        name, _, kind = line.rpartition("\t")
-        if name:
-            yield name + "/" if kind == "d" else name
 
 
 def _occurrences(text: str, part: str) -> Iterator[int]:

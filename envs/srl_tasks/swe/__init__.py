@@ -1,4 +1,4 @@
-"""Software engineering: faults of small libraries, repaired in a sandbox."""
+"""Software engineering: bugs of small libraries, fixed in a sandbox."""
 
 from __future__ import annotations
 
@@ -7,19 +7,8 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
-    from srl_tasks.swe.env import SWEEnv, shared_sandbox
-    from srl_tasks.swe.replays import Replays
+    from srl_tasks.swe.env import SWEEnv
 
-__all__ = [
-    "Replays",
-    "SWEEnv",
-    "shared_sandbox",
-]
+__all__ = ["SWEEnv"]
 
-__getattr__, __dir__ = lazy_names(
-    __name__,
-    {
-        "env": ("SWEEnv", "shared_sandbox"),
-        "replays": ("Replays",),
-    },
-)
+__getattr__, __dir__ = lazy_names(__name__, {"env": ("SWEEnv",)})

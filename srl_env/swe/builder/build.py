@@ -36,7 +36,7 @@ from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
 from srl_env.swe.builder.project import copy_repository, inspect_project
 from srl_env.swe.builder.report import BuildReport, count_tasks
-from srl_env.swe.builder.trial import COMMON, Dropped, Trial, Workshop
+from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext
 from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
@@ -137,7 +137,7 @@ class _Build:
         kept = self._out / "repos" / name  # what is in the folder stays as it is
         self._code = kept if path.resolve() == kept.resolve() else tree
         writer.add_repository(repository, self._code)
-        self.shop = Workshop(
+        self.context = TrialContext(
             self._sandbox,
             self.project,
             repository,
@@ -194,7 +194,7 @@ class _Build:
             wanted = len(tasks) // 3 if quota is None else quota - len(tasks)
             tasks += [task for _, task in self._collect(_rarely_used(more), wanted)]
         if self.journal.get("uncontrolled", "") is not None:
-            repository = replace(self.shop.repository, uncontrolled=self._uncontrolled())
+            repository = replace(self.context.repository, uncontrolled=self._uncontrolled())
             TaskWriter(self._out).add_repository(repository, self._code)
         return tasks
 
@@ -211,7 +211,7 @@ class _Build:
                 if row is None or self._is_common(candidate, tuple(row["fail_to_pass"])):
                     self._dropped[found.get("dropped", COMMON)] += 1
                     continue
-                task = SWETask.from_row(row, self.shop.repository)
+                task = SWETask.from_row(row, self.context.repository)
                 kept.append((candidate, task))
                 self._by_function[candidate.functions] += 1
                 self._by_failing[candidate.functions, task.fail_to_pass] += 1
@@ -224,7 +224,7 @@ class _Build:
             if self._by_function[candidate.functions] >= PER_FUNCTION:
                 continue
             try:
-                trial = Trial(self.shop, candidate)
+                trial = Trial(self.context, candidate)
             except Dropped as dropped:
                 self._dropped[str(dropped)] += 1
                 continue
@@ -294,7 +294,7 @@ class _Build:
             name=self.project.name,
             tests=len(self.project.tests),
             functions=len(self.project.targets),
-            cases=len(self.shop.repository.cases),
+            cases=len(self.context.repository.cases),
             tried=self._tried,
             kept=len(tasks),
             seconds=round(seconds, 1),

@@ -18,8 +18,8 @@ class BuildOptions:
     """How tasks are built from a repository.
 
     name: Name of the repository; by default that of its folder.
-    max_tasks: Number of tasks at most; by default as many as are useful.
-    max_bugs: Number of bugs in one task at most.
+    max_tasks: Maximum number of tasks; by default all useful ones.
+    max_bugs: Maximum number of bugs in one task.
     seed: Random seed.
     jobs: Sessions at a time; by default one per core.
     test_timeout_s: Seconds that a run of all tests may take.

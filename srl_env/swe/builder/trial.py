@@ -40,7 +40,7 @@ class Dropped(Exception):
 
 
 @dataclass(frozen=True)
-class Workshop:
+class TrialContext:
     """What all trials of a build use.
 
     examples: oracle cases that statements may show; the repository's own cases are never shown.
@@ -92,9 +92,9 @@ class Trial:
     digest: equal for candidates with the same code.
     """
 
-    def __init__(self, shop: Workshop, candidate: Candidate) -> None:
-        self._shop, self.candidate = shop, candidate
-        sources = shop.buggy(candidate.bugs)
+    def __init__(self, context: TrialContext, candidate: Candidate) -> None:
+        self._context, self.candidate = context, candidate
+        sources = context.buggy(candidate.bugs)
         self.files = {path: source.text for path, source in sources.items()}
         self.digest = " ".join(sources[path].digest for path in sorted(sources))
 
@@ -103,7 +103,7 @@ class Trial:
 
         is_common: whether enough tasks of the same functions fail exactly these tests.
         """
-        shop, tests = self._shop, self._shop.project.tests
+        context, tests = self._context, self._context.project.tests
         reaching = {test for target in self.candidate.targets for test in target.tests}
         failing, _ = self._failing(tuple(test for test in tests if test in reaching))
         if len(failing) > max(5, MOST_FAILING * len(tests)):
@@ -111,7 +111,7 @@ class Trial:
         if is_common(failing):
             raise Dropped(COMMON)
         failing, run = self._failing(tests)
-        cases = shop.failed_cases(shop.repository.cases, self.files)
+        cases = context.failed_cases(context.repository.cases, self.files)
         if cases and not self._is_judged_widely(cases):
             raise Dropped("one result is all that is wrong: the example would give it away")
         repairs = self._repairs(run)
@@ -126,7 +126,7 @@ class Trial:
 
     def _failing(self, tests: tuple[str, ...]) -> tuple[tuple[str, ...], SuiteRun]:
         """The tests that fail, in order, and the run. Raises Dropped for an unusable run."""
-        run = self._shop.run(self.files, tests)
+        run = self._context.run(self.files, tests)
         if run.ended == "timeout":
             raise Dropped("the tests hang")
         if run.ended != "exited":
@@ -143,7 +143,7 @@ class Trial:
         """The files with this one of the bugs."""
         if len(self.candidate.bugs) == 1:
             return self.files
-        return {path: source.text for path, source in self._shop.buggy([bug]).items()}
+        return {path: source.text for path, source in self._context.buggy([bug]).items()}
 
     def _is_judged_widely(self, cases: FailedCases) -> bool:
         """Whether each bug makes two results of the oracle cases wrong.
@@ -153,9 +153,9 @@ class Trial:
         """
         if len(self.candidate.bugs) == 1:
             return _wrong(cases) > 1
-        shop = self._shop
+        context = self._context
         return all(
-            _wrong(shop.failed_cases(shop.repository.cases, self._alone(bug))) > 1
+            _wrong(context.failed_cases(context.repository.cases, self._alone(bug))) > 1
             for bug in self.candidate.bugs
         )
 
@@ -172,25 +172,29 @@ class Trial:
         return found
 
     def _shown(self, bug: Mutation, target: Target, run: SuiteRun) -> Reproduction | None:
-        shop, alone = self._shop, self._alone(bug)
+        context, alone = self._context, self._alone(bug)
         if alone != self.files:
-            run = shop.run(alone, target.tests)
-        examples = [case for case, _ in shop.failed_cases(shop.examples, alone)]
-        return reproduce(shop.sandbox, shop.project, target, alone, examples, run, self.files)
+            run = context.run(alone, target.tests)
+        examples = [case for case, _ in context.failed_cases(context.examples, alone)]
+        return reproduce(context.sandbox, context.project, target, alone, examples, run, self.files)
 
     def _task(
         self, failing: tuple[str, ...], cases: FailedCases, repairs: Sequence[Repair]
     ) -> SWETask:
         """The task without its steps."""
-        shop, candidate, shown = self._shop, self.candidate, [repair.shown for repair in repairs]
-        trust, repository = self._trust(failing, cases), shop.repository
+        context, candidate, shown = (
+            self._context,
+            self.candidate,
+            [repair.shown for repair in repairs],
+        )
+        trust, repository = self._trust(failing, cases), context.repository
         if trust == "controlled":
-            repository = replace(repository, uncontrolled=shop.uncontrolled())
-        package = _package(shop.project)
+            repository = replace(repository, uncontrolled=context.uncontrolled())
+        package = _package(context.project)
         return SWETask(
             id=f"{repository.name}-{candidate.id}",
             repository=repository,
-            statement=write_statement(package, shown, candidate.key, shop.seed),
+            statement=write_statement(package, shown, candidate.key, context.seed),
             change=self.files,
             fail_to_pass=failing,
             hidden=files_of(failing),
@@ -214,19 +218,19 @@ class Trial:
     def _trust(self, failing: Sequence[str], cases: FailedCases) -> Trust:
         if cases:
             return "oracle"
-        return "inprocess" if set(failing) & set(self._shop.uncontrolled()) else "controlled"
+        return "inprocess" if set(failing) & set(self._context.uncontrolled()) else "controlled"
 
     def _solve(
         self, task: SWETask, repairs: Sequence[Repair]
     ) -> tuple[tuple[ExpertStep, ...], Snapshot]:
         """The expert's steps, and the workspace they lead to. Raises ExpertError."""
-        shop, key = self._shop, task.id
-        correct = {path: source.text for path, source in shop.project.sources.items()}
-        visible = [file for file in shop.project.visible_files if file not in task.hidden]
-        with open_workspace(shop.sandbox, shop.tasks.tree(task), task.repository) as session:
+        context, key = self._context, task.id
+        correct = {path: source.text for path, source in context.project.sources.items()}
+        visible = [file for file in context.project.visible_files if file not in task.hidden]
+        with open_workspace(context.sandbox, context.tasks.tree(task), task.repository) as session:
             bench = Workbench(session)
             steps = solve(
-                bench, repairs, self.files, correct, tests=visible, key=key, seed=shop.seed
+                bench, repairs, self.files, correct, tests=visible, key=key, seed=context.seed
             )
             try:
                 return steps, session.snapshot()
@@ -236,15 +240,15 @@ class Trial:
     def _check_grades(self, task: SWETask, expert: Snapshot) -> None:
         """Raises Dropped unless the correct and the expert's code pass and the buggy code fails."""
         try:
-            judged = self._shop.tasks.grading_task(task)
+            judged = self._context.tasks.grading_task(task)
         except BadData as error:
             raise Dropped(f"it cannot be graded: {error}") from None
         for what, workspace, due in (
-            ("the correct code", self._shop.tasks.gold_snapshot(task), True),
+            ("the correct code", self._context.tasks.gold_snapshot(task), True),
             ("the expert's workspace", expert, True),
             ("the buggy code", Snapshot((), ()), False),
         ):
-            if grade(self._shop.sandbox, judged, workspace).resolved != due:
+            if grade(self._context.sandbox, judged, workspace).resolved != due:
                 raise Dropped(f"{what} is {'not ' if due else ''}graded as resolved")
 
 
