@@ -288,12 +288,21 @@ def markdown_table(rows: Sequence[Row]) -> str:
     return as_markdown(head, body) + (f"\n{coverage(rows)}\n" if rows else "")
 
 
-def table_cells(rows: Sequence[Row]) -> list[list[str]]:
-    """The heads and then each row's cells, values in per cent with their 95 % intervals."""
+def table_cells(rows: Sequence[Row], *, every_interval: bool = False) -> list[list[str]]:
+    """The heads and then each row's cells, in per cent with the 95 % interval of pass@1.
+
+    every_interval: with the intervals of every pass@k.
+    """
     names = score_columns(rows)
     lines = [["method", "seeds", *(f"{TITLES.get(name, name)} %" for name in names), "seconds"]]
     for row in rows:
-        cells = [percent(row.scores.get(name), interval=name == "pass@1") for name in names]
+        cells = [
+            percent(
+                row.scores.get(name),
+                interval=name == "pass@1" or (every_interval and name.startswith("pass@")),
+            )
+            for name in names
+        ]
         lines.append([row.method, str(len(row.seeds)), *cells, f"{row.seconds:.0f}"])
     return lines
 

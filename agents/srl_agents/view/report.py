@@ -14,14 +14,12 @@ from rich.table import Table
 
 from srl_agents.evaluation.contrasts import (
     BASE,
-    TITLES,
     Comparison,
-    Row,
     RunOutcome,
     coverage,
     markdown_table,
     percent,
-    score_columns,
+    table_cells,
 )
 from srl_agents.evaluation.statistics import Estimate, mean
 from srl_agents.view.figures import comparison_figures, png, svg
@@ -48,14 +46,14 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
 def comparison_table(comparison: Comparison) -> Table:
     """The comparison's rows for the terminal."""
     rows = comparison.rows
-    names = score_columns(rows)
-    caption = f"Per cent; s: seconds of training. {coverage(rows)}" if rows else ""
+    heads, *body = table_cells(rows)
+    caption = f"seconds: of training. {coverage(rows)}" if rows else ""
     grid = Table(box=SIMPLE_HEAD, pad_edge=False, caption=caption, caption_justify="left")
     grid.add_column("method", no_wrap=True)
-    for head in ("seeds", *(TITLES.get(name, name) for name in names), "s"):
-        grid.add_column(head, justify="right", no_wrap=head == "pass@1")
-    for row in rows:
-        grid.add_row(*_cells(row, names, intervals=("pass@1",)))
+    for head in heads[1:]:
+        grid.add_column(head, justify="right", no_wrap=head == "pass@1 %")
+    for cells in body:
+        grid.add_row(*cells)
     return grid
 
 
@@ -102,14 +100,6 @@ def _gain(comparison: Comparison, method: str, gain: Estimate) -> str:
     return f"{found}, so no measurable change{why}"
 
 
-def _cells(row: Row, names: Sequence[str], intervals: Sequence[str]) -> list[str]:
-    scores = [
-        percent(row.scores.get(name), interval=name in intervals and name.startswith("pass@"))
-        for name in names
-    ]
-    return [row.method, str(len(row.seeds)), *scores, f"{row.seconds:.0f}"]
-
-
 # The page. Every text goes through ``escape`` in _paragraph, _table, or where it is placed.
 
 
@@ -141,10 +131,8 @@ def _rows_table(comparison: Comparison) -> str:
     rows = comparison.rows
     if not rows:
         return ""
-    names = score_columns(rows)
-    head = ["method", "seeds", *(TITLES.get(name, name) for name in names), "seconds of training"]
-    note = f"Per cent, with bootstrap intervals in brackets. {coverage(rows)}"
-    return _table(head, (_cells(row, names, intervals=names) for row in rows)) + _paragraph(note)
+    heads, *body = table_cells(rows, every_interval=True)
+    return _table(heads, body) + _paragraph(f"Seconds are of training. {coverage(rows)}")
 
 
 def _figures(comparison: Comparison) -> str:

@@ -8,7 +8,9 @@ reads the rollouts.
 
 from __future__ import annotations
 
+import json
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
@@ -213,18 +215,16 @@ def _with_own_methods(runs: Sequence[ViewedRun]) -> list[ViewedRun]:
 
     Such a method has the name of its first run. So an average is only over seeds.
     """
-    first: dict[str, list[tuple[object, str]]] = {}
-    for run in runs:
-        known = first.setdefault(run.method, [])
-        if all(setup != _setup(run) for setup, _ in known):
-            known.append((_setup(run), run.name))
+    setups = [json.dumps(_setup(run), sort_keys=True, default=str) for run in runs]
+    first: dict[tuple[str, str], str] = {}
+    for run, setup in zip(runs, setups, strict=True):
+        first.setdefault((run.method, setup), run.name)
+    kinds = Counter(method for method, _ in first)
     return [
-        replace(run, method=f"{run.method} ({name})")
-        if len(first[run.method]) > 1 and setup is not None
+        replace(run, method=f"{run.method} ({first[run.method, setup]})")
+        if kinds[run.method] > 1 and setup != "null"
         else run
-        for run in runs
-        for setup, name in first[run.method]
-        if setup == _setup(run)
+        for run, setup in zip(runs, setups, strict=True)
     ]
 
 

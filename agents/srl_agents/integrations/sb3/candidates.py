@@ -161,8 +161,9 @@ class CandidateView:
         if not isinstance(k, int | np.integer) or k < 2:
             raise BadOption(f"k must be a whole number of at least 2 candidates; got {k!r}")
         self.k, self.encoder = k, encoder or HashedNgrams()
-        self.columns = self.encoder.candidate_size + OWN_COLUMNS
-        sizes = {"candidates": k * self.columns, "state": self.encoder.state_size}
+        state_size, candidate_size = self.encoder.sizes
+        self.columns = candidate_size + OWN_COLUMNS
+        sizes = {"candidates": k * self.columns, "state": state_size}
         spaces: dict[str, gymnasium.Space[Any]] = {
             name: Box(-1.0, 1.0, (size,), np.float32) for name, size in sizes.items()
         }

@@ -29,6 +29,8 @@ with optional_import("sb3", "stable_baselines3", "sb3_contrib", "torch"):
     from sb3_contrib.common.maskable.policies import MaskableActorCriticPolicy
 
 AGENT, DESCRIPTION = "agent.zip", "chooser.json"
+TEMPERATURE = 1.0
+"""Of all samples, even for a greedy generation: equal samples leave no choice."""
 
 
 class SB3Policy:
@@ -45,16 +47,14 @@ class SB3Policy:
         *,
         encoder: Encoder | None = None,
         format: CompletionFormat | None = None,
-        temperature: float = 1.0,
         environment: str | None = None,
     ) -> None:
         """agent: an SB3 algorithm trained on ``CandidateSteps``; it fixes k. encoder: the one it
         was trained with, None for ``HashedNgrams()``. format: the environment's, None for
-        ``ThinkTags()``. temperature: for all samples, even if a greedy generation is requested,
-        because equal samples leave no choice. environment: the id of the agent's, if known.
+        ``ThinkTags()``. environment: the id of the agent's, if known.
         Raises BadOption if agent and encoder do not fit, and for a policy without samples.
         """
-        self.agent, self.policy, self.temperature = agent, as_sampler(policy), temperature
+        self.agent, self.policy = agent, as_sampler(policy)
         self.format, self.environment = format or ThinkTags(), environment
         space = getattr(agent, "observation_space", None)
         if "mask" not in getattr(space, "spaces", {}):
@@ -74,7 +74,6 @@ class SB3Policy:
         policy: AnyPolicy,
         *,
         format: CompletionFormat | None = None,
-        temperature: float = 1.0,
     ) -> SB3Policy:
         """The chooser that ``save_chooser`` wrote.
 
@@ -88,14 +87,7 @@ class SB3Policy:
         except (OSError, ValueError) as error:  # SB3 adds its own suffix to names in messages
             why = "is missing" if not file.is_file() else f"cannot be read: {error}"
             raise BadData(f"{file} {why}. Fix: use a folder that save_chooser wrote") from error
-        return cls(
-            agent,
-            policy,
-            encoder=encoder,
-            format=format,
-            temperature=temperature,
-            environment=environment,
-        )
+        return cls(agent, policy, encoder=encoder, format=format, environment=environment)
 
     @property
     def generator(self) -> Any:
@@ -115,7 +107,7 @@ class SB3Policy:
         seeds = tuple(derive_seed("chooser", seed, i) for seed in sampling.seeds for i in range(k))
         made = self.policy.generate(
             [messages for messages in batch for _ in range(k)],
-            replace(sampling, temperature=self.temperature, seeds=seeds),
+            replace(sampling, temperature=TEMPERATURE, seeds=seeds),
         )
         groups = [made[i * k : (i + 1) * k] for i in range(len(batch))]
         sound = [[g for g in group if not isinstance(g, Failure)] for group in groups]

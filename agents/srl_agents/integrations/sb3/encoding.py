@@ -26,17 +26,12 @@ class Encoder(Protocol):
     """Turns a state and candidate steps into numbers between −1 and 1."""
 
     @property
-    def state_size(self) -> int:
-        """Numbers per state."""
-        ...
-
-    @property
-    def candidate_size(self) -> int:
-        """Numbers per candidate, including how it fits the state."""
+    def sizes(self) -> tuple[int, int]:
+        """Numbers per state, and per candidate with how it fits the state."""
         ...
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
-        """(state_size,) and (candidates, candidate_size)."""
+        """(sizes[0],) and (candidates, sizes[1])."""
         ...
 
 
@@ -61,19 +56,14 @@ class HashedNgrams:
             )
 
     @property
-    def state_size(self) -> int:
-        """``size``."""
-        return self.size
-
-    @property
-    def candidate_size(self) -> int:
-        """``size`` + 2 (number of lengths + 1)."""
-        return self.size + 2 * (len(self.lengths) + 1)
+    def sizes(self) -> tuple[int, int]:
+        """``size``, and ``size`` + 2 (number of lengths + 1)."""
+        return self.size, self.size + 2 * (len(self.lengths) + 1)
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
         """Hashed n-grams of the state, and of each candidate with its fractions."""
         wholes = [self._parts(state), self._parts(state.rpartition("\n")[2])]
-        rows = np.zeros((len(candidates), self.candidate_size), np.float32)
+        rows = np.zeros((len(candidates), self.sizes[1]), np.float32)
         for row, candidate in zip(rows, candidates, strict=True):
             row[: self.size] = self._hashed(candidate)
             own = self._parts(candidate)
@@ -111,14 +101,9 @@ class SentenceEncoder:
     loaded: Any = field(default=None, repr=False, compare=False)
 
     @property
-    def state_size(self) -> int:
-        """``size``."""
-        return self.size
-
-    @property
-    def candidate_size(self) -> int:
-        """``size`` + 1."""
-        return self.size + 1
+    def sizes(self) -> tuple[int, int]:
+        """``size``, and ``size`` + 1."""
+        return self.size, self.size + 1
 
     def encode(self, state: str, candidates: Sequence[str]) -> tuple[Floats, Floats]:
         """Embeddings of length 1, and for candidates the cosine; BadOption for another size."""

@@ -54,7 +54,7 @@ def test_the_observation_holds_state_candidates_and_mask() -> None:
         info["messages"][-1]["content"], [text.rpartition("\n")[2] for text in info["candidates"]]
     )
     assert observation["state"] == pytest.approx(state)
-    table = observation["candidates"].reshape(5, SMALL.candidate_size + 2)
+    table = observation["candidates"].reshape(5, SMALL.sizes[1] + 2)
     assert table[:, :-2] == pytest.approx(rows)
     assert table[:, -2:] == pytest.approx(np.array([[1 / 5, 1.0]] * 5))  # all different, all kept
     assert observation["mask"].tolist() == [1] * 5

@@ -171,7 +171,7 @@ class KnowsTheWrongSum(Last):
     wrong = SMALL.encode("", ["the sum=1!"])[1][0, :16]
 
     def predict(self, observation: dict[str, Any], deterministic: bool) -> tuple[Any, None]:
-        rows = observation["candidates"].reshape(-1, 3, SMALL.candidate_size + 2)[..., :16]
+        rows = observation["candidates"].reshape(-1, 3, SMALL.sizes[1] + 2)[..., :16]
         return (abs(rows - self.wrong).sum(-1) > 1e-6).argmax(-1), None
 
 

@@ -14,8 +14,9 @@ from srl_env.errors import BadOption
 def test_vectors_have_the_sizes_that_are_announced() -> None:
     encoder = HashedNgrams(size=32, lengths=(1, 2))
     state, rows = encoder.encode("ab", ["a", "b", ""])
-    assert state.shape == (encoder.state_size,) == (32,)
-    assert rows.shape == (3, encoder.candidate_size) == (3, 32 + 2 * 3)
+    assert encoder.sizes == (32, 32 + 2 * 3)
+    assert state.shape == (32,)
+    assert rows.shape == (3, 32 + 2 * 3)
     assert state.dtype == rows.dtype == np.float32
 
 
@@ -66,7 +67,7 @@ def test_sentence_embeddings_are_scaled_and_compared_with_the_state() -> None:
     state, rows = encoder.encode("aaabbbb", ["aa", "bb", ""])
     assert state == pytest.approx([0.6, 0.8])
     assert rows == pytest.approx(np.array([[1, 0, 0.6], [0, 1, 0.8], [0, 0, 0]]))
-    assert encoder.candidate_size == 3
+    assert encoder.sizes == (2, 3)
 
 
 def test_embeddings_of_another_size_are_named() -> None:
