@@ -1,9 +1,7 @@
-"""What an OpenAI-compatible server answered, read with distrust: JSON in, ``Answer`` out.
+"""Reads the answers of OpenAI-compatible servers: JSON in, ``Answer`` out; no requests.
 
-Pure functions; requests and retries are in ``srl_agents.policies.servers.openai``. Servers leave
-fields out, send null, and break off in the middle; whatever has no usable completion in it is
-a ``BadAnswer``. What is only extra (usage, log-probabilities, token ids) is dropped where it
-is not as it should be.
+Servers omit fields, send null, and stop in the middle. An answer without a usable completion is a
+``BadAnswer``. Malformed extras (usage, log-probabilities, token ids) are ignored.
 """
 
 from __future__ import annotations
@@ -15,11 +13,15 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-from srl_agents.policies.servers.failures import BadAnswer, RequestRefused
+from srl_agents.policies.servers.failures import BadAnswer
 from srl_env.policy import FinishReason, Generation
 
 UNFINISHED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout"})
 """Values of ``finish_reason`` of a completion that the server gave up."""
+
+_TRUNCATED = ("length", "content_filter")
+# A content filter stops a completion because of what the policy wrote, so the policy is
+# responsible: what was delivered is its completion. A filtered prompt is an error of the server.
 
 _STOPPED_AT = ("stop_reason", "matched_stop", "stopping_word", "stop_sequence")
 # where vLLM, SGLang, llama.cpp and others name the stop string that ended a completion
@@ -37,11 +39,10 @@ class Answer:
 def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
     """The first choice of a chat completion or a completion.
 
-    Thinking that the server took out of the text is put back between <think> tags, where the
-    text has none. Native tool calls follow the text, each as JSON between <tool_call> tags. The
-    text ends with the stop string that the server says ended it.
-    Raises BadAnswer for anything that is not one of the two, and for a completion that the server
-    did not finish (``UNFINISHED``); RequestRefused where the text was withheld.
+    Reasoning that the server separated is put back between <think> tags. Native tool calls follow
+    the text, each as JSON between <tool_call> tags. The text ends with the stop string that the
+    server names. A text that a content filter withheld is truncated, perhaps empty.
+    Raises BadAnswer for anything else, and for an unfinished completion (``UNFINISHED``).
     """
     data = _json(body)
     choices = data.get("choices")
@@ -49,12 +50,10 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
         raise BadAnswer(f"no choices in the answer: {_shown(data)}")
     choice = choices[0]
     reason = _reason(choice.get("finish_reason"))
-    if reason == "content_filter":
-        raise RequestRefused("the server withheld the text (finish_reason 'content_filter')")
     if reason in UNFINISHED:
         raise BadAnswer(f"the server did not finish the completion (finish_reason {reason!r})")
-    finish: FinishReason = "length" if reason == "length" else "stop"
-    text = _text(choice)
+    finish: FinishReason = "length" if reason in _TRUNCATED else "stop"
+    text = _text(choice, finish)
     return Answer(
         Generation(
             text=text if finish == "length" else _stopped(text, choice, stop),
@@ -68,7 +67,7 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
 
 
 def _reason(finish: Any) -> str | None:
-    """Why a completion ended; some servers say it as {"type": "stop"}."""
+    """Why a completion ended; some servers send {"type": "stop"}."""
     named = finish.get("type") if isinstance(finish, dict) else finish
     return named if isinstance(named, str) else None
 
@@ -84,8 +83,8 @@ def _json(body: bytes) -> Mapping[str, Any]:
     return data
 
 
-def _text(choice: Mapping[str, Any]) -> str:
-    """The text of a completion or a chat message; "" where all tokens went into thinking."""
+def _text(choice: Mapping[str, Any], finish: FinishReason) -> str:
+    """The text of a completion or a chat message; "" if all tokens were reasoning."""
     message = choice.get("message")
     if not isinstance(message, dict):
         text = choice.get("text")
@@ -98,8 +97,8 @@ def _text(choice: Mapping[str, Any]) -> str:
         content = message.get("refusal")
     thoughts = [message.get(name) for name in ("reasoning_content", "reasoning")]
     thinking = thoughts[0] or thoughts[1]
-    said_nothing = any(isinstance(thought, str) for thought in thoughts)  # "": it stopped at once
-    if content is None and (said_nothing or calls or choice.get("finish_reason") == "length"):
+    said_nothing = any(isinstance(thought, str) for thought in thoughts)
+    if content is None and (said_nothing or calls or finish == "length"):
         content = ""
     if not isinstance(content, str):
         raise BadAnswer(f"the message's content is not a text: {_shown(message)}")
@@ -110,7 +109,7 @@ def _text(choice: Mapping[str, Any]) -> str:
 
 
 def _content(content: Any) -> Any:
-    """A message's content; a list of text parts as their texts, one after the other."""
+    """A message's content; the texts of a list of text parts are joined."""
     if not isinstance(content, list):
         return content
     found = [part.get("text") for part in content if isinstance(part, dict)]
@@ -119,8 +118,7 @@ def _content(content: Any) -> Any:
 
 
 def _tool_calls(message: Mapping[str, Any]) -> list[str]:
-    """Native tool calls as text, as chat templates write them; arguments that are JSON in a text
-    become JSON, others stay the text that they are."""
+    """Native tool calls as chat templates write them. Arguments that are not JSON stay text."""
     calls = message.get("tool_calls")
     if calls is None and message.get("function_call") is not None:
         calls = [{"function": message["function_call"]}]
@@ -143,10 +141,9 @@ def _tool_call(call: Any) -> str:
 
 
 def _stopped(text: str, choice: Mapping[str, Any], stop: Sequence[str]) -> str:
-    """The text up to and with its stop string, which servers usually take away.
+    """The text up to and with its stop string, which most servers remove.
 
-    It is put back only where the server names it; elsewhere a model that ended its turn would
-    be given a stop string that it never wrote.
+    It is put back only if the server names it; a model that ended its turn never wrote one.
     """
     ends = [text.find(s) + len(s) for s in stop if s and s in text]
     if ends:
@@ -183,12 +180,9 @@ def _ids(values: Any) -> tuple[int, ...]:
 def _usage(data: Mapping[str, Any]) -> tuple[int, int]:
     usage = data.get("usage")
     counts = usage if isinstance(usage, dict) else {}
-    prompt, completion = counts.get("prompt_tokens"), counts.get("completion_tokens")
-    return _count(prompt), _count(completion)
-
-
-def _count(value: Any) -> int:
-    return value if type(value) is int and value >= 0 else 0
+    values = [counts.get(name) for name in ("prompt_tokens", "completion_tokens")]
+    prompt, completion = (v if type(v) is int and v >= 0 else 0 for v in values)
+    return prompt, completion
 
 
 def _shown(data: Any) -> str:

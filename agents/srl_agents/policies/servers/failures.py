@@ -1,7 +1,4 @@
-"""What can keep a model behind a server from answering, and which of it may pass by itself.
-
-Kinds of ``PolicyFailure`` and the reading of the ``openai`` client's errors; no requests.
-"""
+"""Failures of a model behind a server, read from the errors of the ``openai`` client."""
 
 from __future__ import annotations
 
@@ -14,57 +11,61 @@ from srl_env.errors import BadOption, PolicyFailure, PromptRefused, UserError
 
 
 class RequestTimeout(PolicyFailure):
-    """A server did not answer in time, however often it was asked."""
+    """A server did not answer in time, in any attempt.
+
+    It is an infrastructure failure even if the same prompt always causes it: ``max_tokens`` limits
+    what the policy can write, and how long that takes depends on the server.
+    """
 
 
 class ServerUnreachable(PolicyFailure):
-    """No connection to a server, or one that broke."""
+    """No connection to a server, or a broken one."""
 
 
 class ServerError(PolicyFailure):
-    """A server answered that it failed (5xx)."""
+    """A server reported an error of its own (5xx)."""
 
 
 class RateLimited(PolicyFailure):
-    """A server would not take the request yet (429), or not for longer than we wait."""
+    """A server asked to wait (429), repeatedly or for too long."""
 
 
 class BadAnswer(PolicyFailure):
-    """A server answered with something that is no completion."""
+    """A server's answer contains no completion."""
 
 
 class RequestRefused(PromptRefused):
-    """A server refused one prompt, as when it is too long, or withheld the text for it."""
+    """A server refused one prompt, for example because it is too long."""
 
 
 class LimitReached(UserError):
-    """The requests or the money that were allowed are spent."""
+    """The limit of requests or of cost is reached."""
 
 
-class MayPass(Exception):
-    """A request failed in a way that another one may not; carries the ``failure`` it would be."""
+class Retryable(Exception):
+    """A request failed, and a retry may succeed; holds the ``failure`` to report if none does."""
 
     def __init__(self, failure: PolicyFailure, retry_after_s: float | None = None) -> None:
-        """retry_after_s: how long the server wants to be left alone, where it says so."""
+        """retry_after_s: the wait that the server asks for, if it does."""
         super().__init__(str(failure))
         self.failure, self.retry_after_s = failure, retry_after_s
 
 
 def read_error(error: Exception, server: str) -> Exception:
-    """What an exception of the client means: what to raise in its place.
+    """What to raise instead of an exception of the client.
 
-    MayPass (no connection, time-out, 408, 409, 429, 5xx), BadOption (401, 403, 404, an empty
-    account), RequestRefused (other answers), or the error itself where it is not the client's.
-    server: as it is called in messages.
+    Retryable (no connection, time-out, 408, 409, 429, 5xx), BadOption (401, 403, 404, an empty
+    account), RequestRefused (other answers), or the error itself if it is not the client's.
+    server: its name in messages.
     """
     import openai
 
     if isinstance(error, openai.APITimeoutError):
-        return MayPass(RequestTimeout(f"{server} did not answer in time"))
+        return Retryable(RequestTimeout(f"{server} did not answer in time"))
     if isinstance(error, openai.APIConnectionError):
         cause = error.__cause__ or error
         said = f"{server} cannot be reached: {type(cause).__name__}: {cause}"
-        return MayPass(ServerUnreachable(said))
+        return Retryable(ServerUnreachable(said))
     if not isinstance(error, openai.APIStatusError):
         return error
     status, said = error.status_code, f"{server} answered {error.status_code}: {message_of(error)}"
@@ -72,14 +73,14 @@ def read_error(error: Exception, server: str) -> Exception:
         check = "Check the key, the model's name and the base URL, which usually ends in /v1"
         return BadOption(f"{said.rstrip('.')}. {check}")
     if status == 429:
-        return MayPass(RateLimited(said), retry_after_s(error.response.headers))
+        return Retryable(RateLimited(said), retry_after_s(error.response.headers))
     if status >= 500 or status in (408, 409):
-        return MayPass(ServerError(said), retry_after_s(error.response.headers))
+        return Retryable(ServerError(said), retry_after_s(error.response.headers))
     return RequestRefused(said)
 
 
 def unknown_field(error: Exception, fields: Iterable[str]) -> str | None:
-    """Which of the fields of a request a server says it does not take; None if none."""
+    """The field of a request that the server does not support; None if it names none."""
     body, said = getattr(error, "body", None), message_of(error).lower()
     details = body if isinstance(body, dict) else {}
     refused = str(details.get("code")).startswith("unsupported_")
@@ -90,7 +91,7 @@ def unknown_field(error: Exception, fields: Iterable[str]) -> str | None:
 
 
 def message_of(error: Any) -> str:
-    """What the server said, shortened."""
+    """The server's message, shortened."""
     body = getattr(error, "body", None)
     said = body.get("message") or body.get("detail") if isinstance(body, dict) else None
     text = str(said or error)
@@ -98,7 +99,7 @@ def message_of(error: Any) -> str:
 
 
 def retry_after_s(headers: Mapping[str, str]) -> float | None:
-    """The wait that Retry-After asks for, in seconds or as a date; None if it cannot be read."""
+    """The wait in Retry-After, in seconds or as a date; None if it is not readable."""
     value = headers.get("retry-after", "")
     try:
         seconds = float(value)

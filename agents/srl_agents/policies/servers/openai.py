@@ -23,9 +23,9 @@ from srl_agents.policies.servers.answers import Answer, read_answer
 from srl_agents.policies.servers.failures import (
     BadAnswer,
     LimitReached,
-    MayPass,
     RequestRefused,
     RequestTimeout,
+    Retryable,
     read_error,
     unknown_field,
 )
@@ -183,7 +183,7 @@ class OpenAIPolicy:
             except RequestRefused as refused:
                 self.usage.failed += 1
                 return refused
-            except MayPass as trouble:
+            except Retryable as trouble:
                 wait_s = self._wait_s(trouble, attempt)
                 if attempt == self.retries or wait_s > self.max_wait_s:
                     self.usage.failed += 1
@@ -208,10 +208,10 @@ class OpenAIPolicy:
                 try:
                     return self._read(await self._post(fields), sampling)
                 except BadAnswer as bad:
-                    raise MayPass(bad) from bad
+                    raise Retryable(bad) from bad
                 except TimeoutError:
                     late = RequestTimeout(f"{self._server} did not answer in {self.timeout_s:g} s")
-                    raise MayPass(late) from None
+                    raise Retryable(late) from None
                 except Exception as error:
                     meaning = read_error(error, self._server)
                     unknown = unknown_field(error, self._dispensable(fields))
@@ -250,7 +250,7 @@ class OpenAIPolicy:
         """What the bytes of an answer say; raises as ``read_answer``."""
         return read_answer(body, sampling.stop)
 
-    def _wait_s(self, trouble: MayPass, attempt: int) -> float:
+    def _wait_s(self, trouble: Retryable, attempt: int) -> float:
         """How long to wait before the next attempt; a server's word holds for all requests."""
         if trouble.retry_after_s is not None:
             self._pause_until = max(self._pause_until, _now() + trouble.retry_after_s)

@@ -26,8 +26,8 @@ from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.servers.answers import Answer
 from srl_agents.policies.servers.failures import (
     BadAnswer,
-    MayPass,
     RequestTimeout,
+    Retryable,
     ServerError,
     ServerUnreachable,
     read_error,
@@ -198,7 +198,7 @@ class VLLMServerPolicy(OpenAIPolicy):
             meaning = read_error(error, self._root)
             if meaning is error:
                 raise
-            raise (meaning.failure if isinstance(meaning, MayPass) else meaning) from error
+            raise (meaning.failure if isinstance(meaning, Retryable) else meaning) from error
 
     async def _post_root(self, path: str, body: Mapping[str, Any]) -> bytes:
         async with asyncio.timeout(self.timeout_s):

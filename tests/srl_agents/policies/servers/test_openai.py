@@ -469,6 +469,33 @@ def test_failures_leave_the_scores_and_are_counted(make: Make) -> None:
     assert result.usage["completion_tokens"] == 6 * 3
 
 
+FILTERED = {
+    **chat(""),
+    "choices": [{"message": {"content": ""}, "finish_reason": "content_filter"}],
+}
+
+
+@pytest.mark.parametrize(
+    ("reply", "failure"),
+    [
+        (says(FILTERED), None),  # it reacts to what the policy wrote
+        (refuses(400, code="content_filter"), "RequestRefused"),
+        (stalls, "RequestTimeout"),  # max_tokens limits what the policy writes
+    ],
+)
+def test_a_filtered_completion_is_wrong_and_a_filtered_or_late_prompt_is_a_failure(
+    make: Make, reply: Reply, failure: str | None
+) -> None:
+    with Loopback(says(chat("first")), reply) as server:
+        policy = make(server, retries=0, concurrency=1, timeout_s=1.0)
+        ask(policy, "a")
+        start = Start({"problem": "count-2", "continuation": "policy"})
+        (episode,) = rollout(EnvPool(CountingEnv), policy, [start])
+    assert (episode.failure and episode.failure["type"]) == failure
+    assert episode.correct is not True
+    assert failure or not episode.steps[0].format_ok
+
+
 def test_a_forgotten_policy_leaves_no_connection_and_no_thread() -> None:
     with Loopback() as server:
         policy = OpenAIPolicy("m", base_url=server.base_url)
