@@ -1,8 +1,8 @@
 """Tests in which some expectations are changed at random: just these must fail, and no other.
 
-A forgery that makes tests pass whatever they expect passes the changed ones as well, and is found
-out; one that leaves it to chance has to guess for every test. One assertion or expected exception
-is changed in a test; `validate_controls` checks, when a task is built, that a right solution
+A forgery that makes tests pass whatever they expect also passes the changed ones, which reveals
+it. One that leaves it to chance has to guess for every test. One assertion or expected exception
+is changed in a test; `validate_controls` checks, when a task is built, that the right solution
 reaches it.
 """
 
@@ -19,7 +19,7 @@ from srl_env.grading.task import GradingTask
 from srl_env.sandbox import Sandbox, Snapshot
 
 Expectation = ast.Assert | ast.Call
-_SAID: Final = {True: "passes although its expectation was changed", False: "fails in a control"}
+_WRONG: Final = {True: "passes although its expectation was changed", False: "fails in a control"}
 _RAISES: Final = ("raises", "assertRaises", "assertRaisesRegex")
 _PAIRS: Final = (
     ("assertEqual", "assertNotEqual"),
@@ -48,26 +48,24 @@ def run_controls(
 ) -> list[str]:
     """What is wrong in runs in which some tests must fail and the others pass.
 
-    Empty for a right solution that is truthful. The first run with something wrong is the last.
+    Empty for a right solution that is truthful. Stops after the first run with something wrong.
     Raises SandboxFailure.
     """
-    files = _with_shown_tests(task)
+    files = _with_visible_tests(task)
     for chosen in choose_tests(files, task.controls, rng):
-        hidden = {
-            path: change_expectations(content, {name for file, name in chosen if file == path}, rng)
-            if path in task.test_files
-            else content
-            for path, content in files.items()
-        }
+        hidden = dict(files)
+        for path in task.test_files:
+            names = {name for file, name in chosen if file == path}
+            hidden[path] = change_expectations(files[path], names, rng)
         run = run_tests(sandbox, task, patch, hidden)
         if run.unclean:
             return [f"in a control: {run.unclean}"]
-        must_fail = {test for test in task.tests if _function(test) in chosen}
-        if found := [
-            f"{test} {_SAID[passed]}"
+        found = [
+            f"{test} {_WRONG[passed]}"
             for test, passed in run.passed.items()
-            if passed == (test in must_fail)
-        ]:
+            if passed == (_function(test) in chosen)
+        ]
+        if found:
             return found
     return []
 
@@ -75,15 +73,15 @@ def run_controls(
 def validate_controls(
     sandbox: Sandbox, task: GradingTask, gold: Snapshot, rounds: int = 3, seed: int = 0
 ) -> tuple[str, ...]:
-    """What controls say against the right solution; a task of trust "controlled" needs nothing.
+    """What controls find wrong with the right solution; empty for a task of trust "controlled".
 
-    Tests named here do not fail for a change in them, or have nothing to change: leave them out.
+    The tests named do not fail when they are changed, or have nothing to change: leave them out.
     """
     rng = random.Random(seed)
     found: dict[str, None] = {}
     for _ in range(rounds):
         found |= dict.fromkeys(run_controls(sandbox, task, gold, rng))
-    changeable = set(_changeable(_with_shown_tests(task)))
+    changeable = set(_changeable(_with_visible_tests(task)))
     idle = [test for test in task.tests if _function(test) not in changeable]
     return (*found, *(f"{test} expects nothing that could be changed" for test in idle))
 
@@ -143,12 +141,10 @@ def _functions_of(
             yield f"{prefix}{node.name}", list(_expectations(node))
 
 
-def _with_shown_tests(task: GradingTask) -> Mapping[str, bytes]:
+def _with_visible_tests(task: GradingTask) -> dict[str, bytes]:
     """The hidden files, and the test files that lie in the tree itself."""
-    shown = {
-        path: (task.tree / path).read_bytes() for path in task.test_files if path not in task.hidden
-    }
-    return {**shown, **task.hidden}
+    visible = [path for path in task.test_files if path not in task.hidden]
+    return {path: (task.tree / path).read_bytes() for path in visible} | dict(task.hidden)
 
 
 def _expectations(function: ast.AST) -> Iterator[Expectation]:
@@ -172,7 +168,8 @@ def _change(node: Expectation, rng: random.Random) -> None:
     equalities = list(_equalities(node))
     literals = [one for left, sides, at in equalities for one in _literals(left, sides[at])]
     if literals:
-        _change_literal(rng.choice(literals), rng)
+        literal = rng.choice(literals)
+        literal.value = _other_value(literal.value, rng)
     elif equalities:
         _, sides, at = rng.choice(equalities)
         sides[at] = ast.List([sides[at]], ast.Load())
@@ -185,8 +182,8 @@ def _change(node: Expectation, rng: random.Random) -> None:
 def _equalities(node: Expectation) -> Iterator[tuple[ast.expr, list[ast.expr], int]]:
     """What an expectation says to be equal: the left side, and the right one as the item of a list.
 
-    To turn "equal" into "not equal" would control nothing where an object claims to be equal to
-    everything, or is made from what it is compared with: that fails, as it is meant to.
+    Turning "equal" into "not equal" would not catch an object that claims to be equal to
+    everything, or that is made from what it is compared with: that test would fail as well.
     """
     if isinstance(node, ast.Assert):
         yield from _compared(node.test)
@@ -209,7 +206,7 @@ def _compared(test: ast.expr) -> Iterator[tuple[ast.expr, list[ast.expr], int]]:
 
 
 def _literals(*sides: ast.expr) -> list[ast.Constant]:
-    """Literals that stand in what is compared as they are, so that changing one must matter."""
+    """Literals that are compared as they are, so that changing one must matter."""
     found: list[ast.Constant] = []
     pending = list(sides)
     while pending:
@@ -225,28 +222,23 @@ def _literals(*sides: ast.expr) -> list[ast.Constant]:
     return found
 
 
-def _change_literal(node: ast.Constant, rng: random.Random) -> None:
-    value = node.value
+def _other_value(value: object, rng: random.Random) -> bool | int | float | str:
     if isinstance(value, bool):
-        node.value = not value
-    elif isinstance(value, int):
-        node.value = value + rng.choice([-3, -2, -1, 1, 2, 3])
-    elif isinstance(value, float):
+        return not value
+    if isinstance(value, int):
+        return value + rng.choice([-3, -2, -1, 1, 2, 3])
+    if isinstance(value, float):
         others = (value * 1.5 - 1.0, value * 1.5 + 1.0, 0.5)
-        node.value = rng.choice([one for one in others if abs(one - value) > 0.1])
-    elif isinstance(value, str):
-        at = rng.randrange(len(value) + 1)
-        node.value = value[:at] + rng.choice("abcdefghijklmnopqrstuvwxyz") + value[at:]
+        return rng.choice([one for one in others if abs(one - value) > 0.1])
+    text = str(value)
+    at = rng.randrange(len(text) + 1)
+    return text[:at] + rng.choice("abcdefghijklmnopqrstuvwxyz") + text[at:]
 
 
 def _other_exception(expected: ast.expr, rng: random.Random) -> str:
     """The name of a built-in exception that is neither above nor below the expected one."""
-    known = [kind for kind in _EXCEPTIONS if ast.unparse(expected) == kind.__name__]
-    if not known:  # one of the repository's own: it may derive from nearly anything
+    known = next((kind for kind in _EXCEPTIONS if kind.__name__ == ast.unparse(expected)), None)
+    if known is None:  # one of the repository's own: it may derive from nearly anything
         return "StopAsyncIteration"
-    others = [
-        kind
-        for kind in _EXCEPTIONS
-        if not issubclass(kind, known[0]) and not issubclass(known[0], kind)
-    ]
-    return rng.choice(others).__name__
+    unrelated = [k for k in _EXCEPTIONS if not issubclass(k, known) and not issubclass(known, k)]
+    return rng.choice(unrelated).__name__

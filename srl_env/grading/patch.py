@@ -1,6 +1,6 @@
-"""A workspace's changes as a patch: plain files only, and none that steer the tests.
+"""A workspace's changes as a patch: plain files only, and none that control the tests.
 
-Nothing is asked of the workspace itself: no git, no links followed. What is dropped is logged.
+The workspace itself is not consulted: no git, no links followed. What is dropped is logged.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _SHADOWS: Final = frozenset(sys.stdlib_module_names) | {
 
 @dataclass(frozen=True, slots=True)
 class Dropped:
-    """A change that was left out, and why."""
+    """A change that does not count, and why."""
 
     path: str
     reason: str
@@ -53,7 +53,7 @@ def filter_changes(
     own: Collection[str] = (),
     tests: Collection[str] = (),
 ) -> Patch:
-    """The changes of a workspace that a fresh tree may be given.
+    """The changes of a workspace that may be put on a fresh tree.
 
     Kept are added, changed and deleted regular files that are not tests, settings, caches, or
     modules in place of those that tests rely on. allowed: patterns of paths kept nevertheless.
@@ -74,15 +74,10 @@ def filter_changes(
         else:
             changes.append(replace(change, mode=0o755 if change.mode & 0o100 else 0o644))
             contents.append(content)
-    files = len(changes)
-    if files > MAX_FILES or _folders(changes) > MAX_FILES or sum(map(len, contents)) > MAX_BYTES:
+    folders = {above for change in changes for above in PurePosixPath(change.path).parents}
+    if max(len(changes), len(folders)) > MAX_FILES or sum(map(len, contents)) > MAX_BYTES:
         return Patch(Snapshot((), ()), tuple(dropped), too_large=True)
     return Patch(Snapshot(tuple(changes), tuple(contents)), tuple(dropped))
-
-
-def _folders(changes: list[Change]) -> int:
-    """How many folders the paths of changes go through."""
-    return len({above for change in changes for above in PurePosixPath(change.path).parents})
 
 
 def _why_not(
@@ -97,7 +92,7 @@ def _why_not(
         return "path"
     if not change.path.isprintable():
         return "name"
-    if any(fnmatch.fnmatchcase(change.path, pattern) for pattern in allowed):
+    if _matches(change.path, allowed):
         return None
     return next(_reasons(path, python_path, own), None)
 

@@ -38,8 +38,8 @@ class OracleCase:
 def own_modules(tree: Path, python_path: Iterable[str]) -> frozenset[str]:
     """The top-level modules that a repository provides in the folders of its path.
 
-    They are imported from it, whatever of that name is installed; but not those of the standard
-    library and of pytest, which come first.
+    They are imported from it, whatever of that name is installed. Modules of the standard
+    library and of pytest come first, and are not among them.
     """
     files = [file for root in python_path for file in (tree / root).glob("*.py")]
     folders = [file.parent for root in python_path for file in (tree / root).glob("*/__init__.py")]
@@ -49,13 +49,13 @@ def own_modules(tree: Path, python_path: Iterable[str]) -> frozenset[str]:
 
 @dataclass(frozen=True)
 class GradingTask:
-    """A repository with a fault, and what must hold once it is mended.
+    """A repository with a fault, and what must hold once it is fixed.
 
     tree: the repository as the policy was given it.
     hidden: files written over it for grading, tests above all; path → content.
     fail_to_pass, pass_to_pass: pytest ids of tests that must pass; the first fail before.
     cases: oracle cases; all must hold for trust "oracle".
-    trust: the level that decides `resolved`. Tests are a further gate at "oracle" where named.
+    trust: the level that decides `resolved`. At "oracle", tests must pass too where any are named.
     allowed: patterns (as of fnmatch, on the whole path) of files a change may touch although the
     filter would drop them.
     python_path: folders of the repository its packages are imported from.
@@ -81,13 +81,12 @@ class GradingTask:
     controls: int = 4
 
     def __post_init__(self) -> None:
-        if self.trust == "oracle" and not self.cases:
-            raise BadOption("GradingTask: trust='oracle' needs at least one OracleCase")
-        if self.trust != "oracle" and not self.fail_to_pass:
-            raise BadOption(f"GradingTask: trust={self.trust!r} needs at least one fail_to_pass")
+        needed = "cases" if self.trust == "oracle" else "fail_to_pass"
+        if not getattr(self, needed):
+            raise BadOption(f"GradingTask: {needed} must not be empty with trust={self.trust!r}")
         check_seconds("GradingTask: timeout_s", self.timeout_s)
         if self.controls < 2:
-            raise BadOption(f"GradingTask: controls={self.controls}; at least 2 are expected")
+            raise BadOption(f"GradingTask: controls must be at least 2; got {self.controls}")
 
     @property
     def tests(self) -> tuple[str, ...]:

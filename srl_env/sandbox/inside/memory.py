@@ -1,8 +1,8 @@
 """Memory of a session without a cgroup: added up from /proc, process by process.
 
-Added up is what a process holds whether or not it is in its page tables: swapped pages, the
-page tables themselves, mappings, shared anonymous objects, open descriptors. The filter refuses
-what cannot be seen from here; see ``seccomp``.
+A process is charged for all it holds, in its page tables or not: swapped pages, the page tables
+themselves, mappings, shared anonymous objects, open descriptors. The filter refuses what cannot
+be seen from here; see ``seccomp``.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple, Protocol
 
-# The largest shared anonymous mapping the filter allows: each one that is seen counts as this,
-# for what is still mapped of it says nothing about its size.
+# The largest shared anonymous mapping the filter allows. Each one that is seen counts as this,
+# because the part that is still mapped says nothing about its size.
 SHARED_OBJECT: Final = 1 << 20
 PER_MAPPING: Final = 512
 PER_DESCRIPTOR: Final = 16 << 10  # pipes, epoll lists, buffers of /proc files
@@ -28,26 +28,23 @@ class Memory(Protocol):
     """What bounds the memory of a session's commands.
 
     strict: the filter must refuse what cannot be seen in /proc.
+    join: makes the calling process one of those that count.
+    killed: how many processes the kernel has killed for want of memory.
+    over: whether the processes together hold more than the limit, in bytes.
     """
 
     @property
     def strict(self) -> bool: ...
 
-    def join(self) -> None:
-        """Makes the calling process one of those that count."""
-        ...
+    def join(self) -> None: ...
 
-    def killed(self) -> int:
-        """How many processes the kernel has killed for want of memory."""
-        ...
+    def killed(self) -> int: ...
 
-    def over(self, processes: Sequence[int], limit: int) -> bool:
-        """Whether all together they hold more than the limit, in bytes."""
-        ...
+    def over(self, processes: Sequence[int], limit: int) -> bool: ...
 
 
 class Watched:
-    """Memory without a cgroup: only looking keeps it within its limit."""
+    """Memory without a cgroup: only regular checks keep it within its limit."""
 
     strict = True
 
@@ -70,7 +67,7 @@ class Watched:
         shared: set[bytes] = set()
         for process in processes:
             if rest + len(shared) * SHARED_OBJECT > limit:
-                return True  # soon said, for to look may take long
+                return True  # looking at the rest may take long
             if held := look(process):
                 found.append(held)
                 rest += held.other

@@ -127,7 +127,8 @@ class Changes:
     def compare(self, path: str, folders: list[int], depth: int) -> None:
         """Adds what differs below one folder; closes the descriptors it is given.
 
-        folders: merged, pristine and, for an overlay, touched; pristine is -1 below a new folder.
+        folders: merged, pristine and, for an overlay, touched; pristine is -1 below a new folder,
+        merged below a deleted one.
         """
         merged, pristine = folders[:2]
         try:
@@ -137,7 +138,9 @@ class Changes:
                 inner = f"{path}/{name}" if path else name
                 now, was = _status(merged, name), _status(pristine, name)
                 if was and (now is None or _kind(now) != _kind(was)):
-                    self._add_deleted(inner, pristine, name, was)
+                    self.add("deleted", inner, pristine, name, was)
+                    if stat.S_ISDIR(was.st_mode):
+                        self.compare(inner, [-1, _open_folder(pristine, name)], depth)
                     was = None
                 if now:
                     self._compare_entry(inner, folders, name, now, was, depth)
@@ -168,19 +171,6 @@ class Changes:
                 inner = [_open_folder(merged, name), _open_folder(pristine, name) if was else -1]
                 inner += [_open_folder(touched, name) for touched in folders[2:]]
                 self.compare(path, inner, depth + 1)
-
-    def _add_deleted(self, path: str, folder: int, name: str, was: os.stat_result) -> None:
-        """The entry of something gone and, where it was a folder, of all it held."""
-        self.add("deleted", path, folder, name, was)
-        if not stat.S_ISDIR(was.st_mode):
-            return
-        inner = _open_folder(folder, name)
-        try:
-            for below in sorted(_names(inner)):
-                if status := _status(inner, below):
-                    self._add_deleted(f"{path}/{below}", inner, below, status)
-        finally:
-            os.close(inner)
 
     def add(
         self,
