@@ -12,13 +12,14 @@ takes a text as it is in the file, or else as ``view`` shows it. Edits keep the 
 
 from __future__ import annotations
 
-import bisect
 import errno
 import posixpath
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from typing import Any, Final
+
+import numpy as np
 
 from srl_env.errors import SandboxDied
 from srl_env.sandbox import CommandResult, Session, Snapshot
@@ -35,7 +36,7 @@ _MOST_ENVIRONMENT_BYTES: Final = 30_000
 _UNDO_DEPTH: Final = 20
 _SNIPPET_LINES: Final = 4
 _LISTED: Final = 400
-_MOST_UNSEEN: Final = 100_000  # each takes about 250 bytes while a text is searched
+_MOST_UNSEEN: Final = 100_000  # each takes a moment while a text is searched
 
 # $1 the command, $2 earlier exports, $3 the folder it starts in. The report for the next command
 # goes to descriptor 3 as it was given: moved up, so that the command may use 3 itself.
@@ -314,40 +315,22 @@ def _places(text: str, part: str) -> list[tuple[int, int]]:
     The part is searched as it is, or else as ``view`` shows it: with "\\r\\n" as a newline, and
     with escapes. A file with very many escapes is only searched as it is.
     """
-    if found := [(place, place + len(part)) for place in _occurrences(text, part)]:
-        return found
+    if exact := [(place, place + len(part)) for place in _occurrences(text, part)]:
+        return exact
     unseen = "".join(sorted(one for one in set(text) if escaped(one) != one))
     if sum(map(text.count, unseen)) > _MOST_UNSEEN:
         return []
-    shown, runs = _as_shown(text, unseen)
-    part = _plain(part)
-    ends = (
-        (_position(runs, place), _position(runs, place + len(part)))
-        for place in _occurrences(shown, part)
-    )
-    return [(begin, end) for begin, end in ends if begin is not None and end is not None]
-
-
-def _as_shown(text: str, unseen: str) -> tuple[str, list[tuple[int, int, int]]]:
-    """A text as `view` shows it, and its runs that are shown unchanged.
-
-    unseen: the text's characters that are escaped. A run is its begin in the shown text, its begin
-    in the text, and its length.
-    """
-    runs, pieces, shown, at = [], [], 0, 0
-    for found in re.finditer(f"\r\n|[{re.escape(unseen)}]", text) if unseen else ():
-        run, piece = text[at : found.start()], escaped(_plain(found[0]))
-        runs.append((shown, at, len(run)))
-        pieces += [run, piece]
-        shown, at = shown + len(run) + len(piece), found.end()
-    runs.append((shown, at, len(text) - at))
-    return "".join([*pieces, text[at:]]), runs
-
-
-def _position(runs: list[tuple[int, int, int]], place: int) -> int | None:
-    """The place in the text of a place in the shown text; None inside an escape."""
-    begin, at, length = runs[bisect.bisect_right(runs, place, key=lambda run: run[0]) - 1]
-    return at + place - begin if place - begin <= length else None
+    pattern = re.compile("\r\n" + (f"|[{re.escape(unseen)}]" if unseen else ""))
+    shown = pattern.sub(lambda found: escaped(_plain(found[0])), text)
+    widths = np.ones(len(text) + 1, dtype=np.int64)  # of each character, as it is shown
+    for found in pattern.finditer(text):
+        widths[found.start()] = len(escaped(_plain(found[0]))) - len(found[0]) + 1
+    begins = np.cumsum(widths) - widths
+    places = np.array(list(_occurrences(shown, _plain(part))), dtype=np.int64)
+    ends = places + len(_plain(part))
+    first, last = np.searchsorted(begins, places), np.searchsorted(begins, ends)
+    whole = (begins[first] == places) & (begins[last] == ends)  # not inside of an escape
+    return list(zip(first[whole].tolist(), last[whole].tolist(), strict=True))
 
 
 def _with_line_ends(original: str, old: str, new: str, text: str) -> str:

@@ -228,6 +228,7 @@ EDITS: list[tuple[bytes, dict[str, Argument], bytes]] = [
     (b"\x1b[1m\xff \xe2\x80\xae", {"old_str": "\\x1b[1m\\xff", "new_str": "!"}, b"! \xe2\x80\xae"),
     (b"'\\r'\r\nx\r\n", {"old_str": "'\\r'\nx", "new_str": "'\\r'\ny"}, b"'\\r'\r\ny\r\n"),
     (b"a\nb\n", {"old_str": "a", "new_str": "a\r\nc"}, b"a\r\nc\nb\n"),
+    (b"a\nb\nc\n", {"old_str": "a\r\nb", "new_str": "d"}, b"d\nc\n"),
     (CRLF, {"insert_line": 0, "new_str": "zero\n"}, b"zero\r\n" + CRLF),
     (CRLF, {"insert_line": 1, "new_str": "a\nb\n"}, CRLF.replace(b"two", b"a\r\nb\r\ntwo")),
     (CRLF, {"insert_line": 3, "new_str": "four"}, CRLF + b"four\r\n"),
