@@ -182,11 +182,8 @@ class Trial:
         self, failing: tuple[str, ...], cases: FailedCases, repairs: Sequence[Repair]
     ) -> SWETask:
         """The task without its steps."""
-        context, candidate, shown = (
-            self._context,
-            self.candidate,
-            [repair.shown for repair in repairs],
-        )
+        context, candidate = self._context, self.candidate
+        shown = [repair.shown for repair in repairs]
         trust, repository = self._trust(failing, cases), context.repository
         if trust == "controlled":
             repository = replace(repository, uncontrolled=context.uncontrolled())

@@ -1,4 +1,4 @@
-"""Tasks and the folders they are kept in."""
+"""Tasks and their folders."""
 
 from __future__ import annotations
 
@@ -66,11 +66,11 @@ def test_what_is_written_is_read_back(folder: Path) -> None:
     assert pickle.loads(pickle.dumps(tasks)).task("pkg-2").split == "test"
 
 
-def test_a_faulty_file_is_kept_as_edits_of_the_right_one(folder: Path) -> None:
-    right = "".join(f"line {number}\r\n" for number in range(9))
-    (folder / "repos/pkg/pkg/a.py").write_bytes(right.encode())
-    faulty = right.replace("line 2", "other").replace("line 7\r\n", "") + "end"
-    made = task("pkg-3", change={"pkg/a.py": faulty, "pkg/new.py": "added\n"})
+def test_a_buggy_file_is_kept_as_edits_of_the_correct_one(folder: Path) -> None:
+    correct = "".join(f"line {number}\r\n" for number in range(9))
+    (folder / "repos/pkg/pkg/a.py").write_bytes(correct.encode())
+    buggy = correct.replace("line 2", "other").replace("line 7\r\n", "") + "end"
+    made = task("pkg-3", change={"pkg/a.py": buggy, "pkg/new.py": "added\n"})
     TaskWriter(folder).add(made)
     row = json.loads((folder / "tasks.jsonl").read_text().splitlines()[-1])
     assert row["change"]["pkg/a.py"] == [[2, 3, "other\r\n"], [7, 8, ""], [9, 9, "end"]]
@@ -78,27 +78,7 @@ def test_a_faulty_file_is_kept_as_edits_of_the_right_one(folder: Path) -> None:
     assert TaskSet(folder).task("pkg-3") == made
 
 
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        ({"../x.py": [[0, 0, ""]]}, "paths must lie inside"),
-        ({"pkg/none.py": [[0, 0, ""]]}, "which the correct code does not have"),
-        ({"pkg/a.py": [[1, 9, ""]]}, "lines 1 to 9 of 1 in pkg/a.py"),
-        ({"pkg/a.py": [[0]]}, "not enough values"),
-        ({"pkg/a.py": 7}, "not reversible"),
-    ],
-)
-def test_edits_that_cannot_be_made_are_reported_by_line(
-    folder: Path, change: dict[str, object], message: str
-) -> None:
-    lines = (folder / "tasks.jsonl").read_text().splitlines()
-    broken = json.loads(lines[1]) | {"change": change}
-    (folder / "tasks.jsonl").write_text(f"{lines[0]}\n{json.dumps(broken)}\n")
-    with pytest.raises(BadData, match=rf"tasks.jsonl:2: .*{message}"):
-        TaskSet(folder).task("pkg-2")
-
-
-def test_tests_that_the_fault_leaves_alone_must_go_on_passing() -> None:
+def test_tests_that_pass_despite_the_bug_must_keep_passing() -> None:
     assert task().pass_to_pass == ("tests/test_b.py::test_g",)
 
 
@@ -109,7 +89,7 @@ def test_tasks_are_chosen_by_split_repository_and_difficulty(folder: Path) -> No
     assert tasks.select(repos=["pkg"]) == ("pkg-1", "pkg-2")
 
 
-def test_a_tree_has_the_fault_and_nothing_that_gives_it_away(folder: Path) -> None:
+def test_a_tree_has_the_bug_and_nothing_that_gives_it_away(folder: Path) -> None:
     tasks = TaskSet(folder)
     tree = tasks.tree(task())
     found = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
@@ -176,6 +156,11 @@ def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
     ("change", "message"),
     [
         ({"change": {"../x": ""}}, "paths must lie inside"),
+        ({"change": {"../x.py": [[0, 0, ""]]}}, "paths must lie inside"),
+        ({"change": {"pkg/none.py": [[0, 0, ""]]}}, "which the correct code does not have"),
+        ({"change": {"pkg/a.py": [[1, 9, ""]]}}, "lines 1 to 9 of 1 in pkg/a.py"),
+        ({"change": {"pkg/a.py": [[0]]}}, "not enough values"),
+        ({"change": {"pkg/a.py": 7}}, "not reversible"),
         ({"hidden": ["/etc/passwd"]}, "paths must lie inside"),
         ({"split": "trian"}, "'split' must be one of train, dev, test"),
     ],
@@ -183,9 +168,8 @@ def test_a_bad_line_is_named(folder: Path, line: str, message: str) -> None:
 def test_a_row_that_cannot_be_a_task_is_named(
     folder: Path, change: dict[str, object], message: str
 ) -> None:
-    row = {**task("bad").to_row(), **change}
     with (folder / "tasks.jsonl").open("a") as file:
-        file.write(json.dumps(row) + "\n")
+        file.write(json.dumps({**task("bad").to_row(), **change}) + "\n")
     with pytest.raises(BadData, match=f"tasks.jsonl:3: .*{message}"):
         TaskSet(folder).task("bad")
 

@@ -81,7 +81,7 @@ def test_some_tasks_are_harder_than_others(tasks: list[SWETask]) -> None:
     assert 0.1 < found[len(found) // 2] < 0.5
 
 
-def test_no_function_is_at_fault_in_two_splits(tasks: list[SWETask]) -> None:
+def test_no_function_has_bugs_in_two_splits(tasks: list[SWETask]) -> None:
     splits: dict[tuple[str, str], set[str]] = {}
     for task in tasks:
         for function in task.metadata["functions"]:
@@ -89,7 +89,7 @@ def test_no_function_is_at_fault_in_two_splits(tasks: list[SWETask]) -> None:
     assert all(len(found) == 1 for found in splits.values())
 
 
-def test_no_two_tasks_have_the_same_faulty_code(tasks: list[SWETask]) -> None:
+def test_no_two_tasks_have_the_same_buggy_code(tasks: list[SWETask]) -> None:
     codes = {(task.repository.name, *sorted(task.change.items())) for task in tasks}
     assert len(codes) == len(tasks)
 
@@ -116,8 +116,8 @@ def test_what_decides_is_not_in_the_tree(shipped: TaskSet, tasks: list[SWETask])
         tree = shipped.tree(task)
         assert not any((tree / path).exists() for path in task.hidden)
         assert not (tree / CASES_FILE).exists()
-        for path, right in shipped.gold(task).items():
-            assert (tree / path).read_text() == task.change[path] != right
+        for path, correct in shipped.gold(task).items():
+            assert (tree / path).read_text() == task.change[path] != correct
         assert list((tree / "tests").glob("test_*.py"))
 
 
@@ -138,7 +138,7 @@ def test_no_expert_step_ends_in_an_error_of_the_tools(tasks: list[SWETask]) -> N
 
 
 @pytest.mark.parametrize("name", REPOSITORIES)
-def test_a_repository_passes_its_own_tests_and_not_with_a_fault(
+def test_a_repository_passes_its_own_tests_and_not_with_a_bug(
     shipped: TaskSet, tasks: list[SWETask], sandbox: Sandbox, name: str
 ) -> None:
     task = next(task for task in tasks if task.repository.name == name)

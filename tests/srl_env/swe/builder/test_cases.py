@@ -37,7 +37,7 @@ def test_a_repositorys_own_cases_are_read(tmp_path: Path) -> None:
         ('[[case]]\nname = "a"\nexpression = "1"\n' * 2, "two cases named 'a'"),
     ],
 )
-def test_bad_cases_are_said_with_their_file(tmp_path: Path, text: str, message: str) -> None:
+def test_bad_cases_are_reported_with_their_file(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "oracle_cases.toml").write_text(text)
     with pytest.raises(BadData, match=rf"oracle_cases\.toml.*{message}"):
         read_cases(tmp_path)

@@ -83,7 +83,7 @@ def test_every_kind_has_an_example() -> None:
     assert {*EXAMPLES, *BLOCKS, "wrong_default"} == set(KINDS)
 
 
-def test_a_default_is_changed_and_what_the_body_has_is_not() -> None:
+def test_a_default_is_changed_and_the_body_is_not() -> None:
     text = "def g(a, sep=', ', strict=True):\n    return 5\n"
     assert of_kind(text, "wrong_default") == {
         text.replace("', '", "','"),
@@ -114,12 +114,12 @@ def test_comments_and_layout_stay() -> None:
         "x = 1\n",
     ],
 )
-def test_what_only_describes_is_left_alone(text: str) -> None:
+def test_nodes_that_only_describe_are_unchanged(text: str) -> None:
     source = Source(text)
     assert [bug for f in source.functions for bug in mutations(source, f)] == []
 
 
-def test_messages_of_exceptions_are_left_alone() -> None:
+def test_messages_of_exceptions_are_unchanged() -> None:
     source = Source("def g(a):\n    raise Odd('message', 1 + 2)\n")
     assert list(mutations(source, source.functions[0])) == []
 
@@ -163,6 +163,6 @@ def test_methods_and_decorated_functions_are_found_by_their_lines() -> None:
 
 
 @pytest.mark.parametrize("text", ["def g(:\n", "def g():\n\treturn\n        1\n", "a = 1\rb = 2\n"])
-def test_what_is_no_python_is_said(text: str) -> None:
+def test_invalid_python_is_reported(text: str) -> None:
     with pytest.raises(BadData, match=r"m\.py:\d"):
         Source(text, "m.py")

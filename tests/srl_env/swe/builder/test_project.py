@@ -29,9 +29,7 @@ def test_functions_tests_and_calls_are_found(sandbox: Sandbox, repository: Write
     assert project.visible_files == ("tests/test_import.py", "tests/test_prices.py")
 
 
-def test_what_cannot_be_relied_on_is_left_out_with_the_reason(
-    sandbox: Sandbox, repository: Write
-) -> None:
+def test_unreliable_tests_are_excluded_with_the_reason(sandbox: Sandbox, repository: Write) -> None:
     odd = """
 import pytest, shop.gone
 """
@@ -109,20 +107,20 @@ def test_an_installed_package_is_shown(sandbox: Sandbox, repository: Write) -> N
         ({"test_a.py": "import os\nos._exit(3)\n"}, "exit status 3 before the end"),
     ],
 )
-def test_what_no_task_can_be_made_from_is_said(
+def test_repositories_without_usable_tests_are_reported(
     sandbox: Sandbox, repository: Write, files: dict[str, str], message: str
 ) -> None:
     with pytest.raises(BadOption, match=message):
         inspected(sandbox, repository(files))
 
 
-def test_tests_that_do_not_end_are_said(sandbox: Sandbox, repository: Write) -> None:
+def test_tests_that_do_not_end_are_reported(sandbox: Sandbox, repository: Write) -> None:
     files = {"test_a.py": "def test_a():\n    while True: pass\n"}
     with pytest.raises(BadOption, match=r"did not end within 1 s.*--test-timeout-s"):
         inspected(sandbox, repository(files), timeout_s=1)
 
 
-def test_a_path_that_is_not_there_is_said(tmp_path: Path) -> None:
+def test_a_missing_path_is_reported(tmp_path: Path) -> None:
     with pytest.raises(BadOption, match="does not exist"):
         copy_repository(tmp_path / "nowhere", tmp_path / "copy")
     (tmp_path / "file.tar.gz").write_text("")
