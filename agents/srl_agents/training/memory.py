@@ -1,10 +1,10 @@
-"""What a training holds in the memory of each GPU, by arithmetic, before any is rented.
+"""The memory that a training needs on each GPU, by arithmetic.
 
     for part, gib in estimate(load_config("run.toml"), processes=8, gpu_gib=80).items(): …
 
-The parts are those that grow with the model. Left out: CUDA's own (about 1 GiB), fragments, and
-buffers of the communication between GPUs. Nothing here has been measured on a GPU; what layers
-keep for the backward pass agrees with what autograd keeps on a CPU.
+The parts are those that grow with the model. Not included: CUDA's own memory (about 1 GiB),
+fragments, and communication buffers. Nothing here was measured on a GPU; the activations agree with
+what autograd keeps on a CPU.
 """
 
 from __future__ import annotations
@@ -26,7 +26,10 @@ _ATTENTION_COPIES = 3  # scores, weights, the gradient
 
 @dataclass(frozen=True, slots=True)
 class ModelSize:
-    """Numbers of a model. parameters: with tied ones once; adapters: trained beside them."""
+    """Numbers of a model. parameters: tied ones count once. adapters: trained in addition.
+
+    key_value_numbers: of keys and values, for one token in all layers.
+    """
 
     parameters: int
     adapters: int
@@ -39,17 +42,11 @@ class ModelSize:
     vocabulary: int
     key_value_numbers: int
 
-    @property
-    def trained(self) -> int:
-        """Parameters that have gradients and optimiser states."""
-        return self.adapters or self.parameters
-
 
 def model_size(model_config: Any, lora: LoraConfig | None = None) -> ModelSize:
-    """The size of a model that is never made. model_config: a Hugging Face configuration.
+    """The size of a model, without making it. model_config: a Hugging Face configuration.
 
-    lora: counted as if its targets were all linear layers but the head, which is the most.
-    key_value_numbers: of keys and values, for one token in all layers.
+    lora: counted as if it adapted all linear layers but the head, which is the maximum.
     """
     import transformers
     from transformers.modeling_layers import GradientCheckpointingLayer
@@ -84,100 +81,91 @@ def estimate(
     context: int = 2048,
     model_config: Any = None,
 ) -> dict[str, float]:
-    """{what for: GiB on each GPU} of a run, and their sum as "total".
+    """{part: GiB on each GPU} of a run, and their sum as "total".
 
-    processes: one for each GPU. gpu_gib: a GPU's memory, of which vLLM takes its share. context:
-    tokens of the longest prompt and completion. model_config: the Hugging Face configuration of
-    the model; None reads it from the folder or hub that the run names.
+    processes: one per GPU. gpu_gib: a GPU's memory, of which vLLM takes a fraction. context:
+    tokens of the longest prompt and completion. model_config: a Hugging Face configuration; None
+    reads that of the run's model.
     """
     if model_config is None:
         import transformers
 
         model_config = transformers.AutoConfig.from_pretrained(config.model.path)
     size = model_size(model_config, config.model.lora)
+    sharded = config.model.parallel == "fsdp" and processes > 1
     parts = {
-        **_states(config, size, processes),
-        **_computation(config, size, processes, context),
-        **_sampling(config, size, processes, gpu_gib * _GIB),
+        **_states(config, size, processes if sharded else 1),
+        **_computation(config, size, sharded, context),
     }
+    if config.policy.sampler == "vllm":
+        parts["vLLM"] = _vllm_fraction(config) * gpu_gib * _GIB
+    elif sharded:
+        parts["copy that samples"] = _FP32 * size.parameters
     gib = {name: value / _GIB for name, value in parts.items() if value}
     return {**gib, "total": sum(gib.values())}
 
 
-def kept_activations(size: ModelSize, tokens: int, recompute: bool) -> int:
-    """Bytes that the layers keep for the backward pass of so many tokens, in fp32.
+def cached_tokens(config: RunConfig, gpu_gib: float, model_config: Any) -> int:
+    """How many tokens' keys and values fit into vLLM, next to its weights, in bfloat16.
 
-    Each layer's input (``hidden`` numbers a token) and two more at the end; where nothing is
-    recomputed also what is inside a layer: about 12·hidden + 4·intermediate numbers a token.
+    2 GiB are reserved for its computation.
+    """
+    size = model_size(model_config)
+    room = _vllm_fraction(config) * gpu_gib * _GIB - _BF16 * size.parameters - 2 * _GIB
+    return max(0, int(room / (_BF16 * size.key_value_numbers)))
+
+
+def kept_activations(size: ModelSize, tokens: int, recompute: bool) -> int:
+    """Bytes that the layers keep for the backward pass of this many tokens, in fp32.
+
+    Each layer's input (``hidden`` numbers a token) and two more at the end. Without recomputing
+    also what is inside a layer: about 12·hidden + 4·intermediate numbers a token.
     """
     inputs = tokens * size.hidden * (size.layers + 2)
     return _FP32 * (inputs + (0 if recompute else size.layers * _inside_layer(size, tokens)))
 
 
-def _states(config: RunConfig, size: ModelSize, processes: int) -> dict[str, float]:
-    """Weights, gradients, AdamW's two means: spread over processes, or whole in each."""
-    spread = processes if config.model.parallel == "fsdp" else 1
+def _states(config: RunConfig, size: ModelSize, shards: int) -> dict[str, float]:
+    """Weights, gradients, and AdamW's two means."""
     width = _BF16 if config.model.dtype == "bfloat16" else _FP32
     weights = width * size.parameters + _FP32 * size.adapters
+    trained = size.adapters or size.parameters
+    # With adapters the base model is the reference.
+    reference = config.model.lora is None and config.needs_reference
     return {
-        "weights": weights / spread,
-        "gradients": _FP32 * size.trained / spread,
-        "optimiser": 2 * _FP32 * size.trained / spread,
-        "reference": weights / spread if _has_reference(config) else 0,
+        "weights": weights / shards,
+        "gradients": _FP32 * trained / shards,
+        "optimiser": 2 * _FP32 * trained / shards,
+        "reference": weights / shards if reference else 0,
     }
 
 
 def _computation(
-    config: RunConfig, size: ModelSize, processes: int, context: int
+    config: RunConfig, size: ModelSize, sharded: bool, context: int
 ) -> dict[str, float]:
     """What a micro-batch needs while it is computed."""
     model, tokens = config.model, config.optimizer.micro_batch_tokens
-    sharded = model.parallel == "fsdp" and processes > 1
     width = _BF16 if model.autocast or model.dtype == "bfloat16" else _FP32
-    together = width * (2 * size.largest_layer + size.outside_layers)  # the next one is fetched
+    gathered = width * (2 * size.largest_layer + size.outside_layers)  # the next one is fetched
     gradients = _FP32 * max(size.largest_layer, size.outside_layers)
-    casts = width * size.parameters if model.autocast and not sharded else 0
     inside = _FP32 * _inside_layer(size, tokens) if model.gradient_checkpointing else 0
     scores = 0 if sharded else _ATTENTION_COPIES * _FP32 * size.heads * tokens * context
     logits = _LOGITS_COPIES * _FP32 * _LOGITS_AT_ONCE
     return {
-        "gathered layers": together + gradients if sharded else 0,
-        "weights in bfloat16": casts,
+        "gathered layers": gathered + gradients if sharded else 0,
+        "weights in bfloat16": width * size.parameters if model.autocast and not sharded else 0,
         "activations": kept_activations(size, tokens, model.gradient_checkpointing),
         "one layer": inside + scores,
         "logits": logits + (2 * width * tokens * size.vocabulary if sharded else 0),
     }
 
 
-def _sampling(
-    config: RunConfig, size: ModelSize, processes: int, gpu_bytes: float
-) -> dict[str, float]:
-    """vLLM's share, or a copy of the weights where they are spread over processes."""
-    if config.policy.sampler == "vllm":
-        share = float(config.policy.engine.get("gpu_memory_utilization", 0.3))
-        return {"vLLM": share * gpu_bytes}
-    sharded = config.model.parallel == "fsdp" and processes > 1
-    return {"copy that samples": _FP32 * size.parameters if sharded else 0}
-
-
-def cached_tokens(config: RunConfig, gpu_gib: float, model_config: Any) -> int:
-    """How many tokens' keys and values vLLM has room for, beside its weights, in bfloat16.
-
-    2 GiB are left out for what it computes with.
-    """
-    size = model_size(model_config)
-    share = _sampling(config, size, 1, gpu_gib * _GIB)["vLLM"]
-    room = share - _BF16 * size.parameters - 2 * _GIB
-    return max(0, int(room / (_BF16 * size.key_value_numbers)))
+def _vllm_fraction(config: RunConfig) -> float:
+    return float(config.policy.engine.get("gpu_memory_utilization", 0.3))
 
 
 def _inside_layer(size: ModelSize, tokens: int) -> int:
     return tokens * (12 * size.hidden + 4 * size.intermediate)
-
-
-def _has_reference(config: RunConfig) -> bool:
-    """Whether the run holds its first weights too; with adapters they are the base."""
-    return config.model.lora is None and config.needs_reference
 
 
 def _count(module: nn.Module) -> int:

@@ -1,19 +1,18 @@
-"""Where a conversation's next prompt is not what was sampled before it, and why.
+"""Turns whose next prompt does not continue the tokens that were sampled, and why.
 
-A policy writes a turn; the next prompt shows it again, as the history keeps it and as the chat
-template renders it. Histories show actions without thinking (``srl_env.text.prompt``), templates as
-Qwen3's take earlier thinking out themselves, others trim white space. The tokens of the next
-prompt then differ from those that were sampled: they have drifted.
+A policy writes a turn, and the next prompt shows it again, as the history keeps it and as the chat
+template renders it. Histories show actions without thinking (``srl_env.text.prompt``). Templates
+such as Qwen3's remove earlier thinking, and others trim white space. The next prompt's tokens then
+differ from the sampled ones: they have drifted.
 
-Nothing is trained on that was not sampled, because a turn is a record of its own: its prompt, and
-its own sampled tokens (``groups.make_batch``). Records share computation as far as their tokens
-agree and no further (``packing``, ``sampler.prefixes``): where a prompt has drifted, they split.
-What is found here is told to the log, for who expects turns to continue one another.
+Training is not affected. A turn is a record of its own, with its prompt and its sampled tokens, and
+records share computation only as far as their tokens agree (``packing``). Drift is logged for
+readers who expect turns to continue one another.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -26,10 +25,10 @@ _SHOWN_CHARACTERS = 40
 
 @dataclass(frozen=True, slots=True)
 class Drift:
-    """The prompt of turn ``turn`` (from 1) does not go on with what was sampled before it.
+    """The prompt of turn ``turn`` (from 1) does not continue what was sampled before it.
 
-    at: the first token of the prompt that differs. reason: why. sampled, shown: the texts from
-    there on, cut short.
+    at: the first token of the prompt that differs. sampled, shown: the texts from there on,
+    truncated.
     """
 
     turn: int
@@ -48,28 +47,29 @@ class Drift:
 def find_drifts(episode: Episode, tokenizer: Any) -> Iterator[Drift]:
     """The turns of an episode whose prompt differs from the conversation so far, in order.
 
-    tokenizer: a Hugging Face one, for the texts. Turns that begin another conversation are none:
-    after the expert's action in place of one's own, or where the steps so far stand in one message.
+    tokenizer: a Hugging Face one, for the texts. Turns that begin another conversation do not
+    count: after an expert's action, or if all steps so far are in one message.
     """
     for turn, (before, after) in enumerate(_turns(episode), 2):
-        sampled, shown = _all_tokens(before), after.generation.prompt_ids
+        sampled, shown = _tokens(before), after.generation.prompt_ids
         if not continues(before, after):
-            at = _common(sampled, shown)
+            agree = [one == other for one, other in zip(sampled, shown, strict=False)]
+            at = (*agree, False).index(False)
             texts = [str(tokenizer.decode(list(ids[at:]))) for ids in (sampled, shown)]
-            ended = _end(before, tokenizer)
-            reason = _reason(before, after, at, texts[0].removesuffix(ended), texts[1])
+            written = texts[0].removesuffix(_end(before, tokenizer))
+            reason = _reason(before, after, at, written, texts[1])
             yield Drift(turn, at, reason, *(text[:_SHOWN_CHARACTERS] for text in texts))
 
 
 def drift_fraction(episodes: Iterable[Episode]) -> float | None:
-    """The share of turns that continue a conversation whose prompt has drifted; None without."""
+    """The fraction of continued turns whose prompt has drifted; None if there are none."""
     drifted = [not continues(*turns) for episode in episodes for turns in _turns(episode)]
     return sum(drifted) / len(drifted) if drifted else None
 
 
 def continues(before: Step, after: Step) -> bool:
     """Whether the later step's prompt begins with the earlier one's prompt and sampled tokens."""
-    tokens = _all_tokens(before)
+    tokens = _tokens(before)
     return after.generation.prompt_ids[: len(tokens)] == tokens
 
 
@@ -82,7 +82,7 @@ def _turns(episode: Episode) -> Iterator[tuple[Step, Step]]:
 
 
 def _answer(before: Step, after: Step) -> str | None:
-    """The earlier step's own turn in the later one's messages; None where there is none."""
+    """The earlier step's turn in the later one's messages; None if there is none."""
     count = len(before.messages)
     if len(after.messages) <= count or after.messages[:count] != before.messages:
         return None
@@ -90,14 +90,14 @@ def _answer(before: Step, after: Step) -> str | None:
     return following["content"] if following["role"] == "assistant" else None
 
 
-def _all_tokens(step: Step) -> tuple[int, ...]:
+def _tokens(step: Step) -> tuple[int, ...]:
     return step.generation.prompt_ids + step.generation.token_ids
 
 
 def _end(step: Step, tokenizer: Any) -> str:
-    """The token that ended the step's completion, as text; "" for one that is part of its text.
+    """The token that ended the completion, as text; "" if it is part of the completion's text.
 
-    Templates may close a turn with another one.
+    Templates may close a turn with another token.
     """
     generation = step.generation
     last = str(tokenizer.decode(list(generation.token_ids[-1:])))
@@ -105,40 +105,25 @@ def _end(step: Step, tokenizer: Any) -> str:
 
 
 def _reason(before: Step, after: Step, at: int, sampled: str, shown: str) -> str:
-    """Why the tokens differ from ``at`` on, where they are these texts.
-
-    sampled: without the token that ended it, which says nothing about the text.
-    """
+    """Why the tokens differ from ``at`` on. sampled: without the token that ended it."""
     text, kept = before.generation.text.strip(), (_answer(before, after) or "").strip()
     if kept != text and kept in text:
         return "the history shows the action of the turn before without its thinking"
     if kept != text:
-        return "the history shows another text than was sampled"
+        return "the history shows a different text than the sampled one"
     if not sampled:
-        return "the chat template closes the turn before with another token than ended it"
+        return "the chat template closes the turn before with a different token"
     if shown.startswith(sampled):
-        return "the same text is made of other tokens"
+        return "the same text has different tokens"
     if _squeezed(shown).startswith(_squeezed(sampled)):
-        return "white space was changed by the chat template"
-    if _without_thinking(sampled, shown):
-        return "the thinking of the turn before was removed by the chat template"
-    if at < len(before.generation.prompt_ids):
-        return "an earlier message is rendered otherwise by the chat template"
-    return "the turn before is rendered otherwise by the chat template"
-
-
-def _without_thinking(sampled: str, shown: str) -> bool:
-    """Whether what is shown is what was sampled less its thinking, or with an empty one."""
-    _, closed, rest = sampled.rpartition(CLOSE)
-    shown_too = (shown, shown.partition(CLOSE)[2])
-    return bool(closed) and any(_squeezed(text).startswith(_squeezed(rest)) for text in shown_too)
+        return "the chat template changed white space"
+    _, closed, rest = sampled.rpartition(CLOSE)  # without the thinking, or with an empty one
+    texts = (shown, shown.partition(CLOSE)[2])
+    if closed and any(_squeezed(each).startswith(_squeezed(rest)) for each in texts):
+        return "the chat template removed the thinking of the turn before"
+    which = "an earlier message" if at < len(before.generation.prompt_ids) else "the turn before"
+    return f"the chat template renders {which} differently"
 
 
 def _squeezed(text: str) -> str:
     return "".join(text.split())
-
-
-def _common(first: Sequence[int], second: Sequence[int]) -> int:
-    """How many tokens two sequences begin with in common."""
-    agree = (one == other for one, other in zip(first, second, strict=False))
-    return next((i for i, same in enumerate(agree) if not same), min(len(first), len(second)))

@@ -84,7 +84,7 @@ def test_a_system_that_takes_no_more_bytes_is_a_clear_error(
 def test_a_damaged_checkpoint_is_named_with_the_one_before_it(tmp_path: Path) -> None:
     first, second = save(tmp_path, 1), save(tmp_path, 2)
     os.truncate(second / "trainer" / "tensors.pt", 10)
-    with pytest.raises(CannotRead, match=rf"{second} cannot be read.*go on from {first}"):
+    with pytest.raises(CannotRead, match=rf"{second} cannot be read.*resume from {first}"):
         load_state(second)
     (first / "trainer" / "state.json").write_text("{")
     with pytest.raises(CannotRead, match="delete it to start again"):

@@ -86,7 +86,7 @@ def test_thinking_that_the_template_removes_is_named_with_its_turn(template: str
     tokenizer = tokenizer_with(template)
     episode = conversation(tokenizer, FIRST, SECOND, "done")
     found = drifts(episode, tokenizer)
-    reason = "the thinking of the turn before was removed by the chat template"
+    reason = "the chat template removed the thinking of the turn before"
     assert [(drift.turn, drift.reason) for drift in found] == [(2, reason), (3, reason)]
     assert drift_fraction([episode]) == 1.0
 
@@ -99,7 +99,7 @@ def test_the_first_token_that_differs_is_told_with_both_texts() -> None:
     assert drift.sampled == FIRST
     assert drift.shown.startswith("look at b<|end|>\n<|user|>")
     assert str(drift).startswith(
-        "turn 2: the thinking of the turn before was removed by the chat template (token 40: "
+        "turn 2: the chat template removed the thinking of the turn before (token 40: "
         "'<think>a or b?</think>\\nlook at b' before, 'look at b<|end|>"
     )
 
@@ -118,22 +118,22 @@ def test_a_history_of_actions_alone_is_told_from_a_template_that_strips() -> Non
     assert drift.reason == "the history shows the action of the turn before without its thinking"
     episode = conversation(tokenizer, FIRST, "done", kept=("wait", "done"))
     (drift,) = drifts(episode, tokenizer)
-    assert drift.reason == "the history shows another text than was sampled"
+    assert drift.reason == "the history shows a different text than the sampled one"
 
 
 def test_white_space_that_a_template_trims_is_drift_too() -> None:
     tokenizer = tokenizer_with(TRIMMING)
     (drift,) = drifts(conversation(tokenizer, "look at b \n", "done"), tokenizer)
-    assert drift.reason == "white space was changed by the chat template"
+    assert drift.reason == "the chat template changed white space"
 
 
 @pytest.mark.parametrize(
     ("template", "text", "reason"),
     [
-        (STRIPPING, FIRST, "the thinking of the turn before was removed by the chat template"),
-        (EMPTYING, FIRST, "the thinking of the turn before was removed by the chat template"),
-        (TRIMMING, "look at b \n", "white space was changed by the chat template"),
-        (PLAIN, FIRST, "the chat template closes the turn before with another token than ended it"),
+        (STRIPPING, FIRST, "the chat template removed the thinking of the turn before"),
+        (EMPTYING, FIRST, "the chat template removed the thinking of the turn before"),
+        (TRIMMING, "look at b \n", "the chat template changed white space"),
+        (PLAIN, FIRST, "the chat template closes the turn before with a different token"),
     ],
     ids=["removed", "emptied", "trimmed", "closed"],
 )
@@ -155,13 +155,13 @@ def test_the_same_text_in_other_tokens_is_drift_too() -> None:
     assert letters != first.generation.token_ids
     sampled = replace(first, generation=replace(first.generation, token_ids=letters))
     (drift,) = drifts(replace(episode, steps=(sampled, episode.steps[1])), tokenizer)
-    assert drift.reason == "the same text is made of other tokens"
+    assert drift.reason == "the same text has different tokens"
 
 
 def test_an_earlier_message_that_is_rendered_otherwise_is_told_from_the_turn() -> None:
     tokenizer = tokenizer_with("{{ messages | length }}:" + PLAIN)
     (drift,) = drifts(conversation(tokenizer, "look", "done"), tokenizer)
-    assert drift.reason == "an earlier message is rendered otherwise by the chat template"
+    assert drift.reason == "the chat template renders an earlier message differently"
     assert drift.at == 0
 
 

@@ -390,7 +390,9 @@ def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumpt
             (5, warning) for warning in result.warnings
         ]
     (warning,) = found["whole"]
-    assert warning.startswith("stage 'srl': updates 1 to 5 kept no group, so nothing was learned")
+    assert warning.startswith(
+        "stage 'srl': updates 1 to 5 had no group to train on, so nothing was learned"
+    )
     assert "objective.min_std = 10" in warning
     assert found["resumed"] == found["whole"]
     assert found["asked later"] == ()
