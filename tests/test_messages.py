@@ -201,17 +201,17 @@ def arguments_that_are_no_json(place: Path) -> None:
     command("check", CHAIN, "--kwargs", "{difficulty: 3}")
 
 
-@gives("an override is KEY=VALUE, as in train.lr=3e-4; got 'train.lr'")
+@gives("an override must be KEY=VALUE, as train.lr=3e-4; got 'train.lr'")
 def override_without_value(place: Path) -> None:
     command("train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--set", "train.lr")
 
 
-@gives("model is missing from the configuration; give it there, or with --model FOLDER")
+@gives("model is missing from the configuration. Fix: set it, or pass --model FOLDER")
 def configuration_without_model(place: Path) -> None:
     make_config({"out": "", "env": {"id": CHAIN}, "budget": {"updates": 1}})
 
 
-@gives("budget is missing from the configuration; give it there, or with --seconds N or --set")
+@gives("budget is missing from the configuration. Fix: set it, or pass --seconds N or --set")
 def training_without_end(place: Path) -> None:
     command("train", "-e", CHAIN, "-m", "x")
 

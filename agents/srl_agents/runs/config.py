@@ -1,4 +1,4 @@
-"""What a run is made of: pydantic at the edge, checked before anything is loaded.
+"""The configuration of a run, checked before anything is loaded.
 
 A configuration is read from TOML (or the ``config.json`` of an earlier run), with dotted
 overrides on top::
@@ -6,9 +6,8 @@ overrides on top::
     config = load_config("run.toml", ["train.lr=3e-4", "stages.srl.objective.temperature=1.2"])
 
 ``[train]`` changes every stage of the method that has the field, ``[stages.NAME]`` one of them.
-TOML has no word for nothing: ``"off"`` empties a field that may be empty, as in
-``stages.srl.until.informative=off`` or ``budget.seconds=off``.
-Every mistake is an ``UnknownName`` or ``BadOption`` that names the dotted key.
+TOML has no null: ``"off"`` means None, as in ``stages.srl.until.informative=off``.
+Every mistake raises ``UnknownName`` or ``BadOption`` with the dotted key.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal, Self
 from pydantic import AfterValidator, Field, model_validator
 
 from srl_agents.methods.budget import StageBudget
-from srl_agents.methods.stages import Method
+from srl_agents.methods.stages import Beta, Method
 from srl_agents.runs.method import resolved
 from srl_agents.runs.section import Section
 from srl_agents.runs.settings import read_tree, with_overrides, without_off
@@ -37,8 +36,8 @@ _RAY_JOB = 8  # groups
 class EnvConfig(Section):
     """The environment: a registered id, and keyword arguments for ``srl_env.make``.
 
-    problems: a file of problem ids, as ``srl-env difficulty`` writes it, that alone are trained
-    on; None for all.
+    problems: a file of the ids of problems to train on, as ``srl-env difficulty`` writes it; None
+    for all.
     """
 
     id: str
@@ -47,7 +46,7 @@ class EnvConfig(Section):
 
 
 class LoraConfig(Section):
-    """Low-rank adapters through peft, in place of training all weights.
+    """Low-rank adapters through peft, instead of training all weights.
 
     targets: names of the linear layers, or "all-linear".
     """
@@ -60,11 +59,11 @@ class LoraConfig(Section):
 class ModelConfig(Section):
     """The model: a folder or hub name of a causal language model, and how it is computed.
 
-    device: "auto" takes a GPU where there is one. dtype: of the weights. autocast: matrix
-    products in bfloat16 over weights kept in dtype. threads: of torch on CPU, None for its own
-    default. gradient_checkpointing: recompute activations to save memory. parallel: what several
-    processes hold, where a launcher starts them: each the whole model ("ddp"), or each a part of
-    every weight, gradient and optimiser state ("fsdp").
+    device: "auto" takes a GPU if there is one. dtype: of the weights. autocast: matrix products in
+    bfloat16 over weights kept in dtype. threads: of torch on the CPU; None for its default.
+    gradient_checkpointing: recompute activations to save memory. parallel: what each of several
+    processes holds: "ddp", the whole model; "fsdp", a part of every weight, gradient and optimiser
+    state.
     """
 
     path: str
@@ -80,7 +79,7 @@ class ModelConfig(Section):
     def _weights_that_small_steps_change(self) -> Self:
         if self.dtype == "bfloat16" and self.lora is None:
             raise ValueError(
-                "model.dtype: weights trained in bfloat16 lose small updates to rounding; keep"
+                "model.dtype: weights trained in bfloat16 lose small updates to rounding. Fix: keep"
                 " float32 and set model.autocast, or train adapters (model.lora)"
             )
         return self
@@ -104,13 +103,13 @@ def _sampler(name: str) -> str:
 
 
 class PolicyConfig(Section):
-    """What samples: the trained model itself, vLLM with its weights, here or in a server, or yours.
+    """What samples: the trained model, vLLM here or in a server, or your own policy.
 
     sampler: "transformers" (the model itself), "vllm", "vllm-server", or your own policy, as
     FILE.py or module:Class. engine: further arguments of ``vllm.LLM``, or of your own policy.
-    sampler_cap: of stages that set none, where another engine than the trained model samples
-    (GRPO's ``sampler_cap``); None trusts the engine's log-probs. rows: completions vLLM samples
-    at once. base_url: of the server for "vllm-server", as http://localhost:8000.
+    sampler_cap: GRPO's ``sampler_cap`` if another engine than the trained model samples, for stages
+    that set none; None trusts the engine's log-probs. rows: completions that vLLM samples at once.
+    base_url: the server for "vllm-server", as http://localhost:8000.
     """
 
     sampler: Annotated[str, AfterValidator(_sampler)] = "transformers"
@@ -124,7 +123,8 @@ class PolicyConfig(Section):
         if self.sampler != "vllm-server":
             if self.base_url is not None:
                 raise ValueError(
-                    "policy.base_url: only a server has one; set policy.sampler to 'vllm-server'"
+                    "policy.base_url: only a server has one. Fix: set policy.sampler to"
+                    " 'vllm-server'"
                 )
         elif self.base_url is None:
             raise ValueError(
@@ -133,21 +133,21 @@ class PolicyConfig(Section):
             )
         elif self.engine:
             raise ValueError(
-                "policy.engine: a server's options are given to 'vllm serve' where it is started;"
-                f" got {', '.join(self.engine)}"
+                f"policy.engine must be empty for a server; got {', '.join(self.engine)}. Fix: pass"
+                " these options to 'vllm serve'"
             )
         return self
 
 
 class RolloutConfig(Section):
-    """Who runs the episodes: this process ("local"), or Ray's actors ("ray").
+    """What runs the episodes: this process ("local"), or Ray's actors ("ray").
 
-    job_groups: groups that are rolled out together; with equal ones, one process and any number of
-    workers give the same run. None: 8 for ray; for local all at once, which is the fastest there.
-    workers: actors, each with a processor, environments and a policy of its own. gpus: of each, a
-    share below 1 too. address: of a running cluster, as for ``ray.init``; None starts one here.
-    deadline_s: for one job, and for a worker's start; who misses it is replaced. retries: how
-    often a job whose worker was lost is given to another, before its episodes count as failed.
+    job_groups: groups that run together as a job. With the same number, one process and any number
+    of workers give the same run. None means 8 for ray, and all at once for local, which is fastest.
+    workers: actors, each with its own processor, environments and policy. gpus: of each worker; a
+    fraction is allowed. address: of a running cluster, as for ``ray.init``; None starts one here.
+    deadline_s: for one job, and for a worker's start; a worker that misses it is replaced.
+    retries: how often a lost job is reissued before its episodes count as failed.
     """
 
     engine: Literal["local", "ray"] = "local"
@@ -160,15 +160,15 @@ class RolloutConfig(Section):
 
     @property
     def groups_per_job(self) -> int | None:
-        """The size of a job; None for all groups there are."""
+        """How many groups make a job; None for all."""
         return self.job_groups or (_RAY_JOB if self.engine == "ray" else None)
 
 
 class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
-    seconds: of training, that is sampling, reward, update and probes; checkpoints, logs and
-    whatever came before are not counted. tokens: sampled, or for demonstrations trained on.
+    seconds: of sampling, rewards, updates and probes; checkpoints, logs and start-up do not count.
+    tokens: sampled, or for demonstrations trained on.
     """
 
     updates: Annotated[int | None, Field(ge=1)] = None
@@ -189,15 +189,12 @@ class BudgetConfig(Section):
         return StageBudget(unit, 0.0, total)
 
 
-Beta = Annotated[float, Field(ge=0, lt=1)]
-
-
 class OptimizerConfig(Section):
     """AdamW, new for every stage; the learning rate is the stage's.
 
-    betas: of stages that name none of their own. max_grad_norm: the gradient is scaled down to
-    it. micro_batch_tokens: as many tokens go through the model at once; the gradient does not
-    depend on it.
+    betas: of stages that set none. max_grad_norm: the largest norm of a gradient.
+    micro_batch_tokens: how many tokens go through the model at once; the gradient does not depend
+    on it.
     """
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -208,12 +205,13 @@ class OptimizerConfig(Section):
 
 
 class LogConfig(Section):
-    """What is written besides ``metrics.jsonl``; 0 turns a thing off.
+    """What is written besides ``metrics.jsonl``; 0 turns an item off.
 
-    rollouts_every: updates between two that write episodes to ``rollouts.jsonl``, at most
-    ``rollouts_kept`` of them each. kl_every: updates between two that measure the KL to the
-    run's first weights, which keeps a copy of them in memory. warn_after: updates in a row
-    without a kept group after which the run warns, with the reason. tracker: also log to it.
+    tensorboard: also write TensorBoard files. tracker: also log to it. rollouts_every: write
+    episodes to ``rollouts.jsonl`` every this many updates. rollouts_kept: at most this many
+    episodes each time. warn_after: warn after this many updates in a row without a group to train
+    on. kl_every: measure the KL to the run's first weights every this many updates, which keeps a
+    copy of them in memory.
     """
 
     tensorboard: bool = True
@@ -225,17 +223,20 @@ class LogConfig(Section):
 
 
 class CheckpointConfig(Section):
-    """every: updates between two checkpoints; keep: how many of the last ones stay."""
+    """When checkpoints are written.
+
+    every: updates between two checkpoints. keep: how many of the last ones stay.
+    """
 
     every: Annotated[int, Field(ge=1)] = 50
     keep: Annotated[int, Field(ge=1)] = 2
 
 
 class RunConfig(Section):
-    """One training run, whole.
+    """One training run.
 
-    out: the run's folder. method: a registered name, or a list of stages written out.
-    train: changes to every stage that has the field; stages: changes to one, by its name.
+    out: the run's folder. method: a registered name, your own as module:NAME, or a list of stages.
+    train: changes to every stage that has the field. stages: changes to one stage, by its name.
     """
 
     out: str
@@ -256,8 +257,8 @@ class RunConfig(Section):
     def _a_server_and_no_workers(self) -> Self:
         if self.rollout.engine == "ray" and self.policy.sampler == "vllm-server":
             raise ValueError(
-                "rollout.engine: Ray's workers do not sample from a server; set policy.sampler to"
-                " 'vllm', which gives each an engine, or rollout.engine to 'local'"
+                "rollout.engine: Ray's workers do not sample from a server. Fix: set policy.sampler"
+                " to 'vllm', which gives each an engine, or rollout.engine to 'local'"
             )
         return self
 
@@ -273,16 +274,16 @@ class RunConfig(Section):
         return self.log.kl_every > 0 or any(s.objective.needs_reference for s in stages)
 
     def method_at(self, where: str) -> Method:
-        """``resolved_method``, whose mistakes name the configuration's dotted place."""
+        """``resolved_method``; errors name keys below the dotted place ``where``."""
         cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap
         return resolved(self.method, self.train, self.stages, cap, where)
 
 
 def make_config(tree: Tree, where: str = "") -> RunConfig:
-    """The configuration in nested dictionaries, checked whole, its method included.
+    """The configuration from nested dictionaries, with its method, checked.
 
-    where: the dotted place of the tree, for messages. Raises UnknownName for a key, method or
-    stage that does not exist, BadOption for a value that cannot work.
+    where: the dotted place of the tree, for messages. Raises UnknownName for an unknown key, method
+    or stage, BadOption for a value that is not allowed.
     """
     config = validated(RunConfig, without_off(tree), where)
     _ = config.method_at(where)

@@ -11,13 +11,13 @@ from srl_env.errors import BadOption
 
 
 def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:
-    """The environment that the configuration names. instead: arguments in place of its own.
+    """The environment that the configuration names. instead: arguments that override its own.
 
-    Raises UnknownName and BadOption as ``srl_env.make``, BadOption for no ``ReasoningEnv``.
+    Raises as ``srl_env.make``, and BadOption if it is not a ``ReasoningEnv``.
     """
     env = srl_env.make(settings.id, **{**settings.options, **instead}).unwrapped
     if not isinstance(env, ReasoningEnv):
         raise BadOption(
-            f"{settings.id!r} is a {type(env).__name__}; training needs a srl_env.ReasoningEnv"
+            f"{settings.id!r} must be a srl_env.ReasoningEnv; got a {type(env).__name__}"
         )
     return env

@@ -1,7 +1,7 @@
 """Which problems a model has trained on, so that evaluation never uses them.
 
-A run's folder says what it trained on; the model it began with may come from a run itself, and
-so on. A model without such a history (from the hub, say) cannot be checked.
+A run's folder records what it trained on. The model it began with may come from another run. A
+model without such a history, e.g. from the hub, cannot be checked.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from srl_env.errors import BadOption, UserError
 from srl_env.problem import Problem, ProblemSource
 
 COMPARED_BY_TEXT = 20_000
-"""Sources up to this size are also searched for the same text under another id."""
+"""Larger sources are not searched for the same text under another id."""
 
 
 def run_folder(path: Path) -> Path | None:
@@ -33,9 +33,9 @@ def run_folder(path: Path) -> Path | None:
 
 
 def training_runs(path: str | Path) -> list[RunConfig]:
-    """The runs whose training is in a model, the last one first; [] where none is known.
+    """The runs that trained a model, the last one first; [] if none is known.
 
-    Warns where a run began with a folder that is not there any more.
+    Warns if a run began with a folder that no longer exists.
     """
     runs: list[RunConfig] = []
     visited = set[Path]()
@@ -50,8 +50,8 @@ def training_runs(path: str | Path) -> list[RunConfig]:
 def _beginning(folder: Path, run: RunConfig) -> Path:
     """The model that a run began with.
 
-    A relative path is meant from where training was started, which the run's own folder and
-    the one it was given tell, wherever both have been moved since.
+    A relative path starts where training was started. That is found from the run's folder, now and
+    in its configuration, even if both have moved.
     """
     given, here, out = run.model.path, folder.resolve(), Path(run.out).parts
     tail = len(out)
@@ -59,15 +59,15 @@ def _beginning(folder: Path, run: RunConfig) -> Path:
     found = start / given
     if not found.exists() and looks_like_a_folder(given):
         warnings.warn(
-            f"{folder} began with {given}, which is not there any more: which problems that model "
-            "had been trained on before cannot be told",
+            f"{folder} began with {given}, which no longer exists, so the problems that this model "
+            "was trained on before are unknown",
             stacklevel=2,
         )
     return found
 
 
 def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None:
-    """Raises BadOption where any of the problems was among those that a run trained on."""
+    """Raises BadOption if a run trained on any of the problems."""
     for run in runs:
         env = srl_env.make(run.env.id, **run.env.options).unwrapped
         assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
@@ -82,7 +82,7 @@ def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None
 
 
 def _trained_on(run: RunConfig, source: ProblemSource) -> ProblemSource:
-    """The problems of a source that a run was given: all where its file of ids is gone."""
+    """The problems that a run trained on; all of the source if its file of ids is gone."""
     file = Path(run.env.problems or "")
     if not file.is_file():
         return source
@@ -90,7 +90,7 @@ def _trained_on(run: RunConfig, source: ProblemSource) -> ProblemSource:
 
 
 def seen_problems(problems: Sequence[Problem], source: ProblemSource) -> list[Problem]:
-    """Those of the problems that a source has, by id and text, or by text if it is not large."""
+    """The problems that a source has too, by id and text, or by text if it is small."""
     texts = frozenset[str]()
     if len(source) <= COMPARED_BY_TEXT:
         texts = frozenset(source[i].prompt for i in range(len(source)))

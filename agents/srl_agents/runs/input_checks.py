@@ -13,7 +13,7 @@ from srl_env.registration.ids import offline_arguments
 
 
 def check_inputs(config: RunConfig) -> None:
-    """Raises what training would, as far as that shows without network and without weights.
+    """Raises what training would raise, without network and without weights.
 
     UnknownName and BadOption for the environment and its arguments, BadOption for a folder
     without a model, BadData for the file of problems. Problems of the hub are not loaded.
@@ -28,7 +28,7 @@ def check_inputs(config: RunConfig) -> None:
 
 
 def _instead_of_the_hub(settings: EnvConfig) -> dict[str, Any]:
-    """The arguments that open the sample that ships where problems come from the hub, else {}."""
+    """The arguments for the sample that ships, if problems come from the hub; else {}."""
     from_hub = settings.options.get("source", "hub") == "hub" and not settings.options.get("path")
     offline = offline_arguments(settings.id) if from_hub else {}
     return offline if "source" in offline else {}

@@ -1,7 +1,7 @@
 """One process at a time writes a folder: a lock that the system releases when its holder dies.
 
-The lock is the system's own (``flock``) on the file ``.lock`` in the folder, so nothing is stale
-after a kill. What stands in the file only says who the holder is.
+It is a system lock (``flock``) on the file ``.lock`` in the folder, so a kill leaves no stale lock.
+The file's text only names the holder.
 """
 
 from __future__ import annotations
@@ -30,11 +30,11 @@ _guard = Lock()
 
 @contextmanager
 def held(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
-    """The folder, made if need be, held for this process until the end of the block.
+    """Makes the folder if necessary, and holds it for this process until the end of the block.
 
-    wait_s: how long to wait for another process to end. Raises BadOption that names the holder
-    where another process, or another thread of this one, still writes there. Where the file
-    system knows no locks, other processes are not noticed.
+    wait_s: how long to wait for another process. Raises BadOption with the holder's name if another
+    process, or another thread of this one, writes there. On a file system without locks, other
+    processes are not noticed.
     """
     folder.mkdir(parents=True, exist_ok=True)
     place = folder.resolve()
@@ -52,7 +52,7 @@ def held(folder: Path, wait_s: float = 0.0) -> Iterator[None]:
 
 @contextmanager
 def _locked(folder: Path, wait_s: float) -> Iterator[None]:
-    # Not a record lock, which ends as soon as anything in this process has read the file.
+    # Not a record lock: that ends as soon as this process closes the file after reading it.
     with (folder / LOCK).open("a+", encoding="utf-8") as file:
         deadline = time.monotonic() + wait_s
         while not _taken(file):
@@ -68,12 +68,12 @@ def _locked(folder: Path, wait_s: float) -> Iterator[None]:
             yield
         finally:
             _files.discard(file)
-            if not file.closed:  # it is in a process that was forked
+            if not file.closed:  # closed in a forked process
                 file.truncate(0)
 
 
 def _let_go() -> None:
-    """In a process that was forked: the lock belongs to its parent, and ends with that."""
+    """In a forked process: the lock belongs to its parent and ends with it."""
     for file in _files:
         file.close()
     _files.clear()
@@ -83,7 +83,7 @@ os.register_at_fork(after_in_child=_let_go)
 
 
 def _taken(file: TextIO) -> bool:
-    """Whether this process now has the lock, or there is none on this file system."""
+    """Whether this process now has the lock, or the file system has none."""
     try:
         fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -92,7 +92,7 @@ def _taken(file: TextIO) -> bool:
 
 
 def _name() -> str:
-    """How a person finds this process."""
+    """This process, for people."""
     command = " ".join([Path(sys.argv[0]).name, *sys.argv[1:]])
     return f"process {os.getpid()} on {socket.gethostname()}: {command:.200}"
 
@@ -100,5 +100,5 @@ def _name() -> str:
 def _in_use(folder: Path, holder: str) -> BadOption:
     return BadOption(
         f"{folder} must be written by one process at a time; got a second one beside {holder}."
-        " Fix: wait until that one has ended, or choose another folder"
+        " Fix: wait until it ends, or choose another folder"
     )

@@ -1,4 +1,4 @@
-"""The method of a run: a registered one or stages written out, with the run's changes."""
+"""The method of a run: a registered one or a list of stages, with the run's changes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def resolved(
 ) -> Method:
     """The method with a configuration's changes to every stage (train) and to single ones.
 
-    cap: of the sampler correction of stages that set none. where: the method's dotted place, for
+    cap: the ``sampler_cap`` of stages that set none. where: the method's dotted place, for
     messages.
     """
     method = _method(given, dotted(where, "method"))
@@ -60,18 +60,18 @@ def _stage(tree: Tree, where: str) -> Stage:
 
 
 def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
-    """The stage with the changes to every stage and its own; errors name those that are wrong."""
+    """The stage with the changes to every stage and its own; errors name the wrong one."""
     for_all = merged(tree, train)
     try:
         return _stage(merged(for_all, own), dotted(where, f"stages.{tree['name']}"))
     except SrlEnvError:
         if train:
-            _stage(for_all, dotted(where, "train"))  # raises where the mistake is there
+            _stage(for_all, dotted(where, "train"))  # raises if the mistake is there
         raise
 
 
 def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
-    """The stage as a tree, with this cap of the sampler correction where it has none."""
+    """The stage as a tree, with this ``sampler_cap`` if it has none."""
     tree = asdict(stage)
     if tree["objective"].get("sampler_cap", 0.0) is None:
         tree["objective"]["sampler_cap"] = cap
@@ -79,9 +79,9 @@ def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
 
 
 def _check_stage_names(stages: Tree, method: Method) -> None:
-    """UnknownName for a stage that neither this method nor any registered one has.
+    """Raises UnknownName for a stage that neither this method nor any registered one has.
 
-    Stages of other methods may be there: one configuration then serves to compare methods.
+    Stages of other methods are allowed, so that one configuration serves several methods.
     """
     known = {stage.name for name in methods() for stage in get_method(name).stages}
     known |= {stage.name for stage in method.stages}
@@ -91,11 +91,8 @@ def _check_stage_names(stages: Tree, method: Method) -> None:
 
 
 def _check_train_keys(train: Tree, method: Method, where: str) -> None:
-    """UnknownName for a key under ``train`` that no stage could have.
-
-    BadOption for a value in place of a table.
-    """
-    classes = {*OBJECTIVES.values(), *(type(stage.objective) for stage in method.stages)}
+    """Raises UnknownName for a key of no stage, BadOption for a value that must be a table."""
+    classes = [*OBJECTIVES.values(), *(type(stage.objective) for stage in method.stages)]
     sections: list[tuple[str, Any]] = [("objective.", cls) for cls in classes]
     sections += [("", Stage), ("starts.", Starts), ("until.", Until)]
     known = {f"{prefix}{field.name}" for prefix, cls in sections for field in fields(cls)}
@@ -109,9 +106,9 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
 
 def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:
     """Of the changes to every stage, those whose field this one has."""
-    tree = asdict(stage)
+    known = leaves(asdict(stage))
     changes: dict[str, Any] = {}
     for key, value in leaves(train).items():
-        if key in leaves(tree):
+        if key in known:
             changes = with_leaf(changes, key, value)
     return changes

@@ -13,14 +13,14 @@ from srl_env.problem import ProblemSource
 def read_problem_ids(path: Path) -> list[str]:
     """The ids in a file of problems: JSON with "problems", or a list of ids.
 
-    Raises BadData where it is no such file or names none.
+    Raises BadData for any other file, and for one without ids.
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise BadData(f"{path}: {error.strerror}; expected a file of problem ids") from error
     except (ValueError, RecursionError) as error:
-        raise BadData(f"{path}: no JSON; {error}") from error
+        raise BadData(f"{path} must be JSON; {error}") from error
     ids = data.get("problems") if isinstance(data, Mapping) else data
     if not isinstance(ids, list) or not ids or not all(isinstance(one, str) for one in ids):
         raise BadData(
@@ -31,14 +31,14 @@ def read_problem_ids(path: Path) -> list[str]:
 
 
 def indices_of(path: Path, source: ProblemSource) -> list[int]:
-    """Where the problems of a file stand in a source, ascending.
+    """The indices of a file's problems in a source, ascending.
 
-    Raises BadData for one that is not there, besides what ``read_problem_ids`` raises.
+    Raises BadData for a problem that the source does not have, and as ``read_problem_ids``.
     """
     try:
         return sorted(source.index_of(problem_id) for problem_id in read_problem_ids(path))
     except UnknownName as error:
         raise BadData(
-            f"{path}: {error} It must be of {source.name}; rate the problems that are trained on,"
-            " as srl-env eval --split train does"
+            f"{path}: {error} It must be in {source.name}. Fix: rate the problems that are trained"
+            " on, with srl-env eval --split train"
         ) from error

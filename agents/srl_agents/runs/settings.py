@@ -15,7 +15,7 @@ Tree = Mapping[str, Any]
 
 
 def without_off(tree: Tree) -> dict[str, Any]:
-    """The tree with None for "off"; what an environment is given stays as it is."""
+    """The tree with None for "off", except in the arguments of an environment."""
     result: dict[str, Any] = {}
     for key, value in tree.items():
         if isinstance(value, Mapping) and key != "env":
@@ -26,7 +26,7 @@ def without_off(tree: Tree) -> dict[str, Any]:
 
 
 def read_tree(path: str | Path) -> dict[str, Any]:
-    """A TOML or JSON file as nested dictionaries; BadOption where it cannot be read."""
+    """A TOML or JSON file as nested dictionaries; raises BadOption if it cannot be read."""
     path = Path(path)
     read = json.loads if path.suffix == ".json" else tomllib.loads
     try:
@@ -35,12 +35,12 @@ def read_tree(path: str | Path) -> dict[str, Any]:
         raise BadOption(f"{path} cannot be read: {error.strerror}") from error
     except UnicodeDecodeError as error:
         wrong = f"byte {error.start + 1} is 0x{error.object[error.start]:02x}"
-        raise BadOption(f"{path}: no UTF-8; {wrong}") from error
+        raise BadOption(f"{path} must be UTF-8; {wrong}") from error
     except (ValueError, RecursionError) as error:
         raise BadOption(f"{path}: {error}") from error
     if not isinstance(tree, dict):
         raise BadOption(
-            f"{path}: expected a JSON object of keys and values, {{…}}; got {reprlib.repr(tree)}"
+            f"{path} must be a JSON object of keys and values, {{…}}; got {reprlib.repr(tree)}"
         )
     return tree
 
@@ -48,12 +48,12 @@ def read_tree(path: str | Path) -> dict[str, Any]:
 def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
     """The tree with each ``key.key=value`` set in it.
 
-    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), and as plain text where it is not.
+    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), and otherwise as plain text.
     """
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
-            raise BadOption(f"an override is KEY=VALUE, as in train.lr=3e-4; got {override!r}")
+            raise BadOption(f"an override must be KEY=VALUE, as train.lr=3e-4; got {override!r}")
         change: Any = _value(value.strip())
         for part in reversed(key.strip().split(".")):
             change = {part: change}
@@ -69,7 +69,7 @@ def _value(text: str) -> Any:
 
 
 def merged(tree: Tree, change: Tree) -> dict[str, Any]:
-    """The tree with the change's leaves in place of its own."""
+    """The tree with the change's leaves."""
     result = dict(tree)
     for key, value in change.items():
         old = result.get(key)
@@ -79,7 +79,7 @@ def merged(tree: Tree, change: Tree) -> dict[str, Any]:
 
 
 def dotted(where: str, name: str) -> str:
-    """The dotted key of a name at a place; the place may be the top, ""."""
+    """The dotted key of a name at a place, which may be the top, ""."""
     return f"{where}.{name}" if where else name
 
 

@@ -1,4 +1,4 @@
-"""Values checked by pydantic, whose complaints become one line with the dotted key."""
+"""Values checked by pydantic, whose errors become one line with the dotted key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ T = TypeVar("T")
 
 
 def validated(cls: type[T], tree: Tree, where: str) -> T:
-    """An instance of the class from nested dictionaries; the first mistake is raised.
+    """An instance of the class from nested dictionaries; raises the first mistake.
 
     where: the dotted place of the tree, for messages. Raises UnknownName or BadOption.
     """
@@ -35,7 +35,7 @@ def validated(cls: type[T], tree: Tree, where: str) -> T:
 
 
 def _check_finite(value: object, key: str) -> None:
-    """BadOption for an inf or nan anywhere in a tree: a run's config.json could not hold it."""
+    """Raises BadOption for inf or nan anywhere in a tree: JSON cannot hold them."""
     if isinstance(value, float) and not isfinite(value):
         raise BadOption(f"{key} must be a finite number; got {value}")
     if isinstance(value, Mapping):
@@ -55,7 +55,7 @@ _GIVEN_BY = {
     "run.model": "--set run.model.path=FOLDER",
     "run.budget": "--set run.budget.updates=N",
 }
-"""How the parts that every run needs are given on the command line."""
+"""How the required parts of a run are given on the command line."""
 
 
 _OTHER_WORDS = {
@@ -101,7 +101,7 @@ _OTHER_WORDS = {
     "log.tracker": "tracker wandb report_to logger",
     "out": "output output_dir out_dir save_dir",
 }
-"""{key of a run: the words by which people look for it}; a word may name its section too."""
+"""{key of a run: other names that people try}; a name may include its section."""
 
 _KEYS = {
     word.replace("_", ""): key for key, words in _OTHER_WORDS.items() for word in words.split()
@@ -112,12 +112,12 @@ _PLACE = re.compile(
 
 
 def unknown_key(key: str, known: Collection[str]) -> UnknownName:
-    """The error for a dotted key that does not exist. known: those that do at its place."""
+    """The error for an unknown dotted key. known: the keys that exist at its place."""
     return UnknownName("configuration key", key, known, _meant(key, known))
 
 
 def _meant(key: str, known: Collection[str]) -> str | None:
-    """The key that people mean by this one, in another word or another section."""
+    """The key that is probably meant, under another name or in another section."""
     words = key.lower().replace("-", "").replace("_", "").split(".")
     found = _KEYS.get(".".join(words[-2:])) or _KEYS.get(words[-1])
     if found is None:
@@ -152,13 +152,13 @@ def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
         return BadOption(f"{key.rpartition('.')[0]} is too short; got {first['input']!r}")
     if first["type"] in ("missing", "missing_argument"):
         how = _GIVEN_BY.get(key, f"--set {key}=…")
-        return BadOption(f"{key} is missing from the configuration; give it there, or with {how}")
+        return BadOption(f"{key} is missing from the configuration. Fix: set it, or pass {how}")
     if first["type"] == "value_error":
         cause = str(first["ctx"]["error"])
         if loc and cause.startswith(".".join(loc)):
             return BadOption(dotted(where, cause))
         return BadOption(f"{key}: {cause}" if loc else cause)
-    if loc[-1] == "str":  # one of the two kinds that a field may be of
+    if loc[-1] == "str":  # one of the two types of a field
         return BadOption(
             f"{key.removesuffix('.str')} must be a text or a list; got {first['input']!r}"
         )
@@ -167,7 +167,7 @@ def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
 
 
 def _expected(cls: type, complaint: str, loc: Sequence[str], given: object) -> str | None:
-    """What a key is, in words of a configuration; None where pydantic's own say it."""
+    """What a key must be, in a configuration's words; None if pydantic's own words fit."""
     if complaint in ("model_type", "dataclass_type"):
         *names, last = _field_types(cls, loc)
         return f"must be a table with {', '.join(names)} and {last}"

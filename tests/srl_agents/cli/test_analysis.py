@@ -222,7 +222,7 @@ def test_bands_and_bounds_that_cannot_be_are_said(tmp_path: Path) -> None:
         ("{", "no JSON"),
         ('{"problems": []}', "with at least one id"),
         ("[1]", "or a list of ids"),
-        ('["there is none"]', "no problem 'there is none'.*It must be of here"),
+        ('["there is none"]', "no problem .there is none..*It must be in here"),
     ],
 )
 def test_a_file_of_problems_that_cannot_be_used_is_said(

@@ -529,7 +529,7 @@ def test_a_comparison_that_cannot_work_leaves_no_folder(override: str, message: 
 def test_a_file_that_holds_no_table_is_said_in_a_line() -> None:
     Path("list.json").write_text("[1, 2]")
     for command in (["train", "--config", "list.json"], ["compare", "list.json"]):
-        assert "list.json: expected a JSON object" in fails(*command)
+        assert "list.json must be a JSON object" in fails(*command)
 
 
 def test_compare_writes_one_report(model: str) -> None:

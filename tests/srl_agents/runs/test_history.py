@@ -82,7 +82,7 @@ def test_runs_are_followed_back_from_any_directory_and_after_a_move(
 
 def test_a_history_that_is_gone_is_told(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "runs/gone/model")
-    with pytest.warns(UserWarning, match=r"began with runs/gone/model, which is not there"):
+    with pytest.warns(UserWarning, match=r"began with runs/gone/model, which no longer exists"):
         assert len(training_runs(run)) == 1
 
 

@@ -39,7 +39,11 @@ def test_what_may_work_passes() -> None:
     ("changes", "error", "message"),
     [
         ({"env": {"id": "srl/Nope-v0"}}, UnknownName, "no environment 'srl/Nope-v0'"),
-        ({"env": {"id": "CartPole-v1"}}, BadOption, "'CartPole-v1' is a CartPoleEnv"),
+        (
+            {"env": {"id": "CartPole-v1"}},
+            BadOption,
+            "'CartPole-v1' must be a srl_env.ReasoningEnv; got a CartPoleEnv",
+        ),
         ({"env": {"id": "steps:no.jsonl"}}, BadData, "no.jsonl"),
         ({"env": {"options": {"dificulty": 1}}}, UnknownName, "Did you mean 'difficulty'"),
         ({"model": {"path": "models/missing"}}, BadOption, "no folder 'models/missing'"),
@@ -58,7 +62,7 @@ def test_problems_to_train_on_have_to_be_the_environments(tmp_path: Path) -> Non
     file.write_text(json.dumps(["modular_chain/train/7/4"]))
     check(**merged(CHAIN, {"env": {"problems": str(file)}}))
     file.write_text(json.dumps(["modular_chain/dev/7/4"]))
-    with pytest.raises(BadData, match="It must be of modular_chain/train/7"):
+    with pytest.raises(BadData, match="It must be in modular_chain/train/7"):
         check(**merged(CHAIN, {"env": {"problems": str(file)}}))
 
 
