@@ -1,15 +1,15 @@
-"""Whether a change to a repository solves its task, decided so that it cannot be talked into it.
+"""Decides whether a change to a repository solves its task, and resists reward hacking.
 
 The change is taken from the episode's workspace as plain files, filtered, put on a fresh copy of
-the tree, and judged in fresh sessions that the policy never saw. How far the judgement can be
-trusted is its *trust level*, chosen by the task and reported with the verdict:
+the tree, and judged in fresh sessions that the policy never saw. A task chooses a *trust level*,
+which says how far the verdict can be trusted and is reported with it:
 
 - ``inprocess``: hidden tests run by pytest, reported over a signed channel of their own. Stops
   everything that works from outside the test process or before it: conftest files, settings,
   plug-ins and who names them, shadowed modules, planted caches, early exits, forged output. Does
-  NOT stop code under test that reaches into the interpreter it runs in: pytest patched at run
-  time, the reporter found through ``gc``, objects equal to everything, expected values read from
-  the caller's source.
+  NOT stop code under test that reaches into the interpreter it runs in. It can patch pytest, find
+  the reporter through ``gc``, return objects equal to everything, or read expected values from the
+  caller's source.
 - ``controlled``: the same, and then again several times with expectations changed at random, which
   must make every test fail. Stops all of the former that do not adapt. Does NOT stop code that
   reads the expectation and judges whether it is the true one.

@@ -56,7 +56,7 @@ def filter_changes(
     """The changes of a workspace that may be put on a fresh tree.
 
     Kept are added, changed and deleted regular files that are not tests, settings, caches, or
-    modules in place of those that tests rely on. allowed: patterns of paths kept nevertheless.
+    modules that shadow those that tests rely on. allowed: patterns of paths kept nevertheless.
     own: modules that the repository provides, which may have the name of one that pytest needs.
     tests: paths of test files whose names do not say so.
     A patch of more than MAX_FILES files, or folders above them, or of more than MAX_BYTES keeps
@@ -113,11 +113,11 @@ def _reasons(
         yield "settings"
     for root in map(PurePosixPath, python_path):
         if root.is_relative_to(path):
-            yield "stands in place of a folder that packages are imported from"
+            yield "replaces a folder that packages are imported from"
         elif path.is_relative_to(root):
             top = path.relative_to(root).parts[0].partition(".")[0]
             if top in _SHADOWS and top not in own:
-                yield f"stands in place of the module {top}"
+                yield f"replaces the module {top}"
     if parts[-1] == "__init__.py" and str(path.parent) in (".", *python_path):
         yield "makes a package of a folder that packages are imported from"
 

@@ -114,7 +114,7 @@ def answer_cases(
 
     Cases without an answer are missing. The controller chooses their order. They run on tree +
     patch alone: neither hidden tests nor expected values are there.
-    env: has the interpreter started anew with these variables. Raises as `run_tests`.
+    env: starts a new interpreter with these variables. Raises as `run_tests`.
     """
     cases = [
         {"name": case.name, "setup": case.setup, "expression": case.expression}

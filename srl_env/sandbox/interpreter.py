@@ -21,9 +21,12 @@ _ALWAYS_SHOWN: Final = ("/usr/bin", "/usr/lib")
 
 @dataclass(frozen=True)
 class Interpreter:
-    """executable: its path; mounts: what it needs beyond /usr; hidden: folders shown empty;
-    links: names by which commands find it, and where they lead; covered: folders of installed
-    packages, which hold only what a task names in them."""
+    """The files a session needs for its Python.
+
+    executable: its path. mounts: what it needs beyond /usr. hidden: folders shown empty.
+    links: names by which commands find it, and where they lead. covered: folders of installed
+    packages, which hold only what a task names in them.
+    """
 
     executable: str
     mounts: tuple[Mount, ...]

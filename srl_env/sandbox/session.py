@@ -8,9 +8,10 @@ import signal
 import socket
 import subprocess
 import weakref
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any, Final, Protocol, Self
+from typing import Final, Self
 
 from srl_env.errors import BadOption, SandboxDied, SandboxFailure
 from srl_env.sandbox.command import CommandResult
@@ -24,33 +25,53 @@ _ANSWER_S: Final = 30.0
 _END_S: Final = 10.0
 
 
-class Connection(Protocol):
+class Connection(ABC):
     """A wire to a keeper, and a way to end it whatever it does.
 
-    cgroup: whether its commands are in a memory cgroup of their own.
+    cgroup: whether its commands are in their own memory cgroup.
+    Raises SandboxFailure where the session cannot be set up.
     """
 
-    wire: Wire
-    cgroup: bool
-
-    def close(self) -> None:
-        """Ends the keeper and all in its session; raises SandboxDied where it will not."""
-        ...
-
-
-class SocketConnection:
-    """A keeper started by the launcher, held by a socket and a handle on its process."""
-
-    def __init__(self, connection: socket.socket) -> None:
-        self._socket = connection
-        self._handle = -1
-        self.wire = Wire(connection.fileno(), connection.fileno())
+    def __init__(self, wire: Wire) -> None:
+        self.wire = wire
         try:
-            self._handle = _take_handle(connection)
-            self.cgroup = _await_ready(self.wire)
+            self.cgroup = self._await_ready()
         except BaseException:
             self.close()
             raise
+
+    def _await_ready(self) -> bool:
+        """Whether the session has a memory cgroup, once it is ready."""
+        try:
+            reply = self.wire.receive(START_S)[0]
+        except (EOFError, OSError, ValueError) as error:
+            raise SandboxFailure(f"the session could not be set up: {error}") from error
+        if "failed" in reply:
+            raise SandboxFailure(f"the session could not be set up: {reply['failed']}")
+        return bool(reply["cgroup"])
+
+    @abstractmethod
+    def close(self) -> None:
+        """Ends the keeper and all in its session; raises SandboxDied where it will not."""
+
+
+class SocketConnection(Connection):
+    """A keeper started by the launcher, held by a socket and a handle on its process."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self._socket, self._handle = connection, -1
+        super().__init__(Wire(connection.fileno(), connection.fileno()))
+
+    def _await_ready(self) -> bool:
+        if not readable(self._socket.fileno(), START_S):
+            raise SandboxFailure(f"no session after {START_S:g} s")
+        data, descriptors, _, _ = socket.recv_fds(self._socket, 1, 1)
+        for descriptor in descriptors:
+            os.set_inheritable(descriptor, False)
+            self._handle = descriptor
+        if not data:
+            raise SandboxFailure("the launcher died while a session was being started")
+        return super()._await_ready()
 
     def close(self) -> None:
         self._socket.close()
@@ -66,19 +87,14 @@ class SocketConnection:
             os.close(handle)
 
 
-class ProcessConnection:
+class ProcessConnection(Connection):
     """A keeper that is a child of this process and speaks over its standard streams."""
 
     def __init__(self, process: subprocess.Popen[bytes], remove: Callable[[], None]) -> None:
         assert process.stdin
         assert process.stdout
         self._process, self._remove = process, remove
-        self.wire = Wire(process.stdout.fileno(), process.stdin.fileno())
-        try:
-            self.cgroup = _await_ready(self.wire)
-        except BaseException:
-            self.close()
-            raise
+        super().__init__(Wire(process.stdout.fileno(), process.stdin.fileno()))
 
     def close(self) -> None:
         with self._process:  # closes the streams and waits
@@ -289,25 +305,3 @@ def _checked(what: str, text: str) -> str:
     except UnicodeEncodeError:
         raise BadOption(f"run: {what} must be valid Unicode; got a lone surrogate") from None
     return text
-
-
-def _take_handle(connection: socket.socket) -> int:
-    if not readable(connection.fileno(), START_S):
-        raise SandboxFailure(f"no session after {START_S:g} s")
-    data, descriptors, _, _ = socket.recv_fds(connection, 1, 1)
-    for descriptor in descriptors:
-        os.set_inheritable(descriptor, False)
-    if not data:
-        raise SandboxFailure("the launcher died while a session was being started")
-    return descriptors[0] if descriptors else -1
-
-
-def _await_ready(wire: Wire) -> bool:
-    """Whether the session has a memory cgroup, once it is ready."""
-    try:
-        reply: dict[str, Any] = wire.receive(START_S)[0]
-    except (EOFError, OSError, ValueError) as error:
-        raise SandboxFailure(f"the session could not be set up: {error}") from error
-    if "failed" in reply:
-        raise SandboxFailure(f"the session could not be set up: {reply['failed']}")
-    return bool(reply["cgroup"])

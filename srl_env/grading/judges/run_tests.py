@@ -1,8 +1,8 @@
 """Runs chosen tests with pytest and reports each over descriptor 3, signed.
 
 Started with ``python -P -s -S -B``; the request comes as JSON on standard input. pytest is imported
-before the workspace is on the path, which it then ends; no settings, plug-ins or conftest files
-of a change are read.
+before the workspace is on the path, and the workspace comes last on it. No settings, plug-ins or
+conftest files of a change are read.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 Version 1: below the launcher's own cgroup. Version 2: beside it or further up, in the nearest
 cgroup that hands the memory controller to its children. Each command moves into the session's
 cgroup before any code of the policy runs. The keeper stays outside, so the kernel never kills it
-for want of memory.
+when memory runs out.
 
 The kernel's limit covers all memory that a session holds, its files and the kernel memory on its
 behalf included. The keeper checks what is held besides files.
@@ -77,7 +77,7 @@ class Cgroup(NamedTuple):
         os.write(self.joining, b"0")
 
     def killed(self) -> int:
-        """How many processes the kernel has killed for want of memory."""
+        """How many processes the kernel has killed because memory ran out."""
         return oom_kills(_read(self.events))
 
     def over(self, processes: Sequence[int], limit: int) -> bool:

@@ -34,7 +34,7 @@ def main(workspace: str = WORKSPACE, pristine: str = PRISTINE) -> None:
         memory = Watched()  # the engine's cgroup holds the keeper as well
         give_up_rights(memory)
         keeper = Keeper(wire, Workspace(*folders), workspace, spec, memory, namespace=True)
-    except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
+    except Exception as error:  # noqa: BLE001  report anything to the controller
         with contextlib.suppress(OSError):
             wire.send({"failed": f"{type(error).__name__}: {error}"})
         return

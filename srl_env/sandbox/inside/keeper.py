@@ -27,7 +27,7 @@ from .wire import Header, Wire, write_all
 from .workspace import Workspace
 
 WATCH_EVERY_S: Final = 0.03
-WATCH_PAUSE, WATCH_AT_LEAST_EVERY_S = 4, 0.15  # the pause is so many times as long as the look
+WATCH_PAUSE, WATCH_AT_LEAST_EVERY_S = 4, 0.15  # the pause is 4 times as long as the check
 EMPTYING_S: Final = 20.0
 REPORT_DESCRIPTOR: Final = 3
 _READ_AT_ONCE: Final = 1 << 16
@@ -165,7 +165,7 @@ class Keeper:
         return "exited", None
 
     def _time_is_up(self, *_: object) -> None:
-        """Kills at once, whatever the keeper is doing: a look at many processes takes long."""
+        """Kills at once, whatever the keeper is doing: checking many processes takes long."""
         if time.monotonic() >= self._deadline:  # commands may send the signal, too
             self._late = True
             self._kill_all()
@@ -261,7 +261,7 @@ class Keeper:
     def _excess(self, killed: int) -> str | None:
         """Which limit the session's processes are over, summed up; None where under all.
 
-        killed: processes the kernel had killed for want of memory when the command began.
+        killed: processes the kernel had killed over memory when the command began.
         """
         processes = _all_processes() if self._namespace else descendants(os.getpid())
         if self._namespace and _sockets() > self.limits["sockets"]:

@@ -52,7 +52,7 @@ def unmount(target: str) -> None:
 def pivot_root() -> None:
     """Makes the working directory, a mount point, the root, and lets go of the old one."""
     if _PIVOT_ROOT is None:
-        raise OSError(38, f"pivot_root: no number known for {MACHINE}")
+        raise OSError(38, f"pivot_root: unknown call number on {MACHINE}")
     _syscall("pivot_root", _PIVOT_ROOT, b".", b".")
     unmount(".")
     os.chdir("/")

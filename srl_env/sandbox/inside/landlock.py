@@ -1,9 +1,9 @@
 """What Landlock lets a command do: read the system and the tree's interpreter, write two folders.
 
-Weak, and marked so: no PID namespace hides other processes' existence, file metadata outside
-stays visible, and as a plain user one's own files outside can be chmod'ed or touched (Landlock
-has no right for that). Needs version 6 (Linux 6.12), whose scopes keep signals and abstract
-sockets inside.
+This isolation is weak. No PID namespace hides other processes' existence, and file metadata
+outside stays visible. A plain user's own files outside can be chmod'ed or touched, which Landlock
+cannot forbid. It needs version 6 (Linux 6.12), whose scopes keep signals and abstract sockets
+inside.
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def main(control: int) -> None:
 
 
 class Launcher:
-    """The sessions' common part: who they run as, and what is to be removed after them.
+    """The sessions' common part: who they run as, and what to remove after them.
 
     poll: also reports the end of a session that has a cgroup.
     """
@@ -151,7 +151,7 @@ class Launcher:
                 namespaces.run_session(spec, connection, self.who, self.owners, memory)
             else:
                 _run_in_folder(spec, connection, folder, self.who, memory)
-        except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
+        except Exception as error:  # noqa: BLE001  report anything to the controller
             _report_failure(connection, error)
         finally:
             os._exit(0)

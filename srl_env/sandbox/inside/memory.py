@@ -29,7 +29,7 @@ class Memory(Protocol):
 
     strict: the filter must refuse what cannot be seen in /proc.
     join: makes the calling process one of those that count.
-    killed: how many processes the kernel has killed for want of memory.
+    killed: how many processes the kernel has killed because memory ran out.
     over: whether the processes together hold more than the limit, in bytes.
     """
 
@@ -49,7 +49,7 @@ class Watched:
     strict = True
 
     def join(self) -> None:
-        """Nothing is to be done."""
+        """Does nothing: every process of the session counts."""
 
     def killed(self) -> int:
         return 0

@@ -196,7 +196,7 @@ def _be_process_one(
         keeper = Keeper(wire, workspace, WORKSPACE, spec, memory, namespace=True)
         os.close(done)
         keeper.serve()
-    except Exception as error:  # noqa: BLE001  whatever it is, the controller must be told
+    except Exception as error:  # noqa: BLE001  report anything to the controller
         with contextlib.suppress(OSError):
             wire.send({"failed": f"{type(error).__name__}: {error}"})
     finally:

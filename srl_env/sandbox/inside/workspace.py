@@ -208,7 +208,7 @@ class Changes:
 
 
 def copy_tree(source: str, target: str, owner: tuple[int, int] | None = None) -> None:
-    """Copies folders, files, modes and symlinks (as they are); pipes and devices are left out.
+    """Copies folders, files, modes and symlinks (as they are); without pipes and devices.
 
     owner: uid and gid the copies are given. Raises OSError, EACCES included.
     """

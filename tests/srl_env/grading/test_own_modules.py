@@ -62,7 +62,7 @@ def test_a_change_cannot_bring_along_what_the_repository_does_not_provide(
     forged = {f"{name}/__init__.py": "import os; os._exit(0)", "shop/prices.py": FAULTY}
     result = grade(sandbox, task, patch(forged))
     assert not result.resolved
-    assert [item.reason for item in result.dropped] == [f"stands in place of the module {name}"]
+    assert [item.reason for item in result.dropped] == [f"replaces the module {name}"]
     assert result.pass_to_pass[f"{FILE}::test_cents_are_read"]
 
 
