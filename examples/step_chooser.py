@@ -1,10 +1,10 @@
-"""An agent of stable-baselines3 learns to choose the next step, and is put on top of a model.
+"""A stable-baselines3 agent learns to choose the next step among k candidates.
 
     python examples/step_chooser.py
 
-trains PPO and MaskablePPO in two environments, where each step is a choice among k candidates
-(the expert's step, perturbed copies of it, steps of other problems), and says how often they choose
-a right step on problems of the test split, next to chance and to the same network untrained.
+This trains PPO and MaskablePPO in two environments. The candidates are the expert's step, perturbed
+copies of it, and steps of other problems. The table shows how often an agent chooses a correct step
+on problems of the test split, compared with chance and with the untrained network.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def make_agent(
     return kind(policy, many, seed=seed, device="cpu", **TRAINING)
 
 
-def right_share(
+def correct_fraction(
     agent: Any | None, env_id: str, k: int, perturbed: int, problems: int, seed: int
 ) -> float:
     """The share of steps on test problems where a legal step was chosen; None chooses by chance."""
@@ -111,11 +111,11 @@ def learn(
     """A trained agent and its figures."""
     agent = make_agent(algorithm, env_id, k, perturbed, seed)
     settings = (env_id, k, perturbed, problems, seed)
-    chance, untrained = right_share(None, *settings), right_share(agent, *settings)
+    chance, untrained = correct_fraction(None, *settings), correct_fraction(agent, *settings)
     began = time.perf_counter()
     agent.learn(steps)
     seconds = time.perf_counter() - began
-    trained = right_share(agent, *settings)
+    trained = correct_fraction(agent, *settings)
     figures = Figures(
         env_id, algorithm, k, perturbed, chance, untrained, trained, agent.num_timesteps, seconds
     )

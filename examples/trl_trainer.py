@@ -1,11 +1,11 @@
-"""TRL's own GRPOTrainer on one of our environments, with a tiny model made on the spot.
+"""TRL's own GRPOTrainer in one of our environments, with a tiny model that is made here.
 
     python examples/trl_trainer.py                       # SRL: a row and a group for each step
     python examples/trl_trainer.py --reward-mode holistic --granularity solution
 
-takes half a minute on one core and prints the mean reward of every few updates. The model has
-random weights, so a reward that only pays right answers ("rlvr") would stay at 0: that is what the
-rewards of single steps are for.
+Each takes half a minute on one core and prints the mean reward of every few updates. The model has
+random weights, so a reward for correct answers only ("rlvr") would stay at 0. Rewards of single
+steps solve this.
 """
 
 from __future__ import annotations

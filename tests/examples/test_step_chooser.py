@@ -10,7 +10,7 @@ import pytest
 pytest.importorskip("stable_baselines3")
 pytest.importorskip("sb3_contrib")
 
-from examples.step_chooser import ENVIRONMENTS, learn, main, right_share
+from examples.step_chooser import ENVIRONMENTS, correct_fraction, learn, main
 from srl_agents.integrations import SB3Policy
 from srl_env.testing import ScriptedPolicy
 
@@ -28,8 +28,8 @@ def test_agents_and_figures_are_written(tmp_path: Path) -> None:
 
 
 def test_chance_is_about_one_in_k() -> None:
-    share = right_share(None, CHAIN, k=4, perturbed=1, problems=40, seed=0)
-    assert 0.15 < share < 0.35  # some 320 steps: 0.25 expected, deviation 0.024
+    share = correct_fraction(None, CHAIN, k=4, perturbed=1, problems=40, seed=0)
+    assert 0.15 < share < 0.35  # about 320 steps: 0.25 expected, std 0.024
 
 
 @pytest.mark.slow

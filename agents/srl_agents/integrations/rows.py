@@ -76,7 +76,6 @@ class RowSettings:
     ``start_steps``. each: None is "step" for modes in which the expert's step enters the
     history, else "problem". granularity: of problem rows; None is "solution" if the environment
     has it, so that a row is one completion. problems: how many, from the first; None for all.
-    seed: of everything drawn at a reset, such as which of several experts is followed.
     """
 
     reward_mode: str = "srl"
@@ -85,7 +84,6 @@ class RowSettings:
     granularity: Granularity | None = None
     max_steps: int | None = None
     problems: int | None = None
-    seed: int = 0
 
     def __post_init__(self) -> None:
         mode = get_reward_mode(self.reward_mode)
@@ -255,7 +253,7 @@ def _listed(env: ReasoningEnv, rows: Rows) -> tuple[Row, ...]:
     for problem in range(min(len(source), settings.problems or len(source))):
         steps = _start_steps(env, settings, problem)
         without += not steps
-        seed = derive_seed("row", settings.seed, problem)
+        seed = derive_seed("row", 0, problem)
         for start_step in steps:
             _, info = env.reset(seed=seed, options=rows.options(problem, start_step))
             row = Row(problem, info["problem_id"], start_step, seed, tuple(info["messages"]))

@@ -34,7 +34,7 @@ FORMATS = ("png", "svg", "pdf")
 MOST_STEPS = 2_000_000
 
 _CURVES = [name for name, curve in CURVES.items() if curve.file]
-_LEVELS = 8  # more difficulties are joined to so many groups of similar size
+_LEVELS = 8  # largest number of difficulties; more are joined to groups of similar size
 _LEAST_PROBLEMS = 2
 
 Values = Mapping[str, Mapping[float, Sequence[float]]]

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 from srl_agents.view.index import EpisodeEntry, Index, StepEntry, read_row
@@ -36,11 +37,7 @@ _CHOICES: dict[str, dict[str, Any]] = {
         "zero_std": ("zero_std",),
         "unused": ("unused",),
     },
-    "form": {
-        "broken": lambda step: not step.format_ok,
-        "legal": lambda step: step.legal is True,
-        "illegal": lambda step: step.legal is False,
-    },
+    "form": {"broken": "broken", "legal": "legal", "illegal": "illegal"},
 }
 Query = Mapping[str, Any]
 """Filters by name with their values; steps must pass all of them. Bounds include their ends."""
@@ -66,12 +63,19 @@ def read_query(filters: Iterable[str]) -> Query:
 
 def find_steps(query: Query, runs: Sequence[ViewedRun], index: Index) -> list[int]:
     """The numbers of the steps that fit, in order."""
-    return [
+    found = [
         number
-        for episode in index.episodes
-        if _episode_fits(query, runs, episode)
-        for number in _steps_that_fit(query, index, episode)
+        for number, step in enumerate(index.steps)
+        if _fits(query, runs, index.episodes[step.episode], step)
     ]
+    if "text" not in query:
+        return found
+    with_text: list[int] = []
+    for place, members in groupby(found, lambda number: index.steps[number].episode):
+        episode = index.episodes[place]
+        row = read_row(episode)
+        with_text += [n for n in members if query["text"] in _texts(row, n - episode.first)]
+    return with_text
 
 
 def _bounds(name: str, text: str, between: str) -> tuple[float, float]:
@@ -85,48 +89,33 @@ def _bounds(name: str, text: str, between: str) -> tuple[float, float]:
     return -math.inf if low is None else float(low), math.inf if high is None else float(high)
 
 
-def _episode_fits(query: Query, runs: Sequence[ViewedRun], episode: EpisodeEntry) -> bool:
+def _fits(query: Query, runs: Sequence[ViewedRun], episode: EpisodeEntry, step: StepEntry) -> bool:
+    """Whether a step passes all filters but the text."""
+    everywhere = (-math.inf, math.inf)
+    (first, last), (low, high) = query.get("step", everywhere), query.get("reward", everywhere)
     failures = {episode.failure, "any"} if episode.failure else {"none"}
+    forms = {"broken": not step.format_ok, "legal": step.legal is True}
+    forms["illegal"] = step.legal is False
     return (
         query.get("run", "") in runs[episode.run].name.lower()
         and query.get("problem", "") in episode.problem.lower()
         and query.get("verdict", episode.correct) == episode.correct
         and query.get("part", episode.part) == episode.part
         and ("failure" not in query or query["failure"] in failures)
-    )
-
-
-def _steps_that_fit(query: Query, index: Index, episode: EpisodeEntry) -> Iterator[int]:
-    steps = enumerate(index.steps_of(episode), episode.first)
-    numbers = [number for number, step in steps if _step_fits(query, step)]
-    wanted = query.get("text")
-    if wanted is None or not numbers or wanted in episode.problem.lower():
-        yield from numbers
-        return
-    row = read_row(episode)
-    for number in numbers:
-        if wanted in _all_texts(row, number - episode.first).lower():
-            yield number
-
-
-def _step_fits(query: Query, step: StepEntry) -> bool:
-    everywhere = (-math.inf, math.inf)
-    (first, last), (low, high) = query.get("step", everywhere), query.get("reward", everywhere)
-    form: Callable[[StepEntry], bool] = query.get("form", lambda step: True)
-    return (
-        first <= step.index <= last
+        and first <= step.index <= last
         and ("reward" not in query or (step.reward is not None and low <= step.reward <= high))
         and ("group" not in query or step.outcome in query["group"])
-        and form(step)
+        and ("form" not in query or forms[query["form"]])
     )
 
 
-def _all_texts(row: dict[str, Any], place: int) -> str:
-    """All texts of a step: action, completion, expert step, prompt, failure, verdict."""
+def _texts(row: dict[str, Any], place: int) -> str:
+    """All texts of a step in lower case: problem, prompt, answers, failure, verdict."""
     step = row["steps"][place]
-    texts = [step["action"], step["generation"]["text"], step.get("expert_action") or ""]
+    texts = [str(row["problem_id"]), step["action"], step["generation"]["text"]]
+    texts += [step.get("expert_action") or ""]
     texts += [message["content"] for message in step["messages"]]
     texts += [str(failure["message"]) for failure in (step["failure"], row["failure"]) if failure]
     if place == len(row["steps"]) - 1 and row["verdict"]:
         texts.append(str(row["verdict"].get("answer")))
-    return "\n".join(texts)
+    return "\n".join(texts).lower()

@@ -38,8 +38,8 @@ class Proposer(Protocol):
 class ExpertAmongOthers:
     """The expert's next step, perturbed copies of it, and expert steps of other problems.
 
-    A perturbed step has one number changed by 1 to 9, or two neighbouring words swapped if it has
-    no number. The environment rewards it like any step, and it may be correct. If the expert has
+    A perturbed step has one number changed by 1 to 9; without numbers, two neighbouring words are
+    swapped. The environment rewards it like any step, and it may be correct. If the expert has
     no step left, only steps of other problems are proposed.
     """
 
@@ -130,7 +130,7 @@ def as_sampler(policy: object) -> Policy:
 
 
 def perturb(step: ExpertStep, rng: np.random.Generator) -> ExpertStep:
-    """The step with one number of its action changed, or two words swapped if it has no number.
+    """The step with one number of its action changed; without numbers, with two words swapped.
 
     The thought stays. A step with neither numbers nor different words stays as it is.
     """
