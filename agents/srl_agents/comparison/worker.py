@@ -66,11 +66,9 @@ def run_job(folder: Path, report: Report) -> RunOutcome:
 
 def _run(job: Job, report: Report) -> RunOutcome:
     check_splits(job)
-    outcome = RunOutcome(job.method, job.seed, str(job.folder), base=job.base)
-    curve, model = Curve(job), job.run.model.path
-    if job.train:
-        outcome, model = _trained(job, outcome, curve, report)
-    policy = _load(job, model)
+    curve = Curve(job)
+    outcome = _trained(job, curve, report) if job.train else _outcome(job)
+    policy = _load(job, f"{job.run.out}/model" if job.train else job.run.model.path)
     report("evaluating", _TRAINING_FRACTION, "")
     if job.curve.every_s is not None:
         curve.add(policy, outcome.seconds, outcome.updates)
@@ -78,8 +76,8 @@ def _run(job: Job, report: Report) -> RunOutcome:
     return replace(outcome, result=_evaluated(job, policy, report))
 
 
-def _trained(job: Job, outcome: RunOutcome, curve: Curve, report: Report) -> tuple[RunOutcome, str]:
-    """The outcome with the training's usage, and the trained model's folder."""
+def _trained(job: Job, curve: Curve, report: Report) -> RunOutcome:
+    """The outcome after training, without scores."""
     done, run = job.folder / "training.json", Path(job.run.out)
 
     def on_progress(progress: Progress) -> None:
@@ -90,14 +88,22 @@ def _trained(job: Job, outcome: RunOutcome, curve: Curve, report: Report) -> tup
         report("training", _TRAINING_FRACTION * progress.fraction, note)
 
     if not done.exists():
-        result = train(job.run, resume=(run / "config.json").exists(), on_progress=on_progress)
+        resume = (run / "config.json").exists()
+        result = train(job.run, resume=resume, on_progress=on_progress)
         if not result.finished:
             raise KeyboardInterrupt
-        _write(done, {**asdict(result.usage), "warnings": result.warnings})
-    usage = _read(done)
-    usage["warnings"] = tuple(usage["warnings"])
-    training = tuple(training_points(run / "metrics.jsonl"))
-    return replace(outcome, **usage, training=training), str(run / "model")
+        outcome = replace(
+            _outcome(job),
+            **asdict(result.usage),
+            warnings=result.warnings,
+            training=tuple(training_points(run / "metrics.jsonl")),
+        )
+        _write(done, outcome.to_json())
+    return RunOutcome.from_json(_read(done))
+
+
+def _outcome(job: Job) -> RunOutcome:
+    return RunOutcome(job.method, job.seed, str(job.folder), base=job.base)
 
 
 class Curve:

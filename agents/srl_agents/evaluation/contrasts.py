@@ -23,7 +23,6 @@ from srl_agents.evaluation.statistics import (
     Scores,
     all_differences,
     estimate,
-    interquartile_mean,
     probability_of_improvement,
 )
 from srl_env.errors import BadData, BadOption
@@ -213,18 +212,6 @@ class Comparison:
                 found[method] = gap[method, BASE]
         return found
 
-    def interquartile_means(self) -> dict[str, Estimate]:
-        """{method: interquartile mean of pass@1 over runs × problems, with interval}."""
-        return {
-            row.method: estimate(
-                list(self.tables(row.method, "pass@1").values()),
-                interquartile_mean,
-                rng=stream("interquartile", row.method),
-            )
-            for row in self.rows
-            if "pass@1" in row.scores
-        }
-
     def to_json(self) -> dict[str, Any]:
         """JSON-safe: the settings, the runs, and what is computed from them."""
         return {
@@ -232,7 +219,6 @@ class Comparison:
             "methods": [asdict(row) for row in self.rows],
             "intervals": coverage(self.rows) if self.rows else "",
             "contrasts": [asdict(contrast) for contrast in self.contrasts()],
-            "interquartile_means": {m: asdict(e) for m, e in self.interquartile_means().items()},
             "runs": [run.to_json() for run in self.runs],
         }
 

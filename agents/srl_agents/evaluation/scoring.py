@@ -57,12 +57,10 @@ class EvalResult:
     policy_faults: int = 0
     notes: tuple[str, ...] = ()
 
-    def estimates(self, level: float = 0.95) -> dict[str, Estimate]:
+    def estimates(self) -> dict[str, Estimate]:
         """Each score's mean over the problems, with a bootstrap interval over the problems."""
         rng = stream("bootstrap", self.source)
-        return {
-            name: estimate(values, rng=rng, level=level) for name, values in self.scores.items()
-        }
+        return {name: estimate(values, rng=rng) for name, values in self.scores.items()}
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe (NaN is null), with the estimates."""

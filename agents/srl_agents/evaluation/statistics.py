@@ -15,7 +15,7 @@ and runs within each base that is drawn: two levels.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from statistics import NormalDist
@@ -28,10 +28,9 @@ from srl_env.errors import BadOption
 
 Scores = NDArray[np.float64]
 Draws = NDArray[np.int64]
-Statistic = Callable[[Scores], Scores]
-"""Reduces the last axis of an array of any shape."""
 
-_ENTRIES_AT_ONCE = 1 << 21
+LEVEL = 0.95
+"""The coverage of every interval."""
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
@@ -57,19 +56,6 @@ def mean(scores: Scores) -> Scores:
     return _ratio(np.where(known, scores, 0.0).sum(axis=-1), known.sum(axis=-1))
 
 
-def interquartile_mean(scores: Scores) -> Scores:
-    """The mean of the middle half over the last axis; a quarter, rounded down, is cut at each end.
-
-    Robust against single runs that collapse or excel. NaN if there is no entry.
-    Source: rliable, arXiv:2108.13264, section 4.3.
-    """
-    ordered = np.sort(scores, axis=-1)  # NaN last
-    count = (~np.isnan(ordered)).sum(axis=-1, keepdims=True)
-    place = np.arange(ordered.shape[-1])
-    middle = (place >= count // 4) & (place < count - count // 4)
-    return mean(np.where(middle, ordered, np.nan))
-
-
 @dataclass(frozen=True, slots=True)
 class Estimate:
     """A value with its interval, in the unit of the scores; NaN if unknown."""
@@ -86,84 +72,57 @@ Tables = ArrayLike | Sequence[ArrayLike]
 """(R, P), or a list of those, one for each base model."""
 
 
-def estimate(
-    scores: Tables,
-    statistic: Statistic = mean,
-    *,
-    rng: np.random.Generator,
-    level: float = 0.95,
-    resamples: int = 2000,
-) -> Estimate:
-    """The statistic of the scores with a percentile bootstrap interval of that level.
+def estimate(scores: Tables, *, rng: np.random.Generator, resamples: int = 2000) -> Estimate:
+    """The mean of the scores with a 95 % percentile bootstrap interval.
 
     scores: (R, P), or (P,) for one run; a list has one table for each base model. Bases, runs and
     problems are resampled, so the interval covers the choice of each of which there are several.
     With three to five runs or bases it is somewhat too narrow, like every percentile bootstrap.
     """
-    return _interval([_Whole.of(scores)], statistic, rng, level, resamples)
+    return _percentiles([_Whole.of(scores)], rng, resamples)
 
 
 def difference(
-    a: Tables,
-    b: Tables,
-    statistic: Statistic = mean,
-    *,
-    rng: np.random.Generator,
-    level: float = 0.95,
-    resamples: int = 2000,
+    a: Tables, b: Tables, *, rng: np.random.Generator, resamples: int = 2000
 ) -> Estimate:
-    """statistic(a) − statistic(b) on the same problems, with a bootstrap interval.
+    """mean(a) − mean(b) on the same problems, with a 95 % bootstrap interval.
 
     a: (R, P) and b: (S, P), column j the same problem in both. Draws of problems and of base models
     are shared (paired), those of runs are not. Raises BadOption if the numbers of problems or bases
     differ.
     """
-    return _interval(_paired(a, b), statistic, rng, level, resamples)
+    return _percentiles(_paired(a, b), rng, resamples)
 
 
-def _interval(
-    wholes: Sequence[_Whole],
-    statistic: Statistic,
-    rng: np.random.Generator,
-    level: float,
-    resamples: int,
-) -> Estimate:
-    """The statistic of one table, or of the first minus that of the second."""
-    size = max(1, _ENTRIES_AT_ONCE // max(1, sum(whole.table.size for whole in wholes)))
-    drawn = []
-    for begin in range(0, resamples, size):  # each small enough for memory
-        count = min(size, resamples - begin)
-        bases = wholes[0].draw_bases(rng, count)
-        runs = [whole.draw_runs(rng, count, bases) for whole in wholes]
-        problems = _draws(rng, count, wholes[0].problems)
-        drawn.append(
-            _minus([statistic(w.entries(r, problems)) for w, r in zip(wholes, runs, strict=True)])
-        )
-    value = float(_minus([statistic(whole.table.ravel()) for whole in wholes]))
-    found = np.concatenate(drawn)
+def _percentiles(wholes: Sequence[_Whole], rng: np.random.Generator, resamples: int) -> Estimate:
+    """The mean of one table, or that of the first minus that of the second."""
+    bases = wholes[0].draw_bases(rng, resamples)
+    runs = [whole.draw_runs(rng, resamples, bases) for whole in wholes]
+    problems = _draws(rng, resamples, wholes[0].problems)
+    drawn = [
+        whole.resampled_means(each, problems) for whole, each in zip(wholes, runs, strict=True)
+    ]
+    values = [float(mean(whole.table.ravel())) for whole in wholes]
+    value = values[0] - sum(values[1:])
+    found = drawn[0] - sum(drawn[1:])
     known = found[~np.isnan(found)]  # a draw without any score says nothing
     if math.isnan(value) or not known.size:
         return Estimate(value, math.nan, math.nan)
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Estimate(value, float(low), float(high))
-
-
-def _minus(values: Sequence[Scores]) -> Scores:
-    return values[0] if len(values) == 1 else np.asarray(values[0] - values[1])
 
 
 def all_differences(
     scores: Mapping[str, Tables],
     *,
     rng: np.random.Generator,
-    level: float = 0.95,
     resamples: int = 2000,
 ) -> dict[tuple[str, str], Estimate]:
     """{(a, b): mean of a − mean of b} for every pair, with intervals that hold together.
 
-    With probability ``level`` all intervals contain their true differences at once. So choosing
+    With a probability of 95 % all intervals contain their true differences at once. So choosing
     among the methods, for example the best, makes none of them untrue. Each is the difference ± c
-    standard errors; c is the ``level`` quantile of the largest |t| of all pairs in each bootstrap
+    standard errors; c is the 95 % quantile of the largest |t| of all pairs in each bootstrap
     resample (single-step max-t, Westfall and Young 1993). Problems and bases are drawn for all
     methods together.
     There are two corrections for few runs. Each run's difference from its mean (each base's, if
@@ -177,8 +136,11 @@ def all_differences(
         _check_paired(wholes[names[0]], wholes[name])
     first = wholes[names[0]]
     bases = first.draw_bases(rng, resamples)
-    problems = _counts(_draws(rng, resamples, first.problems), first.problems)
-    drawn = {name: whole.resampled_means(rng, bases, problems) for name, whole in wholes.items()}
+    problems = _draws(rng, resamples, first.problems)
+    drawn = {
+        name: whole.spread().resampled_means(whole.draw_runs(rng, resamples, bases), problems)
+        for name, whole in wholes.items()
+    }
     values = {name: float(mean(whole.table.ravel())) for name, whole in wholes.items()}
     pairs = list(combinations(names, 2))
     gaps = np.array([values[a] - values[b] for a, b in pairs])
@@ -186,7 +148,7 @@ def all_differences(
     errors = np.sqrt(np.nanmean(away**2, axis=1))
     with np.errstate(invalid="ignore", divide="ignore"):
         largest = np.nanmax(np.abs(away) / errors[:, None], axis=0, initial=0.0)
-    reach = _student_reach(float(np.quantile(largest, level)), _freedom(wholes.values()))
+    reach = _student_reach(float(np.quantile(largest, LEVEL)), _freedom(wholes.values()))
     return {
         pair: Estimate(float(gap), float(gap - reach * error), float(gap + reach * error))
         for pair, gap, error in zip(pairs, gaps, errors, strict=True)
@@ -247,32 +209,25 @@ class _Whole:
         runs = np.where(np.arange(sizes.max()) < many, drawn + begins[bases][:, :, None], -1)
         return runs.reshape(size, -1)
 
-    def entries(self, runs: Draws, problems: Draws) -> Scores:
-        """(B, R·P): the entries at each row's runs (B, R) and problems (B, P); NaN for run −1."""
-        found = self.table[runs[:, :, None], problems[:, None, :]]
-        return np.where(runs[:, :, None] >= 0, found, np.nan).reshape(len(runs), -1)
+    def resampled_means(self, runs: Draws, problems: Draws) -> Scores:
+        """(size,): the mean of each resample of runs (size, runs) and problems (size, P)."""
+        by_run, by_problem = _counts(runs, len(self.table)), _counts(problems, self.problems)
+        known = ~np.isnan(self.table)
+        total = ((by_run @ np.where(known, self.table, 0.0)) * by_problem).sum(axis=1)
+        return _ratio(total, ((by_run @ known.astype(np.float64)) * by_problem).sum(axis=1))
 
-    def resampled_means(
-        self, rng: np.random.Generator, bases: Draws | None, problems: Scores
-    ) -> Scores:
-        """(size,): the mean of each resample; problems: (size, P), how often each is drawn."""
-        runs = _counts(self.draw_runs(rng, len(problems), bases), len(self.table))
-        table = self._spread()
-        known = ~np.isnan(table)
-        total = ((runs @ np.where(known, table, 0.0)) * problems).sum(axis=1)
-        return _ratio(total, ((runs @ known.astype(np.float64)) * problems).sum(axis=1))
+    def spread(self) -> _Whole:
+        """The runs with their first level, bases or else runs, further from the mean.
 
-    def _spread(self) -> Scores:
-        """The table with its first level, bases or else runs, further from the mean by √(n/(n−1)).
-
-        Each problem has its own mean.
+        The factor is √(n/(n−1)). Each problem has its own mean.
         """
         tables = self.of_bases()
         parts = tables if len(tables) > 1 else list(self.table[:, None])
         middles = [mean(part.T) for part in parts]  # (P,) each
         away = np.array(middles) - mean(np.array(middles).T)
         further = (math.sqrt(len(parts) / max(1, len(parts) - 1)) - 1) * away
-        return np.concatenate([part + more for part, more in zip(parts, further, strict=True)])
+        table = np.concatenate([part + more for part, more in zip(parts, further, strict=True)])
+        return _Whole(table, self.sizes)
 
 
 def _freedom(wholes: Iterable[_Whole]) -> int:

@@ -133,13 +133,6 @@ def test_every_table_says_what_its_intervals_cover() -> None:
     assert coverage(comparison().rows[1:2]).startswith("Intervals: 95 % over 2 training seeds")
 
 
-def test_interquartile_means_by_hand() -> None:
-    found = comparison().interquartile_means()
-    # 0.25 ×4, 0.5 ×4: the middle four are 0.25, 0.25, 0.5, 0.5.
-    assert found["good"].value == 0.375
-    assert found["bad"].value == 0.125
-
-
 def test_intervals_do_not_change_from_one_call_to_the_next() -> None:
     assert comparison().rows == comparison().rows
     assert comparison().contrasts() == comparison().contrasts()

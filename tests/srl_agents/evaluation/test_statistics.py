@@ -14,7 +14,6 @@ from srl_agents.evaluation.statistics import (
     all_differences,
     difference,
     estimate,
-    interquartile_mean,
     mean,
     pass_at_k,
     probability_of_improvement,
@@ -72,12 +71,6 @@ def test_impossible_counts_are_refused(n: int, c: int, k: int) -> None:
 def test_means_leave_nan_out() -> None:
     assert mean(np.array([[1.0, nan, 0.0], [1.0, 2.0, 6.0]])).tolist() == [0.5, 3.0]
     assert isnan(mean(np.array([nan])))
-
-
-def test_the_interquartile_mean_cuts_a_quarter_at_each_end() -> None:
-    assert interquartile_mean(np.array([0.0, 1.0, 2.0, 100.0])) == 1.5
-    assert interquartile_mean(np.array([-50.0, 1.0, 2.0, 3.0, nan, 100.0])) == 2.0
-    assert interquartile_mean(np.array([[1.0, 2.0, 6.0], [nan] * 3])).tolist()[0] == 3.0
 
 
 def test_the_same_seed_gives_the_same_interval() -> None:

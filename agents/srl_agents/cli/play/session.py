@@ -9,16 +9,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from math import isnan
 from typing import Any, TextIO
 
 from rich.console import Console
 from rich.text import Text
 
-from srl_agents.cli.play.recording import PersonEpisode, PersonStep, Recording
+from srl_agents.cli.play.recording import SOURCE, Recording
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import Snapshot
 from srl_env.errors import Failure, UserError
-from srl_env.problem import ExpertStep
+from srl_env.problem import ExpertStep, ExpertTrajectory
 from srl_env.rewards import get_reward_mode, matched_blocks
 from srl_env.text.prompt import Messages, observation_text
 from srl_env.text.unicode import escaped
@@ -71,6 +72,15 @@ def play(
     return finished
 
 
+@dataclass(frozen=True, slots=True)
+class _Step:
+    """A person's step. hints: number of hints before it."""
+
+    step: ExpertStep
+    reward: float
+    hints: int
+
+
 @dataclass(slots=True)
 class _Session:
     """One episode at a time at the terminal."""
@@ -79,7 +89,7 @@ class _Session:
     screen: Console
     source: TextIO
     options: dict[str, Any]
-    steps: list[PersonStep] = field(default_factory=list)
+    steps: list[_Step] = field(default_factory=list)
     snapshots: list[Snapshot] = field(default_factory=list)
     result: Mapping[str, Any] | None = None
     hints: int = 0
@@ -118,16 +128,20 @@ class _Session:
         """Saves the episode, unless all its steps are empty."""
         if not any(each.step.action.strip() for each in self.steps):
             return
-        verdict = (self.result or {}).get("verdict")
-        episode = PersonEpisode(
-            problem=self.env.problem,
-            prefix=self.env.history[: self.env.start_step],
-            steps=tuple(self.steps),
-            reward_mode=self.env.reward_mode.name,
-            continuation=self.env.continuation,
-            correct=None if verdict is None else bool(verdict["correct"]),
-        )
-        path = recording.add(episode)
+        env, verdict = self.env, (self.result or {}).get("verdict")
+        prefix = env.history[: env.start_step]
+        given = [ExpertStep(turn.action, observation=turn.observation) for turn in prefix]
+        steps = [*given, *(each.step for each in self.steps)]
+        trajectory = ExpertTrajectory(tuple(s for s in steps if s.action.strip()), SOURCE)
+        about = {
+            "reward_mode": env.reward_mode.name,
+            "continuation": env.continuation,
+            "correct": None if verdict is None else bool(verdict["correct"]),
+            "start_step": len(prefix),
+            "rewards": [None if isnan(each.reward) else each.reward for each in self.steps],
+            "hints": [each.hints for each in self.steps],
+        }
+        path = recording.add(env.problem, trajectory, about)
         self.screen.print(Text(f"saved: {path}", style="dim"), soft_wrap=True)
 
     def _read(self) -> tuple[str | None, str]:
@@ -189,7 +203,7 @@ class _Session:
             thought=env.format.parse(completion).thought or None,
             observation=turn.observation if turn and own else None,
         )
-        self.steps.append(PersonStep(step, reward, self.hints))
+        self.steps.append(_Step(step, reward, self.hints))
         self.hints = 0
         self._show_reward(reward, info, expert)
         if terminated or truncated:
