@@ -65,7 +65,7 @@ def _type(hint: Any) -> str:
     text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text)
     text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
-    if re.search(r"\b(?:\w+Config|Stage|Starts|Until|GRPO|NLL|EvalSettings)\b", text):
+    if re.search(r"\b(?:\w+Config|Stage|Starts|Until|Objective|EvalSettings)\b", text):
         text = "a table" + (", or nothing" if "None" in text else "")
     return text if text[:7] == "a table" else f"`{text.replace(' | ', ' or ')}`"
 

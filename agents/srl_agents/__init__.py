@@ -1,7 +1,7 @@
-"""Policies, training, evaluation, the command line, and adapters for trainers of others.
+"""Policies, training, evaluation, the command line, and adapters for other trainers.
 
-The names below are loaded when they are first used, and torch when they need it. The last two are
-what verifiers looks for in a package that it is given by name, ``vf-eval srl-agents``.
+The names below are loaded on first use, and torch only if they need it. The library verifiers looks
+for the last two: ``vf-eval srl-agents``.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from srl_agents.runs.evaluation import EvalSettings as EvalSettings
     from srl_agents.training.run import train as train
 
-# What verifiers loads, and it loads every name here: so not those that need torch.
+# verifiers loads every name here, so names that need torch are not listed.
 __all__ = ["SRLTaskset", "SRLVerifiersEnv"]
 
 __getattr__, __dir__ = lazy_names(

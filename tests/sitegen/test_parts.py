@@ -91,8 +91,8 @@ def test_every_key_of_a_run_and_of_a_stage_is_in_the_reference() -> None:
     ]
     assert [key for key in keys if f"| `{key}` |" not in text] == []
     assert "| `dtype` | of the weights. | `'float32' or 'bfloat16'` | `'float32'` |" in text
-    assert "| `clip_low` | see `advantage` and `loss`. | `float` | `0.2` |" in text
-    assert "| `clip_high` | see `advantage` and `loss`. | `float` | `0.2` |" in text
+    assert "| `clip_low` | the ratio of new to old probability is clipped to" in text
+    assert "| `group_size` | completions per group. | `int` | `8` |" in text
 
 
 def test_every_command_is_in_the_reference_with_its_options() -> None:

@@ -49,10 +49,10 @@ class Until(Checked):
     """When a stage ends before its part of the budget is used up; the first rule that holds.
 
     informative: with the *next* stage's episodes, at least this fraction of probed groups has
-    more than one reward, so that it can learn. It is probed every ``probe_every`` updates with
-    ``probe_groups`` groups on training problems.
-    plateau: the mean reward of the last this many updates is less than ``min_gain`` above the
-    best earlier mean of the same number of updates.
+    more than one reward, so that it can learn. probe_every: updates between two probes.
+    probe_groups: groups of a probe, on training problems.
+    plateau: the mean reward of this many last updates is less than ``min_gain`` above the best
+    earlier mean of the same number of updates. min_gain: of ``plateau``.
     reward: the mean reward of the last 20 updates is at least this.
     updates: this many updates have been made.
     """
@@ -75,12 +75,13 @@ class Until(Checked):
 class Stage(Checked):
     """One stage of a method.
 
+    name: differs within a method. objective: what is optimised. starts: where episodes start.
     batch: groups or demonstrations per update.
-    schedule: the learning rate over the stage's budget, after a linear rise over its fraction
-    ``warmup``: "constant", or "cosine" or "linear" down to 0.
+    lr: the highest learning rate. schedule: the learning rate over the stage's budget: "constant",
+    or "cosine" or "linear" down to 0. warmup: the fraction of the budget over which it rises first.
     betas: of Adam in this stage, which starts with a new optimiser; None for the run's.
     fraction: how much of the run's whole budget it may take. Stages that name none divide what
-    the others leave evenly; the last stage takes all that is left.
+    the others leave evenly; the last stage takes all that is left. until: ends it earlier.
     """
 
     name: str

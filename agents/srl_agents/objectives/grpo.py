@@ -18,19 +18,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class GRPO(Sampled):
-    """Group-relative policy gradient on the policy's own completions.
+    """Group-relative policy gradient on the policy's own completions (arXiv:2402.03300).
 
-    scale, clip_low, clip_high: see ``advantage`` and ``loss``.
+    scale: divides advantages by the group's std, or by nothing. clip_low, clip_high: the ratio of
+    new to old probability is clipped to 1 − clip_low … 1 + clip_high.
     passes: how often each batch is trained on. minibatches: how many optimiser steps a pass makes,
-    each on part of the groups. 1 and 1 is on-policy.
+    each on part of the groups. With one pass and one minibatch, updates are on-policy.
     sampler_cap: C of the sampler correction; None trusts the sampler's log-probs.
-    kl, entropy: coefficients of the KL to the run's first weights and of the entropy bonus.
+    kl: coefficient of the KL to the run's first weights. entropy: coefficient of the entropy bonus.
     max_drop: the largest fraction of its probability that a unanimous completion may lose in an
-    update. If all completions of a group are identical, the group has zero advantage, so nothing
-    stops an update from making that completion unlikely, whether it is correct or not. An update
-    that takes more is halved, at most six times. None disables this, and saves a copy of the
-    weights.
-    Source: arXiv:2402.03300.
+    update. An update that takes more is halved, at most six times. If all completions of a group
+    are identical, the group has zero advantage, so nothing else stops an update from making that
+    completion unlikely, whether it is correct or not. None needs no copy of the weights.
     """
 
     kind: str = "grpo"

@@ -24,7 +24,7 @@ class NLL(Objective):
     demonstration: "outline", the expert's actions without thinking, which most data has;
     "reasoning", with the expert's recorded thoughts.
     granularity: one demonstration per step, or one whole solution.
-    aggregation: see ``loss``; not "constant".
+    aggregation: how tokens are averaged: "token" or "sequence".
     """
 
     kind: str = "nll"

@@ -30,13 +30,14 @@ if TYPE_CHECKING:
 class Sampled(Objective):
     """An objective on groups of the policy's own completions; ``GRPO`` is one.
 
-    reward_mode, continuation, granularity, max_steps: given to ``reset``; None is the default of
-    the mode or the environment. group_size: completions per group.
+    reward_mode: how episodes are rewarded. continuation, granularity: None is the reward mode's
+    default. max_steps: of an episode; None is the environment's. group_size: completions per group.
     temperature, max_tokens: of one completion (a step, or a solution).
     min_std: a group is trained on if the population std of its rewards is larger.
-    max_groups: sampling continues until enough groups can be trained on, or until this many times
-    the batch was sampled; 1 never refills. With fewer groups than the batch the step is shorter.
-    aggregation: see ``loss``.
+    max_groups: sampling stops at this many times the batch; 1 never refills. With fewer groups than
+    the batch the step is shorter.
+    aggregation: how tokens are averaged: "sequence", over each sequence and then over sequences;
+    "token", over all tokens; "constant", the sum divided by the longest possible sequence.
     """
 
     reward_mode: str = "rlvr"
@@ -145,7 +146,7 @@ class Sampled(Objective):
         return {"granularity": self.granularity or default, "max_tokens": self.max_tokens}
 
     def __str__(self) -> str:
-        return f"{self.kind} on reward `{self.reward_mode}`"
+        return f"{type(self).__name__} on reward `{self.reward_mode}`"
 
 
 def optimizer_steps(trained: int, batch: int, minibatches: int) -> tuple[int, float]:

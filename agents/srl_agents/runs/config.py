@@ -34,8 +34,9 @@ _RAY_JOB = 8  # groups
 
 
 class EnvConfig(Section):
-    """The environment: a registered id, and keyword arguments for ``srl_env.make``.
+    """The environment.
 
+    id: a registered id or a file, as for ``srl_env.make``. options: its keyword arguments.
     problems: a file of the ids of problems to train on, as ``srl-env difficulty`` writes it; None
     for all.
     """
@@ -48,7 +49,8 @@ class EnvConfig(Section):
 class LoraConfig(Section):
     """Low-rank adapters through peft, instead of training all weights.
 
-    targets: names of the linear layers, or "all-linear".
+    rank: of the adapters. alpha: their scale is alpha / rank. targets: names of the linear layers,
+    or "all-linear".
     """
 
     rank: Annotated[int, Field(ge=1)] = 16
@@ -57,8 +59,9 @@ class LoraConfig(Section):
 
 
 class ModelConfig(Section):
-    """The model: a folder or hub name of a causal language model, and how it is computed.
+    """The model, and how it is computed.
 
+    path: folder or hub name of a causal language model. lora: train adapters only.
     device: "auto" takes a GPU if there is one. dtype: of the weights. autocast: matrix products in
     bfloat16 over weights kept in dtype. threads: of torch on the CPU; None for its default.
     gradient_checkpointing: recompute activations to save memory. parallel: what each of several
@@ -140,10 +143,10 @@ class PolicyConfig(Section):
 
 
 class RolloutConfig(Section):
-    """What runs the episodes: this process ("local"), or Ray's actors ("ray").
+    """What runs the episodes.
 
-    job_groups: groups that run together as a job. With the same number, one process and any number
-    of workers give the same run. None means 8 for ray, and all at once for local, which is fastest.
+    engine: this process ("local"), or Ray's actors ("ray"). job_groups: groups that run together as
+    a job. With the same number, one process and any number of workers give the same run. None means 8 for ray, and all at once for local, which is fastest.
     workers: actors, each with its own processor, environments and policy. gpus: of each worker; a
     fraction is allowed. address: of a running cluster, as for ``ray.init``; None starts one here.
     deadline_s: for one job, and for a worker's start; a worker that misses it is replaced.
@@ -167,8 +170,8 @@ class RolloutConfig(Section):
 class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
-    seconds: of sampling, rewards, updates and probes; checkpoints, logs and start-up do not count.
-    tokens: sampled, or for demonstrations trained on.
+    updates: how many. seconds: of sampling, rewards, updates and probes; checkpoints, logs and
+    start-up do not count. tokens: sampled, or for demonstrations trained on.
     """
 
     updates: Annotated[int | None, Field(ge=1)] = None
@@ -192,9 +195,9 @@ class BudgetConfig(Section):
 class OptimizerConfig(Section):
     """AdamW, new for every stage; the learning rate is the stage's.
 
-    betas: of stages that set none. max_grad_norm: the largest norm of a gradient.
-    micro_batch_tokens: how many tokens go through the model at once; the gradient does not depend
-    on it.
+    betas: of stages that set none. eps: AdamW's ε. weight_decay: of matrices. max_grad_norm:
+    the largest norm of a gradient. micro_batch_tokens: how many tokens go through the model at
+    once; the gradient does not depend on it.
     """
 
     betas: tuple[Beta, Beta] = (0.9, 0.999)
@@ -235,8 +238,9 @@ class CheckpointConfig(Section):
 class RunConfig(Section):
     """One training run.
 
-    out: the run's folder. method: a registered name, your own as module:NAME, or a list of stages.
-    train: changes to every stage that has the field. stages: changes to one stage, by its name.
+    out: the run's folder. seed: of everything random. method: a registered name, your own as
+    module:NAME, or a list of stages. train: changes to every stage that has the field. stages:
+    changes to one stage, by its name.
     """
 
     out: str

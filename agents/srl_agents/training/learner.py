@@ -40,7 +40,7 @@ class TrainingDiverged(SrlEnvError, RuntimeError):
 
 @dataclass(frozen=True, slots=True)
 class _Part:
-    """A batch, and its log-probs (B, T) under other weights where the loss needs them.
+    """A batch, and its log-probs (B, T) under other weights if the loss needs them.
 
     old: before this update's first step. reference: the run's first weights.
     """
@@ -65,9 +65,9 @@ class Learner:
     ) -> None:
         """model: its parameters with ``requires_grad`` are trained.
 
-        autocast: matrix products in bfloat16. decoder: the model's, made here if not given.
-        reference: that of the run's first weights, where a KL is asked for. team: the processes
-        that train the model together, all of which make the same updates.
+        autocast: matrix products in bfloat16. decoder: the model's; made here if not given.
+        reference: the decoder of the run's first weights, if a KL is measured. team: the processes
+        that train the model together. All make the same updates.
         """
         self.settings, self.autocast, self.team = settings, autocast, team
         self.sharded = is_sharded(model)
@@ -77,7 +77,7 @@ class Learner:
         self.optimizer = self.fresh_optimizer()
 
     def fresh_optimizer(self, betas: tuple[float, float] | None = None) -> torch.optim.Optimizer:
-        """A new AdamW; weight decay on matrices only. betas: in place of the settings'."""
+        """A new AdamW; weight decay on matrices only. betas: override the settings'."""
         decay = self.settings.weight_decay
         return torch.optim.AdamW(
             [

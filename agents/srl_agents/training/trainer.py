@@ -213,7 +213,7 @@ class Trainer:
     # When a stage is over
 
     def _run_end_reason(self, log: RunLog) -> str | None:
-        """Why the last stage is over, None while it is not; begins the next where another is."""
+        """Why the run ends; None while it continues. Begins the next stage if one has ended."""
         while (reason := self._stage_end_reason()) is not None:
             if self.clock.last:
                 return reason
