@@ -146,7 +146,8 @@ class RolloutConfig(Section):
     """What runs the episodes.
 
     engine: this process ("local"), or Ray's actors ("ray"). job_groups: groups that run together as
-    a job. With the same number, one process and any number of workers give the same run. None means 8 for ray, and all at once for local, which is fastest.
+    a job. With the same number, one process and any number of workers give the same run. None
+    means 8 for ray, and all at once for local, which is fastest.
     workers: actors, each with its own processor, environments and policy. gpus: of each worker; a
     fraction is allowed. address: of a running cluster, as for ``ray.init``; None starts one here.
     deadline_s: for one job, and for a worker's start; a worker that misses it is replaced.
