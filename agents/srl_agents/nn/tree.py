@@ -1,12 +1,9 @@
 """Token sequences that share their beginnings: prefixes and their continuations.
 
-A *prefix* is a token sequence computed once. A *continuation* continues ``prefix[:start]`` with
-tokens of its own. The completions of one prompt are continuations of one prefix; the steps of one
-solution, each written after the expert's earlier steps, are continuations of one prefix (prompt
-and expert outline) with a different ``start`` each.
-
-This module holds only the description, as padded tensors on the CPU, and its checks.
-``shared_prefix`` computes each prefix once; ``plain`` repeats it for each continuation.
+A *prefix* is a token sequence computed once. A *continuation* follows ``prefix[:start]`` with
+tokens of its own. The completions of one prompt continue one prefix. The steps of one solution,
+each written after the expert's earlier steps, continue one prefix (prompt and expert steps) with
+a different ``start`` each. This module only describes and checks them.
 """
 
 from __future__ import annotations
@@ -50,7 +47,7 @@ def shared_prefixes(prompts: Sequence[Sequence[int]]) -> list[tuple[tuple[int, .
 class TokenTree:
     """P prefixes of at most L tokens and B continuations of at most T, padded on the right.
 
-    prefix_ids: (P, L) token ids; what stands in the padding does not matter.
+    prefix_ids: (P, L) token ids; the padding does not matter.
     prefix_lengths: (P,) number of real tokens.
     continuation_ids, continuation_lengths: (B, T), (B,), likewise.
     continuation_prefix: (B,) the prefix each continuation continues.
@@ -85,7 +82,7 @@ class TokenTree:
 
     @property
     def scored_prefix(self) -> Tensor:
-        """(P, L) bool: asked for, real, and not the first token, which nothing predicts."""
+        """(P, L) bool: requested, real, and not the first token, which nothing predicts."""
         if self.score_prefix is None:
             return torch.zeros_like(self.prefix_ids, dtype=torch.bool)
         scored = self.score_prefix & self.real_prefix
@@ -94,12 +91,12 @@ class TokenTree:
 
     @property
     def scored_continuation(self) -> Tensor:
-        """(B, T) bool: asked for and real."""
+        """(B, T) bool: requested and real."""
         real = self.real_continuation
         return real if self.score_continuation is None else self.score_continuation & real
 
     def all_positions(self) -> tuple[Tensor, Tensor]:
-        """Position ids of prefixes (P, L) and continuations (B, T), counted where not given."""
+        """Position ids of prefixes (P, L) and continuations (B, T), counted if not given."""
         prefix, continuation = self.prefix_positions, self.continuation_positions
         if prefix is None:
             prefix = torch.arange(self.prefix_ids.shape[1]).expand_as(self.prefix_ids)
@@ -109,42 +106,20 @@ class TokenTree:
             )
         return prefix, continuation
 
-    def check(self) -> TokenTree:
-        """The tree itself; BadOption where a continuation starts outside its prefix."""
-        if not self.continuation_prefix.numel():
-            return self
-        rows, starts = self.continuation_prefix, self.continuation_start
-        if int(rows.min()) < 0 or int(rows.max()) >= len(self.prefix_ids):
-            raise BadOption(
-                f"a continuation names prefix {int(rows.max())}; "
-                f"there are {len(self.prefix_ids)} prefixes"
-            )
-        if int(starts.min()) < 1:
-            raise BadOption(
-                "a continuation has start 0; it needs a token before it to be predicted from"
-            )
-        if bool((starts > self.prefix_lengths[rows]).any()):
-            worst = int((starts - self.prefix_lengths[rows]).argmax())
-            raise BadOption(
-                f"continuation {worst} starts at {int(starts[worst])}, but its prefix has only "
-                f"{int(self.prefix_lengths[rows[worst]])} tokens"
-            )
-        return self
-
 
 def tree_of(
     prefixes: Sequence[Sequence[int]],
     continuations: Sequence[Continuation] = (),
     *,
-    prefix_positions: Sequence[Sequence[int]] | None = None,
-    continuation_positions: Sequence[Sequence[int]] | None = None,
     score_prefix: bool = False,
 ) -> TokenTree:
-    """The tree of lists of token ids; positions, where given, match them item by item.
+    """The tree of lists of token ids.
 
-    score_prefix: also ask for the log-probabilities of all prefix tokens.
-    Raises BadOption where a continuation starts outside its prefix.
+    score_prefix: request the log-probabilities of all prefix tokens too.
+    Raises BadOption if a continuation starts outside its prefix.
     """
+    for number, continuation in enumerate(continuations):
+        _check(number, continuation, prefixes)
     prefix_ids, prefix_lengths = padded(prefixes)
     continuation_ids, continuation_lengths = padded(
         [continuation.ids for continuation in continuations]
@@ -160,12 +135,22 @@ def tree_of(
         continuation_start=torch.tensor(
             [continuation.start for continuation in continuations], dtype=torch.long
         ),
-        prefix_positions=None if prefix_positions is None else padded(prefix_positions)[0],
-        continuation_positions=None
-        if continuation_positions is None
-        else padded(continuation_positions)[0],
         score_prefix=torch.ones_like(prefix_ids, dtype=torch.bool) if score_prefix else None,
-    ).check()
+    )
+
+
+def _check(number: int, continuation: Continuation, prefixes: Sequence[Sequence[int]]) -> None:
+    if not 0 <= continuation.prefix < len(prefixes):
+        raise BadOption(
+            f"prefix of continuation {number} must be below {len(prefixes)}; "
+            f"got {continuation.prefix}"
+        )
+    length = len(prefixes[continuation.prefix])
+    if not 1 <= continuation.start <= length:
+        raise BadOption(
+            f"start of continuation {number} must be 1 to the {length} tokens of its prefix; "
+            f"got {continuation.start}"
+        )
 
 
 def padded(rows: Sequence[Sequence[int]]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""What the sampling loop needs of a model: prompts in, next-token logits out, step by step."""
+"""The interface of models for the sampling loop: prompts in, next-token logits out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from srl_agents.nn.sample.prefix_cache import Ids
 
 
 class Session(ABC):
-    """Completions under way: one row each.
+    """Completions in progress: one row each.
 
     logits: (rows, V) in fp32, for each row's next token.
     """
@@ -24,7 +24,7 @@ class Session(ABC):
 
     @abstractmethod
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only; ``rows`` (kept,) are indices on the CPU, ascending."""
+        """Continue with these rows only; ``rows`` (kept,) are ascending indices on the CPU."""
 
 
 class Engine(ABC):
@@ -36,4 +36,4 @@ class Engine(ABC):
 
     @abstractmethod
     def weights_changed(self) -> None:
-        """Forget whatever was computed with earlier weights."""
+        """Forget what was computed with earlier weights."""

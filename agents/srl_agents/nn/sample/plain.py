@@ -1,7 +1,7 @@
 """Sampling with a model's own forward pass and cache, for any architecture.
 
-Prompts of one length are computed together, without padding, so that recurrent and hybrid
-models come out right as well; sessions of several lengths run side by side.
+Prompts of one length are computed together, without padding, so that recurrent and hybrid models
+are exact too. Parts of several lengths run side by side.
 """
 
 from __future__ import annotations
@@ -25,29 +25,21 @@ class PlainEngine(Engine):
 
     def start(self, prompts: Sequence[Ids], copies: Sequence[int]) -> Session:
         """A session with ``copies[i]`` rows of each distinct prompt, in order."""
-        return PlainSession(self._decoder, prompts, copies)
+        return _Session(self._decoder, prompts, copies)
 
     def weights_changed(self) -> None:
         """Nothing is kept between calls."""
 
 
-class PlainSession(Session):
+class _Session(Session):
     """Rows in parts of equal prompt length, each with a cache of its own."""
 
     def __init__(self, decoder: Decoder, prompts: Sequence[Ids], copies: Sequence[int]) -> None:
-        by_length: dict[int, list[int]] = {}
-        for i, prompt in enumerate(prompts):
-            by_length.setdefault(len(prompt), []).append(i)
-        repeats = torch.tensor(copies)
-        first = repeats.cumsum(0) - repeats
-        self._parts = []
-        for members in by_length.values():
-            rows = torch.cat([first[i] + torch.arange(copies[i]) for i in members])
-            part = _Part(
-                decoder, [prompts[i] for i in members], repeats[torch.tensor(members)], rows
-            )
-            self._parts.append(part)
-        self._gather(int(repeats.sum()))
+        prompt_of = torch.repeat_interleave(torch.arange(len(prompts)), torch.tensor(copies))
+        length = torch.tensor([len(prompt) for prompt in prompts])[prompt_of]
+        parts = [(length == each).nonzero()[:, 0] for each in torch.unique(length)]
+        self._parts = [_Part(decoder, prompts, prompt_of[rows], rows) for rows in parts]
+        self._gather(len(prompt_of))
 
     def step(self, tokens: Tensor) -> None:
         """Append one token to each row and make the next logits."""
@@ -56,7 +48,7 @@ class PlainSession(Session):
         self._gather(len(tokens))
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
+        """Continue with these rows only."""
         renamed = torch.full((len(self.logits),), -1)
         renamed[rows] = torch.arange(len(rows))
         self._parts = [part for part in self._parts if part.keep(renamed)]
@@ -70,25 +62,20 @@ class PlainSession(Session):
 
 
 class _Part:
-    """Rows whose prompts have the same length; ``rows`` are their numbers in the session."""
+    """Rows whose prompts have one length; ``rows`` are their numbers in the session."""
 
     def __init__(
-        self, decoder: Decoder, prompts: Sequence[Ids], copies: Tensor, rows: Tensor
+        self, decoder: Decoder, prompts: Sequence[Ids], prompt_of: Tensor, rows: Tensor
     ) -> None:
         self._model: Any = decoder.model
+        self._cache: Any = None
         self.rows = rows
-        device = decoder.device
-        ids = torch.tensor(prompts, device=device)
-        out = self._model(input_ids=ids, use_cache=True)
-        self._cache = out.past_key_values
-        self.logits = out.logits[:, -1].float()
-        self._select(torch.repeat_interleave(torch.arange(len(prompts)), copies).to(device))
+        distinct, copies = torch.unique(prompt_of, return_inverse=True)
+        self._feed(torch.tensor([prompts[i] for i in distinct.tolist()], device=decoder.device))
+        self._select(copies.to(decoder.device))
 
     def step(self, tokens: Tensor) -> None:
-        mine = tokens[self.rows.to(tokens.device)]
-        out = self._model(input_ids=mine[:, None], past_key_values=self._cache, use_cache=True)
-        self._cache = out.past_key_values
-        self.logits = out.logits[:, -1].float()
+        self._feed(tokens[self.rows.to(tokens.device), None])
 
     def keep(self, renamed: Tensor) -> bool:
         """Drop rows whose new number is -1; whether any is left."""
@@ -97,6 +84,11 @@ class _Part:
         if len(kept):
             self._select(kept.to(self.logits.device))
         return len(kept) > 0
+
+    def _feed(self, ids: Tensor) -> None:
+        out = self._model(input_ids=ids, past_key_values=self._cache, use_cache=True)
+        self._cache = out.past_key_values
+        self.logits = out.logits[:, -1].float()
 
     def _select(self, rows: Tensor) -> None:
         self._cache.reorder_cache(rows)

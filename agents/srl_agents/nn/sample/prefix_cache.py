@@ -1,9 +1,8 @@
-"""What earlier prompts have left: their keys, values and convolution inputs, by token ids.
+"""Keys, values and convolution inputs of earlier prompts, by token ids.
 
-The next step's prompt mostly begins like an earlier one: the problem and the solution so
-far. A ``PrefixCache`` finds the longest known beginning of each new prompt, so that only
-what follows is computed. It forgets the oldest prompts beyond its size in bytes, and must
-be cleared when the weights change.
+The prompt of the next step mostly begins like an earlier one: the problem and the solution so
+far. A ``PrefixCache`` finds the longest known beginning of a prompt, so that only the rest is
+computed. It forgets the oldest prompts beyond its size. Clear it when the weights change.
 """
 
 from __future__ import annotations
@@ -24,8 +23,7 @@ class Prefilled:
     """P computed prompts (prefixes, where several share one), padded on the right to L tokens.
 
     prompts: their ids. layers: for each layer keys and values, (key heads, P, L, d) each, or
-    the inputs of a short convolution alone, (1, P, L, hidden). What lies in the padding is
-    finite and means nothing.
+    the inputs of a short convolution, (1, P, L, hidden). The padding is finite and meaningless.
     """
 
     prompts: tuple[Ids, ...]
@@ -60,19 +58,20 @@ class PrefixCache:
         self._index.clear()
 
     def add(self, prefilled: Prefilled) -> None:
-        """Remember these prompts, forgetting the oldest ones that no longer fit."""
+        """Remember these prompts; forget the oldest that no longer fit."""
         if prefilled.size_bytes > self.limit_bytes:
             return
         self._held.append(prefilled)
         self._register(prefilled)
-        forgotten = False
-        while sum(held.size_bytes for held in self._held) > self.limit_bytes:
-            self._held.popleft()
-            forgotten = True
-        if forgotten:
+        if self._over_limit():
+            while self._over_limit():
+                self._held.popleft()
             self._index.clear()
             for held in self._held:
                 self._register(held)
+
+    def _over_limit(self) -> bool:
+        return sum(held.size_bytes for held in self._held) > self.limit_bytes
 
     def find(self, prompt: Ids, below: int) -> CachedPrefix | None:
         """The longest known beginning of a prompt that has less than ``below`` tokens."""

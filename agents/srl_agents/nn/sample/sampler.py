@@ -1,7 +1,7 @@
 """The sampling loop: many prompts at once, token-exact, with log-probabilities.
 
-Left out: top-k, top-p and penalties. What is trained on must be drawn from the model's own
-distribution, or the log-probabilities of sampling and training differ.
+There is no top-k, top-p or penalty: completions that are trained on must be drawn from the
+model's own distribution, or the log-probabilities of sampling and training differ.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from srl_env.errors import BadOption
 from srl_env.policy import FinishReason, Sampling
 
 _RANDOM_BLOCK = 32  # steps for which random numbers are drawn at once
-_COMPACT_BELOW = 0.75  # share of rows still going at which the others are dropped
-_BELOW_ONE = 1 - 1e-6  # keeps rounding from reaching beyond the last token with a chance
+_COMPACT_BELOW = 0.75  # fraction of live rows at which the others are dropped
+_BELOW_ONE = 1 - 1e-6  # rounding must not pass the last token with a probability
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +42,9 @@ class Completion:
 class Sampler:
     """Samples completions from a decoder's model.
 
-    The same seed and the same calls give the same completions on one machine, whatever else
-    finishes early. ``generator`` is the only randomness, and its state can be saved; a request
-    with seeds of its own (``Sampling.seeds``) does not touch it.
+    The same seed and the same calls give the same completions on one machine. ``generator`` is
+    the only randomness, and its state can be saved. Requests with own seeds (``Sampling.seeds``)
+    do not use it.
     """
 
     def __init__(
@@ -72,10 +72,10 @@ class Sampler:
         )
 
     def weights_changed(self) -> None:
-        """Forget what earlier prompts left behind.
+        """Forget the caches of earlier prompts.
 
-        Optimiser steps and loading are noticed without it; a change of a few elements, or
-        of adapters' being switched on or off, may not be.
+        Optimiser steps and loading are noticed without it. A change of a few elements, or adapters
+        that are switched on or off, may not be.
         """
         self._engine.weights_changed()
 
@@ -138,19 +138,17 @@ def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
     """BadOption for an empty prompt, or settings that cannot be sampled."""
     if not 0 <= sampling.temperature < math.inf:
         raise BadOption(
-            f"temperature {sampling.temperature} is no finite number from 0 up; 0 decodes greedily"
+            f"temperature must be a finite number >= 0 (0 means greedy); got {sampling.temperature}"
         )
     if sampling.max_tokens < 1:
-        raise BadOption(
-            f"max_tokens {sampling.max_tokens} leaves nothing to sample; give 1 or more"
-        )
+        raise BadOption(f"max_tokens must be at least 1; got {sampling.max_tokens}")
     if sampling.seeds and len(sampling.seeds) != len(prompts):
         raise BadOption(
             f"seeds must be one for each of {len(prompts)} prompts; got {len(sampling.seeds)}"
         )
     for i, prompt in enumerate(prompts):
         if not len(prompt):
-            raise BadOption(f"prompt {i} has no tokens; a completion needs at least one before it")
+            raise BadOption(f"prompt {i} must have at least one token; got none")
 
 
 def choose(logits: Tensor, temperature: float, random: Tensor | None) -> tuple[Tensor, Tensor]:
@@ -185,13 +183,13 @@ def _inverted(probabilities: Tensor, random: Tensor) -> Tensor:
     point = point - F.pad(sums, (1, 0)).gather(1, block)
     point = torch.minimum(point, inside[:, -1:] * _BELOW_ONE)
     token = block * width + torch.searchsorted(inside, point, right=True)
-    return token.clamp_(max=vocabulary - 1)  # where logits are no numbers, any token will do
+    return token.clamp_(max=vocabulary - 1)  # NaN logits may give any token
 
 
 class _Randoms:
-    """Uniform numbers, a column per step, the same for a row whichever others are going.
+    """Uniform numbers, the same for a row whichever other rows are live.
 
-    seeds: one for each row, whose numbers then follow from it alone; () draws from the generator.
+    seeds: one for each row, which alone decides its numbers; () draws from the generator.
     """
 
     def __init__(self, generator: torch.Generator, rows: int, seeds: Sequence[int] = ()) -> None:
@@ -214,7 +212,7 @@ class _Randoms:
 
 
 class _Record:
-    """What each row has written so far."""
+    """The tokens of each row so far."""
 
     def __init__(self, rows: int, max_tokens: int) -> None:
         self.tokens = torch.zeros(rows, max_tokens, dtype=torch.long)
@@ -224,7 +222,6 @@ class _Record:
         self.ended = torch.zeros(rows, dtype=torch.bool)
 
     def add(self, rows: Tensor, step: int, tokens: Tensor, logprobs: Tensor) -> None:
-        """One more token of these rows."""
         self.tokens[rows, step] = tokens.cpu()
         self._logprobs[rows, step] = logprobs.float().cpu()
         self._made = step + 1
@@ -236,7 +233,7 @@ class _Record:
         self._lengths[rows] = self._made
 
     def completions(self) -> list[Completion]:
-        """All rows, cut where they ended."""
+        """All rows, each up to its end."""
         rows = zip(
             self.tokens.tolist(),
             self._logprobs.tolist(),

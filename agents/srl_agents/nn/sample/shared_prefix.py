@@ -108,7 +108,7 @@ class _Session(Session):
         self.logits = self._network.logits(hidden)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
+        """Continue with these rows only."""
         self._groups.keep(rows)
         on_device = rows.to(self._position.device)
         self._position = self._position[on_device]
@@ -146,7 +146,7 @@ class _Groups:
         self._regroup()
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
+        """Continue with these rows only."""
         self.rows = _Rows(*(part[rows] for part in self.rows))
         self._regroup()
 
@@ -158,10 +158,10 @@ class _Groups:
     def _regroup(self) -> None:
         chunks = chunked(self.rows.prefix, self.prefixes, 1)
         rows = torch.arange(len(self.rows.prefix))
-        self.chunks = len(chunks.chunk_prefix)
+        self.chunks = len(chunks.prefix)
         self.prefix_of: Tensor | None = None  # of each chunk; None where they are all, in order
-        if not torch.equal(chunks.chunk_prefix, torch.arange(self.prefixes)):
-            self.prefix_of = chunks.chunk_prefix.to(self.device)
+        if not torch.equal(chunks.prefix, torch.arange(self.prefixes)):
+            self.prefix_of = chunks.prefix.to(self.device)
         self.slot_of: Tensor | None = None  # of each row; None where they are all, in order
         if chunks.slots != len(rows) or not torch.equal(chunks.slot_of, rows):
             row_in = torch.zeros(chunks.slots, dtype=torch.long)
@@ -231,7 +231,7 @@ class _AttentionCache:
         return mixed.transpose(0, 1).reshape(rows, -1)
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only; the groups have been renewed already."""
+        """Continue with these rows only; the groups have been renewed already."""
         self._own = [part[:, rows] for part in self._own]
         self._keys, self._values = (self._groups.of_chunks(part) for part in self._held)
 
@@ -266,6 +266,6 @@ class _ConvCache:
         return last
 
     def keep(self, rows: Tensor) -> None:
-        """Go on with these rows only."""
+        """Continue with these rows only."""
         if self._last is not None:
             self._last = [last[rows] for last in self._last]

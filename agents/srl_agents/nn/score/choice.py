@@ -1,4 +1,4 @@
-"""Choosing the decoder of a model, and checking the choice once."""
+"""Chooses the decoder of a model, and checks it once."""
 
 from __future__ import annotations
 

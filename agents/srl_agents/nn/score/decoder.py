@@ -1,4 +1,4 @@
-"""What a decoder answers: log-probabilities of the tokens of a tree that were asked for."""
+"""A decoder: log-probabilities of the requested tokens of a tree."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from srl_agents.nn.families import causal_lm
 from srl_agents.nn.linear import Map
 from srl_agents.nn.tree import Continuation, TokenTree, tree_of
 
-_LOGITS_AT_ONCE = 32_000_000  # beyond so many logits they are made in parts and made again
+_LOGITS_AT_ONCE = 32_000_000  # more are computed in parts, and again in the backward pass
 
 
 @dataclass(frozen=True, slots=True)
 class TokenScores:
-    """Log-probabilities and entropies in the shape of a tree; exactly 0 where not asked for.
+    """Log-probabilities and entropies in the shape of a tree; exactly 0 if not requested.
 
-    prefix_logprobs, prefix_mask, prefix_entropy: (P, L); the masks say what was asked for.
+    prefix_logprobs, prefix_mask, prefix_entropy: (P, L); the masks mark what was requested.
     logprobs, mask, entropy: (B, T), the continuations'.
     Entropies (nats) are for logging and carry no gradient.
     """
@@ -55,7 +55,7 @@ class Decoder(ABC):
 
     @abstractmethod
     def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
-        """Log-probabilities, at a temperature, of the tokens the tree asks for.
+        """Log-probabilities, at a temperature, of the tokens that the tree requests.
 
         tree: on the CPU; the answer is on the model's device.
         """
@@ -65,35 +65,23 @@ class Decoder(ABC):
         prefixes: Sequence[Sequence[int]],
         continuations: Sequence[Continuation],
         temperature: float = 1.0,
-        prefix_positions: Sequence[Sequence[int]] | None = None,
-        continuation_positions: Sequence[Sequence[int]] | None = None,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of every continuation's tokens: log-probabilities, mask and entropies, each (B, T).
+        """Log-probabilities, mask and entropies of every continuation's tokens, each (B, T).
 
         Log-probabilities are at ``temperature`` and 0 where the mask is False (padding).
         Entropies carry no gradient. Raises BadOption if a continuation starts outside its prefix.
         """
-        tree = tree_of(
-            prefixes,
-            continuations,
-            prefix_positions=prefix_positions,
-            continuation_positions=continuation_positions,
-        )
-        scores = self.score(tree, temperature)
+        scores = self.score(tree_of(prefixes, continuations), temperature)
         return scores.logprobs, scores.mask, scores.entropy
 
     def sequence_logprobs(
-        self,
-        prefixes: Sequence[Sequence[int]],
-        temperature: float = 1.0,
-        prefix_positions: Sequence[Sequence[int]] | None = None,
+        self, sequences: Sequence[Sequence[int]], temperature: float = 1.0
     ) -> tuple[Tensor, Tensor]:
-        """Of whole sequences: log-probability of each token after those before it, and mask.
+        """Log-probability of each token after those before it, and mask, both (P, L).
 
-        Both (P, L); the mask is False in the padding and for the first token.
+        The mask is False in the padding and for the first token.
         """
-        tree = tree_of(prefixes, prefix_positions=prefix_positions, score_prefix=True)
-        scores = self.score(tree, temperature)
+        scores = self.score(tree_of(sequences, score_prefix=True), temperature)
         return scores.prefix_logprobs, scores.prefix_mask
 
 
@@ -129,22 +117,14 @@ def _statistics(
 
 def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScores:
     """Flat scores, prefixes' first, put back into the tree's shape."""
-    device = log_probs.device
-    masks = [tree.scored_prefix.to(device), tree.scored_continuation.to(device)]
-    sizes = [int(tree.scored_prefix.sum()), int(tree.scored_continuation.sum())]
-    prefix_logprobs, continuation_logprobs = (
-        torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
-        for mask, part in zip(masks, torch.split(log_probs, sizes), strict=True)
-    )
-    prefix_entropy, continuation_entropy = (
-        torch.zeros(mask.shape, device=device).masked_scatter(mask, part)
-        for mask, part in zip(masks, torch.split(entropy, sizes), strict=True)
-    )
-    return TokenScores(
-        prefix_logprobs,
-        masks[0],
-        prefix_entropy,
-        continuation_logprobs,
-        masks[1],
-        continuation_entropy,
-    )
+    masks = [mask.to(log_probs.device) for mask in (tree.scored_prefix, tree.scored_continuation)]
+    sizes = [int(mask.sum()) for mask in masks]
+
+    def shaped(flat: Tensor) -> list[Tensor]:
+        return [
+            torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, part)
+            for mask, part in zip(masks, torch.split(flat, sizes), strict=True)
+        ]
+
+    logprobs, entropies = shaped(log_probs), shaped(entropy)
+    return TokenScores(logprobs[0], masks[0], entropies[0], logprobs[1], masks[1], entropies[1])

@@ -1,7 +1,7 @@
-"""The same answers from a model's plain forward pass, for any architecture.
+"""The same scores from a model's own forward pass, for any architecture.
 
-Each continuation becomes a row of its own, its prefix's beginning repeated: correct for every
-causal language model, and slower the more continuations share a prefix.
+Each continuation becomes a row that repeats its prefix: correct for every causal language model,
+and slower if many continuations share a prefix.
 """
 
 from __future__ import annotations
@@ -31,16 +31,9 @@ class PlainDecoder(Decoder):
         """Scores of the tokens the tree asks for; see ``Decoder.score``."""
         parts = []
         if bool(tree.scored_prefix.any()):
-            prefix_positions, _ = tree.all_positions()
-            parts.append(
-                self._rows(
-                    tree.prefix_ids,
-                    tree.real_prefix,
-                    prefix_positions,
-                    tree.scored_prefix,
-                    temperature,
-                )
-            )
+            positions, _ = tree.all_positions()
+            whole = (tree.prefix_ids, tree.real_prefix, positions, tree.scored_prefix)
+            parts.append(self._rows(*whole, temperature))
         if bool(tree.scored_continuation.any()):
             parts.append(self._rows(*_unshared(tree), temperature))
         if not parts:
@@ -71,19 +64,19 @@ class PlainDecoder(Decoder):
 
 @contextmanager
 def _recomputing(model: nn.Module) -> Iterator[None]:
-    """Lets layers that were told to recompute activations do so, which they do only in training.
+    """Lets layers with gradient checkpointing use it, which they do only in training mode.
 
-    The layers' own submodules stay in evaluation: no dropout makes sampling and training disagree.
+    Their submodules stay in evaluation mode: dropout would make sampling and training disagree.
     """
-    told: list[Any] = []
+    layers: list[Any] = []
     if torch.is_grad_enabled() and not model.training:
-        told = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
-    for layer in told:
+        layers = [m for m in model.modules() if getattr(m, "gradient_checkpointing", False)]
+    for layer in layers:
         layer.training = True
     try:
         yield
     finally:
-        for layer in told:
+        for layer in layers:
             layer.training = False
 
 
@@ -103,9 +96,5 @@ def _unshared(tree: TokenTree) -> tuple[Tensor, Tensor, Tensor, Tensor]:
 
     real = own < tree.continuation_lengths[:, None]
     scored = (own >= 0) & real & tree.scored_continuation.gather(1, from_continuation)
-    return (
-        row(tree.prefix_ids, tree.continuation_ids),
-        real,
-        row(prefix_positions, continuation_positions),
-        scored,
-    )
+    ids = row(tree.prefix_ids, tree.continuation_ids)
+    return ids, real, row(prefix_positions, continuation_positions), scored

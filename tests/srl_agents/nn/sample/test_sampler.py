@@ -385,9 +385,13 @@ def test_under_autocast_samples_are_those_of_autocast(
 @pytest.mark.parametrize(
     ("prompts", "sampling", "message"),
     [
-        ([()], Sampling(), "prompt 0 has no tokens"),
-        ([(3,)], Sampling(temperature=-1.0), "temperature -1.0 is no finite number"),
-        ([(3,)], Sampling(max_tokens=0), "max_tokens 0"),
+        ([()], Sampling(), "prompt 0 must have at least one token"),
+        (
+            [(3,)],
+            Sampling(temperature=-1.0),
+            r"temperature must be a finite number >= 0 .* got -1\.0",
+        ),
+        ([(3,)], Sampling(max_tokens=0), "max_tokens must be at least 1; got 0"),
     ],
 )
 def test_what_cannot_be_sampled_is_an_error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,7 +14,6 @@ from srl_agents.nn.score import (
     Continuation,
     PlainDecoder,
     SharedPrefixDecoder,
-    TokenTree,
     make_decoder,
     tree_of,
 )
@@ -55,7 +55,7 @@ def test_continuations_get_the_log_probs_of_a_plain_forward_pass(
             torch.testing.assert_close(found[row][mask[row]], expected, atol=2e-5, rtol=1e-5)
 
 
-def test_every_family_is_computed_functionally(make_model: Any, family: str) -> None:
+def test_every_family_shares_prefixes(make_model: Any, family: str) -> None:
     assert isinstance(make_decoder(make_model(family)), SharedPrefixDecoder)
 
 
@@ -104,7 +104,7 @@ def test_scores_are_zero_where_not_asked_for(make_model: Any) -> None:
     tree = tree_of(prefixes, continuations)
     only_last = torch.zeros_like(tree.continuation_ids, dtype=torch.bool)
     only_last[torch.arange(len(continuations)), (tree.continuation_lengths - 1).clamp(min=0)] = True
-    asked = TokenTree(**{**_fields(tree), "score_continuation": only_last})
+    asked = replace(tree, score_continuation=only_last)
     decoder = make_decoder(make_model("llama"))
     with torch.no_grad():
         some, every = decoder.score(asked), decoder.score(tree)
@@ -112,10 +112,6 @@ def test_scores_are_zero_where_not_asked_for(make_model: Any) -> None:
     torch.testing.assert_close(some.logprobs, every.logprobs * some.mask, atol=2e-5, rtol=1e-5)
     assert not some.prefix_mask.any()
     assert not some.prefix_logprobs.any()
-
-
-def _fields(tree: TokenTree) -> dict[str, Any]:
-    return {name: getattr(tree, name) for name in TokenTree.__slots__}
 
 
 def test_entropies_are_those_of_the_distribution(make_model: Any) -> None:
@@ -136,12 +132,12 @@ def test_given_positions_are_those_of_the_forward_pass(make_model: Any, family: 
     whole = torch.tensor([prefix[:5] + ids])
     positions = torch.tensor([prefix_at[:5] + continuation_at])
     with torch.no_grad():
-        found, _, _ = make_decoder(model).token_logprobs(
-            [prefix],
-            [Continuation(0, 5, ids)],
-            prefix_positions=[prefix_at],
-            continuation_positions=[continuation_at],
+        tree = replace(
+            tree_of([prefix], [Continuation(0, 5, ids)]),
+            prefix_positions=torch.tensor([prefix_at]),
+            continuation_positions=torch.tensor([continuation_at]),
         )
+        found = make_decoder(model).score(tree).logprobs
         # without a mask transformers takes a jump in positions for the start of a new text
         mask = torch.ones_like(whole)
         logits = model(whole, attention_mask=mask, position_ids=positions).logits[0, 4:-1]
@@ -258,9 +254,12 @@ def test_a_model_changed_inside_falls_back_with_a_warning(make_model: Any) -> No
 @pytest.mark.parametrize(
     ("continuation", "message"),
     [
-        (Continuation(0, 0, [1]), "start 0"),
-        (Continuation(0, 5, [1]), "starts at 5, but its prefix has only 4 tokens"),
-        (Continuation(2, 1, [1]), "names prefix 2; there are 1 prefixes"),
+        (
+            Continuation(0, 0, [1]),
+            "start of continuation 0 must be 1 to the 4 tokens of its prefix; got 0",
+        ),
+        (Continuation(0, 5, [1]), "1 to the 4 tokens of its prefix; got 5"),
+        (Continuation(2, 1, [1]), "prefix of continuation 0 must be below 1; got 2"),
     ],
 )
 def test_a_continuation_outside_its_prefix_is_an_error(
