@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from srl_env.errors import BadOption
 from srl_env.grading.values import Value, encode_value
@@ -14,6 +16,7 @@ from srl_env.sandbox import Limits, Mount
 from srl_env.seconds import check_seconds
 
 Trust = Literal["inprocess", "controlled", "oracle"]
+_NEVER_OWN: Final = {"__init__", "__main__", "pytest", "_pytest", "py"}
 
 
 @dataclass(frozen=True)
@@ -41,10 +44,14 @@ def own_modules(tree: Path, python_path: Iterable[str]) -> frozenset[str]:
     They are imported from it, whatever of that name is installed. Modules of the standard
     library and of pytest come first, and are not among them.
     """
-    files = [file for root in python_path for file in (tree / root).glob("*.py")]
-    folders = [file.parent for root in python_path for file in (tree / root).glob("*/__init__.py")]
-    names = {path.stem for path in (*files, *folders)} - {"__init__", "__main__"}
-    return frozenset(names) - sys.stdlib_module_names - {"pytest", "_pytest", "py"}
+    names: set[str] = set()
+    for root in filter(os.path.isdir, (tree / root for root in python_path)):
+        for name in os.listdir(root):
+            if name.endswith(".py"):
+                names.add(name.removesuffix(".py"))
+            elif os.path.exists(f"{root}/{name}/__init__.py"):
+                names.add(name)
+    return frozenset(names) - sys.stdlib_module_names - _NEVER_OWN
 
 
 @dataclass(frozen=True)
@@ -93,7 +100,7 @@ class GradingTask:
         """All test ids, each once, in order."""
         return tuple(dict.fromkeys((*self.fail_to_pass, *self.pass_to_pass)))
 
-    @property
+    @cached_property
     def own_modules(self) -> frozenset[str]:
         """The modules that the repository itself provides, found in the tree."""
         return own_modules(self.tree, self.python_path)
