@@ -5,6 +5,7 @@ ENVIRONMENTS = {
     "srl/DefinitionGraph-v0": "srl_tasks.generated.definition_graph:DefinitionGraphEnv",
     "srl/WordProblem-v0": "srl_tasks.generated.word_problem:WordProblemEnv",
     "srl/ColumnArithmetic-v0": "srl_tasks.generated.column_arithmetic:ColumnArithmeticEnv",
+    "srl/ToolShop-v0": "srl_tasks.generated.tool_shop:ToolShopEnv",
     "srl/GSM8K-v0": "srl_tasks.recorded.gsm8k:GSM8KEnv",
     "srl/NumberedSolutions-v0": "srl_tasks.recorded.numbered_solutions:NumberedSolutionsEnv",
     "srl/Steps-v0": "srl_tasks.recorded.steps:StepsEnv",

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from srl_tasks.generated.definition_graph import DefinitionGraphEnv
     from srl_tasks.generated.family import LETTERS, GeneratedEnv, GeneratedSource
     from srl_tasks.generated.modular_chain import ALPHABET, ModularChainEnv, ModularChainSource
+    from srl_tasks.generated.tool_shop import ToolShopEnv
     from srl_tasks.generated.word_problem import WordProblemEnv
 
 __all__ = [
@@ -22,6 +23,7 @@ __all__ = [
     "GeneratedSource",
     "ModularChainEnv",
     "ModularChainSource",
+    "ToolShopEnv",
     "WordProblemEnv",
 ]
 
@@ -32,6 +34,7 @@ __getattr__, __dir__ = lazy_names(
         "modular_chain": ("ALPHABET", "ModularChainEnv", "ModularChainSource"),
         "definition_graph": ("DefinitionGraphEnv",),
         "word_problem": ("WordProblemEnv",),
+        "tool_shop": ("ToolShopEnv",),
         "column_arithmetic": ("ColumnArithmeticEnv",),
     },
 )

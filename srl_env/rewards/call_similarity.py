@@ -1,0 +1,34 @@
+"""How similar two calls of declared tools are: the tool first, then argument by argument."""
+
+from __future__ import annotations
+
+from srl_env.rewards.similarity import step_similarity
+from srl_env.text.tools import Call, CallError, JsonCalls
+
+SAME_TOOL = 0.2
+
+
+def call_similarity(format: JsonCalls, action: str, expert_action: str) -> float:
+    """The similarity in [0, 1]; 1 for the same call, 0 for another tool or no call.
+
+    For the same tool: 0.2 + 0.8 × the mean over all parameters that either call has. Texts count by
+    ``step_similarity``; numbers and truth values are equal or not.
+    """
+    if action == expert_action:
+        return 1.0
+    try:
+        own, expert = format.read(action), format.read(expert_action)
+    except CallError:
+        return 0.0
+    if own.tool != expert.tool:
+        return 0.0
+    names = {*own.arguments, *expert.arguments}
+    parts = [_argument(own, expert, name) for name in names]
+    return SAME_TOOL + (1.0 - SAME_TOOL) * (sum(parts) / len(parts) if parts else 1.0)
+
+
+def _argument(own: Call, expert: Call, name: str) -> float:
+    a, b = own.arguments.get(name), expert.arguments.get(name)
+    if isinstance(a, str) and isinstance(b, str):
+        return 1.0 if a == b else step_similarity(a, b)
+    return float(type(a) is type(b) and a == b)

@@ -1,0 +1,231 @@
+"""Tools that an environment declares as JSON schemas, and calls of them as text.
+
+A call is JSON between ``<tool_call>`` tags, as the chat templates of many models write it::
+
+    <tool_call>
+    {"name": "lookup", "arguments": {"table": "products", "key": "lamp"}}
+    </tool_call>
+
+``JsonCalls`` is the completion format. Its action is the call in canonical form, with arguments in
+the order of the schema, so that equal calls are equal texts. This module does not run calls.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, Literal, Self
+
+from srl_env.errors import BadOption, UserError
+from srl_env.problem import ExpertStep
+from srl_env.text.format import CLOSE, OPEN, ParsedStep
+from srl_env.text.unicode import all_utf8_safe
+
+OPEN_CALL, CLOSE_CALL = "<tool_call>", "</tool_call>"
+_TYPES: Final[Mapping[str, tuple[type, ...]]] = {
+    "string": (str,),
+    "integer": (int,),
+    "number": (int, float),
+    "boolean": (bool,),
+}
+_LONGEST: Final = 20_000  # characters of a call
+
+
+class CallError(UserError):
+    """A text is not a call of a declared tool; the message tells the policy what is wrong."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parameter:
+    """One parameter of a tool. choices: the values it may have; () for any of its type."""
+
+    type: Literal["string", "integer", "number", "boolean"]
+    description: str = ""
+    choices: tuple[str, ...] = ()
+    required: bool = True
+
+    def schema(self) -> dict[str, Any]:
+        """Its JSON schema."""
+        found: dict[str, Any] = {"type": self.type}
+        if self.description:
+            found["description"] = self.description
+        return found | ({"enum": list(self.choices)} if self.choices else {})
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """A tool: its name, what it does, and its parameters in order."""
+
+    name: str
+    description: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+
+    def schema(self) -> dict[str, Any]:
+        """The tool as chat templates and OpenAI-compatible servers take it in ``tools``."""
+        required = [name for name, parameter in self.parameters.items() if parameter.required]
+        parameters = {name: parameter.schema() for name, parameter in self.parameters.items()}
+        function = {
+            "name": self.name,
+            "description": self.description,
+            "parameters": {"type": "object", "properties": parameters, "required": required},
+        }
+        return {"type": "function", "function": function}
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One valid call. arguments: by name, in the order of the tool's parameters."""
+
+    tool: str
+    arguments: Mapping[str, str | int | float | bool]
+
+    def render(self) -> str:
+        """The call as text, which ``JsonCalls.read`` reads as an equal call."""
+        text = json.dumps(
+            {"name": self.tool, "arguments": dict(self.arguments)}, ensure_ascii=False
+        )
+        return f"{OPEN_CALL}\n{text.replace('<', chr(92) + 'u003c')}\n{CLOSE_CALL}"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonCalls:
+    """The completion format of an environment with tools: a thought, then exactly one call.
+
+    The thought is prose, or a text between think tags. require_thought: a call without any breaks
+    the format.
+    """
+
+    tools: tuple[Tool, ...]
+    require_thought: bool = False
+
+    def __post_init__(self) -> None:
+        names = [tool.name for tool in self.tools]
+        if not names or len(set(names)) < len(names):
+            raise BadOption(f"tools must be at least one, with names that differ; got {names}")
+
+    @classmethod
+    def of(cls, *tools: Tool) -> Self:
+        """The format of some tools."""
+        return cls(tools)
+
+    @property
+    def instructions(self) -> str:
+        """The tools and the form, in words."""
+        listed = "\n".join(json.dumps(tool.schema()["function"]) for tool in self.tools)
+        return (
+            f"You have these tools:\n{listed}\n\nThink first if it helps, between {OPEN} and"
+            f" {CLOSE}. Then call exactly one tool, and write nothing after it:\n{OPEN_CALL}\n"
+            '{"name": "…", "arguments": {…}}\n' + CLOSE_CALL
+        )
+
+    @property
+    def stop(self) -> tuple[str, ...]:
+        """The tag that closes a call."""
+        return (CLOSE_CALL,)
+
+    def parse(self, text: str) -> ParsedStep:
+        """The thought and the canonical call; never raises."""
+        thought, rest = _split(text.strip())
+        if rest is None:
+            return ParsedStep(None, "", False, f"{OPEN} is never closed by {CLOSE}")
+        try:
+            call, prose = self._call_in(rest)
+        except CallError as error:
+            return ParsedStep(None, rest, False, str(error))
+        thought = "\n".join(filter(None, (thought, prose))) or None
+        if thought is None and self.require_thought:
+            return ParsedStep(None, call.render(), False, "there is no thought before the call")
+        return ParsedStep(thought, call.render(), True)
+
+    def render(self, step: ExpertStep) -> str:
+        """The thought between tags where there is one, then the action."""
+        if step.thought is None and not self.require_thought:
+            return step.action
+        return f"{OPEN}{step.thought or ''}{CLOSE}\n{step.action}"
+
+    def read(self, action: str) -> Call:
+        """The call in an action. Raises CallError for any other text."""
+        return self._call_in(action)[0]
+
+    def _call_in(self, text: str) -> tuple[Call, str]:
+        """The only call of a text, and the prose before it."""
+        prose, tag, body = text.partition(OPEN_CALL)
+        if tag:
+            body, closed, after = body.partition(CLOSE_CALL)
+            if not closed:
+                raise CallError(f"{OPEN_CALL} is never closed by {CLOSE_CALL}")
+        else:
+            prose, body, after = "", text, ""
+        if OPEN_CALL in after:
+            raise CallError("write exactly one call; there is a second one")
+        if after.strip():
+            raise CallError("nothing may follow the call")
+        return self._checked(_object(body)), prose.strip()
+
+    def _checked(self, given: Mapping[str, Any]) -> Call:
+        tool = next((tool for tool in self.tools if tool.name == given.get("name")), None)
+        if tool is None:
+            names = ", ".join(tool.name for tool in self.tools)
+            raise CallError(f"name must be one of {names}; got {given.get('name')!r:.80}")
+        arguments = given.get("arguments", {})
+        if not isinstance(arguments, Mapping):
+            raise CallError(f"arguments must be a JSON object; got {type(arguments).__name__}")
+        problem = next(_problems(tool, arguments), None)
+        if problem:
+            raise CallError(f"{tool.name}: {problem}")
+        return Call(
+            tool.name, {name: arguments[name] for name in tool.parameters if name in arguments}
+        )
+
+
+def _split(text: str) -> tuple[str | None, str | None]:
+    """A thought between tags and what follows it; None for both where it is never closed."""
+    if not text.startswith(OPEN):
+        return None, text
+    thought, closed, rest = text[len(OPEN) :].partition(CLOSE)
+    return (thought.strip(), rest.strip()) if closed else (None, None)
+
+
+def _object(text: str) -> Mapping[str, Any]:
+    if len(text) > _LONGEST:
+        raise CallError(f"a call has at most {_LONGEST:,} characters; got {len(text):,}")
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        raise CallError(
+            'there is no call; write {"name": …, "arguments": {…}} as JSON between'
+            f" {OPEN_CALL} and {CLOSE_CALL}"
+        ) from None
+    if not isinstance(found, dict):
+        raise CallError(f"a call is a JSON object; got {type(found).__name__}")
+    safe: Mapping[str, Any] = all_utf8_safe(found)
+    return safe
+
+
+def _problems(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[str]:
+    for name in arguments:
+        if name not in tool.parameters:
+            known = ", ".join(tool.parameters) or "none"
+            yield f"there is no parameter {name!r:.80}; its parameters are {known}"
+    for name, parameter in tool.parameters.items():
+        if name not in arguments:
+            if parameter.required:
+                yield f"the parameter {name!r} is missing"
+        elif not _fits(arguments[name], parameter):
+            expected = " or ".join(map(repr, parameter.choices)) or f"of type {parameter.type}"
+            yield f"{name} must be {expected}; got {arguments[name]!r:.80}"
+
+
+def _fits(value: Any, parameter: Parameter) -> bool:
+    right_type = isinstance(value, _TYPES[parameter.type]) and (
+        isinstance(value, bool) == (parameter.type == "boolean")
+    )
+    finite = not isinstance(value, float) or math.isfinite(value)
+    return right_type and finite and (not parameter.choices or value in parameter.choices)
+
+
+def schemas(tools: Sequence[Tool]) -> list[dict[str, Any]]:
+    """The tools as a chat template takes them."""
+    return [tool.schema() for tool in tools]
