@@ -104,9 +104,7 @@ def test_a_generator_is_listed_only_as_far_as_is_said() -> None:
     assert {row.problem for row in rows.rows} == {0, 1}
 
 
-def test_a_whole_episode_of_srl_in_one_row_is_refused() -> None:
-    with pytest.raises(BadOption, match="spread the sum over all of their tokens"):
-        RowSettings("srl", each="problem")
+def test_modes_choose_whether_a_row_is_a_step() -> None:
     assert not RowSettings("holistic").by_step
     assert RowSettings("hybrid", each="step").continuation == "expert"
 
@@ -116,8 +114,10 @@ def test_a_whole_episode_of_srl_in_one_row_is_refused() -> None:
     [
         ({"reward_mode": "slr"}, UnknownName, "Did you mean 'srl'"),
         ({"each": "token"}, BadOption, "each must be 'step' or 'problem'"),
+        ({"each": "problem"}, BadOption, "spread the sum over all of their tokens"),
         ({"max_steps": 3}, BadOption, "a row of one step"),
         ({"granularity": "solution"}, BadOption, "a row of one step"),
+        *(({"problems": n}, BadOption, "of at least 1, or None") for n in (0, -1, 2.5, "5", True)),
     ],
 )
 def test_settings_that_cannot_work_are_refused(
@@ -154,14 +154,8 @@ def test_environments_can_be_adapted_as_they_are_made() -> None:
     assert rows.rows[0].messages[-1]["content"] == "Count to 2, then add up."
 
 
-@pytest.mark.parametrize("problems", [0, -1, 2.5, "5", True])
-def test_a_number_of_problems_that_is_none_is_refused_and_never_means_all(problems: Any) -> None:
-    with pytest.raises(
-        BadOption, match="problems must be a whole number of at least 1, or None for all"
-    ):
-        RowSettings("srl", problems=problems)
-
-
 def test_what_makes_no_environment_is_named() -> None:
     with pytest.raises(BadOption, match="rows need a srl_env.ReasoningEnv; .* makes int"):
         Rows(lambda: 3, RowSettings())  # type: ignore[arg-type, return-value]
+    with pytest.raises(BadOption, match=r"unknown settings \['problem'\]"):
+        Rows(CountingEnv, RowSettings(), {"problem": 3})

@@ -49,20 +49,18 @@ def streamed(answer: dict[str, Any]) -> Reply:
     return reply
 
 
-def taskset_config(**given: Any) -> dict[str, Any]:
-    return {
-        "id": "srl-agents",
-        "environment": "srl/WordProblem-v0",
-        "problems": 2,
-        **given,
-    }
+TASKSET = {"id": "srl-agents", "environment": "srl/WordProblem-v0", "problems": 2}
+
+
+def taskset(**given: Any) -> SRLTaskset:
+    return SRLTaskset(SRLTasksetConfig.model_validate({**TASKSET, **given}))
 
 
 def episodes(answer: Callable[[Any], Any], count: int = 1, **given: Any) -> list[Any]:
     """Episodes of the first tasks, run by verifiers against a server that answers so."""
 
     async def run(url: str) -> list[Any]:
-        config = resolve_env_config({"taskset": taskset_config(**given)})
+        config = resolve_env_config({"taskset": {**TASKSET, **given}})
         env = load_environment(config)
         client = vf.EvalClientConfig(base_url=url, api_key_var="NO_KEY")
         ctx = vf.ModelContext(model="m", client=client, sampling=vf.SamplingConfig())
@@ -75,13 +73,11 @@ def episodes(answer: Callable[[Any], Any], count: int = 1, **given: Any) -> list
 
 
 def test_tasks_are_rows_and_tell_nothing_of_the_expert() -> None:
-    taskset = SRLTaskset(SRLTasksetConfig.model_validate(taskset_config()))
-    tasks = list(taskset)
+    tasks, rows = list(taskset()), taskset().rows
     assert {task.data.problem for task in tasks} == {0, 1}
     assert [task.data.start_step for task in tasks if task.data.problem == 0][:2] == [0, 1]
-    row = taskset.rows.rows[0]
-    env = taskset.rows.make()
-    env.reset(seed=row.seed, options=taskset.rows.options(0, 0))
+    row, env = rows.rows[0], rows.make()
+    env.reset(seed=row.seed, options=rows.options(0, 0))
     assert env.expert_steps[0].action not in tasks[0].data.model_dump_json()
     assert tasks[0].data.prompt[0].content == row.messages[-1]["content"]
     assert tasks[0].data.system_prompt == row.messages[0]["content"]
@@ -93,8 +89,8 @@ def test_an_environment_must_be_named() -> None:
 
 
 def test_in_srl_an_episode_is_one_step_with_its_own_reward() -> None:
-    taskset = SRLTaskset(SRLTasksetConfig.model_validate(taskset_config()))
-    rows, env = taskset.rows, taskset.rows.make()
+    rows = taskset().rows
+    env = rows.make()
     env.reset(seed=rows.rows[0].seed, options=rows.options(0, 0))
     expert = env.expert_completion()
     (episode,) = episodes(lambda _: chat(expert))
@@ -107,12 +103,12 @@ def test_in_srl_an_episode_is_one_step_with_its_own_reward() -> None:
 
 
 def test_of_single_steps_the_last_alone_is_right_or_wrong() -> None:
-    taskset = SRLTaskset(SRLTasksetConfig.model_validate(taskset_config(targets="all")))
-    rows = [row for row in taskset.rows.rows if row.problem == 0]
-    answer = taskset.rows.make().problems[0].trajectories[0].steps[-1].action
+    found = taskset(targets="all").rows
+    rows = [row for row in found.rows if row.problem == 0]
+    answer = found.make().problems[0].trajectories[0].steps[-1].action
     made = episodes(lambda _: chat(f"<think>hm</think>{answer}"), len(rows), targets="all")
-    found = [episode.traces[0].metrics.get("correct") for episode in made]
-    assert found == [None] * (len(rows) - 1) + [1.0]
+    verdicts = [episode.traces[0].metrics.get("correct") for episode in made]
+    assert verdicts == [None] * (len(rows) - 1) + [1.0]
 
 
 def test_what_the_model_is_shown_is_our_prompt() -> None:
@@ -123,9 +119,8 @@ def test_what_the_model_is_shown_is_our_prompt() -> None:
         return chat("hm")
 
     episodes(answer)
-    taskset = SRLTaskset(SRLTasksetConfig.model_validate(taskset_config()))
     shown = [{"role": m["role"], "content": m["content"]} for m in seen[0]]
-    assert shown == [dict(message) for message in taskset.rows.rows[0].messages]
+    assert shown == [dict(message) for message in taskset().rows.rows[0].messages]
 
 
 def test_a_rollout_of_several_steps_has_a_trace_for_each_paid_its_total() -> None:

@@ -74,8 +74,11 @@ def run(
     return asyncio.run(main()), server, tokenizer
 
 
-def row(start_step: int = 0, problem: int = 0) -> dict[str, Any]:
-    return {"problem": problem, "start_step": start_step, "seed": 1, "problem_id": "", "index": 0}
+def row(start_step: int = 0) -> dict[str, Any]:
+    return {"problem": 0, "start_step": start_step, "seed": 1, "problem_id": "", "index": 0}
+
+
+STEPWISE: dict[str, Any] = {"reward_mode": "rlvr", "settings": {"granularity": "step"}}
 
 
 def test_the_loop_is_registered_under_the_name_that_the_rows_have(verl: ModuleType) -> None:
@@ -101,15 +104,8 @@ def test_in_srl_a_row_is_one_step_and_its_reward(verl: ModuleType) -> None:
 
 
 def test_several_steps_are_one_response_with_the_environment_masked(verl: ModuleType) -> None:
-    output, server, tokenizer = run(
-        verl,
-        row(),
-        "say 1;xx",
-        "the sum=3!;",
-        environment=SPOKEN,
-        reward_mode="rlvr",
-        settings={"granularity": "step"},
-    )
+    said = "say 1;xx", "the sum=3!;"
+    output, server, tokenizer = run(verl, row(), *said, environment=SPOKEN, **STEPWISE)
     assert tokenizer.decode(output.response_ids) == "say 1;1 saidthe sum=3!;"
     assert output.response_mask == [1] * 6 + [0] * 6 + [1] * 11
     assert output.response_logprobs == [-0.5] * 6 + [0.0] * 6 + [-0.5] * 11
@@ -120,16 +116,8 @@ def test_several_steps_are_one_response_with_the_environment_masked(verl: Module
 
 
 def test_a_response_is_no_longer_than_verl_takes(verl: ModuleType) -> None:
-    output, *_ = run(
-        verl,
-        row(),
-        "say 1;",
-        "say 2;",
-        environment=SPOKEN,
-        reward_mode="rlvr",
-        settings={"granularity": "step"},
-        lengths={"response_length": 12},
-    )
+    short: dict[str, Any] = {"environment": SPOKEN, "lengths": {"response_length": 12}}
+    output, *_ = run(verl, row(), "say 1;", "say 2;", **short, **STEPWISE)
     assert len(output.response_ids) == len(output.response_mask) == 6
     assert output.reward_score == 0.0
     assert output.extra_fields["reward_extra_info"]["acc"] == 0.0
@@ -156,14 +144,7 @@ def test_whole_episodes_of_srl_are_refused_and_summed_steps_are_told_of(verl: Mo
 
 def test_what_does_not_continue_is_left_out_and_told_of(verl: ModuleType) -> None:
     with pytest.warns(RowsDropped, match="an episode of 2 steps is trained on up to step 1"):
-        output, *_ = run(
-            verl,
-            row(),
-            "say 1" + EOS,
-            "the sum=3!" + EOS,
-            reward_mode="rlvr",
-            settings={"granularity": "step"},
-        )
+        output, *_ = run(verl, row(), "say 1" + EOS, "the sum=3!" + EOS, **STEPWISE)
     assert len(output.response_ids) == 6
     assert output.reward_score == 1.0
 

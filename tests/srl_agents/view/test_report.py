@@ -52,6 +52,14 @@ class Reader(HTMLParser):
         self.said += data
 
 
+def read(text: str) -> Reader:
+    """The page, whose tags all close."""
+    reader = Reader()
+    reader.feed(text)
+    assert reader.open == []
+    return reader
+
+
 def outcome(method: str, seed: int, level: float) -> RunOutcome:
     scores = {
         "pass@1": (level, level / 2, level, 0.0),
@@ -82,17 +90,14 @@ def comparison() -> Comparison:
 
 def test_the_page_is_one_file_without_network(comparison: Comparison) -> None:
     text = page(comparison)
-    reader = Reader()
-    reader.feed(text)
-    assert reader.open == []
+    reader = read(text)
     assert all(link.startswith("#") for link in reader.links)
     assert not re.search(r"@import|url\((?!#)", text)
     assert len(reader.ids) == len(set(reader.ids))
 
 
 def test_the_page_says_what_was_found(comparison: Comparison) -> None:
-    reader = Reader()
-    reader.feed(page(comparison))
+    found = read(page(comparison)).said
     for said in (
         "srl <b>, rlvr on srl/X-v0",
         "TrainingDiverged: the loss & its gradient",
@@ -102,7 +107,7 @@ def test_the_page_says_what_was_found(comparison: Comparison) -> None:
         "Intervals: ",
         "Correct answers on held-out problems (shaded: 95 %",
     ):
-        assert said in reader.said
+        assert said in found
 
 
 def test_figures_take_the_colours_of_the_page(comparison: Comparison) -> None:
@@ -161,10 +166,8 @@ def test_the_warnings_of_runs_are_in_the_report_and_go_through_json(comparison: 
     first, *others = comparison.runs
     warned = replace(first, method="srl <b>", warnings=("stage 'srl': 1 < 2",))
     assert RunOutcome.from_json(json.loads(json.dumps(warned.to_json()))) == warned
-    reader = Reader()
-    reader.feed(page(replace(comparison, runs=(warned, *others))))
-    assert "Warnings:srl <b> seed 0, stage 'srl': 1 < 2" in reader.said
-    assert not reader.open
+    text = page(replace(comparison, runs=(warned, *others)))
+    assert "Warnings:srl <b> seed 0, stage 'srl': 1 < 2" in read(text).said
 
 
 def test_the_figures_of_training_mark_each_change_of_stage(comparison: Comparison) -> None:
