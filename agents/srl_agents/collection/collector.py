@@ -26,22 +26,18 @@ Demonstrate = Callable[[Sequence[StartPoint], DemonstrationRequest, int], Batch]
 """Demonstrations at start points; the number is a seed."""
 
 
+@dataclass(frozen=True, slots=True)
 class Collector:
-    """Samples groups of episodes, and collects demonstrations."""
+    """Samples groups of episodes, and collects demonstrations.
 
-    def __init__(
-        self,
-        rollouts: Rollouts,
-        seed: int,
-        team: Team = ALONE,
-        demonstrate: Demonstrate | None = None,
-    ) -> None:
-        """rollouts: what runs the episodes. seed: the run's; all others are derived from it.
+    rollouts: what runs the episodes. seed: the run's; all others are derived from it. team: the
+    processes that sample together; each receives the episodes of all.
+    """
 
-        team: the processes that sample together; each receives the episodes of all.
-        """
-        self.rollouts, self.seed, self.team = rollouts, seed, team
-        self.demonstrate = demonstrate
+    rollouts: Rollouts
+    seed: int
+    team: Team = ALONE
+    demonstrate: Demonstrate | None = None
 
     def source(
         self, starts: StartSampler, batch: int, purpose: str, update: int

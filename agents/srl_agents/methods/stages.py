@@ -123,9 +123,11 @@ class Method:
             raise BadOption(
                 f"method {self.name!r} needs at least one stage, and names that differ; got {names}"
             )
-        for stage, following in zip(self.stages, (*self.stages[1:], None), strict=True):
-            if stage.until.informative is not None:
-                _check_probe(stage, following)
+        for number, stage in enumerate(self.stages):
+            probed = [following.objective.samples for following in self.stages[number + 1 :][:1]]
+            if stage.until.informative is not None and probed != [True]:
+                why = "the next stage is not sampled" if probed else "there is no next stage"
+                raise BadOption(f"stage {stage.name!r}: until.informative cannot be used; {why}")
         _check_fractions(self)
 
     def summary(self, updates: Sequence[dict[str, Any]]) -> str:
@@ -139,17 +141,6 @@ class Method:
         if not learned:
             return "Nothing was learned: no update."
         return f"What was learned: {'; '.join(learned)}."
-
-
-def _check_probe(stage: Stage, following: Stage | None) -> None:
-    """Raises BadOption if ``until.informative`` has no sampled stage to probe."""
-    if following is None:
-        why = "it is the last, so there is no next stage to probe"
-    elif not following.objective.samples:
-        why = f"the next one, {following.name!r}, is not sampled"
-    else:
-        return
-    raise BadOption(f"stage {stage.name!r}: until.informative cannot be used, {why}")
 
 
 def _check_fractions(method: Method) -> None:

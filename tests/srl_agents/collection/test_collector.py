@@ -73,21 +73,21 @@ def test_the_filter_is_by_deviation_not_by_difference() -> None:
     assert collected(Cycling(wrong_every=2), objective=strict).trained == []
 
 
-def test_starts_are_told_rewards_verdicts_and_whether_a_group_had_a_signal() -> None:
-    told: list[tuple[StartPoint, StartResult]] = []
+def test_the_sampler_receives_rewards_verdicts_and_whether_a_group_had_a_signal() -> None:
+    received: list[tuple[StartPoint, StartResult]] = []
 
     class Recording(StartSampler):
         def record(self, point: StartPoint, result: StartResult) -> None:
-            told.append((point, result))
+            received.append((point, result))
             super().record(point, result)
 
     starts = Recording(CountingEnv().problems, Starts("prefix", revisit=0.5), ())
     found = collected(Cycling(wrong_every=4), starts=starts)
-    for group, (_, result) in zip(found.groups, told, strict=True):
+    for group, (_, result) in zip(found.groups, received, strict=True):
         assert result.rewards == tuple(member.reward for member in group.members)
         assert result.informative == (group.std > 0)
         assert result.correct in ((), (False, False))  # a verdict where the episode ended
-    assert starts.without_signal == {point for point, result in told if not result.informative}
+    assert starts.without_signal == {point for point, result in received if not result.informative}
     assert starts.without_signal
 
 

@@ -57,7 +57,7 @@ def test_orders_differ_between_epochs_and_keys_and_repeat_with_the_key() -> None
     assert sampler(Starts("prefix"), "a", 2).draw(24) != drawn
 
 
-def test_a_restored_sampler_goes_on_with_the_same_draws() -> None:
+def test_a_restored_sampler_continues_with_the_same_draws() -> None:
     first = sampler(Starts("prefix", revisit=0.5))
     for point in first.draw(17):
         first.record(point, result(point.problem == 0))

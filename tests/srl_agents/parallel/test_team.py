@@ -302,7 +302,7 @@ def test_accelerate_launches_the_command(tree: dict[str, Any], tmp_path: Path) -
     assert (tmp_path / "together" / "model" / "config.json").exists()
 
 
-def test_processes_of_a_launcher_have_to_be_told_the_folder(
+def test_processes_of_a_launcher_need_the_folder(
     tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from srl_agents.cli.train import train_command

@@ -23,7 +23,7 @@ LEAST: dict[str, Any] = {
 SERVED = ["policy.sampler=vllm-server", "policy.base_url=http://localhost:8000"]
 
 
-def test_what_is_left_out_is_the_method_as_it_ships() -> None:
+def test_defaults_are_those_of_the_shipped_method() -> None:
     config = make_config(LEAST)
     assert config.resolved_method == get_method("srl-rlvr")
 

@@ -80,7 +80,7 @@ def test_runs_are_followed_back_from_any_directory_and_after_a_move(
     assert len(training_runs("away/moved/runs/second")) == 2
 
 
-def test_a_history_that_is_gone_is_told(tmp_path: Path) -> None:
+def test_a_missing_history_is_reported(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "runs/gone/model")
     with pytest.warns(UserWarning, match=r"began with runs/gone/model, which no longer exists"):
         assert len(training_runs(run)) == 1
@@ -155,7 +155,7 @@ def test_a_run_stands_for_its_model_and_remembers_its_training(tmp_path: Path) -
     assert read_spec("hub/name").runs == ()
 
 
-def test_an_unfinished_run_says_how_to_go_on(tmp_path: Path) -> None:
+def test_an_unfinished_run_says_how_to_resume(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "hub/name")
     (run / "model").rmdir()
     with pytest.raises(BadOption, match=r"train --resume .*run\), or evaluate .*update-000001"):

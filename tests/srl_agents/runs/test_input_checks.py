@@ -1,4 +1,4 @@
-"""Runs that cannot work, told apart before anything is loaded."""
+"""Runs that cannot work, refused before anything is loaded."""
 
 from __future__ import annotations
 

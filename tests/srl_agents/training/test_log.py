@@ -47,7 +47,7 @@ def test_updates_and_events_are_lines_in_order(tmp_path: Path) -> None:
     ]
 
 
-def test_what_came_after_the_checkpoint_is_cut_off(tmp_path: Path) -> None:
+def test_what_came_after_the_checkpoint_is_removed(tmp_path: Path) -> None:
     with RunLog(tmp_path, config(), {}, 0) as log:
         log.metrics(1, "srl", {})
         offsets = log.durable_offsets()
@@ -106,7 +106,7 @@ def test_real_damage_is_named_with_its_line_and_nothing_is_changed(
 
 
 @pytest.mark.parametrize("after", [b"", b'{"update": 6, "sta', b"\x00\xff", b'{"update": 6}\n\xc8'])
-def test_what_a_killed_run_left_unfinished_is_cut_off(tmp_path: Path, after: bytes) -> None:
+def test_what_a_killed_run_left_unfinished_is_removed(tmp_path: Path, after: bytes) -> None:
     offsets, path = logged(tmp_path, 5), tmp_path / "metrics.jsonl"
     path.write_bytes(path.read_bytes() + after)
     with RunLog(tmp_path, config(), offsets, 5) as log:
@@ -122,7 +122,7 @@ def test_a_last_line_without_its_line_end_gets_one(tmp_path: Path) -> None:
     assert [line["update"] for line in read(tmp_path)] == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_log_that_was_moved_away_is_begun_anew_and_says_so(tmp_path: Path) -> None:
+def test_a_log_that_was_moved_away_is_started_again_and_says_so(tmp_path: Path) -> None:
     offsets = logged(tmp_path, 5)
     (tmp_path / "metrics.jsonl").rename(tmp_path / "metrics.jsonl.damaged")
     with RunLog(tmp_path, config(), offsets, 5) as log:

@@ -80,7 +80,7 @@ def run(tree: dict[str, Any], out: Path, *changes: dict[str, Any], resume: bool 
 
 
 def left_behind(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, without what hangs on the clock and on who ran the episodes."""
+    """All that a run leaves, without what depends on the clock and on the workers."""
     others = ("time/", "tokens_per_s/", "seconds", "workers/")
     return {
         "metrics": [
@@ -107,7 +107,7 @@ def test_a_run_on_workers_is_that_of_one_process_to_the_bit(
 
 @pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 3])
-def test_it_does_not_hang_on_how_many_workers_there_are(
+def test_it_does_not_depend_on_the_number_of_workers(
     tree: dict[str, Any], tmp_path: Path, workers: int
 ) -> None:
     changes = {"method": "srl-rlvr", "stages": {"srl": {"fraction": 0.5}}}
@@ -117,7 +117,9 @@ def test_it_does_not_hang_on_how_many_workers_there_are(
 
 
 @pytest.mark.slow
-def test_it_does_not_hang_on_workers_that_are_killed(tree: dict[str, Any], tmp_path: Path) -> None:
+def test_it_does_not_depend_on_workers_that_are_killed(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
     file = tmp_path / "deadly.py"
     file.write_text(DEADLY, encoding="utf-8")
     for number in range(2):
@@ -131,7 +133,7 @@ def test_it_does_not_hang_on_workers_that_are_killed(tree: dict[str, Any], tmp_p
 
 
 @pytest.mark.slow
-def test_a_run_goes_on_with_another_number_of_workers_or_none(
+def test_a_run_resumes_with_another_number_of_workers_or_none(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
     whole = run(tree, tmp_path / "whole")

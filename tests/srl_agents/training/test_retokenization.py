@@ -91,7 +91,7 @@ def test_thinking_that_the_template_removes_is_named_with_its_turn(template: str
     assert drift_fraction([episode]) == 1.0
 
 
-def test_the_first_token_that_differs_is_told_with_both_texts() -> None:
+def test_the_first_token_that_differs_is_reported_with_both_texts() -> None:
     tokenizer = tokenizer_with(STRIPPING)
     episode = conversation(tokenizer, FIRST, "done")
     (drift,) = drifts(episode, tokenizer)
@@ -111,7 +111,7 @@ def test_only_the_turn_that_thought_drifts() -> None:
     assert drift_fraction([episode]) == pytest.approx(1 / 3)
 
 
-def test_a_history_of_actions_alone_is_told_from_a_template_that_strips() -> None:
+def test_a_history_of_actions_alone_differs_from_a_template_that_strips() -> None:
     tokenizer = tokenizer_with(PLAIN)
     episode = conversation(tokenizer, FIRST, "done", kept=("look at b", "done"))
     (drift,) = drifts(episode, tokenizer)
@@ -158,7 +158,7 @@ def test_the_same_text_in_other_tokens_is_drift_too() -> None:
     assert drift.reason == "the same text has different tokens"
 
 
-def test_an_earlier_message_that_is_rendered_otherwise_is_told_from_the_turn() -> None:
+def test_an_earlier_message_that_is_rendered_differently_is_not_the_turn() -> None:
     tokenizer = tokenizer_with("{{ messages | length }}:" + PLAIN)
     (drift,) = drifts(conversation(tokenizer, "look", "done"), tokenizer)
     assert drift.reason == "the chat template renders an earlier message differently"
@@ -222,7 +222,7 @@ def test_a_run_logs_each_reason_once(tmp_path: Path) -> None:
     }
     train(make_config(tree))
     lines = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()]
-    told = [line["reason"] for line in lines if line.get("event") == "drift"]
-    assert len(told) == len({reason.partition(" (token")[0] for reason in told}) >= 1
-    assert all(reason.startswith(("turn 2: ", "turn 3: ")) for reason in told)
+    reported = [line["reason"] for line in lines if line.get("event") == "drift"]
+    assert len(reported) == len({reason.partition(" (token")[0] for reason in reported}) >= 1
+    assert all(reason.startswith(("turn 2: ", "turn 3: ")) for reason in reported)
     assert [line["drift_fraction"] for line in lines if "event" not in line] == [1.0, 1.0]

@@ -1,4 +1,4 @@
-"""Whole runs: they learn, repeat, stop, and go on after being killed as if nothing had been."""
+"""Whole runs: they learn, repeat, stop, and resume after a kill as if it had not happened."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def configured(tree: dict[str, Any], **changes: Any) -> RunConfig:
 
 
 def left_behind(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, without what hangs on the clock."""
+    """All that a run leaves, without what depends on the clock."""
     timed = ("time/", "tokens_per_s/", "seconds")
     return {
         "metrics": [
@@ -82,7 +82,7 @@ def test_a_run_trains_on_the_problems_that_a_file_names_alone(
         train(configured(tree, **named, out=str(tmp_path / "other")))
 
 
-def test_the_gradient_of_a_run_does_not_hang_on_its_micro_batches(
+def test_the_gradient_of_a_run_does_not_depend_on_its_micro_batches(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
     norms = []
@@ -125,7 +125,7 @@ def test_every_number_that_is_promised_is_logged(tree: dict[str, Any]) -> None:
     assert {line["update"] for line in lines(result.folder, "rollouts")} == {1, 3, 5}
 
 
-def test_updates_that_harm_what_a_whole_group_wrote_alike_are_cut_and_the_log_says_so(
+def test_updates_that_harm_unanimous_completions_are_halved_and_logged(
     tree: dict[str, Any],
 ) -> None:
     changes = {"group_size": 2, "max_tokens": 1, "max_drop": 0.01}  # one pair in eight agrees
@@ -156,7 +156,7 @@ COIN = {
 }
 
 
-def test_the_rate_of_an_update_is_the_share_of_the_batch_that_was_kept(
+def test_the_rate_of_an_update_is_the_fraction_of_the_batch_that_is_trained(
     tree: dict[str, Any],
 ) -> None:
     config = make_config({**tree, **COIN})
@@ -294,7 +294,7 @@ def test_a_run_killed_at_random_moments_ends_as_the_uninterrupted_one(
     assert left_behind(Path(killed.out)) == left_behind(Path(whole.out))
 
 
-def test_ctrl_c_saves_and_the_run_goes_on_from_there(tree: dict[str, Any], tmp_path: Path) -> None:
+def test_ctrl_c_saves_and_the_run_resumes_from_there(tree: dict[str, Any], tmp_path: Path) -> None:
     whole = configured(tree, out=str(tmp_path / "whole"))
     train(whole)
 
@@ -327,7 +327,7 @@ def test_a_run_off_the_main_thread_needs_no_signals(tree: dict[str, Any]) -> Non
     assert len(updates(Path(tree["out"]))) == 2
 
 
-def test_adapters_go_on_from_their_checkpoint(tree: dict[str, Any], tmp_path: Path) -> None:
+def test_adapters_resume_from_their_checkpoint(tree: dict[str, Any], tmp_path: Path) -> None:
     changes: dict[str, Any] = {"model": {"lora": {"rank": 4}}, "log": {"kl_every": 2}}
     whole = configured(tree, out=str(tmp_path / "whole"), **changes)
     train(whole)
@@ -401,7 +401,7 @@ def test_updates_in_a_row_without_a_group_are_warned_of_once_also_over_a_resumpt
     assert train(configured(tree, **off)).warnings == ()
 
 
-def test_a_kept_group_ends_the_row_of_updates_without_one(tree: dict[str, Any]) -> None:
+def test_a_trained_group_ends_the_row_of_updates_without_one(tree: dict[str, Any]) -> None:
     config = make_config({**tree, **COIN, "budget": {"updates": 8}, "log": {"warn_after": 1}})
     result = train(config)
     kept = [line["groups/trained"] for line in updates(result.folder)]

@@ -60,7 +60,7 @@ class Seeds:
 
 
 class Drawing:
-    """Says numbers that hang on its seed."""
+    """Says numbers that depend on its seed."""
 
     def __init__(self) -> None:
         self.generator = Seeds()
@@ -116,13 +116,13 @@ def jobs(count: int = 6) -> list[Job]:
     ]
 
 
-def told(parts: Sequence[Result]) -> list[list[dict[str, Any]]]:
+def as_json(parts: Sequence[Result]) -> list[list[dict[str, Any]]]:
     return [[episode.to_json() for episode in part.episodes] for part in parts]
 
 
 def expected(count: int = 6) -> list[list[dict[str, Any]]]:
     rollouts = LocalRollouts(EnvPool(partial(Troubled, "/nowhere", killed)), Drawing())
-    return told(rollouts.run(jobs(count)))
+    return as_json(rollouts.run(jobs(count)))
 
 
 Make = Callable[..., RayWorkers]
@@ -153,10 +153,10 @@ def make(tmp_path: Path) -> Iterator[Make]:
         each.close()
 
 
-def test_episodes_are_those_of_one_process_whoever_runs_them(make: Make) -> None:
+def test_episodes_are_those_of_one_process_on_any_worker(make: Make) -> None:
     workers = make(workers=2)
     assert len(set(workers.places)) == 2
-    assert told(workers.run(jobs())) == expected()
+    assert as_json(workers.run(jobs())) == expected()
     assert workers.run([]) == []
     assert workers.metrics() == {
         "workers/lost": 0.0,
@@ -168,18 +168,18 @@ def test_episodes_are_those_of_one_process_whoever_runs_them(make: Make) -> None
 def test_a_killed_worker_costs_its_unit_which_another_one_runs_to_the_same_end(make: Make) -> None:
     workers = make(killed, times=1, workers=2)
     before = workers.places
-    assert told(workers.run(jobs())) == expected()
+    assert as_json(workers.run(jobs())) == expected()
     assert workers.metrics()["workers/lost"] == 1.0
     assert workers.metrics()["workers/lost"] == 0.0
     while len(workers.places) < 2:  # until the one that takes its place has started
-        assert told(workers.run(jobs())) == expected()
+        assert as_json(workers.run(jobs())) == expected()
     assert len(set(workers.places) - set(before)) == 1
 
 
 def test_a_worker_killed_from_outside_between_two_updates_is_replaced(make: Make) -> None:
     workers = make(workers=1)
     os.kill(int(workers.places[0].split()[1]), signal.SIGKILL)
-    assert told(workers.run(jobs(3))) == expected(3)
+    assert as_json(workers.run(jobs(3))) == expected(3)
     assert workers.metrics()["workers/lost"] == 1.0
 
 
@@ -188,15 +188,15 @@ def test_a_hanging_worker_is_ended_at_its_deadline(make: Make) -> None:
     # as short as a new worker's start, which has the same deadline, can be on a busy machine
     workers._settings = workers._settings.model_copy(update={"deadline_s": 8.0})
     began = time.monotonic()
-    assert told(workers.run(jobs(2))) == expected(2)
+    assert as_json(workers.run(jobs(2))) == expected(2)
     assert time.monotonic() - began < 30
     assert workers.metrics()["workers/reissued"] == 1.0
 
 
-def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_goes_on(make: Make) -> None:
+def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_continues(make: Make) -> None:
     workers = make(killed, times=9, workers=2, retries=1)
     found = workers.run(jobs(3))
-    assert [told(found)[i] for i in (0, 2)] == [expected(3)[i] for i in (0, 2)]
+    assert [as_json(found)[i] for i in (0, 2)] == [expected(3)[i] for i in (0, 2)]
     episodes = found[1].episodes
     assert [(e.problem_id, e.steps, e.verdict, e.group) for e in episodes] == [
         (CountingEnv().problems[1].id, (), None, 1)
@@ -281,7 +281,7 @@ def remembering() -> Parts:
     return EnvPool(CountingEnv), Remembering()
 
 
-def test_weights_are_read_once_for_each_update_by_whoever_is_given_work() -> None:
+def test_weights_are_read_once_per_update_by_each_worker_with_a_job() -> None:
     import torch
 
     model = torch.nn.Linear(1, 1, bias=False)
@@ -316,7 +316,7 @@ def test_work_begins_with_the_first_worker_and_does_not_wait_for_room(make: Make
     assert len(second.places) == 1  # of three processors, two are taken
     assert len(second.run(jobs(2))) == 2
     second.close()
-    assert told(first.run(jobs(3))) == expected(3)
+    assert as_json(first.run(jobs(3))) == expected(3)
 
 
 def counting(folder: str) -> Parts:
