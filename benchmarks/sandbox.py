@@ -1,8 +1,8 @@
-"""What isolation costs: sessions and steps of the namespaces backend beside the alternatives.
+"""Measures isolation: sessions and steps of the namespaces backend beside the alternatives.
 
     python benchmarks/sandbox.py [--rounds 30] [--json FILE]
 
-Medians (and minima, which a busy machine disturbs less) in milliseconds, all in one run:
+Medians and minima (a busy machine disturbs minima less) in milliseconds, all in one run:
 a command in a plain subprocess, in bubblewrap where it is installed (a sandbox for each command),
 and in a session; a session's start and end; resetting a 5,000-file tree by a fresh session and by
 copying; memory of an idle session.
@@ -87,7 +87,7 @@ def measure(folder: Path, rounds: int) -> dict[str, list[float]]:
 def command_cases(
     name: str, command: list[str], session: Session, plain_session: Session
 ) -> dict[str, Callable[[], object]]:
-    """The ways to run one command that can be tried here."""
+    """Runners of one command that work here, by name."""
     cases: dict[str, Callable[[], object]] = {
         f"{name}: plain subprocess": lambda: subprocess.run(command, capture_output=True),
         f"{name}: step of a session": lambda: session.run(command),
@@ -109,7 +109,7 @@ def start_and_close(sandbox: Sandbox, tree: Path) -> tuple[float, float]:
 
 
 def idle_memory(sandbox: Sandbox, tree: Path, count: int = 20) -> float:
-    """Bytes the machine has less, for each session of several that do nothing."""
+    """Memory of the machine, in bytes, that each of several idle sessions uses."""
     before = available_bytes()
     sessions = [sandbox.start(tree) for _ in range(count)]
     used = before - available_bytes()
