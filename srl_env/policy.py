@@ -76,4 +76,3 @@ class Policy(Protocol):
 
         A ``Failure`` that is returned instead of a generation ends only that episode.
         """
-        ...

@@ -82,7 +82,6 @@ class Problem:
 
 
 def _check_text(what: str, value: object, *, empty: bool = False) -> None:
-    """Raises ``BadOption`` unless ``value`` is a text, or None if ``empty``."""
     if not (isinstance(value, str) or (empty and value is None)):
         number = isinstance(value, int | float)
         fix = f"str(value), here {str(value)!r}" if number else "give the text itself"
@@ -90,7 +89,6 @@ def _check_text(what: str, value: object, *, empty: bool = False) -> None:
 
 
 def _check_tuple(what: str, values: object, kind: type, example: str) -> None:
-    """Raises ``BadOption`` unless ``values`` is a tuple of objects of that kind."""
     of = f"a tuple of {kind.__name__}"
     if isinstance(values, tuple):
         for number, value in enumerate(values):
@@ -118,19 +116,15 @@ class ProblemSource(Protocol):
     @property
     def name(self) -> str:
         """The source and its split, e.g. "modular_chain/train"; part of every seed."""
-        ...
 
     def __len__(self) -> int:
         """How many problems there are; generated families have a nominal size."""
-        ...
 
     def __getitem__(self, index: int) -> Problem:
         """Problem number ``index``; IndexError outside 0 … len−1."""
-        ...
 
     def index_of(self, problem_id: str) -> int:
         """The index of the problem with that id; ``UnknownName`` if there is none."""
-        ...
 
 
 def start_steps(problem: Problem, targets: Targets = "paper") -> range:

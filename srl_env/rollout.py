@@ -29,7 +29,6 @@ class PrivilegedPolicy(Protocol):
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
         """One generation for each environment, in order."""
-        ...
 
 
 AnyPolicy = Policy | PrivilegedPolicy

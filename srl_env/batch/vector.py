@@ -149,7 +149,6 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         seeds: Sequence[int | None] | None = None,
         options: Sequence[Mapping[str, Any]] | None = None,
     ) -> None:
-        """Resets some environments and stores their observations and infos."""
         envs = [self.envs[i] for i in chosen]
         no: list[None] = [None] * len(envs)
         results = reset_many(envs, seeds or no, options or no)
@@ -191,7 +190,6 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         return [read_options(one, f"entry {i} of 'each'") for i, one in enumerate(each)]
 
     def _one_each(self, name: str, values: Sequence[Any]) -> None:
-        """Raises ``BadOption`` unless there is one value for each environment."""
         listed = hasattr(values, "__len__") and not isinstance(values, str | Mapping)
         if not listed or len(values) != self.num_envs:
             raise BadOption(
@@ -228,7 +226,6 @@ def _made(make: Any) -> ReasoningEnv:
 
 
 def _batched(infos: Sequence[Info | None]) -> Info:
-    """The infos by key, batched as in Gymnasium."""
     rows = [info or {} for info in infos]
     batch: Info = {}
     for key in dict.fromkeys(chain.from_iterable(rows)):

@@ -120,12 +120,10 @@ class Checker:
 
 
 def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check, made on each of the drawn problems."""
     return lambda trial: _on(trial.problems, check, trial)
 
 
 def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check, made on the drawn problems that have an expert."""
 
     def checked(trial: Trial) -> Found:
         solved = [each for each in trial.problems if trial.problem(each).trajectories]
@@ -140,7 +138,6 @@ def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Tria
 
 
 def _first(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-    """The check, made on the first of the drawn problems."""
     return lambda trial: _on(trial.problems[:1], check, trial)
 
 

@@ -163,7 +163,6 @@ def _other_solution(trial: Trial, problem_id: str) -> Iterator[Finding | Note]:
 
 
 def _with_another_answer(trial: Trial, problem: Problem) -> Problem | None:
-    """A problem with an expert whose answer means something else."""
     source, answer = trial.env.problems, (problem.answer or "").strip()
     for index in range(min(len(source), _SEARCHED)):
         other = source[index]

@@ -199,7 +199,6 @@ def _like(action: str, rng: np.random.Generator) -> str:
 
 
 def _tried_note(tried: int, of: int, trial: Trial) -> Note:
-    """How many texts were tried; with none, nothing was checked."""
     return Note(f"{tried:,} of {of:,} texts in {trial.seconds:g} s", skipped=not tried)
 
 

@@ -97,7 +97,6 @@ def _threads(process_id: int) -> ThreadPoolExecutor:
 def _judged(
     envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]
 ) -> list[StepRecord | Failure]:
-    """The records, with a verdict on each that ended; a ``Failure`` where there is none."""
     judged = list(moved)
     ended = [
         (i, envs[i], record)
@@ -223,7 +222,6 @@ def reward(mode: RewardMode, record: StepRecord) -> Rewarded:
 
 
 def _wrong(record: StepRecord) -> StepRecord:
-    """The record of an empty, wrong step."""
     verdict = record.verdict
     return replace(
         record,

@@ -11,7 +11,7 @@ from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.record import Continuation, Granularity
 from srl_env.rewards.registry import RewardMode
 from srl_env.text.format import ParsedStep
-from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, continue_messages
+from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, make_messages
 from srl_env.text.unicode import utf8_safe
 
 ResetResult: TypeAlias = tuple[str, dict[str, Any]]
@@ -56,7 +56,7 @@ class EpisodeState:
         if show_titles and self.granularity == "step" and self.index < len(self.steps):
             title = self.steps[self.index].title
         safe = None if title is None else utf8_safe(title)
-        return continue_messages(style, self.opening, self.history, safe)
+        return make_messages(style, self.opening, self.history, safe)
 
     def expert_action(self, join: str) -> str | None:
         """The expert's action at this step; None after its last step."""

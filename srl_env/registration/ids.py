@@ -159,7 +159,6 @@ def _is_id(name: str) -> bool:
 
 
 def _unknown(env_id: str) -> UserError:
-    """The error for an unknown id, or for a path that does not exist."""
     if env_id.endswith((".json", ".csv", ".parquet", ".txt", ".gz")) or env_id.startswith(
         (".", "/", "~")
     ):
@@ -195,7 +194,6 @@ def _explain_arguments(env_id: str, found: str | EnvSpec, error: TypeError) -> N
 
 
 def _parameters(found: str | EnvSpec) -> set[str]:
-    """The names that the constructor of an environment takes or passes on."""
     target = (gymnasium.spec(found) if isinstance(found, str) else found).entry_point
     creator: Any = load_env_creator(target) if isinstance(target, str) else target
     names: set[str] = set()

@@ -170,7 +170,6 @@ def _spec_in(path: Path, class_name: str) -> EnvSpec:
 
 
 def _classes(module: ModuleType) -> dict[str, type]:
-    """The environments that a module defines itself, by name."""
     from srl_env.environment import ReasoningEnv
 
     return {
@@ -185,7 +184,6 @@ def _classes(module: ModuleType) -> dict[str, type]:
 
 
 def _named(file: Path, target: str) -> Any:
-    """The object that "module:name" names; ``BadOption`` if it cannot be loaded."""
     module, _, name = str(target).partition(":")
     try:
         return getattr(importlib.import_module(module), name)

@@ -28,26 +28,21 @@ class RewardMode(Protocol):
     @property
     def name(self) -> str:
         """The name by which the mode is chosen and logged."""
-        ...
 
     @property
     def default_continuation(self) -> Continuation:
         """Whose action enters the history if the episode does not say."""
-        ...
 
     @property
     def default_granularity(self) -> Granularity:
         """What one action is if the episode does not say."""
-        ...
 
     @property
     def needs_expert(self) -> bool:
         """Whether a problem without an expert trajectory is an error."""
-        ...
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """One reward for each record, in order."""
-        ...
 
 
 _REGISTRY: dict[str, RewardMode] = {}

@@ -48,6 +48,5 @@ def fenced_blocks(text: str) -> list[Block]:
 
 
 def _end_of_document(text: str, document: re.Match[str]) -> int:
-    """Where a here-document ends; 0 if it does not."""
     closed = re.compile(rf"^[ \t]*{document[2]}[ \t]*$", re.MULTILINE).search(text, document.end())
     return closed.end() if closed else 0

@@ -38,20 +38,16 @@ class CompletionFormat(Protocol):
     @property
     def instructions(self) -> str:
         """The part of the system prompt that describes the format; "" for none."""
-        ...
 
     @property
     def stop(self) -> tuple[str, ...]:
         """Strings that end a step in sampling; they stay in the text."""
-        ...
 
     def parse(self, text: str) -> ParsedStep:
         """The completion, read; never raises."""
-        ...
 
     def render(self, step: ExpertStep) -> str:
         """An expert's step as a completion in this format."""
-        ...
 
 
 OPEN, CLOSE = "<think>", "</think>"
@@ -163,7 +159,6 @@ def _warn_of_think_tags() -> None:
 
 
 def _closing_bracket(body: str) -> int | None:
-    """Where the bracket at 0 is closed; None if it is not."""
     depth = 0
     for match in re.finditer(r"[()]", body):
         depth += 1 if match.group() == "(" else -1

@@ -106,13 +106,17 @@ class Opening(NamedTuple):
     problem: str
 
 
+def make_opening(
+    style: PromptStyle, format: CompletionFormat, granularity: str, prompt: str
+) -> Opening:
+    """The start of an episode's prompts, for ``make_messages``."""
+    task = style.step_task if granularity == "step" else style.solution_task
+    parts = [part for part in (task, format.instructions, style.note) if part]
+    return Opening("\n\n".join(parts), style.problem.replace("{problem}", prompt))
+
+
 def make_messages(
-    style: PromptStyle,
-    format: CompletionFormat,
-    granularity: str,
-    prompt: str,
-    history: Sequence[Turn],
-    next_title: str | None = None,
+    style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
 ) -> list[Message]:
     """The chat messages that ask for the next step, or for the rest of the solution.
 
@@ -121,24 +125,6 @@ def make_messages(
     in the user message before them. Steps with one become an assistant message and a user message
     (see ``PromptStyle.turns``).
     """
-    return continue_messages(
-        style, make_opening(style, format, granularity, prompt), history, next_title
-    )
-
-
-def make_opening(
-    style: PromptStyle, format: CompletionFormat, granularity: str, prompt: str
-) -> Opening:
-    """The texts of ``make_messages`` that stay the same from step to step."""
-    task = style.step_task if granularity == "step" else style.solution_task
-    parts = [part for part in (task, format.instructions, style.note) if part]
-    return Opening("\n\n".join(parts), style.problem.replace("{problem}", prompt))
-
-
-def continue_messages(
-    style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
-) -> list[Message]:
-    """The messages of ``make_messages``, from their opening."""
     if style.last_turns is not None:
         history = history[max(0, len(history) - style.last_turns) :]
     messages: list[Message] = []

@@ -241,7 +241,6 @@ def _read_xml(text: str) -> ToolCall:
 
 
 def _xml_parameters(body: str) -> Iterator[tuple[str, str]]:
-    """The parameters between a call's tags; a name given twice is an error."""
     place, seen = 0, set[str]()
     while opened := _PARAMETER.match(body, place):
         name = opened[1]
@@ -390,7 +389,6 @@ def _unquoted(piece: re.Match[str]) -> str:
 
 
 def _nothing_after(rest: str) -> None:
-    """Checks that only the end of the call's own wrapping follows it."""
     if "<function=" in rest:
         raise CallError("There is more than one call. Write exactly one in each turn.")
     if rest.strip() not in ("", "```", "</tool_call>"):
@@ -413,7 +411,6 @@ _DECODER = json.JSONDecoder(strict=False)
 
 
 def _checked(tool: str, arguments: Mapping[str, Any]) -> dict[str, Argument]:
-    """The arguments in canonical order and types."""
     given = {name: value for name, value in arguments.items() if value is not None}
     if tool not in _PARAMETERS:
         raise CallError(f"There is no tool {_shown(tool)}. The tools are {', '.join(TOOLS)}.")
@@ -448,7 +445,6 @@ def _needed(what: str, given: Mapping[str, Any], name: str) -> Any:
 
 
 def _line(name: str, value: Any) -> str:
-    """A non-empty text, stripped."""
     text = _text(name, value).strip()
     if not text:
         raise CallError(f"The parameter {name!r} is empty.")

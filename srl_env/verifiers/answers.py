@@ -11,7 +11,7 @@ import re
 import unicodedata
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Final, Protocol
+from typing import Final
 
 from srl_env.verifiers.units import same_unit, unit_named
 
@@ -61,14 +61,6 @@ _MORE_CHOICES: Final = re.compile(r"(?:^|,|/|\b(?:or|and)\b)\s*\(?[A-J]\b|\(?\b[
 _BETWEEN: Final = re.compile(r"\s*[,;]\s*(?:and\s+)?|\s+and\s+")
 _CANDIDATES: Final = re.compile(r"\s*,?\s+or\s+|\s*,\s*")
 BRACKETS: Final = {"{": "}", "(": ")", "[": "]"}
-
-
-class Answer(Protocol):
-    """An expected answer of some kind."""
-
-    def equals(self, stated: str) -> bool:
-        """Whether a stated answer means the same."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +131,9 @@ class Text:
     def equals(self, stated: str) -> bool:
         """Equal apart from case, white space, Markdown, quotes and closing punctuation."""
         return folded(stated) == self.text
+
+
+Answer = Number | Choice | Items | Text
 
 
 def read_answer(text: str) -> Answer:
@@ -242,7 +237,6 @@ def items_in(text: str) -> Items | None:
 
 
 def _split(text: str, between: re.Pattern[str]) -> tuple[str, ...]:
-    """The parts between separators outside brackets."""
     parts, begin = [], 0
     for found in between.finditer(text):
         if _balanced(text[begin : found.start()]):
@@ -252,7 +246,6 @@ def _split(text: str, between: re.Pattern[str]) -> tuple[str, ...]:
 
 
 def _balanced(text: str) -> bool:
-    """Whether brackets are closed after they are opened, and none stays open."""
     depth = 0
     for character in text:
         depth += (character in BRACKETS) - (character in BRACKETS.values())

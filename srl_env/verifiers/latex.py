@@ -67,13 +67,11 @@ def has_dots(latex: str) -> bool:
 
 
 def _number(latex: str) -> Number | None:
-    """The number, or None; a letter after it is a unit only if it cannot be algebra."""
     number = number_in(latex)
     return number if number and (number.unit in _SIGNS or _split_unit(latex)[1]) else None
 
 
 def _plain(latex: str) -> str:
-    """An answer without what surrounds it, in one spelling."""
     latex = bare(latex)
     for pattern, spelling in _SPELLINGS:
         latex = pattern.sub(spelling, latex)
@@ -93,7 +91,6 @@ def _differ(one: str, other: str) -> bool:
 
 
 def _bases(latex: str) -> list[str]:
-    """The bases of numbers such as 101_2, in order."""
     return [braced or digit for braced, digit in _BASE.findall(latex)]
 
 

@@ -43,14 +43,11 @@ class Verifier(Protocol):
 
     def extract(self, text: str) -> str | None:
         """The final answer stated in ``text``, or None; linear in its length, never raises."""
-        ...
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
         """The verdict on an episode's actions; may raise a ``Failure``."""
-        ...
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]
     ) -> list[Verdict | Failure]:
         """One verdict, or the ``Failure`` that prevented it, for each item, in order."""
-        ...

@@ -51,7 +51,6 @@ def _call(action: str) -> ToolCall | None:
 
 
 def _agreeing(calls: Sequence[ToolCall | None], expert: Sequence[ToolCall | None]) -> int:
-    """How many calls are the expert's, from the beginning."""
     pairs = enumerate(zip(calls, expert, strict=False))
     differ = (number for number, (own, other) in pairs if own is None or own != other)
     return next(differ, min(len(calls), len(expert)))

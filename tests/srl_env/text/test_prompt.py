@@ -14,6 +14,7 @@ from srl_env.text.prompt import (
     PromptStyle,
     Turn,
     make_messages,
+    make_opening,
     observation_text,
 )
 
@@ -21,13 +22,13 @@ QUIET = PromptStyle(step_task="", solution_task="")
 
 
 def contents(style: PromptStyle, *turns: Turn, title: str | None = None) -> list[tuple[str, str]]:
-    messages = make_messages(style, Brackets(), "step", "1+1?", turns, title)
+    messages = make_messages(style, make_opening(style, Brackets(), "step", "1+1?"), turns, title)
     return [(message["role"], message["content"]) for message in messages]
 
 
 def test_the_system_message_holds_task_form_and_note() -> None:
     style = PromptStyle(note="End with #.")
-    system, user = make_messages(style, ThinkTags(), "step", "1+1?", ())
+    system, user = make_messages(style, make_opening(style, ThinkTags(), "step", "1+1?"), ())
     assert system == {
         "role": "system",
         "content": f"{STEP_TASK}\n\n{ThinkTags().instructions}\n\nEnd with #.",
@@ -36,7 +37,9 @@ def test_the_system_message_holds_task_form_and_note() -> None:
 
 
 def test_a_whole_solution_has_a_task_of_its_own() -> None:
-    messages = make_messages(PromptStyle(), ThinkTags(), "solution", "1+1?", ())
+    messages = make_messages(
+        PromptStyle(), make_opening(PromptStyle(), ThinkTags(), "solution", "1+1?"), ()
+    )
     assert messages[0]["content"].startswith(SOLUTION_TASK)
 
 
@@ -73,7 +76,9 @@ def test_without_turns_all_stays_in_one_user_message() -> None:
 
 def test_the_bare_style_joins_problem_and_actions() -> None:
     style = PromptStyle.bare()
-    messages = make_messages(style, Brackets(), "step", "p>", [Turn("a1;"), Turn("b2;", "!")])
+    messages = make_messages(
+        style, make_opening(style, Brackets(), "step", "p>"), [Turn("a1;"), Turn("b2;", "!")]
+    )
     assert messages == [{"role": "user", "content": "p>a1;b2;!"}]
     assert observation_text(style, messages) == "p>a1;b2;!"
 
@@ -108,12 +113,16 @@ def test_the_number_of_turns_shown_is_a_count(count: int) -> None:
 
 
 def test_braces_in_problems_and_actions_are_left_alone() -> None:
-    messages = make_messages(QUIET, Brackets(), "step", "{problem} {0} {", [Turn("{steps} }")])
+    messages = make_messages(
+        QUIET, make_opening(QUIET, Brackets(), "step", "{problem} {0} {"), [Turn("{steps} }")]
+    )
     assert messages[0]["content"] == "Problem:\n{problem} {0} {\n\nSolution so far:\n{steps} }"
 
 
 def test_the_observation_is_the_messages_as_one_text() -> None:
-    messages = make_messages(PromptStyle(), Brackets(), "step", "1+1?", [Turn("a", "1")])
+    messages = make_messages(
+        PromptStyle(), make_opening(PromptStyle(), Brackets(), "step", "1+1?"), [Turn("a", "1")]
+    )
     assert observation_text(PromptStyle(), messages) == (
         f"{STEP_TASK}\n\nProblem:\n1+1?\n\nAction:\na\n\nObservation:\n1"
     )
