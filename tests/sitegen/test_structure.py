@@ -15,7 +15,7 @@ def test_a_level_is_one_above_the_highest_that_is_imported() -> None:
     assert levels(TOWER) == {"ground": 1, "middle": 2, "top": 3}
 
 
-def test_a_circle_is_told_from_its_beginning_to_its_beginning() -> None:
+def test_a_circle_is_listed_from_its_start_to_its_start() -> None:
     assert circle(TOWER) == []
     found = circle({**TOWER, "ground": frozenset({"top"})})
     assert found[0] == found[-1]
@@ -31,7 +31,7 @@ def test_imports_are_found_wherever_they_stand() -> None:
     assert {"srl_env.sandbox.inside.kernel", "srl_env.sandbox.inside.wire"} <= relative
 
 
-def test_parts_are_what_stands_right_below_the_package() -> None:
+def test_parts_are_the_folders_and_files_directly_below_the_package() -> None:
     assert part("srl_env.rewards.modes") == part("srl_env.rewards") == "rewards"
     assert part("srl_env.errors") == "errors"
     assert part("srl_env") == ""

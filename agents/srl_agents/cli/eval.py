@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from srl_agents.cli.console import errors, evaluation_bar, output
-from srl_agents.cli.folders import fresh_folder, resume_hint, write_json
+from srl_agents.cli.folders import fresh_folder, resume_hint
 from srl_agents.cli.options import (
     ApiKeyEnv,
     BaseUrl,
@@ -22,6 +22,7 @@ from srl_agents.cli.options import (
     server_arguments,
 )
 from srl_agents.runs.evaluation import EvaluationConfig
+from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:

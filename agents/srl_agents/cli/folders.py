@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import typer
 
@@ -37,11 +35,3 @@ def resume_hint(command: Sequence[str], saved: Path | None = None) -> Iterator[N
             again = shlex.join(command)
             typer.echo(f"Progress is saved. Fix the problem, then run:\n  {again}", err=True)
         raise
-
-
-def write_json(path: Path, data: Any) -> None:
-    """Writes the whole file or nothing."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.part")
-    draft.write_text(json.dumps(data, indent=1) + "\n", encoding="utf-8")
-    draft.replace(path)

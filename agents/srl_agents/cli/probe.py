@@ -7,7 +7,6 @@ from typing import Annotated
 
 import typer
 
-from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import (
     ApiKeyEnv,
     BaseUrl,
@@ -16,6 +15,7 @@ from srl_agents.cli.options import (
     json_object,
     server_arguments,
 )
+from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
 app = typer.Typer()

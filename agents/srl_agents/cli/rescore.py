@@ -7,8 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
-from srl_agents.cli.folders import write_json
 from srl_agents.cli.options import Folder
+from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
 app = typer.Typer()

@@ -23,6 +23,7 @@ from typing import IO, cast
 from srl_agents.comparison.config import CompareConfig, Job, plan
 from srl_agents.comparison.input_checks import check_bases, check_jobs
 from srl_agents.evaluation.contrasts import BASE, Comparison, RunOutcome
+from srl_agents.runs.files import write_json
 from srl_agents.runs.lock import held
 from srl_env.errors import BadOption
 
@@ -98,8 +99,7 @@ def _prepare(job: Job) -> None:
     if before != tree:
         (job.folder / OUTCOME).unlink(missing_ok=True)
         shutil.rmtree(job.folder / "evaluation", ignore_errors=True)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(tree, indent=1) + "\n", encoding="utf-8")
+    write_json(file, tree)
 
 
 def _outcome(job: Job, error: str | None) -> RunOutcome:

@@ -32,6 +32,7 @@ from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.evaluation import EvaluationConfig
+from srl_agents.runs.files import write_json
 from srl_agents.runs.lock import held
 from srl_agents.training.log import read_log
 from srl_agents.training.progress import Progress
@@ -60,7 +61,7 @@ def run_job(folder: Path, report: Report) -> RunOutcome:
         if (folder / OUTCOME).exists():
             return RunOutcome.from_json(_read(folder / OUTCOME))
         outcome = _run(Job.from_json(_read(folder / JOB), folder), report)
-        _write(folder / OUTCOME, outcome.to_json())
+        write_json(folder / OUTCOME, outcome.to_json())
         return outcome
 
 
@@ -98,7 +99,7 @@ def _trained(job: Job, curve: Curve, report: Report) -> RunOutcome:
             warnings=result.warnings,
             training=tuple(training_points(run / "metrics.jsonl")),
         )
-        _write(done, outcome.to_json())
+        write_json(done, outcome.to_json())
     return RunOutcome.from_json(_read(done))
 
 
@@ -122,7 +123,7 @@ class Curve:
         self._drop_from(progress.update)
         if seconds // every > (self.points[-1].seconds if self.points else 0.0) // every:
             self.add(progress.policy, seconds, progress.update)
-            _write(self._file, [asdict(point) for point in self.points])
+            write_json(self._file, [asdict(point) for point in self.points])
 
     def add(self, policy: AnyPolicy, seconds: float, update: int) -> None:
         """Evaluates the policy for one more point."""
@@ -186,13 +187,6 @@ def _average(rows: list[dict[str, Any]], name: str) -> float | None:
 
 def _read(path: Path) -> Any:
     return json.loads(path.read_text(encoding="utf-8"))
-
-
-def _write(path: Path, data: Any) -> None:
-    """Writes the whole file or nothing."""
-    draft = path.with_suffix(".draft")
-    draft.write_text(json.dumps(data) + "\n", encoding="utf-8")
-    draft.rename(path)
 
 
 def main() -> None:

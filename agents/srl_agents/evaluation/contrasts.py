@@ -25,6 +25,7 @@ from srl_agents.evaluation.statistics import (
     estimate,
     probability_of_improvement,
 )
+from srl_agents.runs.files import write_json
 from srl_env.errors import BadData, BadOption
 from srl_env.seeding import stream
 
@@ -225,7 +226,7 @@ class Comparison:
     def save(self, folder: Path) -> Path:
         """Writes ``results.json`` into the folder; returns its path."""
         path = folder / RESULTS
-        path.write_text(json.dumps(without_nan(self.to_json()), indent=1) + "\n", encoding="utf-8")
+        write_json(path, without_nan(self.to_json()))
         return path
 
     @classmethod

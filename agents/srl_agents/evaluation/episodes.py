@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srl_agents.evaluation.plan import Key, Planned
+from srl_agents.runs.files import write_json, write_whole
 from srl_env.errors import BadData
 from srl_env.policy import Generation
 from srl_env.problem import ProblemSource
@@ -57,7 +58,7 @@ class EpisodeFile:
         self.episodes.update(episodes)
         if self.path is not None and episodes:
             with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write("".join(_lines(episodes)))
+                file.write(_lines(episodes))
 
     def written(self, key: Key) -> tuple[Generation, ...]:
         """What the policy had written in an interrupted episode."""
@@ -73,7 +74,7 @@ class EpisodeFile:
             for (kind, place), made in self._written.items()
             if (kind, place) not in self.episodes
         ]
-        _replace(self.path.with_name(UNFINISHED), [json.dumps(rows) + "\n"])
+        write_json(self.path.with_name(UNFINISHED), rows)
 
     def finish(self, order: Sequence[Key]) -> None:
         """Sorts the episodes by that order, so that the file does not depend on interruptions."""
@@ -81,7 +82,7 @@ class EpisodeFile:
             return
         if list(self.episodes) != list(order):
             self.episodes = {key: self.episodes[key] for key in order}
-            _replace(self.path, _lines(self.episodes))
+            write_whole(self.path, _lines(self.episodes))
         self.path.with_name(UNFINISHED).unlink(missing_ok=True)
 
 
@@ -95,9 +96,9 @@ def read_episodes(path: Path) -> dict[Key, Episode]:
     return _complete_lines(path)[0]
 
 
-def _lines(episodes: Mapping[Key, Episode]) -> Iterable[str]:
-    for (kind, place), episode in episodes.items():
-        yield json.dumps({"kind": kind, "place": place} | episode.to_json()) + "\n"
+def _lines(episodes: Mapping[Key, Episode]) -> str:
+    rows = ({"kind": k, "place": p} | episode.to_json() for (k, p), episode in episodes.items())
+    return "".join(json.dumps(row) + "\n" for row in rows)
 
 
 def _complete_lines(path: Path) -> tuple[dict[Key, Episode], int]:
@@ -135,11 +136,3 @@ def _read_unfinished(path: Path) -> dict[Key, Sequence[Generation]]:
             f"{path}: must hold the texts of unfinished episodes; got {error!r}. Fix: delete it;"
             " these episodes then start again"
         ) from error
-
-
-def _replace(path: Path, lines: Iterable[str]) -> None:
-    """Writes the whole file or nothing."""
-    draft = path.with_name(f".{path.name}.part")
-    with draft.open("w", encoding="utf-8", newline="\n") as file:
-        file.writelines(lines)
-    draft.replace(path)

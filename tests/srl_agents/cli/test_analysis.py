@@ -83,7 +83,7 @@ def run(*arguments: object) -> Result:
 # -- rescore ----------------------------------------------------------------------------------
 
 
-def test_another_mode_pays_what_the_recording_would_have_been_paid(tmp_path: Path) -> None:
+def test_another_mode_gives_the_rewards_that_the_recording_would_have_had(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", lambda env, _: env.expert_completion())
     judged = rescore(saved, reward_mode="srl")
     planned, episodes = zip(*judged, strict=True)
@@ -208,7 +208,7 @@ def test_difficulty_writes_what_training_reads(tmp_path: Path) -> None:
     assert "no problem is unsolved" in nothing.output
 
 
-def test_bands_and_bounds_that_cannot_be_are_said(tmp_path: Path) -> None:
+def test_impossible_bands_and_bounds_are_errors(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no band 'hrd'. Did you mean 'hard'"):
         rate(evaluation(tmp_path / "one", one_shot)).of(["hrd"])
     with pytest.raises(BadOption, match="0 ≤ hard_below ≤ easy_from ≤ 1"):
@@ -225,7 +225,7 @@ def test_bands_and_bounds_that_cannot_be_are_said(tmp_path: Path) -> None:
         ('["there is none"]', "no problem .there is none..*It must be in here"),
     ],
 )
-def test_a_file_of_problems_that_cannot_be_used_is_said(
+def test_a_file_of_problems_that_cannot_be_used_is_an_error(
     tmp_path: Path, text: str | None, message: str
 ) -> None:
     path = tmp_path / "ids.json"
@@ -319,7 +319,7 @@ def test_monitor_shows_evaluations_side_by_side(tmp_path: Path) -> None:
 # -- what is saved ----------------------------------------------------------------------------
 
 
-def test_a_folder_that_is_no_evaluation_is_said(tmp_path: Path) -> None:
+def test_a_folder_without_an_evaluation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="got no settings.json in it"):
         open_evaluation(tmp_path)
     saved = evaluation(tmp_path / "eval", one_shot)
@@ -341,7 +341,7 @@ def test_opening_leaves_an_unfinished_file_as_it_is(tmp_path: Path) -> None:
     assert path.read_bytes() == half
 
 
-def test_episodes_of_problems_that_have_changed_are_neither_judged_nor_gone_on_with(
+def test_episodes_of_problems_that_have_changed_are_neither_judged_nor_resumed(
     tmp_path: Path,
 ) -> None:
     rows = [

@@ -30,7 +30,7 @@ def lines(capsys: pytest.CaptureFixture[str]) -> list[str]:
     return capsys.readouterr().err.splitlines()
 
 
-def test_where_a_line_is_short_the_note_is_cut_and_share_and_times_are_whole(
+def test_on_a_narrow_terminal_the_note_is_truncated_and_the_other_columns_are_complete(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "errors", console._Console(80, stderr=True))
@@ -49,24 +49,24 @@ def test_a_note_is_shown_as_it_is_written(capsys: pytest.CaptureFixture[str]) ->
     assert "[red]rows[/] of x[0]" in lines(capsys)[0]
 
 
-def test_a_log_is_told_at_intervals_how_far_things_are(
+def test_progress_is_printed_into_a_log_at_intervals(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(console, "_LOG_EVERY_S", 0.01)
-    told: list[str] = []
+    reported: list[str] = []
     with console.progress_bars() as bars:
         task = bars.add_task("train", total=1.0, note=NOTE)
         for share in (0.25, 0.5):
             bars.update(task, completed=share)
             until = time.monotonic() + 10
-            while not any(f"{share:.0%}" in line for line in told) and time.monotonic() < until:
-                told += lines(capsys)
+            while not any(f"{share:.0%}" in line for line in reported) and time.monotonic() < until:
+                reported += lines(capsys)
                 time.sleep(0.01)
-    assert any("25%" in line and line.rstrip().endswith("loss 0.002") for line in told)
-    assert any("50%" in line for line in told)
+    assert any("25%" in line and line.rstrip().endswith("loss 0.002") for line in reported)
+    assert any("50%" in line for line in reported)
 
 
-def test_passing_bars_leave_nothing_in_a_log_that_ends_before_it_is_told(
+def test_transient_bars_leave_nothing_in_a_short_log(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     with console.progress_bars(transient=True) as bars:

@@ -219,7 +219,7 @@ def test_check_fails_with_exit_code_1_where_a_promise_is_broken(
     assert "calls the expert's step 0" in " ".join(re.sub("[│┃]", " ", result.output).split())
 
 
-def test_what_is_piped_is_neither_cut_nor_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_piped_output_is_neither_truncated_nor_wrapped(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS")
     output = run("list").output
     assert 'Solve a word problem line by line; the last line is "#### 72".' in output
@@ -379,7 +379,7 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
     assert "holds an evaluation" in fails("eval", "-m", "expert", "-e", CHAIN, "-o", str(folder))
 
 
-def test_an_evaluation_that_is_gone_on_with_takes_no_other_options() -> None:
+def test_a_resumed_evaluation_takes_no_other_options() -> None:
     first = run("eval", "-m", "expert", "-e", CHAIN, "-n", "2", "-r", "1", "--out", "e")
     assert first.exit_code == 0, first.output
     assert "leave out --problems, --policy" in fails("eval", "--resume", "e", "-n5", "-m", "random")
@@ -395,7 +395,7 @@ def test_a_person_can_be_evaluated() -> None:
     assert read_tree("runs/eval-human-001/result.json")["episodes"] == 1
 
 
-def test_an_interrupted_eval_says_how_to_go_on_and_does() -> None:
+def test_an_interrupted_eval_says_how_to_resume_and_resumes() -> None:
     command = [sys.executable, "-c", "from srl_agents.cli import app; app()", "eval"]
     asked = ["-m", "expert", "-e", CHAIN, "-n", "1200", "-r", "1", "-o", "out"]
     process = subprocess.Popen(
@@ -432,7 +432,7 @@ def test_dry_run_prints_a_configuration_that_can_be_run(model: str) -> None:
     assert not Path("runs").exists()
 
 
-def test_a_run_is_trained_evaluated_and_gone_on_with(model: str) -> None:
+def test_a_run_is_trained_evaluated_and_resumed(model: str) -> None:
     result = run(*train_arguments(model, "--set", "budget.updates=2", "-o", "first"))
     assert result.exit_code == 0, result.output
     assert "Evaluate it: srl-env eval -m first" in result.output
@@ -480,7 +480,7 @@ def test_no_command_writes_into_a_folder_that_another_process_writes(model: str)
     assert len(Path("run/metrics.jsonl").read_text().splitlines()) == 2  # and the stage's end
 
 
-def test_an_interrupted_training_says_how_to_go_on(model: str) -> None:
+def test_an_interrupted_training_says_how_to_resume(model: str) -> None:
     command = [sys.executable, "-c", "from srl_agents.cli import app; app()"]
     asked = train_arguments(model, "--set", "budget.updates=100000", "-o", "long")
     process = subprocess.Popen(
@@ -526,7 +526,7 @@ def test_a_comparison_that_cannot_work_leaves_no_folder(override: str, message: 
     assert not Path("c").exists()
 
 
-def test_a_file_that_holds_no_table_is_said_in_a_line() -> None:
+def test_a_file_without_a_table_is_an_error_of_one_line() -> None:
     Path("list.json").write_text("[1, 2]")
     for command in (["train", "--config", "list.json"], ["compare", "list.json"]):
         assert "list.json must be a JSON object" in fails(*command)
@@ -617,7 +617,7 @@ def test_eval_of_a_model_on_a_server(monkeypatch: pytest.MonkeyPatch) -> None:
     assert run("eval", "--resume", "out").exit_code == 0  # nothing is asked again
 
 
-def test_an_evaluation_that_an_error_stopped_says_how_to_go_on() -> None:
+def test_an_evaluation_that_an_error_stopped_says_how_to_resume() -> None:
     pytest.importorskip("openai")
     options = '{"max_requests": 12, "concurrency": 1}'
     with Loopback(answer=lambda _: chat("a1;")) as server:

@@ -75,7 +75,7 @@ def test_commands_work_on_any_line_and_leave_the_step_alone(
 
 
 @pytest.mark.parametrize("command", [":quit", ":next"])
-def test_who_leaves_within_a_step_drops_it(command: str, tmp_path: Path) -> None:
+def test_leaving_within_a_step_drops_it(command: str, tmp_path: Path) -> None:
     played(tmp_path, f"one\n{command}\n")
     assert not (tmp_path / PLAYED).exists()
 
@@ -141,7 +141,7 @@ def rows(file: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in file.read_text().splitlines()]
 
 
-def test_a_right_solution_becomes_an_expert_trajectory(tmp_path: Path) -> None:
+def test_a_correct_solution_becomes_an_expert_trajectory(tmp_path: Path) -> None:
     screen = played(tmp_path, RIGHT)
     assert "\ncorrect\n" in screen
     (problem,) = JsonlSource(tmp_path / EXPERT)
@@ -153,7 +153,7 @@ def test_a_right_solution_becomes_an_expert_trajectory(tmp_path: Path) -> None:
     assert srl_env.check_env(env, hostile=20, problems=1).passed
 
 
-def test_another_session_adds_a_way_and_repeats_none(tmp_path: Path) -> None:
+def test_another_session_adds_a_solution_and_repeats_none(tmp_path: Path) -> None:
     played(tmp_path, RIGHT)
     played(tmp_path, RIGHT)
     played(tmp_path, "say 1\n\nthe sum=3!\n\n")
@@ -173,7 +173,7 @@ def test_a_wrong_solution_is_kept_but_is_no_expert(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("end", ["", ":quit\n"])
-def test_who_stops_early_loses_nothing(end: str, tmp_path: Path) -> None:
+def test_stopping_early_loses_nothing(end: str, tmp_path: Path) -> None:
     played(tmp_path, f"say 1\n\n{end}")
     (row,) = rows(tmp_path / PLAYED)
     assert row["trajectories"][0]["steps"] == ["say 1"]
@@ -181,7 +181,7 @@ def test_who_stops_early_loses_nothing(end: str, tmp_path: Path) -> None:
     assert len(JsonlSource(tmp_path / PLAYED)[0].trajectories) == 1
 
 
-def test_wrong_options_are_told_before_anything_is_shown(tmp_path: Path) -> None:
+def test_wrong_options_are_errors_before_anything_is_shown(tmp_path: Path) -> None:
     screen = io.StringIO()
     with pytest.raises(UnknownName, match="no reward mode 'slr'"):
         play(
@@ -243,7 +243,7 @@ def test_matching_characters_are_green_and_others_red() -> None:
     assert theirs.plain == "expert: say 1"
 
 
-def test_hints_begin_with_the_title_and_end_with_the_whole_step() -> None:
+def test_hints_start_with_the_title_and_end_with_the_whole_step() -> None:
     step = ExpertStep("12345678", title="Number 1")
     assert [hint(step, n) for n in range(1, 7)] == [
         "hint: Number 1",
@@ -291,7 +291,7 @@ def test_an_unknown_command_lists_those_there_are(tmp_path: Path) -> None:
     assert screen.count(":undo        take the last step back") == 2
 
 
-def test_an_action_may_begin_with_a_colon(tmp_path: Path) -> None:
+def test_an_action_may_start_with_a_colon(tmp_path: Path) -> None:
     played(tmp_path, "::say 1\n\n:quit\n")
     assert rows(tmp_path / PLAYED)[0]["trajectories"][0]["steps"] == [":say 1"]
 

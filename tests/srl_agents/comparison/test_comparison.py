@@ -84,7 +84,7 @@ def on_bases(out: Path, *bases: str, **changes: Any) -> Tree:
     return given
 
 
-def test_every_method_begins_from_every_base_with_every_seed() -> None:
+def test_every_method_starts_from_every_base_with_every_seed() -> None:
     config = make_compare_config(on_bases(Path("x"), "m/one", "m/two", seeds=[3, 4]))
     jobs = plan(config)
     assert [(job.method, job.base, job.seed, job.run.model.path) for job in jobs] == [
@@ -306,16 +306,16 @@ def write_job(folder: Path, job: Job) -> Path:
 def test_a_run_is_trained_looked_at_and_evaluated(tmp_path: Path, model: str) -> None:
     job = plan(make_compare_config(tree(tmp_path / "c", model)))[1]
     folder = write_job(tmp_path / "job", job)
-    told: list[tuple[str, float]] = []
-    outcome = run_job(folder, lambda phase, share, note: told.append((phase, share)))
+    reported: list[tuple[str, float]] = []
+    outcome = run_job(folder, lambda phase, share, note: reported.append((phase, share)))
     assert outcome.result is not None
     assert outcome.result.source == "modular_chain/test/1"
     assert (outcome.updates, len(outcome.training)) == (3, 3)
     assert [point.update for point in outcome.curve] == [1, 2, 3]
     assert outcome.seconds == outcome.curve[-1].seconds
-    assert told[0][0] == "training"
-    assert told[-1] == ("evaluating", 1.0)
-    assert told == sorted(told, key=lambda pair: pair[1])
+    assert reported[0][0] == "training"
+    assert reported[-1] == ("evaluating", 1.0)
+    assert reported == sorted(reported, key=lambda pair: pair[1])
     assert len((folder / "evaluation" / "episodes.jsonl").read_text().splitlines()) == 6
     # Once more: it is read, not made.
     assert run_job(folder, lambda *said: pytest.fail("nothing is left to do")) == outcome
@@ -361,13 +361,13 @@ def finished(folder: Path) -> dict[str, int]:
 
 def test_runs_are_compared_once_and_added_to(tmp_path: Path, model: str) -> None:
     out = tmp_path / "c"
-    told: list[JobProgress] = []
-    first = compare(make_compare_config(tree(out, model)), on_progress=told.append)
+    reported: list[JobProgress] = []
+    first = compare(make_compare_config(tree(out, model)), on_progress=reported.append)
     assert [run.error for run in first.runs] == [None, None]
     assert [row.method for row in first.rows] == [BASE, "sft"]
     assert first.runs[1].curve[0].seconds == 0.0
     assert Comparison.load(out / "results.json").rows == first.rows
-    assert {p.phase for p in told} >= {"waiting", "training", "evaluating", "finished"}
+    assert {p.phase for p in reported} >= {"waiting", "training", "evaluating", "finished"}
     before = finished(out)
 
     # A further seed: what is there stays. A run that cannot work is listed with its error.
@@ -416,7 +416,7 @@ def test_a_worker_that_dies_is_reported_and_replaced(tmp_path: Path, model: str)
 
 
 @pytest.mark.slow
-def test_a_comparison_stops_at_ctrl_c_and_when_killed_and_goes_on(
+def test_a_comparison_stops_at_ctrl_c_and_when_killed_and_resumes(
     tmp_path: Path, model: str
 ) -> None:
     settings = tree(tmp_path / "c", model, jobs=2, seeds=[0, 1])

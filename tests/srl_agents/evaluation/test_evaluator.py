@@ -95,7 +95,7 @@ class Coin:
 SMALL = EvalSettings(problems=3, rollouts=8, ks=(1, 4))
 
 
-def test_the_expert_is_right_everywhere() -> None:
+def test_the_expert_is_correct_everywhere() -> None:
     result = evaluate(Oracle(), CountingEnv, EvalSettings(rollouts=2, similarity=True))
     assert set(result.scores) == {
         "pass@1", "pass@2", "greedy", "similarity", "sampled_similarity", "legal",
@@ -117,7 +117,7 @@ def test_gains_are_paired_differences_on_the_same_problems() -> None:
         score_gains(before, other)
 
 
-def test_two_of_eight_right_give_pass_at_4_by_hand() -> None:
+def test_two_of_eight_correct_give_pass_at_4_by_hand() -> None:
     result = evaluate(Coin(2), CountingEnv, SMALL)
     assert result.scores["pass@1"] == (0.25, 0.25, 0.25)
     # 1 - C(6, 4) / C(8, 4) = 1 - 15 / 70
@@ -125,14 +125,14 @@ def test_two_of_eight_right_give_pass_at_4_by_hand() -> None:
     assert result.scores["greedy"] == (0.0, 0.0, 0.0)
 
 
-def test_an_answer_without_the_steps_is_right_but_not_legal() -> None:
+def test_an_answer_without_the_steps_is_correct_but_not_legal() -> None:
     result = evaluate(Coin(8), CountingEnv, SMALL)
     assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
     assert result.scores["legal"] == (0.0, 0.0, 0.0)
     assert result.scores["legal_and_correct"] == (0.0, 0.0, 0.0)
 
 
-def test_a_right_end_after_an_illegal_step_is_not_legal_and_right() -> None:
+def test_a_correct_end_after_an_illegal_step_is_not_legal_and_correct() -> None:
     result = evaluate(LosesCount(), CountingEnv, SMALL)
     assert result.scores["pass@1"] == (1.0, 1.0, 1.0)
     assert result.scores["legal_and_correct"] == (0.0, 0.0, 0.0)
@@ -323,7 +323,7 @@ def test_a_killed_evaluation_ends_as_one_that_was_not_and_asks_little_again(
     assert again.scores == expected.scores
 
 
-def test_a_line_that_a_kill_cut_short_is_run_again(tmp_path: Path) -> None:
+def test_a_line_that_a_kill_truncated_is_run_again(tmp_path: Path) -> None:
     whole, path = tmp_path / "whole.jsonl", tmp_path / "episodes.jsonl"
     evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeFile(whole))
     data = whole.read_bytes()
@@ -472,7 +472,7 @@ class Waiting(Coin):
         return super().generate(batch, sampling)
 
 
-def test_threads_side_by_side_give_the_same_result_and_can_be_gone_on_from(
+def test_threads_side_by_side_give_the_same_result_and_can_be_resumed(
     tmp_path: Path,
 ) -> None:
     settings = EvalSettings(problems=2, rollouts=8, greedy=False, at_once=8)

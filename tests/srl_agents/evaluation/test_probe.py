@@ -86,7 +86,7 @@ def test_a_failure_is_no_completion() -> None:
         ({"policy": ExpertPolicy()}, "must be a model that writes text; got ExpertPolicy"),
     ],
 )
-def test_what_cannot_be_probed_is_said(arguments: dict[str, Any], message: str) -> None:
+def test_what_cannot_be_probed_is_an_error(arguments: dict[str, Any], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         probe(**{"policy": Reader(), "problems": PROBLEMS, **arguments})
 

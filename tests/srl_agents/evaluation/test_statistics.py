@@ -25,12 +25,12 @@ def rng(seed: int = 0) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def test_one_right_of_64_gives_pass_at_32_of_one_half() -> None:
+def test_one_correct_of_64_gives_pass_at_32_of_one_half() -> None:
     assert pass_at_k(64, 1, 32) == pytest.approx(0.5, abs=1e-12)
 
 
 @pytest.mark.parametrize("n", [1, 2, 5, 7])
-def test_pass_at_k_is_the_share_of_subsets_with_a_success(n: int) -> None:
+def test_pass_at_k_is_the_fraction_of_subsets_with_a_success(n: int) -> None:
     for c in range(n + 1):
         outcomes = [1] * c + [0] * (n - c)
         for k in range(1, n + 1):
@@ -224,7 +224,7 @@ def test_two_levels_cover_the_truth_where_bases_differ_and_one_level_does_not() 
 
 
 @pytest.mark.parametrize("world", [World(1, 5, 0.0), World(4, 3, 0.5)])
-def test_pairs_of_equal_methods_are_told_apart_in_few_comparisons(world: World) -> None:
+def test_pairs_of_equal_methods_differ_in_few_comparisons(world: World) -> None:
     source = rng(11)
     wrong = 0
     for _ in range(200):
