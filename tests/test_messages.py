@@ -196,7 +196,7 @@ def difficulty_in_words(place: Path) -> None:
     srl_env.make(CHAIN, difficulty="hard")
 
 
-@gives("""--kwargs is JSON, as '{"difficulty": 9}'; Expecting property name""")
+@gives("""--kwargs must be a JSON object, e.g. '{"difficulty": 9}'; got '{difficulty: 3}'""")
 def arguments_that_are_no_json(place: Path) -> None:
     command("check", CHAIN, "--kwargs", "{difficulty: 3}")
 
@@ -548,7 +548,7 @@ def disk_full(place: Path) -> None:
         write_jsonl(place / "out.jsonl", [counting_problem(4)])
 
 
-@gives("/below/.lock: Not a directory; choose another place")
+@gives("/below/.lock: Not a directory. Fix: choose another place")
 def folder_that_cannot_be_made(place: Path) -> None:
     target = str(rows(place, "", "file") / "below")
     with pytest.MonkeyPatch.context() as patch:
@@ -619,7 +619,7 @@ def run_that_has_not_finished(place: Path) -> None:
 # Commands
 
 
-@gives("'CartPole-v1' is a CartPoleEnv; only a ReasoningEnv can be played")
+@gives("'CartPole-v1' must be a ReasoningEnv to be played; got a CartPoleEnv")
 def game_of_another_kind(place: Path) -> None:
     command("play", "CartPole-v1")
 
