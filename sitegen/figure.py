@@ -2,8 +2,8 @@
 
     python -m sitegen.figure
 
-Similarities, matched characters and advantages are computed by the library. Text takes the
-colour of the page the drawing is put into, or that of the reader's system where it is an image.
+The library computes similarities, matched characters and advantages. Text has the colour of the
+page around an inline drawing, or of the reader's system if the drawing is an image.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ FILE = Path(__file__).parents[1] / "docs/figures/step-reward.svg"
 PROBLEM = "Anna has 3 bags of 4 apples and eats 5. How many are left?"
 EXPERT = ("3 * 4 = 12", "12 - 5 = 7", "#### 7")
 SAMPLES = ("12 - 5 = 7", "12 - 5 = 8", "3 + 4 - 5 = 2", "eat 5 of them")
-OUTCOMES = ("✓✗✗", "✗✗✗", "✓✗✗", "✗✗✗")  # of whole solutions; ✓ for a right step
+OUTCOMES = ("✓✗✗", "✗✗✗", "✓✗✗", "✗✗✗")  # of whole solutions; ✓ for a correct step
 
 WIDTH, MONO = 520, 8.0  # MONO: one character of the fixed-width text
 GREEN, RED, GREY = "#2a9d6f", "#d9534f", "#8a8f98"
@@ -46,11 +46,11 @@ class Sample:
 
 
 def samples() -> list[Sample]:
-    """The group of the figure; advantages are (r − mean) / deviation."""
+    """The group of the figure; advantages are (r − mean) / std."""
     rewards = [step_similarity(text, EXPERT[1]) for text in SAMPLES]
-    centre, deviation = fmean(rewards), pstdev(rewards)
+    centre, std = fmean(rewards), pstdev(rewards)
     return [
-        Sample(text, reward, (reward - centre) / deviation)
+        Sample(text, reward, (reward - centre) / std)
         for text, reward in zip(SAMPLES, rewards, strict=True)
     ]
 
@@ -85,7 +85,7 @@ def _problem(top: float) -> list[str]:
 
 def _outcomes(top: float) -> list[str]:
     lines = [_frame(top, 154), _text(16, top + 24, "Outcome reward (RLVR)", "bold")]
-    lines.append(_text(16, top + 43, "four whole solutions, each paid at its end", "faint"))
+    lines.append(_text(16, top + 43, "four whole solutions, each rewarded at its end", "faint"))
     lines += _heads(top + 43)
     for y, steps in zip(count(top + 66, 21), OUTCOMES, strict=False):
         for x, sign in zip(count(20, 26), steps, strict=False):

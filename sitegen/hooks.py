@@ -1,8 +1,8 @@
 """What MkDocs calls while it builds the site: generated parts, repository files, no network.
 
-A page asks for a generated part by a comment of its own, ``<!-- generated: gallery -->``; the
-parts are functions of ``PARTS``, and what they say comes from the installed packages. A link
-from a page to a file of the repository outside of ``docs`` leads to a page with that file.
+A page asks for a generated part by a comment, ``<!-- generated: gallery -->``. The parts are
+functions of ``PARTS``; their text comes from the installed packages. A link from a page to a file
+outside of ``docs`` leads to a page with that file.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
 
 
 def on_post_page(output: str, page: Any, config: Any) -> str:
-    """The page as it is; an error where a reader's browser would ask the network for something."""
+    """The page unchanged; an error if a reader's browser would need the network."""
     asked = _FROM_NETWORK.search(output)
     if asked:
         raise PluginError(f"{page.file.src_uri} needs the network to be read: {asked[0]}")

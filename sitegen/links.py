@@ -23,14 +23,14 @@ def files_linked(docs: Path) -> list[Path]:
 
 
 def targets(markdown: str) -> Iterator[str]:
-    """Where the links of a page lead, as they stand there, without what follows a ``#``."""
+    """The targets of a page's links as written, without anchors (``#``)."""
     return (found[2] for found in _LINK.finditer(markdown))
 
 
 def with_source_pages(markdown: str, folder: Path, root: Path) -> str:
-    """The page with links to files outside of ``docs`` led to their pages, ``source/PATH.md``.
+    """The page; its links to files outside of ``docs`` lead to their pages, ``source/PATH.md``.
 
-    folder: where the page lies. root: of the repository, which holds ``docs``.
+    folder: the page's folder. root: the repository, which holds ``docs``.
     """
     docs = root / "docs"
 
@@ -45,9 +45,9 @@ def with_source_pages(markdown: str, folder: Path, root: Path) -> str:
 
 
 def inlined_figures(markdown: str, folder: Path) -> str:
-    """The page with each drawing (SVG) of its own line put into the page.
+    """The page with each drawing (SVG) that stands on its own line inlined.
 
-    Inline it takes the page's colours, dark or light, which an image cannot know.
+    An inline drawing has the page's colours, dark or light.
     """
 
     def inline(found: re.Match[str]) -> str:

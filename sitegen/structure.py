@@ -1,9 +1,9 @@
 """The structure of the three packages, from their imports: ``python -m sitegen.structure``.
 
-For each package, with a row for each folder: how many modules it has, on which level it stands
-(1 imports none of the others), and what it imports of the others. A file that stands beside the
-folders counts like one. Then the largest folder, the levels, the arrows, and every circle of
-modules. All imports count: inside functions too, and those for type checkers.
+Each package has a row for each folder, or file next to the folders: its number of modules, its
+level (1 imports none of the others), and its imports. Then come the largest folder, the levels, the
+arrows, and a circle of modules if there is one. All imports count, also those inside functions and
+for type checkers.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def _absolute(name: str, file: Path, node: ast.ImportFrom) -> str:
 
 
 def part(module: str) -> str:
-    """The folder or file right below the package that a module is in; "" for the package."""
+    """The folder or file directly below the package that a module is in; "" for the package."""
     return module.partition(".")[2].partition(".")[0]
 
 
@@ -82,7 +82,7 @@ def part_imports(package: str) -> Imports:
 
 
 def circle(imports: Imports) -> list[str]:
-    """The names of a circle of imports, the first again at the end; [] where there is none."""
+    """The names of a circle of imports, the first again at the end; [] if there is none."""
     try:
         TopologicalSorter(imports).prepare()
     except CycleError as error:
@@ -91,7 +91,7 @@ def circle(imports: Imports) -> list[str]:
 
 
 def levels(imports: Imports) -> dict[str, int]:
-    """{name: 1 where it imports none of the others, else one more than the highest of them}."""
+    """{name: 1 if it imports none of the others, else one more than the highest of them}."""
     found: dict[str, int] = {}
     for name in TopologicalSorter(imports).static_order():
         found[name] = 1 + max((found[other] for other in imports.get(name, ())), default=0)
@@ -99,7 +99,7 @@ def levels(imports: Imports) -> dict[str, int]:
 
 
 def folder_sizes(package: str) -> dict[str, int]:
-    """{folder: how many modules lie right in it}."""
+    """{folder: number of modules directly in it}."""
     sizes: dict[str, int] = {}
     for file in modules(package).values():
         folder = file.parent.relative_to(ROOT).as_posix()

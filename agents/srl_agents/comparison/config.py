@@ -209,10 +209,10 @@ def _check(config: CompareConfig) -> None:
 def _check_keys(where: str, tree: Tree, reserved: Iterable[str], bases: tuple[str, ...]) -> None:
     if bases and "path" in tree.get("model", {}):
         raise BadOption(
-            f"{where}.model.path must be left out if bases are given; got"
-            f" {tree['model']['path']!r}. Fix: every method starts from every one of bases"
+            f"{where}.model.path cannot be combined with bases; got {tree['model']['path']!r}."
+            " Fix: remove it; every method starts from every one of bases"
         )
     for key in reserved:
         if key in tree:
-            fix = "set run.budget, for all methods" if key == "budget" else "leave it out"
+            fix = "set run.budget, for all methods" if key == "budget" else "remove it"
             raise BadOption(f"{where}.{key} is set by the comparison, not here. Fix: {fix}")

@@ -5,8 +5,8 @@
 Every problem is rolled out several times at a temperature. On request it is also rolled out once
 greedily and once along the expert's solution. Problems, episodes and random numbers depend on the
 settings alone, not on the policy's history or speed. So two policies meet the same problems, and a
-resumed evaluation gives the result of an uninterrupted one. ``srl_agents.runs.history`` checks that
-the problems are unseen; ``srl_agents.evaluation.scoring`` scores the episodes.
+resumed evaluation gives the result of an uninterrupted one. The module ``srl_agents.runs.history``
+checks that the problems are unseen; ``srl_agents.evaluation.scoring`` scores the episodes.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ class _Evaluation:
             list(threads.map(work, pools))
 
     def _work(self, waiting: SimpleQueue[Planned], runner: EpisodeRunner) -> None:
-        """Runs waiting episodes, in each step as many as the batch size says."""
+        """Runs waiting episodes; the batch size limits the episodes of a step."""
         running: list[tuple[Planned, LiveEpisode]] = []
         size, saved = BatchSize(self._settings.at_once), self._clock()
         try:

@@ -76,7 +76,7 @@ def _make_env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv
     if verifier is not None:
         if not env.plain_judge:
             raise BadOption(
-                f"verifier must be left out: {saved.record['env']} judges episodes itself"
+                f"another verifier cannot be used: {saved.record['env']} judges episodes itself"
             )
         env.verifier = verifier
     return env
