@@ -137,15 +137,15 @@ def _defaults(cls: Any) -> Iterator[tuple[str, Any]]:
 
 
 def options_of(
-    cls: type, flags: Mapping[str, str] | None = None, leave_out: Collection[str] = ()
+    cls: type, flags: Mapping[str, str] | None = None, only: Collection[str] = ()
 ) -> Callable[[Callable[..., None]], Callable[..., None]]:
     """A decorator that gives a command one option for each field of a class.
 
     The command takes ``**given: Any``, which then holds the fields that the user has set. Names,
     types, help texts and defaults come from the class. A mapping is repeated as NAME=VALUE.
-    flags: {field: short flag, or "--name -n" for another name}. leave_out: fields that get none.
+    flags: {field: short flag, or "--name -n" for another name}. only: these fields.
     """
-    settings = [setting for setting in settings_of(cls) if setting.name not in leave_out]
+    settings = [setting for setting in settings_of(cls) if not only or setting.name in only]
     made = {setting.name: _parameter(setting, flags or {}) for setting in settings}
     mappings = {setting.name: setting for setting in settings if _is_mapping(setting.hint)}
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -13,8 +13,10 @@ from srl_agents.cli.options import (
     Device,
     Kwargs,
     json_object,
+    options_of,
     server_arguments,
 )
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
@@ -25,14 +27,11 @@ app = typer.Typer()
     epilog="[bold]srl-env probe -m Qwen/Qwen2.5-7B-Instruct -e srl/GSM8K-v0 -n 200[/]\n\n"
     "[bold]srl-env probe -m gpt2 --raw -e srl/GSM8K-v0[/]  a model that only continues texts"
 )
+@options_of(EvaluationConfig, flags={"problems": "-n"}, only=("problems", "seed", "split"))
 def probe(
     policy: Annotated[str, typer.Option("--policy", "-m", help="Model, as for `srl-env eval`.")],
     env: Annotated[str, typer.Option("--env", "-e", help="Environment id.")],
     kwargs: Kwargs = "{}",
-    split: Annotated[str, typer.Option(help="Split of the problems.")] = "test",
-    problems: Annotated[
-        int, typer.Option("--problems", "-n", min=2, help="Number of problems.")
-    ] = 100,
     fractions: Annotated[
         list[float] | None,
         typer.Option(
@@ -43,11 +42,11 @@ def probe(
     raw: Annotated[
         bool, typer.Option("--raw", help="Show the beginning alone, without a request.")
     ] = False,
-    seed: Annotated[int, typer.Option(min=0, help="Random seed of the problems.")] = 0,
     device: Device = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     out: Annotated[Path | None, typer.Option("--out", "-o", help="JSON file to write.")] = None,
+    **given: Any,
 ) -> None:
     """Test whether a model has seen the questions: it completes them from their beginnings."""
     from srl_agents.cli.console import evaluation_bar, output
@@ -56,13 +55,14 @@ def probe(
     from srl_agents.evaluation.probe import FRACTIONS
     from srl_agents.evaluation.probe import probe as complete
     from srl_agents.policies.named import read_spec
-    from srl_agents.runs.evaluation import EvalSettings
 
     if out is not None and out.exists():
         raise BadOption(f"--out must be a new file; got {out}")
-    one = split_maker(env, json_object(kwargs), split)()
-    chosen = choose_problems(one.problems, EvalSettings(problems=problems, seed=seed))
-    loaded = read_spec(policy).load(one, device, seed, server_arguments(base_url, api_key_env))
+    settings = EvaluationConfig(**given)
+    one = split_maker(env, json_object(kwargs), settings.split)()
+    chosen = choose_problems(one.problems, settings)
+    server = server_arguments(base_url, api_key_env)
+    loaded = read_spec(policy).load(one, device, settings.seed, server)
     with evaluation_bar(policy) as bar:
         found = complete(
             loaded,  # type: ignore[arg-type]  # it checks the type itself

@@ -59,9 +59,9 @@ class EvalSettings(Section):
 
 
 class EvaluationConfig(EvalSettings):
-    """The evaluation of a policy on a split, as ``[evaluation]`` of a file.
+    """The evaluation of a policy on a split. Problems that it was trained on are refused.
 
-    split: Split of the problems; problems that the policy was trained on are refused.
+    split: Split of the problems.
     """
 
     split: str = "test"

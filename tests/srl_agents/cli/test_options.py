@@ -33,7 +33,7 @@ def app() -> typer.Typer:
     made = typer.Typer(rich_markup_mode="rich")
 
     @made.command()
-    @options_of(Drink, flags={"size": "-s"}, leave_out=["name"])
+    @options_of(Drink, flags={"size": "-s"}, only=["size", "short_name", "milk", "kind", "spices"])
     def order(cups: int, **given: Any) -> None:
         typer.echo(f"{cups} {given}")
 
