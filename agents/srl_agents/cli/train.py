@@ -17,6 +17,7 @@ from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
     from srl_agents.runs.config import RunConfig
+    from srl_agents.training.preview import Preview
     from srl_agents.training.progress import TrainResult
 
 app = typer.Typer()
@@ -55,6 +56,10 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the whole configuration and stop.")
     ] = False,
+    sample: Annotated[
+        bool,
+        typer.Option("--sample", help="With --dry-run: load the model and show what it writes."),
+    ] = False,
 ) -> None:
     """Train a language model in an environment, by a method made of stages."""
     from srl_agents.runs.config import make_config
@@ -78,8 +83,13 @@ def train(
     if dry_run:
         if resume is None:
             check_inputs(run)
-        typer.echo(json.dumps(_resolved(run), indent=2))
+        if sample:
+            _sample(run)
+        else:
+            typer.echo(json.dumps(_resolved(run), indent=2))
         return
+    if sample:
+        raise BadOption("--sample needs --dry-run; a training shows its samples before it begins")
     _train(run, resume is not None)
 
 
@@ -118,11 +128,48 @@ def _train(config: RunConfig, resume: bool) -> None:
     again = ["srl-env", "train", "--resume", str(out)]
     with resume_hint(again, None if other_run else saved):
         with training_bar(out.name) as bar:
-            result = train(config, resume=resume, on_progress=bar)
+            result = train(config, resume=resume, on_progress=bar, on_preview=show_preview)
         if not result.finished:
             raise KeyboardInterrupt
     leave()
     _show(result, config)
+
+
+def _sample(config: RunConfig) -> None:
+    from srl_agents.training.run import sample
+
+    with errors.status("Sampling …"):
+        found = sample(config)
+    if found is None:
+        raise BadOption("no stage of this method samples; --sample has nothing to show")
+    show_preview(found)
+
+
+def show_preview(preview: Preview) -> None:
+    """Prints samples, their numbers, and what to change."""
+    numbers = preview.metrics
+    errors.print(f"[bold]Stage {preview.stage}, before the first update[/]")
+    for prompt, completion, reward in preview.samples:
+        errors.print(_short(prompt), style="dim", markup=False, highlight=False)
+        errors.print(f"  → {_short(completion)}", markup=False, highlight=False)
+        errors.print(f"  reward {reward:.2f}", highlight=False)
+    parts = [
+        f"{preview.informative} of {preview.groups} groups have rewards that differ",
+        f"format kept {numbers.get('format_fraction', 0):.0%}",
+        f"truncated {numbers.get('truncated_fraction', 0):.0%}",
+        f"std of rewards {numbers.get('groups/std', 0):.2g}",
+        f"about {preview.seconds_per_update:.2g} s an update",
+        f"peak memory {preview.peak_memory_bytes / 2**30:.1f} GiB",
+    ]
+    errors.print(" · ".join(parts), highlight=False)
+    for advice in preview.advice:
+        errors.print(f"Warning: {advice}", style="yellow", markup=False, highlight=False)
+
+
+def _short(text: str, most: int = 300) -> str:
+    """The end of a text in one paragraph."""
+    text = " ".join(text.split())
+    return text if len(text) <= most else f"… {text[-most:]}"
 
 
 def _show(result: TrainResult, config: RunConfig) -> None:

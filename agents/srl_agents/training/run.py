@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.runs.config import RunConfig
@@ -19,18 +20,25 @@ from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
     from srl_agents.parallel.team import Team
+    from srl_agents.training.preview import OnPreview, Preview
     from srl_agents.training.progress import OnProgress
 
 
 def train(
-    config: RunConfig, *, resume: bool = False, on_progress: OnProgress | None = None
+    config: RunConfig,
+    *,
+    resume: bool = False,
+    on_progress: OnProgress | None = None,
+    on_preview: OnPreview | None = None,
 ) -> TrainResult:
     """Runs or resumes the training that the configuration describes.
 
     resume: continue from the folder's last checkpoint, or from the beginning if there is none.
-    on_progress: called after every update. Ctrl-C saves and ends the run after the current update;
-    a second one ends it at once. If a launcher started several processes, each calls this with
-    the same arguments, and they train together.
+    on_progress: called after every update. on_preview: called before the first update with samples
+    and their numbers (``srl_agents.training.preview``); without it nothing is sampled beforehand.
+    Ctrl-C saves and ends the run after the current update; a second one ends it at once. If a
+    launcher started several processes, each calls this with the same arguments, and they train
+    together.
     Raises BadOption if another process writes the folder, or if it holds a run and ``resume`` is
     not set, or another run. Raises what ``check_inputs`` raises, before there is a folder, and
     TrainingDiverged, CannotWrite, CannotRead and BadData.
@@ -48,15 +56,40 @@ def train(
             _claim(folder, config, resume)
             for place in (folder, folder / "checkpoints"):
                 remove_drafts(place)
-        return _train(config, resume, team, on_progress or (lambda _: None))
+        return _train(config, resume, team, on_progress or (lambda _: None), on_preview)
 
 
-def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress) -> TrainResult:
+def sample(config: RunConfig) -> Preview | None:
+    """What the run would learn from, without training it or making its folder.
+
+    None if no stage samples. Raises what ``check_inputs`` raises.
+    """
+    from srl_agents.models.loading import without_notices
+    from srl_agents.training.preview import preview
+    from srl_agents.training.trainer import Trainer
+
+    check_inputs(config)
+    with TemporaryDirectory() as folder, without_notices():
+        trainer = Trainer(config.model_copy(update={"out": folder}), None)
+        try:
+            return preview(trainer)
+        finally:
+            trainer.close()
+
+
+def _train(
+    config: RunConfig,
+    resume: bool,
+    team: Team,
+    on_progress: OnProgress,
+    on_preview: OnPreview | None,
+) -> TrainResult:
     """The training, in a folder that belongs to this run."""
     import torch
 
     from srl_agents.models.loading import without_notices
     from srl_agents.runs.checkpoint import checkpoints
+    from srl_agents.training.preview import preview
     from srl_agents.training.trainer import Trainer
 
     team.wait()
@@ -66,6 +99,10 @@ def _train(config: RunConfig, resume: bool, team: Team, on_progress: OnProgress)
     with _interruptible(team.size == 1) as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None, team)
         try:
+            if on_preview is not None and not found:
+                shown = preview(trainer)
+                if shown is not None and team.main:
+                    on_preview(shown)
             return trainer.run(interrupted, on_progress)
         finally:
             trainer.close()

@@ -83,7 +83,7 @@ class Trainer:
         )
         self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
-        self.starts = self._starts(self.stage, config.seed, self.stage.name)
+        self.starts = self.starts_of(self.stage, config.seed, self.stage.name)
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
@@ -219,7 +219,7 @@ class Trainer:
                 return reason
             self._end_stage(log, reason)
             self.clock.begin_next()
-            self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+            self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
             self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         return None
 
@@ -237,7 +237,7 @@ class Trainer:
         """The fraction of the next stage's groups that would carry a signal now."""
         began, following = time.perf_counter(), self.clock.following
         number = self.position.usage.updates
-        starts = self._starts(following, "probe", self.config.seed, number)
+        starts = self.starts_of(following, "probe", self.config.seed, number)
         source = self.collector.source(starts, self.stage.until.probe_groups, "probe", number)
         found = following.objective.collect(source, refill=False)
         seconds = self.team.broadcast(time.perf_counter() - began)
@@ -263,7 +263,8 @@ class Trainer:
         env.problems = self.env.problems
         return env
 
-    def _starts(self, stage: Stage, *key: str | int) -> StartSampler:
+    def starts_of(self, stage: Stage, *key: str | int) -> StartSampler:
+        """A new sampler of the stage's starts; key: what its random stream is for."""
         return StartSampler(self.env.problems, stage.starts, key, self.only)
 
     # Saving and resuming
@@ -280,7 +281,7 @@ class Trainer:
     def _restore(self, state: TrainerState) -> None:
         """Restores the moment at which a checkpoint was taken."""
         self.clock.position = Position.from_json(state.counters["position"])
-        self.starts = self._starts(self.stage, self.config.seed, self.stage.name)
+        self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
         self.starts.restore(state.counters["starts"])
         self.log_offsets = state.counters["log_offsets"]
         self.saver.restore(state.tensors)
