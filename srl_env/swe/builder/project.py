@@ -223,7 +223,7 @@ def _require_passing(run: SuiteRun, checkout: Checkout) -> None:
         if "ModuleNotFoundError" in text or "ImportError" in text:
             problem += f"\nFix: install what it needs into {sys.prefix} (pip install …)"
     elif not run.outcomes:
-        problem = f"pytest finds no test in {', '.join(checkout.test_files[:5])}"
+        problem = f"pytest finds no test in {', '.join(checkout.test_files[:5])}:\n{end}"
     else:
         problem = (
             f"none of its {len(run.outcomes)} tests passes in the sandbox (no network, pytest "
