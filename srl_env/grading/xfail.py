@@ -1,7 +1,7 @@
-"""Which tests say themselves, in their file, that they may be expected to fail.
+"""Tests whose own file marks them as expected to fail.
 
-Read here, from the task's own file: in the process that runs the tests, code under test could
-put the mark there.
+The mark is read here, from the task's own file. In the process that runs the tests, code under
+test could add it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import ast
 from collections.abc import Iterator
 from typing import Final
 
-_SAID: Final = ("xfail", "expectedFailure")
+_NAMES: Final = ("xfail", "expectedFailure")
 
 
 def expects_failure(test: str, source: bytes) -> bool:
@@ -25,30 +25,25 @@ def expects_failure(test: str, source: bytes) -> bool:
 
 def _marked(node: ast.AST, prefix: str, *, marked: bool) -> Iterator[str]:
     children = list(ast.iter_child_nodes(node))
-    marked = marked or any(_is_mark(child) and _says_so(child) for child in children)
+    marked = marked or any(_is_mark(child) and _names_it(child) for child in children)
     for child in children:
         if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
-            if marked or any(map(_says_so, child.decorator_list)):
+            if marked or any(map(_names_it, child.decorator_list)):
                 yield f"{prefix}{child.name}"
         elif isinstance(child, ast.ClassDef):
-            inside = marked or any(map(_says_so, child.decorator_list))
+            inside = marked or any(map(_names_it, child.decorator_list))
             yield from _marked(child, f"{prefix}{child.name}::", marked=inside)
         elif isinstance(child, ast.stmt | ast.ExceptHandler):
             yield from _marked(child, prefix, marked=marked)
 
 
 def _is_mark(node: ast.AST) -> bool:
-    targets: list[ast.expr] = []
-    if isinstance(node, ast.Assign):
-        targets = node.targets
-    elif isinstance(node, ast.AnnAssign | ast.AugAssign):
-        targets = [node.target]
+    if not isinstance(node, ast.Assign | ast.AnnAssign | ast.AugAssign):
+        return False
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target]
     return any(isinstance(target, ast.Name) and target.id == "pytestmark" for target in targets)
 
 
-def _says_so(node: ast.AST) -> bool:
-    return any(
-        (isinstance(part, ast.Attribute) and part.attr in _SAID)
-        or (isinstance(part, ast.Name) and part.id in _SAID)
-        for part in ast.walk(node)
-    )
+def _names_it(node: ast.AST) -> bool:
+    names = (getattr(part, "attr", getattr(part, "id", None)) for part in ast.walk(node))
+    return any(name in _NAMES for name in names)

@@ -13,8 +13,8 @@ def enter(request: dict[str, Any]) -> None:
     """Goes to the workspace and puts its folders at the end of the path.
 
     What the repository itself provides (``request["own"]``, names of modules) is imported from it
-    and from nowhere else. A module of that name which is in memory already, as pytest's packaging
-    or pluggy may be, stays with those who have it and is forgotten by everyone else.
+    and from nowhere else. A module of that name may be in memory already, such as pytest's
+    packaging or pluggy. Those who imported it keep it; later imports find the repository's.
     """
     os.chdir(request["workspace"])
     sys.pycache_prefix = "/tmp/no-cache"  # compiled files of the workspace are not looked at

@@ -1,4 +1,4 @@
-"""What every run of pytest here has in common: which plug-ins it takes, and what a test came to."""
+"""What all runs of pytest share: which plug-ins are loaded, and the outcome of each test."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Any
 
 from .entry import enter
 
-# Plug-ins that would only cost time here; the cache would carry over from earlier runs.
+# Plug-ins that only cost time here. The cache would carry over from earlier runs.
 _NOT_NEEDED = (
     *("cacheprovider", "faulthandler", "freeze_support", "junitxml", "pastebin", "setuponly"),
     *("setupplan", "stepwise", "threadexception", "unraisableexception"),
@@ -19,7 +19,7 @@ _NOT_NEEDED = (
 
 
 def read_request() -> dict[str, Any]:
-    """The request on standard input; pytest is in memory afterwards, from its own folders."""
+    """The request on standard input. Afterwards pytest is in memory, from its own folders."""
     request: dict[str, Any] = json.load(sys.stdin.buffer)
     sys.dont_write_bytecode = True
     sys.path[:0] = request["packages"]
@@ -32,9 +32,9 @@ def read_request() -> dict[str, Any]:
 
 
 def run_pytest(request: dict[str, Any], options: list[str], plugin: Outcomes) -> int:
-    """Enters the workspace and runs the files' tests; pytest's exit status comes back.
+    """Enters the workspace, runs the files' tests, and returns pytest's exit status.
 
-    Nothing of the workspace's settings holds, and no plug-in that a change touches is loaded.
+    Settings of the workspace are ignored, and no plug-in that a change touches is loaded.
     """
     import pytest
 
@@ -56,11 +56,11 @@ def _pytest_options(workspace: str, conftest: bool) -> list[str]:
 
 
 def _guard_plugins(request: dict[str, Any]) -> None:
-    """Has pytest refuse plug-ins that a change could have a hand in.
+    """Makes pytest refuse plug-ins that a change could control.
 
-    A test module may name pytest's own ones: its names can be those of the code under test, which
-    it may import with a star. A conftest file, or a plug-in of the tree, may name others as well,
-    but none in a file that was changed.
+    A test module may name only pytest's own plug-ins, because it may have imported the name
+    ``pytest_plugins`` from the code under test with a star. A conftest file or a plug-in of the
+    tree may name others, but none in a changed file.
     """
     from _pytest.config import PytestPluginManager, builtin_plugins
 
@@ -86,9 +86,9 @@ def _guard_plugins(request: dict[str, Any]) -> None:
 
 
 def _guard_unittest() -> None:
-    """Has unittest count the signal by which it ends a test early, raised by others, as a failure.
+    """Makes unittest count its own stop signal as a failure where code under test raises it.
 
-    It takes a test, or a subtest, that ends so for passed.
+    Without this, unittest counts such a test or subtest as passed.
     """
     from unittest import case
 
@@ -122,9 +122,9 @@ def _touched(module: str, folders: list[str], changed: list[str]) -> bool:
 
 
 class Outcomes:
-    """A pytest plug-in that says what the phases of tests came to.
+    """A pytest plug-in that reports the outcome of each phase of a test.
 
-    Folders are plain folders to it: pytest runs no ``__init__.py`` as a part of the tests.
+    It treats folders as plain folders, so pytest runs no ``__init__.py`` as a part of the tests.
     """
 
     def __init__(self) -> None:
@@ -137,7 +137,7 @@ class Outcomes:
         return pytest.Dir.from_parent(parent, path=path)
 
     def pytest_runtest_makereport(self, item: Any, call: Any) -> None:
-        """Notes where a failure is expected by what is written at the test."""
+        """Notes where the test's own mark expects its failure."""
         import pytest
 
         said = call.excinfo is not None and isinstance(call.excinfo.value, pytest.xfail.Exception)
@@ -149,9 +149,9 @@ class Outcomes:
     def outcome(self, report: Any) -> str | None:
         """ "passed", "failed", "skipped", "xfailed" or "xpassed"; None for a subtest.
 
-        A subtest counts with its test: the phase that passed in spite of it has its outcome.
-        "xfailed" is an expected failure by a mark, or by unittest's decorator. To call
-        ``pytest.xfail()`` is to skip, as code under test can do so.
+        A subtest counts with its test: where the phase itself passed, it gets the subtest's
+        outcome. "xfailed" is an expected failure by a mark, or by unittest's decorator. A call of
+        ``pytest.xfail()`` counts as a skip, because code under test can make it.
         """
         outcome: str = report.outcome
         if hasattr(report, "wasxfail"):
@@ -166,7 +166,7 @@ class Outcomes:
 
 
 def _announced(item: Any, phase: str) -> bool:
-    """Whether ``pytest.xfail()`` was called for the test's own sake: by unittest, or not to run."""
+    """Whether ``pytest.xfail()`` was called by unittest's decorator or by a mark with run=False."""
     owners = (getattr(item, "obj", None), getattr(item, "cls", None))
     if any(getattr(owner, "__unittest_expecting_failure__", False) for owner in owners):
         return True

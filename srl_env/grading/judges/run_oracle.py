@@ -1,8 +1,8 @@
-"""Makes calls and writes down what came back; what should have come back is known elsewhere.
+"""Makes calls and reports their results; the expected results are not known here.
 
-Started with ``python -P -s -S -B``; the calls come as JSON on standard input.
-Answers go to descriptor 3, one JSON line a call. Whatever the code under test does to this
-process, it can only change the answers, and does not know the right ones.
+Started with ``python -P -s -S -B``; the calls come as JSON on standard input. Answers go to
+descriptor 3, one JSON line for each call. Code under test can change the answers, but does not
+know the correct ones.
 """
 
 from __future__ import annotations
@@ -36,6 +36,6 @@ def _answer(case: dict[str, Any]) -> dict[str, Any]:
     try:
         exec(case["setup"], space)
         return {"value": to_json(eval(case["expression"], space))}
-    except BaseException as error:  # noqa: BLE001  the boundary: an exception is an answer
+    except BaseException as error:  # noqa: BLE001  an exception is an answer, too
         traceback.print_exc()
         return {"raised": type(error).__name__}

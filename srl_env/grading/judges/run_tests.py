@@ -16,13 +16,13 @@ from typing import Any
 
 from .plugin import Outcomes, read_request, run_pytest
 
-_PLAIN = "--assert=plain"  # rewriting would only make failed asserts tell more
+_PLAIN = "--assert=plain"  # rewriting would only make failed asserts print more
 
 
 def main() -> None:
     """Reads the request, runs the tests, reports, and exits with pytest's status."""
     request = read_request()
-    _leave_out_diagnostics()
+    _skip_diagnostics()
     reporter = Reporter(bytes.fromhex(request.pop("key")), request["tests"])
     reporter.send({"ready": True})  # nothing of the workspace has run yet
     status = run_pytest(request, [_PLAIN], reporter)
@@ -31,8 +31,8 @@ def main() -> None:
     os._exit(status)
 
 
-def _leave_out_diagnostics() -> None:
-    """Spares pytest (9.2) a look behind every name of its plug-ins, which only ever warns."""
+def _skip_diagnostics() -> None:
+    """Skips a check of every name in pytest's plug-ins (pytest 9.2), which only warns."""
     from _pytest.fixtures import FixtureManager
 
     if hasattr(FixtureManager, "_check_for_wrapped_fixture"):

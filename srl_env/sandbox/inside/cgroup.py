@@ -101,7 +101,7 @@ class Cgroups:
         self._made = 0
         self.ended: list[str] = []
         if version == 2:
-            _set(folder, "cgroup.subtree_control", "+memory")
+            kernel.write_file(f"{folder}/cgroup.subtree_control", "+memory")
 
     def make(self, limits: dict[str, Any], scratch: tuple[str, ...] = ()) -> tuple[str, Cgroup]:
         """A new cgroup with a session's limits, and its folder. Raises OSError."""
@@ -110,9 +110,9 @@ class Cgroups:
         os.mkdir(folder)
         total = [(name, str(total_bytes(limits))) for name in self._version.limits]
         for name, value in (*total, *self._version.settings):
-            # this kernel's configuration may lack a file
+            # This kernel's configuration may lack a file.
             with contextlib.suppress(FileNotFoundError, PermissionError):
-                _set(folder, name, value)
+                kernel.write_file(f"{folder}/{name}", value)
         joining = os.open(os.path.join(folder, self._version.join), os.O_WRONLY | os.O_CLOEXEC)
         stat, events = (
             os.open(os.path.join(folder, name), os.O_RDONLY | os.O_CLOEXEC)
@@ -194,8 +194,10 @@ def oom_kills(events: bytes) -> int:
 def _tried(version: int, parent: str, who: Identity) -> Cgroups | None:
     folder = os.path.join(parent, f"{PREFIX}{os.getpid()}")
     try:
-        if version == 2 and "memory" not in _get(parent, "cgroup.subtree_control").split():
-            return None
+        if version == 2:
+            with open(f"{parent}/cgroup.subtree_control") as handed_down:
+                if "memory" not in handed_down.read().split():
+                    return None
         _remove_abandoned(parent)
         os.mkdir(folder)
     except OSError:
@@ -263,12 +265,3 @@ def _read(descriptor: int) -> bytes:
         return os.pread(descriptor, 1 << 16, 0)
     except OSError:  # someone removed the cgroup: end, and the controller reads a dead sandbox
         os._exit(3)
-
-
-def _set(folder: str, name: str, value: str) -> None:
-    kernel.write_file(os.path.join(folder, name), value)
-
-
-def _get(folder: str, name: str) -> str:
-    with open(os.path.join(folder, name)) as file:
-        return file.read()

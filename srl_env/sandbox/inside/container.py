@@ -30,10 +30,11 @@ def main(workspace: str = WORKSPACE, pristine: str = PRISTINE) -> None:
         if os.getpid() != 1:
             raise OSError("the keeper must be process 1 of its container (no --init, no --pid)")
         copy_tree(pristine, workspace)
-        folders = [os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (workspace, pristine)]
         memory = Watched()  # the engine's cgroup holds the keeper as well
         give_up_rights(memory)
-        keeper = Keeper(wire, Workspace(*folders), workspace, spec, memory, namespace=True)
+        keeper = Keeper(
+            wire, Workspace.at(workspace, pristine), workspace, spec, memory, namespace=True
+        )
     except Exception as error:  # noqa: BLE001  report anything to the controller
         with contextlib.suppress(OSError):
             wire.send({"failed": f"{type(error).__name__}: {error}"})

@@ -328,20 +328,18 @@ class _Command:
             if wire in ready:
                 raise ControllerGone  # for nobody speaks while a command runs
             for pipe in ready & self._pipes.keys():
-                if not self._take(pipe):
-                    poll.unregister(pipe)
-                    self._close(pipe)
+                with contextlib.suppress(BlockingIOError):
+                    if not self._take(pipe):
+                        poll.unregister(pipe)
+                        self._close(pipe)
             if self._handle in ready:
                 return os.waitpid(self.process, 0)[1]
             if not ready or left_s <= 0 or self.output.total + self.report.total > self.output.keep:
                 return None
 
     def _take(self, pipe: int) -> bool:
-        """Reads once; False at the end of the pipe."""
-        try:
-            data = os.read(pipe, _READ_AT_ONCE)
-        except BlockingIOError:
-            return True
+        """Reads once; False at the end of the pipe. Raises BlockingIOError where it is empty."""
+        data = os.read(pipe, _READ_AT_ONCE)
         self._pipes[pipe].add(data)
         return bool(data)
 
@@ -349,8 +347,8 @@ class _Command:
         """Takes what is left in the pipes; everyone who could write is dead."""
         for pipe in list(self._pipes):
             with contextlib.suppress(BlockingIOError):
-                while data := os.read(pipe, _READ_AT_ONCE):
-                    self._pipes[pipe].add(data)
+                while self._take(pipe):
+                    pass
             self._close(pipe)
         os.close(self._handle)
 

@@ -231,7 +231,7 @@ def _run_in_folder(
 
     keeper = Keeper(
         Wire(connection.fileno(), connection.fileno()),
-        Workspace(_open(workspace), _open(pristine)),
+        Workspace.at(workspace, pristine),
         workspace,
         spec,
         memory,
@@ -258,7 +258,3 @@ def _close_all_but(kept: set[int]) -> None:
         if int(name) > 2 and int(name) not in kept:
             with contextlib.suppress(OSError):
                 os.close(int(name))
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

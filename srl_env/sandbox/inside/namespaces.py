@@ -280,24 +280,23 @@ def _make_workspace(limits: dict[str, Any], tree: Opened | None) -> Workspace:
     size = f"size={limits['workspace_bytes']},nr_inodes={limits['files']},mode=755"
     if tree:
         _attach(tree)
-    touched = None
-    if tree is None or tree.owned:
+    overlay = tree is None or tree.owned
+    if overlay:
         _tmpfs("./.upper", size)
         os.mkdir("./.upper/changed")
         os.mkdir("./.upper/work")
         layers = "lowerdir=./.lower,upperdir=./.upper/changed,workdir=./.upper/work,userxattr"
         flags = kernel.MS_NOSUID | kernel.MS_NODEV
         kernel.mount("workspace", "./workspace", "overlay", flags, layers)
-        touched = _open("./.upper/changed")
-        kernel.unmount("./.upper")
+        workspace = Workspace.at("./workspace", "./.lower", "./.upper/changed")
     else:
         _tmpfs("./workspace", size)
         copy_tree("./.lower", "./workspace")
-    workspace = Workspace(_open("./workspace"), _open("./.lower"), touched)
-    if tree:
-        kernel.unmount("./.lower")
-    for name in (".upper", ".lower"):
-        os.rmdir(name)
+        workspace = Workspace.at("./workspace", "./.lower")
+    for place, mounted in (("./.upper", overlay), ("./.lower", tree is not None)):
+        if mounted:
+            kernel.unmount(place)
+        os.rmdir(place)
     return workspace
 
 
@@ -323,7 +322,3 @@ def _make_read_only(path: str) -> None:
 
 def _tmpfs(target: str, options: str) -> None:
     kernel.mount("tmpfs", target, "tmpfs", kernel.MS_NOSUID | kernel.MS_NODEV, options)
-
-
-def _open(path: str) -> int:
-    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -39,6 +39,12 @@ class Workspace(NamedTuple):
     pristine: int
     touched: int | None = None
 
+    @classmethod
+    def at(cls, *paths: str) -> Workspace:
+        """The workspace of these folders, in the order of the fields."""
+        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+        return cls(*(os.open(path, flags) for path in paths))
+
     def read(self, path: str, max_bytes: int) -> bytes:
         """The content of a regular file.
 

@@ -1,4 +1,4 @@
-"""Limits, and output as people and models are shown it."""
+"""Limits, output as people and models see it, and snapshots as plain data."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pytest
 
 from srl_env.errors import BadOption
 from srl_env.sandbox import Change, CommandResult, Limits, Snapshot, printable
+from srl_env.sandbox.snapshot import SNAPSHOT_BYTES
 from srl_env.text.unicode import escaped
 
 
@@ -72,6 +73,10 @@ def test_only_an_exit_with_status_0_is_ok() -> None:
     assert CommandResult("exited", 0, b"", 0, b"", 0.1).ok
     assert not CommandResult("exited", 1, b"", 0, b"", 0.1).ok
     assert not CommandResult("timeout", 0, b"", 0, b"", 0.1).ok
+
+
+def test_a_snapshot_holds_what_a_full_workspace_holds_and_no_more() -> None:
+    assert SNAPSHOT_BYTES == Limits().workspace_bytes == 256 << 20
 
 
 def test_a_snapshot_can_be_pickled() -> None:
