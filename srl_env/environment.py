@@ -1,8 +1,8 @@
 """The environment: a problem whose actions are reasoning steps.
 
-A step has two halves with the scoring between them: ``advance`` reads the completion and moves the
-world, ``settle`` returns the result. ``srl_env.episode.scoring`` makes verdicts and rewards, for
-one environment or in batches for thousands. Neither the reward mode nor the verdict changes what is
+A step has two halves. ``advance`` reads the completion and moves the world; ``settle`` returns the
+result. Between them ``srl_env.episode.scoring`` makes verdicts and rewards, for one environment or
+in batches for thousands. Neither the reward mode nor the verdict changes what is
 observed or when an episode terminates.
 """
 

@@ -1,8 +1,8 @@
 """The verdicts and rewards of steps, for one environment or in batches for thousands.
 
-``finished`` is the second half of a batch of steps: a batch of verdicts for each verifier, a batch
-of rewards for each reward mode, then each environment returns its result. A ``Failure`` is caught
-here; every other exception is a bug and passes through.
+``finished`` is the second half of a batch of steps. It makes a batch of verdicts for each verifier
+and a batch of rewards for each reward mode; then each environment returns its result. A ``Failure``
+is caught here; every other exception is a bug and passes through.
 """
 
 from __future__ import annotations
@@ -208,8 +208,8 @@ def _reward_batch(mode: RewardMode, records: list[StepRecord]) -> list[Rewarded 
 def reward(mode: RewardMode, record: StepRecord) -> Rewarded:
     """A record with its reward.
 
-    If the mode fails at it twice, but not at a wrong step without a text, the policy is
-    responsible: then the record and the reward are those of that wrong step.
+    If the mode fails at it twice, but not at an empty, wrong step, the policy is responsible. Then
+    the record and the reward are those of the wrong step.
     """
     attempt = partial(score_all, mode, [record])
     try:

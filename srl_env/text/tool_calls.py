@@ -71,7 +71,7 @@ _WHOLE_NUMBER = re.compile(r"-?\d{1,9}", re.ASCII)
 
 
 class CallError(UserError):
-    """A text is not a tool call; the message tells the policy what is wrong and what to write."""
+    """A text is not a tool call; the message for the policy says what to write instead."""
 
 
 @dataclass(frozen=True, slots=True)
