@@ -43,7 +43,7 @@ class Curve:
 CURVES = {
     "reward": Curve("mean reward in training", "reward"),
     "success": Curve("correct answers in training", "success", "nothing was solved"),
-    "dev": Curve("correct answers on held-out problems", "dev-success", "nothing was solved"),
+    "dev": Curve("correct on held-out problems", "dev-success", "nothing was solved"),
     "groups/informative_fraction": Curve(
         "fraction of groups with a signal", "informative", "no group had a signal"
     ),

@@ -110,12 +110,12 @@ def run_series(run: ViewedRun, name: str, axis: Axis) -> Series | None:
     """
     if name != "dev":
         return series(run.updates, name, axis)
-    if run.method == BASE or len(run.curve) < 2:
+    if run.method == BASE:
         return None
     tokens = {u["update"]: u.get("tokens") for u in run.updates} | {0: 0}
     points = [asdict(p) | {"tokens": tokens.get(p.update), "dev": p.success} for p in run.curve]
     found = series(points, "dev", axis)
-    return found and replace(found, noisy=False)
+    return replace(found, noisy=False) if found and len(found.x) > 1 else None
 
 
 def methods_of(runs: Sequence[ViewedRun]) -> list[str]:

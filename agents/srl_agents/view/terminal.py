@@ -6,7 +6,7 @@ terminal, and nothing is read as markup.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from itertools import groupby
 from typing import Any
 
@@ -129,9 +129,9 @@ def _print_step(runs: Sequence[ViewedRun], index: Index, number: int, console: C
     console.print(title.append("\n" + escaped(" · ".join(facts)), style="dim"))
     said = read_row(episode)["steps"][number - episode.first]
     if said.get("expert_action") is not None:
-        console.print(_panel("the expert", [Text(escaped(said["expert_action"]))]))
+        console.print(Panel.fit(Text(escaped(said["expert_action"])), title="the expert"))
     if said["generation"]["text"] != said["action"]:
-        console.print(_panel("the completion", [Text(escaped(said["generation"]["text"]))]))
+        console.print(Panel.fit(Text(escaped(said["generation"]["text"])), title="the completion"))
     cards = [
         _card(rollout, other, place, theirs, number)
         for rollout, other in enumerate(index.group_of(episode), 1)
@@ -160,11 +160,8 @@ def _card(
     parts.append(Text(escaped(" · ".join(facts)), style="dim"))
     if failure := said["failure"] or (row["failure"] if place == episode.count - 1 else None):
         parts.append(Text(escaped(f"{failure['type']}: {failure['message']}"), style="red"))
-    return _panel(f"rollout {rollout} · no. {number}", parts, "blue" if number == chosen else "dim")
-
-
-def _panel(title: str, parts: Iterable[RenderableType], border: str = "dim") -> Panel:
-    return Panel(Group(*parts), title=title, border_style=border)
+    border = "blue" if number == chosen else "dim"
+    return Panel(Group(*parts), title=f"rollout {rollout} · no. {number}", border_style=border)
 
 
 def _verdict_line(episode: EpisodeEntry, step: StepEntry) -> Text:

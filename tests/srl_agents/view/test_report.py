@@ -105,7 +105,7 @@ def test_the_page_says_what_was_found(comparison: Comparison) -> None:
         "28.1 [",  # srl: (0.4 + 0.5) / 2 · 2.5 / 4
         "srl <b> − rlvr",
         "Intervals: ",
-        "Correct answers on held-out problems (shaded: 95 %",
+        "Correct on held-out problems (shaded: 95 %",
     ):
         assert said in found
 
