@@ -255,14 +255,12 @@ def partial_step(optimizer: torch.optim.Optimizer, fraction: float) -> None:
 
 def _scores(part: _Part, micro: MicroBatch, logprobs: Tensor, mask: Tensor) -> Scores:
     """What the loss terms of a micro-batch are made from."""
-    rows, (count, width), device = list(micro.rows), logprobs.shape, logprobs.device
+    rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
     sampled = None
     if part.batch.sampler_logprobs:
-        sampled = torch.zeros(count, width)
-        for number, row in enumerate(rows):
-            values = part.batch.sampler_logprobs[row]
-            sampled[number, : len(values)] = torch.tensor(values)
-        sampled = sampled.to(device)
+        values = [part.batch.sampler_logprobs[row] for row in rows]
+        padded = [[*row, *[0.0] * (width - len(row))] for row in values]
+        sampled = torch.tensor(padded, device=device)
     return Scores(
         logprobs,
         mask,
