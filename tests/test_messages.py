@@ -582,7 +582,7 @@ def model_without_tokenizer(place: Path) -> None:
     loading().load(str(place), "cpu", "float32")
 
 
-@gives("is a 'bert' model (BertForMaskedLM), not a causal language model; give one that continues")
+@gives(", a 'bert' model (BertForMaskedLM)")
 def model_of_another_kind(place: Path) -> None:
     rows(place, '{"model_type": "bert", "architectures": ["BertForMaskedLM"]}', "config.json")
     rows(place, "{}", "tokenizer.json")
@@ -600,12 +600,12 @@ def weights_that_are_cut_off(place: Path) -> None:
     loading().load(str(place), "cpu", "float32")
 
 
-@gives("device 'cuda:77' was asked for, but ")
+@gives("unknown device 'cuda:77': torch ")
 def gpu_that_is_not_there(place: Path) -> None:
     loading().find_device("cuda:77")
 
 
-@gives("device 'gpu' is none that torch knows; try 'cpu' or 'cuda'")
+@gives("unknown torch device 'gpu'. Fix: use 'cpu' or 'cuda'")
 def device_of_no_kind(place: Path) -> None:
     loading().find_device("gpu")
 

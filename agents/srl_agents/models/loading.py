@@ -24,12 +24,12 @@ _DTYPES = ("float32", "bfloat16", "float16", "auto")
 def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[Any, Any]:
     """Model and tokenizer.
 
-    source: a folder, one with LoRA adapters alone too, or a name on the hub. device: "cpu",
-    "cuda", "cuda:1"; None for CUDA where there is one. dtype: of the parameters, or "auto" for
-    the checkpoint's. Raises BadOption where that cannot be loaded, with the reason.
+    source: a folder (LoRA adapters alone will do) or a hub name. device: "cpu", "cuda", "cuda:1";
+    None for CUDA if there is one. dtype: of the parameters, or "auto" for the checkpoint's.
+    Raises BadOption with the reason if they cannot be loaded.
     """
     if dtype not in _DTYPES:
-        raise BadOption(f"dtype {dtype!r} is not one of {', '.join(_DTYPES)}")
+        raise BadOption(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}")
     place = find_device(device)
     check_model(source)
     folder = Path(source).expanduser()
@@ -37,7 +37,7 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
         source = str(folder)
     if not (folder / ADAPTER).is_file():
         _check_architecture(source)
-    # What comes from the hub may take minutes; its bars are wanted.
+    # Downloads from the hub may take minutes, so they show their progress bars.
     with without_notices() if folder.is_dir() else nullcontext():
         model = _model(source, dtype, adapters=(folder / ADAPTER).is_file())
         return model.to(place).eval(), _tokenizer(source)
@@ -45,7 +45,7 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
 
 @contextmanager
 def without_notices() -> Iterator[None]:
-    """Silences transformers' bars and notices, which come with every load and save of weights."""
+    """Silences transformers' progress bars and notices while weights are loaded or saved."""
     logging = transformers.utils.logging
     shown, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
     logging.disable_progress_bar()
@@ -59,27 +59,27 @@ def without_notices() -> Iterator[None]:
 
 
 def find_device(name: str | torch.device | None) -> torch.device:
-    """The device of that name, checked; None is CUDA where there is one, else the CPU."""
+    """The device of that name, checked; None is CUDA if there is one, else the CPU."""
     if name is None:
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
     try:
         device = torch.device(name)
     except RuntimeError as error:
-        raise BadOption(f"device {name!r} is none that torch knows; try 'cpu' or 'cuda'") from error
+        raise BadOption(f"unknown torch device {name!r}. Fix: use 'cpu' or 'cuda'") from error
     if device.type == "cuda" and not torch.cuda.is_available():
         raise BadOption(
-            f"device {str(name)!r} was asked for, but torch {torch.__version__} sees no CUDA "
-            "device; use 'cpu', or install a CUDA build of torch on a machine with a GPU"
+            f"unknown device {str(name)!r}: torch {torch.__version__} finds no CUDA device. "
+            "Fix: use 'cpu', or install a CUDA build of torch on a machine with a GPU"
         )
     if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         raise BadOption(
-            f"device {str(name)!r} was asked for, but there are {torch.cuda.device_count()}"
+            f"unknown device {str(name)!r}: torch finds {torch.cuda.device_count()} CUDA devices"
         )
     return device
 
 
 def _check_architecture(source: str) -> None:
-    """BadOption unless the configuration is that of a causal language model."""
+    """BadOption unless the configuration belongs to a causal language model."""
     try:
         with nullcontext() if Path(source).is_dir() else hub_or_cache():
             config = transformers.AutoConfig.from_pretrained(source)
@@ -93,8 +93,8 @@ def _check_architecture(source: str) -> None:
     made_for = config.architectures or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)]
     if not known.intersection(made_for):
         raise BadOption(
-            f"{source!r} is a {config.model_type!r} model ({', '.join(map(str, made_for))}), "
-            "not a causal language model; give one that continues text"
+            f"model must be a causal language model; got {source!r}, a {config.model_type!r} model "
+            f"({', '.join(map(str, made_for))})"
         )
 
 

@@ -1,7 +1,7 @@
-"""Small models made on the spot: a tokenizer from an alphabet or from texts, random weights.
+"""Small models with random weights, and tokenizers from an alphabet or from texts.
 
-What comes back are ordinary Hugging Face objects; ``save_pretrained`` of both into one
-folder makes an ordinary checkpoint, which any tool reads.
+They are ordinary Hugging Face objects: ``save_pretrained`` of both into one folder makes a
+checkpoint that any tool reads.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def character_tokenizer(alphabet: str) -> Any:
     """
     letters = list(dict.fromkeys(alphabet))
     if not letters:
-        raise BadOption("the alphabet is empty; give every character the texts use")
+        raise BadOption("alphabet must hold every character of the texts; it is empty")
     vocabulary = {token: i for i, token in enumerate([PAD, EOS, UNKNOWN, *letters])}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), "isolated")
@@ -36,11 +36,11 @@ def character_tokenizer(alphabet: str) -> Any:
 def bpe_tokenizer(texts: Iterable[str], vocab_size: int) -> Any:
     """A byte-level BPE tokenizer learned from texts; digits stay single, any text encodes.
 
-    Ids 0 and 1 are padding and end of text. Raises BadOption if ``vocab_size`` has no room
-    for the 256 bytes and these two.
+    Ids 0 and 1 are padding and end of text. Raises BadOption if ``vocab_size`` is below 258, the
+    256 bytes and these two.
     """
     if vocab_size < 258:
-        raise BadOption(f"vocab_size {vocab_size} is too small; bytes and marks alone need 258")
+        raise BadOption(f"vocab_size must be at least 258; got {vocab_size}")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [

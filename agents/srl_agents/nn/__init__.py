@@ -1,4 +1,4 @@
-"""The forward pass of causal language models, for log-probabilities and for sampling."""
+"""Causal language models: log-probabilities for training, and sampling."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""You, at the terminal."""
+"""A human at the terminal as a policy."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class InputEnded(UserError):
 
 
 class HumanPolicy:
-    """Shows the messages and reads an action, which may have several lines.
+    """Shows the messages and reads an action of one or more lines.
 
-    An empty line ends the action; so does the end of the input (Ctrl-D) after some text.
-    Messages already shown, as those of earlier steps, are not shown again.
+    An empty line ends the action, or the end of the input (Ctrl-D) after some text. Messages of
+    earlier steps are not shown again.
     """
 
     def __init__(
@@ -32,16 +32,16 @@ class HumanPolicy:
         source: TextIO | None = None,
         screen: TextIO | None = None,
     ) -> None:
-        """format: writes what was typed as a completion of that form; None takes it as typed.
+        """format: writes the typed text as a completion; None takes it as typed.
 
-        source, screen: where to read and write; the terminal's if not given.
+        source, screen: where to read and write; None is the terminal.
         """
         self._format = format
         self._source, self._screen = source, screen
         self._shown: list[str] = []
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """What was typed for each list of messages; InputEnded where nothing can be read."""
+        """The typed text for each list of messages; InputEnded if nothing can be read."""
         return [Generation(self._ask(messages)) for messages in batch]
 
     def _ask(self, messages: Messages) -> str:
@@ -58,7 +58,7 @@ class HumanPolicy:
         self._shown = lines
 
     def _read(self) -> str:
-        """The lines up to an empty one, which does not count before any text."""
+        """The lines up to an empty one after some text."""
         lines: list[str] = []
         source = self._source or sys.stdin
         while line := source.readline():
@@ -67,5 +67,7 @@ class HumanPolicy:
             elif lines:
                 break
         if not lines:
-            raise InputEnded("the input ended before an action was typed; the episode is not over")
+            raise InputEnded(
+                "the input ended before an action was typed; the episode is unfinished"
+            )
         return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""Seeds for engines and servers that take one with each request."""
+"""Seeds for engines and servers that take one per request."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from srl_env.seeding import derive_seed
 
 
 class RequestSeeds:
-    """A different seed for each request, in order; handled like a torch generator."""
+    """A different seed for each request, in order, with the interface of a torch generator."""
 
     def __init__(self, seed: int, purpose: str) -> None:
-        """purpose: what the requests are for; other purposes have other seeds."""
+        """purpose: of the requests; other purposes have other seeds."""
         self._seed, self._drawn, self._purpose = seed, 0, purpose
 
     def manual_seed(self, seed: int) -> None:
-        """Begins anew."""
+        """Restarts the sequence."""
         self._seed, self._drawn = seed, 0
 
     def get_state(self) -> tuple[int, int]:
-        """For ``set_state``."""
+        """The state for ``set_state``."""
         return self._seed, self._drawn
 
     def set_state(self, state: tuple[int, int]) -> None:
-        """Goes back."""
+        """Restores a state."""
         self._seed, self._drawn = state
 
     def next_for(self, rows: int, given: Sequence[int]) -> list[int]:
-        """A seed of 31 bits for each of so many requests: those given, if there are any."""
+        """A seed of 31 bits for each request: the given ones, if any."""
         return [seed % 2**31 for seed in given] or [self.next() for _ in range(rows)]
 
     def next(self) -> int:

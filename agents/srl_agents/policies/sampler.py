@@ -16,7 +16,7 @@ from srl_agents.models.loading import find_device
 from srl_agents.parallel.sharding import whole
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies import own
-from srl_agents.policies.trained import is_spread, load_parts, sampling_seed
+from srl_agents.policies.trained import load_parts, sampling_seed, will_shard
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.config import SAMPLERS, ModelConfig, PolicyConfig
 from srl_env.errors import BadOption
@@ -79,7 +79,7 @@ def load_sampler(
     A policy whose weights are sharded over processes cannot sample: each process then has a whole
     copy. seed, folder: the run's. Raises MissingExtra, BadOption.
     """
-    if settings.sampler == "transformers" and not is_spread(model, team):
+    if settings.sampler == "transformers" and not will_shard(model, team):
         return None
     training = Training(settings, model, sampling_seed(seed, team), policy, folder, team)
     sampler: Sampler = _make(settings.sampler, training)

@@ -1,4 +1,4 @@
-"""Policies without a model: the expert, who looks, and chance, who does not."""
+"""Policies without a model: the expert and random actions."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _CHARACTERS = "0123456789abcdefghijklmnopqrstuvwxyz +-*/=().,:;"
 
 
 class ExpertPolicy:
-    """Writes what the environment's expert wrote: the upper bound, and a test of both."""
+    """Writes the expert's steps: the upper bound, and a test of the environment."""
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
         """The expert's next step in each environment; BadOption where it has none."""
@@ -29,7 +29,7 @@ class ExpertPolicy:
 
 
 class RandomPolicy:
-    """Writes actions by chance: the lower bound."""
+    """Writes random actions: the lower bound."""
 
     def __init__(
         self,
@@ -40,22 +40,20 @@ class RandomPolicy:
         max_length: int = 20,
         format: CompletionFormat | None = None,
     ) -> None:
-        """candidates: actions to choose from, each as likely; otherwise an action is 1 to
-        ``max_length`` of ``characters``. format: how a completion is written around the action;
-        None writes the action alone. Raises BadOption where there is nothing to choose from.
+        """candidates: actions to choose from with equal probability; None makes actions of 1 to
+        ``max_length`` of the ``characters``. format: writes the completion around the action;
+        None writes the action alone. Raises BadOption if there is nothing to choose from.
         """
         if candidates is not None and not candidates:
-            raise BadOption("candidates is empty; give at least one action, or None for characters")
+            raise BadOption("candidates must hold at least one action, or be None; it is empty")
         if candidates is None and (not characters or max_length < 1):
-            raise BadOption(
-                "random actions need at least one character and max_length of 1 or more"
-            )
+            raise BadOption("random actions need at least one character, and max_length >= 1")
         self._candidates, self._characters, self._max_length = candidates, characters, max_length
         self._format = format
         self._random = stream("random-policy", seed)
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
-        """A random completion for each list of messages; of ``sampling`` only the seeds matter."""
+        """A random completion for each list of messages; ``sampling`` matters only by its seeds."""
         randoms = [stream("random-policy", seed) for seed in sampling.seeds]
         return [Generation(self._completion(r)) for r in randoms or [self._random] * len(batch)]
 

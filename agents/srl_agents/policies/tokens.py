@@ -1,4 +1,4 @@
-"""Messages to token ids, and sampled ids to a ``Generation``: the same for every engine."""
+"""Messages to token ids, and sampled ids to a ``Generation``, for every engine."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from srl_env.errors import BadOption, SrlEnvError
-from srl_env.policy import FinishReason, Generation
+from srl_env.errors import BadOption, Failure, PromptRefused, SrlEnvError
+from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
 
 _REMEMBERED_PROMPTS = 4096
@@ -17,22 +17,22 @@ MessageKey = tuple[tuple[str, str], ...]
 
 
 class BrokenModel(SrlEnvError, RuntimeError):
-    """A model's probabilities are no numbers, so that nothing it writes means anything."""
+    """A model's probabilities are NaN, so its completions mean nothing."""
 
 
 class PromptEncoder:
-    """Token ids of messages, by a Hugging Face tokenizer; the last prompts are remembered."""
+    """Token ids of messages, by a Hugging Face tokenizer; recent prompts are cached."""
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
-        """Each prompt's token ids: by the tokenizer's chat template, where it has one.
+        """Each prompt's token ids, by the tokenizer's chat template if it has one.
 
-        Without a template the contents stand next to each other, with no separator, after a
-        beginning-of-text token if the tokenizer adds one by itself. Equal messages are encoded
-        once. Raises BadOption where the template refuses them.
+        Without a template the contents are joined without a separator, after a beginning-of-text
+        token if the tokenizer adds one. Equal messages are encoded once. Raises BadOption if the
+        template refuses them.
         """
         keys = [tuple((m["role"], m["content"]) for m in messages) for messages in batch]
         new = [key for key in dict.fromkeys(keys) if key not in self._encoded]
@@ -54,22 +54,22 @@ class PromptEncoder:
             rows: list[list[int]] = self._tokenizer.apply_chat_template(
                 chats, add_generation_prompt=True, tokenize=True, return_dict=False
             )
-        except Exception as error:  # templates are programs, and raise whatever they like
+        except Exception as error:  # templates are programs, and may raise anything
             raise BadOption(
-                f"the tokenizer's chat template refuses these messages: {error}. If it knows no "
+                f"the tokenizer's chat template refuses these messages: {error}. Fix: if it has no "
                 "system role, use a PromptStyle without a system text"
             ) from error
         return rows
 
     def _first_ids(self) -> list[int]:
-        """The beginning-of-text token, if the tokenizer puts it before every text."""
+        """The beginning-of-text token, if the tokenizer adds it to every text."""
         bos = self._tokenizer.bos_token_id
         empty: list[int] = self._tokenizer("")["input_ids"]
         return [bos] if bos is not None and empty[:1] == [bos] else []
 
 
 def stop_ids(*owners: Any) -> set[int]:
-    """Every id that tokenizer, configuration or generation configuration ends a text with."""
+    """Every end-of-text id of a tokenizer and configurations."""
     found: set[int] = set()
     for owner in owners:
         ids = getattr(owner, "eos_token_id", None)
@@ -80,7 +80,7 @@ def stop_ids(*owners: Any) -> set[int]:
 def tokens_to_stop(
     ids: Sequence[int], stop: Sequence[str], decode: Callable[[Sequence[int]], str]
 ) -> int:
-    """How many tokens it takes until a stop string is there; all of them without one."""
+    """How many tokens hold the first stop string; all of them without one."""
 
     def holds(count: int) -> bool:
         text = decode(ids[:count])
@@ -95,6 +95,28 @@ def tokens_to_stop(
     return high
 
 
+def generate_fitting(
+    prompts: Sequence[Sequence[int]],
+    limit: int,
+    sampling: Sampling,
+    sample: Callable[[list[int], Sampling], Sequence[Generation | Failure]],
+) -> list[Generation | Failure]:
+    """What ``sample`` gives for prompts of fewer than ``limit`` tokens, PromptRefused for others.
+
+    sample: takes the numbers of the prompts, and their sampling.
+    """
+    fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < limit]
+    found: list[Generation | Failure] = [
+        PromptRefused(
+            f"a prompt of {len(prompt)} tokens leaves no room for a completion in {limit} positions"
+        )
+        for prompt in prompts
+    ]
+    for i, made in zip(fitting, sample(fitting, sampling.of(fitting)), strict=True):
+        found[i] = made
+    return found
+
+
 def make_generation(
     text: str,
     prompt: Sequence[int],
@@ -105,13 +127,12 @@ def make_generation(
 ) -> Generation:
     """A generation whose text ends with the stop string that ended it.
 
-    text: of all the ids, special tokens left out. stop: the strings asked for. Raises BrokenModel
-    where a log-probability is NaN.
+    text: of all the ids, without special tokens. Raises BrokenModel for a NaN log-probability.
     """
     if any(map(math.isnan, logprobs)):
         raise BrokenModel(
-            "the model's log-probabilities are no numbers (NaN): its weights are damaged, or too "
-            "large for its number format; take an earlier checkpoint"
+            "the model's log-probabilities are NaN: its weights are damaged, or too large for its "
+            "dtype. Fix: use an earlier checkpoint"
         )
     ends = [text.find(s) + len(s) for s in stop if s and s in text]
     return Generation(

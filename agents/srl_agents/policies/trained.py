@@ -1,4 +1,4 @@
-"""The model a run trains: loaded, adapted if asked, and compared with what it was at first."""
+"""The model that a run trains, with its adapters, and the reference: its first weights."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from srl_env.seeding import derive_seed
 
 
 class Reference(Protocol):
-    """A decoder with the run's first weights; only its answers are needed, not its gradient."""
+    """A decoder with the run's first weights; it needs no gradient."""
 
     @property
     def device(self) -> torch.device:
@@ -45,19 +45,18 @@ class Reference(Protocol):
 def load_policy(
     settings: ModelConfig, seed: int, checkpoint: Path | None, team: Team = ALONE
 ) -> TransformersPolicy:
-    """The policy to train, with the weights of ``checkpoint`` where there is one.
+    """The policy to train, with the weights of ``checkpoint`` if given.
 
-    seed: the run's; sampling and new adapters draw from it. team: the processes that train it
-    together. Raises BadOption where the model cannot be loaded, CannotRead where the checkpoint
-    cannot.
+    seed: the run's, for sampling and new adapters. team: the processes that train together.
+    Raises BadOption if the model cannot be loaded, CannotRead if the checkpoint cannot.
     """
-    spread = is_spread(settings, team)
+    sharded = will_shard(settings, team)
     model, tokenizer = load_parts(
-        settings, seed, checkpoint, torch.device("cpu") if spread else None
+        settings, seed, checkpoint, torch.device("cpu") if sharded else None
     )
     if settings.gradient_checkpointing:
         _recompute_activations(model)
-    if spread:
+    if sharded:
         shard(model, find_device(_device(settings)), settings.autocast)
     return TransformersPolicy(
         model, tokenizer, autocast=settings.autocast, seed=sampling_seed(seed, team)
@@ -67,13 +66,13 @@ def load_policy(
 def load_reference(
     settings: ModelConfig, policy: TransformersPolicy, team: Team = ALONE
 ) -> Reference:
-    """What scores by the run's first weights: a frozen copy, or the base without its adapters."""
+    """The reference: a frozen copy, or the base model without its adapters."""
     if settings.lora is not None:
         return _WithoutAdapters(policy.model, policy.decoder)
-    spread = is_spread(settings, team)
-    model, _ = load(settings.path, "cpu" if spread else policy.device, settings.dtype)
+    sharded = will_shard(settings, team)
+    model, _ = load(settings.path, "cpu" if sharded else policy.device, settings.dtype)
     model.requires_grad_(False)
-    if spread:
+    if sharded:
         shard(model, policy.device, settings.autocast)
     return make_decoder(model)
 
@@ -81,9 +80,9 @@ def load_reference(
 def save_merged(
     policy: TransformersPolicy, weights: dict[str, Tensor] | None, folder: Path
 ) -> None:
-    """Writes an ordinary model folder, adapters merged into the weights they adapt.
+    """Writes an ordinary model folder, adapters merged.
 
-    weights: what ``merged_weights`` gives. A policy with adapters cannot be trained on afterwards.
+    weights: what ``merged_weights`` gives. It ends the training of a policy with adapters.
     """
     if weights is not None:
         inner: Any = causal_lm(policy.model)
@@ -96,9 +95,9 @@ def save_merged(
 
 
 def merged_weights(policy: TransformersPolicy, keep: bool) -> dict[str, Tensor] | None:
-    """The whole weights of a policy that is spread over processes, adapters merged; else None.
+    """The gathered weights of a sharded policy, adapters merged; None for others.
 
-    keep: False in processes that only help to put them together.
+    keep: False in processes that only help to gather.
     """
     if not is_sharded(policy.model) or not hasattr(policy.model, "get_base_model"):
         return whole_weights(policy.model, keep)
@@ -107,7 +106,7 @@ def merged_weights(policy: TransformersPolicy, keep: bool) -> dict[str, Tensor] 
 
 
 class _WithoutAdapters:
-    """A decoder whose model's adapters are switched off while it computes."""
+    """A decoder that switches off its model's adapters while it computes."""
 
     def __init__(self, model: Any, decoder: Decoder) -> None:
         self.model, self.decoder = model, decoder
@@ -129,10 +128,7 @@ class _WithoutAdapters:
 def load_parts(
     settings: ModelConfig, seed: int, checkpoint: Path | None, device: torch.device | None = None
 ) -> tuple[Any, Any]:
-    """Model and tokenizer, adapters included where there are to be any.
-
-    device: None for the settings' own.
-    """
+    """Model and tokenizer, with new adapters if configured. device: None for the configured."""
     place = device or find_device(_device(settings))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
@@ -151,17 +147,17 @@ def _device(settings: ModelConfig) -> str | None:
     return None if settings.device == "auto" else settings.device
 
 
-def is_spread(settings: ModelConfig, team: Team) -> bool:
+def will_shard(settings: ModelConfig, team: Team) -> bool:
     return settings.parallel == "fsdp" and team.size > 1
 
 
 def sampling_seed(seed: int, team: Team) -> int:
-    """A stream of its own for each process; that of the first is that of a process alone."""
+    """Each process has its own stream; the first has that of a single process."""
     return derive_seed("sampling", seed, *([team.rank] if team.rank else []))
 
 
 def _recompute_activations(model: Any) -> None:
-    """Layers keep their inputs alone, and compute the rest again in the backward pass."""
+    """Layers keep only their inputs, and compute the rest again in the backward pass."""
     inner: Any = causal_lm(model)
     enable = getattr(inner, "activation_checkpointing_enable", None)  # newer transformers' name
     (enable or inner.gradient_checkpointing_enable)({"use_reentrant": False})
@@ -169,7 +165,7 @@ def _recompute_activations(model: Any) -> None:
 
 
 def _adapted(model: Any, lora: LoraConfig, seed: int) -> Any:
-    """The model with new adapters; only they are trainable."""
+    """The model with new adapters, the only trainable weights."""
     try:
         peft = importlib.import_module("peft")
     except ImportError:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
-from srl_env.errors import Failure, PromptRefused
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation, stop_ids
+from srl_env.errors import Failure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
 
@@ -20,10 +20,9 @@ if TYPE_CHECKING:
 class TransformersPolicy:
     """Any causal language model from a folder, the hub, or memory.
 
-    ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities), ``generator`` (all
-    randomness of sampling) and ``stop_ids`` (what ends a text) are open to trainers. Updates of
-    the weights are noticed; ``weights_changed()`` announces what could go unnoticed, as adapters
-    switched off.
+    Trainers may use ``model``, ``tokenizer``, ``decoder`` (differentiable log-probabilities),
+    ``generator`` (all randomness of sampling) and ``stop_ids``. Updates of the weights are noticed.
+    Call ``weights_changed()`` after other changes, such as adapters switched off.
     """
 
     def __init__(
@@ -39,8 +38,8 @@ class TransformersPolicy:
     ) -> None:
         """device: where to move the model; None leaves it. autocast: matrix products in bf16.
 
-        seed: of sampling. rows: completions sampled at once. cache_bytes: memory for the keys
-        and values of earlier prompts, which later prompts that begin like them reuse.
+        seed: of sampling. rows: completions sampled at once. cache_bytes: memory for keys and
+        values of earlier prompts, which later prompts with the same beginning reuse.
         """
         from srl_agents.models.loading import find_device
         from srl_agents.nn.sample import Sampler
@@ -101,33 +100,32 @@ class TransformersPolicy:
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """One sampled generation for each list of messages, in order.
 
-        The text ends with the stop string, if one ended it; ids and log-probabilities are
-        those of all sampled tokens. Where the model has positions up to a limit only, a completion
-        is cut there, and a prompt that fills them is a PromptRefused in its place. Raises BadOption
+        The text ends with the stop string, if one ended it. Ids and log-probabilities are those
+        of all sampled tokens. If the model has a limited number of positions, completions are
+        truncated there, and a prompt that fills them returns a PromptRefused. Raises BadOption
         for an empty prompt.
         """
         prompts = self.encode_many(batch)
-        found: dict[int, Generation | Failure] = {}
-        rooms: dict[int, list[int]] = {}
-        for number, prompt in enumerate(prompts):
-            if self._context is not None and len(prompt) >= self._context:
-                found[number] = self._too_long(prompt)
-            else:
-                rooms.setdefault(self._room(prompt, sampling.max_tokens), []).append(number)
-        for most, rows in rooms.items():
-            how = replace(sampling.of(rows), max_tokens=most)
+        if self._context is None:
+            return list(self._sample(prompts, sampling))
+        context = self._context
+
+        def sample(fitting: list[int], how: Sampling) -> list[Generation]:
+            return self._sample_within(context, [prompts[i] for i in fitting], how)
+
+        return generate_fitting(prompts, context, sampling, sample)
+
+    def _sample_within(
+        self, context: int, prompts: list[list[int]], sampling: Sampling
+    ) -> list[Generation]:
+        """Completions that end where the model's positions end."""
+        found: dict[int, Generation] = {}
+        rooms = [min(sampling.max_tokens, context - len(prompt)) for prompt in prompts]
+        for room in set(rooms):
+            rows = [i for i, each in enumerate(rooms) if each == room]
+            how = replace(sampling.of(rows), max_tokens=room)
             found.update(zip(rows, self._sample([prompts[i] for i in rows], how), strict=True))
         return [found[i] for i in range(len(prompts))]
-
-    def _room(self, prompt: Sequence[int], most: int) -> int:
-        """How many tokens may follow a prompt, of those that are wanted."""
-        return most if self._context is None else min(most, self._context - len(prompt))
-
-    def _too_long(self, prompt: Sequence[int]) -> PromptRefused:
-        return PromptRefused(
-            f"a prompt of {len(prompt)} tokens leaves no room for a completion: the model has "
-            f"{self._context} positions"
-        )
 
     def _sample(self, prompts: list[list[int]], sampling: Sampling) -> list[Generation]:
         with self._precision():
@@ -148,11 +146,7 @@ class TransformersPolicy:
         ]
 
     def encode(self, messages: Messages) -> list[int]:
-        """The prompt's token ids: by the tokenizer's chat template, where it has one.
-
-        Without a template the contents stand next to each other, with no separator, after a
-        beginning-of-text token if the tokenizer adds one by itself.
-        """
+        """The prompt's token ids; see ``PromptEncoder.encode_many``."""
         return self.encode_many([messages])[0]
 
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
@@ -165,7 +159,7 @@ class TransformersPolicy:
         completions: Sequence[Sequence[int]],
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Of each completion's tokens after its prompt: log-probabilities, mask, entropies.
+        """Log-probabilities, mask and entropies of each completion's tokens after its prompt.
 
         Each (B, longest completion), 0 and False in the padding. Gradients of the
         log-probabilities reach the model's parameters. Equal prompts are computed once.
@@ -187,10 +181,9 @@ class TransformersPolicy:
     def save(
         self, folder: str | PathLike[str], weights: Mapping[str, Tensor] | None = None
     ) -> None:
-        """Writes model (adapters alone, where there are any) and tokenizer into a folder.
+        """Writes model (only adapters, if there are any) and tokenizer into a folder.
 
-        weights: the model's state dict where it is not at hand, its weights being spread over
-        processes.
+        weights: the model's state dict if its own weights are sharded over processes.
         """
         from srl_agents.models.loading import without_notices
 
@@ -206,10 +199,7 @@ class TransformersPolicy:
 
 
 def learned_positions(model: Any) -> int | None:
-    """How many positions a model has, where each is a learned vector; None for any number.
-
-    Rotary models take longer texts than they were trained on. A table of vectors ends.
-    """
+    """How many learned positions a model has; None if it has none, and so no limit."""
     from torch import nn
 
     most = getattr(model.config, "max_position_embeddings", None)

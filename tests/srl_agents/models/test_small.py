@@ -63,9 +63,9 @@ def test_seeds_decide_the_weights_and_the_global_generator_is_left_alone() -> No
 
 
 def test_mistakes_are_named() -> None:
-    with pytest.raises(BadOption, match="alphabet is empty"):
+    with pytest.raises(BadOption, match="alphabet must hold every character"):
         character_tokenizer("")
-    with pytest.raises(BadOption, match="vocab_size 100 is too small"):
+    with pytest.raises(BadOption, match="vocab_size must be at least 258; got 100"):
         bpe_tokenizer(["a"], 100)
     with pytest.raises(UnknownName, match="Did you mean 'llama-1m'"):
         build("lama-1m", character_tokenizer("a"), seed=0)

@@ -46,7 +46,7 @@ def test_chance_keeps_a_format() -> None:
 
 
 def test_nothing_to_choose_from_is_an_error() -> None:
-    with pytest.raises(BadOption, match="candidates is empty"):
+    with pytest.raises(BadOption, match="candidates must hold at least one action"):
         RandomPolicy(candidates=[])
     with pytest.raises(BadOption, match="at least one character"):
         RandomPolicy(characters="")

@@ -1,4 +1,4 @@
-"""Where completions end: stop tokens, and strings found in the text as it is written."""
+"""Where completions end: stop tokens, and stop strings in the text."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from torch import Tensor
 
 
 class Stops:
-    """Tells which completions a new token ends, for one set of stop tokens and strings.
+    """Which completions a new token ends, for one set of stop tokens and strings.
 
-    A string counts wherever it ends in the decoded text, also in the middle of a token, and
-    also where its characters' bytes are spread over tokens. Decoding is costly, so it is
-    done only after tokens whose own text could end a string.
+    A string counts wherever it ends in the decoded text: in the middle of a token, or with the
+    bytes of a character spread over tokens. Decoding is expensive, so only tokens whose text could
+    end a string cause it.
     """
 
     def __init__(self, tokens: Collection[int], strings: Sequence[str], texts: TokenTexts) -> None:
-        """texts: the tokenizer's, kept between calls; tokens: ids that end a completion."""
+        """tokens: ids that end a completion. texts: the tokenizer's, kept between calls."""
         self._strings = [string for string in strings if string]
         self._texts = texts
         self._tail_tokens = max(
@@ -31,7 +31,7 @@ class Stops:
         self._may_end = texts.could_end(self._strings)
 
     def ended(self, new: Tensor, written: Tensor) -> Tensor:
-        """(rows,) bool on the CPU: which rows end with their newest token.
+        """(rows,) bool on the CPU: the rows that end with their newest token.
 
         new: (rows,) their newest tokens; written: (rows, made) all their tokens, both CPU.
         """
@@ -49,10 +49,10 @@ class Stops:
 
 
 class TokenTexts:
-    """What single tokens of a tokenizer look like as text, made once when first needed."""
+    """The text of each token of a tokenizer, made once on first use."""
 
     def __init__(self, tokenizer: Any, size: int) -> None:
-        """size: of the model's vocabulary, which may exceed the tokenizer's."""
+        """size: of the model's vocabulary, which may be larger than the tokenizer's."""
         self.size = size
         self._tokenizer = tokenizer
         self._special = frozenset(tokenizer.all_special_ids)
@@ -60,14 +60,14 @@ class TokenTexts:
         self._by_ending: dict[str, Tensor] = {}
 
     def tail(self, ids: Sequence[int], tokens: int) -> str:
-        """The text of the last so many ids, and a few more, special tokens left out."""
+        """The text of the last ``tokens`` ids and a few more, without special tokens."""
         plain = (token for token in reversed(ids) if token not in self._special)
         last = list(islice(plain, tokens + 4))[::-1]
         text: str = self._tokenizer.decode(last)
         return text
 
     def could_end(self, strings: Sequence[str]) -> Tensor:
-        """(size,) bool: tokens in whose text the last character of a string may end."""
+        """(size,) bool: tokens whose text may hold the last character of a string."""
         could = torch.zeros(self.size, dtype=torch.bool)
         for last in {string[-1] for string in strings}:
             if last not in self._by_ending:
@@ -76,12 +76,12 @@ class TokenTexts:
         return could
 
     def _with(self, character: str) -> Tensor:
-        """Tokens that hold a character, or part of the bytes of one outside ASCII."""
+        """Tokens with that character, or with part of the bytes of one outside ASCII."""
         signs = {character} if character.isascii() else {character, "\ufffd"}
         return torch.tensor([any(sign in text for sign in signs) for text in self._all_texts()])
 
     def _all_texts(self) -> list[str]:
-        """Text of each token as it appears after a letter, where no space is swallowed."""
+        """The text of each token after a letter, where tokenizers keep its leading space."""
         if self._texts is None:
             anchor = self._anchor()
             known = min(self.size, len(self._tokenizer))
@@ -91,7 +91,7 @@ class TokenTexts:
         return self._texts
 
     def _anchor(self) -> list[int]:
-        """Ids of some plain text, nothing where the tokenizer has none."""
+        """Ids of a letter; [] if the tokenizer has none."""
         for letter in ("a", "0", "x"):
             ids: list[int] = self._tokenizer.encode(letter, add_special_tokens=False)
             if ids and self._tokenizer.decode(ids) == letter:

@@ -1,21 +1,21 @@
-"""Any server that speaks OpenAI's API as a policy: vLLM, SGLang, llama.cpp, Ollama, OpenAI, ….
+"""Any server with OpenAI's API as a policy: vLLM, SGLang, llama.cpp, Ollama, OpenAI, ….
 
-Requests run side by side under hard deadlines; what fails is tried again after a wait, and what
-still fails comes back as a ``PolicyFailure``, which ends that episode alone and is never a
-reward. The client's own retries are off: it neither retries answers that cannot be read nor
-counts what it does. Reading answers is in ``srl_agents.policies.servers.answers``.
+Requests run in parallel with deadlines. A failed request is retried after a wait. After the last
+retry it returns a ``PolicyFailure``, which ends its episode and is never a reward. The client's own
+retries are off: they do not cover unreadable answers, and are not counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import random
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
 from srl_agents.policies.request_seeds import RequestSeeds
@@ -44,8 +44,8 @@ LONGEST_BACKOFF_S = 30.0
 
 @dataclass(slots=True)
 class Usage:
-    """What a policy has asked for: requests sent, retries among them, prompts that failed for
-    good, and the tokens and the cost (in the unit of the prices, 0 without) by the server's count.
+    """Requests sent, retries among them, prompts that failed after all retries, and tokens and
+    cost (in the unit of the prices, 0 without) as the server counts them.
     """
 
     requests: int = 0
@@ -59,20 +59,20 @@ class Usage:
 class OpenAIPolicy:
     """A model behind an OpenAI-compatible server.
 
-    A generation is text; its token ids are empty unless the server gives them (vLLM, with
-    ``extra_body={"return_token_ids": True}``). Log-probabilities are asked for at temperature 1,
-    because servers give those from before the temperature. ``max_tokens``, ``temperature``,
-    ``seed``, ``stop`` and log-probabilities are omitted, or renamed, once a server refuses them;
-    ``notes`` says which.
+    Generations have token ids only if the server returns them (vLLM, with
+    ``extra_body={"return_token_ids": True}``). Log-probabilities are requested only at temperature
+    1, because servers return those from before the temperature. ``max_tokens``, ``temperature``,
+    ``seed``, ``stop`` and log-probabilities are omitted or renamed once a server refuses them;
+    ``notes`` lists these.
 
-    ``generate`` returns a ``PolicyFailure`` in the place of a generation that could not be had:
-    RequestTimeout, ServerUnreachable, ServerError, RateLimited, BadAnswer, RequestRefused. It
-    raises that failure where nothing was ever answered or 20 prompts in a row have failed;
-    BadOption where the server does not take the key, the model, or any request; and LimitReached.
+    ``generate`` returns a ``PolicyFailure`` instead of a generation: RequestTimeout,
+    ServerUnreachable, ServerError, RateLimited, BadAnswer, RequestRefused. It raises that failure
+    if no request was ever answered, or after 20 failed prompts in a row. It raises BadOption if
+    the server refuses the key, the model, or every request, and LimitReached.
     """
 
     concurrent: ClassVar[bool] = True
-    """Several threads may generate at the same time; they share the requests at once."""
+    """Several threads may call ``generate``; ``concurrency`` holds for all together."""
 
     def __init__(
         self,
@@ -94,19 +94,21 @@ class OpenAIPolicy:
         seed: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
-        """model: its name on the server. base_url: ends in "/v1"; OpenAI's if not given.
+        """model: its name on the server. base_url: ends in "/v1"; None for OpenAI's.
 
-        api_key_env: the environment variable with the key, OPENAI_API_KEY for OpenAI; a key goes
-        to another server only where it is named here. api: "completions" sends the contents of
-        the messages one after the other, for models without a chat template. concurrency:
-        requests at once. timeout_s: for one request, from sending to the last byte. retries: of
-        a prompt. backoff_s: the first wait, which doubles; the server's Retry-After wins, and
-        one above max_wait_s counts as a failure. max_requests, max_cost: allowed in all.
-        prices: (prompt, completion) for a million tokens. seed: sent, a different one for each
-        request. extra_body: further fields of every request.
-        Raises MissingExtra without the package openai, BadOption for what cannot work.
+        api_key_env: the environment variable with the key, OPENAI_API_KEY for OpenAI. Another
+        server gets a key only if this names it. api: "completions" sends the contents of the
+        messages one after the other, for models without a chat template. concurrency: parallel
+        requests. timeout_s: of one request, up to the last byte. retries: of a prompt. backoff_s:
+        the first wait, which doubles. The server's Retry-After replaces it; above max_wait_s it
+        is a failure. max_requests, max_cost: limits in total. prices: (prompt, completion) for a
+        million tokens. seed: base of the seeds of the requests. extra_body: further fields of
+        every request. Raises MissingExtra without the package openai, BadOption for a bad value.
         """
-        _check_numbers(
+        _check_options(
+            api,
+            timeout_s,
+            prices,
             concurrency=concurrency,
             retries=retries,
             backoff_s=backoff_s,
@@ -115,7 +117,6 @@ class OpenAIPolicy:
             max_cost=max_cost,
             seed=seed,
         )
-        _check_options(api, concurrency, timeout_s, retries, prices, max_cost)
         _check_place(model, base_url)
         self.model, self.api = model, api
         self.timeout_s, self.retries, self.backoff_s = timeout_s, retries, backoff_s
@@ -136,7 +137,7 @@ class OpenAIPolicy:
     def generate(
         self, batch: Sequence[Messages], sampling: Sampling
     ) -> Sequence[Generation | Failure]:
-        """One generation, or the failure that kept it from being made, for each prompt."""
+        """One generation, or a failure, for each prompt."""
         seeds: Sequence[int | None] = [None] * len(batch)
         if self.generator is not None:
             seeds = self.generator.next_for(len(batch), sampling.seeds)
@@ -151,7 +152,7 @@ class OpenAIPolicy:
 
     @property
     def notes(self) -> tuple[str, ...]:
-        """What the server refused, and what became of it; part of an evaluation's result."""
+        """Parameters that the server refused; part of an evaluation's result."""
         return tuple(
             f"{self._server} refuses {name}: "
             + ("sent as max_completion_tokens" if name == "max_tokens" else "omitted")
@@ -159,7 +160,7 @@ class OpenAIPolicy:
         )
 
     def close(self) -> None:
-        """Ends the connections, as happens by itself when the policy is forgotten."""
+        """Closes the connections; also done when the policy is garbage-collected."""
         self._loop.close()
 
     async def _ask_all(
@@ -175,29 +176,26 @@ class OpenAIPolicy:
     async def _ask(
         self, messages: Messages, sampling: Sampling, seed: int | None
     ) -> Generation | Failure:
-        """The answer to one prompt, asked for until it comes or the retries are spent."""
-        attempt = 0
-        while True:
+        """The answer to one prompt, after at most ``retries`` further requests."""
+        for attempt in itertools.count():
             try:
-                answer = await self._send(messages, sampling, seed, again=attempt > 0)
+                return self._succeeded(await self._send(messages, sampling, seed, attempt > 0))
             except RequestRefused as refused:
                 self.usage.failed += 1
                 return refused
-            except Retryable as trouble:
-                wait_s = self._wait_s(trouble, attempt)
+            except Retryable as error:
+                wait_s = self._wait_s(error, attempt)
                 if attempt == self.retries or wait_s > self.max_wait_s:
                     self.usage.failed += 1
                     self._in_a_row += 1
-                    return trouble.failure
-                attempt += 1
+                    return error.failure
                 await asyncio.sleep(wait_s)
-            else:
-                return self._succeeded(answer)
+        raise AssertionError("the loop ends by returning")
 
     async def _send(
         self, messages: Messages, sampling: Sampling, seed: int | None, again: bool
     ) -> Answer:
-        """The answer to one request; once more, changed, where the server knew not all of it."""
+        """The answer to one request, sent again without each parameter that the server refuses."""
         async with self._slots:
             await asyncio.sleep(max(0.0, self._pause_until - _now()))
             while True:
@@ -222,14 +220,14 @@ class OpenAIPolicy:
                     self._unknown.add(unknown)
 
     async def _post(self, fields: Mapping[str, Any]) -> bytes:
-        """The bytes of the server's answer; TimeoutError where the last one comes too late."""
+        """The server's answer; TimeoutError if it is not complete in time."""
         chat = self._client.chat.completions if self.api == "chat" else self._client.completions
         async with asyncio.timeout(self.timeout_s):
             response = await chat.with_raw_response.create(model=self.model, **fields)
             return bytes(response.content)
 
     def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
-        """The fields of a request, those left out that the server does not know."""
+        """The fields of a request, without those that the server refused."""
         prompt = {"prompt": "".join(message["content"] for message in messages)}
         fields: dict[str, Any] = {"messages": list(messages)} if self.api == "chat" else prompt
         limit = "max_completion_tokens" if "max_tokens" in self._unknown else "max_tokens"
@@ -247,14 +245,13 @@ class OpenAIPolicy:
         return [name for name in _DISPENSABLE if name in fields]
 
     def _read(self, body: bytes, sampling: Sampling) -> Answer:
-        """What the bytes of an answer say; raises as ``read_answer``."""
         return read_answer(body, sampling.stop)
 
-    def _wait_s(self, trouble: Retryable, attempt: int) -> float:
-        """How long to wait before the next attempt; a server's word holds for all requests."""
-        if trouble.retry_after_s is not None:
-            self._pause_until = max(self._pause_until, _now() + trouble.retry_after_s)
-            return trouble.retry_after_s
+    def _wait_s(self, error: Retryable, attempt: int) -> float:
+        """The wait before the next attempt; Retry-After holds for all requests."""
+        if error.retry_after_s is not None:
+            self._pause_until = max(self._pause_until, _now() + error.retry_after_s)
+            return error.retry_after_s
         longest = min(self.backoff_s * 2.0**attempt, LONGEST_BACKOFF_S)
         return longest * random.uniform(0.5, 1.0)
 
@@ -264,8 +261,8 @@ class OpenAIPolicy:
         counts = (answer.prompt_tokens, answer.completion_tokens)
         if self.max_cost is not None and not any(counts):
             raise BadOption(
-                f"max_cost={self.max_cost:g} cannot be kept: {self._server} does not count tokens."
-                " Give max_requests instead"
+                f"max_cost={self.max_cost:g} has no effect: {self._server} does not count tokens."
+                " Fix: give max_requests instead"
             )
         self.usage.prompt_tokens += counts[0]
         self.usage.completion_tokens += counts[1]
@@ -274,30 +271,28 @@ class OpenAIPolicy:
         return answer.generation
 
     def _check_limits(self) -> None:
-        """LimitReached where no further request is allowed."""
         for name, limit, spent in (
             ("max_requests", self.max_requests, self.usage.requests),
             ("max_cost", self.max_cost, self.usage.cost),
         ):
             if limit is not None and spent >= limit:
                 raise LimitReached(
-                    f"{name}={limit:g} is reached after {self.usage.requests} requests. Episodes "
-                    "that were saved are kept; a resumed evaluation counts from 0"
+                    f"{name}={limit:g} is reached after {self.usage.requests} requests. Saved "
+                    "episodes are kept; a resumed evaluation counts from 0"
                 )
 
 
 class _BackgroundLoop:
-    """An event loop in a thread of its own, so that callers may have one or none."""
+    """An event loop in its own thread, so that callers may have one or none."""
 
     def __init__(self, at_end: Callable[[], Awaitable[None]]) -> None:
-        """at_end: awaited in the loop before it ends."""
         self._loop = asyncio.new_event_loop()
         thread = threading.Thread(target=self._loop.run_forever, name="openai", daemon=True)
         thread.start()
         self._end = weakref.finalize(self, _end_loop, self._loop, thread, at_end)
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """The coroutine's result; it is cancelled where the wait for it is interrupted."""
+        """The coroutine's result; an interrupt cancels it."""
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()
@@ -324,47 +319,48 @@ def _end_loop(
         loop.close()
 
 
-def _check_numbers(**options: object) -> None:
-    for name, value in options.items():
-        if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
-            raise BadOption(f"{name} is a number; got {value!r}")
+_LEAST = {
+    "concurrency": 1,
+    "retries": 0,
+    "backoff_s": 0,
+    "max_wait_s": 0,
+    "max_requests": 0,
+    "max_cost": 0,
+    "seed": 0,
+}
 
 
 def _check_options(
-    api: str,
-    concurrency: int,
-    timeout_s: float,
-    retries: int,
-    prices: Sequence[float] | None,
-    max_cost: float | None,
+    api: str, timeout_s: float, prices: Sequence[float] | None, **numbers: Any
 ) -> None:
-    if api not in ("chat", "completions"):
-        raise BadOption(f"api is 'chat' or 'completions'; got {api!r}")
+    for name, value in numbers.items():
+        number = isinstance(value, int | float) and not isinstance(value, bool)
+        if value is not None and (not number or value < _LEAST[name]):
+            raise BadOption(f"{name} must be a number >= {_LEAST[name]}; got {value!r}")
+    if api not in get_args(Api):
+        raise BadOption(f"api must be 'chat' or 'completions'; got {api!r}")
     check_seconds("timeout_s", timeout_s)
-    if concurrency < 1 or retries < 0:
-        raise BadOption(
-            f"concurrency is at least 1, retries at least 0; got {concurrency}, {retries}"
-        )
     if prices is not None and (len(prices) != 2 or min(prices) < 0):
         raise BadOption(
-            f"prices is (prompt, completion) for a million tokens, as (0.15, 0.6); got {prices}"
+            "prices must be (prompt, completion) for a million tokens, as (0.15, 0.6); got"
+            f" {prices}"
         )
-    if max_cost is not None and not prices:
+    if numbers["max_cost"] is not None and not prices:
         raise BadOption("max_cost needs prices, as prices=(0.15, 0.6) for a million tokens")
 
 
 def _check_place(model: str, base_url: str | None) -> None:
     if not model:
-        raise BadOption("the model's name on the server is empty; give one, as openai:MODEL")
+        raise BadOption("the model's name on the server is empty. Fix: name it, as openai:MODEL")
     if base_url is not None and not base_url.startswith(("http://", "https://")):
         raise BadOption(
-            f"a base URL begins with http:// or https://, as http://localhost:8000/v1; got"
+            "base_url must begin with http:// or https://, as http://localhost:8000/v1; got"
             f" {base_url!r}"
         )
 
 
 def _find_key(base_url: str | None, api_key_env: str | None) -> str:
-    """The key from the environment. Servers of one's own usually take any."""
+    """The key from the environment; "none" for other servers, which mostly need no key."""
     host = urlsplit(base_url or os.environ.get("OPENAI_BASE_URL") or "//api.openai.com").hostname
     openais = host is not None and f".{host}".endswith(".openai.com")
     if api_key_env is None and base_url and not openais:
@@ -373,7 +369,7 @@ def _find_key(base_url: str | None, api_key_env: str | None) -> str:
     if key := os.environ.get(name):
         return key
     raise BadOption(
-        f"no API key: the environment variable {name} is not set. Set it, name another with "
+        f"no API key: the environment variable {name} is not set. Fix: set it, name another with "
         "api_key_env (--api-key-env), or give the base_url (--base-url) of a server without keys"
     )
 
@@ -387,18 +383,15 @@ def _make_client(key: str, base_url: str | None, timeout_s: float) -> Any:
 
 
 def _nothing_works(failure: Failure) -> Exception:
-    """What to raise where no request was ever answered."""
     if not isinstance(failure, RequestRefused):
         return failure
     advice = "check the model and its options"
     if "chat template" in str(failure):
-        advice = 'for a model without one take api="completions"'
-        advice += """ (--policy-kwargs '{"api": "completions"}')"""
-    return BadOption(f"{str(failure).rstrip('.')}. No request was taken so far; {advice}")
+        advice = """use api="completions" (--policy-kwargs '{"api": "completions"}')"""
+    return BadOption(f"{str(failure).rstrip('.')}. No request succeeded so far. Fix: {advice}")
 
 
 def _now() -> float:
-    """Seconds of the running event loop's clock."""
     return asyncio.get_running_loop().time()
 
 

@@ -1,9 +1,8 @@
-"""A vLLM server that a user started, sampling with the weights of a model trained here.
+"""A vLLM server that samples with the weights of a model trained here.
 
-Weights go to it as a file: written here, read by its workers (``WeightReceiver``) when told so
-through the routes that vLLM has in development mode. Completions are asked for as ``OpenAIPolicy``
-asks, with its deadlines and failures, but from token ids to token ids, as ``VLLMPolicy`` samples.
-Importing this module imports neither vllm nor openai; making a ``VLLMServerPolicy`` does openai.
+Weights are written to a file. The server's workers (``WeightReceiver``) read it on request,
+through the routes of vLLM's development mode. Completions are requested as by ``OpenAIPolicy``,
+but from token ids to token ids, as by ``VLLMPolicy``.
 """
 
 from __future__ import annotations
@@ -33,9 +32,9 @@ from srl_agents.policies.servers.failures import (
     read_error,
 )
 from srl_agents.policies.servers.openai import OpenAIPolicy
-from srl_agents.policies.tokens import PromptEncoder, make_generation
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation
 from srl_agents.policies.transformers import TransformersPolicy
-from srl_agents.policies.vllm.engine import RECEIVER, engine_weights, too_long
+from srl_agents.policies.vllm.engine import RECEIVER, engine_weights
 from srl_agents.policies.vllm.worker import model_shape
 from srl_agents.runs.checkpoint import CannotWrite
 from srl_env.errors import BadOption, Failure
@@ -53,10 +52,9 @@ _RESETS = 5  # attempts; requests that were given up may hold their blocks for a
 
 
 class VLLMServerPolicy(OpenAIPolicy):
-    """vLLM's server as the sampler of a training: the ids and log-probs of ``VLLMPolicy``.
+    """vLLM's server as the sampler of a training: ids and log-probs as of ``VLLMPolicy``.
 
-    The server is this training's alone: whoever else asks it samples from weights that change.
-    ``generate`` fails as ``OpenAIPolicy.generate`` does; what could not be had is no reward.
+    One server serves one training. ``generate`` fails as ``OpenAIPolicy.generate`` does.
     """
 
     concurrent: ClassVar[bool] = False  # the order of the calls decides the seeds
@@ -73,11 +71,10 @@ class VLLMServerPolicy(OpenAIPolicy):
     ) -> None:
         """base_url: the server's, as "http://localhost:8000". trained: what it samples for.
 
-        weights: the file that weights are handed over in, under a path that the server reads too;
-        only the last ones are kept. seed: of sampling. rows: requests at once. team: the processes
-        that train the model together, of which the main one hands it over.
-        Raises MissingExtra without the package openai, and BadOption where there is no server, or
-        one that was not started for this.
+        weights: the file for the latest weights, on a path that the server reads too. seed: of
+        sampling. rows: parallel requests. team: the processes that train together; the main one
+        writes the weights. Raises MissingExtra without the package openai, BadOption if no server
+        answers, or one that was started with other options.
         """
         self._root = base_url.rstrip("/").removesuffix("/v1")
         super().__init__(
@@ -111,25 +108,21 @@ class VLLMServerPolicy(OpenAIPolicy):
         )
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
-        """One sampled generation, or the failure in its place, for each list of messages.
-
-        As ``VLLMPolicy.generate``; raises as ``OpenAIPolicy.generate``, too.
-        """
+        """As ``VLLMPolicy.generate``; also raises as ``OpenAIPolicy.generate``."""
         prompts = self._prompts.encode_many(batch)
         check_request(prompts, sampling)
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
-        found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
-        answers = super().generate([batch[i] for i in fitting], sampling.of(fitting))
-        for i, answer in zip(fitting, answers, strict=True):
-            found[i] = answer
-        return found
+        ask = super().generate
+
+        def sample(fitting: list[int], how: Sampling) -> Sequence[Generation | Failure]:
+            return ask([batch[i] for i in fitting], how)
+
+        return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
     def push_weights(self, model: nn.Module) -> None:
-        """Puts the model's weights into the server, adapters merged into what they adapt.
+        """Loads the model's weights into the server, adapters merged, and clears its caches.
 
-        model: a Hugging Face model of the server's architecture; it is not changed. Where several
-        processes train, all of them call this. What was computed with earlier weights is forgotten.
-        Raises CannotWrite, and a PolicyFailure where the server does not take them.
+        model: a Hugging Face model of the server's architecture. All processes of a training call
+        this. Raises CannotWrite, and a PolicyFailure if the server does not take the weights.
         """
         main = self._team.main
         named = {n: value.cpu().contiguous() for n, value in engine_weights(model) if main}
@@ -149,15 +142,15 @@ class VLLMServerPolicy(OpenAIPolicy):
         )
 
     def _served(self) -> Mapping[str, Any]:
-        """What the server's workers say of their model; BadOption where they cannot be asked."""
+        """Facts about the served model; BadOption if the workers cannot be asked."""
         try:
             answer = self._rpc("describe_model")
         except ServerUnreachable as error:
             raise BadOption(f"policy.base_url: {error}. Is vLLM's server running?") from error
         except ServerError as error:
             raise BadOption(
-                f"the workers of {self._root} take no weights; start it with"
-                f" --worker-extension-cls {RECEIVER} ({error})"
+                f"the workers of {self._root} take no weights ({error}). Fix: start it with"
+                f" --worker-extension-cls {RECEIVER}"
             ) from error
         results = answer.get("results")
         if not isinstance(results, list) or not results or not isinstance(results[0], dict):
@@ -165,13 +158,12 @@ class VLLMServerPolicy(OpenAIPolicy):
         return results[0]
 
     def _rpc(self, method: str, *args: str) -> Mapping[str, Any]:
-        """What a method of the server's workers returns, "results" of each."""
         return self._ask_root("/collective_rpc", {"method": method, "args": list(args)})
 
     def _ask_root(self, path: str, body: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The answer of a route of development mode; {} where it is empty.
+        """The answer of a route of development mode, {} if empty.
 
-        Raises BadOption where there is no such route, PolicyFailure for what may pass.
+        Raises BadOption if the route does not exist, PolicyFailure if the request fails.
         """
         try:
             answer = self._ask_root_once(path, body)
@@ -192,8 +184,8 @@ class VLLMServerPolicy(OpenAIPolicy):
         except Exception as error:
             if getattr(error, "status_code", None) == 404:
                 raise BadOption(
-                    f"{self._root} has no {path}; start vLLM's server with VLLM_SERVER_DEV_MODE=1"
-                    " in its environment"
+                    f"{self._root} has no {path}. Fix: start vLLM's server with"
+                    " VLLM_SERVER_DEV_MODE=1 in its environment"
                 ) from error
             meaning = read_error(error, self._root)
             if meaning is error:
@@ -246,25 +238,25 @@ class VLLMServerPolicy(OpenAIPolicy):
 
 
 def _check_served(facts: Mapping[str, Any], shape: Mapping[str, Any], server: str) -> None:
-    """BadOption for a server of another model, or of log-probs that are not those of sampling."""
+    """BadOption if the model differs, or log-probabilities are not those of sampling."""
     theirs = facts.get("shape", {})
     for name, ours in shape.items():
         if theirs.get(name) != ours:
             raise BadOption(
-                f"{server} serves {facts.get('name')!r}, which is not the model that is trained:"
-                f" its {name} is {theirs.get(name)!r}, not {ours!r}. Serve model.path"
+                f"{name} of {server} must be {ours!r}, as of the trained model; got"
+                f" {theirs.get(name)!r} of {facts.get('name')!r}. Fix: serve model.path"
             )
     for name, needed in (("logprobs_mode", "processed_logprobs"), ("generation_config", "vllm")):
         if facts.get(name) != needed:
             option = f"--{name.replace('_', '-')} {needed}"
             raise BadOption(
-                f"{server} has {name} {facts.get(name)!r}, so that its log-probabilities are not"
-                f" those of what it samples; start it with {option}"
+                f"{name} of {server} must be {needed!r}, or its log-probabilities are not those of"
+                f" its samples; got {facts.get(name)!r}. Fix: start it with {option}"
             )
 
 
 def _write(weights: Mapping[str, Tensor], path: Path) -> None:
-    """The weights under that path, at once; CannotWrite where the disk refuses."""
+    """Writes the file atomically; CannotWrite if that fails."""
     draft = path.with_name(f".{path.name}")
     try:
         save_file(dict(weights), draft)

@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -19,8 +20,8 @@ from torch import Tensor, nn
 from srl_agents.nn.sample.sampler import check_request
 from srl_agents.parallel.sharding import whole
 from srl_agents.policies.request_seeds import RequestSeeds
-from srl_agents.policies.tokens import PromptEncoder, make_generation, stop_ids
-from srl_env.errors import BadOption, Failure, MissingExtra, PromptRefused
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation, stop_ids
+from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
 
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from srl_agents.policies.sampler import Training
 
 RECEIVER = "srl_agents.policies.vllm.worker.WeightReceiver"
-"""What vLLM's workers are extended by, to take new weights."""
+"""The extension of vLLM's workers that takes new weights."""
 
 _ENVIRONMENT = {
     "VLLM_LOGGING_LEVEL": "WARNING",
@@ -57,9 +58,8 @@ class VLLMPolicy:
         """dtype: of weights and products ("float32", "bfloat16", "float16", "auto").
 
         seed: of sampling. rows: completions sampled at once. engine: arguments of ``vllm.LLM``,
-        as ``gpu_memory_utilization``, ``max_model_len`` or ``kv_cache_memory_bytes`` (1 GiB on
-        a CPU, if not given). Prompts that begin alike share what was computed for the beginning.
-        Raises MissingExtra without vllm, BadOption where the engine cannot be made.
+        such as ``gpu_memory_utilization``, ``max_model_len`` or ``kv_cache_memory_bytes`` (1 GiB on
+        a CPU by default). Raises MissingExtra without vllm, BadOption if vLLM refuses them.
         """
         _check_engine_options(engine)
         vllm = _import_vllm()
@@ -82,7 +82,7 @@ class VLLMPolicy:
         self._prompts = PromptEncoder(self.tokenizer)
         config = self.llm.model_config
         self.max_model_len = int(config.max_model_len)
-        generation = _Ends(config.try_get_generation_config().get("eos_token_id"))
+        generation = SimpleNamespace(**config.try_get_generation_config())
         self._stop_ids = sorted(stop_ids(self.tokenizer, config.hf_config, generation))
 
     @classmethod
@@ -103,19 +103,18 @@ class VLLMPolicy:
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """One sampled generation for each list of messages, in order.
 
-        The text ends with the stop string, if one ended it; ids and log-probabilities (at the
+        The text ends with the stop string, if one ended it. Ids and log-probabilities (at the
         sampling temperature, for greedy decoding at 1) are those of all sampled tokens. A prompt
-        that fills the model's context is a PromptRefused in its place. Raises BadOption for an
-        empty prompt, or settings that cannot be sampled.
+        that fills the model's context returns a PromptRefused. Raises BadOption for an empty
+        prompt or invalid settings.
         """
         prompts = self.encode_many(batch)
         check_request(prompts, sampling)
-        fitting = [i for i, prompt in enumerate(prompts) if len(prompt) < self.max_model_len]
-        found: list[Generation | Failure] = [too_long(p, self.max_model_len) for p in prompts]
-        sampled = self._sample([prompts[i] for i in fitting], sampling.of(fitting))
-        for i, generation in zip(fitting, sampled, strict=True):
-            found[i] = generation
-        return found
+
+        def sample(fitting: list[int], how: Sampling) -> list[Generation]:
+            return self._sample([prompts[i] for i in fitting], how)
+
+        return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
     def encode(self, messages: Messages) -> list[int]:
         """The prompt's token ids; see ``encode_many``."""
@@ -131,15 +130,14 @@ class VLLMPolicy:
         return engine_weights(model)
 
     def push_weights(self, model: nn.Module) -> None:
-        """Puts the model's weights into the engine, adapters merged into what they adapt.
+        """Loads the model's weights into the engine, adapters merged, and clears its caches.
 
-        model: a Hugging Face model of the engine's architecture, on any device; it is not
-        changed. What was computed with earlier weights is forgotten.
+        model: a Hugging Face model of the engine's architecture, on any device.
         """
         self.load_weights(self.weights(model))
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Puts weights, by the names of ``engine_weights``, into the engine; as above."""
+        """Loads weights, by the names of ``engine_weights``; as ``push_weights``."""
         self.llm.collective_rpc("receive_weights", args=(iter(weights),))
         self.weights_changed()
 
@@ -187,8 +185,8 @@ class VLLMPolicy:
 def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
     """Name and value of every weight, as in a checkpoint of the model without adapters.
 
-    model: a Hugging Face model, or peft's around one; where its weights are spread over processes,
-    all of them ask for each weight in turn. A tied head has no weight of its own and is left out.
+    model: a Hugging Face model, or peft's around one. Sharded weights are gathered one by one: all
+    processes must ask. A tied head has no weight of its own.
     """
     bare: Any = model.get_base_model() if hasattr(model, "get_base_model") else model
     with torch.no_grad():
@@ -204,16 +202,8 @@ def engine_weights(model: Any) -> Iterator[tuple[str, Tensor]]:
             yield name.replace(".base_layer.", "."), value
 
 
-def too_long(prompt: Sequence[int], max_model_len: int) -> PromptRefused:
-    """The failure of a prompt that fills the engine's context."""
-    return PromptRefused(
-        f"a prompt of {len(prompt)} tokens leaves no room in a context of {max_model_len}; "
-        "give the engine a larger max_model_len"
-    )
-
-
 def _import_vllm() -> Any:
-    """The package, set up to run in this process and to be quiet."""
+    """The package, set to run quietly in this process."""
     os.environ["VLLM_ENABLE_V1_MULTIPROCESSING"] = "0"  # weights are handed over by reference
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -226,7 +216,7 @@ def _import_vllm() -> Any:
 
 
 def _defaults(rows: int) -> dict[str, Any]:
-    """Arguments of the engine that may be given otherwise."""
+    """Default arguments of the engine."""
     options = {
         "max_num_seqs": rows,
         "enable_prefix_caching": True,
@@ -242,12 +232,14 @@ def _defaults(rows: int) -> dict[str, Any]:
 def _check_engine_options(engine: Mapping[str, Any]) -> None:
     for name in _OURS:
         if name in engine:
-            raise BadOption(f"{name} is not an option of the engine; VLLMPolicy decides it")
+            raise BadOption(
+                f"{name} is set by VLLMPolicy. Fix: remove it from the engine's options"
+            )
     for name in ("tensor_parallel_size", "pipeline_parallel_size", "data_parallel_size"):
         if engine.get(name, 1) != 1:
             raise BadOption(
-                f"{name} is 1 for an engine in this process; got {engine[name]}. For several "
-                "GPUs start a server and use OpenAIPolicy"
+                f"{name} must be 1 for an engine in this process; got {engine[name]}. Fix: for "
+                "several GPUs start a server and use OpenAIPolicy"
             )
 
 
@@ -259,13 +251,6 @@ def _as_it_was() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads = before
-
-
-class _Ends:
-    """Something with an ``eos_token_id``."""
-
-    def __init__(self, eos_token_id: Any) -> None:
-        self.eos_token_id = eos_token_id
 
 
 def _logprobs(completion: Any) -> tuple[float, ...]:

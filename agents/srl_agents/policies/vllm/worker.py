@@ -1,7 +1,6 @@
-"""What vLLM's worker learns from us: to take new weights while it runs.
+"""An extension of vLLM's workers that takes new weights while they run.
 
-vLLM finds ``WeightReceiver`` by its name and mixes it into its own worker, in this process or in
-a server's.
+vLLM finds ``WeightReceiver`` by name and mixes it into its worker, here or in a server.
 """
 
 from __future__ import annotations
@@ -32,7 +31,7 @@ class WeightReceiver:
     model_config: Any  # vLLM's
 
     def receive_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
-        """Loads named weights in place of the engine's, one at a time, a tied head included."""
+        """Loads named weights, one at a time, and ties a tied head again."""
         names: set[str] = set()
 
         def noted() -> Iterator[tuple[str, Tensor]]:
@@ -45,12 +44,12 @@ class WeightReceiver:
             self.tie_head()
 
     def receive_checkpoint(self, path: str) -> None:
-        """Loads the weights in a safetensors file, as ``receive_weights`` does."""
+        """Loads the weights of a safetensors file, as ``receive_weights``."""
         with safe_open(path, framework="pt") as file:
             self.receive_weights((name, file.get_tensor(name)) for name in file.keys())  # noqa: SIM118
 
     def describe_model(self) -> dict[str, Any]:
-        """What who trains the model must know of its engine, as JSON can say it."""
+        """Facts about the engine that a trainer checks, as JSON values."""
         config = self.model_config
         return {
             "name": config.served_model_name,
@@ -61,10 +60,10 @@ class WeightReceiver:
         }
 
     def tie_head(self) -> None:
-        """Lets the head share the embedding's weight again.
+        """Ties the head to the embedding again.
 
-        Loading replaces the embedding's tensor, and the head, tied when the model was made,
-        would silently go on with the old one; on a CPU it also has a packed copy of it.
+        Loading replaces the embedding's tensor. The head would silently keep the old one, and on a
+        CPU a packed copy of it.
         """
         model = self.get_model()
         head, inner = getattr(model, "lm_head", None), getattr(model, "model", None)
@@ -76,8 +75,6 @@ class WeightReceiver:
 
 
 def model_shape(config: Any) -> dict[str, Any]:
-    """What of a Hugging Face configuration must be equal for weights to fit; None where it has
-    no such field.
-    """
+    """The fields of a Hugging Face configuration on which the weights' shapes depend."""
     text = config.get_text_config()
     return {name: getattr(text, name, None) for name in _SHAPE}

@@ -378,7 +378,7 @@ def test_a_cost_that_the_server_does_not_tell_is_no_limit(make: Make) -> None:
     silent = chat("fine") | {"usage": None}
     with (
         Loopback(says(silent)) as server,
-        pytest.raises(BadOption, match="does not count tokens. Give max_requests"),
+        pytest.raises(BadOption, match="does not count tokens. Fix: give max_requests"),
     ):
         ask(make(server, max_cost=2.5, prices=(1e5, 0)), "a")
 
@@ -427,12 +427,12 @@ def test_a_missing_package_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"api": "responses"}, "api is 'chat' or 'completions'"),
-        ({"concurrency": 0}, "concurrency is at least 1"),
-        ({"concurrency": "3"}, "concurrency is a number; got '3'"),
-        ({"max_requests": True}, "max_requests is a number; got True"),
+        ({"api": "responses"}, "api must be 'chat' or 'completions'"),
+        ({"concurrency": 0}, "concurrency must be a number >= 1; got 0"),
+        ({"concurrency": "3"}, "concurrency must be a number >= 1; got '3'"),
+        ({"max_requests": True}, "max_requests must be a number >= 0; got True"),
         ({"timeout_s": 0}, "timeout_s must be seconds, above 0"),
-        ({"prices": (1.0,)}, "prices is"),
+        ({"prices": (1.0,)}, "prices must be"),
         ({"max_cost": 1.0}, "max_cost needs prices"),
     ],
 )
@@ -443,7 +443,7 @@ def test_options_that_cannot_work_are_refused(options: dict[str, Any], message: 
 
 @pytest.mark.parametrize("url", ["", "localhost:8000/v1", "127.0.0.1:8000/v1"])
 def test_a_base_url_without_its_scheme_is_refused_before_any_request(url: str) -> None:
-    with pytest.raises(BadOption, match="begins with http:// or https://"):
+    with pytest.raises(BadOption, match="base_url must begin with http:// or https://"):
         OpenAIPolicy("m", api_key="k", base_url=url)
 
 

@@ -114,5 +114,5 @@ def test_an_evaluation_through_the_server_ends_without_failures(server: str) -> 
 def test_a_server_whose_workers_take_no_weights_is_refused(
     server: str, model: TransformersPolicy, tmp_path: Path
 ) -> None:
-    with pytest.raises(BadOption, match=r"take no weights; .*--worker-extension-cls srl_agents"):
+    with pytest.raises(BadOption, match=r"take no weights .* --worker-extension-cls srl_agents"):
         VLLMServerPolicy(server, model, tmp_path / "weights")

@@ -128,7 +128,7 @@ def test_a_prompt_that_fills_the_context_fails_alone_and_completions_end_with_it
     policy = connect(server)
     long, nearly, short = policy.generate(asked("1" * 64, "1" * 60, "1"), Sampling(max_tokens=9))
     assert isinstance(long, PolicyFailure)
-    assert "64 tokens leaves no room in a context of 64" in str(long)
+    assert "64 tokens leaves no room for a completion in 64 positions" in str(long)
     assert isinstance(nearly, Generation)
     assert isinstance(short, Generation)
     assert sorted(r["max_tokens"] for r in server.requests if "prompt" in r) == [4, 9]
@@ -225,7 +225,7 @@ def test_no_server_is_said_in_a_line(trained: TransformersPolicy, tmp_path: Path
         url = f"http://127.0.0.1:{probe.getsockname()[1]}"
         with pytest.raises(BadOption, match=r"^policy\.base_url: http.* Is vLLM's server running"):
             VLLMServerPolicy(url, trained, tmp_path / "weights")
-    with pytest.raises(BadOption, match="begins with http"):
+    with pytest.raises(BadOption, match="must begin with http"):
         VLLMServerPolicy("localhost:8000", trained, tmp_path / "weights")
 
 
@@ -252,14 +252,13 @@ def test_a_server_that_was_started_otherwise_is_refused(
     [
         (
             {"logprobs_mode": "raw_logprobs"},
-            "logprobs_mode 'raw_logprobs'.* --logprobs-mode processed_logprobs",
+            "got 'raw_logprobs'.* --logprobs-mode processed_logprobs",
         ),
         ({"generation_config": "auto"}, "--generation-config vllm"),
-        ({"shape": {}}, "not the model that is trained: its model_type is None, not 'llama'"),
+        ({"shape": {}}, "model_type of .* must be 'llama', .* got None"),
         (
             {"shape": {**model_shape(make_policy().model.config), "hidden_size": 64}},
-            "serves 'served', which is not the model that is trained: its hidden_size is 64, not"
-            " 32. Serve model.path",
+            "hidden_size of .* must be 64, .* got 32 of 'served'. Fix: serve model.path",
         ),
     ],
 )
