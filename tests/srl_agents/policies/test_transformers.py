@@ -164,7 +164,7 @@ def test_a_model_whose_probabilities_are_no_numbers_writes_nothing(
 ) -> None:
     with torch.no_grad():
         next(policy.model.parameters()).fill_(float("nan"))
-    with pytest.raises(BrokenModel, match=r"NaN.*take an earlier checkpoint"):
+    with pytest.raises(BrokenModel, match=r"NaN.*use an earlier checkpoint"):
         policy.generate([user("a")], Sampling(max_tokens=2, temperature=temperature))
 
 
@@ -255,7 +255,7 @@ def test_a_model_that_continues_no_text_is_an_error(tmp_path: Path, family: str)
     config.architectures = [{"t5": "T5ForConditionalGeneration", "bert": "BertForMaskedLM"}[family]]
     config.save_pretrained(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
-    with pytest.raises(BadOption, match=f"'{family}' model .* not a causal language model"):
+    with pytest.raises(BadOption, match=f"'{family}' model"):
         TransformersPolicy.from_pretrained(tmp_path)
 
 
@@ -270,13 +270,16 @@ def test_a_hub_that_cannot_be_reached_is_an_error(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without CUDA")
 def test_cuda_where_there_is_none_is_an_error(saved: Path) -> None:
-    with pytest.raises(BadOption, match="sees no CUDA device; use 'cpu'"):
+    with pytest.raises(BadOption, match="finds no CUDA device. Fix: use 'cpu'"):
         TransformersPolicy.from_pretrained(saved, device="cuda")
 
 
 @pytest.mark.parametrize(
     ("options", "message"),
-    [({"device": "abacus"}, "none that torch knows"), ({"dtype": "int7"}, "'int7' is not one of")],
+    [
+        ({"device": "abacus"}, "unknown torch device 'abacus'"),
+        ({"dtype": "int7"}, "dtype must be one of .* got 'int7'"),
+    ],
 )
 def test_unknown_devices_and_types_are_errors(
     saved: Path, options: dict[str, str], message: str

@@ -258,7 +258,7 @@ def test_a_server_that_was_started_otherwise_is_refused(
         ({"shape": {}}, "model_type of .* must be 'llama', .* got None"),
         (
             {"shape": {**model_shape(make_policy().model.config), "hidden_size": 64}},
-            "hidden_size of .* must be 64, .* got 32 of 'served'. Fix: serve model.path",
+            "hidden_size of .* must be 32, .* got 64 of 'served'. Fix: serve model.path",
         ),
     ],
 )
