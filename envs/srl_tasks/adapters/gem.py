@@ -8,6 +8,7 @@ gem-llm); ``GEMEnv(MyGame)`` wraps any class or function that makes an object wi
 
 from __future__ import annotations
 
+import functools
 import importlib
 import itertools
 import math
@@ -15,7 +16,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Protocol, get_args
+from typing import Any, ClassVar, Protocol
 
 import numpy as np
 
@@ -27,7 +28,7 @@ from srl_env.rewards.record import Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
-from srl_tasks.generated.family import Split
+from srl_tasks.generated.family import EndlessSource, Split
 
 STYLE = PromptStyle(
     step_task="You act in a world that answers in text. Write your next action and nothing else.",
@@ -52,30 +53,30 @@ class TextWorld(Protocol):
 class GEMEnv(ReasoningEnv):
     """Act in an environment that has GEM's interface.
 
-    **Task.** What its first observation says.
+    **Task.** The first observation states it.
 
-    **Observation.** The first observation, one's actions and what was answered to each, with the
+    **Observation.** The first observation, the actions so far and the answer to each, with the
     "prefix" and "suffix" of its info, in which GEM's games show their boards.
 
-    **Action.** ``<think>…</think>`` and the action, which is handed on as it is.
+    **Action.** ``<think>…</think>`` and the action, which is passed on unchanged.
 
-    **Expert.** None, and so no SRL: the modes are "rlvr", "score" and the controls.
+    **Expert.** None, so there is no SRL: the modes are "rlvr", "score" and the controls.
 
-    **Reward.** By the reward mode: with "rlvr" 1 at the end where the rewards of the episode add up
-    to ``correct_at`` or more, with "score" their sum.
+    **Reward.** By the reward mode: with "rlvr" 1 at the end if the rewards of the episode sum to
+    ``correct_at`` or more, with "score" their sum.
 
-    **Episode end.** Where the wrapped environment terminates or truncates; cut off after
-    ``max_steps``, and then not correct.
+    **Episode end.** When the wrapped environment terminates or truncates. After ``max_steps`` the
+    episode is truncated and not correct.
 
     **Info.** That of ``ReasoningEnv``; ``world`` has the wrapped environment's last "reward". The
-    verdict has "score", the sum of its rewards. An action on which it raises twice is wrong, with a
-    "policy_fault" in the verdict.
+    verdict has "score", the sum of its rewards. If it raises twice on an action, the action is
+    wrong, with a "policy_fault" in the verdict.
 
     **Data.** Problem i is the episode with a seed hashed from ``split``, the wrapped environment's
-    name and i. ``split``: "train", "dev" or "test"; by the hash of the seed, so that no seed is in
-    two of them; a world of few episodes may make the same from two seeds. GEM's environments draw
-    from the global generators of Python and NumPy: these are as they were after each call, and
-    each environment has its own.
+    name and i. ``split``: "train", "dev" or "test", by the hash of the seed, so no seed is in two
+    of them. A world with few episodes may make the same one from two seeds. GEM's environments draw
+    from the global generators of Python and NumPy. Each environment here has its own state of
+    these, and after each call they are what they were before.
 
     **Versions.** v0: first.
     """
@@ -92,7 +93,7 @@ class GEMEnv(ReasoningEnv):
         correct_at: float = 1.0,
         **options: Any,
     ) -> None:
-        """world: an id that ``gem.make`` takes, or what makes an environment without arguments.
+        """world: an id for ``gem.make``, or a class or function that makes an environment.
         options: those of ``ReasoningEnv``."""
         if world is None:
             raise BadOption(
@@ -108,13 +109,13 @@ class GEMEnv(ReasoningEnv):
         self.world: Played | None = None
 
     def world_reset(self, problem: Problem) -> None:
-        """The wrapped environment, begun with the problem's seed."""
+        """Resets the wrapped environment with the problem's seed."""
         played = Played(self.world.env if self.world is not None else _made(self._make))
         _begin(played, problem.metadata["seed"])
         self.world = played
 
     def world_step(self, action: str) -> str:
-        """What the wrapped environment answers."""
+        """The wrapped environment's observation."""
         assert self.world is not None, "an episode was begun"
         return self.world.step(action)
 
@@ -135,9 +136,9 @@ class GEMEnv(ReasoningEnv):
 
 @dataclass(slots=True)
 class Played:
-    """A wrapped environment in an episode, and the state of its share of the global generators.
+    """A wrapped environment in an episode, with its own state of the global generators.
 
-    reward: the last; total: of all; over: whether it has ended.
+    reward: the last one; total: the sum of all; over: whether the episode has ended.
     """
 
     env: TextWorld
@@ -147,22 +148,22 @@ class Played:
     generators: tuple[Any, Any] = field(default=(None, None), repr=False)
 
     def step(self, action: str) -> str:
-        """What it answers; raises WorldFailure where it raises, or says what is no number."""
+        """Its observation. Raises WorldFailure if it raises, or if its reward is not finite."""
         with self.own_generators():
             try:
                 observation, reward, terminated, truncated, info = self.env.step(action)
-                shown, paid = _whole(observation, info), float(reward)
+                shown, value = _whole(observation, info), float(reward)
             except Exception as error:  # anybody's code
                 raise WorldFailure(f"{_kind(self.env)}.step() raised {error!r:.200}") from error
-        if not math.isfinite(paid):
+        if not math.isfinite(value):
             raise WorldFailure(f"{_kind(self.env)}.step() gave a reward of {reward!r}")
-        self.reward, self.total = paid, self.total + paid
+        self.reward, self.total = value, self.total + value
         self.over = bool(terminated or truncated)
         return shown
 
     @contextmanager
     def own_generators(self) -> Iterator[None]:
-        """Python's and NumPy's global generators are this world's, and then what they were."""
+        """Inside, the global generators of Python and NumPy have this world's state."""
         before = random.getstate(), np.random.get_state()
         _set_generators(self.generators)
         try:
@@ -172,61 +173,39 @@ class Played:
             _set_generators(before)
 
 
-@dataclass(frozen=True, slots=True)
-class GEMSource:
+@dataclass(frozen=True)
+class GEMSource(EndlessSource):
     """Problem ``i`` is the episode with the split's i-th seed; its prompt is the first observation.
 
-    Ids read "gem/WORLD/split/index".
+    Ids are "gem/WORLD/split/index".
     """
 
-    make: Callable[[], TextWorld]
+    creator: Callable[[], TextWorld]
     world: str
     split: Split
-    size: int
-    _made: list[TextWorld] = field(default_factory=list, compare=False, repr=False)
+    max_problems: int
 
     def __post_init__(self) -> None:
-        if self.split not in get_args(Split):
-            raise BadOption(f"split is 'train', 'dev' or 'test'; got {self.split!r}")
-        if not isinstance(self.size, int) or self.size < 1:
-            raise BadOption(f"max_problems is at least 1; got {self.size!r}")
+        self.check_arguments()
 
     @property
     def name(self) -> str:
         """World and split."""
         return f"gem/{self.world}/{self.split}"
 
-    def __len__(self) -> int:
-        return self.size
-
-    def __getitem__(self, index: int) -> Problem:
-        if not 0 <= index < self.size:
-            raise IndexError(f"{self.name} has problems 0 … {self.size - 1}; got {index}")
-        seed = _seed(self, index)
-        if not self._made:
-            self._made.append(_made(self.make))
-        shown = _begin(Played(self._made[0]), seed)
+    def make(self, index: int) -> Problem:
+        """Problem number ``index``."""
+        draws = (derive_seed("gem", self.name, index, n) % _SEEDS for n in itertools.count())
+        seed = next(s for s in draws if split_of(f"gem {s}", QUARTERS) == self.split)
+        shown = _begin(Played(self._env), seed)
         return Problem(f"{self.name}/{index}", shown, metadata={"seed": seed})
 
-    def index_of(self, problem_id: str) -> int:
-        """The index that stands at the end of an id of this source."""
-        prefix, _, index = problem_id.rpartition("/")
-        if prefix != self.name or not index.isdecimal() or int(index) >= self.size:
-            raise UnknownName("problem", problem_id, (f"{self.name}/0 … {self.size - 1}",))
-        return int(index)
+    @functools.cached_property
+    def _env(self) -> TextWorld:
+        return _made(self.creator)
 
-    def __getstate__(self) -> tuple[Any, ...]:
-        return self.make, self.world, self.split, self.size
-
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        names = ("make", "world", "split", "size", "_made")
-        for name, value in zip(names, (*state, []), strict=True):
-            object.__setattr__(self, name, value)
-
-
-def _seed(source: GEMSource, index: int) -> int:
-    drawn = (derive_seed("gem", source.name, index, draw) % _SEEDS for draw in itertools.count())
-    return next(seed for seed in drawn if split_of(f"gem {seed}", QUARTERS) == source.split)
+    def __getstate__(self) -> dict[str, Any]:
+        return {name: value for name, value in self.__dict__.items() if name != "_env"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,25 +237,25 @@ class _Named:
 
 @dataclass(frozen=True, slots=True)
 class _Unasked:
-    """The verifier of environments that judge by themselves."""
+    """The verifier of an environment that judges itself."""
 
     def extract(self, text: str) -> str | None:
         """None: no text states an answer."""
         return None
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
-        """Wrong: only the environment knows."""
+        """Not correct: only the environment can judge."""
         return Verdict(False)
 
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]
     ) -> list[Verdict | Failure]:
-        """Wrong, each."""
+        """Not correct, each."""
         return [Verdict(False)] * len(items)
 
 
 def _begin(played: Played, seed: int) -> str:
-    """The first observation of an episode; all that it draws hangs on the seed."""
+    """The first observation of an episode; all random draws depend on the seed."""
     played.generators = (
         random.Random(seed).getstate(),
         np.random.RandomState(seed).get_state(),
@@ -288,20 +267,20 @@ def _begin(played: Played, seed: int) -> str:
             raise WorldFailure(f"{_kind(played.env)}.reset() raised {error!r:.200}") from error
     if not isinstance(observation, str):
         raise BadOption(
-            f"{_kind(played.env)}.reset() returned {type(observation).__name__} "
-            f"{observation!r:.80} as observation; GEMEnv wraps environments of text"
+            f"the observation of {_kind(played.env)}.reset() must be a text; got "
+            f"{type(observation).__name__} {observation!r:.80}"
         )
     return _whole(observation, info)
 
 
 def _whole(observation: str, info: Mapping[str, Any]) -> str:
-    """The observation with what GEM's own wrapper shows around it: a game's board is a suffix."""
+    """The observation with its prefix and suffix, as GEM's own wrapper shows it."""
     before, after = (str(info.get(part) or "") for part in ("prefix", "suffix"))
     return f"{before}{observation}\n{after}" if after else f"{before}{observation}"
 
 
 def _made(make: Callable[[], TextWorld]) -> TextWorld:
-    """A new environment, whatever making it draws."""
+    """A new environment; the global generators stay as they are."""
     before = random.getstate(), np.random.get_state()
     try:
         return make()

@@ -21,11 +21,12 @@ from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.seconds import check_seconds
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
 from srl_env.verifiers.worker_pool import WorkerPool, shared_pool
-from srl_tasks.generated.family import MAX_DRAWS, NOMINAL_SIZE, Split
+from srl_tasks.generated.family import MAX_DRAWS, NOMINAL_SIZE, EndlessSource, Split
 
 MAX_CHARACTERS = 20_000
 """Longer answers are wrong."""
@@ -38,30 +39,30 @@ TASK = (
 class ReasoningGymEnv(ReasoningEnv):
     """Solve a problem of a reasoning-gym data set in one step: the answer.
 
-    **Task.** What the data set asks.
+    **Task.** The question of the data set.
 
     **Observation.** The question, as ``srl_env.text.prompt`` lays it out.
 
-    **Action.** ``<think>…</think>`` and the answer; all of the action is the answer.
+    **Action.** ``<think>…</think>`` and the answer; the whole action is the answer.
 
-    **Expert.** The data set's own answer, one step, where it has one.
+    **Expert.** The data set's own answer, as one step, if it has one.
 
     **Reward.** By the reward mode: with "rlvr" 1 for an answer that the data set scores 1.0, with
-    "score" the score, with "srl" the likeness to the data set's answer.
+    "score" the score, with "srl" the similarity to the data set's answer.
 
     **Episode end.** After one action.
 
     **Info.** That of ``ReasoningEnv``; there is no step checker, ``legal`` is None. The verdict has
-    "score", from the data set's ``score_answer``, which is asked in a process of its own under a
-    deadline. Some data sets evaluate answers as Python or sympy expressions; literals and terms
-    are all that is evaluated there.
+    "score", from the data set's ``score_answer``, which runs in its own process with a deadline.
+    Some data sets evaluate answers as Python or sympy expressions; only literals and terms are
+    evaluated there.
 
     **Data.** ``dataset``: its name in reasoning-gym (Stojanovski et al., arXiv:2505.24760,
     Apache-2.0). ``config``: of its generator, without seed and size. ``split``: "train", "dev" or
-    "test"; by the hash of the question, so that no question is in two of them. Problem i is drawn
-    by a hash, never by seed + i, which is what reasoning-gym itself adds up. Where a data set goes
-    through Python sets (``isomorphic_strings``, ``knight_swap``, ``polynomial_multiplication``,
-    ``ransom_note``, ``word_ladder``), its problems are the same in two processes only with the same
+    "test", by the hash of the question, so no question is in two of them. Problem i is drawn by a
+    hash, not by seed + i as in reasoning-gym itself. Some data sets iterate over Python sets
+    (``isomorphic_strings``, ``knight_swap``, ``polynomial_multiplication``, ``ransom_note``,
+    ``word_ladder``). Their problems are the same in two processes only with the same
     ``PYTHONHASHSEED``.
 
     **Versions.** v0: first.
@@ -90,12 +91,12 @@ class ReasoningGymEnv(ReasoningEnv):
         super().__init__(problems, ReasoningGymVerifier(deadline_s), **{"style": style} | options)
 
 
-@dataclass(frozen=True, slots=True)
-class ReasoningGymSource:
-    """Problem ``i`` of a data set and a split, made anew whenever it is asked for.
+@dataclass(frozen=True)
+class ReasoningGymSource(EndlessSource):
+    """Problem ``i`` of a data set and a split.
 
-    config: JSON of the generator's configuration. Ids read "reasoning_gym/NAME/split/index", with
-    a hash of the configuration behind the name where there is one.
+    config: JSON of the generator's configuration. Ids are "reasoning_gym/NAME/split/index", with
+    a hash of the configuration behind the name if there is one.
     """
 
     dataset: str
@@ -104,10 +105,7 @@ class ReasoningGymSource:
     max_problems: int = NOMINAL_SIZE
 
     def __post_init__(self) -> None:
-        if self.split not in ("train", "dev", "test"):
-            raise BadOption(f"split is 'train', 'dev' or 'test'; got {self.split!r}")
-        if not isinstance(self.max_problems, int) or self.max_problems < 1:
-            raise BadOption(f"max_problems is at least 1; got {self.max_problems!r}")
+        self.check_arguments()
         _generator(self.dataset, self.config)
 
     @property
@@ -116,39 +114,27 @@ class ReasoningGymSource:
         variant = "" if self.config == "{}" else f"-{derive_seed(self.config):x}"
         return f"reasoning_gym/{self.dataset}{variant}/{self.split}"
 
-    def __len__(self) -> int:
-        return self.max_problems
-
-    def __getitem__(self, index: int) -> Problem:
-        if not 0 <= index < len(self):
-            raise IndexError(f"{self.name} has problems 0 … {len(self) - 1}; got {index}")
+    def make(self, index: int) -> Problem:
+        """Problem number ``index``."""
         return _problem(self, index)
-
-    def index_of(self, problem_id: str) -> int:
-        """The index that stands at the end of an id of this source."""
-        prefix, _, index = problem_id.rpartition("/")
-        if prefix != self.name or not index.isdecimal() or int(index) >= len(self):
-            raise UnknownName("problem", problem_id, (f"{self.name}/0 … {len(self) - 1}",))
-        return int(index)
 
 
 @dataclass(frozen=True, slots=True)
 class ReasoningGymVerifier:
-    """Right where the data set's ``score_answer`` gives 1.0; the verdict has the score.
+    """Correct if the data set's ``score_answer`` gives 1.0; the verdict has the score.
 
-    It runs in worker processes that all verifiers of this process share. One that has no score
-    after ``deadline_s`` seconds of processor time, or three times that by the clock, is killed,
-    and ``VerifierTimeout`` raised; works from any thread.
+    It runs in worker processes that all verifiers of this process share. A worker is killed after
+    ``deadline_s`` seconds of processor time, or three times that by the clock, and
+    ``VerifierTimeout`` is raised. This works from any thread.
     """
 
     deadline_s: float = 5.0
 
     def __post_init__(self) -> None:
-        if not 0 < self.deadline_s < 86_400:
-            raise BadOption(f"deadline_s is a number of seconds above 0; got {self.deadline_s!r}")
+        check_seconds("deadline_s", self.deadline_s)
 
     def extract(self, text: str) -> str | None:
-        """The text without the blanks around it; None where nothing is left."""
+        """The text without white space around it; None if nothing is left."""
         return text.strip() or None
 
     def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
@@ -160,7 +146,7 @@ class ReasoningGymVerifier:
         return Verdict(score >= 1.0, answer, {"score": score})
 
     def control(self, problem: Problem) -> None:
-        """Scores the data set's own answer; raises a ``Failure`` where that fails."""
+        """Scores the data set's own answer; raises a ``Failure`` if that fails."""
         self._score(problem, problem.answer or "")
 
     def _score(self, problem: Problem, answer: str) -> float:
@@ -171,10 +157,7 @@ class ReasoningGymVerifier:
     def verify_many(
         self, items: Sequence[tuple[Problem, Sequence[str]]]
     ) -> list[Verdict | Failure]:
-        """One verdict, or the ``Failure`` that prevented it, for each item, in order.
-
-        The workers share the batch.
-        """
+        """One verdict, or the ``Failure`` that prevented it, for each item, in order."""
         with ThreadPoolExecutor(max_workers=8) as threads:
             return list(threads.map(lambda item: self._verdict_or_failure(*item), items))
 
@@ -193,15 +176,15 @@ def _problem(source: ReasoningGymSource, index: int) -> Problem:
         if split_of(f"{source.dataset}\0{entry['question']}", QUARTERS) == source.split:
             break
     else:
-        raise BadOption(f"no problem of {source.dataset} is in split {source.split!r}")
+        raise BadOption(f"split must have problems; got {source.split!r} of {source.dataset}")
     answer = entry["answer"]
     known = isinstance(answer, str) and bool(answer.strip())
-    ways = (ExpertTrajectory((ExpertStep(answer.strip()),), "reasoning-gym"),) if known else ()
+    experts = (ExpertTrajectory((ExpertStep(answer.strip()),), "reasoning-gym"),) if known else ()
     return Problem(
         id=f"{source.name}/{index}",
         prompt=entry["question"],
         answer=answer.strip() if known else None,
-        trajectories=ways,
+        trajectories=experts,
         metadata={"dataset": source.dataset, "config": source.config, "entry": _packed(entry)},
     )
 
@@ -209,8 +192,8 @@ def _problem(source: ReasoningGymSource, index: int) -> Problem:
 def entry_of(dataset: str, config: str, number: int) -> dict[str, Any]:
     """The data set's item made from ``random.Random(number)``.
 
-    Most make item n from seed + n, whatever their size; those that list all of their items
-    beforehand are made anew, with the number as their seed.
+    Most data sets make item n from seed + n, whatever their size. Those that list all their items
+    are made again with the number as their seed.
     """
     generator = _generator(dataset, config)
     try:
@@ -221,7 +204,7 @@ def entry_of(dataset: str, config: str, number: int) -> dict[str, Any]:
 
 
 def _packed(entry: dict[str, Any]) -> str:
-    """All that the data set knows of a problem, as text; some of it is nothing for JSON."""
+    """The data set's whole entry as text; JSON cannot express every entry."""
     return base64.b64encode(pickle.dumps(entry)).decode("ascii")
 
 
@@ -239,7 +222,7 @@ def _generator(dataset: str, config: str) -> Any:
         raise UnknownName("data set of reasoning-gym", dataset, known)
     given = json.loads(config)
     if reserved := sorted({"seed", "size"} & given.keys()):
-        raise BadOption(f"config has {reserved}: problems are drawn by split and index")
+        raise BadOption(f"config must not set {reserved}: problems are drawn by split and index")
     try:
         return reasoning_gym.create_dataset(dataset, seed=0, size=1, **given)
     except (TypeError, AssertionError, ValueError) as error:
@@ -250,7 +233,7 @@ def _as_text(config: Mapping[str, Any]) -> str:
     try:
         return json.dumps(dict(config), sort_keys=True)
     except TypeError as error:
-        raise BadOption(f"config holds what JSON cannot: {error}") from error
+        raise BadOption(f"config must be JSON; {error}") from error
 
 
 def _workers() -> WorkerPool:

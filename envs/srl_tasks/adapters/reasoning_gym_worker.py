@@ -2,10 +2,11 @@
 
 It imports nothing of this library, to start fast.
 
-Some data sets hand answers to ``eval`` or to sympy's ``parse_expr``, which is ``eval`` too. What a
-policy wrote must not run: while they score, both names mean functions that take Python literals
-(``eval``) and terms of numbers, names, operators and the functions listed here. An attribute, an
-index, a text in a term, any other call raise ValueError, which the data sets take for unreadable.
+Some data sets pass answers to ``eval`` or to sympy's ``parse_expr``, which is ``eval`` too. A
+policy's text must not run. While a data set scores, both names stand for functions that accept only
+Python literals (``eval``) and terms of numbers, names, operators and the functions listed here. An
+attribute, an index, a text in a term, or any other call raises ValueError, which the data sets
+treat as unreadable.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def score(request: dict[str, Any]) -> float:
-    """What the data set says of an answer; 0 for one that it cannot read or must not see."""
+    """The data set's score of an answer; 0 for one that it cannot read or must not see."""
     generator = _generator(request["dataset"], request["config"])
     entry = pickle.loads(base64.b64decode(request["entry"]))  # from the process that started us
     try:
@@ -46,14 +47,14 @@ def score(request: dict[str, Any]) -> float:
             found = float(generator.score_answer(request["answer"], entry))
     except (MemoryError, RecursionError):
         raise
-    except Exception:  # noqa: BLE001  # its code meets texts that it was not made for
+    except Exception:  # noqa: BLE001  # its code was not made for such texts
         return 0.0
     return min(1.0, max(0.0, found)) if math.isfinite(found) else 0.0
 
 
 @contextmanager
 def nothing_runs(kind: type) -> Iterator[None]:
-    """Takes from a data set's code, as long as it lasts, what could run an answer."""
+    """Inside, the data set's code has nothing that could run an answer."""
     replaced = [(place, name, vars(place).get(name, _MISSING)) for place, name in _evaluators(kind)]
     for place, name, before in replaced:
         setattr(place, name, harmless_eval if name in ("eval", "exec") else _only_terms(before))
@@ -97,7 +98,7 @@ def harmless_eval(text: object, *_: object, **__: object) -> Any:
 
 
 def _only_terms(parse: Callable[..., Any]) -> Callable[..., Any]:
-    """sympy's parser for terms alone; what is no text goes through."""
+    """sympy's parser, for terms only; values that are not texts are passed on."""
 
     def guarded(text: Any, *given: Any, **named: Any) -> Any:
         if isinstance(text, str) and not is_term(text):
@@ -108,7 +109,7 @@ def _only_terms(parse: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def is_term(text: str, names: bool = True) -> bool:
-    """Whether a text is made of numbers, operators, names and known functions alone."""
+    """Whether a text has only numbers, operators, names and known functions."""
     try:
         nodes = list(ast.walk(ast.parse(text.strip(), mode="eval")))
     except (ValueError, SyntaxError):

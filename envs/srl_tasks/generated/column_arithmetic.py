@@ -1,8 +1,9 @@
 """``srl/ColumnArithmetic-v0``: long addition and multiplication, column by column.
 
-Both are one procedure, right to left: a column's sum is what the digits give and the carry
-from before; its last digit is written, the rest is carried on. Difficulty is the number of
-digits of each operand, so a model taught short operands can be asked for long ones.
+Both are one procedure, right to left. A column's sum is the sum of its digits, or of their
+products, and the carry from before. Its last digit is written, the rest is the next carry.
+Difficulty is the number of digits of each operand, so a model trained on short operands can be
+tested on long ones.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from itertools import pairwise
 from typing import Any, ClassVar, Literal, NamedTuple, get_args
 
 from srl_env.errors import BadOption
-from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.problem import ExpertStep, Problem
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated.family import (
     NOMINAL_SIZE,
@@ -47,9 +48,9 @@ class ColumnArithmeticEnv(GeneratedEnv):
     "*". Columns are counted from the right, from 0. A sum has as many columns as its operands,
     a product twice as many; the last carry of a sum is its leading digit.
 
-    **Observation.** The problem and behind it the actions so far, with nothing in between:
+    **Observation.** The problem followed directly by the actions so far:
     ``4785+9316=0:1r1;1:0r1;``. There is no system prompt.
-    ``prompt="chat"`` adds instructions that a chat model can follow, and shows an action a line.
+    ``prompt="chat"`` adds instructions for chat models, and shows one action per line.
 
     **Action.** ``(8+1+1=10)1:0r1;``: a private thought in brackets, which may be left out and
     never enters the history, then a step that ends with a semicolon: the column, its digit,
@@ -61,12 +62,12 @@ class ColumnArithmeticEnv(GeneratedEnv):
     **Reward.** By the reward mode; "srl" compares the actions without their thoughts.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first result
-    (continuation "policy"); cut off after ``max_steps``, by default twice the number of steps
+    (continuation "policy"); truncated after ``max_steps``, by default twice the number of steps
     that the hardest problem needs.
 
-    **Info.** That of ``ReasoningEnv``. ``legal`` is True for the right digit and carry of the
-    next column, and for the right result once all columns were stated: there is one right
-    order. The verdict is right for exactly the right result.
+    **Info.** That of ``ReasoningEnv``. ``legal`` is True for the correct digit and carry of the
+    next column, and for the correct result once all columns were stated: there is one correct
+    order. The verdict is correct for exactly the correct result.
 
     **Data.** Generated (``srl_tasks.generated``), no licence needed; splits are disjoint, also
     under exchange of the two operands.
@@ -121,11 +122,11 @@ class ColumnArithmeticSource(GeneratedSource[Operands]):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.operation not in get_args(Operation):
-            raise BadOption(f"operation is '+' or '*'; got {self.operation!r}")
+            raise BadOption(f"operation must be '+' or '*'; got {self.operation!r}")
 
     @property
     def variant(self) -> str:
-        """The operation, where it is not addition."""
+        """The operation, unless it is addition."""
         return "" if self.operation == "+" else f"({self.operation})"
 
     def columns(self, digits: int) -> int:
@@ -151,13 +152,8 @@ class ColumnArithmeticSource(GeneratedSource[Operands]):
         facts: dict[str, list[str]] = {steps[0].action: []}
         for before, step in pairwise(steps):
             facts[step.action] = [before.action]
-        return Problem(
-            id=problem_id,
-            prompt=f"{left}{self.operation}{right}=",
-            answer=answer,
-            trajectories=(ExpertTrajectory(tuple(steps), self.family),),
-            metadata={"difficulty": level, "facts": facts},
-        )
+        prompt = f"{left}{self.operation}{right}="
+        return self.solved(problem_id, prompt, answer, steps, difficulty=level, facts=facts)
 
 
 def _addition(left: str, right: str) -> Iterator[Column]:

@@ -1,7 +1,7 @@
-"""``srl/DefinitionGraph-v0``: shuffled definitions, many right orders, one of them shown.
+"""``srl/DefinitionGraph-v0``: shuffled definitions, with many correct orders of steps.
 
-A chain leaves no choice of the next step; here a policy may find right ways that no expert
-showed, so outcome rewards have something to find beyond imitation.
+A chain leaves no choice of the next step. Here a policy may find correct solutions that differ from
+the expert's, so outcome rewards can find more than imitation.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.problem import Problem
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated.family import (
     LETTERS,
     NOMINAL_SIZE,
     Difficulty,
+    Equations,
     GeneratedEnv,
     GeneratedSource,
     PromptForm,
     Split,
-    calculate,
     prompt_options,
 )
 
@@ -48,28 +48,27 @@ class DefinitionGraphEnv(GeneratedEnv):
     for them; half as many again (rounded down) are not: ``b:c+d,d4,c:a-d,a7,e:b+b,f3?bc>``
     asks for b and c, and needs neither e nor f.
 
-    **Observation.** The problem and behind it the actions so far, with nothing in between.
+    **Observation.** The problem followed directly by the actions so far.
     There is no system prompt.
-    ``prompt="chat"`` adds instructions that a chat model can follow, and shows an action a line.
+    ``prompt="chat"`` adds instructions for chat models, and shows one action per line.
 
-    **Action.** ``(c:a7-d4)c3;``: a private thought in brackets, which may be left out and never
-    enters the history, then a step that ends with a semicolon: one variable and its value. The
+    **Action.** ``(c:a7-d4)c3;``: an optional private thought in brackets, which never enters
+    the history, then a step that ends with a semicolon: one variable and its value. The
     last action is the answer line, ``#b7c3;``, the asked variables in the order asked.
 
-    **Expert.** Takes the needed definitions in a random order in which each can be computed
-    from what was said before, one of many, then writes the answer line: ``difficulty`` + 1
-    steps.
+    **Expert.** Computes the needed definitions in one of the many possible orders, chosen at
+    random, then writes the answer line: ``difficulty`` + 1 steps.
 
-    **Reward.** By the reward mode. In "srl" a right step that is not the expert's is paid by
-    its likeness alone; in "rlvr" every right order is worth the same.
+    **Reward.** By the reward mode. In "srl" a correct step that is not the expert's is rewarded by
+    its similarity alone; in "rlvr" every correct order is worth the same.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first answer
-    line (continuation "policy"); cut off after ``max_steps``.
+    line (continuation "policy"); truncated after ``max_steps``.
 
-    **Info.** That of ``ReasoningEnv``. ``legal`` is True for the right value of a variable
-    whose inputs were all given or rightly stated and that was not rightly stated yet, in any
-    order and whether it is needed or not, and for the right answer line once its variables
-    were stated. The verdict is right for exactly the right answer line.
+    **Info.** That of ``ReasoningEnv``. ``legal`` is True for the correct value of a variable
+    whose inputs are all given or correctly stated, if it was not correctly stated before. The order
+    does not matter, nor whether it is needed. The correct answer line is legal once its variables
+    were stated. The verdict is correct for exactly that line.
 
     **Data.** Generated (``srl_tasks.generated``), no licence needed; splits are disjoint, also
     under renaming and shuffling.
@@ -121,44 +120,28 @@ class DefinitionGraphSource(GeneratedSource[Opening]):
         return Opening(given, rng.getrandbits(level + level // 2).bit_count())
 
     def write(self, rng: random.Random, level: int, opening: Opening, problem_id: str) -> Problem:
-        """The graph, shuffled, solved in a random right order."""
+        """The graph, shuffled, solved in a random correct order."""
         definitions = _definitions(rng, level, opening.sums)
-        names = rng.sample(LETTERS, GIVEN + len(definitions))
-        said = [f"{name}{value}" for name, value in zip(names, opening.given, strict=False)]
-        for name, operation, left, right in definitions:
-            said.append(f"{names[name]}{calculate(operation, said[left], said[right])}")
-        asked = _asked(rng, level)
-        answer = "".join(said[i] for i in asked)
-        facts = {
-            f"{said[name]};": [f"{said[i]};" for i in {left, right} if i >= GIVEN]
-            for name, _, left, right in definitions
+        equations = Equations(rng.sample(LETTERS, GIVEN + len(definitions)), opening.given)
+        steps = {
+            name: equations.define(operation, left, right)
+            for name, operation, left, right in definitions
         }
-        facts[f"#{answer};"] = [f"{said[i]};" for i in asked]
-        statements = said[:GIVEN]
-        for name, operation, left, right in definitions:
-            statements.append(f"{names[name]}:{names[left]}{operation}{names[right]}")
-        rng.shuffle(statements)
-        steps = [
-            ExpertStep(
-                f"{said[name]};", thought=f"{names[name]}:{said[left]}{operation}{said[right]}"
-            )
-            for name, operation, left, right in _right_order(rng, definitions[:level])
-        ]
-        steps.append(ExpertStep(f"#{answer};"))
-        return Problem(
-            id=problem_id,
-            prompt=f"{','.join(statements)}?{''.join(names[i] for i in asked)}>",
-            answer=answer,
-            trajectories=(ExpertTrajectory(tuple(steps), self.family),),
-            metadata={"difficulty": level, "facts": facts},
+        asked = _asked(rng, level)
+        rng.shuffle(equations.statements)
+        prompt, answer, last = equations.ask(asked)
+        order = [steps[chosen.name] for chosen in _right_order(rng, definitions[:level])]
+        facts = equations.facts
+        return self.solved(
+            problem_id, prompt, answer, [*order, last], difficulty=level, facts=facts
         )
 
 
 def _definitions(rng: random.Random, level: int, sums: int) -> list[Definition]:
-    """``level`` needed definitions, then half as many others, in an order that computes.
+    """``level`` needed definitions, then ``level // 2`` others, each after its inputs.
 
-    Going backwards, each needed one but the last takes a random free place in a later one, so
-    that the last needs them all.
+    Backwards, each needed definition but the last becomes a random free input of a later one, so
+    that the last one needs them all.
     """
     count = level + level // 2
     places = [[_any_earlier(rng, min(i, level)) for _ in "lr"] for i in range(count)]
@@ -177,7 +160,7 @@ def _definitions(rng: random.Random, level: int, sums: int) -> list[Definition]:
 
 
 def _any_earlier(rng: random.Random, defined: int) -> int:
-    """A given variable half of the time, which leaves more orders right; else any earlier one."""
+    """A given variable half of the time, which allows more orders; else any earlier one."""
     return int(rng.random() * (GIVEN if rng.random() < 0.5 else GIVEN + defined))
 
 
@@ -190,7 +173,7 @@ def _asked(rng: random.Random, level: int) -> list[int]:
 
 
 def _right_order(rng: random.Random, definitions: list[Definition]) -> Iterator[Definition]:
-    """Each time a random one of the definitions whose inputs are known."""
+    """The definitions in a random order in which the inputs of each are known."""
     known, waiting = set(range(GIVEN)), definitions
     while waiting:
         ready = [d for d in waiting if d.left in known and d.right in known]

@@ -1,7 +1,7 @@
-"""``srl/WordProblem-v0``: who has how many, in English sentences, steps in sentences too.
+"""``srl/WordProblem-v0``: arithmetic about who has how many, in English sentences.
 
-Sentences are put together from wordings, so that a language model meets the arithmetic of the
-other families in the form it knows. The expert computes one person after the other.
+The sentences are made from templates, so that a language model meets the arithmetic of the other
+families in a familiar form. The expert computes one person after the other.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
-from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.problem import ExpertStep, Problem
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
 from srl_tasks.generated.family import (
@@ -25,56 +25,19 @@ from srl_tasks.generated.family import (
 )
 
 LARGEST = 500
-"""No amount in a problem is larger, totals apart."""
+"""The largest amount in a problem, apart from totals."""
 
 ANSWER_NOTE = "The last step is the answer alone: a line with #### and the number."
 
 PEOPLE = (
-    "Ada",
-    "Ben",
-    "Cleo",
-    "Dan",
-    "Elif",
-    "Finn",
-    "Gita",
-    "Hugo",
-    "Iris",
-    "Jon",
-    "Kira",
-    "Leo",
-    "Mara",
-    "Nils",
-    "Olga",
-    "Pablo",
-    "Quinn",
-    "Rosa",
-    "Sam",
-    "Tara",
-    "Uma",
-    "Vera",
-    "Wes",
-    "Xenia",
-    "Yara",
-    "Zeno",
-)
+    "Ada", "Ben", "Cleo", "Dan", "Elif", "Finn", "Gita", "Hugo", "Iris", "Jon", "Kira", "Leo",
+    "Mara", "Nils", "Olga", "Pablo", "Quinn", "Rosa", "Sam", "Tara", "Uma", "Vera", "Wes",
+    "Xenia", "Yara", "Zeno",
+)  # fmt: skip
 THINGS = (
-    "marbles",
-    "stamps",
-    "coins",
-    "shells",
-    "stickers",
-    "apples",
-    "pencils",
-    "buttons",
-    "beads",
-    "cards",
-    "postcards",
-    "badges",
-    "balloons",
-    "candles",
-    "walnuts",
-    "pebbles",
-)
+    "marbles", "stamps", "coins", "shells", "stickers", "apples", "pencils", "buttons", "beads",
+    "cards", "postcards", "badges", "balloons", "candles", "walnuts", "pebbles",
+)  # fmt: skip
 WORDINGS = {
     "more": (
         "{name} has {number} more {things} than {base}.",
@@ -113,7 +76,7 @@ class WordProblemEnv(GeneratedEnv):
 
     **Task.** "Ada has 12 coins. Ben has 5 more coins than Ada. Cleo has 3 times as many coins
     as Ben. How many coins do Cleo and Ada have together?" Each person's amount follows from the
-    one before (at times from an earlier one too); ``difficulty`` is the number of calculations.
+    one before, sometimes from an earlier one too. ``difficulty`` is the number of calculations.
 
     **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out.
 
@@ -121,19 +84,20 @@ class WordProblemEnv(GeneratedEnv):
     about two people takes one more, "Together they have 51 + 12 = 63 coins." or "The difference
     is 51 - 12 = 39 coins."; the last action is the answer, "#### 63".
 
-    **Expert.** One sentence for each calculation, the thought being what the problem says, then
+    **Expert.** One sentence for each calculation, with the problem's sentence as its thought, then
     the answer: ``difficulty`` + 1 steps.
 
     **Reward.** By the reward mode; "srl" compares the actions without their thoughts.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first action
-    with "####" (continuation "policy"); cut off after ``max_steps``.
+    with "####" (continuation "policy"); truncated after ``max_steps``.
 
-    **Info.** That of ``ReasoningEnv``. ``legal`` is True for a sentence that gives the right
-    amount to a person (or pair) whose grounds were all given or rightly stated, and that was
-    not rightly stated yet. It reads the name before "has" (or "together", "difference"), the
-    last number, and whether an equation in the sentence holds; other words do not matter. The
-    right answer is legal once the last amount was stated. The verdict compares numbers.
+    **Info.** That of ``ReasoningEnv``. ``legal`` is True for a sentence that gives a person
+    (or pair) the correct amount, if all amounts it follows from are given or correctly stated, and
+    it was not correctly stated before. It reads the name before "has" (or "together",
+    "difference"), the last number, and whether an equation in the sentence holds. Other words do
+    not matter. The correct answer is legal once the last amount was stated. The verdict compares
+    numbers.
 
     **Data.** Generated (``srl_tasks.generated``), no licence needed; splits are disjoint, also
     under exchange of names, things and wordings.
@@ -155,7 +119,7 @@ class WordProblemEnv(GeneratedEnv):
         super().__init__(source, NumericVerifier(), **defaults | options)
 
     def fact(self, action: str) -> str:
-        """ "Ben=17" for "Ben has 12 + 5 = 17 coins."; the text itself where it states none."""
+        """ "ben=17" for "Ben has 12 + 5 = 17 coins."; the text itself if it states no fact."""
         return sentence_fact(action)
 
 
@@ -228,20 +192,15 @@ class WordProblemSource(GeneratedSource[Opening]):
             )
             facts[cast.fact(who)] = [cast.fact(i) for i in grounds if i]
         question, answer = _ask(rng, opening.asked, cast, steps, facts)
-        return Problem(
-            id=problem_id,
-            prompt=" ".join((*sentences, question)),
-            answer=str(answer),
-            trajectories=(ExpertTrajectory(tuple(steps), self.family),),
-            metadata={"difficulty": level, "facts": facts},
-        )
+        prompt = " ".join((*sentences, question))
+        return self.solved(problem_id, prompt, str(answer), steps, difficulty=level, facts=facts)
 
 
 def sentence_fact(sentence: str) -> str:
-    """ "ben=17" for "Ben has 12 + 5 = 17 coins."; the stripped text where it states none.
+    """ "ben=17" for "Ben has 12 + 5 = 17 coins."; the stripped text if it states no fact.
 
-    The name is the word before "has", or "together" or "difference"; the amount is the last
-    number. A sentence with an equation that does not hold states nothing.
+    The name is the word before "has", or "together" or "difference". The amount is the last
+    number. A sentence with a wrong equation states no fact.
     """
     who = _WHO.search(sentence)
     numbers = _NUMBER.findall(sentence)
@@ -275,10 +234,7 @@ def _relations(
 
 
 def _next_relation(rng: random.Random, amounts: Sequence[int]) -> Relation:
-    """A random relation to the last of ``amounts`` that gives between 2 and ``LARGEST``.
-
-    None gives the amount of the last person again.
-    """
+    """A random relation to the last of ``amounts`` that gives between 2 and ``LARGEST``."""
     while True:
         kind = rng.choice(KINDS)
         if kind == "sum" and len(amounts) == 1:

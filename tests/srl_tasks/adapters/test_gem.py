@@ -198,7 +198,7 @@ def test_our_check_passes() -> None:
 
 
 def test_what_is_no_text_world_is_refused() -> None:
-    with pytest.raises(BadOption, match=r"Numbers.reset\(\) returned int 3 as observation"):
+    with pytest.raises(BadOption, match=r"of Numbers.reset\(\) must be a text; got int 3"):
         GEMEnv(Numbers).problems[0]  # type: ignore[arg-type]
     with pytest.raises(BadOption, match="needs world="):
         GEMEnv()

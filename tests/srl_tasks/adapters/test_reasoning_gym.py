@@ -72,7 +72,7 @@ def test_without_the_package_the_extra_is_named(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setitem(__import__("sys").modules, "reasoning_gym", None)
     with pytest.raises(MissingExtra, match=r"srl-env\[reasoning-gym\]"):
         srl_env.make("reasoning_gym:no_such_yet")
-    with pytest.raises(BadOption, match="reasoning_gym: needs a data set behind it"):
+    with pytest.raises(BadOption, match="reasoning_gym: needs a data set after it"):
         srl_env.make("reasoning_gym:")
     with pytest.raises(BadOption, match="needs dataset='chain_sum'"):
         srl_env.make("srl/ReasoningGym-v0")

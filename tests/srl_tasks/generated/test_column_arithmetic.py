@@ -109,5 +109,5 @@ def test_the_longest_expert_fits_into_the_steps_of_an_episode() -> None:
 
 
 def test_another_operation_is_an_error() -> None:
-    with pytest.raises(BadOption, match=r"operation is '\+' or '\*'; got '/'"):
+    with pytest.raises(BadOption, match=r"operation must be '\+' or '\*'; got '/'"):
         ColumnArithmeticEnv(operation="/")  # type: ignore[arg-type]

@@ -217,7 +217,7 @@ def test_a_blind_guess_is_right_once_in_a_thousand() -> None:
 
 
 def test_wrong_operations_and_noise_are_errors() -> None:
-    with pytest.raises(BadOption, match=r"operations is some of '\+-\*', at least one; got '/'"):
+    with pytest.raises(BadOption, match=r"operations must be one or more of '\+-\*'; got '/'"):
         ModularChainEnv(operations="/")
     with pytest.raises(BadOption, match="at least one; got ''"):
         ModularChainEnv(operations="")
