@@ -191,7 +191,7 @@ def action_that_is_no_text(place: Path) -> None:
     of.step(b"4")  # type: ignore[arg-type]
 
 
-@gives("difficulty is a number or a (lowest, highest) pair within 1 … 18; got 'hard'")
+@gives("difficulty must be a number or a (lowest, highest) pair within 1 … 18; got 'hard'")
 def difficulty_in_words(place: Path) -> None:
     srl_env.make(CHAIN, difficulty="hard")
 

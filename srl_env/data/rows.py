@@ -30,7 +30,7 @@ Row = Mapping[str, Any]
 Converter = Callable[[Row], Problem]
 
 PROBLEM_KEYS = ("id", "prompt", "answer", "steps", "trajectories", "metadata")
-_STEP_KEYS = ("action", "title", "thought", "observation")
+STEP_KEYS = ("action", "title", "thought", "observation")
 
 
 class BadRow(BadData):
@@ -191,7 +191,7 @@ def _step(value: Any) -> ExpertStep:
         value = {"action": value}
     if not isinstance(value, Mapping):
         raise BadRow("a step is neither text nor object", f"got {shown(value)}")
-    _known_keys(value, _STEP_KEYS, f"a step has {', '.join(_STEP_KEYS)}")
+    _known_keys(value, STEP_KEYS, f"a step has {', '.join(STEP_KEYS)}")
     for key, text in value.items():
         if not isinstance(text, str | None) or (key == "action" and text is None):
             raise BadRow(f'a step\'s "{key}" is no text', f"got {shown(text)}")

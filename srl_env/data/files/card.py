@@ -1,4 +1,4 @@
-"""The card of a data set: its README.md, which people and ``datasets`` read."""
+"""The card of a data set: its README.md, for people and for ``datasets``."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ _SIZES = ((10**3, "n<1K"), (10**4, "1K<n<10K"), (10**5, "10K<n<100K"), (10**6, "
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What a card says that is not counted while writing.
+    """The parts of a card that are not counted while writing.
 
-    title: of the data set. sources: the files it was made from. form: what they were
-    (``Reading.about``). command: what made it. license: its identifier, as "mit"; None where it
-    is not known.
+    sources: the files that the data set was made from. form: their form (``Reading.about``).
+    command: the one that made it. license: its identifier, e.g. "mit"; None if it is unknown.
     """
 
     title: str
@@ -29,7 +28,7 @@ class CardFacts:
 
 
 def dataset_card(facts: CardFacts, counts: Mapping[str, int], report: DropReport) -> str:
-    """The text of the card. counts: problems of each split. report: the rows left out."""
+    """The text of the card. counts: problems of each split. report: the dropped rows."""
     total = sum(counts.values())
     splits = "\n".join(f"| {name} | {count:,} |" for name, count in sorted(counts.items()))
     sources = "\n".join(f"- `{source}`" for source in facts.sources)
@@ -50,7 +49,7 @@ def dataset_card(facts: CardFacts, counts: Mapping[str, int], report: DropReport
 |---|---|
 | `id` | unique |
 | `prompt` | the problem |
-| `answer` | what a verifier compares with; may be null |
+| `answer` | the answer for a verifier; may be null |
 | `steps` | the expert's solution: `action`, and any of `title`, `thought`, `observation` |
 | `trajectories` | several solutions, `steps` and `source` each, instead of `steps` |
 | `metadata` | JSON text; may be null |
@@ -73,12 +72,12 @@ From {facts.form}:
 {facts.command}
 ```
 
-{_left_out(report)}
+{_dropped(report)}
 """
 
 
 def _front_matter(facts: CardFacts, counts: Mapping[str, int], total: int) -> str:
-    """YAML, of which JSON texts are a part."""
+    """The YAML at the beginning, in which texts are written as JSON."""
     size = next((name for limit, name in _SIZES if total < limit), "n>1M")
     lines = [f"pretty_name: {json.dumps(facts.title)}"]
     lines += [f"license: {json.dumps(facts.license)}"] if facts.license else []
@@ -96,10 +95,10 @@ def _example(counts: Mapping[str, int]) -> str:
     return "train" if "train" in counts or not counts else min(counts)
 
 
-def _left_out(report: DropReport) -> str:
+def _dropped(report: DropReport) -> str:
     if not report.dropped:
-        return "No row was left out."
+        return "No row was dropped."
     rows = "\n".join(
         f"| {reason.replace('|', '/')} | {count:,} |" for reason, count in report.dropped.items()
     )
-    return f"Rows left out:\n\n| because | rows |\n|---|---:|\n{rows}"
+    return f"Dropped rows:\n\n| reason | rows |\n|---|---:|\n{rows}"

@@ -1,7 +1,7 @@
-"""Rows of tables that people keep: CSV, TSV, and Excel's XLSX (extra "data").
+"""Rows of spreadsheets: CSV, TSV, and Excel's XLSX (extra "data").
 
-The first row has the names of the columns. An empty cell is as good as absent. A cell that is a
-list or an object as JSON, or a list as Python writes it, becomes one; all else is text.
+The first row has the names of the columns. An empty cell counts as absent. A cell with a list or an
+object in JSON, or a list in Python, becomes one; every other cell is a text.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ _DELIMITERS: Final = (",", ";", "\t", "|")
 def csv_rows(path: Path, note: Note) -> Rows:
     """(line, row) for each row of a CSV or TSV file in UTF-8; quoted cells may have line ends.
 
-    The delimiter is the one of comma, semicolon, tab and bar that the first line has most.
-    Raises ``BadData`` for a file that is no such table.
+    The delimiter is comma, semicolon, tab or bar, whichever is most frequent in the first line.
+    Raises ``BadData`` for any other file.
     """
     csv.field_size_limit(sys.maxsize)  # a solution may be long
     with path.open("rb") as raw, io.TextIOWrapper(raw, "utf-8-sig", newline="") as text:
@@ -58,7 +58,7 @@ def xlsx_rows(path: Path, note: Note) -> Rows:
         raise MissingExtra("openpyxl", "data") from error
     try:
         book = load_workbook(path, read_only=True, data_only=True)
-    except Exception as error:  # whatever a damaged archive makes of it
+    except Exception as error:  # a damaged archive may raise anything
         raise BadData(f"{path}: not an XLSX file that can be read; {error}") from error
     try:
         sheet = book.worksheets[0]
@@ -94,7 +94,7 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> Row | BadRow:
 
 
 def _value(cell: str) -> Any:
-    """A cell's text, or the list or object that it writes."""
+    """The list or object that a cell holds, else its text."""
     start = cell.lstrip()[:1]
     if start == "{":
         try:

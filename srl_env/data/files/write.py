@@ -4,23 +4,24 @@
         for problem in problems:
             writer.add(problem)
 
-What is written appears under its name when the block ends, whole, and not at all where it ends
-with an error. Nothing that exists is replaced, unless ``force`` says so.
+The output appears under its name when the block ends, and not at all if it ends with an error.
+Existing output is replaced only with ``force``.
 """
 
 from __future__ import annotations
 
 import os
+import re
 import shutil
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 from srl_env.data.files.json_lines import json_line, json_text
-from srl_env.data.rows import row_from_problem
-from srl_env.errors import BadData, BadOption, MissingExtra, UnknownName
+from srl_env.data.rows import PROBLEM_KEYS, STEP_KEYS, row_from_problem
+from srl_env.errors import BadData, BadOption, MissingExtra
 from srl_env.problem import Problem
 from srl_env.text.unicode import all_utf8_safe
 
@@ -28,50 +29,50 @@ Kind = Literal["jsonl", "parquet", "folder"]
 CARD, DATA = "README.md", "data"
 ROWS_AT_ONCE = 8192
 CHARACTERS_AT_ONCE = 1 << 24
-_STEP = ("action", "title", "thought", "observation")
 _ENDINGS: Mapping[str, Kind] = {".jsonl": "jsonl", ".ndjson": "jsonl", ".parquet": "parquet"}
-_NOT_WRITTEN = {".csv", ".tsv", ".txt", ".json", ".traj", ".yaml", ".yml", ".toml", ".xml", ".md"}
-_NOT_WRITTEN |= {".arrow", ".db", ".sqlite", ".xlsx", ".pkl", ".pickle", ".npz", ".html"}
-_NOT_WRITTEN |= {".gz", ".zip", ".zst", ".xz", ".bz2", ".tar"}
+_NOT_WRITTEN = re.compile(
+    r"\.(csv|tsv|txt|json|traj|yaml|yml|toml|xml|md|html|arrow|db|sqlite|xlsx|pkl|pickle|npz"
+    r"|gz|zip|zst|xz|bz2|tar)"
+)
 
 
 class Writer(ABC):
     """Takes problems, one after the other.
 
-    counts: how many of each split were written so far.
+    counts: {split: number of problems written so far}.
     """
 
     def __init__(self) -> None:
         self.counts: dict[str, int] = {}
 
     def add(self, problem: Problem, split: str = "train") -> None:
-        """Writes a problem. Raises ``BadData`` for metadata that is no JSON."""
+        """Writes a problem. Raises ``BadData`` for metadata that JSON cannot express."""
         self.write(problem, split)
         self.counts[split] = self.counts.get(split, 0) + 1
 
     @abstractmethod
     def write(self, problem: Problem, split: str) -> None:
-        """Writes a problem behind the others of its split."""
+        """Writes a problem after the others of its split."""
 
     @abstractmethod
-    def finish(self) -> None:
-        """Writes what is left, and closes."""
+    def flush(self) -> None:
+        """Writes everything that is still in memory."""
 
     @abstractmethod
-    def abandon(self) -> None:
-        """Closes, whatever was written."""
+    def close(self) -> None:
+        """Closes the files; a second call does nothing."""
 
 
 def kind_of(path: Path) -> Kind:
-    """What a path is to become, by its ending: ".jsonl", ".parquet", or else a folder.
+    """The kind of output, by the ending of the path: ".jsonl", ".parquet", or else a folder.
 
-    Raises ``BadOption`` for the ending of a file that is not written here, as ".csv".
+    Raises ``BadOption`` for the ending of a file that cannot be written here, as ".csv".
     """
     ending = path.suffix.lower()
-    if ending in _NOT_WRITTEN and not path.is_dir():
+    if _NOT_WRITTEN.fullmatch(ending) and not path.is_dir():
         raise BadOption(
-            f"{path}: no {ending} file is written; give FILE.jsonl, FILE.parquet, or the name of a "
-            "folder, which gets Parquet files and a card"
+            f"the output must be FILE.jsonl, FILE.parquet or a folder; got {path}. Fix: for a"
+            f" folder with Parquet files and a card, a name without {ending}"
         )
     return _ENDINGS.get(ending, "folder")
 
@@ -79,24 +80,20 @@ def kind_of(path: Path) -> Kind:
 @contextmanager
 def open_writer(
     path: str | os.PathLike[str],
-    kind: Kind | None = None,
     *,
     card: Callable[[Mapping[str, int]], str] | None = None,
     force: bool = False,
 ) -> Iterator[Writer]:
-    """A writer to a file, in which splits are not told apart, or to a folder.
+    """A writer to a file, which does not keep splits apart, or to a folder; see ``kind_of``.
 
-    kind: by default what the path's ending says. card: makes the README.md of a folder from the
-    number of problems in each split; a folder has ``data/SPLIT.parquet`` beside it, which
-    ``datasets.load_dataset(path)`` reads. force: an existing file, or a folder that was written
-    here, is replaced.
-    Raises ``BadOption`` for what exists, ``BadData`` where it cannot be written, and
+    A folder has ``data/SPLIT.parquet``, which ``datasets.load_dataset(path)`` reads. card: makes
+    its README.md from the number of problems in each split. force: replaces an existing file, or
+    a folder that was written here.
+    Raises ``BadOption`` for existing output, ``BadData`` if it cannot be written, and
     ``MissingExtra`` for Parquet without the extra "data".
     """
     path = Path(path)
-    kind = kind or kind_of(path)
-    if kind not in get_args(Kind):
-        raise UnknownName("kind of output", kind, get_args(Kind))
+    kind = kind_of(path)
     check_free(path, kind, force)
     partial = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
@@ -104,11 +101,12 @@ def open_writer(
         writer = _WRITERS[kind](partial)
         try:
             yield writer
-            writer.finish()
-        except BaseException:
-            writer.abandon()
-            raise
-        if isinstance(writer, _Folder) and card is not None:
+            writer.flush()
+            writer.close()
+        finally:
+            with suppress(OSError):  # after an error nothing of it is kept
+                writer.close()
+        if kind == "folder" and card is not None:
             (partial / CARD).write_text(card(writer.counts), encoding="utf-8")
         _put(partial, path)
     except OSError as error:
@@ -118,7 +116,7 @@ def open_writer(
 
 
 def check_free(path: Path, kind: Kind, force: bool = False) -> None:
-    """Raises ``BadOption`` where writing there would destroy what must stay."""
+    """Raises ``BadOption`` if writing there would destroy something that must stay."""
     if not path.exists() and not path.is_symlink():
         return
     if path.is_dir() != (kind == "folder"):
@@ -131,7 +129,7 @@ def check_free(path: Path, kind: Kind, force: bool = False) -> None:
 
 
 def _strange(folder: Path) -> str | None:
-    """Something in a folder that no writer of ours puts there."""
+    """A file in a folder that no writer puts there."""
     for path in folder.rglob("*"):
         name = path.relative_to(folder).as_posix()
         ours = name in (CARD, DATA) or (path.parent.name == DATA and path.suffix == ".parquet")
@@ -141,7 +139,7 @@ def _strange(folder: Path) -> str | None:
 
 
 def _put(partial: Path, path: Path) -> None:
-    """Gives what is finished its name; an old folder is only gone when the new one is there."""
+    """Gives complete output its name; an old folder is removed only after that."""
     if not path.is_dir():
         partial.replace(path)
         return
@@ -172,20 +170,18 @@ class _Jsonl(Writer):
     def write(self, problem: Problem, split: str) -> None:
         self._file.write(json_line(problem))
 
-    def finish(self) -> None:
+    def flush(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
-        self._file.close()
 
-    def abandon(self) -> None:
-        with suppress(OSError):  # what it could not write is not wanted
-            self._file.close()
+    def close(self) -> None:
+        self._file.close()
 
 
 class _Parquet(Writer):
-    """The same rows as a table; metadata as JSON text, as a column has one type.
+    """The same rows as a table; metadata are JSON text, because a column has one type.
 
-    Lone surrogates, which no table can hold, become U+FFFD.
+    Lone surrogates, which a table cannot hold, become U+FFFD.
     """
 
     def __init__(self, path: Path) -> None:
@@ -204,22 +200,17 @@ class _Parquet(Writer):
         self._rows.append(row)
         self._characters += characters
         if len(self._rows) == ROWS_AT_ONCE or self._characters > CHARACTERS_AT_ONCE:
-            self._flush()
+            self.flush()
 
-    def finish(self) -> None:
-        self._flush()
-        self._table.close()
-
-    def abandon(self) -> None:
-        with suppress(OSError):
-            self._table.close()
-
-    def _flush(self) -> None:
+    def flush(self) -> None:
         from pyarrow import RecordBatch
 
         self._table.write_batch(RecordBatch.from_pylist(self._rows, schema=self._schema))
         self._rows.clear()
         self._characters = 0
+
+    def close(self) -> None:
+        self._table.close()
 
 
 class _Folder(Writer):
@@ -236,13 +227,13 @@ class _Folder(Writer):
             self._splits[split] = _Parquet(self._data / f"{split}.parquet")
         self._splits[split].write(problem, split)
 
-    def finish(self) -> None:
-        for split in self._splits.values():
-            split.finish()
+    def flush(self) -> None:
+        for table in self._splits.values():
+            table.flush()
 
-    def abandon(self) -> None:
-        for split in self._splits.values():
-            split.abandon()
+    def close(self) -> None:
+        for table in self._splits.values():
+            table.close()
 
 
 _WRITERS: Mapping[Kind, Callable[[Path], Writer]] = {
@@ -256,27 +247,21 @@ def _schema() -> Any:
     import pyarrow as pa
 
     text = pa.string()
-    steps = pa.list_(pa.struct([(name, text) for name in _STEP]))
+    steps = pa.list_(pa.struct([(name, text) for name in STEP_KEYS]))
     trajectories = pa.list_(pa.struct([("steps", steps), ("source", text)]))
     kinds = {"steps": steps, "trajectories": trajectories}
-    names = ("id", "prompt", "answer", "steps", "trajectories", "metadata")
-    return pa.schema([(name, kinds.get(name, text)) for name in names])
+    return pa.schema([(name, kinds.get(name, text)) for name in PROBLEM_KEYS])
 
 
 def _table_row(problem: Problem) -> tuple[dict[str, Any], int]:
     """A row of the table, and about how many characters it has."""
     row = row_from_problem(problem)
-    if "steps" in row:
-        row["steps"] = [_table_step(step) for step in row["steps"]]
-    for trajectory in row.get("trajectories", []):
-        trajectory["steps"] = [_table_step(step) for step in trajectory["steps"]]
+    for solution in (row, *row.get("trajectories", [])):
+        if "steps" in solution:
+            solution["steps"] = [
+                {"action": step} if isinstance(step, str) else step for step in solution["steps"]
+            ]
     if "metadata" in row:
         row["metadata"] = json_text(problem, row["metadata"])
     text = json_text(problem, row)
-    if not text.isascii():
-        row = all_utf8_safe(row)
-    return row, len(text)
-
-
-def _table_step(step: str | dict[str, str]) -> dict[str, str]:
-    return {"action": step} if isinstance(step, str) else step
+    return row if text.isascii() else all_utf8_safe(row), len(text)

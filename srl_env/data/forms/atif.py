@@ -1,12 +1,14 @@
 """Trajectories in ATIF, the agent trajectory interchange format, as data for SRL.
 
-An object has "schema_version" (``ATIF-v1.0`` to ``ATIF-v1.7``), "agent" ({name, version,
-model_name}), "session_id" and, since v1.7, "trajectory_id", and "steps". A step has "step_id",
-"source" (system, user or agent), "message" (a text, or since v1.6 a list of {type, text} parts),
-and, where an agent made it, "reasoning_content", "tool_calls" ([{tool_call_id, function_name,
-arguments}]) and "observation" ({results: [{source_call_id, content}]}). Since v1.7 a step may be
-"is_copied_context", said already in an earlier trajectory and not to be trained on, and an
-agent's step with an "llm_call_count" of 0 was made without a model.
+- An object has "schema_version" (``ATIF-v1.0`` to ``ATIF-v1.7``), "agent" ({name, version,
+  model_name}), "session_id" and, since v1.7, "trajectory_id", and "steps".
+- A step has "step_id", "source" (system, user or agent) and "message" (a text, or since v1.6 a list
+  of {type, text} parts).
+- A step of an agent also has "reasoning_content", "tool_calls" ([{tool_call_id, function_name,
+  arguments}]) and "observation" ({results: [{source_call_id, content}]}).
+- Since v1.7 a step may be "is_copied_context": it is part of an earlier trajectory and must not be
+  trained on. An agent's step with an "llm_call_count" of 0 was made without a model.
+
 Source: the format's specification in the Harbor project, rfcs/0001-trajectory-format.md, v1.7.
 """
 
@@ -30,26 +32,26 @@ _VERSION = re.compile(r"ATIF-v1\.\d+")
 class ATIFTrajectory:
     """Converter of ATIF trajectories; ``BadRow`` for one that cannot be used.
 
-    The prompt is what users said before the agent's first step. Each tool call of a step is an
-    expert step of its own, with the results that name it; an agent's message without a call is
-    one too. Message and reasoning before a call are the thought of the first. What users say
-    later, and what the system reports, is added to the observation before it. Calls of the
-    tools that ``srl_env.swe`` knows are written in its canonical form, others as JSON,
+    The prompt is the users' messages before the agent's first step. Each tool call is an expert
+    step, with the results that name it; so is an agent's message without a call. Message and
+    reasoning before several calls are the thought of the first one. Later messages of users, and
+    reports of the system, are added to the observation before them. Calls of the tools in
+    ``srl_env.text.tool_calls`` are written in its canonical form, others as JSON,
     ``{"name": …, "arguments": {…}}``.
-    Left out, and counted in ``metadata["skipped_steps"]``: copied context, steps without a
-    model, and empty ones. Trajectories of subagents are not followed. Images are left out with
-    ``[image]`` in their place.
+    Copied context, steps without a model and empty steps are dropped;
+    ``metadata["skipped_steps"]`` counts them. Trajectories of subagents are not followed. An image
+    becomes ``[image]``.
     """
 
     def __call__(self, row: Row) -> Problem:
         """The problem in a trajectory."""
         if not _VERSION.fullmatch(str(row.get("schema_version"))):
             raise BadRow("no ATIF-v1", f'"schema_version" is {row.get("schema_version")!r:.60}')
-        told, done = _parts(row)
-        prompt = "\n\n".join(filter(None, (_text(step.get("message")) for step in told)))
+        users, own = _parts(row)
+        prompt = "\n\n".join(filter(None, (_text(step.get("message")) for step in users)))
         if not prompt:
             raise BadRow("no message of a user", "expected one before the agent's first step")
-        steps, skipped = _expert_steps(done)
+        steps, skipped = _expert_steps(own)
         if not steps:
             raise BadRow("no step of an agent", 'expected one with "source": "agent"')
         agent = row.get("agent")
@@ -64,7 +66,7 @@ class ATIFTrajectory:
 
 
 def _parts(row: Row) -> tuple[list[Row], list[Row]]:
-    """What users said before the agent's first own step, and everything from that step on."""
+    """The steps of users before the agent's first own step, and all steps from that one on."""
     steps = row.get("steps")
     if not isinstance(steps, Sequence) or not all(isinstance(step, Mapping) for step in steps):
         raise BadRow('"steps" is no list of objects', "expected ATIF's")
@@ -83,7 +85,7 @@ def _is_own(step: Row) -> bool:
 
 
 def _expert_steps(rows: Sequence[Row]) -> tuple[list[ExpertStep], int]:
-    """The steps, and how many rows of the agent were left out."""
+    """The steps, and how many rows of the agent were dropped."""
     steps, skipped = list[ExpertStep](), 0
     for row in rows:
         made = list(_agent_steps(row)) if _is_own(row) else []
@@ -103,7 +105,7 @@ def _add_observation(steps: list[ExpertStep], text: str) -> None:
 
 
 def _agent_steps(row: Row) -> Iterator[ExpertStep]:
-    """One step for each call; the message where there is none."""
+    """One step for each call, or the message if there is no call."""
     reasoning, message = _text(row.get("reasoning_content")), _text(row.get("message"))
     calls = row.get("tool_calls") or []
     if not isinstance(calls, Sequence) or not all(isinstance(call, Mapping) for call in calls):
@@ -132,7 +134,7 @@ def _action(call: Row) -> str:
 
 
 def _results(row: Row) -> dict[str, str]:
-    """What the world answered, by the call it answers; several answers to one are joined."""
+    """{id of the call: result}; several results of one call are joined."""
     observation = row.get("observation")
     results = observation.get("results") if isinstance(observation, Mapping) else None
     found = dict[str, str]()
@@ -145,7 +147,7 @@ def _results(row: Row) -> dict[str, str]:
 
 
 def _text(value: Any) -> str:
-    """The text of a message, content or reasoning; of one in parts, all texts."""
+    """The text of a message, content or reasoning, or the texts of its parts."""
     if value is None or isinstance(value, str):
         return (value or "").strip()
     if not isinstance(value, Sequence) or not all(isinstance(part, Mapping) for part in value):

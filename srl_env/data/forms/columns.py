@@ -1,4 +1,4 @@
-"""Which column holds what, judged by what is in the columns, where their names do not say it."""
+"""A guess of which column holds what, by the content of the columns."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ _END = 300  # characters of a solution in which its answer stands
 class Column:
     """A column of the first rows.
 
-    filled, distinct: shares of the rows, in [0, 1]. length: characters of a text on average, 0
-    where the column holds no text. lines: of a text, on average. lists: the share of rows with a
-    list. example: the first value.
+    filled, distinct, lists: fractions of the rows with a value, with different values, and with a
+    list. length, lines: mean characters and lines of a text, 0 for a column without texts.
+    example: the first value.
     """
 
     name: str
@@ -37,10 +37,10 @@ def columns_of(rows: Sequence[Row]) -> list[Column]:
 
 
 def proposed(rows: Sequence[Row]) -> dict[str, str]:
-    """{prompt, steps or solution, answer: column} by content; {} where they cannot be told.
+    """{prompt, steps or solution, answer: column} by content; {} if the content is unclear.
 
-    The answer is the short column that stands most often at the end of another, which is the
-    solution. Else the solution is the text with most lines. The prompt is the longest text left.
+    The answer is the short column that most often ends another, which is the solution. If there is
+    none, the solution is the text with most lines. The prompt is the longest remaining text.
     """
     columns = [column for column in columns_of(rows) if column.filled > 0.5]
     texts = [column for column in columns if column.length]
@@ -69,7 +69,7 @@ def proposed(rows: Sequence[Row]) -> dict[str, str]:
 
 
 def as_options(columns: Mapping[str, str]) -> str:
-    """The options of the command line that name these columns."""
+    """The command-line options that name these columns."""
     pairs = (shlex.quote(f"{name}={column}") for name, column in columns.items())
     return " ".join(f"--column {pair}" for pair in pairs)
 
@@ -89,7 +89,7 @@ def _column(name: str, rows: Sequence[Row]) -> Column:
 
 
 def _stands_in(rows: Sequence[Row], answer: Column, solution: Column) -> float:
-    """The share of rows whose answer stands at the end of the solution, as a part of it."""
+    """The fraction of rows whose answer is a part of the end of the solution."""
     pairs = [(str(row.get(answer.name, "")), str(row.get(solution.name, ""))) for row in rows]
     found = [a and len(a) < len(s) and a.strip() in s[-_END:] for a, s in pairs]
     return sum(map(bool, found)) / len(rows)

@@ -1,8 +1,8 @@
 """Rows of GSM8K: grade-school word problems with solutions line by line.
 
-Columns "question" and "answer"; an answer is one line per step, with calculator annotations
-such as ``<<48/2=24>>``, and ``#### 72`` at the end. Data: Cobbe et al., arXiv:2110.14168,
-MIT licence; "openai/gsm8k" on the hub.
+The columns are "question" and "answer". An answer has one line per step, with calculator
+annotations such as ``<<48/2=24>>``, and ``#### 72`` at the end.
+Data: Cobbe et al., arXiv:2110.14168, MIT licence; "openai/gsm8k" on the hub.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ ANNOTATION = re.compile(r"<<[^<>\n]*>>")
 def gsm8k_problem(row: Row) -> Problem:
     """The problem in a row: each line of the solution is a step, the last step "#### 72".
 
-    Annotations are taken out, blank lines passed over. ``BadRow`` where no number follows
-    the last ``####`` or no line comes before it.
+    Annotations are removed, blank lines skipped. ``BadRow`` if no number follows the last ``####``
+    or no line comes before it.
     """
     question, solution = text_in(row, "question").strip(), text_in(row, "answer")
     body, marker, answer = solution.rpartition(MARKER)

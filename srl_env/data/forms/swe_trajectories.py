@@ -22,7 +22,7 @@ import json
 import os
 import re
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -48,7 +48,7 @@ from srl_env.text.tool_calls import (
 _EDITOR_BLOCK = re.compile(r"^```[^\n`]*\n(?=\s*str_replace_editor\s)", re.MULTILINE)
 _FENCE = re.compile(r"^```[^\n`]*$", re.MULTILINE)
 _XML_CALL = re.compile(r"<function=.*?</function>", re.DOTALL)
-_EXTRA = ("security_risk",)
+_ARGUMENTS: Mapping[str, Set[str]] = {"bash": {"command"}, "submit": set()}
 _TEXTS = ("content", "text", "value")
 _ROLES = {
     "system": "system", "user": "user", "human": "user", "assistant": "assistant",
@@ -60,7 +60,7 @@ TOOL_NAMES: Mapping[str, str] = {
     "str_replace_based_edit_tool": EDITOR, "file_editor": EDITOR, "edit_file": EDITOR,
     "finish": "submit", "think": "think",
 }  # fmt: skip
-"""What other agents (OpenHands, Anthropic's tools) call our tools."""
+"""{name of a tool of OpenHands or Anthropic: the same tool here}."""
 
 _KEPT = ("resolved", "model", "traj_id", "patch")
 
@@ -178,19 +178,15 @@ def _traj_turns(row: Row) -> tuple[str, list[_Turn]]:
     for step in _listed(row, "trajectory"):
         if not isinstance(step, Mapping) or not isinstance(step.get("action"), str):
             raise BadRow('a step of "trajectory" has no "action"', "expected SWE-agent's .traj")
-        thought, observation = step.get("thought"), step.get("observation")
+        call = _command(step["action"])
         turns.append(
-            _Turn(
-                (thought.strip() or None) if isinstance(thought, str) else None,
-                _command(step["action"]),
-                observation if isinstance(observation, str) else None,
-            )
+            _Turn(_stripped(step.get("thought")), call, _text_or_none(step, "observation"))
         )
     return _replayed_statement(row) or _first_message(_listed(row, "history"))[0], turns
 
 
 def _replayed_statement(row: Row) -> str | None:
-    """The issue in the run's own configuration, where that is kept."""
+    """The issue in the configuration of the run, if there is one."""
     config = row.get("replay_config")
     try:
         config = json.loads(config) if isinstance(config, str) else config
@@ -226,7 +222,7 @@ def _message_turns(messages: Sequence[Any]) -> tuple[str, list[_Turn]]:
 
 
 def _answered(turns: Sequence[_Turn], begun: int, call_id: str | None) -> int:
-    """The turn that an answer is to: by the call's id, else the first one not yet answered."""
+    """The turn whose result this is: by the call's id, else the first one without a result."""
     own = range(begun, len(turns))
     named = [i for i in own if call_id is not None and turns[i].id == call_id]
     open_ = [i for i in own if turns[i].observation is None]
@@ -234,21 +230,31 @@ def _answered(turns: Sequence[_Turn], begun: int, call_id: str | None) -> int:
 
 
 def _answers(message: Mapping[str, Any]) -> list[tuple[str | None, str]]:
-    """(id of the call or None, text) of what a message answers; parts may answer several."""
-    content = message.get("content")
-    parts = content if isinstance(content, list) else []
-    results = [p for p in parts if isinstance(p, Mapping) and p.get("type") == "tool_result"]
-    if not results:
-        return [(_id(message.get("tool_call_id")), _observation(message))]
-    return [(_id(part.get("tool_use_id")), _observation(part)) for part in results]
+    """(id of the call or None, text) of each result in a message."""
+    if results := _parts(message, "tool_result"):
+        return [(_text_or_none(part, "tool_use_id"), _observation(part)) for part in results]
+    return [(_text_or_none(message, "tool_call_id"), _observation(message))]
 
 
-def _id(value: Any) -> str | None:
+def _text_or_none(values: Any, name: str) -> str | None:
+    value = values.get(name) if isinstance(values, Mapping) else None
     return value if isinstance(value, str) else None
 
 
+def _stripped(value: Any) -> str | None:
+    """A text without white space around it; None if nothing is left, or if it is no text."""
+    return (value.strip() or None) if isinstance(value, str) else None
+
+
+def _parts(message: Mapping[str, Any], kind: str) -> list[Mapping[str, Any]]:
+    """The parts of a message that have this type."""
+    content = message.get("content")
+    parts = content if isinstance(content, list) else []
+    return [part for part in parts if isinstance(part, Mapping) and part.get("type") == kind]
+
+
 def _first_message(messages: Sequence[Any]) -> tuple[str, Sequence[Any]]:
-    """The first message to the agent, and the messages after it; demonstrations apart."""
+    """The first message to the agent, and the messages after it, without demonstrations."""
     shown = [message for message in messages if not _is_demonstration(message)]
     for place, message in enumerate(shown):
         if _role(message) == "user":
@@ -261,7 +267,7 @@ def _is_demonstration(message: Any) -> bool:
 
 
 def _form(messages: Sequence[Any]) -> str:
-    """The form that a row's calls are in; any other is prose there."""
+    """The form of a row's calls: "tool", "xml" or "ticks"; calls in other forms are prose."""
     own = [message for message in messages if _role(message) == "assistant"]
     if any(_native_calls(message) for message in own):
         return "tool"
@@ -273,18 +279,18 @@ def _assistant_turns(message: Mapping[str, Any], form: str) -> list[_Turn]:
     if form == "tool":
         return _tool_turns(message, content)
     if form == "xml" and len(calls := _XML_CALL.findall(content)) > 1:
-        first = content.partition("<function=")[0].strip() or None
+        first = _stripped(content.partition("<function=")[0])
         read = [_xml_turn(call) for call in calls]
         return [replace(read[0], thought=first), *read[1:]]
     if form == "xml":
         return [_xml_turn(content)]
     before, block = _ticks(content)
-    return [_Turn(before.strip() or None, None if block is None else _command(block))]
+    return [_Turn(_stripped(before), None if block is None else _command(block))]
 
 
 def _xml_turn(content: str) -> _Turn:
     if "<function=" not in content:
-        return _Turn(content.strip() or None, None)
+        return _Turn(_stripped(content), None)
     parsed = ToolCalls().parse(content)
     if not parsed.ok:
         return _Turn(None, CallError(parsed.problem_found or "no call"))
@@ -292,9 +298,9 @@ def _xml_turn(content: str) -> _Turn:
 
 
 def _tool_turns(message: Mapping[str, Any], content: str) -> list[_Turn]:
-    """A turn for each native call; the prose is the first one's thought."""
-    thought = message.get("thought")
-    thought = (thought if isinstance(thought, str) else content).strip() or None
+    """A turn for each native call; the text around them is the first one's thought."""
+    own = _text_or_none(message, "thought")
+    thought = _stripped(content if own is None else own)
     turns = [_native_turn(call) for call in _native_calls(message)]
     if not turns:
         return [_Turn(thought, None)]
@@ -302,32 +308,28 @@ def _tool_turns(message: Mapping[str, Any], content: str) -> list[_Turn]:
 
 
 def _native_turn(call: Any) -> _Turn:
-    call_id = _id(call.get("id")) if isinstance(call, Mapping) else None
+    call_id = _text_or_none(call, "id")
     try:
         name, arguments = name_and_arguments(call)
         tool = TOOL_NAMES.get(name, name)
         if tool == "think":
-            said = next((text for text in arguments.values() if isinstance(text, str)), "")
-            return _Turn(said.strip() or None, None, id=call_id, think=True)
-        known = {"bash": ("command",), "submit": ()}.get(tool, tuple(arguments))
-        kept = {key: arguments[key] for key in known if key in arguments}
-        return _Turn(
-            None, ToolCall(tool, {k: v for k, v in kept.items() if k not in _EXTRA}), id=call_id
-        )
+            said = next((text for text in arguments.values() if isinstance(text, str)), None)
+            return _Turn(_stripped(said), None, id=call_id, think=True)
+        known = _ARGUMENTS.get(tool, arguments.keys() - {"security_risk"})
+        kept = {name: value for name, value in arguments.items() if name in known}
+        return _Turn(None, ToolCall(tool, kept), id=call_id)
     except CallError as error:
         return _Turn(None, error, id=call_id)
 
 
 def _native_calls(message: Mapping[str, Any]) -> list[Any]:
     """OpenAI's "tool_calls", or Anthropic's parts with "tool_use", as calls with a function."""
-    calls, content = message.get("tool_calls"), message.get("content")
+    calls = message.get("tool_calls")
     if isinstance(calls, list) and calls:
         return calls
-    parts = content if isinstance(content, list) else []
     return [
         {"id": part.get("id"), "name": part.get("name"), "arguments": part.get("input")}
-        for part in parts
-        if isinstance(part, Mapping) and part.get("type") == "tool_use"
+        for part in _parts(message, "tool_use")
     ]
 
 
@@ -336,10 +338,10 @@ def _joined(*thoughts: str | None) -> str | None:
 
 
 def _ticks(content: str) -> tuple[str, str | None]:
-    """What stands before a command in ticks, and the command; None where there is none.
+    """The text before a command in ticks, and the command; None if there is none.
 
-    As in SWE-agent the last block counts; a call of the editor may have blocks in its texts, so
-    it begins where it is typed, and ends with the last fence.
+    As in SWE-agent the last block counts. A call of the editor may have blocks in its texts, so it
+    ends with the last fence.
     """
     fences = list(_FENCE.finditer(content))
     if len(fences) < 2:
@@ -365,7 +367,7 @@ def _role(message: Any) -> str:
 
 
 def _content(message: Mapping[str, Any]) -> str:
-    """The text of a message; of one in parts, all texts but what calls and thoughts hold."""
+    """The text of a message, or the texts of its parts without calls and hidden thoughts."""
     content = next((message[name] for name in _TEXTS if message.get(name) is not None), None)
     if content is None or isinstance(content, str):
         return content or ""
@@ -412,7 +414,7 @@ def _statement(first: str) -> str:
 
 
 def _steps(turns: list[_Turn]) -> tuple[tuple[ExpertStep, ...], int]:
-    """The steps, and how many turns were left out."""
+    """The steps, and how many turns were dropped."""
     unread = [turn.call for turn in turns if isinstance(turn.call, CallError)]
     calls = [turn for turn in turns if isinstance(turn.call, ToolCall)]
     if not calls or 4 * len(unread) > len(calls) + len(unread):

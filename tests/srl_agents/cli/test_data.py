@@ -183,7 +183,8 @@ def test_the_ending_of_a_file_that_is_not_written_makes_no_folder(data: Path) ->
     for name in ("w.csv", "w.json", "w.jsonl.gz"):
         result = run("convert", data, "-o", data.parent / name)
         assert (result.exit_code, result.output.count("\n")) == (2, 1)
-        assert f"{Path(name).suffix} file is written; give FILE.jsonl, FILE.parq" in result.output
+        assert "the output must be FILE.jsonl, FILE.parquet or a folder; got" in result.output
+        assert f"a name without {Path(name).suffix}" in result.output
     assert os.listdir(data.parent) == ["train.jsonl"]
 
 

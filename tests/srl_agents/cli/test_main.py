@@ -287,7 +287,7 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
             "; got [1]",
         ),
         (["check", CHAIN, "--kwargs", '{"dificulty": 3}'], "Did you mean 'difficulty'?"),
-        (["check", CHAIN, "--kwargs", '{"difficulty": 99}'], "difficulty is a number"),
+        (["check", CHAIN, "--kwargs", '{"difficulty": 99}'], "difficulty must be a number"),
         (["check", CHAIN, "--seconds=-1"], "seconds must be a number above 0"),
         (["check", CHAIN, "--seconds", "nan"], "seconds must be a number above 0"),
         (["eval"], "give a policy"),

@@ -202,7 +202,7 @@ def test_what_is_no_text_world_is_refused() -> None:
         GEMEnv(Numbers).problems[0]  # type: ignore[arg-type]
     with pytest.raises(BadOption, match="needs world="):
         GEMEnv()
-    with pytest.raises(BadOption, match="gem: needs an id behind it"):
+    with pytest.raises(BadOption, match="gem: needs an id after it"):
         srl_env.make("gem:")
 
     class Broken(Guess):

@@ -180,7 +180,7 @@ def test_a_list_from_a_configuration_file_is_as_good_as_a_pair() -> None:
 def test_wrong_splits_and_sizes_are_errors() -> None:
     with pytest.raises(BadOption, match="split must be 'train', 'dev' or 'test'; got 'valid'"):
         ModularChainSource(7, "valid")  # type: ignore[arg-type]
-    with pytest.raises(BadOption, match="max_problems is at least 1; got 0"):
+    with pytest.raises(BadOption, match="max_problems must be at least 1; got 0"):
         ModularChainSource(7, max_problems=0)
 
 
@@ -188,7 +188,7 @@ def test_a_split_without_any_problem_is_an_error_and_no_endless_search() -> None
     owner = split_of_opening("coins", "0")
     assert Coins(1, owner)[0].prompt.startswith("1: 0 and ")
     other = next(split for split in SPLITS if split != owner)
-    with pytest.raises(BadOption, match="difficulty must have problems in split 'dev'; got 1 of coins"):
+    with pytest.raises(BadOption, match="must have problems in split 'dev'; got 1 of coins"):
         Coins(1, other)[0]
 
 
