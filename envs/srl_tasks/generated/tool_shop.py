@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
-from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.call_similarity import call_similarity
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.tools import Call, CallError, JsonCalls, Parameter, Tool
@@ -24,33 +24,13 @@ from srl_tasks.generated.family import (
 )
 
 PRODUCTS: Final = [
-    "lamp",
-    "chair",
-    "table",
-    "mug",
-    "plate",
-    "bowl",
-    "clock",
-    "vase",
-    "shelf",
-    "stool",
-    "mirror",
-    "basket",
-]
+    "lamp", "chair", "table", "mug", "plate", "bowl", "clock", "vase", "shelf", "stool",
+    "mirror", "basket",
+]  # fmt: skip
 CUSTOMERS: Final = [
-    "Nora",
-    "Emil",
-    "Ada",
-    "Hugo",
-    "Ines",
-    "Karl",
-    "Lena",
-    "Milo",
-    "Olga",
-    "Paul",
-    "Rosa",
+    "Nora", "Emil", "Ada", "Hugo", "Ines", "Karl", "Lena", "Milo", "Olga", "Paul", "Rosa",
     "Theo",
-]
+]  # fmt: skip
 CITIES: Final = ["Bergen", "Cadiz", "Delft", "Essen", "Gent", "Jena", "Lyon", "Malmo"]
 MAX_DIGITS: Final = 12
 MAX_EXPRESSION: Final = 200
@@ -209,12 +189,9 @@ class ToolShopSource(GeneratedSource[Opening]):
         listed = ", ".join(f"{count} {product}{'s' * (count > 1)}" for product, count in order)
         text = f"{listed}." + (f" Customer: {customer}." if level > 1 else "")
         text += " Shipping to the customer's city is added." if level > 2 else ""
-        return Problem(
-            id=problem_id,
-            prompt=f"{text} What does it cost in cents?",
-            answer=total,
-            trajectories=(ExpertTrajectory(tuple(expert.steps), self.family),),
-            metadata={"difficulty": level, "world": world, "facts": expert.facts},
+        prompt, facts = f"{text} What does it cost in cents?", expert.facts
+        return self.solved(
+            problem_id, prompt, total, expert.steps, difficulty=level, world=world, facts=facts
         )
 
 
