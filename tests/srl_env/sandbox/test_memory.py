@@ -16,7 +16,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from srl_env.sandbox import LandlockSandbox, Limits, NamespaceSandbox, Sandbox
+from srl_env.sandbox import LandlockSandbox, Limits, NamespaceSandbox, Sandbox, Session
 from srl_env.sandbox.inside import kernel, landlock, memory
 
 MIB = 1 << 20
@@ -288,17 +288,22 @@ def script(attack: str) -> str:
     return BEGIN + textwrap.indent(textwrap.dedent(attack), "    ") + END
 
 
+def check_stopped(session: Session, name: str) -> None:
+    """Runs an attack, which must be refused or killed for its memory."""
+    attack, with_cgroup, without = ATTACKS[name]
+    refusal = with_cgroup if session.cgroup else without
+    done = session.run(["python3", "-c", script(attack), "50"])
+    if refusal is None:
+        assert (done.ended, done.status) == ("memory", -9), done.text()
+    else:
+        assert done.output == f"refused {refusal}\n".encode()
+
+
 @x86_only
 @pytest.mark.parametrize("name", ATTACKS)
 def test_memory_that_is_not_shown_is_counted_or_refused(kept: NamespaceSandbox, name: str) -> None:
-    attack, with_cgroup, without = ATTACKS[name]
     with kept.start(None, limits=LIMITS) as session:
-        refusal = with_cgroup if session.cgroup else without
-        done = session.run(["python3", "-c", script(attack), "50"])
-        if refusal is None:
-            assert (done.ended, done.status) == ("memory", -9), done.text()
-        else:
-            assert done.output == f"refused {refusal}\n".encode()
+        check_stopped(session, name)
         assert session.run("echo in order").output == b"in order\n"
 
 
@@ -316,19 +321,10 @@ def test_the_same_memory_can_be_had_where_nothing_is_isolated(name: str) -> None
 @pytest.mark.parametrize("cgroup", [True, False])
 def test_landlock_counts_and_refuses_as_namespaces_do(cgroup: bool) -> None:
     sandbox = LandlockSandbox(cgroup=cgroup)
-    for name in (
-        "shared pages handed back",
-        "many small shared mappings",
-        "a table of the kernel's",
-    ):
-        attack, with_cgroup, without = ATTACKS[name]
+    names = ("shared pages handed back", "many small shared mappings", "a table of the kernel's")
+    for name in names:
         with sandbox.start(None, limits=LIMITS) as session:
-            refusal = with_cgroup if session.cgroup else without
-            done = session.run(["python3", "-c", script(attack), "50"])
-            if refusal is None:
-                assert (done.ended, done.status) == ("memory", -9), done.text()
-            else:
-                assert done.output == f"refused {refusal}\n".encode()
+            check_stopped(session, name)
     sandbox.close()
 
 
