@@ -24,6 +24,7 @@ from srl_agents.methods.shipped import get_method, methods
 from srl_agents.methods.stages import Stage
 from srl_agents.objectives import GRPO
 from srl_agents.runs.config import RunConfig
+from srl_agents.runs.evaluation import EvaluationConfig
 from srl_env.rewards import reward_modes
 
 ROOT = Path(__file__).parents[2]
@@ -87,6 +88,7 @@ def test_every_key_of_a_run_and_of_a_stage_is_in_the_reference() -> None:
     text = configuration()
     keys = [
         *RunConfig.model_fields,
+        *EvaluationConfig.model_fields,
         *(f.name for c in (Stage, GRPO) for f in dataclasses.fields(c)),
     ]
     assert [key for key in keys if f"| `{key}` |" not in text] == []

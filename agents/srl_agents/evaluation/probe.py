@@ -29,6 +29,7 @@ REQUEST = (
 )
 CHARACTERS_PER_TOKEN = 2  # for the token limit of a completion
 SHORTEST_REST = 10
+_AT_ONCE = 64
 
 OnProgress = Callable[[int, int], None]
 
@@ -69,7 +70,6 @@ def probe(
     *,
     fractions: Sequence[float] = FRACTIONS,
     raw: bool = False,
-    at_once: int = 64,
     on_progress: OnProgress | None = None,
 ) -> list[Probe]:
     """One ``Probe`` for each fraction of the questions, at temperature 0.
@@ -92,8 +92,8 @@ def probe(
                 f" {len(cuts)}. Fix: other problems or fractions"
             )
         completions = list[str | None]()
-        for begin in range(0, len(cuts), at_once):
-            completions += _complete(policy, cuts[begin : begin + at_once], raw)
+        for begin in range(0, len(cuts), _AT_ONCE):
+            completions += _complete(policy, cuts[begin : begin + _AT_ONCE], raw)
             if on_progress is not None:
                 on_progress(done + len(completions), len(fractions) * len(problems))
         done += len(problems)

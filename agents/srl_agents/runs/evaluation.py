@@ -1,4 +1,4 @@
-"""How to evaluate: the one declaration of ``[evaluation]``, ``srl-env eval`` and ``evaluate``."""
+"""The settings of ``evaluate``, of ``srl-env eval`` and of the section ``[evaluation]``."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ Count = Annotated[int, Field(ge=1)]
 
 
 class EvalSettings(Section):
-    """How to evaluate.
+    """The settings of an evaluation.
 
     problems: Number of problems, drawn without replacement; all if there are fewer.
     rollouts: Rollouts of each problem at ``temperature``.
-    ks: k of pass@k; repeatable on the command line. By default 1, 2, 4 … up to the rollouts.
+    ks: Values of k for pass@k. By default 1, 2, 4 … up to the rollouts.
     temperature: Sampling temperature, above 0; ``greedy`` adds rollouts at 0.
     greedy: Also run one greedy rollout of each problem.
     similarity: Also compare each next step with the expert's, greedily and sampled, after the
@@ -25,8 +25,7 @@ class EvalSettings(Section):
     max_steps: Maximum steps of a rollout. By default the environment's.
     granularity: Size of an action. By default as in training, else the environment's.
     seed: Random seed; also chooses the problems.
-    at_once: Maximum number of episodes that the policy sees together. A slow policy sees fewer
-    (``srl_agents.evaluation.batch_size``).
+    at_once: Maximum number of episodes that the policy sees together; a slow policy sees fewer.
     parallel: Number of threads that each show the policy ``at_once`` episodes, for a model on a
     server.
     """

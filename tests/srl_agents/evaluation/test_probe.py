@@ -69,13 +69,12 @@ def test_a_failure_is_no_completion() -> None:
         Reader(PROBLEMS[0].prompt, says=""),
         PROBLEMS,
         fractions=[0.5],
-        at_once=1,
         on_progress=lambda done, total: seen.append((done, total)),
     )
     assert found.exact[0] == 1.0
     assert isnan(found.exact[1])
     assert found.to_json()["exact"] == [1.0, None]
-    assert seen == [(1, 3), (2, 3)]
+    assert seen == [(2, 3)]
 
 
 @pytest.mark.parametrize(
