@@ -450,7 +450,7 @@ def test_a_run_is_trained_evaluated_and_resumed(model: str) -> None:
 
     # A run is not overwritten, but goes on with a larger budget.
     again = train_arguments(model, "--set", "budget.updates=2", "-o", "first")
-    assert "holds a run already" in fails(*again)
+    assert "must not hold a run; got one" in fails(*again)
     assert "Progress is saved" not in run(*again).stderr  # nothing was
     assert "is a part of a run. Fix: --resume " in fails("train", "--resume", "first/model")
     result = run("train", "--resume", "first", "--set", "budget.updates=3")
@@ -547,7 +547,7 @@ def test_compare_writes_one_report(model: str) -> None:
     assert [job["method"] for job in json.loads(planned.output)] == ["base", "sft"]
     result = run("compare", "c.json", "--out", "c", "--set", "seeds=[4]")
     assert result.exit_code == 0, result.output
-    assert "What was learned, in percentage points of pass@1" in result.output
+    assert "Gain in percentage points of pass@1 over the base model" in result.output
     assert sorted(p.name for p in Path("c").glob("re*")) == [
         "report.html",
         "report.md",
