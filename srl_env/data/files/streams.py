@@ -1,9 +1,13 @@
 """Rows of data files, one after the other.
 
-Read are JSON lines; JSON files with one object, a list of them, or such a list under a key;
-SWE-agent's ``.traj`` files; CSV and TSV; XLSX, Parquet files and folders that ``datasets`` saved
-(these three need the extra "data"); and folders with any of these. ``srl_env.data.forms`` knows
-what a row means.
+These files are read:
+
+- JSON lines
+- JSON with one object, a list of them, or such a list under a key
+- SWE-agent's ``.traj`` files
+- CSV and TSV
+- XLSX, Parquet, and folders that ``datasets`` saved (these three need the extra "data")
+- folders with any of these
 
 A ``RowSource`` reaches any row at any time and keeps a number for each. A stream keeps nothing
 and is read once from beginning to end. Only the text of a JSON document is in memory as a whole.

@@ -86,9 +86,9 @@ def open_writer(
 ) -> Iterator[Writer]:
     """A writer to a file, which does not keep splits apart, or to a folder; see ``kind_of``.
 
-    A folder has ``data/SPLIT.parquet``, which ``datasets.load_dataset(path)`` reads. card: makes
-    its README.md from the number of problems in each split. force: replaces an existing file, or
-    a folder that was written here.
+    ``datasets.load_dataset(path)`` reads the folder: it has ``data/SPLIT.parquet``. card: makes its
+    README.md, from the number of problems in each split. force: replaces an existing file, or a
+    folder that was written here.
     Raises ``BadOption`` for existing output, ``BadData`` if it cannot be written, and
     ``MissingExtra`` for Parquet without the extra "data".
     """

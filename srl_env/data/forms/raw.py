@@ -31,8 +31,8 @@ class RawSolution:
     prompt, solution, answer, id: the columns. thought: the column with the expert's private
     reasoning, which becomes the first step's thought. grade: the column that says "Yes" if the
     solution is correct. split: the splitter (``srl_env.data.forms.splitters``). join_below: steps
-    of fewer characters are joined with a neighbour. answer_step: the last step, with the answer in
-    place of ``{answer}``, for solutions that do not state it, e.g. ``"#### {answer}"``.
+    of fewer characters are joined with a neighbour. answer_step: a last step for solutions that do
+    not state their answer, e.g. ``"#### {answer}"``.
     The answer is the one that the answer column states (``stated_answer``), else the one that the
     last line of the solution has after "####".
     """

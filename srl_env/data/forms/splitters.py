@@ -3,7 +3,7 @@ r"""Splitters: a raw solution in, its steps out.
 A splitter is a function from a text to steps, each a text or an ``ExpertStep``. It raises
 ``BadRow`` for a solution it cannot split. The named ones:
 
-- ``numbered``: ``1. **Title** body`` and the like; the titles are kept.
+- ``numbered``: items such as ``1. **Title** body``; the titles are kept.
 - ``paragraphs``: a blank line ends a step.
 - ``lines``: a line end does.
 - ``calculations``: lines of GSM8K, without annotations such as ``<<48/2=24>>`` and without the

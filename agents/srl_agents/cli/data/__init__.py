@@ -1,4 +1,4 @@
-"""``srl-env data``: data looked at, checked, and brought into one form."""
+"""``srl-env data``: inspect, check and convert expert data."""
 
 import typer
 
@@ -10,13 +10,13 @@ app = typer.Typer(
     name="data",
     no_args_is_help=True,
     rich_markup_mode="rich",
-    help="Expert data looked at, checked, and converted.\n\n"
-    "Any form is read: GSM8K rows, numbered solutions (s1K), lists of steps, our own JSON lines,"
-    " SWE-agent and SWE-smith trajectories, SWE-bench instances, ATIF trajectories, and raw"
-    " solutions, which a splitter makes into steps. Files may be JSON lines, JSON, CSV, TSV, XLSX,"
-    " Parquet, .traj, and folders of them; the form is found out from the first rows.",
-    epilog="[bold]srl-env data inspect train.jsonl[/]  what is in it, and how it is understood\n\n"
-    "[bold]srl-env data lint train.jsonl test.jsonl[/]  what is wrong with it\n\n"
+    help="Inspect, check and convert expert data.\n\n"
+    "Forms: GSM8K rows, numbered solutions (s1K), lists of steps, canonical JSON lines, SWE-agent"
+    " and SWE-smith trajectories, SWE-bench instances, ATIF trajectories, raw solutions that a"
+    " splitter turns into steps, and your own. Files: JSON lines, JSON, CSV, TSV, XLSX, Parquet,"
+    " .traj, and folders of them. The form is detected from the first rows.",
+    epilog="[bold]srl-env data inspect train.jsonl[/]  what is in it, and how it is read\n\n"
+    "[bold]srl-env data lint train.jsonl test.jsonl[/]  mistakes in it\n\n"
     "[bold]srl-env data convert raw.parquet -o data --splitter sentences[/]  a folder with a card",
 )
 for _verb in (inspect_verb, lint_verb, convert_verb):

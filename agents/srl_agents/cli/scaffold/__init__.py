@@ -1,7 +1,7 @@
 """A working package with an environment, written from templates: ``srl-env init``.
 
 The templates are the files that are written, with ``__PACKAGE__``, ``__CLASS__`` and ``__ID__``
-in place of the names; ".tmpl" keeps tools from taking them for code of this library.
+for the names. Their suffix ".tmpl" hides them from tools for Python code.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ _NAME = re.compile(r"[a-z][a-z0-9_]*")
 
 @dataclass(frozen=True, slots=True)
 class Package:
-    """What was written. next_steps: commands that show that it works."""
+    """The files that were written. next_steps: commands that try them."""
 
     files: tuple[Path, ...]
     next_steps: tuple[str, ...]
 
 
 def write_package(name: str, kind: str = "data", folder: Path | None = None) -> Package:
-    """Writes a package; all of its files, or none where one of them exists already.
+    """Writes a package: all of its files, or none if one of them exists.
 
-    name: of the package, e.g. "my_tasks"; hyphens become underscores. kind: one of ``KINDS``.
-    folder: where to, by default a folder of that name here.
-    Raises ``BadOption`` for a name that cannot be imported or is taken, for files that exist,
-    and where nothing can be written; ``UnknownName`` for a kind that does not exist.
+    name: e.g. "my_tasks"; hyphens become underscores. kind: one of ``KINDS``. folder: by default
+    one with that name in the current folder.
+    Raises ``BadOption`` for a name that cannot be imported or is taken, for files that exist, and
+    if nothing can be written; ``UnknownName`` for a kind that does not exist.
     """
     if kind not in KINDS:
         raise UnknownName("kind of environment", kind, KINDS)
