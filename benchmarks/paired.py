@@ -46,7 +46,7 @@ def main() -> None:
     )
     parser.add_argument("before", type=Path, help="the other checkout")
     parser.add_argument("--work", nargs="+", default=list(WORK))
-    parser.add_argument("--pairs", type=int, default=20)
+    parser.add_argument("--pairs", type=int, default=30)
     options = parser.parse_args()
     print(f"{'work':30}{'before s':>10}{'after s':>10}{'ratio':>8}   95 %", flush=True)
     for work in options.work:

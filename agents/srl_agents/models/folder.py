@@ -1,6 +1,6 @@
-"""Whether a model's name can be one, told without torch: a folder that holds a model, or the hub's.
+"""Checks a model's name without torch: a folder that holds a model, or a hub name.
 
-Names on the hub are not looked up.
+Hub names are not checked in advance.
 """
 
 from __future__ import annotations

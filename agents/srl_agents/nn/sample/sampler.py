@@ -95,7 +95,7 @@ class Sampler:
             model.train(was_training)
 
     def _in_batches(self, prompts: list[Ids], sampling: Sampling, stops: Stops) -> list[Completion]:
-        """Rows of equal prompts next to each other, so many at a time."""
+        """Samples ``rows`` at a time, those of equal prompts next to each other."""
         numbers: dict[Ids, int] = {}
         number_of = [numbers.setdefault(prompt, len(numbers)) for prompt in prompts]
         order = sorted(range(len(prompts)), key=number_of.__getitem__)

@@ -151,7 +151,7 @@ class _Groups:
         self._regroup()
 
     def begin_step(self) -> None:
-        """One more token per row: masks are made anew."""
+        """One more token per row, which needs new masks."""
         self.made += 1
         self._masks = {}
 

@@ -21,9 +21,9 @@ _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.1, torc
 def make_decoder(model: nn.Module) -> Decoder:
     """The fastest decoder that agrees with the model's own forward pass.
 
-    model: a Hugging Face causal language model, or one in a peft wrapper. One of a known
-    family gets the shared-prefix decoder if that gives the forward pass's log-probabilities on
-    a few tokens; with a warning otherwise, and for any other architecture, the plain one.
+    model: a Hugging Face causal language model, or one in a peft wrapper. A known family gets the
+    shared-prefix decoder if its log-probabilities of a few tokens are those of the forward pass.
+    If they differ, there is a warning. It then gets the plain decoder, as other families do.
     """
     plain = PlainDecoder(model)
     reason = unsupported(model)

@@ -22,14 +22,13 @@ _LOGITS_AT_ONCE = 32_000_000  # more are computed in parts, and again in the bac
 class TokenScores:
     """Log-probabilities and entropies in the shape of a tree; exactly 0 if not requested.
 
-    prefix_logprobs, prefix_mask, prefix_entropy: (P, L); the masks mark what was requested.
+    prefix_logprobs, prefix_mask: (P, L); the masks mark what was requested.
     logprobs, mask, entropy: (B, T), the continuations'.
     Entropies (nats) are for logging and carry no gradient.
     """
 
     prefix_logprobs: Tensor
     prefix_mask: Tensor
-    prefix_entropy: Tensor
     logprobs: Tensor
     mask: Tensor
     entropy: Tensor
@@ -127,4 +126,4 @@ def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScore
         ]
 
     logprobs, entropies = shaped(log_probs), shaped(entropy)
-    return TokenScores(logprobs[0], masks[0], entropies[0], logprobs[1], masks[1], entropies[1])
+    return TokenScores(logprobs[0], masks[0], logprobs[1], masks[1], entropies[1])

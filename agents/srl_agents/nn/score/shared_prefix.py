@@ -45,7 +45,7 @@ class SharedPrefixDecoder(Decoder):
         )
 
     def _recompute(self) -> bool:
-        """Whether the model was told to recompute activations in the backward pass."""
+        """Whether the model recomputes activations in the backward pass."""
         layer: Any = self.causal_lm.model.layers[0]
         return torch.is_grad_enabled() and bool(getattr(layer, "gradient_checkpointing", False))
 

@@ -265,5 +265,5 @@ def _write(weights: Mapping[str, Tensor], path: Path) -> None:
         draft.unlink(missing_ok=True)
         raise CannotWrite(
             f"{path} was not written ({type(error).__name__}: {error}); checkpoints are untouched."
-            " Make room, then go on with resume"
+            " Fix: make room, then resume"
         ) from error

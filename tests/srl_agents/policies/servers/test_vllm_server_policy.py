@@ -178,7 +178,7 @@ def test_weights_that_cannot_be_written_or_read_end_the_run(
     server: FakeVLLM, trained: TransformersPolicy, tmp_path: Path
 ) -> None:
     policy = VLLMServerPolicy(server.root, trained, tmp_path / "none" / "weights.safetensors")
-    with pytest.raises(CannotWrite, match="go on with resume"):
+    with pytest.raises(CannotWrite, match="make room, then resume"):
         policy.push_weights(trained.model)
     (tmp_path / "none").mkdir()
     server.script = [refuses(500, "No such file or directory")]
