@@ -12,7 +12,7 @@ from __future__ import annotations
 import functools
 import inspect
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -50,16 +50,19 @@ class RowData:
     hub_test: bool = False
 
 
-def check_options(kind: type[ReasoningEnv], options: Mapping[str, Any]) -> None:
+def check_options(
+    kind: type[ReasoningEnv], options: Mapping[str, Any], others: Iterable[str] = ()
+) -> None:
     """``UnknownName`` for an option that ``ReasoningEnv`` does not have.
 
-    It is called before problems are loaded, possibly over a network.
+    It is called before problems are loaded, possibly over a network. others: further options that
+    the environment has.
     """
     known = set(inspect.signature(ReasoningEnv.__init__).parameters)
     for name in options:
         if name not in known:
             known |= set(inspect.signature(kind.__init__).parameters)
-            names = known - {"self", "problems", "verifier", "options"}
+            names = known.union(others) - {"self", "problems", "verifier", "options"}
             raise UnknownName(f"argument of {kind.__name__}", name, names)
 
 

@@ -21,7 +21,7 @@ from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import BoxedVerifier, StatedVerifier
 from srl_env.verifiers.boxed import last_boxed
-from srl_tasks.recorded.loading import SAMPLES, Split, open_file
+from srl_tasks.recorded.loading import SAMPLES, Split, check_options, open_file
 
 Answers = Literal["stated", "math"]
 
@@ -84,6 +84,7 @@ class StepsEnv(ReasoningEnv):
         if answers not in get_args(Answers):
             raise UnknownName("kind of answers", str(answers), get_args(Answers))
         reading = {name: options.pop(name) for name in _READING if name in options}
+        check_options(type(self), options, _READING)
         convert = StepsRow(answers, _converter(path, ReadOptions(**reading)))
         problems = open_file(path, convert, split, on_bad_row)
         verifier = BoxedVerifier() if answers == "math" else StatedVerifier()

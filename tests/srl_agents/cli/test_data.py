@@ -188,7 +188,7 @@ def test_the_ending_of_a_file_that_is_not_written_makes_no_folder(data: Path) ->
     assert os.listdir(data.parent) == ["train.jsonl"]
 
 
-def test_a_polite_kill_leaves_no_half_file(tmp_path: Path) -> None:
+def test_sigterm_leaves_no_partial_file(tmp_path: Path) -> None:
     source = tmp_path / "rows.jsonl"
     with source.open("w") as file:
         for i in range(100_000):

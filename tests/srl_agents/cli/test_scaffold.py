@@ -79,7 +79,7 @@ def test_a_kind_that_does_not_exist_is_suggested(tmp_path: Path) -> None:
         write_package("my_tasks", "tool", tmp_path)
 
 
-def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BadOption, match=r"cannot be written: .*; choose another folder"):
         write_package("my_tasks", "data", tmp_path / "file" / "below")

@@ -26,7 +26,7 @@ def converted(*paths: Path, out: Path, splits: Any = None, **options: Any) -> An
         return convert(reading, writer, **options), writer.counts
 
 
-def test_good_rows_are_written_and_bad_ones_told_of(tmp_path: Path) -> None:
+def test_good_rows_are_written_and_bad_ones_reported(tmp_path: Path) -> None:
     rows = [
         {"id": 1, "prompt": "a"},
         {"prompt": ""},

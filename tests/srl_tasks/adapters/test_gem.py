@@ -105,7 +105,7 @@ def test_an_episode_ends_where_the_wrapped_one_is_cut_off() -> None:
     assert ends == [False, False, False, True]
 
 
-def test_a_sum_of_small_rewards_is_no_success_before_the_end() -> None:
+def test_a_sum_of_small_rewards_is_not_a_success_before_the_end() -> None:
     env = make(correct_at=0.2, max_steps=2)
     env.reset(seed=3)
     wrong = str((number(env) + 1) % 100)
@@ -197,7 +197,7 @@ def test_our_check_passes() -> None:
     srl_env.check_env(make(), problems=3, hostile=100, seconds=2)
 
 
-def test_what_is_no_text_world_is_refused() -> None:
+def test_a_world_must_speak_text() -> None:
     with pytest.raises(BadOption, match=r"of Numbers.reset\(\) must be a text; got int 3"):
         GEMEnv(Numbers).problems[0]  # type: ignore[arg-type]
     with pytest.raises(BadOption, match="needs world="):

@@ -56,7 +56,7 @@ def test_terms_are_terms(text: str) -> None:
         "",
     ],
 )
-def test_what_could_do_anything_is_no_term(text: str) -> None:
+def test_text_that_could_run_code_is_not_a_term(text: str) -> None:
     assert not worker.is_term(text) or text == "exec"  # a name alone does nothing
     with pytest.raises(ValueError, match="not evaluated"):
         worker.harmless_eval(text)

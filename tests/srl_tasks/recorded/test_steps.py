@@ -65,7 +65,7 @@ def test_every_form_ends_with_its_answer_stated(
     assert problem.trajectories[0].actions[-1] == last
 
 
-def test_columns_that_no_problem_is_made_of_are_passed_over(tmp_path: Path) -> None:
+def test_columns_that_no_problem_uses_are_ignored(tmp_path: Path) -> None:
     env = srl_env.make(write(tmp_path, {**ROW, "level": 3}), split="all")
     assert env.unwrapped.problems[0].answer == "9"
 
@@ -155,6 +155,8 @@ def test_columns_are_renamed_and_others_passed_over(tmp_path: Path) -> None:
     assert env.unwrapped.problems[0].prompt == "1 + 1?"
     with pytest.raises(UnknownName, match="Did you mean 'prompt'"):
         srl_env.make(name, columns={"promt": "q"})
+    with pytest.raises(UnknownName, match="Did you mean 'columns'"):
+        srl_env.make(name, colums={"prompt": "q"})
 
 
 @pytest.mark.parametrize(

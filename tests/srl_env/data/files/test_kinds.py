@@ -23,7 +23,7 @@ from srl_env.errors import BadData
         ("a.parquet", b"PAR1\x15\x04", "Parquet"),
     ],
 )
-def test_a_file_that_can_be_converted_is_answered_with_how(
+def test_the_error_for_a_file_that_can_be_converted_says_how(
     tmp_path: Path, name: str, data: bytes, kind: str
 ) -> None:
     path = tmp_path / name
@@ -37,7 +37,7 @@ def test_a_file_that_can_be_converted_is_answered_with_how(
 
 
 @pytest.mark.parametrize("name", ["a.json", "a.jsonl", "a"])
-def test_an_empty_file_is_of_no_kind(tmp_path: Path, name: str) -> None:
+def test_an_empty_file_has_no_problems_under_any_name(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"\n")
     assert len(JsonlSource(path)) == 0
@@ -51,7 +51,7 @@ def test_lines_of_json_are_read_under_any_name(tmp_path: Path, name: str) -> Non
 
 
 @pytest.mark.parametrize("name", ["a.csv", "a.tsv", "a.xlsx"])
-def test_a_table_is_no_json_lines(tmp_path: Path, name: str) -> None:
+def test_a_table_is_not_json_lines(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
     path.write_bytes(b"prompt,answer\na,1\n")
     with pytest.raises(BadData, match="must be JSON lines.* srl-env data convert"):
@@ -65,7 +65,7 @@ def test_a_table_is_no_json_lines(tmp_path: Path, name: str) -> None:
         ("a.jsonl", b"PK\x03\x04rest", "got zip. Fix: unpack it first"),
     ],
 )
-def test_a_file_that_nothing_here_reads_is_answered_with_what_to_do(
+def test_the_error_for_a_compressed_file_says_what_to_do(
     tmp_path: Path, name: str, data: bytes, message: str
 ) -> None:
     path = tmp_path / name

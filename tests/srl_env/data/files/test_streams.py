@@ -64,7 +64,7 @@ def test_a_long_list_is_read_across_many_chunks(tmp_path: Path) -> None:
         (b"[" * 200_000, "a.json:1: JSON that is nested too deep|no JSON"),
     ],
 )
-def test_a_broken_list_is_told_with_its_line(tmp_path: Path, data: bytes, message: str) -> None:
+def test_a_broken_list_is_reported_with_its_line(tmp_path: Path, data: bytes, message: str) -> None:
     path = tmp_path / "a.json"
     path.write_bytes(data)
     with pytest.raises(BadData, match=message):
@@ -118,9 +118,7 @@ def test_tables_are_read_in_batches(tmp_path: Path) -> None:
         ("test_run/data.jsonl", None),
     ],
 )
-def test_splits_are_told_by_the_names_of_files(
-    tmp_path: Path, name: str, split: str | None
-) -> None:
+def test_the_names_of_files_give_the_splits(tmp_path: Path, name: str, split: str | None) -> None:
     path = tmp_path / "data" / name
     path.parent.mkdir(parents=True)
     path.touch()
@@ -149,7 +147,7 @@ def _no_table(folder: Path) -> Path:
         (_no_table, "a.parquet: no Parquet file that can be read"),
     ],
 )
-def test_what_cannot_be_read_is_said(
+def test_unreadable_paths_are_errors(
     tmp_path: Path, make: Callable[[Path], Path], message: str
 ) -> None:
     with pytest.raises(BadData, match=message):

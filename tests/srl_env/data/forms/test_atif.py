@@ -56,7 +56,7 @@ def test_each_call_is_a_step_with_the_result_that_names_it() -> None:
     )
 
 
-def test_what_a_model_did_not_say_here_is_no_step() -> None:
+def test_steps_that_no_model_made_here_are_dropped() -> None:
     problem = ATIFTrajectory()(
         trajectory(
             {"source": "agent", "message": "earlier", "is_copied_context": True},
@@ -102,6 +102,6 @@ def test_what_a_model_did_not_say_here_is_no_step() -> None:
         ),
     ],
 )
-def test_what_is_no_trajectory_is_said(row: dict[str, Any], reason: str) -> None:
+def test_a_row_that_is_not_a_trajectory_is_bad(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRow, match=reason):
         ATIFTrajectory()(row)

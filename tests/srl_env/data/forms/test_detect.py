@@ -59,7 +59,7 @@ def test_every_form_has_an_example_here() -> None:
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
-def test_a_form_is_found_out_and_read(tmp_path: Path, name: str) -> None:
+def test_a_form_is_detected_and_read(tmp_path: Path, name: str) -> None:
     found = reading(tmp_path, [EXAMPLES[name]])
     assert found.form.name == name
     (problem,) = problems(found)
@@ -116,7 +116,7 @@ def test_a_raw_solution_is_split_as_coarsely_as_it_can_be(
     assert found.about.endswith(f"split into {splitter})")
 
 
-def test_a_conversation_beside_a_solution_is_no_trajectory_of_an_agent(tmp_path: Path) -> None:
+def test_a_conversation_beside_a_solution_is_not_a_trajectory_of_an_agent(tmp_path: Path) -> None:
     row = {"problem": "a", "solution": "b\nc", "messages": [{"role": "user", "content": "a"}]}
     assert reading(tmp_path, [row]).form.name == "raw"
 
@@ -179,7 +179,7 @@ def test_rows_in_no_known_form_are_an_error_that_lists_the_forms(tmp_path: Path)
         ({"form": "gsm8k", "splitter": "lines"}, BadOption, "splitter must go with the form 'raw'"),
     ],
 )
-def test_options_that_cannot_work_are_said(
+def test_options_that_cannot_work_are_errors(
     tmp_path: Path, options: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     with pytest.raises(error, match=message):

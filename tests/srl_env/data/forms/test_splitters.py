@@ -41,7 +41,7 @@ def test_sentences_end_where_a_reader_would_end_them(text: str, expected: list[s
     assert sentences(text) == expected
 
 
-def test_lines_and_paragraphs_tear_no_formula_and_no_code_apart() -> None:
+def test_lines_and_paragraphs_do_not_split_formulas_or_code() -> None:
     formula, code = "$$\nx\n\ny\n$$", "```py\n1\n\n2\n```"
     inner = "c \\begin{a}\n\\begin{b}\n\n\\end{b}\n\\end{a} d"
     text = f"a\n{formula}\nb\r\n\r\n{code}\n{inner}"

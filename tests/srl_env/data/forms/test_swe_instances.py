@@ -131,7 +131,9 @@ def test_a_row_of_swe_smith_is_fixed_by_the_reverse_of_its_patch() -> None:
         ({"instance_id": ""}, '"instance_id" is empty'),
     ],
 )
-def test_a_row_that_is_no_instance_is_told_why(change: dict[str, Any], message: str) -> None:
+def test_a_row_that_is_not_an_instance_is_bad_for_a_reason(
+    change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadRow) as raised:
         swe_problem(BENCH | change)
     assert str(raised.value).startswith(message)

@@ -153,7 +153,7 @@ def test_blocks_within_an_edit_belong_to_it_and_before_it_to_the_prose() -> None
 
 
 @pytest.mark.parametrize("form", ["tool", "xml", "ticks"])
-def test_turns_without_a_call_and_an_early_submit_are_left_out(form: str) -> None:
+def test_turns_without_a_call_and_an_early_submit_are_dropped(form: str) -> None:
     told = messages(form)
     told[4:4] = [
         {"role": "assistant", "content": "I think\nso."},
@@ -167,7 +167,7 @@ def test_turns_without_a_call_and_an_early_submit_are_left_out(form: str) -> Non
     assert problem.metadata["skipped_turns"] == 3
 
 
-def test_a_few_calls_that_cannot_be_read_are_left_out() -> None:
+def test_a_few_unreadable_calls_are_dropped() -> None:
     told = messages("tool")
     wrong = {"id": "1", "function": {"name": "imagine", "arguments": "{}"}}
     told[2:2] = [
@@ -301,13 +301,15 @@ def test_answers_in_several_messages_are_one_observation() -> None:
         ({"resolved": None}, "not resolved"),
     ],
 )
-def test_a_row_that_cannot_be_used_is_told_why(change: dict[str, Any], message: str) -> None:
+def test_a_row_that_cannot_be_used_is_bad_for_a_reason(
+    change: dict[str, Any], message: str
+) -> None:
     with pytest.raises(BadRow) as raised:
         SWETrajectory(resolved_only=True)(row(**change))
     assert str(raised.value).startswith(message)
 
 
-def test_a_row_without_messages_is_told_so() -> None:
+def test_a_row_without_messages_is_bad() -> None:
     with pytest.raises(BadRow, match='no "messages" and no "trajectory"; expected one of them'):
         SWETrajectory()({"instance_id": "a"})
 

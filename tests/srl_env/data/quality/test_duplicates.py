@@ -23,7 +23,7 @@ def found(*problems: tuple[str, str, str], near: bool = True) -> list[Pair]:
         return list(finder.find())
 
 
-def test_equal_ids_and_prompts_are_told_with_what_they_repeat() -> None:
+def test_equal_ids_and_prompts_are_found_with_the_problem_they_repeat() -> None:
     pairs = found(("train", "a", "x y z"), ("train", "a", "X  y z"), ("test", "b", "x y z"))
     assert pairs == [
         Pair("id", (0, 1), (0, 0), 1.0, False),
@@ -32,7 +32,7 @@ def test_equal_ids_and_prompts_are_told_with_what_they_repeat() -> None:
     ]
 
 
-def test_a_problem_in_its_own_split_and_another_is_told_of_the_other() -> None:
+def test_a_repetition_in_another_split_is_reported_before_one_in_its_own() -> None:
     pairs = found(("a", "1", "x"), ("b", "2", "x"), ("b", "3", "x"))
     assert [(pair.later, pair.earlier, pair.across) for pair in pairs] == [
         ((0, 1), (0, 0), True),

@@ -142,7 +142,7 @@ CASES: dict[str, tuple[list[Any], str]] = {
 
 
 @pytest.mark.parametrize("rule", CASES)
-def test_a_fault_is_found_once_and_told_with_its_place(tmp_path: Path, rule: str) -> None:
+def test_a_mistake_is_found_once_with_its_place(tmp_path: Path, rule: str) -> None:
     rows, told = CASES[rule]
     report = checked(tmp_path, *rows, verifier=VERIFIERS.get(rule))
     assert report.counts == {rule: 1}
@@ -182,7 +182,9 @@ def test_numbers_that_are_alike_do_not_make_a_title_say_the_answer(tmp_path: Pat
         ("(a)b;", "'(a)b;' is read as 'b;'"),
     ],
 )
-def test_what_brackets_would_lose_is_said(tmp_path: Path, action: str, found: str | None) -> None:
+def test_steps_that_brackets_would_lose_are_found(
+    tmp_path: Path, action: str, found: str | None
+) -> None:
     report = checked(
         tmp_path, with_steps(action, "c;"), format="brackets", verifier="none", shortest=0
     )
@@ -217,7 +219,7 @@ def test_a_verifier_that_fails_is_not_the_datas_fault(
     assert report.passed
 
 
-def test_progress_is_told_and_examples_are_few(tmp_path: Path) -> None:
+def test_progress_is_reported_and_examples_are_few(tmp_path: Path) -> None:
     path = tmp_path / "data.jsonl"
     rows = [{**GOOD, "prompt": f"{i}", "answer": "7"} for i in range(600)]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
@@ -234,7 +236,7 @@ def test_reasons_of_bad_rows_that_never_end_are_counted_together(tmp_path: Path)
     assert sum(report.counts.values()) == 100
 
 
-def test_options_that_cannot_work_are_said(tmp_path: Path) -> None:
+def test_options_that_cannot_work_are_errors(tmp_path: Path) -> None:
     with pytest.raises(UnknownName, match="no verifier 'numerc'. Did you mean 'numeric'"):
         checked(tmp_path, GOOD, verifier="numerc")
     with pytest.raises(UnknownName, match="no format 'tags'"):

@@ -18,7 +18,7 @@ def test_a_spread_knows_mean_and_quantiles() -> None:
     assert Spread().to_json() == {"mean": None, "5%": None, "50%": None, "95%": None, "100%": None}
 
 
-def test_a_row_with_the_id_of_an_earlier_one_is_no_further_problem(tmp_path: Path) -> None:
+def test_a_row_with_the_id_of_an_earlier_one_is_not_counted(tmp_path: Path) -> None:
     path = tmp_path / "train.jsonl"
     row = json.dumps({"prompt": "first", "steps": ["x"]}) + "\n"
     path.write_text(row + row)

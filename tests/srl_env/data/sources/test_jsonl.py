@@ -52,7 +52,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert os.listdir(path.parent) == ["train.jsonl"]
 
 
-def test_metadata_that_is_no_json_leaves_no_file(tmp_path: Path) -> None:
+def test_metadata_that_json_cannot_express_leaves_no_file(tmp_path: Path) -> None:
     for value in ({1, 2}, float("nan")):
         bad = Problem("bad", "?", metadata={"x": value})
         with pytest.raises(BadData, match="problem 'bad': its metadata is no JSON"):
@@ -107,7 +107,7 @@ def test_a_file_that_cannot_be_opened_is_an_error_that_names_it(tmp_path: Path) 
 
 
 @pytest.mark.parametrize("path", [3, None, b"a.jsonl", ["a.jsonl"]])
-def test_what_is_no_path_is_named(path: Any) -> None:
+def test_a_path_must_be_a_path(path: Any) -> None:
     with pytest.raises(
         BadOption, match=f"path must be that of a file, .* got {type(path).__name__} "
     ):
@@ -138,7 +138,7 @@ def test_checking_reads_all_rows_and_changes_nothing(write: Write) -> None:
     assert len(source) == 2
 
 
-def test_a_row_of_any_shape_that_a_converter_stumbles_over_is_named(write: Write) -> None:
+def test_a_row_on_which_a_converter_raises_is_named(write: Write) -> None:
     def convert(row: object) -> Problem:
         return Problem(row["key"], "?")  # type: ignore[index]
 
