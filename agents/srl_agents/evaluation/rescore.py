@@ -13,7 +13,7 @@ from dataclasses import replace
 from srl_agents.evaluation.folder import SavedEvaluation
 from srl_agents.evaluation.plan import Finished
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure, PolicyFailure
+from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.verifiers import Verifier
@@ -32,7 +32,7 @@ def rescore(
     """The episodes judged again, in order.
 
     reward_mode: None for each episode's own. verifier: None for the environment's. An episode that
-    a failure ended fails again where its recording ends. Raises BadOption if neither is given, and
+    a failure ended keeps this failure. Raises BadOption if neither is given, and
     for a verifier if the environment judges episodes itself.
     """
     if reward_mode is None and verifier is None:
@@ -86,13 +86,15 @@ def _replayed(
     pool: EnvPool, finished: Sequence[Finished], reward_mode: str | None
 ) -> list[Finished]:
     starts = [_start(planned.start, episode, reward_mode) for planned, episode in finished]
-    recording = _Recording(pool.take(len(finished)), [episode for _, episode in finished])
-    episodes = rollout(pool, recording, starts)
-    return [(planned, episode) for (planned, _), episode in zip(finished, episodes, strict=True)]
+    episodes = rollout(pool, _EndOfRecording(), starts)
+    return [
+        (planned, replace(new, failure=old.failure) if _was_stopped(new, old) else new)
+        for (planned, old), new in zip(finished, episodes, strict=True)
+    ]
 
 
 def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:
-    """The episode's start. A finished episode ends where it ended, whatever a verifier finds."""
+    """The episode's start with its completions. A finished episode ends where it ended."""
     options = {
         **start.options,
         "reward_mode": reward_mode or episode.reward_mode,
@@ -102,24 +104,19 @@ def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:
     }
     if episode.failure is None:
         options["max_steps"] = max(1, len(episode.steps))
-    return replace(start, options=options)
+    written = tuple(step.generation for step in episode.steps)
+    return replace(start, options=options, written=written)
 
 
-class _Recording:
-    """A policy that writes in each environment the completions of its episode."""
+def _was_stopped(new: Episode, old: Episode) -> bool:
+    """Whether the replay ended where a failure had ended the episode."""
+    stopped = new.failure is not None and new.failure["type"] == "PolicyFailure"
+    return stopped and old.failure is not None
 
-    def __init__(self, envs: Sequence[ReasoningEnv], episodes: Sequence[Episode]) -> None:
-        self._episodes = {id(env): episode for env, episode in zip(envs, episodes, strict=True)}
-        self._written = Counter[int]()
+
+class _EndOfRecording:
+    """A policy for environments whose recorded completions are used up."""
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        """The next recorded completion for each environment, or a failure after the last one."""
-        return [self._next(id(env)) for env in envs]  # type: ignore[misc]
-
-    def _next(self, env: int) -> Generation | Failure:
-        episode, number = self._episodes[env], self._written[env]
-        self._written[env] += 1
-        if number < len(episode.steps):
-            return episode.steps[number].generation
-        cause = (episode.failure or {}).get("message", "the environment expects another step")
-        return PolicyFailure(f"the recording ends after {number} steps: {cause}")
+        """A failure for each environment."""
+        return [PolicyFailure("the recording ends here") for _ in envs]  # type: ignore[misc]
