@@ -331,10 +331,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             judged=state.continuation == "policy" or not state.world_live or self.plain_judge,
         )
 
-    def settle(self, record: StepRecord, reward: StepReward | Failure) -> StepResult:
+    def settle(self, record: StepRecord, reward: StepReward) -> StepResult:
         """Ends the step that ``advance`` started, and returns what ``step`` returns."""
-        if isinstance(reward, Failure):
-            return self.fail(reward)
         state = self._current()
         state.open = not record.ended
         observation, info = self._observe(state)

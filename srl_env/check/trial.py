@@ -28,14 +28,14 @@ NONSENSE = ("hm", "", "\ud800 <think> (")
 class Trial:
     """What a check gets.
 
-    problems: the ids of the problems that are tried. hostile: how many hostile texts; seconds: for
-    how long a check may try them.
+    hostile: how many hostile texts are tried; seconds: for how long at most. problems: the ids of
+    the problems that are tried.
     """
 
     env: ReasoningEnv
+    hostile: int
+    seconds: float
     problems: list[str] = field(default_factory=list)
-    hostile: int = 10_000
-    seconds: float = 20.0
 
     def problem(self, problem_id: str) -> Problem:
         """The problem with that id, the answer included."""

@@ -21,7 +21,7 @@ from srl_env.batch.stepping import step_many
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import StepResult
-from srl_env.errors import BadOption, Failure, UnknownName, VerifierTimeout, WorldFailure
+from srl_env.errors import BadOption, UnknownName, VerifierTimeout, WorldFailure
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.rewards import registry, step_similarity
 from srl_env.rewards.modes import HybridMode
@@ -303,22 +303,10 @@ def test_a_reward_mode_may_be_an_object() -> None:
         ({"problem": 1.5}, BadOption, "problem must be an id or an index, at least 0; got 1.5"),
         ({"problem": "count-2", "start_step": 3}, BadOption, "has 3 steps, so start_step is at"),
         ({"start_step": -1}, BadOption, "start_step must be a whole number, at least 0; got -1"),
-        (
-            {"start_step": True},
-            BadOption,
-            "start_step must be a whole number, at least 0; got True",
-        ),
+        ({"start_step": True}, BadOption, "must be a whole number, at least 0; got True"),
         ({"max_steps": 0}, BadOption, "max_steps must be a whole number, at least 1; got 0"),
-        (
-            {"continuation": "own"},
-            BadOption,
-            "continuation must be 'expert' or 'policy'; got 'own'",
-        ),
-        (
-            {"granularity": "token"},
-            BadOption,
-            "granularity must be 'step' or 'solution'; got 'token'",
-        ),
+        ({"continuation": "own"}, BadOption, "must be 'expert' or 'policy'; got 'own'"),
+        ({"granularity": "token"}, BadOption, "must be 'step' or 'solution'; got 'token'"),
     ],
 )
 def test_wrong_options_name_the_right_ones_and_leave_the_episode(
@@ -749,12 +737,6 @@ def test_a_mode_may_not_pay_what_is_no_number(value: float) -> None:
     env = started(CountingEnv(), reward_mode=FunctionMode("odd", lambda step: value))
     with pytest.raises(BadOption, match="'odd' must give one finite reward for each of 1 steps"):
         env.step(say("x"))
-
-
-def test_settle_takes_a_failure_for_a_reward() -> None:
-    env = started(CountingEnv())
-    record = env.advance(say("say 1"))
-    assert_failed(env.settle(record, Failure("gone")), "Failure")
 
 
 # -- records --
