@@ -51,9 +51,12 @@ def test_our_check_passes(env_id: str) -> None:
 
 @pytest.mark.slow
 @each_id
-def test_ten_thousand_hostile_texts_break_nothing(env_id: str) -> None:
-    report = srl_env.check_env(offline(env_id), problems=1, seconds=1500)
-    assert report.results[-1].notes == ()
+def test_thousands_of_hostile_texts_break_nothing(env_id: str) -> None:
+    """Texts that break a verifier are wrong answers, which a note reports."""
+    env = offline(env_id)
+    texts = 2_000 if env.slow_world else 10_000
+    report = srl_env.check_env(env, problems=1, hostile=texts, seconds=1500)
+    assert not [note for note in report.results[-1].notes if "found responsible" not in note]
 
 
 @each_id
