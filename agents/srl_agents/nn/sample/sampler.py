@@ -122,7 +122,7 @@ class Sampler:
             tokens, logprobs = choose(session.logits, sampling.temperature, draw)
             record.add(going, step, tokens, logprobs)
             ended = stops.ended(tokens.cpu(), record.tokens[going, : step + 1])
-            record.end(going[ended])
+            record.ended[going[ended]] = True
             if bool(record.ended.all()) or step + 1 == sampling.max_tokens:
                 break
             alive = ~record.ended[going]
@@ -217,33 +217,20 @@ class _Record:
     def __init__(self, rows: int, max_tokens: int) -> None:
         self.tokens = torch.zeros(rows, max_tokens, dtype=torch.long)
         self._logprobs = torch.zeros(rows, max_tokens)
-        self._lengths = torch.full((rows,), max_tokens)
-        self._made = 0
+        self._lengths = torch.zeros(rows, dtype=torch.long)
         self.ended = torch.zeros(rows, dtype=torch.bool)
 
     def add(self, rows: Tensor, step: int, tokens: Tensor, logprobs: Tensor) -> None:
         self.tokens[rows, step] = tokens.cpu()
         self._logprobs[rows, step] = logprobs.float().cpu()
-        self._made = step + 1
-
-    def end(self, rows: Tensor) -> None:
-        """These rows end here, unless they had ended before."""
-        rows = rows[~self.ended[rows]]
-        self.ended[rows] = True
-        self._lengths[rows] = self._made
+        self._lengths[rows] += ~self.ended[rows]
 
     def completions(self) -> list[Completion]:
         """All rows, each up to its end."""
-        rows = zip(
-            self.tokens.tolist(),
-            self._logprobs.tolist(),
-            self._lengths.tolist(),
-            self.ended.tolist(),
-            strict=True,
-        )
+        parts = (self.tokens, self._logprobs, self._lengths, self.ended)
         return [
             Completion(
                 tuple(tokens[:length]), tuple(logprobs[:length]), "stop" if ended else "length"
             )
-            for tokens, logprobs, length, ended in rows
+            for tokens, logprobs, length, ended in zip(*(p.tolist() for p in parts), strict=True)
         ]

@@ -116,10 +116,6 @@ class VLLMPolicy:
 
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
-    def encode(self, messages: Messages) -> list[int]:
-        """The prompt's token ids; see ``encode_many``."""
-        return self.encode_many([messages])[0]
-
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
         """Each prompt's token ids, the same as ``TransformersPolicy.encode_many`` gives."""
         return self._prompts.encode_many(batch)
