@@ -42,7 +42,7 @@ ALLOWED = {
         "registration": "batch environment errors",
         "data": "errors hub lazy problem rewards text verifiers",
         "check": "environment episode errors problem registration rewards"
-        " seeding text time_limit verifiers",
+        " seconds seeding text time_limit verifiers",
         "testing": "check data environment errors policy problem registration text verifiers",
         "sandbox": "errors seconds text",
         "grading": "errors sandbox seconds text verifiers",

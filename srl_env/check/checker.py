@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator
-from numbers import Real
 from typing import Any
 
 from srl_env.check import determinism, interface, leaks, rewards, robustness
@@ -21,6 +19,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.episode.options import read_count
 from srl_env.errors import BadOption
 from srl_env.registration.ids import make, offline_arguments
+from srl_env.seconds import check_seconds
 
 Found = Iterator[Finding | Note]
 
@@ -64,16 +63,7 @@ class Checker:
         """As for ``check_env``."""
         problems = read_count("problems", problems, 1)
         hostile = read_count("hostile", hostile, 0)
-        given: Any = seconds
-        if (
-            isinstance(given, bool)
-            or not isinstance(given, Real)
-            or not 0 < float(given) < math.inf
-        ):
-            raise BadOption(
-                "seconds must be a number above 0, how long hostile texts are tried, e.g. 20; got "
-                f"{seconds!r}"
-            )
+        seconds = check_seconds("seconds", seconds)
         offline = offline_arguments(env) if isinstance(env, str) and not arguments else {}
         env = make(env, **{**offline, **arguments}) if isinstance(env, str) else env
         bare = getattr(env, "unwrapped", None)
@@ -124,7 +114,6 @@ def _each(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Fou
 
 
 def _with_expert(check: Callable[[Trial, str], Iterator[Any]]) -> Callable[[Trial], Found]:
-
     def checked(trial: Trial) -> Found:
         solved = [each for each in trial.problems if trial.problem(each).trajectories]
         if trial.problems and not solved:

@@ -384,11 +384,11 @@ def test_a_check_that_came_to_no_text_is_skipped(
 @pytest.mark.parametrize(
     ("setting", "message"),
     [
-        ({"seconds": -1}, "seconds must be a number above 0, .* e.g. 20; got -1"),
-        ({"seconds": 0.0}, "seconds must be a number above 0, .*; got 0.0"),
-        ({"seconds": float("nan")}, "seconds must be a number above 0, .*; got nan"),
-        ({"seconds": float("inf")}, "seconds must be a number above 0, .*; got inf"),
-        ({"seconds": "20"}, "seconds must be a number above 0, .*; got '20'"),
+        ({"seconds": -1}, "seconds must be seconds, above 0 .*; got -1"),
+        ({"seconds": 0.0}, "seconds must be seconds, above 0 .*; got 0.0"),
+        ({"seconds": float("nan")}, "seconds must be seconds, above 0 .*; got nan"),
+        ({"seconds": float("inf")}, "seconds must be seconds, above 0 .*; got inf"),
+        ({"seconds": "20"}, "seconds must be seconds, above 0 .*; got '20'"),
         ({"problems": 0}, "problems must be a whole number, at least 1; got 0"),
         ({"hostile": -1}, "hostile must be a whole number, at least 0; got -1"),
     ],
