@@ -10,9 +10,10 @@ A row holds what ``reset`` needs to start there again. It never shows the expert
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, fields, replace
 from functools import cached_property
@@ -20,13 +21,13 @@ from typing import Any, Literal, get_args
 
 import srl_env
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure, WorldFailure
+from srl_env.errors import BadOption, WorldFailure
 from srl_env.lazy import optional_import
 from srl_env.problem import Targets, start_steps
 from srl_env.rewards import Continuation, Granularity, get_reward_mode
 from srl_env.rollout import EnvPool, Start
 from srl_env.seeding import derive_seed
-from srl_env.text.prompt import Message
+from srl_env.text.prompt import Message, Messages
 
 Each = Literal["step", "problem"]
 Maker = Callable[[], ReasoningEnv]
@@ -299,10 +300,38 @@ def verdict_of(info: Mapping[str, Any]) -> bool | None:
     return None if verdict is None else bool(verdict["correct"])
 
 
-def failure_of(info: Mapping[str, Any]) -> Failure | None:
-    """The infrastructure failure of a step; None if there was none."""
-    found = info.get("failure")
-    return WorldFailure(f"{found['type']}: {found['message']}") if found else None
+@dataclass(slots=True)
+class SteppedEpisode:
+    """An episode from a row: (reward, info) of each step. over: whether the environment ended it;
+    terminated: whether it ended by itself."""
+
+    steps: list[tuple[float, dict[str, Any]]]
+    over: bool = False
+    terminated: bool = False
+
+    @property
+    def total(self) -> float:
+        """The sum of the rewards."""
+        return sum(reward for reward, _ in self.steps)
+
+
+async def run_episode(
+    env: ReasoningEnv, start: Start, act: Callable[[Messages], Awaitable[str | None]]
+) -> SteppedEpisode:
+    """Steps an environment in threads until the episode is over.
+
+    act: from the current prompt to a completion; None stops the episode.
+    Raises a ``Failure`` if the infrastructure failed.
+    """
+    _, info = await asyncio.to_thread(env.reset, seed=start.seed, options=dict(start.options))
+    episode = SteppedEpisode([])
+    while not episode.over and (text := await act(info["messages"])) is not None:
+        _, reward, terminated, truncated, info = await asyncio.to_thread(env.step, text)
+        if failure := info.get("failure"):
+            raise WorldFailure(f"{failure['type']}: {failure['message']}")
+        episode.steps.append((reward, info))
+        episode.over, episode.terminated = terminated or truncated, terminated
+    return episode
 
 
 def with_thought(content: str, thought: str | None) -> str:

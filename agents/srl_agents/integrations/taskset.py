@@ -14,7 +14,6 @@ chat (harness ``null``) in a subprocess. It runs nothing that the model writes.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, get_type_hints
@@ -24,11 +23,10 @@ from pydantic import Field, create_model
 from srl_agents.integrations.rows import (
     Rows,
     RowSettings,
-    failure_of,
+    run_episode,
     verdict_of,
     with_thought,
 )
-from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.lazy import optional_import
 from srl_env.text.prompt import Messages
@@ -105,32 +103,22 @@ class SRLVerifiersEnv(vf.Env[SRLEnvConfig]):  # type: ignore[misc]
 
     async def run(self, task: SRLTask, agents: Any) -> None:
         """One episode from a row; raises a ``Failure`` if the infrastructure failed."""
-        with self.taskset.rows.borrowed() as env:
-            await self._episode(env, task, agents.agent)
+        rows, traces = self.taskset.rows, list[Any]()
 
-    async def _episode(self, env: ReasoningEnv, task: SRLTask, agent: Any) -> None:
-        start = self.taskset.rows.start(task.data.model_dump())
-        _, info = await asyncio.to_thread(env.reset, seed=start.seed, options=start.options)
-        traces: list[Any] = []
-        total = 0.0
-        over = False
-        while not over:
-            data = task.data.model_copy(update=_prompt(info["messages"]))
-            trace = await agent.run(SRLTask(data, task.config))
-            if not trace.ok:
-                return  # verifiers' own failure: the error is on the trace, without a reward
-            _, reward, terminated, truncated, info = await asyncio.to_thread(
-                env.step, _reply(trace)
-            )
-            if failure := failure_of(info):
-                raise failure
-            traces, total = [*traces, trace], total + reward
+        async def act(messages: Messages) -> str | None:
+            data = task.data.model_copy(update=_prompt(messages))
+            traces.append(await agents.agent.run(SRLTask(data, task.config)))
+            return _reply(traces[-1]) if traces[-1].ok else None
+
+        with rows.borrowed() as env:
+            episode = await run_episode(env, rows.start(task.data.model_dump()), act)
+        if not episode.over:
+            return  # verifiers' own failure: the error is on the trace, without a reward
+        correct = verdict_of(episode.steps[-1][1])
+        judged = correct is not None and (episode.terminated or not rows.settings.by_step)
+        for trace, (_, info) in zip(traces, episode.steps, strict=True):
             trace.record_metric("format_ok", info["format_ok"])
-            over = terminated or truncated
-        correct = verdict_of(info)
-        judged = correct is not None and (terminated or not self.taskset.rows.settings.by_step)
-        for trace in traces:
-            trace.record_reward(REWARD, total)
+            trace.record_reward(REWARD, episode.total)
             if judged:
                 trace.record_metric(CORRECT, correct)
 

@@ -24,9 +24,8 @@ import math
 import time
 import uuid
 import warnings
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from os import PathLike
 from typing import Any
 
@@ -35,16 +34,17 @@ from srl_agents.integrations.rows import (
     Rows,
     RowsDropped,
     RowSettings,
-    failure_of,
+    SteppedEpisode,
+    run_episode,
     verdict_of,
     warn_of_spreading,
 )
 from srl_agents.integrations.transcript import transcript
 from srl_agents.policies.tokens import make_generation, tokens_to_stop
-from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure
 from srl_env.lazy import optional_import
 from srl_env.policy import Generation
+from srl_env.rollout import Start
 from srl_env.text.prompt import Messages
 
 with optional_import("verl", "verl", alone=True):
@@ -81,24 +81,6 @@ def _columns(number: int, row: Row, environment: str) -> dict[str, Any]:
     }
 
 
-@dataclass(slots=True)
-class _Episode:
-    """An episode so far. seconds: by verl's name of the phase."""
-
-    generations: list[Generation] = field(default_factory=list)
-    rewards: list[float] = field(default_factory=list)
-    seconds: dict[str, float] = field(default_factory=dict)
-    correct: bool | None = False
-    format_ok: bool = True
-
-    @contextmanager
-    def timed(self, phase: str) -> Iterator[None]:
-        """Adds the seconds of the block to a phase."""
-        began = time.perf_counter()
-        yield
-        self.seconds[phase] = self.seconds.get(phase, 0.0) + time.perf_counter() - began
-
-
 @register(NAME)
 class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
     """One episode from a row; verl makes a loop for each."""
@@ -132,59 +114,42 @@ class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
 
         kwargs: the row's columns. Raises the last ``Failure`` if every attempt failed.
         """
-        for attempt in range(self.retries + 1):
-            try:
-                with self.rows.borrowed() as env:
-                    episode = await self._episode(env, sampling_params, kwargs["extra_info"])
-                break
-            except Failure:
-                if attempt == self.retries:
-                    raise
-        return self._output(episode)
+        row = kwargs["extra_info"]
+        for _ in range(self.retries):
+            with suppress(Failure):
+                return await self._episode(self.rows.start(row), sampling_params)
+        return await self._episode(self.rows.start(row), sampling_params)
 
-    async def _episode(
-        self, env: ReasoningEnv, sampling_params: Mapping[str, Any], row: Mapping[str, Any]
-    ) -> _Episode:
-        episode, start = _Episode(), self.rows.start(row)
-        reset = functools.partial(env.reset, seed=start.seed, options=start.options)
-        _, info = await self.loop.run_in_executor(None, reset)
-        request_id = uuid.uuid4().hex
-        while True:
-            with episode.timed("generate_sequences"):
-                generation = await self._generate(
-                    episode, sampling_params, info["messages"], request_id
-                )
-            if generation is None:
-                return episode
-            with episode.timed("tool_calls"):
-                result = await self.loop.run_in_executor(None, env.step, generation.text)
-            _, reward, terminated, truncated, info = result
-            if failure := failure_of(info):
-                raise failure
-            episode.generations.append(generation)
-            episode.rewards.append(reward)
-            episode.format_ok = episode.format_ok and info["format_ok"]
-            if terminated or truncated:
-                episode.correct = verdict_of(info)
-                return episode
+    async def _episode(self, start: Start, sampling_params: Mapping[str, Any]) -> AgentLoopOutput:
+        generations: list[Generation] = []
+        sampled, began, request_id = 0.0, time.perf_counter(), uuid.uuid4().hex
+
+        async def act(messages: Messages) -> str | None:
+            nonlocal sampled
+            asked = time.perf_counter()
+            prompt = await self.ct_build_initial_tokens([dict(message) for message in messages])
+            first = generations[0].prompt_ids if generations else prompt
+            left = self._longest - (len(prompt) - len(first))
+            if left <= 0:
+                return None
+            generation = await self._generate(
+                request_id, prompt, {**sampling_params, "max_tokens": left}
+            )
+            generations.append(generation)
+            sampled += time.perf_counter() - asked
+            return generation.text
+
+        with self.rows.borrowed() as env:
+            episode = await run_episode(env, start, act)
+        stepped = time.perf_counter() - began - sampled
+        seconds = {"generate_sequences": sampled, "tool_calls": stepped}
+        return self._output(generations, episode, seconds)
 
     async def _generate(
-        self,
-        episode: _Episode,
-        sampling_params: Mapping[str, Any],
-        messages: Messages,
-        request_id: str,
-    ) -> Generation | None:
-        """The next completion; None if the response has its full length."""
-        prompt = await self.ct_build_initial_tokens([dict(message) for message in messages])
-        first = episode.generations[0].prompt_ids if episode.generations else prompt
-        left = self._longest - (len(prompt) - len(first))
-        if left <= 0:
-            return None
+        self, request_id: str, prompt: list[int], sampling_params: dict[str, Any]
+    ) -> Generation:
         made = await self.server_manager.generate(
-            request_id=request_id,
-            prompt_ids=prompt,
-            sampling_params={**sampling_params, "max_tokens": left},
+            request_id=request_id, prompt_ids=prompt, sampling_params=sampling_params
         )
         stop = self.rows.stop
         kept = tokens_to_stop(made.token_ids, stop, self._decode)
@@ -194,17 +159,22 @@ class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
     def _decode(self, ids: Any) -> str:
         return str(self.tokenizer.decode(list(ids), skip_special_tokens=True))
 
-    def _output(self, episode: _Episode) -> AgentLoopOutput:
-        joined = transcript(episode.generations)
-        if joined.steps < len(episode.generations):
+    def _output(
+        self, generations: Sequence[Generation], episode: SteppedEpisode, seconds: dict[str, float]
+    ) -> AgentLoopOutput:
+        joined = transcript(generations)
+        if joined.steps < len(generations):
             warnings.warn(
-                f"an episode of {len(episode.generations)} steps is trained on up to step "
-                f"{joined.steps}: the next prompt does not continue the sampled text (reasoning is "
-                "removed from the history). Fix: granularity='solution' or each='step'",
+                f"an episode of {len(generations)} steps is trained on up to step {joined.steps}: "
+                "the next prompt does not continue the sampled text (reasoning is removed from the "
+                "history). Fix: granularity='solution' or each='step'",
                 RowsDropped,
                 stacklevel=2,
             )
-        warn_of_spreading(sum(reward != 0 for reward in episode.rewards), "verl")
+        rewards = [reward for reward, _ in episode.steps]
+        warn_of_spreading(sum(reward != 0 for reward in rewards), "verl")
+        correct = verdict_of(episode.steps[-1][1]) if episode.over else False
+        format_ok = all(info["format_ok"] for _, info in episode.steps)
         end = self._longest
         return AgentLoopOutput(
             prompt_ids=joined.prompt_ids,
@@ -212,15 +182,15 @@ class SRLAgentLoop(AgentLoopBase):  # type: ignore[misc]
             response_mask=joined.mask[:end],
             response_logprobs=joined.logprobs[:end] or None,
             multi_modal_data={},
-            reward_score=sum(episode.rewards),
+            reward_score=episode.total,
             num_turns=2 * joined.steps,
-            metrics=episode.seconds,
+            metrics=seconds,
             extra_fields={
-                "turn_scores": episode.rewards,
+                "turn_scores": rewards,
                 "tool_rewards": [],
                 "reward_extra_info": {
-                    "acc": math.nan if episode.correct is None else float(episode.correct),
-                    "format_ok": float(episode.format_ok),
+                    "acc": math.nan if correct is None else float(correct),
+                    "format_ok": float(format_ok),
                 },
             },
         )
