@@ -33,6 +33,9 @@ from srl_agents.runs.settings import Tree, merged, read_tree, with_overrides, wi
 from srl_agents.runs.validation import validated
 from srl_env.errors import BadOption, UnknownName, UserError
 
+JOB, OUTCOME = "job.json", "outcome.json"
+"""Files in the folder of a run."""
+
 
 class CurveConfig(Section):
     """The small evaluations during training, whose time does not count as training.

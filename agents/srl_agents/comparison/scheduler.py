@@ -20,14 +20,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-from srl_agents.comparison.config import CompareConfig, Job, plan
+from srl_agents.comparison.config import JOB, OUTCOME, CompareConfig, Job, plan
 from srl_agents.comparison.input_checks import check_bases, check_jobs
 from srl_agents.evaluation.contrasts import BASE, Comparison, RunOutcome
 from srl_agents.runs.files import write_json
 from srl_agents.runs.lock import held
 from srl_env.errors import BadOption
 
-JOB, OUTCOME = "job.json", "outcome.json"
 _ONE_THREAD = {"OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from srl_agents.comparison.config import Job
+from srl_agents.comparison.config import JOB, OUTCOME, Job
 from srl_agents.comparison.input_checks import check_splits
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.episodes import EpisodeFile
@@ -40,7 +40,6 @@ from srl_agents.training.run import train
 from srl_env.errors import SrlEnvError
 from srl_env.rollout import AnyPolicy
 
-JOB, OUTCOME = "job.json", "outcome.json"
 TRAINING_POINTS = 200
 """A run's updates are averaged into at most this many points for the figures."""
 
