@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from srl_env.rewards.similarity import step_similarity
-from srl_env.text.tools import Call, CallError, JsonCalls
+from srl_env.text.tool_calls import CallError
+from srl_env.text.tools import Call, JsonCalls
 
 SAME_TOOL = 0.2
 

@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal, Self
 
-from srl_env.errors import BadOption, UserError
+from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
 from srl_env.text.format import CLOSE, OPEN, ParsedStep
+from srl_env.text.tool_calls import CallError
 from srl_env.text.unicode import all_utf8_safe
 
 OPEN_CALL, CLOSE_CALL = "<tool_call>", "</tool_call>"
@@ -31,10 +32,6 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "boolean": (bool,),
 }
 _LONGEST: Final = 20_000  # characters of a call
-
-
-class CallError(UserError):
-    """A text is not a call of a declared tool; the message tells the policy what is wrong."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,8 +221,3 @@ def _fits(value: Any, parameter: Parameter) -> bool:
     )
     finite = not isinstance(value, float) or math.isfinite(value)
     return right_type and finite and (not parameter.choices or value in parameter.choices)
-
-
-def schemas(tools: Sequence[Tool]) -> list[dict[str, Any]]:
-    """The tools as a chat template takes them."""
-    return [tool.schema() for tool in tools]

@@ -13,7 +13,8 @@ from typing import Any, ClassVar, Final, NamedTuple
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.call_similarity import call_similarity
 from srl_env.text.prompt import PromptStyle
-from srl_env.text.tools import Call, CallError, JsonCalls, Parameter, Tool
+from srl_env.text.tool_calls import CallError
+from srl_env.text.tools import Call, JsonCalls, Parameter, Tool
 from srl_env.verifiers.base import AnswerVerifier
 from srl_tasks.generated.family import (
     NOMINAL_SIZE,

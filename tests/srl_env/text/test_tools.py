@@ -10,7 +10,8 @@ from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
 from srl_env.rewards.call_similarity import call_similarity
 from srl_env.text.format import CompletionFormat
-from srl_env.text.tools import Call, CallError, JsonCalls, Parameter, Tool
+from srl_env.text.tool_calls import CallError
+from srl_env.text.tools import Call, JsonCalls, Parameter, Tool
 
 ADD = Tool(
     "add",
