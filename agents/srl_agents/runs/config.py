@@ -89,7 +89,7 @@ class ModelConfig(Section):
 
 
 SAMPLERS = {
-    "transformers": "srl_agents.policies.sampler:Copy",
+    "transformers": "srl_agents.policies.loading:Copy",
     "vllm": "srl_agents.policies.vllm.engine:VLLMPolicy",
     "vllm-server": "srl_agents.policies.servers.vllm_server:VLLMServerPolicy",
 }

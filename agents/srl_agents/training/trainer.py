@@ -32,7 +32,7 @@ from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.batch import TrainingBatches
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.parallel.team import ALONE, Team
-from srl_agents.policies.sampler import load_sampler
+from srl_agents.policies.loading import load_sampler
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig

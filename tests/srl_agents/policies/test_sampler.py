@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 from srl_agents.cli.main import app
 from srl_agents.policies import own
-from srl_agents.policies.sampler import load_sampler, load_worker, worker_weights
+from srl_agents.policies.loading import load_sampler, load_worker, worker_weights
 from srl_agents.policies.trained import load_policy
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.config import ModelConfig, PolicyConfig, make_config

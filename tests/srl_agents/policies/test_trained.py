@@ -17,7 +17,8 @@ from srl_agents.objectives import GRPO
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights, kl_estimate
 from srl_agents.policies import TransformersPolicy
-from srl_agents.policies.sampler import Copy, Training
+from srl_agents.policies.loading import Copy
+from srl_agents.policies.sampler import Training
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.config import (
     LoraConfig,

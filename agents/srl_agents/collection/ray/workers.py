@@ -263,7 +263,7 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
 
     Raises as ``RayWorkers``, and BadOption if several processes train without a named cluster.
     """
-    from srl_agents.policies.sampler import worker_weights
+    from srl_agents.policies.loading import worker_weights
 
     if team.size > 1 and config.rollout.address is None:
         raise BadOption(
@@ -289,7 +289,7 @@ def training_parts(config: RunConfig) -> Parts:
 
     from srl_agents.collection.cached_problems import CachedSource
     from srl_agents.models.loading import without_notices
-    from srl_agents.policies.sampler import load_worker
+    from srl_agents.policies.loading import load_worker
 
     torch.set_num_threads(config.model.threads or 1)
     problems = CachedSource(make_env(config.env).problems)
