@@ -264,7 +264,7 @@ def test_two_processes_share_a_server_with_the_weights_of_both(
 
 def test_a_server_of_another_model_is_refused(server: str, tmp_path: Path) -> None:
     other = TransformersPolicy(build("llama-1m", TOKENIZER, seed=0), TOKENIZER)
-    with pytest.raises(BadOption, match="not the model that is trained"):
+    with pytest.raises(BadOption, match="as of the trained model"):
         VLLMServerPolicy(server, other, tmp_path / "weights.safetensors")
 
 

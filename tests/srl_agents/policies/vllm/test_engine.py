@@ -219,7 +219,7 @@ def test_a_prompt_that_fills_the_context_fails_alone(engine: VLLMPolicy) -> None
 
 
 def test_an_empty_prompt_is_refused(engine: VLLMPolicy) -> None:
-    with pytest.raises(BadOption, match="no tokens"):
+    with pytest.raises(BadOption, match="at least one token"):
         engine.generate(asked(""), Sampling())
 
 
