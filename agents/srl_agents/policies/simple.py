@@ -24,7 +24,7 @@ class ExpertPolicy:
     """Writes the expert's steps: the upper bound, and a test of the environment."""
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
-        """The expert's next step in each environment; BadOption where it has none."""
+        """The expert's next step in each environment; BadOption if it has none."""
         return [Generation(cast("ReasoningEnv", env.unwrapped).expert_completion()) for env in envs]
 
 

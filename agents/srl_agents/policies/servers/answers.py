@@ -41,7 +41,7 @@ def read_answer(body: bytes, stop: Sequence[str]) -> Answer:
 
     Reasoning that the server separated is put back between <think> tags. Native tool calls follow
     the text, each as JSON between <tool_call> tags. The text ends with the stop string that the
-    server names. A text that a content filter withheld is truncated, perhaps empty.
+    server names. A text that a content filter withheld is truncated, possibly empty.
     Raises BadAnswer for anything else, and for an unfinished completion (``UNFINISHED``).
     """
     data = _json(body)
