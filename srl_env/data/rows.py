@@ -227,7 +227,7 @@ def _hint(kind: str, name: str, known: Iterable[str]) -> str:
 
 
 def list_in_text(text: str) -> Any:
-    """The list that a text holds as JSON or as Python; None if it holds none."""
+    """The value that a text holds as JSON, or the list it holds as Python; None if neither."""
     text = text.strip()
     if not text:
         return []

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -95,14 +94,8 @@ def _row(names: Sequence[str], cells: Sequence[str]) -> Row | BadRow:
 
 def _value(cell: str) -> Any:
     """The list or object that a cell holds, else its text."""
-    start = cell.lstrip()[:1]
-    if start == "{":
-        try:
-            return json.loads(cell)
-        except (ValueError, RecursionError):
-            return cell
-    found = list_in_text(cell) if start == "[" else None
-    return found if isinstance(found, list) else cell
+    found = list_in_text(cell) if cell.lstrip()[:1] in ("[", "{") else None
+    return found if isinstance(found, list | dict) else cell
 
 
 def _text(cell: object) -> str:
