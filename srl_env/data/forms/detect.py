@@ -82,6 +82,12 @@ class Reading:
         return tuple(name for name in self.columns if name not in used) if used - {None} else ()
 
     @property
+    def splits_are_files(self) -> bool:
+        """Whether the names of the files give the split of every problem."""
+        files = range(len(self.stream.files))
+        return self._splits is None and all(self.stream.split(file) for file in files)
+
+    @property
     def about(self) -> str:
         """The form in words, with its columns and splitter."""
         return f"{self.form.name} ({_described(self.convert) or self.form.about})"

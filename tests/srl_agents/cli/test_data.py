@@ -43,7 +43,10 @@ def test_inspect_shows_form_numbers_and_the_first_problem(data: Path) -> None:
     assert result.exit_code == 0
     for text in ("20 problems, gsm8k", "split train", "What is 2 + 3 + 0?", "1 dropped: no"):
         assert text in result.output
+    assert "by the hash of ids" not in result.output
     assert json.loads(run("inspect", data, "--json").stdout)["problems"] == 20
+    split = run("inspect", data, "--split", "a=0.5", "--split", "b=0.5").output
+    assert split.count("by the hash of ids") == 2
 
 
 FORM = """

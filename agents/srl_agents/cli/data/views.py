@@ -45,11 +45,9 @@ def summary_view(summary: Summary) -> RenderableType:
     grid.add_column("")
     grid.add_column("", justify="right")
     grid.add_column("")
-    stream = summary.reading.stream
-    named = all(stream.split(file) is not None for file in range(len(stream.files)))
+    how = "" if summary.reading.splits_are_files else " by the hash of ids"
     for name, count in sorted(summary.splits.items()):
-        fraction = f"{_percent(count, problems)}{'' if named else ' by the hash of ids'}"
-        grid.add_row(f"split {escape(name)}", f"{count:,}", fraction)
+        grid.add_row(f"split {escape(name)}", f"{count:,}", _percent(count, problems) + how)
     answers = summary.counts["answer"]
     grid.add_row("with an answer", f"{answers:,}", _percent(answers, problems))
     grid.add_row("solutions", f"{summary.spreads['steps'].total():,}", "")
