@@ -396,7 +396,7 @@ def _listed(row: Row, column: str) -> Sequence[Any]:
         except (ValueError, RecursionError) as error:
             raise BadRow(f'"{column}" is a text but no JSON', str(error)) from error
     if not isinstance(value, list) or not value:
-        raise BadRow(f'"{column}" is no list of anything', "expected a list, or JSON text of one")
+        raise BadRow(f'"{column}" is not a filled list', "expected a list, or JSON text of one")
     return value
 
 

@@ -55,7 +55,9 @@ def test_no_mark_of_a_template_is_left_and_the_entry_point_is_named(tmp_path: Pa
 
 def test_existing_files_are_never_overwritten(tmp_path: Path) -> None:
     (tmp_path / "README.md").write_text("mine")
-    with pytest.raises(BadOption, match=r"README\.md exists already, and nothing is overwritten"):
+    with pytest.raises(
+        BadOption, match=r"README\.md must not exist, because nothing is overwritten"
+    ):
         write_package("my_tasks", "data", tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["README.md"]
     assert (tmp_path / "README.md").read_text() == "mine"
@@ -63,14 +65,14 @@ def test_existing_files_are_never_overwritten(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", "9x", "MyTasks", "my tasks", "a/b", "class", "../up", "é"])
 def test_names_that_cannot_be_imported_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="cannot name a package: use small letters"):
+    with pytest.raises(BadOption, match="a package name must have lower-case letters"):
         write_package(name, "data", tmp_path)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("name", ["json", "gymnasium", "srl_env", "srl-tasks"])
 def test_names_of_modules_that_exist_are_refused(name: str, tmp_path: Path) -> None:
-    with pytest.raises(BadOption, match="choose another name, as in"):
+    with pytest.raises(BadOption, match="a package name must be new; got"):
         write_package(name, "data", tmp_path)
 
 
@@ -81,7 +83,7 @@ def test_a_kind_that_does_not_exist_is_suggested(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_written_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(BadOption, match=r"cannot be written: .*; choose another folder"):
+    with pytest.raises(BadOption, match=r"cannot be written: .* Fix: another folder"):
         write_package("my_tasks", "data", tmp_path / "file" / "below")
 
 

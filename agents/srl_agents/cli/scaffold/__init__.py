@@ -45,8 +45,8 @@ def write_package(name: str, kind: str = "data", folder: Path | None = None) -> 
     there = [str(path) for path in texts if path.exists()]
     if there:
         raise BadOption(
-            f"{', '.join(there)} {'exists' if len(there) == 1 else 'exist'} already, and nothing "
-            "is overwritten; choose another name, or another folder with --out"
+            f"{', '.join(there)} must not exist, because nothing is overwritten. Fix: another "
+            "name, or another folder with --out"
         )
     try:
         for path, text in texts.items():
@@ -54,8 +54,8 @@ def write_package(name: str, kind: str = "data", folder: Path | None = None) -> 
             path.write_text(text, encoding="utf-8", newline="\n")
     except OSError as error:
         raise BadOption(
-            f"{error.filename or folder} cannot be written: {error.strerror}; choose another "
-            "folder with --out"
+            f"{error.filename or folder} cannot be written: {error.strerror}. Fix: another folder "
+            "with --out"
         ) from error
     steps = (
         f"  srl-env check {folder}",
@@ -69,13 +69,13 @@ def _package_name(name: str) -> str:
     package = name.strip().replace("-", "_")
     if not _NAME.fullmatch(package) or keyword.iskeyword(package):
         raise BadOption(
-            f"{name!r} cannot name a package: use small letters, digits and underscores, a letter "
-            "first, and no word of Python, as in my_tasks"
+            "a package name must have lower-case letters, digits and underscores, begin with a "
+            f"letter, and not be a word of Python; got {name!r}. Fix: e.g. my_tasks"
         )
     if package in sys.stdlib_module_names or importlib.util.find_spec(package) is not None:
         raise BadOption(
-            f"there is a module {package!r} already, which yours would hide or be hidden by; "
-            f"choose another name, as in {package}_tasks"
+            f"a package name must be new; got {package!r}, which is an installed module. Fix: e.g. "
+            f"{package}_tasks"
         )
     return package
 

@@ -286,7 +286,7 @@ def test_answers_in_several_messages_are_one_observation() -> None:
     ("change", "message"),
     [
         ({"messages": "nonsense"}, '"messages" is a text but no JSON; Expecting value'),
-        ({"messages": []}, '"messages" is no list of anything'),
+        ({"messages": []}, '"messages" is not a filled list'),
         (
             {"messages": [{"role": "boss"}]},
             "a message of no known role; expected one of system, user",
@@ -359,7 +359,7 @@ def test_lines_that_cannot_be_read_are_reported_by_file_and_line(tmp_path: Path)
     report = str(source.report)
     assert "1 of 4 rows kept" in report
     assert f'{path}:2: not resolved; "resolved" is False' in report
-    assert f'{path}:3: "messages" is no list of anything' in report
+    assert f'{path}:3: "messages" is not a filled list' in report
     assert f"{path}:4: the id of an earlier row; which is {path}:1" in report
 
 
