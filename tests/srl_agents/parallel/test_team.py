@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from typer.testing import CliRunner
 
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import make_decoder
@@ -302,16 +303,14 @@ def test_accelerate_launches_the_command(tree: dict[str, Any], tmp_path: Path) -
     assert (tmp_path / "together" / "model" / "config.json").exists()
 
 
-def test_processes_of_a_launcher_need_the_folder(
-    tree: dict[str, Any], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    from srl_agents.cli.train import train_command
-    from srl_env.errors import BadOption
+def test_processes_of_a_launcher_need_the_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    from srl_agents.cli.main import app
 
     monkeypatch.setenv("RANK", "1")
-    flags = {"env.id": "srl/ModularChain-v0", "model.path": "none", "budget.updates": 1}
-    with pytest.raises(BadOption, match="give --out: the processes of a launcher"):
-        train_command(None, flags, [], None, False)
+    given = ["train", "--env", "srl/ModularChain-v0", "--model", "none", "--seconds", "1"]
+    done = CliRunner().invoke(app, given)
+    assert done.exit_code == 2
+    assert "give --out: the processes of a launcher" in " ".join(done.stderr.split())
 
 
 def test_one_gpu_by_its_number_is_not_enough_for_several_processes(
