@@ -36,10 +36,7 @@ class BuildOptions:
 
     def __post_init__(self) -> None:
         check_seconds("test_timeout_s", self.test_timeout_s, least=1)
-        if self.name is not None and not _NAME.fullmatch(self.name):
-            raise BadOption(
-                f"name must consist of letters, digits, '.', '_' and '-'; got {self.name!r}"
-            )
+        check_name(self.name)
         for name in ("max_tasks", "max_bugs", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
@@ -49,3 +46,9 @@ class BuildOptions:
     def about(self) -> dict[str, Any]:
         """The settings that the tasks depend on, as JSON data."""
         return {key: item for key, item in asdict(self).items() if key not in _NO_INFLUENCE}
+
+
+def check_name(name: str | None) -> None:
+    """Raises BadOption for what cannot be a repository's name."""
+    if name is not None and not _NAME.fullmatch(name):
+        raise BadOption(f"name must consist of letters, digits, '.', '_' and '-'; got {name!r}")

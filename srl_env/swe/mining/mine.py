@@ -24,16 +24,17 @@ from typing import Any, Final
 from srl_env.errors import BadData, BadOption, SandboxFailure
 from srl_env.grading import grade, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
-from srl_env.seconds import check_seconds
 from srl_env.swe.builder.checkout import Checkout, warm_probes
 from srl_env.swe.builder.expert import ExpertError
 from srl_env.swe.builder.journal import Journal
+from srl_env.swe.builder.options import check_name
 from srl_env.swe.builder.project import Project, Target, find_checkout, sources_of
 from srl_env.swe.builder.reproduction import Reproduction, reproduce
 from srl_env.swe.builder.source import Source
 from srl_env.swe.builder.suite import SuiteRun, run_suite
 from srl_env.swe.mining.expert import solve
 from srl_env.swe.mining.history import Commit, History
+from srl_env.swe.mining.options import MineOptions
 from srl_env.swe.mining.selection import (
     Patch,
     changed_sources,
@@ -53,28 +54,6 @@ MAX_TESTS_S: Final = 20.0
 _SPLITS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 _FAILURE_LINES: Final = 8
 _NO_ISSUES: Final[Issues] = {}
-
-
-@dataclass(frozen=True, slots=True)
-class MineOptions:
-    """What of a mining run can be chosen.
-
-    max_tasks: stop after this many tasks; None mines all commits. since: only commits after this
-    date, as git reads it. jobs: commits at a time; None for one a core. test_timeout_s: limit for
-    one run of a commit's tests.
-    """
-
-    max_tasks: int | None = None
-    since: str | None = None
-    jobs: int | None = None
-    test_timeout_s: float = 120.0
-
-    def __post_init__(self) -> None:
-        check_seconds("test_timeout_s", self.test_timeout_s, least=1)
-        for name in ("max_tasks", "jobs"):
-            value = getattr(self, name)
-            if value is not None and value < 1:
-                raise BadOption(f"{name} must be at least 1; got {value}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +88,8 @@ class _Dropped(Exception):  # why a commit is no task; nobody's error
 def mine_tasks(
     path: Path,
     out: Path,
+    options: MineOptions = MineOptions(),  # noqa: B008  # frozen
     *,
-    name: str | None = None,
-    options: MineOptions = MineOptions(),
     issues: Issues = _NO_ISSUES,
     sandbox: Sandbox | None = None,
     on_progress: Callable[[MineProgress], None] = lambda _: None,
@@ -119,14 +97,14 @@ def mine_tasks(
     """Makes tasks from the commits of a git repository, and writes them into a folder.
 
     path: the repository; it is only read. out: a new folder, or one with an unfinished run of the
-    same, which is continued. name: of the repository; that of its folder by default.
-    issues: texts that commit messages may name as "#12".
+    same, which is continued. issues: texts that commit messages may name as "#12".
     Raises BadOption with what to do, SandboxUnavailable, SandboxFailure. After any end, calling it
     again continues.
     """
     started = time.monotonic()
     history = History(path)
-    name = name or path.resolve().name
+    name = options.name or path.resolve().name
+    check_name(name)
     with ExitStack() as stack:
         used = sandbox or stack.enter_context(closing(open_sandbox(preload=warm_probes())))
         writer = TaskWriter(out)

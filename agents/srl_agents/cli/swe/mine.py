@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from srl_agents.cli.options import options_of
 from srl_env.errors import BadOption
+from srl_env.swe.mining.options import MineOptions
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,33 +22,26 @@ app = typer.Typer()
 @app.command(
     epilog="[bold]srl-env swe mine . --out tasks --since 2020-01-01[/]  the same command continues"
 )
+@options_of(MineOptions, flags={"jobs": "-j"})
 def mine(
     path: Annotated[Path, typer.Argument(help="Git repository of a Python project.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tasks.")],
-    name: Annotated[str | None, typer.Option(help="Repository name. [name of its folder]")] = None,
-    since: Annotated[
-        str | None, typer.Option(help="Date; only commits after it, as 2020-01-31. [all]")
-    ] = None,
-    max_tasks: Annotated[int | None, typer.Option(min=1, help="Number of tasks. [all]")] = None,
     issues: Annotated[
-        Path | None,
-        typer.Option(help='JSON file of issues with "number", "title" and "body".'),
+        Path | None, typer.Option(help='JSON file of issues with "number", "title" and "body".')
     ] = None,
-    jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Commits at a time. [one a core]")
-    ] = None,
-    test_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds for one run of a commit's tests.")
-    ] = 120.0,
+    **given: Any,
 ) -> None:
     """Makes tasks from commits that fix a behaviour and test it."""
     from srl_agents.cli.console import output, progress_bars
-    from srl_env.swe.mining import MineOptions, mine_tasks, read_issues
+    from srl_env.swe.mining.mine import mine_tasks
+    from srl_env.swe.mining.statement import read_issues
 
-    options = MineOptions(max_tasks, since, jobs, test_timeout)
+    options = MineOptions(**given)
     try:
         with progress_bars() as bars:
-            bar = bars.add_task(name or path.resolve().name, total=1.0, note="reading the history")
+            bar = bars.add_task(
+                options.name or path.resolve().name, total=1.0, note="reading the history"
+            )
 
             def show(progress: MineProgress) -> None:
                 note = f"{progress.done} of {progress.total} commits, {progress.kept} tasks"
@@ -55,8 +50,7 @@ def mine(
             report = mine_tasks(
                 path,
                 out,
-                name=name,
-                options=options,
+                options,
                 issues=read_issues(issues) if issues else {},
                 on_progress=show,
             )

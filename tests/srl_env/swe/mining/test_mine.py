@@ -169,9 +169,9 @@ def test_mining_continues_where_it_stopped_and_keeps_the_order(
     mined: tuple[Repo, dict[str, str], MineReport, Path], tmp_path: Path
 ) -> None:
     repo, shas, report, out = mined
-    first = mine_tasks(repo.folder, tmp_path / "tasks", options=MineOptions(max_tasks=1, jobs=1))
+    first = mine_tasks(repo.folder, tmp_path / "tasks", MineOptions(max_tasks=1, jobs=1))
     assert list(first.outcomes.values()) == [f"calc-{shas['feature'][:8]}-commit"]
-    again = mine_tasks(repo.folder, tmp_path / "tasks", options=MineOptions(jobs=2))
+    again = mine_tasks(repo.folder, tmp_path / "tasks", MineOptions(jobs=2))
     assert again.outcomes == report.outcomes
     assert TaskSet(tmp_path / "tasks").ids == TaskSet(out).ids
     assert not list((tmp_path / "tasks/.mine/calc").iterdir())
