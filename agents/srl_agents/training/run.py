@@ -99,9 +99,9 @@ def _train(
     with _interruptible(team.size == 1) as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None, team)
         try:
-            if on_preview is not None and not found:
+            if team.any(on_preview is not None) and not found:  # all processes sample for it
                 shown = preview(trainer)
-                if shown is not None and team.main:
+                if shown is not None and on_preview is not None:
                     on_preview(shown)
             return trainer.run(interrupted, on_progress)
         finally:
