@@ -205,15 +205,21 @@ class Session:
 
     def changes(self, max_entries: int = 100_000) -> list[Change]:
         """What differs from the tree, parents first. Raises OSError EFBIG above max_entries."""
-        header = {"do": "changes", "contents": False, "max_bytes": 0, "max_entries": max_entries}
+        header = {"do": "changes", "contents": False, "max_bytes": 0, "max_entries": max_entries,
+                  "without": []}  # fmt: skip
         return [Change(**entry) for entry in self._request(header)[0]["entries"]]
 
-    def snapshot(self, max_bytes: int = SNAPSHOT_BYTES, max_entries: int = 100_000) -> Snapshot:
-        """The workspace as it is.
+    def snapshot(
+        self,
+        max_bytes: int = SNAPSHOT_BYTES,
+        max_entries: int = 100_000,
+        without: Sequence[str] = (),
+    ) -> Snapshot:
+        """The workspace as it is, except the paths in ``without``.
 
         Raises OSError EFBIG above max_bytes of contents, max_entries, or 32 MiB of names.
         """
-        bounds = {"max_bytes": max_bytes, "max_entries": max_entries}
+        bounds = {"max_bytes": max_bytes, "max_entries": max_entries, "without": list(without)}
         reply, data = self._request({"do": "changes", "contents": True, **bounds})
         changes, contents, left_out, at = [], [], [], 0
         for change in (Change(**entry) for entry in reply["entries"]):

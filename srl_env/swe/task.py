@@ -8,8 +8,8 @@ decides whether the bug is fixed. A ``TaskSet`` is a folder of tasks::
     repos/NAME.json        what all tasks of the repository share (``Repository``)
     tasks.jsonl            one ``SWETask`` a line, its buggy files as edits of the correct ones
 
-``TaskSet.tree`` makes the folder that a policy is given. It has the buggy files, and neither
-hidden tests nor anything of version control.
+``TaskSet.tree`` makes the folder that a policy is given. It has the buggy files, and no
+hidden tests. Its git repository has one commit of these files, and nothing of the code's history.
 """
 
 from __future__ import annotations

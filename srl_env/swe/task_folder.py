@@ -17,12 +17,15 @@ from typing import Any, Final
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.grading.task import GradingTask
 from srl_env.sandbox import Change, Snapshot
+from srl_env.swe.git_folder import GIT_FOLDER, add_git_folder
 from srl_env.swe.packages import package_mounts
 from srl_env.swe.task import CASES_FILE, FORMAT, SPLITS, Repository, SWETask, check_path
 
 CACHE_VARIABLE: Final = "SRL_ENV_CACHE"
 # Version control could hold the fix; caches, builds and environments the correct code.
-_EXCLUDED: Final = frozenset({"__pycache__", "node_modules", "site-packages", CASES_FILE})
+_EXCLUDED: Final = frozenset(
+    {"__pycache__", "node_modules", "site-packages", CASES_FILE, GIT_FOLDER}
+)
 _MAYBE_BUILT: Final = frozenset({"build", "dist", "venv", "env"})
 
 
@@ -126,7 +129,9 @@ class TaskSet:
         )
 
     def tree(self, task: SWETask) -> Path:
-        """The folder that a policy's workspace starts from. It is made once and cached.
+        """The folder that a policy's workspace starts from, with one git commit of all its files.
+
+        It is made once and cached.
 
         The cache is ``$SRL_ENV_CACHE``, else ``srl-env`` in the user's cache folder. It can be
         deleted at any time. Raises BadOption where it cannot be written.
@@ -146,10 +151,11 @@ class TaskSet:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:
             made = Path(folder, "tree")
-            copy_code(self.code(task), made, (*task.hidden, *task.change))
+            copy_code(self.code(task), made, task.hidden)
             for name, text in task.change.items():
                 (made / name).parent.mkdir(parents=True, exist_ok=True)
                 (made / name).write_text(text, "utf-8", newline="")
+            add_git_folder(made)
             try:
                 made.rename(path)
             except OSError:
@@ -161,7 +167,8 @@ class TaskSet:
         repo = task.repository.name
         if repo not in self._digests:
             self._digests[repo] = code_digest(self.code(task))
-        content = json.dumps([self._digests[repo], sorted(task.change.items()), task.hidden])
+        parts = [GIT_FOLDER, self._digests[repo], sorted(task.change.items()), task.hidden]
+        content = json.dumps(parts)
         return hashlib.sha256(content.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
     def _index(self) -> dict[str, _Entry]:

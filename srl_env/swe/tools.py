@@ -23,6 +23,7 @@ import numpy as np
 
 from srl_env.errors import SandboxDied
 from srl_env.sandbox import CommandResult, Session, Snapshot
+from srl_env.swe.git_folder import GIT_FOLDER
 from srl_env.text.tool_calls import ToolCall
 from srl_env.text.unicode import escaped
 
@@ -96,8 +97,11 @@ class Workbench:
         return replace(self.state, workspace=self._workspace())
 
     def last(self) -> BenchState:
-        """As ``snapshot``, to be judged: a workspace that the policy made too large is None."""
-        return replace(self.state, workspace=self._workspace(may_be_too_large=True))
+        """As ``snapshot``, to be judged: a workspace that the policy made too large is None.
+
+        What git keeps is left out: it decides nothing, and may hold any amount.
+        """
+        return replace(self.state, workspace=self._workspace(judged=True))
 
     def apply(self, state: BenchState) -> None:
         """Makes a fresh workbench what another one was. Raises SandboxDied."""
@@ -108,11 +112,11 @@ class Workbench:
                 raise SandboxDied(f"the workspace cannot be restored: {error}") from error
         self.state = replace(state, workspace=None)
 
-    def _workspace(self, *, may_be_too_large: bool = False) -> Snapshot | None:
+    def _workspace(self, *, judged: bool = False) -> Snapshot | None:
         try:
-            return self.session.snapshot()
+            return self.session.snapshot(without=(GIT_FOLDER,) if judged else ())
         except OSError as error:
-            if may_be_too_large and error.errno == errno.EFBIG:
+            if judged and error.errno == errno.EFBIG:
                 return None
             raise SandboxDied(f"the workspace cannot be kept: {error}") from error
 

@@ -3,11 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Final
 
 from srl_env.grading.runs import importable, pytest_mounts
 from srl_env.sandbox import Sandbox, Session
 from srl_env.swe.packages import package_folders, package_mounts
 from srl_env.swe.task import Repository
+
+# The tree may belong to another user than commands run as. Nothing else of the machine is read.
+_GIT: Final = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_CONFIG_COUNT": "1",
+    "GIT_CONFIG_KEY_0": "safe.directory",
+    "GIT_CONFIG_VALUE_0": "*",
+}
 
 
 def open_workspace(sandbox: Sandbox, tree: Path, repository: Repository) -> Session:
@@ -25,6 +34,7 @@ def open_workspace(sandbox: Sandbox, tree: Path, repository: Repository) -> Sess
         "PYTEST_ADDOPTS": "-p no:cacheprovider --color=no",
         "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         "PAGER": "cat",
+        **_GIT,
         "TERM": "dumb",
     }
     return sandbox.start(tree, mounts=importable(mounts, sandbox), env=env)

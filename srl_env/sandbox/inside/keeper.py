@@ -107,6 +107,7 @@ class Keeper:
                         contents=header["contents"],
                         max_bytes=header["max_bytes"],
                         max_entries=header["max_entries"],
+                        without=header["without"],
                     )
                     return {"entries": found.entries}, b"".join(found.payload)
                 case "apply":

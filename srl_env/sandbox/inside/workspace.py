@@ -12,7 +12,7 @@ import errno
 import json
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from functools import partial
 from typing import Any, Final, NamedTuple
 
@@ -67,12 +67,17 @@ class Workspace(NamedTuple):
             finally:
                 os.close(descriptor)
 
-    def changes(self, *, contents: bool, max_bytes: int, max_entries: int) -> Changes:
+    def changes(
+        self, *, contents: bool, max_bytes: int, max_entries: int, without: Collection[str] = ()
+    ) -> Changes:
         """What differs from the tree, parents before children, with the contents where wanted.
 
-        Raises OSError EFBIG above max_bytes of contents, max_entries, or MAX_NAMES.
+        without: paths that are not looked at. Raises OSError EFBIG above max_bytes of contents,
+        max_entries, or MAX_NAMES.
         """
-        found = Changes(contents=contents, bytes_left=max_bytes, entries_left=max_entries)
+        found = Changes(
+            contents=contents, bytes_left=max_bytes, entries_left=max_entries, without=without
+        )
         folders = [folder for folder in self if folder is not None]
         with _opened_up(os.fstat(self.merged), 0o700, partial(os.fchmod, self.merged)):
             found.compare("", [os.dup(folder) for folder in folders], 0)
@@ -123,10 +128,17 @@ class Changes:
     """What `Workspace.changes` gathers; payload holds the contents of all files in order."""
 
     def __init__(
-        self, *, contents: bool, bytes_left: int, entries_left: int, names_left: int = MAX_NAMES
+        self,
+        *,
+        contents: bool,
+        bytes_left: int,
+        entries_left: int,
+        names_left: int = MAX_NAMES,
+        without: Collection[str] = (),
     ) -> None:
         self._contents, self._bytes_left = contents, bytes_left
         self._entries_left, self._names_left = entries_left, names_left
+        self._without = frozenset(without)
         self.entries: list[Entry] = []
         self.payload: list[bytes] = []
 
@@ -142,6 +154,8 @@ class Changes:
             names = (_names(folders[2]) if folders[2:] else here) | (before - here)
             for name in sorted(names):
                 inner = f"{path}/{name}" if path else name
+                if inner in self._without:
+                    continue
                 now, was = _status(merged, name), _status(pristine, name)
                 if was and (now is None or _kind(now) != _kind(was)):
                     self.add("deleted", inner, pristine, name, was)

@@ -93,11 +93,18 @@ def test_a_tree_has_the_bug_and_nothing_that_gives_it_away(folder: Path) -> None
     tasks = TaskSet(folder)
     tree = tasks.tree(task())
     found = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
-    assert found == {"pkg/a.py", "tests/test_b.py", "run.sh"}
+    shown = {name for name in found if not name.startswith(".git/")}
+    assert shown == {"pkg/a.py", "tests/test_b.py", "run.sh"}
+    assert b".git/config" not in (tree / ".git/config").read_bytes()  # not the repository's own
     assert (tree / "pkg/a.py").read_text() == "wrong = 1\n"
     assert os.access(tree / "run.sh", os.X_OK)
     assert tasks.tree(task()) == tree
     assert tasks.tree(task(change={"pkg/a.py": "other\n"})) != tree
+
+
+def test_the_git_file_of_a_submodule_or_worktree_is_not_in_the_tree(folder: Path) -> None:
+    (folder / "repos/pkg/pkg/.git").write_text("gitdir: /home/someone/.git/modules/pkg")
+    assert not (TaskSet(folder).tree(task()) / "pkg/.git").exists()
 
 
 def test_a_changed_repository_makes_another_tree(folder: Path) -> None:

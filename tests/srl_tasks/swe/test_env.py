@@ -152,7 +152,7 @@ def test_a_snapshot_forks_the_workspace_too(env: SWEEnv) -> None:
 
 def test_nothing_in_reach_gives_the_solution_away(env: SWEEnv) -> None:
     env.reset(seed=0, options={"reward_mode": "rlvr"})
-    shown = answer(env, bash("find . -type f | sort; ls -A"))
+    shown = answer(env, bash("find . -path ./.git -prune -o -type f -print | sort; ls"))
     assert shown.split() == [
         *("./shop/__init__.py", "./shop/prices.py", "./shop/text.py", "./tests/test_text.py"),
         *("shop", "tests"),
@@ -161,7 +161,13 @@ def test_nothing_in_reach_gives_the_solution_away(env: SWEEnv) -> None:
     secrets = ("test_prices*", "oracle_cases*", "tasks.jsonl", ".git")
     names = " -o ".join(f"-name '{name}'" for name in ("prices.py", *secrets))
     found = answer(env, bash(rf"{elsewhere} -o \( {names} \) -print"))
-    assert found == "/workspace/shop/prices.py"
+    assert found.split() == ["/workspace/.git", "/workspace/shop/prices.py"]
+    objects = answer(
+        env, bash("git cat-file --batch-all-objects --batch | grep -ac 'def total'; true")
+    )
+    assert objects.split()[0] in ("1", "0")  # 0 where git is not installed
+    objects = "git cat-file --batch-all-objects --batch | grep -aF '1 - off'"
+    assert "exit status 1" in answer(env, bash(objects))
     assert "exit status 1" in answer(env, bash("grep -rF '1 - off' . /tmp /dev/shm /etc"))
     assert "exit status 1" in answer(env, bash("env | grep -F shop"))
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import shutil
 import signal
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -55,9 +57,20 @@ os.mkdir('shop/more')
 open('shop/new.py', 'w').close()
 """
 DEEP = "import os\nfor _ in range(3_000):\n    os.mkdir('d' * 200); os.chdir('d' * 200)"
+HOSTILE_GIT = """
+hook=/workspace/.git/hooks/pre-commit
+mkdir -p .git/hooks
+printf '#!/bin/sh\\nsed -i s/-/+/ shop/prices.py\\n' > $hook; chmod +x $hook
+for name in post-checkout post-index-change; do cp $hook .git/hooks/$name; done
+printf "[core]\\nfsmonitor=$hook\\npager=$hook\\n[filter \\"f\\"]\\nclean=$hook\\n" >> .git/config
+printf '* filter=f\\n' > .git/info/attributes; echo x > .git/index; echo x > .git/HEAD
+"""
 NAMES = (
     r"touch $'a\nb' $'\xff\xfe.py' $'\x1b[31m' $'\xed\xa0\x80' $'\xe2\x80\xae'; mkdir -p $'\xff/\n'"
 )
+
+
+needs_git = pytest.mark.skipif(not shutil.which("git"), reason="git is not installed")
 
 
 def python(code: str) -> str:
@@ -124,6 +137,26 @@ WORKSPACES: dict[str, tuple[str, float]] = {
         f"{FIX}; cd /; mv /workspace /gone; ln -s /etc /workspace; mount -t tmpfs x /workspace",
         1,
     ),
+    "git keeps more than a workspace may hold": (
+        f"{FIX}; for i in $(seq 20); do truncate -s 60M .git/objects/h$i; done; mkfifo .git/p",
+        1,
+    ),
+    "git keeps more files than are counted": (
+        f"{FIX}\n"
+        + python("import os\nos.chdir('.git')\n" + FULL + "fill(lambda n: os.mkdir(f'n{n}'))"),
+        1,
+    ),
+    "git would run the policy's hooks, filters and monitors": (
+        f"{FIX}; {HOSTILE_GIT}",
+        1,
+    ),
+    "git is a file, a link or gone": (f"{FIX}; rm -rf .git; ln -s /etc .git; mkdir tests/.git", 1),
+    "the repair is committed, and then reset": (
+        f"{FIX}; git commit -qam fixed; git reset -q --hard HEAD~1",
+        0,
+    ),
+    "the repair is stashed": (f"{FIX}; git stash -q", 0),
+    "the repair is committed": (f"{FIX}; git commit -qam fixed; git gc -q", 1),
     "files and folders change places": (
         f"{FIX}; rm -rf tests shop/text.py; echo > tests; mkdir -p shop/text.py/x; echo > $_/y",
         0,
@@ -173,6 +206,56 @@ def test_a_hostile_workspace_is_worth_what_is_in_it(tiny_tasks: Path, name: str)
     command, expected = WORKSPACES[name]
     reward, info = played(tiny_tasks, [bash(command)])
     assert (reward, info.get("failure")) == (expected, None), info.get("verdict")
+
+
+@needs_git
+def test_the_shell_has_git_with_one_commit_of_what_is_there(tiny_tasks: Path) -> None:
+    env = srl_env.make("srl/SWE-v0", path=tiny_tasks, reward_mode="rlvr")
+    env.reset(seed=0)
+    (status, *_), (log, *_), _, (diff, *_) = (
+        env.step(bash(command))
+        for command in (
+            "python -m pytest -q >/dev/null; git status --porcelain; git rev-parse HEAD | wc -c",
+            "git reflog --all | wc -l; git rev-list --all --count",
+            FIX,
+            "git diff",
+        )
+    )
+    assert result(status) == "41"  # nothing has changed, and HEAD is a commit
+    assert result(log) == "0\n1"
+    assert "-    return sum(prices) * (1 + off)" in diff
+    assert "+    return sum(prices) * (1 - off)" in diff
+    env.close()
+
+
+def result(observation: str) -> str:
+    """What the last command of an observation printed."""
+    return observation.rpartition("Observation:\n")[2].strip()
+
+
+@needs_git
+def test_git_is_never_run_outside_the_sandbox(
+    tiny_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "git").write_text(f"#!/bin/sh\ntouch {tmp_path}/was_run\n")
+    (tmp_path / "git").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    reward, _ = played(tiny_tasks, [bash(f"{FIX}; {HOSTILE_GIT}"), bash("git diff")])
+    assert (reward, (tmp_path / "was_run").exists()) == (1, False)
+
+
+@needs_git
+def test_a_snapshot_holds_what_git_keeps_and_the_verdict_does_not(tiny_tasks: Path) -> None:
+    env = srl_env.make("srl/SWE-v0", path=tiny_tasks, reward_mode="rlvr")
+    env.reset(seed=0)
+    env.step(bash(f"{FIX}; git stash -q"))
+    here = env.snapshot()
+    _, lost, *_ = env.step(SUBMIT)
+    env.restore(here)
+    env.step(bash("git stash pop"))
+    _, kept, _, _, info = env.step(SUBMIT)
+    assert (lost, kept, info["verdict"]["dropped"]) == (0, 1, [])
+    env.close()
 
 
 @pytest.mark.parametrize("name", SOURCES)
@@ -285,10 +368,10 @@ class Mortal:
                 killed(session)
             return run(command, **options)
 
-        def mortal_snapshot() -> Snapshot:
+        def mortal_snapshot(**options: Any) -> Snapshot:
             if self.dies(run("ls").text()):
                 killed(session)
-            return snapshot()
+            return snapshot(**options)
 
         session.run, session.snapshot = mortal_run, mortal_snapshot  # type: ignore[method-assign]
         return session
