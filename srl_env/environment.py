@@ -46,8 +46,9 @@ from srl_env.rewards.registry import RewardMode
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.text.format import CompletionFormat, ThinkTags
+from srl_env.text.format import CompletionFormat
 from srl_env.text.prompt import PromptStyle, Turn, make_opening, observation_text
+from srl_env.text.registry import MakeFormat, find_format
 from srl_env.text.spaces import AnyText
 from srl_env.text.unicode import all_utf8_safe, utf8_safe
 from srl_env.verifiers.protocol import Verdict, Verifier
@@ -103,6 +104,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     granularities: ClassVar[tuple[Granularity, ...]] = GRANULARITIES
     """What one action may be. ("step",) if a solution cannot be written without the world's
     answers; a mode for whole solutions then gives its reward at the end of the steps."""
+    formats: ClassVar[Mapping[str, MakeFormat]] = {}
+    """Formats by name that this environment makes in its own way."""
     slow_world: ClassVar[bool] = False
     """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
     similarity: Similarity = step_similarity
@@ -118,17 +121,20 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         continuation: Continuation | None = None,
         granularity: Granularity | None = None,
         max_steps: int = 32,
-        format: CompletionFormat = ThinkTags(),  # noqa: B008  # frozen
+        format: CompletionFormat | str | Mapping[str, Any] = "think",
         style: PromptStyle = PromptStyle(),  # noqa: B008  # frozen
         show_titles: bool = False,
         similarity: Similarity | None = None,
         world_timeout_s: float | None = 60.0,
         render_mode: str | None = None,
     ) -> None:
-        """show_titles: whether the prompt has the title of the next step, if there is one.
+        """format: of completions, as ``srl_env.text.registry.find_format`` takes it: "think",
+        "think-optional", "lines", "tool-calls", "brackets", module:Class, or an object.
+        show_titles: whether the prompt has the title of the next step, if there is one.
         similarity: how actions are compared with the expert's, instead of the class's function.
         world_timeout_s: how long one step of the world may take, None for no limit.
         ``srl_env.time_limit`` says how it is interrupted, and what cannot be."""
+        format = find_format(format, type(self).formats)
         check_parts(type(self).__name__, problems, verifier, format, style)
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles

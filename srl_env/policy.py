@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 from srl_env.errors import Failure
 
 if TYPE_CHECKING:
+    from srl_env.text.format import CompletionFormat
     from srl_env.text.prompt import Messages
 
 
@@ -51,14 +52,31 @@ class Generation:
 class Sampling:
     """How to sample. temperature 0 is greedy. Stop strings stay in the text that they end.
 
+    ``srl_env.text.stops`` says where they count.
+
     seeds: one for each prompt of the batch, in order. Then a prompt's samples depend on its seed
     alone, whatever else is in the batch. () leaves the seeds to the policy.
+    thoughts: whether a thought may come first, in which stop strings do not count. Engines that
+    would end it there do not get the strings (``engine_stop``), and the completion is cut after.
     """
 
     temperature: float = 1.0
     max_tokens: int = 256
     stop: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
+    thoughts: bool = False
+
+    @property
+    def engine_stop(self) -> list[str]:
+        """The stop strings for an engine that ends a completion at the first of them."""
+        return [] if self.thoughts else [string for string in self.stop if string]
+
+    def for_format(self, format: CompletionFormat, granularity: str) -> Sampling:
+        """The same with the format's stop strings, if it has none and an action is one step."""
+        if self.stop or granularity != "step":
+            return self
+        thoughts = bool(getattr(format, "thoughts", False))
+        return replace(self, stop=tuple(format.stop), thoughts=thoughts and bool(format.stop))
 
     def of(self, rows: Sequence[int]) -> Sampling:
         """The same for some of the rows, with their seeds."""

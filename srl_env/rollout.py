@@ -244,23 +244,24 @@ class EpisodeRunner:
         made: dict[int, Generation | Failure] = {
             i: one.start.written[len(one.steps)] for i, one in enumerate(live) if one.replaying
         }
-        batches: dict[tuple[str, ...], list[int]] = {}
-        together = self._sampling.stop or isinstance(self._policy, PrivilegedPolicy)
+        batches: dict[Sampling, list[int]] = {}
         for i, one in enumerate(live):
             if i not in made:
-                stop = self._sampling.stop if together else _stop(one.env)
-                batches.setdefault(stop, []).append(i)
-        for stop, members in batches.items():
-            made.update(zip(members, self._asked([live[i] for i in members], stop), strict=True))
+                batches.setdefault(self._sampling_in(one.env), []).append(i)
+        for how, members in batches.items():
+            made.update(zip(members, self._asked([live[i] for i in members], how), strict=True))
         return [made[i] for i in range(len(live))]
 
-    def _asked(
-        self, live: Sequence[LiveEpisode], stop: tuple[str, ...]
-    ) -> Sequence[Generation | Failure]:
+    def _sampling_in(self, env: ReasoningEnv) -> Sampling:
+        if isinstance(self._policy, PrivilegedPolicy):
+            return self._sampling
+        return self._sampling.for_format(env.format, env.granularity)
+
+    def _asked(self, live: Sequence[LiveEpisode], how: Sampling) -> Sequence[Generation | Failure]:
         if isinstance(self._policy, PrivilegedPolicy):
             return _counted(self._policy.act([one.env for one in live]), len(live))
         prompts: list[Messages] = [one.info["messages"] for one in live]
-        sampling = replace(self._sampling, stop=stop, seeds=_seeds(live))
+        sampling = replace(how, seeds=_seeds(live))
         return _counted(self._policy.generate(prompts, sampling), len(live))
 
 
@@ -364,11 +365,6 @@ def _step(live: Sequence[LiveEpisode], generations: Sequence[Generation | Failur
     for (one, made), result, expert in zip(moving, results, experts, strict=True):
         one.add(made, result, expert)
     return len(moving)
-
-
-def _stop(env: ReasoningEnv) -> tuple[str, ...]:
-    """The format's stop strings; none if one action is a whole solution."""
-    return env.format.stop if env.granularity == "step" else ()
 
 
 def _counted(generations: Any, expected: int) -> Sequence[Generation | Failure]:

@@ -41,7 +41,11 @@ class CompletionFormat(Protocol):
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """Strings that end a step in sampling; they stay in the text."""
+        """Strings that end a step in sampling; they stay in the text (``srl_env.text.stops``).
+
+        If a thought between think tags may come first, the format has an attribute ``thoughts``
+        that is true. Then servers do not get the strings, as they would end the thought.
+        """
 
     def parse(self, text: str) -> ParsedStep:
         """The completion, read; never raises."""
@@ -62,10 +66,12 @@ class ThinkTags:
     """``<think>thought</think>action``: the tags exactly once, at the start; then the action.
 
     require_thought: a completion without tags breaks the format; otherwise all of it is the action.
+    one_line: the action is one line, so a step ends with the first line after the thought.
     Source: SRL, arXiv:2510.25992, section 3 (r = −1 for a broken format).
     """
 
     require_thought: bool = True
+    one_line: bool = False
 
     @property
     def instructions(self) -> str:
@@ -74,15 +80,20 @@ class ThinkTags:
 
     @property
     def stop(self) -> tuple[str, ...]:
-        """No strings: a step ends where the model ends it."""
-        return ()
+        """The end of the action's line; none if the model ends a step."""
+        return ("\n",) if self.one_line else ()
+
+    @property
+    def thoughts(self) -> bool:
+        """True: a thought may come first."""
+        return True
 
     def parse(self, text: str) -> ParsedStep:
         """The text between the tags, and the text after them, both stripped."""
         body = text.strip()
         found = self._fault(body)
         if found is not None:
-            return ParsedStep(None, _without_thinking(body), False, found)
+            return ParsedStep(None, without_thinking(body), False, found)
         if not body.startswith(OPEN):
             return ParsedStep(None, body, True)
         thought, _, action = body[len(OPEN) :].partition(CLOSE)
@@ -105,7 +116,7 @@ class ThinkTags:
         return "the action is empty" if body.endswith(CLOSE) else None
 
 
-def _without_thinking(body: str) -> str:
+def without_thinking(body: str) -> str:
     """The text after the last closing tag, up to the next opening tag."""
     return body.rpartition(CLOSE)[2].partition(OPEN)[0].strip()
 
@@ -133,7 +144,7 @@ class Brackets:
         body = text.strip()
         if body.startswith(OPEN):
             _warn_of_think_tags()
-            return ParsedStep(None, _without_thinking(body), False, _THINK_IN_BRACKETS)
+            return ParsedStep(None, without_thinking(body), False, _THINK_IN_BRACKETS)
         end = _closing_bracket(body) if body.startswith("(") else -1
         if end is None:
             return ParsedStep(None, "", False, "the bracket of the thought is never closed")

@@ -78,8 +78,8 @@ def rescore(
 def _verifier(name: str | None) -> Any:
     if name is None:
         return None
-    from srl_env.data.named import named
     from srl_env.data.quality.lint import VERIFIERS
+    from srl_env.named import named
 
     found = named("verifier", name, {n: made for n, made in VERIFIERS.items() if n != "none"})
     return found() if callable(found) else found

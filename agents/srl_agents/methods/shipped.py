@@ -7,8 +7,8 @@ from dataclasses import replace
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.nll import NLL
-from srl_env.data.named import named
 from srl_env.errors import BadOption
+from srl_env.named import named
 
 
 def get_method(name: str) -> Method:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.nll import NLL
-from srl_env.data.named import named
 from srl_env.errors import BadOption
+from srl_env.named import named
 
 OBJECTIVES: dict[str, type[Objective]] = {"grpo": GRPO, "nll": NLL}
 

@@ -9,8 +9,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from srl_env.data.named import named
 from srl_env.errors import BadOption, UnknownName
+from srl_env.named import named
 from srl_env.policy import Policy
 from srl_env.registration.names import load_file
 from srl_env.rollout import AnyPolicy, PrivilegedPolicy

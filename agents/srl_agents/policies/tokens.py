@@ -10,6 +10,7 @@ from typing import Any
 from srl_env.errors import BadOption, Failure, PromptRefused, SrlEnvError
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
+from srl_env.text.stops import cut, find_stop
 
 _REMEMBERED_PROMPTS = 4096
 
@@ -42,6 +43,26 @@ class PromptEncoder:
         while len(self._encoded) > _REMEMBERED_PROMPTS:
             self._encoded.popitem(last=False)
         return prompts
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of sampled ids, without special tokens."""
+        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+
+    def generation(
+        self,
+        prompt: Sequence[int],
+        ids: tuple[int, ...],
+        logprobs: tuple[float, ...],
+        finish_reason: FinishReason,
+        sampling: Sampling,
+    ) -> Generation:
+        """The generation of sampled ids; it is cut if the engine was not given the stop strings."""
+        text = self.decode(ids)
+        if sampling.thoughts and find_stop(text, sampling.stop) is not None:
+            kept = tokens_to_stop(ids, sampling.stop, self.decode)
+            ids, logprobs, finish_reason = ids[:kept], logprobs[:kept], "stop"
+            text = self.decode(ids)
+        return make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
 
     def _encode_keys(self, keys: Sequence[MessageKey]) -> list[list[int]]:
         if getattr(self._tokenizer, "chat_template", None) is None:
@@ -83,8 +104,7 @@ def tokens_to_stop(
     """How many tokens hold the first stop string; all of them without one."""
 
     def holds(count: int) -> bool:
-        text = decode(ids[:count])
-        return any(string in text for string in stop)
+        return find_stop(decode(ids[:count]), stop) is not None
 
     low, high = 0, len(ids)
     if not stop or not holds(high):
@@ -134,9 +154,8 @@ def make_generation(
             "the model's log-probabilities are NaN: its weights are damaged, or too large for its "
             "dtype. Fix: use an earlier checkpoint"
         )
-    ends = [text.find(s) + len(s) for s in stop if s and s in text]
     return Generation(
-        text=text[: min(ends)] if ends else text,
+        text=cut(text, stop),
         token_ids=token_ids,
         logprobs=logprobs,
         prompt_ids=tuple(prompt),

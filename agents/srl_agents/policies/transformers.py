@@ -7,7 +7,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
-from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation, stop_ids
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
@@ -130,19 +130,15 @@ class TransformersPolicy:
     def _sample(self, prompts: list[list[int]], sampling: Sampling) -> list[Generation]:
         with self._precision():
             completions = self.sampler.sample(prompts, sampling)
-        texts = self.tokenizer.batch_decode(
-            [list(completion.token_ids) for completion in completions], skip_special_tokens=True
-        )
         return [
-            make_generation(
-                text,
+            self._prompts.generation(
                 prompt,
                 completion.token_ids,
                 completion.logprobs,
                 completion.finish_reason,
-                sampling.stop,
+                sampling,
             )
-            for text, prompt, completion in zip(texts, prompts, completions, strict=True)
+            for prompt, completion in zip(prompts, completions, strict=True)
         ]
 
     def encode(self, messages: Messages) -> list[int]:

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Final, NamedTuple
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.call_similarity import call_similarity
 from srl_env.text.prompt import PromptStyle
+from srl_env.text.registry import MakeFormat
 from srl_env.text.tool_calls import CallError
 from srl_env.text.tools import Call, JsonCalls, Parameter, Tool
 from srl_env.verifiers.base import AnswerVerifier
@@ -104,6 +105,7 @@ class ToolShopEnv(GeneratedEnv):
 
     granularities = ("step",)
     tools: ClassVar[tuple[Tool, ...]] = FORMAT.tools
+    formats: ClassVar[Mapping[str, MakeFormat]] = {"tool-calls": partial(JsonCalls, FORMAT.tools)}
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from srl_env.data import gsm8k_problem
 from srl_env.data.sources.source import OnBadRow
 from srl_env.environment import ReasoningEnv
 from srl_env.text.prompt import PromptStyle
+from srl_env.text.registry import ONE_LINE
 from srl_env.verifiers import NumericVerifier
 from srl_tasks.recorded.loading import RowData, Source, Split, check_options, open_problems
 
@@ -48,6 +49,7 @@ class GSM8KEnv(ReasoningEnv):
     """
 
     offline_kwargs: ClassVar[dict[str, Any]] = {"source": "sample"}
+    formats = ONE_LINE
 
     def __init__(
         self,

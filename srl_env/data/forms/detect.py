@@ -20,10 +20,10 @@ from typing import Any, NamedTuple
 from srl_env.data.files.streams import FileRow, RowStream
 from srl_env.data.forms.columns import as_options, proposed
 from srl_env.data.forms.form import Form, ReadOptions
-from srl_env.data.named import named
 from srl_env.data.rows import BadRow, Row, repeated_id
 from srl_env.data.splits import split_key, split_of, text_hash
 from srl_env.errors import BadData
+from srl_env.named import named
 from srl_env.problem import Problem
 
 READ_AHEAD = 64

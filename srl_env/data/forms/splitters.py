@@ -22,8 +22,8 @@ from collections.abc import Callable, Mapping, Sequence
 from itertools import accumulate
 
 from srl_env.data.forms.gsm8k import ANNOTATION, MARKER
-from srl_env.data.named import named
 from srl_env.data.rows import BadRow
+from srl_env.named import named
 from srl_env.problem import ExpertStep
 
 Splitter = Callable[[str], Sequence[str | ExpertStep]]

@@ -188,5 +188,5 @@ FORM = Form(
     _is_instance,
     lambda rows, options: swe_problem,
     verifier="none",
-    format="calls",
+    format="tool-calls",
 )

@@ -453,5 +453,5 @@ FORM = Form(
     _is_swe,
     lambda rows, options: SWETrajectory(options.resolved_only),
     verifier="calls",
-    format="calls",
+    format="tool-calls",
 )

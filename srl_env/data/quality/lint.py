@@ -18,27 +18,22 @@ from typing import Any
 
 from srl_env import verifiers
 from srl_env.data.forms.detect import Item, Reading, assumed_split
-from srl_env.data.named import named
 from srl_env.data.quality.duplicates import Duplicates, Pair
 from srl_env.data.quality.rules import LONGEST_TITLE, LintOptions, Severity, severity_of
 from srl_env.data.rows import BadRow
 from srl_env.errors import BadOption, Failure, MissingExtra, UserError
+from srl_env.named import named
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.rewards.similarity import MAX_CHARACTERS
-from srl_env.text.format import Brackets, CompletionFormat, ThinkTags
-from srl_env.text.tool_calls import ToolCalls
+from srl_env.text.format import CompletionFormat
+from srl_env.text.registry import find_format
+from srl_env.text.stops import find_stop
 from srl_env.verifiers import AnswerVerifier, Verdict, Verifier
 from srl_env.verifiers.recorded import RecordedCalls
 
 OnProgress = Callable[[int], None]
 """Called with the number of rows read."""
 
-FORMATS: Mapping[str, Callable[[], CompletionFormat]] = {
-    "think": ThinkTags,
-    "think-optional": lambda: ThinkTags(require_thought=False),
-    "brackets": Brackets,
-    "calls": ToolCalls,
-}
 VERIFIERS: Mapping[str, Callable[[], Verifier | None]] = {
     **verifiers.VERIFIERS,
     "calls": RecordedCalls,
@@ -110,7 +105,7 @@ class _Linter:
     def __init__(self, reading: Reading, options: LintOptions, first: Sequence[Item]) -> None:
         self.reading, self.options = reading, options
         self.format_name = options.format or reading.form.format
-        self.format = _made(named("format", self.format_name, FORMATS))
+        self.format = find_format(self.format_name)
         self.verifier_name = options.verifier or reading.form.verifier or _fitting_verifier(first)
         self.verifier = _verifier(self.verifier_name)
         self.report = LintReport(reading.about, self.verifier_name, self.format_name)
@@ -269,10 +264,10 @@ def _step_faults(problem: Problem, step: ExpertStep, format: CompletionFormat) -
 def _lost(step: ExpertStep, format: CompletionFormat) -> str | None:
     """What is lost if a policy writes the expert's step in this format; None if nothing is."""
     text = format.render(step)
-    for stop in format.stop:
-        place = text.find(stop)
-        if place >= 0 and text[place + len(stop) :].strip():
-            return f"sampling stops at {stop!r} in {_shown(text[max(0, place - 20) : place + 20])}"
+    place = find_stop(text, format.stop)
+    if place is not None and text[place:].strip():
+        stop = next(stop for stop in format.stop if text[:place].endswith(stop))
+        return f"sampling stops at {stop!r} in {_shown(text[max(0, place - 20) : place + 20])}"
     parsed = format.parse(text)
     if not parsed.ok:
         return f"{parsed.problem_found}: {_shown(text)}"

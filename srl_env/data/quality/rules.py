@@ -61,10 +61,10 @@ class LintOptions:
 
     verifier: Verifier that the experts' answers must pass: numeric, stated, boxed, exact, calls,
     none, or your own module:Class; by default the one that fits the data. format: Completion format
-    that the steps must survive: think, think-optional, brackets, calls, or your own module:Class;
-    by default the one that fits the data. shortest: Characters of the shortest step; the last step
-    may be shorter. longest: Characters of the longest step. near: Also look for nearly identical
-    problems. examples: Examples shown for each rule.
+    that the steps must survive: think, think-optional, lines, tool-calls, brackets, or your own
+    module:Class; by default the one that fits the data. shortest: Characters of the shortest step;
+    the last step may be shorter. longest: Characters of the longest step. near: Also look for
+    nearly identical problems. examples: Examples shown for each rule.
     """
 
     verifier: str | None = None

@@ -110,8 +110,7 @@ class PolicySamples:
         """The samples, equal ones included; raises the ``Failure`` if all failed."""
         left = env.step_index < len(env.expert_steps)
         expert = [env.expert_completion()] if self.with_expert and left else []
-        stop = env.format.stop if env.granularity == "step" else ()
-        sampling = replace(self.sampling, stop=self.sampling.stop or stop)
+        sampling = self.sampling.for_format(env.format, env.granularity)
         made = self.policy.generate([messages] * (count - len(expert)), sampling)
         texts = [sample.text for sample in made if not isinstance(sample, Failure)]
         if not expert and not texts:

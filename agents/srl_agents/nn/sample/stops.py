@@ -9,13 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from srl_env.text.stops import find_stop
+
 
 class Stops:
     """Which completions a new token ends, for one set of stop tokens and strings.
 
-    A string counts wherever it ends in the decoded text: in the middle of a token, or with the
-    bytes of a character spread over tokens. Decoding is expensive, so only tokens whose text could
-    end a string cause it.
+    A string may end in the middle of a token, or with the bytes of a character spread over tokens.
+    ``srl_env.text.stops`` says where in the decoded text it counts. Decoding is expensive, so only
+    tokens whose text could end a string cause it.
     """
 
     def __init__(self, tokens: Collection[int], strings: Sequence[str], texts: TokenTexts) -> None:
@@ -45,7 +47,9 @@ class Stops:
 
     def _found(self, ids: list[int]) -> bool:
         tail = self._texts.tail(ids, self._tail_tokens)
-        return any(string in tail for string in self._strings)
+        if not any(string in tail for string in self._strings):
+            return False
+        return find_stop(self._texts.whole(ids), self._strings) is not None
 
 
 class TokenTexts:
@@ -64,6 +68,11 @@ class TokenTexts:
         plain = (token for token in reversed(ids) if token not in self._special)
         last = list(islice(plain, tokens + 4))[::-1]
         text: str = self._tokenizer.decode(last)
+        return text
+
+    def whole(self, ids: Sequence[int]) -> str:
+        """The text of all ids, without special tokens."""
+        text: str = self._tokenizer.decode([token for token in ids if token not in self._special])
         return text
 
     def could_end(self, strings: Sequence[str]) -> Tensor:

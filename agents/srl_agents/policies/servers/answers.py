@@ -15,6 +15,7 @@ from typing import Any
 
 from srl_agents.policies.servers.failures import BadAnswer
 from srl_env.policy import FinishReason, Generation
+from srl_env.text.stops import find_stop
 
 UNFINISHED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout"})
 """Values of ``finish_reason`` of a completion that the server gave up."""
@@ -145,9 +146,9 @@ def _stopped(text: str, choice: Mapping[str, Any], stop: Sequence[str]) -> str:
 
     It is put back only if the server names it; a model that ended its turn never wrote one.
     """
-    ends = [text.find(s) + len(s) for s in stop if s and s in text]
-    if ends:
-        return text[: min(ends)]
+    end = find_stop(text, stop)
+    if end is not None:
+        return text[:end]
     named = next((choice[name] for name in _STOPPED_AT if name in choice), None)
     return text + named if isinstance(named, str) and named in stop else text
 

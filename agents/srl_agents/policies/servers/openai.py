@@ -14,7 +14,7 @@ import random
 import threading
 import weakref
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal, TypeVar, get_args
 from urllib.parse import urlsplit
 
@@ -33,6 +33,7 @@ from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import Generation, Sampling
 from srl_env.seconds import check_seconds
 from srl_env.text.prompt import Messages
+from srl_env.text.stops import find_stop
 
 T = TypeVar("T")
 
@@ -232,8 +233,8 @@ class OpenAIPolicy:
         fields: dict[str, Any] = {"messages": list(messages)} if self.api == "chat" else prompt
         limit = "max_completion_tokens" if "max_tokens" in self._unknown else "max_tokens"
         fields |= {"temperature": sampling.temperature, limit: sampling.max_tokens}
-        if sampling.stop:
-            fields["stop"] = list(sampling.stop)
+        if stop := sampling.engine_stop:
+            fields["stop"] = stop
         if self.logprobs and sampling.temperature == 1:
             fields["logprobs"] = True if self.api == "chat" else 0
         if seed is not None:
@@ -245,7 +246,15 @@ class OpenAIPolicy:
         return [name for name in _DISPENSABLE if name in fields]
 
     def _read(self, body: bytes, sampling: Sampling) -> Answer:
-        return read_answer(body, sampling.stop)
+        answer = read_answer(body, sampling.stop)
+        made = answer.generation
+        end = find_stop(made.text, sampling.stop) if sampling.thoughts else None
+        if end is None:
+            return answer
+        ended = replace(
+            made, text=made.text[:end], token_ids=(), logprobs=(), finish_reason="stop"
+        )  # what the ids say after it, the server was not asked to omit
+        return replace(answer, generation=ended)
 
     def _wait_s(self, error: Retryable, attempt: int) -> float:
         """The wait before the next attempt; Retry-After holds for all requests."""

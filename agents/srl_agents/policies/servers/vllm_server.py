@@ -32,7 +32,7 @@ from srl_agents.policies.servers.failures import (
     read_error,
 )
 from srl_agents.policies.servers.openai import OpenAIPolicy
-from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.policies.vllm.engine import RECEIVER, engine_weights
 from srl_agents.policies.vllm.worker import model_shape
@@ -203,7 +203,7 @@ class VLLMServerPolicy(OpenAIPolicy):
             "prompt": prompt,
             "temperature": sampling.temperature,
             "max_tokens": min(sampling.max_tokens, self.max_model_len - len(prompt)),
-            "stop": [string for string in sampling.stop if string],
+            "stop": sampling.engine_stop,
             "logprobs": 0,  # of the sampled token alone
             "seed": seed,
             "extra_body": {
@@ -218,21 +218,15 @@ class VLLMServerPolicy(OpenAIPolicy):
         return []  # without one of them it is another distribution
 
     def _read(self, body: bytes, sampling: Sampling) -> Answer:
-        answer = super()._read(body, sampling)
+        answer = super()._read(body, replace(sampling, thoughts=False))
         found = answer.generation
         if not found.prompt_ids or not 0 < len(found.token_ids) == len(found.logprobs):
             raise BadAnswer(
                 f"{len(found.token_ids)} token ids, {len(found.logprobs)} log-probabilities and"
                 f" {len(found.prompt_ids)} ids of the prompt in the answer of {self._root}"
             )
-        text = self.tokenizer.decode(list(found.token_ids), skip_special_tokens=True)
-        generation = make_generation(
-            text,
-            found.prompt_ids,
-            found.token_ids,
-            found.logprobs,
-            found.finish_reason,
-            sampling.stop,
+        generation = self._prompts.generation(
+            found.prompt_ids, found.token_ids, found.logprobs, found.finish_reason, sampling
         )
         return replace(answer, generation=generation)
 

@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from srl_agents.nn.sample.sampler import check_request
 from srl_agents.parallel.sharding import whole
 from srl_agents.policies.request_seeds import RequestSeeds
-from srl_agents.policies.tokens import PromptEncoder, generate_fitting, make_generation, stop_ids
+from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
@@ -155,16 +155,15 @@ class VLLMPolicy:
         outputs = self.llm.generate(requests, params, use_tqdm=False)
         completions = [output.outputs[0] for output in outputs]
         ids = [list(completion.token_ids) for completion in completions]
-        texts = self.tokenizer.batch_decode(ids, skip_special_tokens=True)
         return [
-            make_generation(
-                text, prompt, tuple(row), _logprobs(completion), _finish(completion), sampling.stop
+            self._prompts.generation(
+                prompt, tuple(row), _logprobs(completion), _finish(completion), sampling
             )
-            for text, prompt, row, completion in zip(texts, prompts, ids, completions, strict=True)
+            for prompt, row, completion in zip(prompts, ids, completions, strict=True)
         ]
 
     def _params(self, sampling: Sampling, seed: int) -> Any:
-        stop = [string for string in sampling.stop if string]
+        stop = sampling.engine_stop
         return self._make_params(
             temperature=sampling.temperature,
             max_tokens=sampling.max_tokens,
