@@ -11,6 +11,7 @@ import ast
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from fnmatch import fnmatch
 from pathlib import Path, PurePosixPath
 from typing import Final
 
@@ -26,6 +27,7 @@ from srl_env.swe.workspace import open_workspace
 
 REPEATS: Final = 3
 MAX_SUITE_S: Final = 20.0
+_TEST_MODULES: Final = frozenset({"test.py", "tests.py"})
 _TEST_FOLDERS: Final = frozenset({"test", "tests", "testing"})
 _NO_SOURCES: Final = frozenset({"docs", "doc", "examples", "benchmarks", "scripts", "tools"})
 
@@ -143,8 +145,8 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
     tests = tuple(path for path in files if is_test_file(path))
     if not tests:
         raise BadOption(
-            f"{tree.name}: there are no tests in it; their files must be named test_*.py or "
-            "*_test.py"
+            f"{tree.name}: there are no tests in it; their files must be named test_*.py, "
+            "*_test.py, test.py or tests.py"
         )
     folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in tests)
     candidates = ["src", "lib", "python", ".", *(folder for folder in folders if folder != ".")]
@@ -160,9 +162,9 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
 
 
 def is_test_file(path: str) -> bool:
-    """Whether pytest looks for tests in a file of this name."""
+    """Whether a file of this name holds tests: as pytest looks for them, or as test.py."""
     name = PurePosixPath(path).name
-    return (name.startswith("test_") and name.endswith(".py")) or name.endswith("_test.py")
+    return fnmatch(name, "test_*.py") or name.endswith("_test.py") or name in _TEST_MODULES
 
 
 def _python_files(tree: Path) -> Iterator[str]:

@@ -85,6 +85,10 @@ class _Dropped(Exception):  # why a commit is no task; nobody's error
     pass
 
 
+class _NotHere(_Dropped):  # why it is none on this machine
+    pass
+
+
 def mine_tasks(
     path: Path,
     out: Path,
@@ -171,11 +175,16 @@ class _Miner:
         def tried() -> dict[str, str]:
             try:
                 return {"task": self._task(commit, patch)}
+            except _NotHere:  # not kept: the missing package may be installed for the next run
+                raise
             except _Dropped as dropped:
                 shutil.rmtree(self.trial(commit), ignore_errors=True)
                 return {"dropped": str(dropped)}
 
-        return dict(self.journal.result("commit", commit.sha, tried))
+        try:
+            return dict(self.journal.result("commit", commit.sha, tried))
+        except _NotHere as missing:
+            return {"dropped": str(missing)}
 
     def _task(self, commit: Commit, patch: Patch) -> str:
         """The id of the commit's task, which is written; raises _Dropped."""
@@ -401,9 +410,8 @@ def _require_tests(run: SuiteRun) -> None:
         raise _Dropped("the tests do not end in time")
     if run.broken and not run.passed:
         text = next(iter(run.broken.values()))
-        missing = [line for line in text.splitlines() if "ModuleNotFoundError" in line]
-        reason = missing[-1].removeprefix("E").strip() if missing else "see the journal"
-        raise _Dropped(f"its tests cannot be imported here: {reason}")
+        errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
+        raise _NotHere(f"its tests cannot be imported here: {errors[-1] if errors else text[:200]}")
     if run.ended != "exited":
         raise _Dropped(f"the test run was ended ({run.ended})")
     if not run.passed:

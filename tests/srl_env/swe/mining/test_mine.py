@@ -177,6 +177,17 @@ def test_mining_continues_where_it_stopped_and_keeps_the_order(
     assert not list((tmp_path / "tasks/.mine/calc").iterdir())
 
 
+def test_a_commit_that_needs_another_package_is_tried_again_in_the_next_run(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "needs")
+    tests = f"import not_installed_anywhere\n{TESTS}"
+    repo.commit("a", {"calc.py": CALC, "test.py": tests})
+    repo.commit("Mean of nothing is zero", {"calc.py": FIXED, "test.py": f"import math\n{tests}"})
+    report = mine_tasks(repo.folder, tmp_path / "out")
+    (reason,) = report.outcomes.values()
+    assert reason.endswith("ModuleNotFoundError: No module named 'not_installed_anywhere'")
+    assert (tmp_path / "out/.mine/needs.jsonl").read_text().count("\n") == 1
+
+
 def test_an_issue_that_a_message_names_is_the_statement(
     mined: tuple[Repo, dict[str, str], MineReport, Path], tmp_path: Path
 ) -> None:
