@@ -63,7 +63,7 @@ def test_tasks_are_what_they_should_be(built: tuple[Path, BuildReport], sandbox:
         assert "prices.py" not in task.statement
         assert "test_" not in task.statement
         assert not (tasks.tree(task) / "tests/test_prices.py").exists()
-        assert not (tasks.tree(task) / ".git").exists()
+        assert (tasks.tree(task) / ".git/config").read_text() != SHOP[".git/config"]
         judged = tasks.grading_task(task)
         assert grade(sandbox, judged, tasks.gold_snapshot(task)).resolved
         assert not grade(sandbox, judged, Snapshot((), ())).resolved
