@@ -7,7 +7,6 @@ samples. Without thoughts, a model learns to act without thinking: that is the b
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import torch
 
@@ -42,22 +41,10 @@ def demonstrations(
     messages, texts = zip(*pairs, strict=True)
     prompts = tuple(tuple(ids) for ids in policy.encode_many(messages))
     stop = env.format.stop if request.granularity == "step" else ()
-    completions = _completions(policy.tokenizer, texts, stop)
+    completions = policy.encode_completions(texts, stop)
     lengths = torch.tensor([len(ids) for ids in completions])
     weights = completion_weights(lengths, torch.arange(len(points)), request.aggregation)
     return Batch(prompts, completions, torch.ones(len(points)), weights)
-
-
-def _completions(
-    tokenizer: Any, texts: Sequence[str], stop: Sequence[str]
-) -> tuple[tuple[int, ...], ...]:
-    """Token ids of each text, with the end-of-text token unless a stop string ends it."""
-    rows = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
-    end = tokenizer.eos_token_id
-    return tuple(
-        tuple(row) if end is None or text.endswith(tuple(stop)) else (*row, end)
-        for row, text in zip(rows, texts, strict=True)
-    )
 
 
 def _demonstration(

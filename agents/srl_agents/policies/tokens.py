@@ -7,8 +7,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from srl_agents.policies.chat_template import ChatTemplate, hidden_ids
 from srl_env.errors import BadOption, Failure, PromptRefused, SrlEnvError
 from srl_env.policy import FinishReason, Generation, Sampling
+from srl_env.text.format import CLOSE, OPEN
 from srl_env.text.prompt import Messages
 from srl_env.text.stops import cut, find_stop
 
@@ -22,10 +24,22 @@ class BrokenModel(SrlEnvError, RuntimeError):
 
 
 class PromptEncoder:
-    """Token ids of messages, by a Hugging Face tokenizer; recent prompts are cached."""
+    """Token ids of messages and completions, by a Hugging Face tokenizer, and texts of ids.
+
+    Recent prompts are cached. opening: the thought that every prompt opens, "" for none; the texts
+    of completions start with it. end: ids that end a completion. hidden: ids that texts do not
+    show.
+    """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        has_template = getattr(tokenizer, "chat_template", None) is not None
+        self._template = ChatTemplate(tokenizer) if has_template else None
+        self.opening = self._template.opening if self._template else ""
+        end = tokenizer.eos_token_id
+        of_turn = self._template.turn_end if self._template else ()
+        self.end: tuple[int, ...] = of_turn or (() if end is None else (end,))
+        self.hidden = hidden_ids(tokenizer) | set(self.end[-1:])
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
@@ -45,8 +59,31 @@ class PromptEncoder:
         return prompts
 
     def decode(self, ids: Sequence[int]) -> str:
-        """The text of sampled ids, without special tokens."""
-        return str(self._tokenizer.decode(list(ids), skip_special_tokens=True))
+        """The text of sampled ids, after the thought that the prompt opens."""
+        shown = [token for token in ids if token not in self.hidden]
+        return self.opening + str(self._tokenizer.decode(shown))
+
+    def encode_completions(
+        self, texts: Sequence[str], stop: Sequence[str] = ()
+    ) -> tuple[tuple[int, ...], ...]:
+        """Token ids of completions as they would be sampled, to imitate.
+
+        They continue the thought that the prompt opens, and end as the template ends a turn, unless
+        one of the stop strings ends the text.
+        """
+        rows = self._tokenizer([self._continued(text) for text in texts], add_special_tokens=False)
+        return tuple(
+            tuple(row) if text.endswith(tuple(stop)) else (*row, *self.end)
+            for row, text in zip(rows["input_ids"], texts, strict=True)
+        )
+
+    def _continued(self, text: str) -> str:
+        """The text after the opened thought: without the opening tag, or closing it at once."""
+        if not self.opening:
+            return text
+        if text.startswith(OPEN):
+            return text.removeprefix(OPEN).lstrip("\n")
+        return f"{CLOSE}\n{text}"
 
     def generation(
         self,
@@ -65,22 +102,18 @@ class PromptEncoder:
         return make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
 
     def _encode_keys(self, keys: Sequence[MessageKey]) -> list[list[int]]:
-        if getattr(self._tokenizer, "chat_template", None) is None:
+        if self._template is None:
             texts = ["".join(content for _, content in key) for key in keys]
             first = self._first_ids()
             ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             return [[*first, *row] for row in ids]
-        chats = [[{"role": role, "content": content} for role, content in key] for key in keys]
         try:
-            rows: list[list[int]] = self._tokenizer.apply_chat_template(
-                chats, add_generation_prompt=True, tokenize=True, return_dict=False
-            )
+            return self._template.encode(keys)
         except Exception as error:  # templates are programs, and may raise anything
             raise BadOption(
-                f"the tokenizer's chat template refuses these messages: {error}. Fix: if it has no "
-                "system role, use a PromptStyle without a system text"
+                f"the tokenizer's chat template refuses these messages: {error}. Fix: use a"
+                " template that takes messages of the system, the user and the assistant in turn"
             ) from error
-        return rows
 
     def _first_ids(self) -> list[int]:
         """The beginning-of-text token, if the tokenizer adds it to every text."""

@@ -16,6 +16,7 @@ from srl_agents.nn.families import causal_lm
 from srl_agents.nn.score import Continuation, Decoder, make_decoder
 from srl_agents.parallel.sharding import is_sharded, shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
+from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.policies.vllm.engine import engine_weights
 from srl_agents.runs.checkpoint import cannot_read
@@ -134,12 +135,17 @@ def load_parts(
         warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
         if checkpoint is not None:
             try:
-                return load(str(checkpoint), place, settings.dtype)
+                return _prepared(*load(str(checkpoint), place, settings.dtype), settings)
             except Exception as error:  # safetensors and transformers raise many kinds
                 raise cannot_read(checkpoint, error) from error
         model, tokenizer = load(settings.path, place, settings.dtype)
         if settings.lora is not None:
             model = _adapted(model, settings.lora, derive_seed("adapters", seed))
+    return _prepared(model, tokenizer, settings)
+
+
+def _prepared(model: Any, tokenizer: Any, settings: ModelConfig) -> tuple[Any, Any]:
+    set_arguments(tokenizer, settings.chat_template_kwargs)
     return model, tokenizer
 
 

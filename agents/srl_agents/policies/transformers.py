@@ -7,6 +7,7 @@ from dataclasses import replace
 from os import PathLike
 from typing import TYPE_CHECKING, Any
 
+from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Sampling
@@ -50,7 +51,9 @@ class TransformersPolicy:
         self.decoder = make_decoder(self.model)
         causal_lm = self.decoder.causal_lm
         generation_config = getattr(causal_lm, "generation_config", None)
+        self._prompts = PromptEncoder(tokenizer)
         self.stop_ids = stop_ids(tokenizer, causal_lm.config, generation_config)
+        self.stop_ids.update(self._prompts.end[-1:])
         self.sampler = Sampler(
             self.decoder,
             tokenizer,
@@ -58,8 +61,9 @@ class TransformersPolicy:
             seed=seed,
             rows=rows,
             cache_bytes=cache_bytes,
+            hidden_ids=self._prompts.hidden,
+            opening=self._prompts.opening,
         )
-        self._prompts = PromptEncoder(tokenizer)
         self._context = learned_positions(causal_lm)
 
     @classmethod
@@ -73,16 +77,19 @@ class TransformersPolicy:
         seed: int = 0,
         rows: int = 1024,
         cache_bytes: int = 256 * 2**20,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
     ) -> TransformersPolicy:
         """The policy of a checkpoint: a folder (LoRA adapters alone will do) or a hub name.
 
         device: None takes CUDA if there is one. dtype: of the parameters ("float32", "bfloat16",
-        "float16", or "auto" for the checkpoint's). Others: as for the class. Raises BadOption if
-        it cannot be loaded.
+        "float16", or "auto" for the checkpoint's). chat_template_kwargs: arguments of the chat
+        template, such as {"enable_thinking": False}; None for those saved with the tokenizer.
+        Others: as for the class. Raises BadOption if it cannot be loaded.
         """
         from srl_agents.models.loading import load
 
         model, tokenizer = load(str(source), device, dtype)
+        set_arguments(tokenizer, chat_template_kwargs)
         return cls(
             model, tokenizer, autocast=autocast, seed=seed, rows=rows, cache_bytes=cache_bytes
         )
@@ -148,6 +155,12 @@ class TransformersPolicy:
     def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
         """``encode`` for each list of messages; equal ones are encoded once."""
         return self._prompts.encode_many(batch)
+
+    def encode_completions(
+        self, texts: Sequence[str], stop: Sequence[str] = ()
+    ) -> tuple[tuple[int, ...], ...]:
+        """Token ids of completions to imitate; see ``PromptEncoder.encode_completions``."""
+        return self._prompts.encode_completions(texts, stop)
 
     def logprobs(
         self,

@@ -66,7 +66,8 @@ class ModelConfig(Section):
     bfloat16 over weights kept in dtype. threads: of torch on the CPU; None for its default.
     gradient_checkpointing: recompute activations to save memory. parallel: what each of several
     processes holds: "ddp", the whole model; "fsdp", a part of every weight, gradient and optimiser
-    state.
+    state. chat_template_kwargs: arguments of the chat template, such as enable_thinking; they are
+    saved with the tokenizer.
     """
 
     path: str
@@ -77,6 +78,7 @@ class ModelConfig(Section):
     threads: Annotated[int | None, Field(ge=1)] = None
     gradient_checkpointing: bool = False
     parallel: Literal["ddp", "fsdp"] = "ddp"
+    chat_template_kwargs: dict[str, Any] | None = None
 
     @model_validator(mode="after")
     def _weights_that_small_steps_change(self) -> Self:

@@ -56,15 +56,19 @@ class Sampler:
         seed: int = 0,
         rows: int = 1024,
         cache_bytes: int = 256 * 2**20,
+        hidden_ids: Collection[int] | None = None,
+        opening: str = "",
     ) -> None:
         """stop_ids: tokens that end every completion. rows: how many are sampled at once.
 
-        cache_bytes: memory for the keys and values of earlier prompts.
+        cache_bytes: memory for the keys and values of earlier prompts. hidden_ids: tokens that a
+        completion's text does not show; None for the tokenizer's special tokens. opening: what the
+        prompt has written of every completion's text.
         """
         self.generator = torch.Generator().manual_seed(seed)
         self._decoder, self._stop_ids, self._rows = decoder, frozenset(stop_ids), rows
         vocabulary = int(decoder.causal_lm.config.vocab_size)
-        self._texts = TokenTexts(tokenizer, vocabulary)
+        self._texts = TokenTexts(tokenizer, vocabulary, hidden_ids, opening)
         self._engine: Engine = (
             SharedPrefixEngine(decoder, cache_bytes)
             if isinstance(decoder, SharedPrefixDecoder)

@@ -55,25 +55,35 @@ class Stops:
 class TokenTexts:
     """The text of each token of a tokenizer, made once on first use."""
 
-    def __init__(self, tokenizer: Any, size: int) -> None:
-        """size: of the model's vocabulary, which may be larger than the tokenizer's."""
+    def __init__(
+        self,
+        tokenizer: Any,
+        size: int,
+        hidden: Collection[int] | None = None,
+        opening: str = "",
+    ) -> None:
+        """size: of the model's vocabulary, which may be larger than the tokenizer's.
+
+        hidden: ids without text; None for special tokens. opening: comes before every text.
+        """
         self.size = size
         self._tokenizer = tokenizer
-        self._special = frozenset(tokenizer.all_special_ids)
+        self._hidden = frozenset(tokenizer.all_special_ids if hidden is None else hidden)
+        self._opening = opening
         self._texts: list[str] | None = None
         self._by_ending: dict[str, Tensor] = {}
 
     def tail(self, ids: Sequence[int], tokens: int) -> str:
-        """The text of the last ``tokens`` ids and a few more, without special tokens."""
-        plain = (token for token in reversed(ids) if token not in self._special)
+        """The text of the last ``tokens`` ids and a few more, without hidden ones."""
+        plain = (token for token in reversed(ids) if token not in self._hidden)
         last = list(islice(plain, tokens + 4))[::-1]
         text: str = self._tokenizer.decode(last)
         return text
 
     def whole(self, ids: Sequence[int]) -> str:
-        """The text of all ids, without special tokens."""
-        text: str = self._tokenizer.decode([token for token in ids if token not in self._special])
-        return text
+        """The text of a completion, without hidden ids, after what the prompt opens."""
+        text: str = self._tokenizer.decode([token for token in ids if token not in self._hidden])
+        return self._opening + text
 
     def could_end(self, strings: Sequence[str]) -> Tensor:
         """(size,) bool: tokens whose text may hold the last character of a string."""

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 
 from srl_agents.nn.sample.sampler import check_request
 from srl_agents.parallel.sharding import whole
+from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import BadOption, Failure, MissingExtra
@@ -53,11 +54,13 @@ class VLLMPolicy:
         dtype: str = "auto",
         seed: int = 0,
         rows: int = 256,
+        chat_template_kwargs: Mapping[str, Any] | None = None,
         **engine: Any,
     ) -> None:
         """dtype: of weights and products ("float32", "bfloat16", "float16", "auto").
 
-        seed: of sampling. rows: completions sampled at once. engine: arguments of ``vllm.LLM``,
+        seed: of sampling. rows: completions sampled at once. chat_template_kwargs: as for
+        ``TransformersPolicy.from_pretrained``. engine: arguments of ``vllm.LLM``,
         such as ``gpu_memory_utilization``, ``max_model_len`` or ``kv_cache_memory_bytes`` (1 GiB on
         a CPU by default). Raises MissingExtra without vllm, BadOption if vLLM refuses them.
         """
@@ -79,11 +82,13 @@ class VLLMPolicy:
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.generator = RequestSeeds(seed, "vllm request")
         self._make_params = vllm.SamplingParams
+        set_arguments(self.tokenizer, chat_template_kwargs)
         self._prompts = PromptEncoder(self.tokenizer)
         config = self.llm.model_config
         self.max_model_len = int(config.max_model_len)
         generation = SimpleNamespace(**config.try_get_generation_config())
-        self._stop_ids = sorted(stop_ids(self.tokenizer, config.hf_config, generation))
+        ends = stop_ids(self.tokenizer, config.hf_config, generation)
+        self._stop_ids = sorted(ends.union(self._prompts.end[-1:]))
 
     @classmethod
     def for_training(cls, training: Training) -> VLLMPolicy:
@@ -97,6 +102,7 @@ class VLLMPolicy:
             dtype="bfloat16" if model.autocast else model.dtype,
             seed=training.seed,
             rows=training.settings.rows,
+            chat_template_kwargs=model.chat_template_kwargs,
             **options | training.settings.engine,
         )
 
