@@ -68,7 +68,7 @@ ALLOWED = {
         "evaluation": "policies runs",
         "integrations": "policies",
         "view": "evaluation",
-        "training": "collection methods models nn objectives parallel policies runs",
+        "training": "collection evaluation methods models nn objectives parallel policies runs",
         "comparison": "evaluation methods models policies runs training",
         "cli": "collection comparison evaluation integrations methods models parallel policies runs"
         " training view",

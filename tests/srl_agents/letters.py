@@ -53,9 +53,16 @@ class Contains(AnswerVerifier):
 
 
 class Letters(ReasoningEnv):
-    """Write the letter before #, four times a step. An answer that contains it is correct."""
+    """Write the letter before #, four times a step. An answer that contains it is correct.
 
-    def __init__(self, letters: str = LETTERS, fails_on: str = "", **options: Any) -> None:
+    split: "dev" has the letters that ``letters`` leaves.
+    """
+
+    def __init__(
+        self, letters: str = LETTERS, fails_on: str = "", split: str = "train", **options: Any
+    ) -> None:
+        if split == "dev":
+            letters = LETTERS.translate(dict.fromkeys(map(ord, letters)))
         steps = {letter: (ExpertStep(letter * 4, thought=letter),) * 2 for letter in letters}
         problems = [
             Problem(letter, f"{letter}#", letter, (ExpertTrajectory(steps[letter]),))

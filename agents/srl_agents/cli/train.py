@@ -182,6 +182,8 @@ def _show(result: TrainResult, config: RunConfig) -> None:
     usage = result.usage
     typer.echo(f"{usage.updates} updates, {usage.seconds:.0f} s of training, {usage.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
+    if result.best is not None:
+        typer.echo(f"Best model during training: {result.best}")
     rows = read_log(Path(config.out) / "metrics.jsonl")
     updates = [row for row in rows if "event" not in row]
     typer.echo(config.resolved_method.summary(updates))

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from contextlib import closing
 from pathlib import Path
 
 from srl_agents.comparison.config import Job
-from srl_agents.evaluation.plan import choose_problems, split_maker
+from srl_agents.evaluation.split import check_split
 from srl_agents.models.folder import check_model
-from srl_agents.runs.evaluation import EvaluationConfig
-from srl_agents.runs.history import check_unseen, training_runs
 from srl_agents.runs.input_checks import check_inputs
-from srl_env.errors import BadOption, SrlEnvError, UnknownName
+from srl_env.errors import BadOption, SrlEnvError
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
@@ -76,16 +73,7 @@ def check_splits(job: Job) -> None:
 
     These are the problems that the comparison trains on, and those in the history of its model.
     """
-    _check_split(job, "evaluation", job.evaluation)
+    check_split(job.run, job.evaluation, "evaluation", "this comparison")
     if job.curve.every_s is not None:
-        _check_split(job, "curve", job.curve.evaluation(job.evaluation))
-
-
-def _check_split(job: Job, section: str, settings: EvaluationConfig) -> None:
-    trained = job.run.model_copy(update={"out": "this comparison"})  # it has no folder yet
-    try:
-        with closing(split_maker(job.run.env.id, job.run.env.options, settings.split)()) as env:
-            problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
-            check_unseen(problems, [trained, *training_runs(job.run.model.path)])
-    except (BadOption, UnknownName) as error:
-        raise BadOption(f"{section}.split is {settings.split!r}: {error}") from error
+        settings = job.curve.evaluation(job.evaluation)
+        check_split(job.run, settings, "curve", "this comparison")

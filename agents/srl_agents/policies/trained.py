@@ -14,7 +14,7 @@ from torch import Tensor
 from srl_agents.models.loading import find_device, load
 from srl_agents.nn.families import causal_lm
 from srl_agents.nn.score import Continuation, Decoder, make_decoder
-from srl_agents.parallel.sharding import is_sharded, shard, whole_weights
+from srl_agents.parallel.sharding import shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.transformers import TransformersPolicy
@@ -81,26 +81,18 @@ def load_reference(
 def save_merged(
     policy: TransformersPolicy, weights: dict[str, Tensor] | None, folder: Path
 ) -> None:
-    """Writes an ordinary model folder, adapters merged.
-
-    weights: what ``merged_weights`` gives. It ends the training of a policy with adapters.
-    """
-    if weights is not None:
-        inner: Any = causal_lm(policy.model)
-        inner.save_pretrained(folder, state_dict=weights)
-    else:
-        merge = getattr(policy.model, "merge_and_unload", None)
-        model = policy.model if merge is None else merge()
-        model.save_pretrained(folder)
+    """Writes an ordinary model folder, adapters merged. weights: what ``merged_weights`` gives."""
+    inner: Any = causal_lm(policy.model)
+    inner.save_pretrained(folder, state_dict=weights)
     policy.tokenizer.save_pretrained(folder)
 
 
 def merged_weights(policy: TransformersPolicy, keep: bool) -> dict[str, Tensor] | None:
-    """The gathered weights of a sharded policy, adapters merged; None for others.
+    """The weights of a policy that is sharded or has adapters, which are merged; None for others.
 
     keep: False in processes that only help to gather.
     """
-    if not is_sharded(policy.model) or not hasattr(policy.model, "get_base_model"):
+    if not hasattr(policy.model, "get_base_model"):
         return whole_weights(policy.model, keep)
     named = ((name, value.cpu()) for name, value in engine_weights(policy.model))
     return {name: value for name, value in named if keep}

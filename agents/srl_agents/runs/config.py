@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import Beta, Method
+from srl_agents.runs.evaluation import TrainingEvaluationConfig
 from srl_agents.runs.method import resolved
 from srl_agents.runs.section import Section
 from srl_agents.runs.settings import read_tree, with_overrides, without_off
@@ -243,7 +244,7 @@ class RunConfig(Section):
 
     out: the run's folder. seed: of everything random. method: a registered name, your own as
     module:NAME, or a list of stages. train: changes to every stage that has the field. stages:
-    changes to one stage, by its name.
+    changes to one stage, by its name. evaluation: evaluations during the run; None for none.
     """
 
     out: str
@@ -259,6 +260,7 @@ class RunConfig(Section):
     optimizer: OptimizerConfig = OptimizerConfig()
     log: LogConfig = LogConfig()
     checkpoint: CheckpointConfig = CheckpointConfig()
+    evaluation: TrainingEvaluationConfig | None = None
 
     @model_validator(mode="after")
     def _a_server_and_no_workers(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator
+from pydantic import Field, ValidationInfo, field_validator, model_validator
 
 from srl_agents.runs.section import Section
 
@@ -64,3 +64,45 @@ class EvaluationConfig(EvalSettings):
     """
 
     split: str = "test"
+
+
+class TrainingEvaluationConfig(EvaluationConfig):
+    """The evaluations during a training, which its budget does not count.
+
+    every: Updates between two evaluations; or ``every_s``.
+    every_s: Seconds of training between two evaluations.
+    metric: Score that chooses the best model: pass@k, greedy, similarity, sampled_similarity,
+    format, legal or legal_and_correct.
+    patience: A stage ends after this many evaluations in a row without a new best of the stage;
+    None never ends it.
+    """
+
+    split: str = "dev"
+    problems: Count = 48
+    rollouts: Count = 2
+    greedy: bool = False
+    every: Count | None = None
+    every_s: Annotated[float, Field(gt=0)] | None = None
+    metric: str = "pass@1"
+    patience: Count | None = None
+
+    @model_validator(mode="after")
+    def _one_interval_and_a_measured_metric(self) -> Self:
+        if (self.every is None) == (self.every_s is None):
+            raise ValueError(
+                "give exactly one of every (updates) and every_s (seconds); got"
+                f" {'neither' if self.every is None else 'both'}"
+            )
+        measured = [f"pass@{k}" for k in self.ks] + ["greedy"] * self.greedy
+        measured += ["similarity", "sampled_similarity"] * self.similarity
+        measured += ["format", "legal", "legal_and_correct"]
+        if self.metric not in measured:
+            raise ValueError(
+                f"metric must be a score that these settings measure, {', '.join(measured)}; got"
+                f" {self.metric!r}. Fix: set rollouts, greedy or similarity so that it is measured"
+            )
+        return self
+
+    def intervals(self, updates: int, seconds: float) -> int:
+        """How many whole intervals have passed after so much training."""
+        return updates // self.every if self.every else int(seconds // (self.every_s or 1.0))

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import asdict
 from pathlib import Path
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any, TextIO
 
 from srl_agents.objectives.groups import Signal
@@ -68,15 +68,20 @@ class RunLog:
     def metrics(self, update: int, stage: str, numbers: Mapping[str, float]) -> None:
         """Writes one update's numbers everywhere."""
         self._write("metrics", {"update": update, "stage": stage, **numbers})
-        if self._board is not None:
-            for name, value in numbers.items():
-                self._board.add_scalar(name, value, update)
-        if self._tracker is not None:
-            self._tracker.log(dict(numbers), step=update)
+        self._send(update, numbers)
 
-    def event(self, update: int, stage: str, event: str, reason: str) -> None:
-        """Writes an event after an update, and its reason, to ``metrics.jsonl``."""
-        self._write("metrics", {"update": update, "stage": stage, "event": event, "reason": reason})
+    def event(
+        self,
+        update: int,
+        stage: str,
+        event: str,
+        reason: str,
+        numbers: Mapping[str, float] = MappingProxyType({}),
+    ) -> None:
+        """Writes an event after an update, its reason, and what was measured then."""
+        named = {"update": update, "stage": stage, "event": event, "reason": reason}
+        self._write("metrics", {**named, **numbers})
+        self._send(update, numbers)
 
     def rollouts(
         self,
@@ -100,6 +105,14 @@ class RunLog:
                 "signals": [signal and asdict(signal) for signal in theirs],
             }
             self._write("rollouts", record)
+
+    def _send(self, update: int, numbers: Mapping[str, float]) -> None:
+        """To TensorBoard and the tracker."""
+        if self._board is not None:
+            for name, value in numbers.items():
+                self._board.add_scalar(name, value, update)
+        if self._tracker is not None and numbers:
+            self._tracker.log(dict(numbers), step=update)
 
     def durable_offsets(self) -> Offsets:
         """The files' lengths in bytes, after all of them are on the disk."""

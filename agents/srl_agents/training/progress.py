@@ -33,7 +33,8 @@ class TrainResult:
 
     model: the folder of the trained model; None if the run was interrupted. stages: the name of
     each stage that ended, and why. metrics: of the last update. warnings: e.g. stages in which
-    several updates in a row learned nothing.
+    several updates in a row learned nothing. best: the folder of the model with the best score in
+    the evaluations during the run; None without any.
     """
 
     folder: Path
@@ -42,6 +43,7 @@ class TrainResult:
     stages: tuple[tuple[str, str], ...]
     metrics: Metrics
     warnings: tuple[str, ...] = ()
+    best: Path | None = None
 
     @property
     def finished(self) -> bool:

@@ -49,7 +49,7 @@ def train(
 
     folder = Path(config.out)
     if not resume:
-        check_inputs(config)
+        _check_inputs(config)
     team = join(find_device(None if config.model.device == "auto" else config.model.device))
     with held(folder) if team.main else nullcontext():
         if team.main:
@@ -68,7 +68,7 @@ def sample(config: RunConfig) -> Preview | None:
     from srl_agents.training.preview import preview
     from srl_agents.training.trainer import Trainer
 
-    check_inputs(config)
+    _check_inputs(config)
     with TemporaryDirectory() as folder, without_notices():
         trainer = Trainer(config.model_copy(update={"out": folder}), None)
         try:
@@ -106,6 +106,15 @@ def _train(
             return trainer.run(interrupted, on_progress)
         finally:
             trainer.close()
+
+
+def _check_inputs(config: RunConfig) -> None:
+    """Raises what ``check_inputs`` and ``check_split`` raise."""
+    check_inputs(config)
+    if config.evaluation is not None:
+        from srl_agents.evaluation.split import check_split
+
+        check_split(config, config.evaluation, "evaluation", "this run")
 
 
 def _claim(folder: Path, config: RunConfig, resume: bool) -> None:

@@ -66,9 +66,9 @@ class Saver:
         if self.team.rank < len(samplers := tensors["samplers"]):
             self.sampler.generator.set_state(samplers[self.team.rank])
 
-    def save_model(self) -> Path:
-        """The trained model's folder, an ordinary Hugging Face one, adapters merged."""
-        final = self.folder / "model"
+    def save_model(self, name: str = "model") -> Path:
+        """A folder of the run with the model, an ordinary Hugging Face one, adapters merged."""
+        final = self.folder / name
         weights = merged_weights(self.policy, self.team.main)
         if self.team.main:
             write_whole(final, partial(save_merged, self.policy, weights))

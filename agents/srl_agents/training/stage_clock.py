@@ -12,6 +12,15 @@ from srl_agents.methods.stages import Stage
 from srl_agents.objectives.metrics import Metrics
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluated:
+    """An evaluation after so much training; score: of the chosen metric, None without any."""
+
+    update: int
+    seconds: float
+    score: float | None
+
+
 @dataclass(slots=True)
 class Position:
     """Where a run is. Checkpoints hold all of this as JSON.
@@ -20,7 +29,8 @@ class Position:
     update_seconds: a running mean. scores: each update's mean reward in this stage (for
     demonstrations, a token's mean log-prob). ended: (stage, why) of finished stages. drifts: the
     reasons of changed prompts that were logged. untrained: the metrics of the last updates in a
-    row that trained on nothing, until the warning. warnings: {stage: its warning}.
+    row that trained on nothing, until the warning. warnings: {stage: its warning}. evaluations:
+    all during the run.
     """
 
     usage: Usage = field(default_factory=Usage)
@@ -32,12 +42,17 @@ class Position:
     drifts: list[str] = field(default_factory=list)
     untrained: list[Metrics] = field(default_factory=list)
     warnings: dict[str, str] = field(default_factory=dict)
+    evaluations: list[Evaluated] = field(default_factory=list)
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Position:
         """The inverse of ``asdict``."""
-        usage = {name: Usage(**data[name]) for name in ("usage", "usage_at_stage_start")}
-        return cls(**{**data, **usage, "ended": [tuple(pair) for pair in data["ended"]]})
+        made: dict[str, Any] = {
+            "ended": [tuple(pair) for pair in data["ended"]],
+            "evaluations": [Evaluated(**each) for each in data.get("evaluations", [])],
+        }
+        made |= {name: Usage(**data[name]) for name in ("usage", "usage_at_stage_start")}
+        return cls(**{**data, **made})
 
     def count(self, seconds: float, tokens: int, score: float) -> None:
         """Adds one update to the usage."""

@@ -7,7 +7,8 @@ module counts usage, asks the ``stage_clock`` when a stage ends, writes the log,
 checkpoints from which a killed run resumes. Under a launcher each process runs all of this, and the
 main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end ``model/``,
-an ordinary Hugging Face folder. If a server samples, it also holds the server's weights.
+an ordinary Hugging Face folder. With evaluations during the run, ``best/`` is another. If a server
+samples, it also holds the server's weights.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
 from srl_agents.runs.environment import make_env
 from srl_agents.runs.problem_file import indices_of
+from srl_agents.training.evaluations import BEST, Evaluations
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
 from srl_agents.training.progress import Progress, TrainResult
@@ -84,6 +86,7 @@ class Trainer:
         self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         self.starts = self.starts_of(self.stage, config.seed, self.stage.name)
+        self.evaluations = Evaluations(config, team)
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
@@ -104,12 +107,17 @@ class Trainer:
         reason = None
         with self.saver.open_log(self.log_offsets, self.position.usage.updates) as log:
             while not self.team.any(interrupted.is_set()):
+                if self.evaluations.due(self.position):
+                    self._evaluate(log)
+                    self._save(log)
                 if (reason := self._run_end_reason(log)) is not None:
                     break
                 metrics = self._update(log)
                 on_progress(self._progress(metrics))
-                if self.position.usage.updates % self.config.checkpoint.every == 0:
+                if self._checkpoint_due():
                     self._save(log)
+            if reason is not None and self.evaluations.due(self.position, ended=True):
+                self._evaluate(log)
             self._save(log)
             if reason is not None:
                 self._end_stage(log, reason)
@@ -120,6 +128,7 @@ class Trainer:
             stages=tuple(self.position.ended),
             metrics=metrics,
             warnings=tuple(self.position.warnings.values()),
+            best=self.evaluations.best(self.position),
         )
 
     def close(self) -> None:
@@ -154,6 +163,12 @@ class Trainer:
         log.metrics(number, stage.name, metrics)
         self._note_untrained(data is None, metrics, log)
         return metrics
+
+    def _evaluate(self, log: RunLog) -> None:
+        """Scores the policy on held-out problems, and keeps it if no earlier one was better."""
+        if self.evaluations.run(self.sampler, self.position, self.stage.name, log):
+            self.saver.save_model(BEST)
+        self.policy.weights_changed()  # prompts that are cached now would change last bits
 
     def _note_untrained(self, untrained: bool, metrics: Metrics, log: RunLog) -> None:
         """Warns, once per stage, after several updates in a row that trained on nothing."""
@@ -228,7 +243,7 @@ class Trainer:
         log.event(self.position.usage.updates, self.stage.name, "stage_end", reason)
 
     def _stage_end_reason(self) -> str | None:
-        reason = self.clock.stage_end_reason()
+        reason = self.clock.stage_end_reason() or self.evaluations.stage_end_reason(self.position)
         if reason is None and self.clock.probe_due():
             return why_informative(self.stage.until, self._probe())
         return reason
@@ -268,6 +283,11 @@ class Trainer:
         return StartSampler(self.env.problems, stage.starts, key, self.only)
 
     # Saving and resuming
+
+    def _checkpoint_due(self) -> bool:
+        """Whether to save now; an evaluation that is due is saved with its checkpoint."""
+        every = self.config.checkpoint.every
+        return self.position.usage.updates % every == 0 and not self.evaluations.due(self.position)
 
     def _save(self, log: RunLog) -> None:
         """A checkpoint of this moment, between two updates."""

@@ -50,7 +50,7 @@ CURVES = {
     "length": Curve("tokens per completion"),
     "loss": Curve("loss"),
 }
-"""The curves of a run by the name of their metric ("dev": evaluations during a comparison)."""
+"""The curves of a run by the name of their metric ("dev": evaluations during training)."""
 
 PLACES = 60
 """Largest number of points of a curve."""

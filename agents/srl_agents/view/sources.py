@@ -34,6 +34,9 @@ _EXPECTED = (
     " (srl-env eval), or a file of rollouts (.jsonl)"
 )
 
+_SHOWN = (None, "stage_end", "evaluation")
+"""The kinds of lines of ``metrics.jsonl`` that have their own place; others are notes."""
+
 _VARYING = ("out", "seed", "log", "checkpoint")
 """Settings in which the seeds of one method may differ."""
 
@@ -106,7 +109,7 @@ def find_runs(paths: Sequence[Path]) -> list[ViewedRun]:
 def run_series(run: ViewedRun, name: str, axis: Axis) -> Series | None:
     """One number of a run along an axis; None if it has none.
 
-    "dev" is the fraction of correct answers in the evaluations during a comparison.
+    "dev" is the fraction of correct answers in the evaluations during training.
     """
     if name != "dev":
         return series(run.updates, name, axis)
@@ -244,7 +247,7 @@ def _training(path: Path) -> ViewedRun:
     rows = [row for _, row in read_lines(metrics)] if metrics.is_file() else []
     method = settings.get("method")
     notes = _cut_notes(metrics) + _cut_notes(rollouts)
-    notes += tuple(r["reason"] for r in rows if r.get("event") not in (None, "stage_end"))
+    notes += tuple(r["reason"] for r in rows if r.get("event") not in _SHOWN)
     if rows and not (rollouts.is_file() and rollouts.stat().st_size):
         every = settings.get("log", {}).get("rollouts_every")
         notes += (
@@ -262,10 +265,21 @@ def _training(path: Path) -> ViewedRun:
         events=tuple(
             (r["update"], r["stage"], r["reason"]) for r in rows if r.get("event") == "stage_end"
         ),
+        curve=_curve(rows),
         rollouts=(("training", rollouts),) if rollouts.is_file() else (),
         settings=settings,
         tokenizer=_tokenizer(path, settings["model"]["path"]),
         notes=notes,
+    )
+
+
+def _curve(rows: Sequence[Update]) -> tuple[CurvePoint, ...]:
+    """The evaluations in the lines of ``metrics.jsonl``."""
+    seconds = {row["update"]: row.get("seconds", 0.0) for row in rows if "event" not in row}
+    return tuple(
+        CurvePoint(seconds.get(row["update"], 0.0), row["update"], row["eval/pass@1"])
+        for row in rows
+        if row.get("event") == "evaluation" and "eval/pass@1" in row
     )
 
 
@@ -345,7 +359,7 @@ def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
             method=run.method,
             seed=run.seed,
             updates=training.updates or run.updates,
-            curve=run.curve,
+            curve=run.curve or training.curve,
             result=run.result,
             notes=training.notes + run.notes,
             base=run.base,
