@@ -169,6 +169,8 @@ class Trainer:
         if self.evaluations.run(self.sampler, self.position, self.stage.name, log):
             self.saver.save_model(BEST)
         self.policy.weights_changed()  # prompts that are cached now would change last bits
+        if self.engine is not None:
+            self.engine.push_weights(self.policy.model)  # which forgets them too
 
     def _note_untrained(self, untrained: bool, metrics: Metrics, log: RunLog) -> None:
         """Warns, once per stage, after several updates in a row that trained on nothing."""
