@@ -40,7 +40,7 @@ from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext
 from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2

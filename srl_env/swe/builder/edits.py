@@ -2,17 +2,35 @@
 
 from __future__ import annotations
 
+import ast
 import difflib
 
+_JOINED_LINES = 2
 
-def replacements(text: str, goal: str) -> list[tuple[str, str]]:
+
+def valid_replacements(text: str, goal: str) -> list[tuple[str, str]]:
+    """As ``replacements``; the text is valid Python after each of them."""
+    pairs, now = replacements(text, goal), text
+    for old, new in pairs:
+        now = now.replace(old, new)
+        try:
+            ast.parse(now)
+        except SyntaxError:
+            return replacements(text, goal, joined_lines=len(text))
+    return pairs
+
+
+def replacements(
+    text: str, goal: str, *, joined_lines: int = _JOINED_LINES
+) -> list[tuple[str, str]]:
     """Pairs (old, new) to be applied in order, each of as few lines as make old unique.
 
     They have no line end after their last line, and are not empty unless the file is.
+    joined_lines: differences with at most so many equal lines between them are one replacement.
     """
     pairs, now = [], text
     while now != goal:
-        old, new = _first(now, goal)
+        old, new = _first(now, goal, joined_lines)
         assert now.count(old) == 1
         pairs.append((old, new))
         now = now.replace(old, new)
@@ -21,13 +39,13 @@ def replacements(text: str, goal: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def _first(text: str, goal: str) -> tuple[str, str]:
+def _first(text: str, goal: str, joined_lines: int) -> tuple[str, str]:
     """The first difference as a replacement."""
     ours, theirs = text.splitlines(keepends=True), goal.splitlines(keepends=True)
     matcher = difflib.SequenceMatcher(None, ours, theirs, autojunk=False)
     (a, b, c, d), *others = (code[1:] for code in matcher.get_opcodes() if code[0] != "equal")
     for w, x, _, z in others:
-        if w - b > 2:
+        if w - b > joined_lines:
             break
         b, d = x, z
     for around in range(len(ours) - (b - a) + 1):  # lines of context, above first

@@ -1,13 +1,15 @@
 """An expert's solution of a task: each step is executed, and its observation recorded.
 
-Reproduce the bug, search for the called function, view it, follow the calls to the bug, edit, run
-the example again, run the visible tests, submit. The expert knows the bug; its steps are those of
-someone who finds it by reading, starting from the statement.
+Reproduce the fault, locate it by what the run shows (the traceback, or a trace of the calls and
+their results), read the code, name the cause, edit, run the example again, run the tests of the
+changed modules, submit. The expert knows the change. What its thoughts claim (values, errors,
+names, lines) is taken from earlier observations, from the statement's example, or from the edit.
 """
 
 from __future__ import annotations
 
 import ast
+import difflib
 import re
 import shlex
 import sys
@@ -16,70 +18,30 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-import numpy as np
-
 from srl_env.problem import ExpertStep
-from srl_env.seeding import stream
-from srl_env.swe.builder.edits import replacements
-from srl_env.swe.builder.reproduction import Reproduction
-from srl_env.swe.builder.script import Outcome
+from srl_env.swe.builder.edits import valid_replacements
+from srl_env.swe.builder.reproduction import Reproduction, quoted
 from srl_env.swe.builder.source import Function, Source
+from srl_env.swe.builder.suite import related_tests
 from srl_env.swe.tools import Workbench
 from srl_env.text.tool_calls import EDITOR, Argument, ToolCall
 
 MAX_HOPS: Final = 4
 _MAX_VIEW: Final = 60
 _AROUND: Final = 3
-_THOUGHTS: Final[Mapping[str, Sequence[str]]] = {
-    "reproduce": (
-        "I run the example from the report to see it for myself.",
-        "Can I reproduce it? I run the reported code.",
-        "I begin by reproducing the problem.",
-    ),
-    "reproduce next": (
-        "Next, the other problem in the report: I run its example.",
-        "On to the next point of the report; does it happen here too?",
-    ),
-    "search": (
-        "It happens here too. Where is `{name}` defined?",
-        "Reproduced. I search for `{name}`.",
-        "That is what the report says. I look for the definition of `{name}`.",
-    ),
-    "search next": (
-        "`{name}` is called on the way there; where is it?",
-        "This relies on `{name}`, so I look at that next.",
-        "The work is done in `{name}`. I search for it.",
-    ),
-    "view": (
-        "I read `{name}`.",
-        "It is in {path}, line {line}. I view it.",
-        "Let me see what `{name}` does.",
-    ),
-    "view traced": (
-        "The traceback goes through {path}, line {line}. I view `{name}` there.",
-        "Line {line} of {path} is where it breaks; let me read it.",
-    ),
-    "edit": (
-        "Here is the bug: this cannot give what the report expects. I correct it.",
-        "This is wrong in `{name}`; it explains the output. I fix it.",
-        "Found it. I change this part of `{name}` and leave the rest alone.",
-    ),
-    "edit next": (
-        "The same fix needs another change here.",
-        "A second place belongs to it.",
-    ),
-    "run again": (
-        "Does the example give the correct output now?",
-        "I run the example again to check the fix.",
-        "Now the reported code should give what is expected.",
-    ),
-    "test": (
-        "It does. I run the tests that are here, so that nothing else broke.",
-        "Correct. Do the other tests still pass?",
-        "Fixed. Now the test suite.",
-    ),
-    "submit": ("All is well; I submit.", "Done: I submit the change.", "Nothing else is needed."),
-}
+_MOST_TRACED: Final = 30  # lines
+_NAMES: Final = 3
+_TRACER: Final = """\
+import os, sys
+
+def trace(frame, event, result):
+    path, name = os.path.relpath(frame.f_code.co_filename), frame.f_code.co_name
+    if event == "return" and not path.startswith((".", "<")) and name[0] != "<":
+        place = f"{path}:{frame.f_code.co_firstlineno}"
+        print(place, name, "->", f"{result!r:.80}", file=sys.stderr)
+
+sys.setprofile(trace)
+"""
 
 
 class ExpertError(Exception):
@@ -88,36 +50,34 @@ class ExpertError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Repair:
-    """One bug: how it shows, its file and function, and its first line."""
+    """One fault: a script that shows it, or None, and the text of each file that corrects it.
 
-    shown: Reproduction
-    path: str
-    function: str
-    line: int
+    after: path → text, with the repairs before it and this one.
+    """
+
+    shown: Reproduction | None
+    after: Mapping[str, str]
 
 
 def solve(
-    bench: Workbench,
-    repairs: Sequence[Repair],
-    buggy: Mapping[str, str],
-    correct: Mapping[str, str],
-    *,
-    tests: Sequence[str],
-    key: str,
-    seed: int,
+    bench: Workbench, repairs: Sequence[Repair], before: Mapping[str, str], tests: Sequence[str]
 ) -> tuple[ExpertStep, ...]:
     """The steps of a solution, made in a workspace.
 
-    buggy: the files with bugs, path → text. correct: the correct text of every file.
-    tests: test files of the workspace. key: names the task; it and the seed choose the wording.
-    Raises ExpertError where an observation is not what it must be.
+    before: the workspace's Python files, path → text. tests: its test files, which pass after all
+    repairs. Raises ExpertError where an observation is not what it must be.
     """
-    expert = _Expert(bench, {**correct, **buggy}, correct, stream("expert", key, seed))
-    for number, repair in enumerate(repairs):
-        expert.fix(repair, " next" if number else "")
+    expert = _Expert(bench, dict(before))
+    for repair in repairs:
+        expert.fix(repair)
+    changed = tuple(dict.fromkeys(path for repair in repairs for path in repair.after))
+    done = []
+    if repairs[0].shown is not None:
+        done.append("what the report shows is as it should be")
     if tests:
-        expert.run_tests(tests)
-    expert.do("submit", {}, "submit")
+        done.append(f"{expert.run_tests(tests, changed)} pass")
+    summary = " and ".join(done) or "the change is made"
+    expert.do("submit", {}, f"{summary[0].upper()}{summary[1:]}. I submit it.")
     return tuple(expert.steps)
 
 
@@ -130,124 +90,246 @@ def without_home(observation: str) -> str:
     return observation.replace(sysconfig.get_path("stdlib"), f"/usr/lib/python{major}.{minor}")
 
 
+@dataclass(frozen=True, slots=True)
+class _Hunk:
+    """The first and the last line before a change (last < first: only added), and the lines."""
+
+    first: int
+    last: int
+    old: tuple[str, ...]
+    new: tuple[str, ...]
+
+
 class _Expert:
-    def __init__(
-        self,
-        bench: Workbench,
-        files: dict[str, str],
-        correct: Mapping[str, str],
-        rng: np.random.Generator,
-    ) -> None:
-        self._bench, self._files, self._correct, self._rng = bench, files, correct, rng
-        self._traceback = ""
+    def __init__(self, bench: Workbench, files: dict[str, str]) -> None:
+        self._bench, self._files = bench, files
         self._seen: list[tuple[str, int, int]] = []
         self.steps: list[ExpertStep] = []
 
-    def do(self, tool: str, arguments: Mapping[str, Argument], why: str, **words: object) -> str:
-        """Makes one call; records it with a thought and its observation."""
-        call, thoughts = ToolCall(tool, arguments), _THOUGHTS[why]
-        thought = thoughts[int(self._rng.integers(len(thoughts)))].format(**words)
-        observation = without_home(self._bench.call(call))
+    def do(self, tool: str, arguments: Mapping[str, Argument], thought: str) -> str:
+        """Makes one call, and records it with what came back."""
+        call = ToolCall(tool, arguments)
+        return self._record(call, thought, without_home(self._bench.call(call)))
+
+    def _record(self, call: ToolCall, thought: str, observation: str) -> str:
         self.steps.append(ExpertStep(call.render(), thought=thought, observation=observation))
         return observation
 
-    def fix(self, repair: Repair, next_: str) -> None:
+    def fix(self, repair: Repair) -> None:
         """From the example that fails to the example that works."""
-        example: dict[str, Argument] = {"command": self._command(repair.shown.script)}
-        self._traceback = self.do("bash", example, f"reproduce{next_}")
-        _require(repair.shown.actual, self._traceback)
-        self._find(repair)
+        shown, observed, difference = repair.shown, "", ""
+        if shown is not None:
+            which = "the next example" if self.steps else "the example"
+            example: dict[str, Argument] = {"command": _command(shown.script)}
+            observed = self.do("bash", example, f"I run {which} of the report.")
+            _require(shown.actual.text, observed)
+            difference = f"It {shown.does}; it should {shown.should}."
+        self._locate(repair, observed, difference)
         self._edit(repair)
-        _require(repair.shown.expected, self.do("bash", example, "run again"))
+        if shown is not None:
+            again = f"I run the example again: it must {shown.should}."
+            observed = self.do("bash", example, again)
+            _require(shown.expected.text, observed)
 
-    def run_tests(self, tests: Sequence[str]) -> None:
-        command = f"python -m pytest -qq {' '.join(map(shlex.quote, tests))}"
-        if not self.do("bash", {"command": command}, "test").rstrip().endswith("[100%]"):
+    def run_tests(self, tests: Sequence[str], changed: Sequence[str]) -> str:
+        """Runs the tests of the changed modules, else all; returns which."""
+        related = related_tests(tests, changed)
+        which = f"the tests of {_listed(changed)}" if related else "the tests that are here"
+        command = f"python -m pytest -qq {' '.join(map(shlex.quote, related or tests))}"
+        observed = self.do("bash", {"command": command}, f"I run {which}.")
+        if not observed.rstrip().endswith("[100%]"):
             raise ExpertError("the visible tests do not pass")
+        return which
 
-    def _find(self, repair: Repair) -> None:
-        """Searches and views, from the example's call to the buggy function."""
-        hops = self._hops(repair)
-        for number, (path, function) in enumerate(hops):
-            bug = repair.line if number == len(hops) - 1 else None
-            first, last = self._window(path, function, bug)
-            if any(p == path and a <= first and last <= b for p, a, b in self._seen):
-                continue
-            name, line = function.node.name, self._traced(path, function)
-            if not line:
-                self._search(function, path, "search next" if number else "search")
-            view: dict[str, Argument] = {
-                "command": "view",
-                "path": path,
-                "view_range": (first, last),
-            }
-            words = {"name": name, "path": path, "line": line or function.node.lineno}
-            self.do(EDITOR, view, "view traced" if line else "view", **words)
-            self._seen.append((path, first, last))
+    # -- locating --------------------------------------------------------------------------
 
-    def _hops(self, repair: Repair) -> list[tuple[str, Function]]:
-        """The functions from the example's call to the bug, at most MAX_HOPS."""
-        bug = repair.path, Source(self._files[repair.path]).function(repair.function)
-        if self._traced(*bug):
-            return [bug]
-        hops: dict[tuple[str, str], tuple[str, Function]] = {}
-        for path, line in repair.shown.calls:
-            text = self._files.get(path)
-            function = None if text is None else Source(text).function_at(line)
-            if function is not None and (path, function.name) != (repair.path, repair.function):
-                hops[(path, function.name)] = (path, function)
-        found = [*hops.values(), bug]
-        return found if len(found) <= MAX_HOPS else [found[0], *found[1 - MAX_HOPS :]]
+    def _locate(self, repair: Repair, observed: str, difference: str) -> None:
+        """Reads the code of each change, led there by the traceback, a trace, or searches."""
+        places = [
+            (path, hunk.first, Source(self._files[path], path).function_at(hunk.first))
+            for path, after in repair.after.items()
+            for hunk in _hunks(self._files[path], after)
+        ]
+        path, _, function = places[0]
+        if repair.shown is not None and not (function and _frame(observed, path, function)):
+            if traced := self._trace(repair.shown, difference):
+                observed, difference = traced, ""
+            hops = self._hops(repair.shown, path, function)
+            places = [(where, hop.first, hop) for where, hop in hops] + places
+        for path, line, function in places:
+            self._read(path, function, line, observed, difference)
+            difference = ""
 
-    def _window(self, path: str, function: Function, bug: int | None) -> tuple[int, int]:
+    def _trace(self, shown: Reproduction, difference: str) -> str:
+        """The functions that the example runs, with their results; "" where that shows too much."""
+        if shown.actual.error:  # a function that raises has no result
+            return ""
+        call = ToolCall("bash", {"command": _heredoc(f"{_TRACER}{shown.script.strip()}")})
+        observed = without_home(self._bench.call(call))
+        many = len(observed.splitlines()) > _MOST_TRACED
+        if many or " -> " not in observed or " at 0x" in observed or "Traceback" in observed:
+            return ""
+        thought = f"{difference} I trace which functions of the repository it runs."
+        return self._record(call, thought, observed)
+
+    def _hops(
+        self, shown: Reproduction, path: str, changed: Function | None
+    ) -> list[tuple[str, Function]]:
+        """The functions from the example's call to the changed one, without it; few."""
+        found: dict[tuple[str, str], tuple[str, Function]] = {}
+        for where, line in shown.calls:
+            function = (
+                Source(self._files[where]).function_at(line) if where in self._files else None
+            )
+            if function and (where, function.name) != (path, changed and changed.name):
+                found[where, function.name] = where, function
+        hops = list(found.values())
+        return hops if len(hops) < MAX_HOPS else [hops[0], *hops[2 - MAX_HOPS :]]
+
+    def _read(
+        self, path: str, function: Function | None, line: int, observed: str, difference: str
+    ) -> None:
+        """Views a place, unless it was seen; searches for its function where nothing shows it.
+
+        difference: what a search's thought begins with.
+        """
+        first, last = self._window(path, function, line)
+        if any(p == path and a <= line <= b for p, a, b in self._seen):
+            return
+        thought = f"I read {path} from line {first}."
+        if function is not None:
+            name = function.node.name
+            if evidence := _frame(observed, path, function) or _result(observed, path, function):
+                thought = f"{evidence} I read it."
+            else:
+                found = self._search(name, path, difference)
+                thought = f"`{name}` is defined at {path}:{found}. I read it."
+        view: dict[str, Argument] = {"command": "view", "path": path, "view_range": (first, last)}
+        self.do(EDITOR, view, thought)
+        self._seen.append((path, first, last))
+
+    def _window(self, path: str, function: Function | None, line: int) -> tuple[int, int]:
         lines = len(self._files[path].splitlines())
-        first, last = max(1, function.first - _AROUND), min(lines, function.last + _AROUND)
+        start, end = (function.first, function.last) if function else (line, line)
+        first, last = max(1, start - _AROUND), min(lines, end + _AROUND)
         if last - first >= _MAX_VIEW:
-            middle = bug or function.first + _MAX_VIEW // 2
-            first = max(first, middle - _MAX_VIEW // 2)
+            first = max(first, line - _MAX_VIEW // 2)
             last = min(last, first + _MAX_VIEW)
         return first, last
 
-    def _traced(self, path: str, function: Function) -> int:
-        """The line of a function that the last traceback names; 0 where it names none."""
-        lines = re.findall(rf'File "[^"]*/{re.escape(path)}", line (\d+)', self._traceback)
-        inside = [int(line) for line in lines if function.first <= int(line) <= function.last]
-        return inside[-1] if inside else 0
-
-    def _search(self, function: Function, path: str, why: str) -> None:
-        name = function.node.name
-        word = "def" if isinstance(function.node, ast.FunctionDef) else "async def"
-        command = f'grep -rn "{word} {name}(" --include="*.py" .'
-        if path not in self.do("bash", {"command": command}, why, name=name):
+    def _search(self, name: str, path: str, difference: str) -> str:
+        """The line at which a search finds a function."""
+        command = f'grep -rnE "def {name}\\(" --include="*.py" .'
+        thought = f"{difference} I search for `{name}`." if difference else f"Where is `{name}`?"
+        observed = self.do("bash", {"command": command}, thought)
+        found = re.search(rf"^\./{re.escape(path)}:(\d+):", observed, re.MULTILINE)
+        if found is None:
             raise ExpertError(f"searching for {name} does not find it")
+        return found[1]
+
+    # -- editing ---------------------------------------------------------------------------
 
     def _edit(self, repair: Repair) -> None:
-        path, name = repair.path, repair.function.rpartition(".")[2]
-        goal = _with_function(self._files[path], self._correct[path], repair.function)
-        for number, (old, new) in enumerate(replacements(self._files[path], goal)):
-            arguments = {"command": "str_replace", "path": path, "old_str": old, "new_str": new}
-            self.do(EDITOR, arguments, "edit next" if number else "edit", name=name)
-        self._files[path] = goal
-        self._seen = [seen for seen in self._seen if seen[0] != path]
+        edits = [
+            (path, old, new)
+            for path, goal in repair.after.items()
+            for old, new in valid_replacements(self._files[path], goal)
+        ]
+        for number, (path, old, new) in enumerate(edits):
+            before = self._files[path]
+            after = self._files[path] = before.replace(old, new)
+            thought = _cause(path, _hunks(before, after)[0])
+            if number == 0 and repair.shown is not None:
+                does, should = repair.shown.does, repair.shown.should
+                more = f"; with {len(edits) - 1} more edits, the example must {should}"
+                why = f": this is why the example {does} and does not {should}"
+                thought += more if len(edits) > 1 else why
+            thought += "."
+            edit = {"command": "str_replace", "path": path, "old_str": old, "new_str": new}
+            if "edited" not in self.do(EDITOR, edit, thought).lower():
+                raise ExpertError(f"an edit of {path} is refused")
+        if any(self._files[path] != goal for path, goal in repair.after.items()):
+            raise ExpertError("the edits do not make the correct text")
+        self._seen = [seen for seen in self._seen if seen[0] not in repair.after]
 
-    def _command(self, script: str) -> str:
-        lines = script.strip().splitlines()
-        if len(lines) <= 3 and "'" not in script and self._rng.random() < 0.5:
-            code = "; ".join(line for line in lines if line)
-            return f"python -c {shlex.quote(code)}"
-        return f"python - <<'EOF'\n{script.strip()}\nEOF"
+
+def _hunks(text: str, goal: str) -> list[_Hunk]:
+    old, new = text.splitlines(), goal.splitlines()
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    return [
+        _Hunk(min(a + 1, max(1, len(old))), b, tuple(old[a:b]), tuple(new[c:d]))
+        for kind, a, b, c, d in matcher.get_opcodes()
+        if kind != "equal"
+    ]
 
 
-def _with_function(buggy: str, correct: str, name: str) -> str:
-    """A file with one function as in the correct text; others may still have bugs."""
-    old, new = Source(buggy).function(name), Source(correct).function(name)
-    lines, right = (re.split(r"(?<=\n)", text) for text in (buggy, correct))
-    fixed = right[new.first - 1 : new.last]
-    return "".join([*lines[: old.first - 1], *fixed, *lines[old.last :]])
+def _cause(path: str, hunk: _Hunk) -> str:
+    """What is wrong at a place, and what must be there."""
+    old = next((line.strip() for line in hunk.old if line.strip()), "")
+    new = next((line.strip() for line in hunk.new if line.strip()), "")
+    for one, other in zip(hunk.old, hunk.new, strict=False):
+        if one.strip() != other.strip():
+            old, new = one.strip(), other.strip()
+            break
+    where = f"line {hunk.first} of {path}"
+    if old and new and old != new:
+        number = hunk.first + [line.strip() for line in hunk.old].index(old)
+        return f"In line {number} of {path}, {quoted(old)} must be {quoted(new)}"
+    if new and not old:
+        return f"Before {where}, {quoted(new)} is missing"
+    if old and not new:
+        return f"In {where}, {quoted(old)} must not be there"
+    return f"The layout at {where} is wrong"
 
 
-def _require(due: Outcome, observation: str) -> None:
+def _frame(observed: str, path: str, function: Function) -> str:
+    """What a traceback says of a function; "" where it does not name it."""
+    frames = re.findall(r'File "(?:[^"]*/)?workspace/([^"]+)", line (\d+)', observed)
+    inside = [int(n) for p, n in frames if p == path and function.first <= int(n) <= function.last]
+    if not inside:
+        return ""
+    how = "is raised at" if frames[-1] == (path, str(inside[-1])) else "comes through"
+    error = observed.rstrip().splitlines()
+    last = next((line for line in reversed(error) if re.match(r"[\w.]+(?::|$)", line)), "")
+    where = f"line {inside[-1]} of {path}, in `{function.node.name}`"
+    return f"{quoted(last.strip())} {how} {where}." if last else f"It fails at {where}."
+
+
+def _result(observed: str, path: str, function: Function) -> str:
+    """What a trace says of a function; "" where it does not list it."""
+    name = function.node.name
+    lines = rf"^{re.escape(path)}:(\d+) {re.escape(name)} -> (.*)$"
+    found = [
+        (line, value)
+        for line, value in re.findall(lines, observed, re.MULTILINE)
+        if function.first <= int(line) <= function.last
+    ]
+    if not found:
+        return ""
+    line, value = found[-1]
+    yields = any(isinstance(node, ast.Yield | ast.YieldFrom) for node in ast.walk(function.node))
+    if yields or value == "None" or isinstance(function.node, ast.AsyncFunctionDef):
+        return f"The trace lists `{name}` ({path}:{line})."
+    return f"In the trace, `{name}` ({path}:{line}) returns {quoted(value)}."
+
+
+def _listed(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - _NAMES} more" if len(paths) > _NAMES else ""
+    return ", ".join(paths[:_NAMES]) + more
+
+
+def _command(script: str) -> str:
+    lines = [line for line in script.strip().splitlines() if line]
+    if len(lines) <= 3 and "'" not in script and len(ast.parse(script).body) == len(lines):
+        return f"python -c {shlex.quote('; '.join(lines))}"
+    return _heredoc(script.strip())
+
+
+def _heredoc(script: str) -> str:
+    return f"python - <<'EOF'\n{script}\nEOF"
+
+
+def _require(due: str, observed: str) -> None:
     """Raises ExpertError where an observation does not end as it must."""
-    text = (due.error or due.printed).strip()
-    if text and text.splitlines()[-1] not in observation:
+    if due.strip() and due.strip().splitlines()[-1] not in observed:
         raise ExpertError("the example does not have the outcome that it must have")

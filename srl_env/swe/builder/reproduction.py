@@ -10,6 +10,7 @@ import ast
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from typing import Final
 
 from srl_env.grading import OracleCase
@@ -26,6 +27,7 @@ MAX_TRIED: Final = 6
 _MAX_OUTPUT: Final = 600
 _MAX_SCRIPT: Final = 1_200
 _SHORT: Final = 260
+_QUOTED: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +46,16 @@ class Reproduction:
     def calls(self) -> tuple[tuple[str, int], ...]:
         """The calls from the script to the buggy function, as (path, line)."""
         return self.actual.calls
+
+    @property
+    def does(self) -> str:
+        """What it does on the buggy code, e.g. "prints `45.0`": the first line that differs."""
+        return _behaviour(self.actual, self.expected, "prints", "ends with")
+
+    @property
+    def should(self) -> str:
+        """What it must do, e.g. "print `15.0`" or "end with `ValueError: no price`"."""
+        return _behaviour(self.expected, self.actual, "print", "end with")
 
 
 def reproduce(
@@ -149,6 +161,21 @@ def _subject(script: str, called: Sequence[str]) -> str:
     imported = {name for node in imports for name in bound_names(node)}
     last = [n.id for n in ast.walk(body[-1]) if isinstance(n, ast.Name) and n.id in imported]
     return next(iter(last or sorted(imported)), "")
+
+
+def _behaviour(outcome: Outcome, other: Outcome, prints: str, ends: str) -> str:
+    texts = outcome.text.splitlines(), other.text.splitlines()
+    line = next((one for one, two in zip_longest(*texts, fillvalue="") if one != two), "")
+    if not line.strip():
+        return f"{prints} nothing more" if outcome.text else f"{prints} nothing"
+    printed = line in outcome.printed.splitlines()
+    return f"{prints if printed else ends} {quoted(line.strip())}"
+
+
+def quoted(line: str) -> str:
+    """A line as Markdown code, its beginning where it is long."""
+    shorter = line if len(line) <= _QUOTED else line[:_QUOTED].rstrip() + "…"
+    return f"`` {shorter} ``" if "`" in shorter else f"`{shorter}`"
 
 
 def _presentable(outcome: Outcome) -> bool:

@@ -1,6 +1,7 @@
 """A problem statement as a user would file it: a call, its result, and the correct result.
 
-It is written from reproductions alone, so that it names only public calls. The wording depends on
+It is written from reproductions alone, so that it names only public calls, and every sentence says
+what was run. The wording depends on
 the seed.
 """
 
@@ -14,7 +15,7 @@ import numpy as np
 from srl_env.seeding import stream
 from srl_env.swe.builder.reproduction import Reproduction
 
-# What goes wrong: {kind: titles}, {kind: openings}.
+# What goes wrong: {kind: titles}.
 _TITLES: Final = {
     "value": (
         "`{subject}` gives a wrong result",
@@ -41,33 +42,17 @@ _TITLES: Final = {
         "`{subject}`: {actual} instead of {expected}",
     ),
 }
-_OPENINGS: Final = {
-    "value": (
-        "I ran into this while using {package}: `{subject}` does not give what I expect.",
-        "Using {package}, I get a result from `{subject}` that cannot be right.",
-        "The following looks like a bug in {package}.",
-        "`{subject}` seems to be wrong for some inputs. A small example is below.",
-    ),
-    "raises": (
-        "This should work with {package}, but it ends in an exception.",
-        "The example below ends with {actual}; as far as I can see the call is right.",
-    ),
-    "accepts": (
-        "I expected an error here, but none is raised.",
-        "`{subject}` continues where {package} should have refused the input.",
-        "Bad input slips through `{subject}`.",
-    ),
-    "other": (
-        "The error that I get is not the one I expected, so my `except` never catches it.",
-        "`{subject}` fails as it should, but with the wrong exception.",
-        "{package} raises something else than what my error handling expects.",
-    ),
-}
+_OPENINGS: Final = (
+    "With {package}, the example below {does}. It should {should}.",
+    "The example below {does}. It should {should}.",
+    "The code below should {should}. With {package}, it {does}.",
+    "This should {should}, but it {does}.",
+)
 _EXAMPLE: Final = ("To reproduce:", "Example:", "Steps to reproduce:", "Minimal example:", "Code:")
 _LABELS: Final = (
     ("What I get:", "What I expect:"),
     ("Actual output:", "Expected output:"),
-    ("It prints:", "It should print:"),
+    ("Actual result:", "Expected result:"),
     ("Current behaviour:", "Expected behaviour:"),
     ("Output:", "What it should be:"),
 )
@@ -105,12 +90,13 @@ def _section(package: str, shown: Reproduction, rng: np.random.Generator) -> lis
         "subject": shown.subject or package,
         "actual": _name(shown.actual.error),
         "expected": _name(shown.expected.error),
+        "does": shown.does,
+        "should": shown.should,
     }
-    titles, openings = _TITLES[kind], _OPENINGS[kind]
     labels = _LABELS[int(rng.integers(len(_LABELS)))]
     return [
-        _pick(rng, titles).format(**words),
-        _pick(rng, openings).format(**words),
+        _pick(rng, _TITLES[kind]).format(**words),
+        _pick(rng, _OPENINGS).format(**words),
         f"{_pick(rng, _EXAMPLE)}\n\n```python\n{shown.script.strip()}\n```",
         f"{labels[0]}\n\n```\n{shown.actual.text or _NOTHING}\n```",
         f"{labels[1]}\n\n```\n{shown.expected.text or _NOTHING}\n```",

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import PurePosixPath
 from typing import Any
 
 from srl_env.errors import SandboxFailure
@@ -102,6 +103,16 @@ def run_suite(
 def files_of(tests: Sequence[str]) -> tuple[str, ...]:
     """The files of tests, each once."""
     return tuple(dict.fromkeys(test.partition("::")[0] for test in tests))
+
+
+def related_tests(files: Sequence[str], sources: Sequence[str]) -> tuple[str, ...]:
+    """The test files whose names contain the name of a changed module."""
+    names = {PurePosixPath(path).stem.strip("_") for path in sources} - {"init", "main"}
+    return tuple(
+        f
+        for f in files
+        if PurePosixPath(f).stem.removeprefix("test_").removesuffix("_test") in names
+    )
 
 
 def _read(done: CommandResult, checkout: Checkout) -> SuiteRun:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from srl_env.swe.task_folder import TaskSet, files_written
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
-MOST_FAILING: Final = 0.6
+MOST_FAILING: Final = 0.5
 COMMON: Final = "like others: same function, same failing tests"
 _HANGS_S: Final = 10.0
 
@@ -106,8 +107,8 @@ class Trial:
         context, tests = self._context, self._context.project.tests
         reaching = {test for target in self.candidate.targets for test in target.tests}
         failing, _ = self._failing(tuple(test for test in tests if test in reaching))
-        if len(failing) > max(5, MOST_FAILING * len(tests)):
-            raise Dropped("nearly every test fails")
+        if len(failing) > MOST_FAILING * len(tests):
+            raise Dropped("more than half of the tests fail")
         if is_common(failing):
             raise Dropped(COMMON)
         failing, run = self._failing(tests)
@@ -161,13 +162,15 @@ class Trial:
 
     def _repairs(self, run: SuiteRun) -> list[Repair]:
         """How each bug shows. run: of all tests, with all bugs."""
-        found = []
+        found, now = [], dict(self.files)
         for bug, target in zip(self.candidate.bugs, self.candidate.targets, strict=True):
             shown = self._shown(bug, target, run)
             if shown is None:
                 raise Dropped("no short example shows it")
-            found.append(Repair(shown, bug.path, bug.function, bug.line))
-        if len({repair.shown.script for repair in found}) < len(found):
+            correct = self._context.project.sources[bug.path].text
+            now[bug.path] = _with_function(now[bug.path], correct, bug.function)
+            found.append(Repair(shown, {bug.path: now[bug.path]}))
+        if len({repair.shown.script for repair in found if repair.shown}) < len(found):
             raise Dropped("one example shows several bugs")
         return found
 
@@ -183,7 +186,7 @@ class Trial:
     ) -> SWETask:
         """The task without its steps."""
         context, candidate = self._context, self.candidate
-        shown = [repair.shown for repair in repairs]
+        shown = [repair.shown for repair in repairs if repair.shown]
         trust, repository = self._trust(failing, cases), context.repository
         if trust == "controlled":
             repository = replace(repository, uncontrolled=context.uncontrolled())
@@ -221,14 +224,11 @@ class Trial:
         self, task: SWETask, repairs: Sequence[Repair]
     ) -> tuple[tuple[ExpertStep, ...], Snapshot]:
         """The expert's steps, and the workspace they lead to. Raises ExpertError."""
-        context, key = self._context, task.id
-        correct = {path: source.text for path, source in context.project.sources.items()}
+        context = self._context
+        before = {path: source.text for path, source in context.project.sources.items()}
         visible = [file for file in context.project.visible_files if file not in task.hidden]
         with open_workspace(context.sandbox, context.tasks.tree(task), task.repository) as session:
-            bench = Workbench(session)
-            steps = solve(
-                bench, repairs, self.files, correct, tests=visible, key=key, seed=context.seed
-            )
+            steps = solve(Workbench(session), repairs, before | self.files, visible)
             try:
                 return steps, session.snapshot()
             except OSError as error:
@@ -252,6 +252,14 @@ class Trial:
 def _wrong(cases: FailedCases) -> int:
     """The number of wrong results; several cases with the same call count once."""
     return sum({case.expression: wrong for case, wrong in cases}.values())
+
+
+def _with_function(buggy: str, correct: str, name: str) -> str:
+    """A file with one function as in the correct text; others may still have bugs."""
+    old, new = Source(buggy).function(name), Source(correct).function(name)
+    lines, right = (re.split(r"(?<=\n)", text) for text in (buggy, correct))
+    fixed = right[new.first - 1 : new.last]
+    return "".join([*lines[: old.first - 1], *fixed, *lines[old.last :]])
 
 
 def _package(project: Project) -> str:

@@ -25,14 +25,13 @@ from srl_env.errors import BadData, BadOption, SandboxFailure
 from srl_env.grading import grade, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
 from srl_env.swe.builder.checkout import Checkout, warm_probes
-from srl_env.swe.builder.expert import ExpertError
+from srl_env.swe.builder.expert import ExpertError, Repair, solve
 from srl_env.swe.builder.journal import Journal
 from srl_env.swe.builder.options import check_name
 from srl_env.swe.builder.project import Project, Target, find_checkout, sources_of
 from srl_env.swe.builder.reproduction import Reproduction, reproduce
 from srl_env.swe.builder.source import Source
-from srl_env.swe.builder.suite import SuiteRun, run_suite
-from srl_env.swe.mining.expert import solve
+from srl_env.swe.builder.suite import SuiteRun, related_tests, run_suite
 from srl_env.swe.mining.history import Commit, History
 from srl_env.swe.mining.options import MineOptions
 from srl_env.swe.mining.selection import (
@@ -40,7 +39,6 @@ from srl_env.swe.mining.selection import (
     changed_sources,
     changed_tests,
     meaningful,
-    related_tests,
     unfit,
 )
 from srl_env.swe.mining.statement import Issues, described, write_statement
@@ -49,7 +47,7 @@ from srl_env.swe.task_folder import TaskSet, TaskWriter
 from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 MAX_TESTS_S: Final = 20.0
 _SPLITS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 _FAILURE_LINES: Final = 8
@@ -382,7 +380,11 @@ class _Trial:
         try:
             judged = tasks.grading_task(task)
             with open_workspace(self._sandbox, tasks.tree(task), task.repository) as session:
-                steps = solve(Workbench(session), self._patch, shown, visible)
+                repair = Repair(shown, self._patch.after)
+                sources = sources_of(self._tree)
+                before = {path: source.text for path, source in sources.items()}
+                before |= self._patch.before
+                steps = solve(Workbench(session), [repair], before, visible)
                 left = session.snapshot()
         except (BadData, ExpertError, OSError) as error:
             raise _Dropped(f"the expert cannot finish: {error}") from None

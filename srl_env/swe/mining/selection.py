@@ -5,9 +5,8 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import PurePosixPath
 from typing import Final
 
 from srl_env.swe.builder.project import is_source_file, is_test_file
@@ -93,16 +92,6 @@ def meaningful(before: Mapping[str, str | None], after: Mapping[str, str | None]
         {p: old for p, (old, _) in kept.items()}, {p: new for p, (_, new) in kept.items()}
     )
     return "it changes too many lines" if patch.lines > MAX_LINES else patch
-
-
-def related_tests(files: Sequence[str], sources: Sequence[str]) -> tuple[str, ...]:
-    """The test files whose names contain the name of a changed module."""
-    names = {PurePosixPath(path).stem.strip("_") for path in sources} - {"init", "main"}
-    return tuple(
-        f
-        for f in files
-        if PurePosixPath(f).stem.removeprefix("test_").removesuffix("_test") in names
-    )
 
 
 def _is_source(path: str) -> bool:

@@ -48,7 +48,10 @@ SHOP: Mapping[str, str] = {
     "shop/__init__.py": "",
     "shop/prices.py": PRICES,
     "tests/test_prices.py": TESTS,
-    "tests/test_import.py": "import shop\n\n\ndef test_it_is_there():\n    assert shop\n",
+    "tests/test_import.py": (
+        "import shop\n\n\ndef test_it_is_there():\n    assert shop\n\n\n"
+        "def test_it_has_a_name():\n    assert shop.__name__ == 'shop'\n"
+    ),
     ".git/config": "[core]\n",
     "shop/__pycache__/old.pyc": "",
 }

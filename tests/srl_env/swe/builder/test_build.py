@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from srl_env.swe.builder.validation import validate_tasks
 from srl_env.swe.task_folder import TaskSet
 from srl_env.text.tool_calls import parse_call
 from tests.srl_env.swe.builder.conftest import SHOP, write_repository
+from tests.srl_env.swe.claims import false_claims
 
 # The tests of one function make a single call that a lost discount changes.
 _TESTS = SHOP["tests/test_prices.py"].replace("    assert total([40], 0.25) == 30\n", "")
@@ -58,6 +61,7 @@ def test_tasks_are_what_they_should_be(built: tuple[Path, BuildReport], sandbox:
     assert sum(len(task.metadata["kinds"]) > 1 for task in tasks) == 1
     for task in tasks:
         assert task.trust == "oracle"
+        assert 2 * len(task.fail_to_pass) <= len(task.repository.tests)
         assert set(task.fail_to_pass) | set(task.pass_to_pass) == set(task.repository.tests)
         assert task.hidden == ("tests/test_prices.py",)
         assert "prices.py" not in task.statement
@@ -82,6 +86,25 @@ def test_the_expert_reproduces_finds_fixes_checks_and_submits(
         assert sum(command.startswith("python -") for command in bash) >= 3
         assert bash[-1] == "python -m pytest -qq tests/test_import.py"
         assert all(step.thought and step.observation for step in task.steps)
+
+
+def test_what_experts_claim_is_true_of_their_runs(built: tuple[Path, BuildReport]) -> None:
+    for task in TaskSet(built[0]):
+        assert not false_claims(task.statement, task.steps)
+        causes = [step.thought for step in task.steps if "str_replace</parameter>" in step.action]
+        assert all(cause and "shop/prices.py" in cause for cause in causes)
+        assert any("this is why the example" in (step.thought or "") for step in task.steps)
+
+
+def test_a_false_claim_is_found(built: tuple[Path, BuildReport]) -> None:
+    for task in TaskSet(built[0]):
+        for number, step in enumerate(task.steps):
+            thought = step.thought or ""
+            for false in {re.sub(r"line \d+", "line 99", thought), thought.replace("`", "`7", 1)}:
+                if false != thought:
+                    spoiled = list(task.steps)
+                    spoiled[number] = replace(step, thought=false)
+                    assert false_claims(task.statement, spoiled), false
 
 
 VERSIONS = """
@@ -142,6 +165,7 @@ def test_tests_with_subtests_of_a_repository_named_like_a_dependency_make_tasks(
     assert not report.excluded_tests
     tasks = TaskSet(tmp_path / "tasks")
     assert len(tasks) == 2
+    assert not [claim for task in tasks for claim in false_claims(task.statement, task.steps)]
     assert all(found.sound for found in validate_tasks(tasks, times=1, sandbox=sandbox))
     assert any("test_letters" in test for task in tasks for test in task.pass_to_pass)
 
@@ -182,7 +206,7 @@ def test_functions_are_of_one_split(built: tuple[Path, BuildReport]) -> None:
 
 def test_the_report_adds_up(built: tuple[Path, BuildReport]) -> None:
     out, report = built
-    assert (report.kept, report.tests, report.functions) == (3, 5, 2)
+    assert (report.kept, report.tests, report.functions) == (3, 6, 2)
     singles = report.kept - 1
     assert report.tried >= singles
     assert sum(report.splits.values()) == sum(report.trust.values()) == 3

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from srl_env.swe.builder.edits import replacements
+from srl_env.swe.builder.edits import replacements, valid_replacements
 
 
 def made(text: str, pairs: list[tuple[str, str]]) -> str:
@@ -53,3 +53,13 @@ def test_any_text_becomes_any_other(seed: int) -> None:
     other = [rng.choice([line, "new", line]) for line in one if rng.random() < 0.9]
     text, right = "\n".join(["start", *one, ""]), "\n".join(["start", *other, ""])
     assert made(text, replacements(text, right)) == right
+
+
+def test_the_text_is_valid_python_after_every_replacement() -> None:
+    text = "def f(x):\n    if x:\n        a = 1\n        b = 2\n        c = 3\n        return a\n"
+    goal = "def f(x):\n    try:\n        a = 1\n        b = 2\n        c = 3\n        return a\n"
+    goal += "    finally:\n        x = 0\n"
+    assert len(replacements(text, goal)) == 2
+    ((old, new),) = valid_replacements(text, goal)
+    assert text.replace(old, new) == goal
+    assert valid_replacements(text, text.replace("1", "7")) == [("        a = 1", "        a = 7")]

@@ -19,7 +19,7 @@ def inspected(sandbox: Sandbox, path: Path, **settings: float) -> Project:
 def test_functions_tests_and_calls_are_found(sandbox: Sandbox, repository: Write) -> None:
     project = inspected(sandbox, repository(SHOP))
     assert project.checkout.repository.python_path == (".",)
-    assert len(project.tests) == 5
+    assert len(project.tests) == 6
     assert project.excluded == {}
     assert {target.id: len(target.tests) for target in project.targets} == {
         "shop/prices.py:dearest": 2,
@@ -59,7 +59,7 @@ def test_order(number):
     assert reasons.pop("test_is_skipped") == "skipped, or passes although it is expected to fail"
     assert len(reasons) >= 3
     assert all("does not always pass" in why for why in reasons.values())
-    assert len([test for test in project.tests if "flaky" not in test]) == 5
+    assert len([test for test in project.tests if "flaky" not in test]) == 6
 
 
 def test_a_src_layout_and_helpers_beside_the_tests(sandbox: Sandbox, repository: Write) -> None:

@@ -27,6 +27,18 @@ def test_the_wording_varies_with_the_seed_and_nothing_else() -> None:
     assert len(texts) > 15
 
 
+def test_every_sentence_beside_the_code_says_what_was_run() -> None:
+    for seed in range(20):
+        for shown, does, should in (
+            (WRONG, "prints `30`", "print `15.0`"),
+            (RAISES, "ends with `shop.errors.Odd: no price`", "print `15.0`"),
+            (ACCEPTS, "prints nothing", "end with `ValueError: x`"),
+        ):
+            opening = write_statement("shop", [shown], "a", seed).splitlines()[2]
+            assert does in opening
+            assert should in opening
+
+
 def test_exceptions_are_named_without_their_module() -> None:
     for seed in range(10):
         title = write_statement("shop", [RAISES], "a", seed).splitlines()[0]

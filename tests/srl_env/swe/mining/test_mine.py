@@ -16,6 +16,7 @@ from srl_env.grading import grade
 from srl_env.sandbox import Snapshot, open_sandbox
 from srl_env.swe.mining import MineOptions, MineReport, mine_tasks, read_issues
 from srl_env.swe.task_folder import TaskSet
+from tests.srl_env.swe.claims import false_claims
 
 CALC = '''"""Sums and means."""
 
@@ -160,6 +161,7 @@ def test_the_expert_reproduces_reads_edits_checks_and_submits(
     steps = TaskSet(out).task(f"calc-{shas['again'][:8]}-commit").steps
     assert ["ZeroDivisionError" in (step.observation or "") for step in steps][:2] == [True, False]
     assert "ZeroDivisionError" in (steps[1].thought or "")
+    assert not false_claims(TaskSet(out).task(f"calc-{shas['again'][:8]}-commit").statement, steps)
     assert [("str_replace" in s.action and "old_str" in s.action) for s in steps].count(True) == 1
     assert "submit" in steps[-1].action
     assert "0.0" in (steps[-2].observation or "")
