@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ast
 import difflib
+from typing import Final
 
-_JOINED_LINES = 2
+_JOINED_LINES: Final = 2
 
 
 def valid_replacements(text: str, goal: str) -> list[tuple[str, str]]:

@@ -146,9 +146,10 @@ class _Expert:
     def _locate(self, repair: Repair, observed: str, difference: str) -> None:
         """Reads the code of each change, led there by the traceback, a trace, or searches."""
         places = [
-            (path, hunk.first, Source(self._files[path], path).function_at(hunk.first))
+            (path, line, Source(self._files[path], path).function_at(line))
             for path, after in repair.after.items()
             for hunk in _hunks(self._files[path], after)
+            for line in [max(1, min(hunk.first, hunk.last))]  # where lines are added: the one above
         ]
         path, _, function = places[0]
         if repair.shown is not None and not (function and _frame(observed, path, function)):
