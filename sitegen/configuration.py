@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from srl_agents.cli.options import explained, settings_of
 from srl_agents.comparison.config import CompareConfig
+from srl_agents.methods.shipped import schedules
 from srl_agents.methods.stages import Stage, Starts, Until
 from srl_agents.objectives.registry import OBJECTIVES
 from srl_agents.runs.config import RunConfig
@@ -19,6 +20,7 @@ from srl_agents.runs.config import RunConfig
 # What [train] changes in every stage and [stages.NAME] in one.
 STAGE: dict[str, type] = {"": Stage, "starts": Starts, "until": Until}
 STAGE |= {f"objective (kind = {kind})": cls for kind, cls in OBJECTIVES.items()}
+STAGE |= {f"starts.prefix (kind = {kind})": cls for kind, cls in schedules().items()}
 
 
 def configuration() -> str:
@@ -65,7 +67,9 @@ def _type(hint: Any) -> str:
     text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text)
     text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
-    if re.search(r"\b(?:\w+Config|Stage|Starts|Until|Objective|EvalSettings)\b", text):
+    if re.search(
+        r"\b(?:\w+Config|Stage|Starts|Until|Objective|PrefixSchedule|EvalSettings)\b", text
+    ):
         text = "a table" + (", or nothing" if "None" in text else "")
     return text if text[:7] == "a table" else f"`{text.replace(' | ', ' or ')}`"
 

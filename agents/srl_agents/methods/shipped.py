@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from srl_agents.methods import adaback, r3, r3_pooled, rlvr
+from srl_agents.methods.prefix import PrefixSchedule
+from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.nll import NLL
@@ -34,6 +37,23 @@ def register_method(method: Method) -> Method:
     return method
 
 
+def schedule_class(kind: str) -> type[PrefixSchedule]:
+    """The prefix schedule of that name, or your own as "module:Class".
+
+    Raises UnknownName, and BadOption for a module that cannot be imported or has no schedule.
+    """
+    found = named("prefix schedule", kind, schedules())
+    if not (isinstance(found, type) and issubclass(found, PrefixSchedule)):
+        raise BadOption(f"starts.prefix.kind must name a subclass of PrefixSchedule; got {kind!r}")
+    return found
+
+
+def schedules() -> dict[str, type[PrefixSchedule]]:
+    """{kind: class} of the prefix schedules of all methods."""
+    used = [stage.starts.prefix for method in _METHODS.values() for stage in method.stages]
+    return {schedule.kind: type(schedule) for schedule in used if schedule is not None}
+
+
 SFT = Stage(
     name="sft",
     objective=NLL(),
@@ -61,14 +81,11 @@ HOLISTIC = Stage(
 )
 
 
-RLVR = Stage(name="rlvr", objective=GRPO(reward_mode="rlvr"), lr=1e-6)
-
-
 _METHODS = {
     method.name: method
     for method in (
         Method("sft", (SFT,), "a baseline of SRL, arXiv:2510.25992"),
-        Method("rlvr", (RLVR,), "GRPO, arXiv:2402.03300; the name from Tülu 3, arXiv:2411.15124"),
+        rlvr.METHOD,
         Method("srl", (SRL,), "SRL, arXiv:2510.25992"),
         Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
         Method(
@@ -81,5 +98,8 @@ _METHODS = {
             (replace(SRL, fraction=0.7, until=Until(informative=0.5)), RLVR),
             "SRL, arXiv:2510.25992; that RLVR begins once groups differ is ours",
         ),
+        r3.METHOD,
+        r3_pooled.METHOD,
+        adaback.METHOD,
     )
 }

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, Lt
 
 from srl_agents.checked import Checked
+from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.objectives.base import Objective
 from srl_env.errors import BadOption
 from srl_env.problem import Targets
@@ -36,12 +37,15 @@ class Starts(Checked):
     sampled; 1 draws all alike.
     together: how many starts of one problem, at "prefix", are drawn one after another, in random
     order. Their common prefix is computed once; 1 mixes all.
+    prefix: with at "problem", a schedule of how many expert steps each start is given; None gives
+    none.
     """
 
     at: Literal["problem", "prefix"] = "problem"
     targets: Targets = "all"
     revisit: Annotated[float, Ge(0.01), Le(1)] = 1.0
     together: Annotated[int, Ge(1)] = 1
+    prefix: PrefixSchedule | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,8 +106,20 @@ class Stage(Checked):
             problems.append(
                 "a problem has one start if starts.at is 'problem'; leave starts.together at 1"
             )
+        if self.starts.prefix is not None and self.starts.at == "prefix":
+            problems.append(
+                "starts.prefix decides how many expert steps are given; set starts.at to 'problem'"
+            )
+        if self.starts.prefix is not None and not self.objective.samples:
+            problems.append("starts.prefix needs an objective that samples; set it to 'off'")
         if problems:
             raise BadOption(f"stage {self.name!r}: {problems[0]}")
+
+    @property
+    def needs_demonstrations(self) -> bool:
+        """Whether its starts or its objective need problems with expert trajectories."""
+        given = self.starts.at == "prefix" or self.starts.prefix is not None
+        return given or self.objective.needs_expert
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,6 +145,11 @@ class Method:
                 why = "the next stage is not sampled" if probed else "there is no next stage"
                 raise BadOption(f"stage {stage.name!r}: until.informative cannot be used; {why}")
         _check_fractions(self)
+
+    @property
+    def needs_demonstrations(self) -> bool:
+        """Whether any stage does."""
+        return any(stage.needs_demonstrations for stage in self.stages)
 
     def summary(self, updates: Sequence[dict[str, Any]]) -> str:
         """What each stage learned, from the lines of ``metrics.jsonl`` that are updates."""

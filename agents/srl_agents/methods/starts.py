@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
 
+from srl_agents.methods.prefix import ProblemStats, given_steps
 from srl_agents.methods.stages import Starts
 from srl_env.errors import BadOption
 from srl_env.problem import ProblemSource, start_steps
@@ -25,10 +26,14 @@ _EPOCHS_BELOW = 1 << 20  # a larger source (a generator) is drawn from with repl
 
 @dataclass(frozen=True, slots=True, order=True)
 class StartPoint:
-    """A problem by its index in the source, and how many expert steps are already taken."""
+    """A problem by its index in the source, and how many expert steps are already taken.
+
+    fraction: the one of the expert's steps that a schedule gave, before rounding.
+    """
 
     problem: int
     start_step: int = 0
+    fraction: float = field(default=0.0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +55,8 @@ class StartSampler:
 
     key: what the order depends on besides the source, e.g. (seed, stage name). only: the indices
     of the problems to draw from, None for all. without_signal: starts whose groups carried no
-    signal when they were last sampled.
+    signal when they were last sampled. stats: of each sampled problem, for a prefix schedule.
+    progress: the fraction of the stage's budget that is used.
     """
 
     source: ProblemSource
@@ -62,13 +68,15 @@ class StartSampler:
     position: int = 0
     draws: int = 0
     without_signal: set[StartPoint] = field(default_factory=set)
+    stats: dict[int, ProblemStats] = field(default_factory=dict)
+    progress: float = 0.0
     _points: list[StartPoint] | None = None
 
     def draw(self, count: int) -> list[StartPoint]:
         """The next ``count`` start points; BadOption if the source has none at all."""
         drawn: list[StartPoint] = []
         while len(drawn) < count:
-            point = self._next()
+            point = self._given(self._next())
             if point not in self.without_signal or self._revisits():
                 drawn.append(point)
         return drawn
@@ -79,6 +87,12 @@ class StartSampler:
             self.without_signal.discard(point)
         else:
             self.without_signal.add(point)
+        schedule = self.starts.prefix
+        if schedule is not None and result.correct:
+            stats = self.stats.get(point.problem, ProblemStats())
+            stats = stats.counting(result.rewards, result.correct)
+            success = sum(result.correct) / len(result.correct)
+            self.stats[point.problem] = schedule.moved(stats, point.fraction, success)
 
     def state(self) -> dict[str, Any]:
         """What ``restore`` needs to continue with the same draws; JSON-safe."""
@@ -88,6 +102,7 @@ class StartSampler:
             "position": self.position,
             "draws": self.draws,
             "without_signal": [[p.problem, p.start_step] for p in sorted(self.without_signal)],
+            "stats": {str(problem): asdict(stats) for problem, stats in self.stats.items()},
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -95,7 +110,21 @@ class StartSampler:
         self.epoch, self.chunk = state["epoch"], state["chunk"]
         self.position, self.draws = state["position"], state["draws"]
         self.without_signal = {StartPoint(*pair) for pair in state["without_signal"]}
+        stats = state.get("stats", {})  # older checkpoints have none
+        self.stats = {int(problem): ProblemStats(**fields) for problem, fields in stats.items()}
         self._points = None
+
+    def _given(self, point: StartPoint) -> StartPoint:
+        """The start with as many expert steps as the schedule gives; the point if there is none."""
+        if self.starts.prefix is None:
+            return point
+        place = (self.epoch, self.chunk, self.position)
+        generator = stream("prefix", *self.key, self.source.name, *place)
+        stats = self.stats.get(point.problem, ProblemStats())
+        fraction = self.starts.prefix.fraction(self.progress, stats, generator)
+        steps = len(start_steps(self.source[point.problem], "all"))
+        given = given_steps(fraction, steps)
+        return StartPoint(point.problem, given, fraction if steps else 0.0)
 
     def _revisits(self) -> bool:
         self.draws += 1

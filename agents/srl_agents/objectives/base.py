@@ -96,6 +96,11 @@ class Objective(Checked, ABC):
         """Whether a loss term compares with the run's first weights."""
         return False
 
+    @property
+    def needs_expert(self) -> bool:
+        """Whether it needs problems with expert trajectories."""
+        return False
+
     def needs_old_logprobs(self, steps: int) -> bool:
         """Whether the loss compares with the weights before the update. steps: in one pass."""
         return self.passes * steps > 1

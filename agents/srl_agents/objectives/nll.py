@@ -32,6 +32,11 @@ class NLL(Objective):
     granularity: Granularity = "step"
     aggregation: Aggregation = "token"
 
+    @property
+    def needs_expert(self) -> bool:
+        """It imitates the expert."""
+        return True
+
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Demonstrations."""
         return source.demonstrate(self.request)

@@ -57,6 +57,11 @@ class Sampled(Objective):
     def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """The advantage of each member, (N,). groups: (N,) the number of each one's group."""
 
+    @property
+    def needs_expert(self) -> bool:
+        """Whether the reward compares with the expert."""
+        return get_reward_mode(self.reward_mode).needs_expert
+
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""
         names = ("reward_mode", "continuation", "granularity", "max_steps")

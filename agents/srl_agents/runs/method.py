@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
-from srl_agents.methods.shipped import get_method, methods
+from srl_agents.methods.prefix import PrefixSchedule
+from srl_agents.methods.shipped import get_method, methods, schedule_class, schedules
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.objectives.registry import OBJECTIVES, objective_class
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
@@ -54,9 +55,23 @@ def _stage(tree: Tree, where: str) -> Stage:
     for name, cls in sections.items():
         if not isinstance(given := parts.get(name, {}), Mapping):
             raise BadOption(f"{where}.{name} must be a table of settings; got {given!r}")
+        if given.get("prefix") is not None:
+            given = {**given, "prefix": _schedule(given["prefix"], f"{where}.{name}.prefix")}
         section = cls or objective_class(str(given.get("kind", "grpo")))
         parts[name] = validated(section, given, f"{where}.{name}")
     return validated(Stage, parts, where)
+
+
+def _schedule(given: Any, where: str) -> PrefixSchedule:
+    """A prefix schedule from a dictionary; ``where`` is its dotted place, for messages."""
+    if not isinstance(given, Mapping):
+        raise BadOption(f"{where} must be a table of settings, or 'off'; got {given!r}")
+    if "kind" not in given:
+        raise BadOption(
+            f"{where}.kind must name a schedule; got none. Fix: choose one of"
+            f" {', '.join(sorted(schedules()))}"
+        )
+    return validated(schedule_class(str(given["kind"])), given, where)
 
 
 def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
@@ -94,9 +109,13 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
     """Raises UnknownName for a key of no stage, BadOption for a value that must be a table."""
     classes = [*OBJECTIVES.values(), *(type(stage.objective) for stage in method.stages)]
     sections: list[tuple[str, Any]] = [("objective.", cls) for cls in classes]
+    used = (stage.starts.prefix for stage in method.stages)
+    schedule_classes = [*schedules().values(), *(type(each) for each in used if each is not None)]
+    sections += [("starts.prefix.", cls) for cls in schedule_classes]
     sections += [("", Stage), ("starts.", Starts), ("until.", Until)]
     known = {f"{prefix}{field.name}" for prefix, cls in sections for field in fields(cls)}
     known -= {"name", "fraction", "objective.kind", "objective", "starts", "until"}
+    known -= {"starts.prefix", "starts.prefix.kind"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} must be a table of settings; got {value!r}")

@@ -92,6 +92,10 @@ class StageClock:
         """The fraction of the whole budget that is used, 0 … 1."""
         return self.whole.progress(self.position.usage)
 
+    def stage_fraction(self) -> float:
+        """The fraction of the stage's budget that is used, 0 … 1."""
+        return self._budget().progress(self.position.usage)
+
     def learning_rate(self) -> float:
         """The next update's, from the stage's progress in the middle of it."""
         progress = self._budget().progress(self.position.usage, self._update_cost() / 2)

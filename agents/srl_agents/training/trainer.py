@@ -142,6 +142,7 @@ class Trainer:
         """One update of the current stage: collected, trained on, logged."""
         stage, objective = self.stage, self.stage.objective
         number, began = self.position.usage.updates + 1, time.perf_counter()
+        self.starts.progress = self.clock.stage_fraction()
         source = self.collector.source(self.starts, stage.batch, "train", number)
         collected = objective.collect(source)
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}

@@ -13,7 +13,7 @@ from srl_agents.methods.budget import (
     stage_end_reason,
     why_informative,
 )
-from srl_agents.methods.shipped import RLVR
+from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.stages import Until
 from srl_agents.runs.config import BudgetConfig
 

@@ -8,7 +8,8 @@ from dataclasses import replace
 
 import pytest
 
-from srl_agents.methods.shipped import RLVR, SFT, SRL, get_method, methods, register_method
+from srl_agents.methods.rlvr import RLVR
+from srl_agents.methods.shipped import SFT, SRL, get_method, methods, register_method
 from srl_agents.methods.stages import Method, Starts, Until
 from srl_agents.objectives import GRPO, NLL
 from srl_env.errors import BadOption, UnknownName
