@@ -58,6 +58,8 @@ class Sampling:
     alone, whatever else is in the batch. () leaves the seeds to the policy.
     thoughts: whether a thought may come first, in which stop strings do not count. Engines that
     would end it there do not get the strings (``engine_stop``), and the completion is cut after.
+    prefill: the beginning of every completion, written for the policy: part of the prompt's tokens,
+    and of the completion's text.
     """
 
     temperature: float = 1.0
@@ -65,6 +67,7 @@ class Sampling:
     stop: tuple[str, ...] = ()
     seeds: tuple[int, ...] = ()
     thoughts: bool = False
+    prefill: str = ""
 
     @property
     def engine_stop(self) -> list[str]:
@@ -72,11 +75,13 @@ class Sampling:
         return [] if self.thoughts else [string for string in self.stop if string]
 
     def for_format(self, format: CompletionFormat, granularity: str) -> Sampling:
-        """The same with the format's stop strings, if it has none and an action is one step."""
-        if self.stop or granularity != "step":
-            return self
+        """The same with the format's prefill, and with its stop strings if it has none and an
+        action is one step."""
+        filled = replace(self, prefill=self.prefill or getattr(format, "prefill", ""))
+        if self.stop or granularity != "step" or not format.stop:
+            return filled
         thoughts = bool(getattr(format, "thoughts", False))
-        return replace(self, stop=tuple(format.stop), thoughts=thoughts and bool(format.stop))
+        return replace(filled, stop=tuple(format.stop), thoughts=thoughts)
 
     def of(self, rows: Sequence[int]) -> Sampling:
         """The same for some of the rows, with their seeds."""

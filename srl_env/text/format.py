@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Protocol, runtime_checkable
 
+from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
 
 
@@ -44,7 +45,8 @@ class CompletionFormat(Protocol):
         """Strings that end a step in sampling; they stay in the text (``srl_env.text.stops``).
 
         If a thought between think tags may come first, the format has an attribute ``thoughts``
-        that is true. Then servers do not get the strings, as they would end the thought.
+        that is true. Then servers do not get the strings, as they would end the thought. If it has
+        an attribute ``prefill``, every completion begins with that text, written for the policy.
         """
 
     def parse(self, text: str) -> ParsedStep:
@@ -67,11 +69,17 @@ class ThinkTags:
 
     require_thought: a completion without tags breaks the format; otherwise all of it is the action.
     one_line: the action is one line, so a step ends with the first line after the thought.
+    prefill: the beginning of every completion, written for the policy, such as "<think>\\n".
     Source: SRL, arXiv:2510.25992, section 3 (r = −1 for a broken format).
     """
 
     require_thought: bool = True
     one_line: bool = False
+    prefill: str = ""
+
+    def __post_init__(self) -> None:
+        if self.prefill and not self.prefill.startswith(OPEN):
+            raise BadOption(f"prefill must start with {OPEN}, or be empty; got {self.prefill!r}")
 
     @property
     def instructions(self) -> str:

@@ -17,6 +17,7 @@ from srl_agents.objectives.requests import DemonstrationRequest
 from srl_agents.policies import TransformersPolicy
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
+from srl_env.policy import Sampling
 from srl_env.problem import ExpertStep
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import Messages
@@ -39,9 +40,10 @@ def demonstrations(
         for number, point in enumerate(points)
     ]
     messages, texts = zip(*pairs, strict=True)
-    prompts = tuple(tuple(ids) for ids in policy.encode_many(messages))
+    prefill = Sampling().for_format(env.format, request.granularity).prefill
+    prompts = tuple(tuple(ids) for ids in policy.encode_many(messages, prefill))
     stop = env.format.stop if request.granularity == "step" else ()
-    completions = policy.encode_completions(texts, stop)
+    completions = policy.encode_completions(texts, stop, prefill)
     lengths = torch.tensor([len(ids) for ids in completions])
     weights = completion_weights(lengths, torch.arange(len(points)), request.aggregation)
     return Batch(prompts, completions, torch.ones(len(points)), weights)

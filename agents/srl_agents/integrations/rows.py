@@ -162,6 +162,11 @@ class Rows:
             granularity = "solution" if "solution" in known else known[0]
         self.settings = replace(settings, granularity=settings.granularity or granularity)
         self.format = first.format
+        if prefill := getattr(self.format, "prefill", ""):
+            raise BadOption(
+                f"other trainers write completions from their beginning; got a format with prefill"
+                f" {prefill!r}. Fix: leave format.prefill empty"
+            )
 
     @cached_property
     def rows(self) -> tuple[Row, ...]:

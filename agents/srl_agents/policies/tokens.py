@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Any
 
 from srl_agents.policies.chat_template import ChatTemplate, hidden_ids
@@ -42,8 +43,8 @@ class PromptEncoder:
         self.hidden = hidden_ids(tokenizer) | set(self.end[-1:])
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
-    def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
-        """Each prompt's token ids, by the tokenizer's chat template if it has one.
+    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
+        """Each prompt's token ids, by the tokenizer's chat template if it has one, then prefill.
 
         Without a template the contents are joined without a separator, after a beginning-of-text
         token if the tokenizer adds one. Equal messages are encoded once. Raises BadOption if the
@@ -56,34 +57,37 @@ class PromptEncoder:
         prompts = [self._encoded[key] for key in keys]
         while len(self._encoded) > _REMEMBERED_PROMPTS:
             self._encoded.popitem(last=False)
-        return prompts
+        if not prefill:
+            return prompts
+        written = self._written(prefill).removeprefix(self.opening)
+        more = self._tokenizer(written, add_special_tokens=False)["input_ids"]
+        return [[*prompt, *more] for prompt in prompts]
 
-    def decode(self, ids: Sequence[int]) -> str:
-        """The text of sampled ids, after the thought that the prompt opens."""
+    def decode(self, ids: Sequence[int], prefill: str = "") -> str:
+        """The text of sampled ids, after what the prompt has written of it."""
         shown = [token for token in ids if token not in self.hidden]
-        return self.opening + str(self._tokenizer.decode(shown))
+        return self._written(prefill) + str(self._tokenizer.decode(shown))
+
+    def _written(self, prefill: str) -> str:
+        """The beginning of a completion's text: the thought that is opened once, and prefill."""
+        if self.opening:
+            prefill = prefill.removeprefix(OPEN).lstrip("\n")
+        return self.opening + prefill
 
     def encode_completions(
-        self, texts: Sequence[str], stop: Sequence[str] = ()
+        self, texts: Sequence[str], stop: Sequence[str] = (), prefill: str = ""
     ) -> tuple[tuple[int, ...], ...]:
         """Token ids of completions as they would be sampled, to imitate.
 
-        They continue the thought that the prompt opens, and end as the template ends a turn, unless
-        one of the stop strings ends the text.
+        They continue what the prompt has written of them. They end as the template ends a turn,
+        unless one of the stop strings ends the text.
         """
-        rows = self._tokenizer([self._continued(text) for text in texts], add_special_tokens=False)
+        continued = [_continued(text, self._written(prefill)) for text in texts]
+        rows = self._tokenizer(continued, add_special_tokens=False)
         return tuple(
             tuple(row) if text.endswith(tuple(stop)) else (*row, *self.end)
             for row, text in zip(rows["input_ids"], texts, strict=True)
         )
-
-    def _continued(self, text: str) -> str:
-        """The text after the opened thought: without the opening tag, or closing it at once."""
-        if not self.opening:
-            return text
-        if text.startswith(OPEN):
-            return text.removeprefix(OPEN).lstrip("\n")
-        return f"{CLOSE}\n{text}"
 
     def generation(
         self,
@@ -94,11 +98,12 @@ class PromptEncoder:
         sampling: Sampling,
     ) -> Generation:
         """The generation of sampled ids; it is cut if the engine was not given the stop strings."""
-        text = self.decode(ids)
+        text = self.decode(ids, sampling.prefill)
         if sampling.thoughts and find_stop(text, sampling.stop) is not None:
-            kept = tokens_to_stop(ids, sampling.stop, self.decode)
+            decode = partial(self.decode, prefill=sampling.prefill)
+            kept = tokens_to_stop(ids, sampling.stop, decode)
             ids, logprobs, finish_reason = ids[:kept], logprobs[:kept], "stop"
-            text = self.decode(ids)
+            text = decode(ids)
         return make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
 
     def _encode_keys(self, keys: Sequence[MessageKey]) -> list[list[int]]:
@@ -120,6 +125,17 @@ class PromptEncoder:
         bos = self._tokenizer.bos_token_id
         empty: list[int] = self._tokenizer("")["input_ids"]
         return [bos] if bos is not None and empty[:1] == [bos] else []
+
+
+def _continued(text: str, written: str) -> str:
+    """What is left of a completion after what the prompt has written of it."""
+    if text.startswith(written):
+        return text.removeprefix(written)
+    if not written.startswith(OPEN):
+        return text
+    if CLOSE in written:  # the prompt has written the whole thought
+        return text.rpartition(CLOSE)[2].lstrip() if text.startswith(OPEN) else text
+    return text.removeprefix(OPEN).lstrip("\n") if text.startswith(OPEN) else f"{CLOSE}\n{text}"
 
 
 def stop_ids(*owners: Any) -> set[int]:

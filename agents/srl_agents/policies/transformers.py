@@ -112,7 +112,7 @@ class TransformersPolicy:
         truncated there, and a prompt that fills them returns a PromptRefused. Raises BadOption
         for an empty prompt.
         """
-        prompts = self.encode_many(batch)
+        prompts = self.encode_many(batch, sampling.prefill)
         if self._context is None:
             return list(self._sample(prompts, sampling))
         context = self._context
@@ -152,15 +152,15 @@ class TransformersPolicy:
         """The prompt's token ids; see ``PromptEncoder.encode_many``."""
         return self.encode_many([messages])[0]
 
-    def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
-        """``encode`` for each list of messages; equal ones are encoded once."""
-        return self._prompts.encode_many(batch)
+    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
+        """``encode`` for each list of messages, then prefill; equal ones are encoded once."""
+        return self._prompts.encode_many(batch, prefill)
 
     def encode_completions(
-        self, texts: Sequence[str], stop: Sequence[str] = ()
+        self, texts: Sequence[str], stop: Sequence[str] = (), prefill: str = ""
     ) -> tuple[tuple[int, ...], ...]:
         """Token ids of completions to imitate; see ``PromptEncoder.encode_completions``."""
-        return self._prompts.encode_completions(texts, stop)
+        return self._prompts.encode_completions(texts, stop, prefill)
 
     def logprobs(
         self,

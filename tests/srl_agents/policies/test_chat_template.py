@@ -19,7 +19,8 @@ from srl_agents.policies.tokens import PromptEncoder
 from srl_agents.policies.trained import load_policy
 from srl_agents.runs.config import ModelConfig, make_config
 from srl_agents.runs.settings import with_overrides
-from srl_env.policy import Sampling
+from srl_env.errors import BadOption
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
 from srl_env.testing import CountingEnv
 from srl_env.text.format import CompletionFormat, ParsedStep, ThinkTags
@@ -95,8 +96,7 @@ def test_a_template_that_opens_the_thought_needs_no_second_tag() -> None:
 
 def test_the_line_after_the_thought_ends_a_step_where_the_template_opened_it() -> None:
     tokenizer = tokenizer_with(OPENS)
-    texts = TokenTexts(tokenizer, len(tokenizer), opening="<think>\n")
-    stops = Stops((), ("\n",), texts)
+    stops = Stops((), ("\n",), TokenTexts(tokenizer, len(tokenizer)), "<think>\n")
     ids = torch.tensor([tokenizer.encode("a\nb</think>\n\n2 = 2\nc")])
     lengths = range(1, ids.shape[1] + 1)
     ends = [bool(stops.ended(ids[:, n - 1], ids[:, :n])) for n in lengths]
@@ -156,3 +156,37 @@ def test_arguments_of_the_template_are_a_setting_of_a_run(tmp_path: Path) -> Non
     assert ModelConfig(path="m").chat_template_kwargs is None
     policy = load_policy(config.model, 0, None)
     assert policy.tokenizer.decode(policy.encode(TASK)).endswith("[assistant]")
+
+
+@pytest.mark.parametrize("template", [PLAIN, OPENS])
+@pytest.mark.parametrize("prefill", ["<think>\n", "<think>\nSo, ", "<think></think>\n"])
+def test_a_prefill_is_context_in_fine_tuning_and_sampling(template: str, prefill: str) -> None:
+    encoder = PromptEncoder(tokenizer := tokenizer_with(template))
+    form = ThinkTags(one_line=True, prefill=prefill)
+    sampling = Sampling().for_format(form, "step")
+    (prompt_ids,) = encoder.encode_many([TASK], sampling.prefill)
+    prompt_text = tokenizer.decode(prompt_ids)
+    assert prompt_text.count("<think>") == 1
+    (ids,) = encoder.encode_completions(
+        [form.render(ExpertStep("2 = 2", thought="a\nb"))], (), sampling.prefill
+    )
+    made = encoder.generation(prompt_ids, ids, (0.0,) * len(ids), "stop", sampling)
+    assert tokenizer.decode([*prompt_ids, *ids]).endswith(f"{made.text}<end>")
+    assert form.parse(made.text).ok
+    assert form.parse(made.text).action == "2 = 2"
+
+
+def test_a_sampled_completion_begins_with_the_prefill() -> None:
+    tokenizer = tokenizer_with(PLAIN)
+    policy = policy_with(tokenizer)
+    sampling = Sampling(max_tokens=4).for_format(ThinkTags(prefill="<think>\n"), "solution")
+    (made,) = policy.generate([TASK], sampling)
+    assert isinstance(made, Generation)
+    assert made.text.startswith("<think>\n")
+    assert tokenizer.decode(list(made.prompt_ids)).endswith("[assistant]<think>\n")
+    assert 1 <= len(made.token_ids) <= 4
+
+
+def test_a_prefill_starts_with_the_opening_tag() -> None:
+    with pytest.raises(BadOption, match="prefill must start with <think>"):
+        ThinkTags(prefill="So")

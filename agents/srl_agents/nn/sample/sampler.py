@@ -68,7 +68,8 @@ class Sampler:
         self.generator = torch.Generator().manual_seed(seed)
         self._decoder, self._stop_ids, self._rows = decoder, frozenset(stop_ids), rows
         vocabulary = int(decoder.causal_lm.config.vocab_size)
-        self._texts = TokenTexts(tokenizer, vocabulary, hidden_ids, opening)
+        self._texts = TokenTexts(tokenizer, vocabulary, hidden_ids)
+        self._opening = opening
         self._engine: Engine = (
             SharedPrefixEngine(decoder, cache_bytes)
             if isinstance(decoder, SharedPrefixDecoder)
@@ -91,7 +92,8 @@ class Sampler:
         """
         check_request(prompts, sampling)
         model, was_training = self._decoder.model, self._decoder.model.training
-        stops = Stops(self._stop_ids, sampling.stop, self._texts)
+        written = self._opening + sampling.prefill
+        stops = Stops(self._stop_ids, sampling.stop, self._texts, written)
         model.eval()
         try:
             return self._in_batches([tuple(prompt) for prompt in prompts], sampling, stops)

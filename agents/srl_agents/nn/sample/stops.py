@@ -20,8 +20,18 @@ class Stops:
     tokens whose text could end a string cause it.
     """
 
-    def __init__(self, tokens: Collection[int], strings: Sequence[str], texts: TokenTexts) -> None:
-        """tokens: ids that end a completion. texts: the tokenizer's, kept between calls."""
+    def __init__(
+        self,
+        tokens: Collection[int],
+        strings: Sequence[str],
+        texts: TokenTexts,
+        written: str = "",
+    ) -> None:
+        """tokens: ids that end a completion. texts: the tokenizer's, kept between calls.
+
+        written: what the prompt has written of every completion's text.
+        """
+        self._written = written
         self._strings = [string for string in strings if string]
         self._texts = texts
         self._tail_tokens = max(
@@ -49,7 +59,7 @@ class Stops:
         tail = self._texts.tail(ids, self._tail_tokens)
         if not any(string in tail for string in self._strings):
             return False
-        return find_stop(self._texts.whole(ids), self._strings) is not None
+        return find_stop(self._written + self._texts.whole(ids), self._strings) is not None
 
 
 class TokenTexts:
@@ -60,16 +70,14 @@ class TokenTexts:
         tokenizer: Any,
         size: int,
         hidden: Collection[int] | None = None,
-        opening: str = "",
     ) -> None:
         """size: of the model's vocabulary, which may be larger than the tokenizer's.
 
-        hidden: ids without text; None for special tokens. opening: comes before every text.
+        hidden: ids without text; None for special tokens.
         """
         self.size = size
         self._tokenizer = tokenizer
         self._hidden = frozenset(tokenizer.all_special_ids if hidden is None else hidden)
-        self._opening = opening
         self._texts: list[str] | None = None
         self._by_ending: dict[str, Tensor] = {}
 
@@ -81,9 +89,9 @@ class TokenTexts:
         return text
 
     def whole(self, ids: Sequence[int]) -> str:
-        """The text of a completion, without hidden ids, after what the prompt opens."""
+        """The text of all ids, without hidden ones."""
         text: str = self._tokenizer.decode([token for token in ids if token not in self._hidden])
-        return self._opening + text
+        return text
 
     def could_end(self, strings: Sequence[str]) -> Tensor:
         """(size,) bool: tokens whose text may hold the last character of a string."""

@@ -229,7 +229,13 @@ class OpenAIPolicy:
 
     def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
         """The fields of a request, without those that the server refused."""
-        prompt = {"prompt": "".join(message["content"] for message in messages)}
+        if sampling.prefill and self.api == "chat":
+            raise BadOption(
+                "a chat server must write completions from their beginning; got a format with"
+                f" prefill {sampling.prefill!r}. Fix: leave format.prefill empty"
+            )
+        text = "".join(message["content"] for message in messages)
+        prompt = {"prompt": text + sampling.prefill}
         fields: dict[str, Any] = {"messages": list(messages)} if self.api == "chat" else prompt
         limit = "max_completion_tokens" if "max_tokens" in self._unknown else "max_tokens"
         fields |= {"temperature": sampling.temperature, limit: sampling.max_tokens}
@@ -246,15 +252,13 @@ class OpenAIPolicy:
         return [name for name in _DISPENSABLE if name in fields]
 
     def _read(self, body: bytes, sampling: Sampling) -> Answer:
-        answer = read_answer(body, sampling.stop)
+        answer = read_answer(body, () if sampling.thoughts else sampling.stop)
         made = answer.generation
-        end = find_stop(made.text, sampling.stop) if sampling.thoughts else None
-        if end is None:
-            return answer
-        ended = replace(
-            made, text=made.text[:end], token_ids=(), logprobs=(), finish_reason="stop"
-        )  # what the ids say after it, the server was not asked to omit
-        return replace(answer, generation=ended)
+        text = sampling.prefill + made.text
+        end = find_stop(text, sampling.stop) if sampling.thoughts else None
+        if end is not None:  # the ids go on after it
+            made = replace(made, token_ids=(), logprobs=(), finish_reason="stop")
+        return replace(answer, generation=replace(made, text=text[:end]))
 
     def _wait_s(self, error: Retryable, attempt: int) -> float:
         """The wait before the next attempt; Retry-After holds for all requests."""

@@ -109,7 +109,7 @@ class VLLMServerPolicy(OpenAIPolicy):
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """As ``VLLMPolicy.generate``; also raises as ``OpenAIPolicy.generate``."""
-        prompts = self._prompts.encode_many(batch)
+        prompts = self._prompts.encode_many(batch, sampling.prefill)
         check_request(prompts, sampling)
         ask = super().generate
 
@@ -198,7 +198,7 @@ class VLLMServerPolicy(OpenAIPolicy):
             return bytes(answer)
 
     def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
-        (prompt,) = self._prompts.encode_many([messages])
+        (prompt,) = self._prompts.encode_many([messages], sampling.prefill)
         return {
             "prompt": prompt,
             "temperature": sampling.temperature,

@@ -114,7 +114,7 @@ class VLLMPolicy:
         that fills the model's context returns a PromptRefused. Raises BadOption for an empty
         prompt or invalid settings.
         """
-        prompts = self.encode_many(batch)
+        prompts = self.encode_many(batch, sampling.prefill)
         check_request(prompts, sampling)
 
         def sample(fitting: list[int], how: Sampling) -> list[Generation]:
@@ -122,9 +122,9 @@ class VLLMPolicy:
 
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
-    def encode_many(self, batch: Sequence[Messages]) -> list[list[int]]:
+    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
         """Each prompt's token ids, the same as ``TransformersPolicy.encode_many`` gives."""
-        return self._prompts.encode_many(batch)
+        return self._prompts.encode_many(batch, prefill)
 
     @staticmethod
     def weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -104,6 +104,28 @@ def test_the_request_says_how_to_sample(make: Make) -> None:
     assert "seed" not in request
 
 
+def test_a_completion_that_may_think_is_cut_here_and_not_by_the_server(make: Make) -> None:
+    def thinks(_: Any) -> Any:
+        return chat("<think>a\nb</think>\nc\nd")
+
+    with Loopback(answer=thinks) as server:
+        (made,) = ask(make(server), "a", stop=("\n",), thoughts=True)
+        (request,) = server.requests
+    assert made == Generation("<think>a\nb</think>\nc\n")
+    assert "stop" not in request
+
+
+def test_a_prefill_goes_to_models_without_a_chat_template_only(make: Make) -> None:
+    written = {"choices": [{"text": "a\nb</think>c\nd"}]}
+    with Loopback(says(written)) as server:
+        how = {"prefill": "<think>", "stop": ("\n",), "thoughts": True}
+        (made,) = ask(make(server, api="completions"), "q", **how)
+        assert made == Generation("<think>a\nb</think>c\n")
+        assert server.requests[0]["prompt"] == "q<think>"
+        with pytest.raises(BadOption, match="leave format.prefill empty"):
+            ask(make(server), "q", **how)
+
+
 def test_completions_get_the_contents_one_after_the_other(make: Make) -> None:
     answer = {"choices": [{"text": "c;", "logprobs": {"token_logprobs": [-0.1, -0.2]}}]}
     with Loopback(says(answer)) as server:
