@@ -283,6 +283,25 @@ def test_a_run_of_two_processes_is_resumed_and_leaves_an_ordinary_model(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("model", [{}, {"parallel": "fsdp", "lora": {"rank": 3}}])
+def test_evaluations_of_two_processes_change_nothing_and_leave_an_ordinary_best_model(
+    tree: dict[str, Any], tmp_path: Path, model: dict[str, Any]
+) -> None:
+    plain = merged(tree, {"model": model, "env": {"options": {"letters": "abc"}}})
+    assert together(2, run, plain) == [2, 2]
+    evaluation = {"every": 1, "problems": 1, "metric": "format", "similarity": True}
+    evaluated = merged(plain, {"out": str(tmp_path / "evaluated"), "evaluation": evaluation})
+    assert together(2, run, evaluated) == [2, 2]
+    expected = weights(tmp_path / "together" / "model")
+    found = weights(tmp_path / "evaluated" / "model")
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    best, base = (weights(tmp_path / name) for name in ("evaluated/best", "base"))
+    assert all(torch.equal(best[name], base[name]) for name in base)  # format is 1 from the start
+    events = [row for row in letters.lines(tmp_path / "evaluated") if "event" in row]
+    assert [row["update"] for row in events if row["event"] == "evaluation"] == [0, 1, 2]
+
+
+@pytest.mark.slow
 def test_sharded_and_alone_resume_each_other(tree: dict[str, Any], tmp_path: Path) -> None:
     sharded = merged(tree, {"model": {"parallel": "fsdp"}})
     assert together(2, run, sharded) == [2, 2]
