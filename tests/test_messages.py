@@ -624,7 +624,7 @@ def game_of_another_kind(place: Path) -> None:
     command("play", "CartPole-v1")
 
 
-@gives("already, and nothing is overwritten; choose another name, or another folder with --out")
+@gives("must not exist, because nothing is overwritten. Fix: another name, or another folder")
 def package_that_is_there(place: Path) -> None:
     rows(place, "", "pyproject.toml")
     command("init", "some_tasks", "--out", str(place))
