@@ -2,7 +2,7 @@
 
 Source: arXiv:2506.18110. The paper searches for the fraction by a random binary search on the mean
 reward, and gives ⌊ρ·m⌋ of m tokens; here steps are given, and the verifier's bit takes the place of
-the reward. The values of ``threshold`` and ``unaided`` are ours.
+the reward. The values of ``threshold`` and ``unaided`` are ours, and so is ``reopen``.
 """
 
 from __future__ import annotations

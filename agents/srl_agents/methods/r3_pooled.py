@@ -1,7 +1,7 @@
 """R3, pooled: starts at all cuts of the expert's solution, mixed during the whole stage.
 
-Source: arXiv:2402.05808. This is the setting of the paper's results and of the data in its code
-("mix"): stages one after another forget, so the starts of all stages are shuffled together.
+Source: arXiv:2402.05808. The data in its code are mixed in this way ("mix"): the starts of all
+stages are shuffled together.
 """
 
 from __future__ import annotations
