@@ -148,7 +148,11 @@ YOUR_PROJECT = {
         "def test_half_off():\n    assert total([10, 20], 0.5) == 15\n\n\n"
         "def test_no_negative_discount():\n"
         "    with pytest.raises(ValueError):\n        total([1], -1)\n\n\n"
-        "def test_cheapest():\n    assert cheapest([3, 1, 2]) == 1\n"
+        "def test_cheapest():\n    assert cheapest([3, 1, 2]) == 1\n\n\n"
+        "def test_no_discount():\n    assert total([4, 5]) == 9\n\n\n"
+        "def test_quarter_off():\n    assert total([4], 0.25) == 3\n\n\n"
+        "def test_cheapest_of_two():\n    assert cheapest([7, 5]) == 5\n\n\n"
+        "def test_cheapest_of_equals():\n    assert cheapest([2, 2]) == 2\n"
     ),
 }
 """The repository that pages call ``your-project``."""

@@ -24,7 +24,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Methods: sft, rlvr, srl, holistic, sft-rlvr, srl-rlvr.\n\n"
+    epilog="Methods: sft, rlvr, srl, holistic, sft-rlvr, srl-rlvr, r3, r3-pooled, adaback.\n\n"
     "[bold]srl-env train -e srl/ModularChain-v0 -m runs/base/model --method srl-rlvr"
     " --seconds 120[/]\n\n"
     "[bold]srl-env train --config run.toml --set train.lr=3e-4"
