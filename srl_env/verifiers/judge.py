@@ -165,7 +165,10 @@ class JudgeVerifier:
                 break
             self._count(len(open_))
             sampling = Sampling(temperature=float(attempt > 0), max_tokens=self.max_tokens)
-            replies = self.policy.generate([json.loads(q) for q in open_], sampling)
+            try:
+                replies = self.policy.generate([json.loads(q) for q in open_], sampling)
+            except Failure as failure:  # a policy may give up on a whole batch
+                replies = [failure] * len(open_)
             found |= {q: _score(reply) for q, reply in zip(open_, replies, strict=True)}
         self._remember({q: score for q, score in found.items() if isinstance(score, int)})
         return found

@@ -88,6 +88,15 @@ def test_the_solution_is_quoted_between_lines_that_it_cannot_contain() -> None:
     assert tag not in first
 
 
+def test_a_policy_that_raises_for_a_batch_is_a_crash_of_the_verifier() -> None:
+    class GivesUp:
+        def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation]:
+            raise PolicyFailure("20 prompts in a row failed")
+
+    found = JudgeVerifier(GivesUp()).verify_many([(PROBLEM, ["a"]), (PROBLEM, ["b"])])
+    assert [type(one) for one in found] == [VerifierCrash, VerifierCrash]
+
+
 def test_no_more_questions_are_asked_than_allowed() -> None:
     judge = JudgeVerifier(Grader(), max_calls=2)
     judge.verify_many([(PROBLEM, ["a"]), (PROBLEM, ["b"])])
