@@ -51,6 +51,8 @@ class PromptStyle:
     - note: the end of the system prompt, e.g. how to state the final answer; "" for none.
     - problem, so_far, title, observation: templates with {problem}, {steps}, {title} and
       {observation}. between: separates the parts of a message.
+    - hint: a template with {problem}, the problem as shown, and {steps}, the expert's solution or
+      the beginning of it; see ``srl_env.text.hint``.
     - join: separates the actions of the solution so far.
     - turns: whether a step that the world answered becomes an assistant message and a user message;
       otherwise it stays in the one user message.
@@ -67,6 +69,7 @@ class PromptStyle:
     so_far: str = "Solution so far:\n{steps}"
     title: str = "The title of the next step: {title}"
     observation: str = "Observation:\n{observation}"
+    hint: str = "{problem}\n\nHint, from a correct solution:\n{steps}"
     between: str = "\n\n"
     join: str = "\n"
     turns: bool = True
@@ -82,6 +85,8 @@ class PromptStyle:
         for name, key in {**keys, "observation": "observation"}.items():
             if f"{{{key}}}" not in getattr(self, name):
                 raise BadOption(f"the template {name!r} must contain {{{key}}}")
+        if not all(place in self.hint for place in ("{problem}", "{steps}")):
+            raise BadOption("the template 'hint' must contain {problem} and {steps}")
 
     @classmethod
     def bare(cls) -> PromptStyle:
@@ -93,6 +98,7 @@ class PromptStyle:
             so_far="{steps}",
             title="{title}",
             observation="{observation}",
+            hint="{steps}{problem}",
             between="",
             join="",
             turns=False,
