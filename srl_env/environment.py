@@ -42,7 +42,7 @@ from srl_env.episode.world import expert_turns, move
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import ExpertStep, Problem, ProblemSource
 from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
-from srl_env.rewards.registry import RewardMode
+from srl_env.rewards.registry import RewardMode, needs_verifier
 from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
@@ -86,7 +86,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     - After a step: ``action`` (without the thought), ``format_ok``, ``format_error`` (what broke
       the format, or None), ``legal`` (None without a step checker).
     - At the end: ``verdict``, from the verifier in every mode. It is None if the judged steps are
-      the expert's: under continuation "expert", unless the only action ends the solution.
+      the expert's: under continuation "expert", unless the only action ends the solution. It is
+      also None under continuation "expert" if the problem has no answer and the mode needs none.
     - On failure: ``failure`` ({"type", "message"}). The reward is NaN, the episode is truncated,
       and there is no verdict.
 
@@ -180,6 +181,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     def plain_judge(self) -> bool:
         """Whether the verifier alone judges, so that many verdicts can be made in one batch."""
         return type(self).judge is ReasoningEnv.judge
+
+    def lacks_answer(self, problem: Problem) -> bool:
+        """Whether the verifier cannot judge, because it needs an answer and there is none."""
+        needed = self.plain_judge and getattr(self.verifier, "needs_answer", False)
+        return needed and problem.answer is None
 
     # -- hooks for authors ---------------------------------------------------------------
 
@@ -334,7 +340,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             rng=self._reward_rng() if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
             similarity=self.similarity,
-            judged=state.continuation == "policy" or not state.world_live or self.plain_judge,
+            judged=self._judged(state),
         )
 
     def settle(self, record: StepRecord, reward: StepReward) -> StepResult:
@@ -521,6 +527,14 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             copy=read_count("copy", options.get("copy", 0), 0),
             world_live=self.has_world and not (continuation == "expert" and recorded),
         )
+
+    def _judged(self, state: EpisodeState) -> bool:
+        """Whether the episode's end has a verdict; it always has if the policy's steps count."""
+        if state.continuation == "policy":
+            return True
+        if not needs_verifier(state.mode) and self.lacks_answer(state.problem):
+            return False
+        return not state.world_live or self.plain_judge
 
     def _reward_rng(self) -> np.random.Generator:
         """The stream for random rewards. It depends on the episode and its copy number only, so

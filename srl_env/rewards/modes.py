@@ -20,7 +20,13 @@ if TYPE_CHECKING:
     from srl_env.rewards.record import Continuation, Granularity, Similarity
 
 
-@reward_mode("srl", default_continuation="expert", needs_expert=True, reward_range=(-1.0, 1.0))
+@reward_mode(
+    "srl",
+    default_continuation="expert",
+    needs_expert=True,
+    reward_range=(-1.0, 1.0),
+    needs_verifier=False,
+)
 def srl(step: StepRecord) -> StepReward:
     """SRL: the similarity of each step to the expert's step, −1 for a format failure.
 
@@ -91,7 +97,11 @@ register_reward_mode(HybridMode())
 
 
 @reward_mode(
-    "holistic", default_granularity="solution", needs_expert=True, reward_range=(-1.0, 1.0)
+    "holistic",
+    default_granularity="solution",
+    needs_expert=True,
+    reward_range=(-1.0, 1.0),
+    needs_verifier=False,
 )
 def holistic(step: StepRecord) -> StepReward:
     """One similarity for the whole solution at the episode's end; −1 for any format failure.
@@ -108,7 +118,7 @@ def holistic(step: StepRecord) -> StepReward:
     return _similarity(step.format_ok_so_far, own, expert)
 
 
-@reward_mode("random", reward_range=(0.0, 1.0))
+@reward_mode("random", reward_range=(0.0, 1.0), needs_verifier=False)
 def random(step: StepRecord) -> StepReward:
     """Control: 0 or 1 with equal probability at the episode's end, whatever was done; 0 before.
 
@@ -130,7 +140,7 @@ def inverse(step: StepRecord) -> StepReward:
     return _at_end(step, 0.0 if step.verdict is None else 1.0 - step.verdict.correct)
 
 
-@reward_mode("format", reward_range=(0.0, 1.0))
+@reward_mode("format", reward_range=(0.0, 1.0), needs_verifier=False)
 def format(step: StepRecord) -> StepReward:
     """Control: 1 at the episode's end if every step kept the format, else 0; 0 before."""
     return StepReward(

@@ -34,7 +34,8 @@ class StepRecord:
     - legal: the answer of the environment's step checker, None without one.
     - verdict: on the history and this action, at the step that ends the episode; None before, and
       if ``judged`` is False. Under continuation "expert" the history is the expert's.
-    - judged: False if the verdict would be on a world that only the expert has moved.
+    - judged: False if the verdict would be on a world that only the expert has moved, or if the
+      problem lacks the answer.
     - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
       the episode's end.
     - format_ok_so_far: whether every step of the episode, this one included, kept the format.

@@ -22,7 +22,9 @@ class RewardMode(Protocol):
     """How steps are rewarded. Scoring is batched and must not depend on the order of records.
 
     A mode may state a ``reward_range``, the (least, greatest) reward of a step. ``check_env``
-    checks that its rewards stay in it.
+    checks that its rewards stay in it. A mode that never reads the verdict may state
+    ``needs_verifier = False``. Then problems need no answer while the expert's steps are the
+    history.
     """
 
     @property
@@ -54,6 +56,11 @@ def get_reward_mode(name: str) -> RewardMode:
         return _REGISTRY[name]
     except KeyError:
         raise UnknownName("reward mode", name, _REGISTRY) from None
+
+
+def needs_verifier(mode: RewardMode) -> bool:
+    """Whether the mode reads the verdict; True unless it states otherwise."""
+    return bool(getattr(mode, "needs_verifier", True))
 
 
 def reward_modes() -> list[str]:
@@ -98,6 +105,7 @@ class FunctionMode:
     default_granularity: Granularity = "step"
     needs_expert: bool = False
     reward_range: tuple[float, float] | None = None
+    needs_verifier: bool = True
 
     def score(self, steps: Sequence[StepRecord]) -> list[StepReward]:
         """The function's value for each record; a bare number becomes the part ``name``.
@@ -176,6 +184,7 @@ def reward_mode(
     default_granularity: Granularity = "step",
     needs_expert: bool = False,
     reward_range: tuple[float, float] | None = None,
+    needs_verifier: bool = True,
 ) -> Callable[[Callable[[StepRecord], float | StepReward]], FunctionMode]:
     """Decorator: registers a function of a record as the reward mode ``name``::
 
@@ -194,7 +203,13 @@ def reward_mode(
                 f"reward_mode({name!r}) decorates a function of a StepRecord; got {function!r:.80}"
             )
         mode = FunctionMode(
-            name, function, default_continuation, default_granularity, needs_expert, reward_range
+            name,
+            function,
+            default_continuation,
+            default_granularity,
+            needs_expert,
+            reward_range,
+            needs_verifier,
         )
         register_reward_mode(mode)
         return mode

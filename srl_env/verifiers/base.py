@@ -17,6 +17,8 @@ class AnswerVerifier(ABC):
 
     threads: ClassVar[int] = 1
     """In how many threads a batch is verified; for comparisons that wait for a process."""
+    needs_answer: ClassVar[bool] = True
+    """Whether problems need an answer."""
 
     @abstractmethod
     def extract(self, text: str) -> str | None:

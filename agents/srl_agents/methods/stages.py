@@ -19,6 +19,7 @@ from annotated_types import Ge, Le, Lt
 from srl_agents.checked import Checked
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.objectives.base import Objective
+from srl_agents.objectives.choices import Need
 from srl_env.errors import BadOption
 from srl_env.problem import Targets
 
@@ -116,10 +117,17 @@ class Stage(Checked):
             raise BadOption(f"stage {self.name!r}: {problems[0]}")
 
     @property
-    def needs_demonstrations(self) -> bool:
-        """Whether its starts or its objective need problems with expert trajectories."""
+    def needs(self) -> frozenset[Need]:
+        """What its starts and its objective need of the data and the configuration."""
+        objective = self.objective
         given = self.starts.at == "prefix" or self.starts.prefix is not None
-        return given or self.objective.needs_expert
+        needed: dict[Need, bool] = {
+            "demonstrations": given or objective.needs_expert or objective.needs_thoughts,
+            "thoughts": objective.needs_thoughts,
+            "verifier": objective.needs_verifier,
+            "teacher": objective.needs_teacher,
+        }
+        return frozenset(need for need, is_needed in needed.items() if is_needed)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,9 +155,9 @@ class Method:
         _check_fractions(self)
 
     @property
-    def needs_demonstrations(self) -> bool:
-        """Whether any stage does."""
-        return any(stage.needs_demonstrations for stage in self.stages)
+    def needs(self) -> frozenset[Need]:
+        """What any stage needs."""
+        return frozenset().union(*(stage.needs for stage in self.stages))
 
     def summary(self, updates: Sequence[dict[str, Any]]) -> str:
         """What each stage learned, from the lines of ``metrics.jsonl`` that are updates."""

@@ -101,6 +101,21 @@ class Objective(Checked, ABC):
         """Whether it needs problems with expert trajectories."""
         return False
 
+    @property
+    def needs_thoughts(self) -> bool:
+        """Whether the experts' thoughts must be recorded."""
+        return False
+
+    @property
+    def needs_verifier(self) -> bool:
+        """Whether the verifier must be able to judge the policy's answers."""
+        return False
+
+    @property
+    def needs_teacher(self) -> bool:
+        """Whether a teacher must be named, and none is."""
+        return False
+
     def needs_old_logprobs(self, steps: int) -> bool:
         """Whether the loss compares with the weights before the update. steps: in one pass."""
         return self.passes * steps > 1

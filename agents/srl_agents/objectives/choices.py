@@ -9,3 +9,7 @@ Scale = Literal["std", "none"]
 
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.objectives.loss``."""
+
+Need = Literal["demonstrations", "thoughts", "verifier", "teacher"]
+"""What a method may need: problems with expert trajectories, with the expert's thoughts, or with an
+answer that the verifier can judge by; and the name of a teacher."""

@@ -37,6 +37,11 @@ class NLL(Objective):
         """It imitates the expert."""
         return True
 
+    @property
+    def needs_thoughts(self) -> bool:
+        """Whether it imitates the thoughts too."""
+        return self.demonstration == "reasoning"
+
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Demonstrations."""
         return source.demonstrate(self.request)

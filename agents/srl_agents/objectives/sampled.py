@@ -17,7 +17,7 @@ from srl_agents.objectives.no_signal import why_no_group
 from srl_agents.objectives.requests import Collected, GroupRequest, Source
 from srl_agents.objectives.summary import change
 from srl_env.policy import Sampling
-from srl_env.rewards import Continuation, Granularity, get_reward_mode
+from srl_env.rewards import Continuation, Granularity, get_reward_mode, needs_verifier
 from srl_env.rollout import Episode
 
 if TYPE_CHECKING:
@@ -61,6 +61,13 @@ class Sampled(Objective):
     def needs_expert(self) -> bool:
         """Whether the reward compares with the expert."""
         return get_reward_mode(self.reward_mode).needs_expert
+
+    @property
+    def needs_verifier(self) -> bool:
+        """Whether the reward or the policy's own continuation has a verdict."""
+        mode = get_reward_mode(self.reward_mode)
+        continuation = self.continuation or mode.default_continuation
+        return continuation == "policy" or needs_verifier(mode)
 
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""

@@ -1,0 +1,64 @@
+"""What a method needs, and whether a run's problems have it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from srl_agents.methods.shipped import get_method, methods
+from srl_agents.methods.stages import Method
+from srl_agents.objectives.choices import Need
+from srl_env.environment import ReasoningEnv
+from srl_env.errors import BadOption
+from srl_env.problem import Problem
+
+_MOST_READ = 1024  # problems, twice
+_WANTED: dict[Need, str] = {
+    "demonstrations": "problems with expert trajectories",
+    "thoughts": "experts with recorded thoughts",
+    "verifier": "problems with an answer, by which the verifier judges",
+    "teacher": "a teacher",
+}
+_FIX: dict[Need, str] = {
+    "demonstrations": "use data with solutions in steps",
+    "thoughts": "set objective.demonstration = 'outline', use data with thoughts",
+    "verifier": "use data with answers",
+    "teacher": "name one in the objective",
+}
+
+
+def check_needs(method: Method, env: ReasoningEnv, only: Sequence[int] | None) -> None:
+    """Raises BadOption if the method needs what the problems lack.
+
+    only: the indices of the problems to train on, None for all. Of many problems, the first ones
+    and some of the others are read. The message lists the shipped methods that would work.
+    """
+    problems = env.problems
+    indices = range(len(problems)) if only is None else only
+    some = [*indices[:_MOST_READ], *indices[_MOST_READ :: max(1, len(indices) // _MOST_READ)]]
+    lacking = dict(_lacking([problems[index] for index in some], env))
+    missing = [need for need in _WANTED if need in method.needs and need in lacking]
+    if not missing:
+        return
+    need, others = missing[0], [m for m in methods() if not get_method(m).needs & lacking.keys()]
+    where = "" if need == "teacher" else f" the {len(some)} that were read of {problems.name}"
+    raise BadOption(
+        f"method {method.name!r} must have {_WANTED[need]}; got {lacking[need]}{where}. Fix:"
+        f" {_FIX[need]}, or a method that works without: {', '.join(others) or 'none ships'}"
+    )
+
+
+def _lacking(problems: Sequence[Problem], env: ReasoningEnv) -> Iterator[tuple[Need, str]]:
+    """(need, what was found instead) of what these problems lack.
+
+    One demonstration is enough. But whichever problem is drawn, its experts' thoughts are imitated,
+    and the verifier judges.
+    """
+    experts = [one for problem in problems for one in problem.trajectories]
+    if not experts:
+        yield "demonstrations", "none in"
+    silent = sum(all(step.thought is None for step in expert.steps) for expert in experts)
+    if silent or not experts:
+        yield "thoughts", f"{silent} of {len(experts)} without in"
+    if unanswered := sum(map(env.lacks_answer, problems)):
+        yield "verifier", f"{unanswered} without in"
+    yield "teacher", "none"  # an objective that needs one has none
