@@ -33,6 +33,7 @@ from srl_env.episode.options import (
     choose_problem,
     read_choice,
     read_count,
+    read_fraction,
     read_mode,
     read_options,
 )
@@ -47,6 +48,7 @@ from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
 from srl_env.text.format import CompletionFormat
+from srl_env.text.hint import first_steps, hinted_opening
 from srl_env.text.prompt import PromptStyle, Turn, make_opening, observation_text
 from srl_env.text.registry import MakeFormat, find_format
 from srl_env.text.spaces import AnyText
@@ -74,10 +76,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     - Truncates after ``max_steps`` steps of this episode.
 
     **Options of reset**, for that episode only: ``reward_mode`` (name or object), ``problem`` (id
-    or index; drawn by default), ``start_step`` (how many expert steps are already taken),
-    ``continuation``, ``granularity``, ``max_steps``, and ``copy`` (the episode's number among those
-    that start alike, 0 by default; only random rewards depend on it). An option wins over the
-    constructor's value, and that over the reward mode's default.
+    or index; drawn by default), ``start_step`` (how many expert steps are already taken), ``hint``
+    (the fraction of the expert's steps that the prompts show), ``continuation``, ``granularity``,
+    ``max_steps``, and ``copy`` (the episode's number among those that start alike, 0 by default;
+    only random rewards depend on it). An option wins over the constructor's value, and that over
+    the reward mode's default.
 
     **Info.**
 
@@ -513,12 +516,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             granularity = self.granularities[0]
         start = read_count("start_step", options.get("start_step", 0), 0)
         check_expert(problem, steps, mode, continuation, start)
+        actions = tuple([step.action for step in steps])
+        opening = make_opening(self.style, self.format, granularity, utf8_safe(problem.prompt))
+        hint = read_fraction("hint", options.get("hint", 0))
         recorded = all(step.observation is not None for step in steps)
         return EpisodeState(
             problem=problem,
             steps=steps,
-            expert_actions=tuple([step.action for step in steps]),
-            opening=make_opening(self.style, self.format, granularity, utf8_safe(problem.prompt)),
+            expert_actions=actions,
+            opening=hinted_opening(self.style, opening, first_steps(actions, hint)),
             mode=mode,
             continuation=continuation,
             granularity=granularity,

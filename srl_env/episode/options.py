@@ -19,6 +19,7 @@ OPTIONS = (
     "continuation",
     "copy",
     "granularity",
+    "hint",
     "max_steps",
     "problem",
     "reward_mode",
@@ -68,6 +69,15 @@ def read_count(name: str, value: object, least: int, what: str = "a whole number
         if count >= least:
             return count
     raise BadOption(f"{name} must be {what}, at least {least}; got {value!r}")
+
+
+def read_fraction(name: str, value: object) -> float:
+    """``value`` as a float; ``BadOption`` for anything but a number from 0 to 1."""
+    if isinstance(value, int | float | np.number) and not isinstance(value, bool):
+        fraction = float(value)
+        if 0 <= fraction <= 1:
+            return fraction
+    raise BadOption(f"{name} must be a fraction from 0 to 1; got {value!r}")
 
 
 def check_expert(

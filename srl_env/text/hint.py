@@ -7,13 +7,20 @@ template that takes the messages without a hint takes them with it.
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 
 from srl_env.text.prompt import Message, Messages, Opening, PromptStyle
 from srl_env.text.unicode import utf8_safe
 
+_ROUNDING = 1e-9  # so that 3 of 49 is not 2.999…
 _PLACE = re.compile(r"\{(problem|steps)\}")
+
+
+def first_steps(actions: Sequence[str], fraction: float) -> Sequence[str]:
+    """The first ⌊fraction · N⌋ of the expert's N actions."""
+    return actions[: math.floor(fraction * len(actions) + _ROUNDING)]
 
 
 def hinted_opening(style: PromptStyle, opening: Opening, actions: Sequence[str]) -> Opening:

@@ -35,6 +35,7 @@ from srl_env.testing import (
     counting_problem,
 )
 from srl_env.text.format import Brackets, ParsedStep, ThinkTags
+from srl_env.text.hint import with_hint
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
 
@@ -263,6 +264,35 @@ def test_a_problem_is_chosen_by_id_or_index() -> None:
     assert env.reset(options={"problem": 2})[1]["problem_id"] == "count-4"
     assert env.reset(options={"problem": np.int64(1)})[1]["problem_id"] == "count-3"
     assert env.reset(options={"problem": "count-2"})[1]["problem_id"] == "count-2"
+
+
+@pytest.mark.parametrize(("fraction", "shown"), [(0.0, 0), (0.5, 1), (2 / 3, 2), (1, 3)])
+def test_a_hint_shows_a_fraction_of_the_experts_steps_in_every_prompt(
+    fraction: float, shown: int
+) -> None:
+    plain = started(CountingEnv(), continuation="policy")
+    hinted = started(CountingEnv(), continuation="policy", hint=fraction)
+    for env in (plain, hinted):
+        env.step(say("say 9"))
+    prompt = "Count to 2, then add up."
+    expected, info = plain.restore(plain.snapshot())
+    seen, told = hinted.restore(hinted.snapshot())
+    assert told["messages"] == with_hint(plain.style, info["messages"], prompt, COUNT_2[:shown])
+    assert told | {"messages": 0} == info | {"messages": 0}
+    assert (seen == expected) == (shown == 0)
+    assert hinted.start_step == 0
+
+
+def test_a_problem_without_an_expert_has_no_hint() -> None:
+    source = ListSource([Problem("p", "1+1?", "2")])
+    env = ReasoningEnv(source, CountingVerifier(), reward_mode="rlvr")
+    assert env.reset(options={"hint": 1.0})[0] == env.reset()[0]
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, math.nan, True, "all"])
+def test_a_hint_is_a_fraction(value: object) -> None:
+    with pytest.raises(BadOption, match="hint must be a fraction from 0 to 1"):
+        CountingEnv().reset(options={"hint": value})
 
 
 def test_a_start_step_gives_that_many_expert_steps() -> None:
