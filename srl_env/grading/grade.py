@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from srl_env.errors import SandboxDied
 from srl_env.grading.controls import run_controls
+from srl_env.grading.diff import unified_diff
 from srl_env.grading.patch import Dropped, Patch, filter_changes
 from srl_env.grading.runs import CannotApplyError, run_cases, run_tests
 from srl_env.grading.task import GradingTask, Trust
@@ -30,6 +31,7 @@ class Grade:
     tamper: what was odd about the run; `clean` where nothing was. dropped: what the filter dropped.
     trust: the level that `resolved` relies on. backend: the sandbox it was run in.
     policy_fault: why the change is responsible for a failure of grading, "" where it is not.
+    diff: what was graded, as a unified diff of at most 20,000 characters.
     """
 
     resolved: bool
@@ -42,6 +44,7 @@ class Grade:
     dropped: tuple[Dropped, ...] = ()
     output: str = field(default="", repr=False)
     policy_fault: str = ""
+    diff: str = field(default="", repr=False)
 
     @property
     def clean(self) -> bool:
@@ -68,6 +71,7 @@ class Grade:
             "dropped_count": len(self.dropped),
             "trust": self.trust,
             "backend": self.backend,
+            "diff": self.diff,
             **fault,
         }
 
@@ -154,6 +158,7 @@ def _grade(
         backend=sandbox.name,
         dropped=patch.dropped,
         output=output,
+        diff=unified_diff(task.tree, patch.kept),
     )
 
 
