@@ -83,6 +83,5 @@ def _range(before: int, count: int) -> str:
 
 
 def _written(sign: Sign, line: str) -> str:
-    return (
-        f"{sign}{line}" if line.endswith("\n") else f"{sign}{line}\n\\ No newline at end of file\n"
-    )
+    end = "" if line.endswith("\n") else "\n\\ No newline at end of file\n"
+    return f"{sign}{line}{end}"

@@ -221,9 +221,13 @@ function readTexts(texts, place) {
   const action = text(found.a);
   return {
     action, expert: text(found.e), completion: text(found.c) ?? action, parts: found.r || {}, failure: text(found.x),
-    finish: found.f, tokens: found.n, verdict: text(found.v),
+    finish: found.f, tokens: found.n, verdict: text(found.v), result: text(found.o), ofExpert: !!found.k,
+    call: callOf(found.t, text), expertCall: callOf(found.u, text),
+    end: found.w ? { words: text(found.w[0]), diff: text(found.w[1]), tests: found.w.slice(2) } : null,
   };
 }
+
+const callOf = (found, text) => (found ? { title: text(found[0]), body: text(found[1]), diff: text(found[2]) } : null);
 
 async function messagesOf(step) {
   const number = partOf(step);
@@ -412,7 +416,7 @@ function rowOf(place) {
   const number = partOf(s);
   const ready = parts[number] && parts[number].ready;
   if (!ready) loadTexts(number).then(drawRowsSoon);
-  const text = ready ? plain(readTexts(ready, s - index.parts[number]).action.slice(0, 300)) : "…";
+  const text = ready ? lineOf(readTexts(ready, s - index.parts[number])) : "…";
   return make(
     "div",
     { class: "row", role: "option", id: `row-${place}`, "aria-selected": String(place === state.place), "aria-setsize": state.shown.length,
@@ -426,6 +430,7 @@ function rowOf(place) {
   );
 }
 
+const lineOf = (texts) => plain(texts.call ? texts.call.title : texts.action.slice(0, 300));
 const advantage = (s) => steps.advantage(s);
 const tone = (value) => (value > 0 ? "up" : value < 0 ? "down" : "");
 
@@ -501,7 +506,7 @@ async function drawDetail() {
   const e = steps.episode(s);
   const group = beside(s);
   const here = await textsOf(s);
-  const cards = state.view === "group" ? group.map((member) => groupCard(member, s)) : wholeCards(e, s);
+  const cards = state.view === "group" ? group.map((member) => groupCard(member, s)) : await storyOf(e, s);
   const drawn = await Promise.all(cards);
   if (turn !== drawing) return; // another step has been chosen
   const place = group.findIndex((member) => member.episode === e);
@@ -588,37 +593,96 @@ async function groupCard({ episode, step }, current) {
   return card(title, episode, step, await textsOf(step), step === current, false);
 }
 
-function wholeCards(e, current) {
+/** A whole rollout: what was asked, each step with its result, and how it ended. */
+async function storyOf(e, current) {
+  const first = episodes.first(e), last = first + episodes.count(e) - 1;
   const found = [];
-  for (let s = episodes.first(e); s < episodes.first(e) + episodes.count(e); s++) {
-    const title = make("button", { onclick: () => { show(s); drawRows(); } }, `step ${steps.index(s)}`);
-    found.push(textsOf(s).then((texts) => card(title, e, s, texts, s === current, true)));
+  const asked = last < first ? [] : await messagesOf(first);
+  const problem = asked.find((message) => message.role === "user");
+  if (problem) found.push(make("div", { class: "card" }, make("div", { class: "top" }, make("b", {}, "The problem")), textBox(problem.content)));
+  if (episodes.start_step(e)) {
+    found.push(make("p", { class: "soft" }, `It starts after ${plural(episodes.start_step(e), "expert step")}.`));
   }
+  let end = null;
+  for (let s = first; s <= last; s++) {
+    const texts = await textsOf(s);
+    const title = make("button", { onclick: () => { show(s); drawRows(); } }, `step ${steps.index(s)}`);
+    found.push(card(title, e, s, texts, s === current, true));
+    end = texts.end || end;
+  }
+  if (end) found.push(endCard(e, end));
   return found;
 }
 
-function card(title, e, s, texts, current, withExpert) {
-  const compared = texts.expert === null ? null : comparison(texts.action, texts.expert);
+function endCard(e, end) {
+  return make("div", { class: "card" },
+    make("div", { class: "top" }, make("b", {}, "The end"), verdictMark(e)),
+    make("p", {}, plain(end.words)),
+    end.tests.length ? make("ul", { class: "tests" }, ...end.tests.map(([name, what]) => make("li", {}, make("code", {}, plain(name)), ` ${what}`))) : null,
+    end.diff ? make("h3", {}, "the change that was judged") : null,
+    end.diff ? diffBox(end.diff) : null);
+}
+
+function card(title, e, s, texts, current, whole) {
   const reward = steps.reward(s);
-  const thinking = thoughtBox(texts);
+  const told = whole && texts.call;
+  const compared = texts.expert === null ? null : comparison(texts.action, texts.expert);
   return make("div", { class: "card", "aria-current": String(current), id: `card-${s}` },
-    make("div", { class: "top" }, title,
+    make("div", { class: "top" }, title, told ? make("code", { class: "call" }, plain(texts.call.title)) : null,
       make("span", {}, "reward ", make("b", { class: "num" }, reward === null ? "none" : number(reward))),
-      advantageOf(s), texts.verdict === null && withExpert ? null : verdictMark(e),
+      advantageOf(s), texts.verdict === null && whole ? null : verdictMark(e),
       steps.format_ok(s) ? null : make("span", { class: "bad" }, "format broken"),
       steps.legal(s) === 0 ? make("span", { class: "bad" }, "illegal step") : null,
       steps.legal(s) === 1 ? make("span", { class: "good" }, "legal step") : null,
       texts.finish === "length" ? make("span", { class: "bad" }, "cut at the token limit") : null),
     texts.failure === null ? null : make("p", { class: "bad" }, plain(`${steps.failure(s) || episodes.failure(e)}: ${texts.failure}`)),
-    textBox(texts.action, compared ? compared.action : []),
-    withExpert && compared ? make("h3", {}, "the expert's") : null,
-    withExpert && compared ? textBox(texts.expert, compared.expert) : null,
+    ...(told ? [thoughtBox(texts, true), callBoxes(texts), resultBox(texts)] : actionBoxes(texts, compared, whole)),
     compared && !compared.whole ? make("p", { class: "soft" }, "Too long to be compared to the end.") : null,
     make("div", { class: "parts" }, partsText(texts)),
-    texts.verdict === null ? null : make("div", { class: "parts" }, plain(`verdict: ${texts.verdict}`)),
-    thinking,
+    told ? folded(compared ? "the calls, character by character" : "the call as it was read", () => actionBoxes(texts, compared, true)) : thoughtBox(texts, false),
+    told ? null : resultBox(texts),
+    texts.verdict === null ? null : folded("the verdict's data", () => [textBox(texts.verdict)]),
     promptBox(s),
     tokenBox(s, texts.tokens));
+}
+
+/** The action, and the expert's below it in a whole rollout, with what they share. */
+function actionBoxes(texts, compared, whole) {
+  return [
+    textBox(texts.action, compared ? compared.action : []),
+    whole && compared ? make("h3", {}, "the expert's") : null,
+    whole && compared ? textBox(texts.expert, compared.expert) : null,
+  ];
+}
+
+/** A call, beside the expert's if that differs. */
+function callBoxes(texts) {
+  const { call, expertCall } = texts;
+  const same = expertCall && expertCall.title === call.title && expertCall.body === call.body && expertCall.diff === call.diff;
+  if (!expertCall || same) {
+    return make("div", {}, callBox(call), same ? make("p", { class: "soft" }, "The expert's call is the same.") : null);
+  }
+  return make("div", { class: "pair" },
+    make("div", {}, make("h3", {}, "the policy"), callBox(call) || make("code", { class: "call" }, plain(call.title))),
+    make("div", {}, make("h3", {}, "the expert"), make("code", { class: "call" }, plain(expertCall.title)), callBox(expertCall)));
+}
+
+const callBox = (call) => (call.diff ? diffBox(call.diff) : call.body ? textBox(call.body) : null);
+
+const resultBox = (texts) => (texts.result === null ? null : folded(texts.ofExpert ? "result of the expert's step" : "result", () => [textBox(texts.result)]));
+
+/** Lines that start with + and − in colour. */
+function diffBox(text) {
+  const spans = [];
+  let at = 0;
+  for (const line of text.split("\n")) {
+    const kind = line.startsWith("+++") || line.startsWith("---") ? "" : { "+": "added", "-": "removed", "@": "place" }[line[0]] || "";
+    if (kind) spans.push([at, at + line.length, kind]);
+    at += line.length + 1;
+  }
+  const box = textBox(text, spans);
+  box.classList.add("diff");
+  return box;
 }
 
 const partsText = (texts) =>
@@ -634,14 +698,14 @@ function advantageOf(s) {
   return make("span", {}, "advantage ", make("b", { class: `num ${tone(value)}` }, signed(value)), " ", make("span", { class: "advantage", "aria-hidden": "true" }, bar));
 }
 
-/** What was written besides the action, folded away. */
-function thoughtBox(texts) {
+/** What was written besides the action, in a fold. */
+function thoughtBox(texts, open) {
   if (texts.completion === texts.action) return null;
   const at = texts.action ? texts.completion.lastIndexOf(texts.action) : -1;
-  if (at < 0) return folded("the whole completion", () => [textBox(texts.completion)]);
+  if (at < 0) return folded("the whole completion", () => [textBox(texts.completion)], open);
   const before = texts.completion.slice(0, at), after = texts.completion.slice(at + texts.action.length);
   if (!(before + after).trim()) return null;
-  return folded("thinking", () => [textBox(after.trim() ? `${before}⋯${after}` : before)]);
+  return folded("thinking", () => [textBox(after.trim() ? `${before}⋯${after}` : before)], open);
 }
 
 function promptBox(s) {
@@ -651,7 +715,7 @@ function promptBox(s) {
 
 function folded(title, content, open = false) {
   const box = make("details", {}, make("summary", {}, title));
-  const fill = async () => { if (box.open && box.children.length === 1) box.append(...(await content())); };
+  const fill = async () => { if (box.open && box.children.length === 1) box.append(...(await content()).filter((node) => node !== null)); };
   box.addEventListener("toggle", fill);
   box.open = open;
   return box;

@@ -25,6 +25,7 @@ from srl_agents.evaluation.contrasts import BASE, TITLES
 from srl_agents.view.curves import AXES, CURVES, Band
 from srl_agents.view.index import MOST_STEPS, EpisodeEntry, Index, Row, StepEntry, make_index
 from srl_agents.view.sources import ViewedRun, method_curves, methods_of, score_rows
+from srl_agents.view.story import Told, ending, result, told
 from srl_agents.view.template import content_hash, fill, part
 from srl_env.errors import BadOption
 
@@ -210,8 +211,8 @@ class _Parts:
             self._pack()
         shown: list[str] = []
         prompt: list[int] = []
-        for step in row["steps"]:
-            self._texts["steps"].append(self._step(step, shown, row))
+        for place, step in enumerate(row["steps"]):
+            self._texts["steps"].append(self._step(step, shown, row, result(row["steps"], place)))
             self._tokens.append(self._step_tokens(step["generation"], prompt, episode.run))
             shown = [message["content"] for message in step["messages"]]
             prompt = step["generation"]["prompt_ids"]
@@ -239,7 +240,7 @@ class _Parts:
         self.begins.append(self._begin)
         self._open()
 
-    def _step(self, step: Row, before: Sequence[str], row: Row) -> dict[str, Any]:
+    def _step(self, step: Row, before: Sequence[str], row: Row, observation: str) -> dict[str, Any]:
         """A step's texts as numbers of strings; of messages only the new part."""
         generation, action, expert = step["generation"], step["action"], step.get("expert_action")
         messages = []
@@ -258,12 +259,24 @@ class _Parts:
             "x": step["failure"] and self._string(step["failure"]["message"]),
             "f": generation["finish_reason"],
             "n": len(generation["token_ids"]),
+            "o": self._string(observation) if observation else None,
+            "k": 1 if observation and row["continuation"] == "expert" else None,
+            "t": self._told(told(action, observation)),
+            "u": None if expert is None else self._told(told(expert, observation)),
         }
         if step is row["steps"][-1] and row["verdict"]:
             found["v"] = self._string(json.dumps(row["verdict"], ensure_ascii=False))
+            end = ending(row["verdict"])
+            found["w"] = [self._string(end.words), self._string(end.diff), *end.tests]
         if step is row["steps"][-1] and row["failure"] and not step["failure"]:
             found["x"] = self._string(row["failure"]["message"])
         return {name: value for name, value in found.items() if value is not None}
+
+    def _told(self, call: Told | None) -> list[int] | None:
+        """The numbers of title, body and diff."""
+        if call is None:
+            return None
+        return [self._string(text) for text in (call.title, call.body, call.diff)]
 
     def _string(self, text: str) -> int:
         if text not in self._strings:

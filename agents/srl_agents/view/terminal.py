@@ -30,6 +30,7 @@ from srl_agents.view.index import (
 )
 from srl_agents.view.query import find_steps, read_query
 from srl_agents.view.sources import ViewedRun, method_curves
+from srl_agents.view.story import told
 from srl_env.errors import BadOption
 from srl_env.rewards.similarity import matched_blocks
 from srl_env.text.unicode import escaped
@@ -99,6 +100,7 @@ def _list_row(
     step = index.steps[number]
     run = f"{runs[episode.run].name} · " if len(runs) > 1 else ""
     action = row["steps"][number - episode.first]["action"]
+    call = told(action)
     return [
         str(number),
         Text(escaped(f"{run}{_when(episode)} · {episode.problem}")),
@@ -106,7 +108,7 @@ def _list_row(
         "–" if step.reward is None else f"{step.reward:.2f}",
         "" if step.advantage is None else f"{step.advantage:+.2f}",
         _mark(episode),
-        Text(escaped(action[:200]).replace("\n", "⏎") or "(empty)"),
+        Text(escaped(call.title if call else action[:200]).replace("\n", "⏎") or "(empty)"),
     ]
 
 

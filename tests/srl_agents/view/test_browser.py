@@ -16,6 +16,7 @@ from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.page import write_page
 from srl_agents.view.sources import find_runs
 from srl_env.rewards.similarity import matched_blocks
+from srl_env.text.tool_calls import EDITOR, ToolCall
 from tests.srl_agents.view.rows import (
     FAILURE,
     episode,
@@ -226,8 +227,46 @@ def test_thinking_prompt_and_tokens_are_folded_until_asked_for(opened: Open) -> 
     until(lambda: page.locator("#card-2 .token").count() >= len("carry the 3"))
     assert "None of these tokens was trained on" in page.inner_text("#detail")
     page.keyboard.press("w")
-    until(lambda: page.locator(".card").count() == 2)
+    until(lambda: page.locator("[id^=card-]").count() == 2)
     assert "illegal step" in page.inner_text("#detail")
+
+
+def test_a_rollout_of_calls_is_a_story_with_diffs_results_and_an_end(opened: Open) -> None:
+    edit = ToolCall(
+        EDITOR,
+        {"command": "str_replace", "path": "a.py", "old_str": "x = 1", "new_str": "x = <b>2</b>"},
+    )
+    shown = [{"role": "user", "content": "The report"}]
+    results = [{"role": "assistant", "content": "…"}, {"role": "user", "content": "     4\tx"}]
+    verdict = {
+        "correct": False,
+        "fail_to_pass": {"t::<i>one</i>": False},
+        "pass_to_pass": {},
+        "diff": "-x = 1\n+x = <b>2</b>",
+    }
+    rows = [
+        episode(
+            step("no call", messages=shown),
+            step(edit.render(), 1, messages=shown + results, expert_action=edit.render()),
+            verdict=verdict,
+        )
+    ]
+    page = opened(rows, phone=True, has_touch=True)
+    page.tap("#row-1")
+    page.tap("text=Whole rollout")
+    until(lambda: "The end" in page.inner_text("#detail"))
+    said = page.inner_text("#detail")
+    assert "The report" in said
+    assert "edit a.py" in page.inner_text("#card-1 .top")
+    assert "The expert's call is the same." in said
+    assert "Not resolved: 0 of 1 tests of the bug pass." in said
+    assert "t::<i>one</i> still fails" in said
+    assert page.locator("#detail b", has_text="2").count() == 0
+    assert page.locator("#card-1 .diff mark.added").inner_text() == "+x = <b>2</b>"
+    assert "     4\tx" not in said
+    page.tap("#card-0 summary:text-is('result of the expert\\'s step')")
+    until(lambda: "4\tx" in page.inner_text("#card-0"))
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
 
 
 def test_everything_can_be_reached_by_keyboard(opened: Open) -> None:
