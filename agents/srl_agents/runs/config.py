@@ -175,7 +175,9 @@ class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
     updates: how many. seconds: of sampling, rewards, updates and probes; checkpoints, logs and
-    start-up do not count. tokens: sampled, or for demonstrations trained on.
+    start-up do not count. tokens: positions that go through the network: 3 for one that is trained
+    on (a forward and a backward pass), 1 for one that is sampled, read or scored. Evaluations do
+    not count.
     """
 
     updates: Annotated[int | None, Field(ge=1)] = None
