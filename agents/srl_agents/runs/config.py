@@ -39,12 +39,14 @@ class EnvConfig(Section):
 
     id: a registered id or a file, as for ``srl_env.make``. options: its keyword arguments.
     problems: a file of the ids of problems to train on, as ``srl-env difficulty`` writes it; None
-    for all.
+    for all. experts: data with solutions of the environment's problems, as ``srl-env data collect``
+    writes them; the run trains on these problems, with these solutions as the experts'.
     """
 
     id: str
     options: dict[str, Any] = Field(default_factory=dict)
     problems: str | None = None
+    experts: str | None = None
 
 
 class LoraConfig(Section):
