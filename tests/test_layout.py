@@ -35,7 +35,7 @@ ALLOWED = {
         "text": "errors named problem",
         "policy": "errors text",
         "verifiers": "errors policy problem seconds text",
-        "rewards": "errors problem text verifiers",
+        "rewards": "errors named problem text verifiers",
         "episode": "errors problem rewards text time_limit verifiers",
         "environment": "episode errors problem rewards seconds seeding text verifiers",
         "batch": "environment episode errors seeding text",
