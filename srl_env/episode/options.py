@@ -21,7 +21,6 @@ OPTIONS = (
     "granularity",
     "hint",
     "max_steps",
-    "measure",
     "problem",
     "reward_mode",
     "start_step",

@@ -17,7 +17,6 @@ from srl_agents.cli.options import (
     Device,
     Env,
     Kwargs,
-    PolicyKwargs,
     json_object,
     options_of,
     server_arguments,
@@ -70,7 +69,13 @@ def eval_command(
     device: Device = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
-    policy_kwargs: PolicyKwargs = "{}",
+    policy_kwargs: Annotated[
+        str,
+        typer.Option(
+            metavar="JSON",
+            help="""Arguments of openai:MODEL, vllm:MODEL or your own: '{"max_requests": 500}'.""",
+        ),
+    ] = "{}",
     chooser: Annotated[
         Path | None,
         typer.Option(

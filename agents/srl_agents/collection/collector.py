@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
@@ -60,16 +60,20 @@ class CollectorSource:
     key: tuple[str, int]
 
     def sample(self, request: GroupRequest) -> Collected:
-        """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch."""
-        found, points = Collected(self.batch, request.min_std), list[StartPoint]()
+        """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch.
+
+        Starts that a schedule tries again come before new ones.
+        """
+        found, number, again = Collected(self.batch, request.min_std), 0, list[StartPoint]()
         most = math.floor(self.batch * request.max_groups)
-        while (missing := self.batch - found.informative) > 0 and len(points) < most:
-            fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if points else 1.0
-            wanted = min(math.ceil(missing / fraction), most - len(points))
-            numbered = list(enumerate(self.starts.draw(wanted), len(points)))
+        while (missing := self.batch - found.informative) > 0 and number < most:
+            fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if number else 1.0
+            wanted = min(math.ceil(missing / fraction), most - number)
+            points = again[: most - number] or self.starts.draw(wanted)
+            numbered = list(enumerate(points, number))
             self._sample(found, request, numbered)
-            points += [point for _, point in numbered]
-        self._record(found, points)
+            number += len(numbered)
+            again = self._record(found, dict(numbered))
         return found
 
     def demonstrate(self, request: DemonstrationRequest) -> Collected:
@@ -106,25 +110,28 @@ class CollectorSource:
         return jobs
 
     def _start(self, request: GroupRequest, number: int, point: StartPoint) -> Start:
-        place = {"problem": point.problem, "start_step": point.start_step}
         seed = derive_seed("episode", self.collector.seed, *self.key, number)
-        return Start({**place, **request.options}, seed, number)
+        return Start({**point.options, **request.options}, seed, number)
 
-    def _record(self, found: Collected, points: Sequence[StartPoint]) -> None:
-        """Reports to the start sampler how the episodes from each point went.
+    def _record(self, found: Collected, points: Mapping[int, StartPoint]) -> list[StartPoint]:
+        """Reports to the start sampler how the episodes from each numbered point went.
 
-        A point without a group, because its episodes failed, is not reported.
+        Returns the starts to try next. A point without a group, because its episodes failed, is
+        not reported.
         """
         informative: dict[int, bool] = {}
         for group in found.groups:
-            counts = group.std > found.min_std
-            informative[group.start] = informative.get(group.start, False) or counts
+            if group.start in points:
+                counts = group.std > found.min_std
+                informative[group.start] = informative.get(group.start, False) or counts
+        again = list[StartPoint | None]()
         sound = [episode for episode in found.episodes if episode.failure is None]
         for number, counts in informative.items():
             own = [episode for episode in sound if episode.group == number]
             correct = tuple(e.verdict["correct"] for e in own if e.verdict is not None)
             rewards = tuple(episode.total_reward for episode in own)
-            self.starts.record(points[number], StartResult(rewards, correct, counts))
+            again.append(self.starts.record(points[number], StartResult(rewards, correct, counts)))
+        return [point for point in again if point is not None]
 
 
 def _count_seconds(found: Collected, results: Sequence[Result], passed: float) -> None:

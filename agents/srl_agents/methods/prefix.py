@@ -72,6 +72,13 @@ class PrefixSchedule(Checked, ABC):
         """
         return stats
 
+    def again(self, stats: ProblemStats, steps: int) -> float | None:
+        """What to give in another try of the same update; None for no other.
+
+        stats: of the problem, after ``moved``. steps: N, of the expert.
+        """
+        return None
+
     @abstractmethod
     def __str__(self) -> str:
         """Where episodes start, after the word "starts"."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from srl_agents.methods import adaback, r3, r3_pooled, rlvr
+from srl_agents.methods import adaback, adaprefix, bread, questa, r3, r3_pooled, rlvr
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.stages import Method, Stage, Starts, Until
@@ -101,5 +101,8 @@ _METHODS = {
         r3.METHOD,
         r3_pooled.METHOD,
         adaback.METHOD,
+        adaprefix.METHOD,
+        bread.METHOD,
+        questa.METHOD,
     )
 }

@@ -39,7 +39,8 @@ class Starts(Checked):
     together: how many starts of one problem, at "prefix", are drawn one after another, in random
     order. Their common prefix is computed once; 1 mixes all.
     prefix: with at "problem", a schedule of how many expert steps each start is given; None gives
-    none.
+    none. place: where they are given: "replayed", as steps that were taken; or "hint", in the
+    prompt beside the problem, whose whole solution is then to be written.
     """
 
     at: Literal["problem", "prefix"] = "problem"
@@ -47,6 +48,7 @@ class Starts(Checked):
     revisit: Annotated[float, Ge(0.01), Le(1)] = 1.0
     together: Annotated[int, Ge(1)] = 1
     prefix: PrefixSchedule | None = None
+    place: Literal["replayed", "hint"] = "replayed"
 
 
 @dataclass(frozen=True, slots=True)

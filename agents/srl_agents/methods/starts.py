@@ -28,12 +28,20 @@ _EPOCHS_BELOW = 1 << 20  # a larger source (a generator) is drawn from with repl
 class StartPoint:
     """A problem by its index in the source, and how many expert steps are already taken.
 
-    fraction: the one of the expert's steps that a schedule gave, before rounding.
+    fraction: the one of the expert's steps that a schedule gave, before rounding. hint: the
+    fraction that the prompt shows.
     """
 
     problem: int
     start_step: int = 0
     fraction: float = field(default=0.0, compare=False)
+    hint: float = field(default=0.0, compare=False)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The options of ``reset`` for it."""
+        place = {"problem": self.problem, "start_step": self.start_step}
+        return {**place, "hint": self.hint} if self.hint else place
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,8 +89,8 @@ class StartSampler:
                 drawn.append(point)
         return drawn
 
-    def record(self, point: StartPoint, result: StartResult) -> None:
-        """Takes note of how the episodes from a point went."""
+    def record(self, point: StartPoint, result: StartResult) -> StartPoint | None:
+        """Takes note of how the episodes from a point went; returns what to try next, or None."""
         if result.informative:
             self.without_signal.discard(point)
         else:
@@ -92,7 +100,10 @@ class StartSampler:
             stats = self.stats.get(point.problem, ProblemStats())
             stats = stats.counting(result.rewards, result.correct)
             success = sum(result.correct) / len(result.correct)
-            self.stats[point.problem] = schedule.moved(stats, point.fraction, success)
+            stats = self.stats[point.problem] = schedule.moved(stats, point.fraction, success)
+            again = schedule.again(stats, self._expert_steps(point.problem))
+            return None if again is None else self._after(point.problem, again)
+        return None
 
     def state(self) -> dict[str, Any]:
         """What ``restore`` needs to continue with the same draws; JSON-safe."""
@@ -121,10 +132,21 @@ class StartSampler:
         place = (self.epoch, self.chunk, self.position)
         generator = stream("prefix", *self.key, self.source.name, *place)
         stats = self.stats.get(point.problem, ProblemStats())
-        fraction = self.starts.prefix.fraction(self.progress, stats, generator)
-        steps = len(start_steps(self.source[point.problem], "all"))
+        return self._after(
+            point.problem, self.starts.prefix.fraction(self.progress, stats, generator)
+        )
+
+    def _after(self, problem: int, fraction: float) -> StartPoint:
+        """The problem's start with this fraction of its expert's steps given."""
+        steps = self._expert_steps(problem)
         given = given_steps(fraction, steps)
-        return StartPoint(point.problem, given, fraction if steps else 0.0)
+        fraction = fraction if steps else 0.0
+        if self.starts.place == "hint":
+            return StartPoint(problem, 0, fraction, hint=given / steps if steps else 0.0)
+        return StartPoint(problem, given, fraction)
+
+    def _expert_steps(self, problem: int) -> int:
+        return len(start_steps(self.source[problem], "all"))
 
     def _revisits(self) -> bool:
         self.draws += 1

@@ -84,8 +84,9 @@ class Collected:
 
     @property
     def tokens(self) -> int:
-        """How many tokens the policy sampled."""
-        return sampled_tokens(self.episodes)
+        """How many tokens were sampled or demonstrated."""
+        demonstrated = 0 if self.demonstrations is None else self.demonstrations.tokens
+        return sampled_tokens(self.episodes) + demonstrated
 
     def metrics(self) -> Metrics:
         """Numbers of the episodes and groups, and the speed of each phase."""

@@ -22,8 +22,7 @@ def check_inputs(config: RunConfig) -> None:
     """
     check_model(config.model.path)
     sample = _instead_of_the_hub(config.env)
-    settings = config.env.model_copy(update={"experts": None}) if sample else config.env
-    env = make_env(settings, **sample)
+    env = make_env(config.env, **sample)
     only = None
     if config.env.problems is not None:
         file = Path(config.env.problems)

@@ -173,7 +173,14 @@ def trained(tree: dict[str, Any], out: Path, method: str = "rlvr", **prefix: Any
 
 @pytest.mark.parametrize(
     ("method", "off"),
-    [("adaback", {"unaided": 1.0}), ("r3", {"cuts": 1}), ("r3-pooled", {"cuts": 1})],
+    [
+        ("adaback", {"unaided": 1.0}),
+        ("adaprefix", {"withdraw_from": 0.0, "withdraw_to": 0.0}),
+        ("bread", {"cuts": 1}),
+        ("questa", {"shares": [0.0]}),
+        ("r3", {"cuts": 1}),
+        ("r3-pooled", {"cuts": 1}),
+    ],
 )
 def test_a_schedule_that_gives_nothing_is_rlvr_to_the_bit(
     tree: dict[str, Any], tmp_path: Path, method: str, off: dict[str, Any]
@@ -193,13 +200,21 @@ def test_r3_starts_after_a_step_and_then_at_the_problem(
     assert first == {1: 1, 2: 1, 3: 1, 4: 0, 5: 0, 6: 0}
 
 
-def test_an_interrupted_run_of_adaback_ends_as_the_uninterrupted_one(
-    tree: dict[str, Any], tmp_path: Path
+@pytest.mark.parametrize(
+    ("method", "own"),
+    [
+        ("adaback", {}),
+        ("adaprefix", {"withdraw_from": 1.0, "withdraw_to": 1.0}),  # whatever the budget is
+        ("bread", {}),
+    ],
+)
+def test_an_interrupted_run_with_its_own_statistics_ends_as_the_uninterrupted_one(
+    tree: dict[str, Any], tmp_path: Path, method: str, own: dict[str, Any]
 ) -> None:
     whole, parts = tmp_path / "whole", tmp_path / "parts"
-    model = trained(tree, whole, "adaback")
-    train(configured(merged(tree, {"budget": {"updates": 3}}), parts, "adaback"))
-    train(configured(tree, parts, "adaback"), resume=True)
+    model = trained(tree, whole, method, **own)
+    train(configured(merged(tree, {"budget": {"updates": 3}}), parts, method, **own))
+    train(configured(tree, parts, method, **own), resume=True)
     assert (parts / "model" / "model.safetensors").read_bytes() == model
     stats = [
         load_state(checkpoints(folder / "checkpoints")[-1]).counters["starts"]["stats"]
