@@ -13,6 +13,7 @@ import typer
 from srl_agents.cli.console import errors, training_bar
 from srl_agents.cli.folders import fresh_folder, resume_hint
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
+from srl_agents.methods import methods
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ app = typer.Typer()
 
 
 @app.command(
-    epilog="Methods: sft, rlvr, srl, holistic, sft-rlvr, srl-rlvr, r3, r3-pooled, adaback.\n\n"
+    epilog=f"Methods: {', '.join(methods())}.\n\n"
     "[bold]srl-env train -e srl/ModularChain-v0 -m runs/base/model --method srl-rlvr"
     " --seconds 120[/]\n\n"
     "[bold]srl-env train --config run.toml --set train.lr=3e-4"

@@ -84,8 +84,8 @@ def test_help_teaches_with_commands_that_exist() -> None:
 
 
 def test_the_methods_named_in_the_help_are_those_there_are() -> None:
-    line = next(x for x in run("train", "--help").output.splitlines() if "Methods:" in x)
-    assert sorted(line.strip(" .").removeprefix("Methods: ").split(", ")) == methods()
+    said = " ".join(run("train", "--help").output.split())
+    assert said.partition("Methods: ")[2].partition(". ")[0].split(", ") == methods()
 
 
 def test_the_help_of_compare_sets_what_a_comparison_has() -> None:
