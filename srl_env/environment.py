@@ -42,9 +42,9 @@ from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResul
 from srl_env.episode.world import expert_turns, move
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import ExpertStep, Problem, ProblemSource
-from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
+from srl_env.rewards.measures import MEASURES, accepts, find_measure
+from srl_env.rewards.record import Continuation, Granularity, Measure, StepRecord, StepReward
 from srl_env.rewards.registry import RewardMode, needs_verifier
-from srl_env.rewards.similarity import step_similarity
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
 from srl_env.text.format import CompletionFormat
@@ -78,9 +78,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     **Options of reset**, for that episode only: ``reward_mode`` (name or object), ``problem`` (id
     or index; drawn by default), ``start_step`` (how many expert steps are already taken), ``hint``
     (the fraction of the expert's steps that the prompts show), ``continuation``, ``granularity``,
-    ``max_steps``, and ``copy`` (the episode's number among those that start alike, 0 by default;
-    only random rewards depend on it). An option wins over the constructor's value, and that over
-    the reward mode's default.
+    ``max_steps``, ``measure`` (of steps), and ``copy`` (the episode's number among those that start
+    alike, 0 by default; only random rewards depend on it). An option wins over the constructor's
+    value, and that over the reward mode's default.
 
     **Info.**
 
@@ -112,9 +112,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     """Formats by name that this environment makes in its own way."""
     slow_world: ClassVar[bool] = False
     """Whether the world or the judge mostly waits, so that many may be stepped in threads."""
-    similarity: Similarity = step_similarity
-    """How an action is compared with the expert's, (action, expert action) → [0, 1], for the reward
-    modes srl and hybrid. A subclass or the constructor may set another."""
+    measure: str | Measure = "characters"
+    """How good a step is, for the reward modes srl and hybrid: a name of
+    ``srl_env.rewards.measures``, or a function of the action and its context. A subclass or the
+    constructor may set another."""
+    measures: ClassVar[Mapping[str, Measure]] = {}
+    """Measures by name that this environment has in its own way."""
 
     def __init__(
         self,
@@ -128,14 +131,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         format: CompletionFormat | str | Mapping[str, Any] = "think",
         style: PromptStyle = PromptStyle(),  # noqa: B008  # frozen
         show_titles: bool = False,
-        similarity: Similarity | None = None,
+        measure: str | Measure | None = None,
         world_timeout_s: float | None = 60.0,
         render_mode: str | None = None,
     ) -> None:
         """format: of completions, as ``srl_env.text.registry.find_format`` takes it: "think",
         "think-optional", "lines", "tool-calls", "brackets", module:Class, or an object.
         show_titles: whether the prompt has the title of the next step, if there is one.
-        similarity: how actions are compared with the expert's, instead of the class's function.
+        measure: of steps, instead of the class's: "characters", "accepts" or another name,
+        "module:function", or a function of the action and its ``StepRecord``.
         world_timeout_s: how long one step of the world may take, None for no limit.
         ``srl_env.time_limit`` says how it is interrupted, and what cannot be."""
         format = find_format(format, type(self).formats)
@@ -143,7 +147,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.problems, self.verifier = problems, verifier
         self.format, self.style, self.show_titles = format, style, show_titles
         # Looked up on the class, where a function is not bound to anything.
-        self.similarity = type(self).similarity if similarity is None else similarity
+        self.measure = type(self).measure if measure is None else measure
+        self._find_measure(self.measure)
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
         self._mode = read_mode(reward_mode)
@@ -181,6 +186,12 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return self._max_steps
 
     @property
+    def has_accepts(self) -> bool:
+        """Whether this class says which steps are acceptable."""
+        cls = type(self)
+        return cls.accepts is not ReasoningEnv.accepts or cls.legal is not ReasoningEnv.legal
+
+    @property
     def plain_judge(self) -> bool:
         """Whether the verifier alone judges, so that many verdicts can be made in one batch."""
         return type(self).judge is ReasoningEnv.judge
@@ -206,6 +217,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         None: this environment has no step checker.
         """
         return None
+
+    def accepts(self, action: str, context: StepRecord) -> float:
+        """How acceptable ``action`` is in its context, in [0, 1]: the measure "accepts".
+
+        context: the step as reward modes see it, with the problem, the actions before and the
+        expert's action. It has no verdict yet, and the world has already moved. By default 1 for a
+        legal step, else 0; ``BadOption`` without a step checker.
+        """
+        return accepts(action, context)
 
     world: Any = None
     """The state of the world, unless it is kept elsewhere."""
@@ -342,7 +362,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             verdict=fault,
             rng=self._reward_rng() if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
-            similarity=self.similarity,
+            measure=self._find_measure(self.measure if state.measure is None else state.measure),
             judged=self._judged(state),
         )
 
@@ -520,6 +540,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         opening = make_opening(self.style, self.format, granularity, utf8_safe(problem.prompt))
         hint = read_fraction("hint", options.get("hint", 0))
         recorded = all(step.observation is not None for step in steps)
+        measure = options.get("measure")
+        if measure is not None:
+            self._find_measure(measure)
         return EpisodeState(
             problem=problem,
             steps=steps,
@@ -531,6 +554,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             max_steps=read_count("max_steps", options.get("max_steps", self._max_steps), 1),
             start_step=start,
             copy=read_count("copy", options.get("copy", 0), 0),
+            measure=measure,
             world_live=self.has_world and not (continuation == "expert" and recorded),
         )
 
@@ -541,6 +565,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if not needs_verifier(state.mode) and self.lacks_answer(state.problem):
             return False
         return not state.world_live or self.plain_judge
+
+    def _find_measure(self, chosen: str | Measure) -> Measure:
+        """The chosen measure; ``BadOption`` for "accepts" without a step checker."""
+        if chosen == "accepts" and not self.has_accepts:
+            raise BadOption(
+                f"measure 'accepts' needs an environment that checks steps; got "
+                f"{type(self).__name__}, which does not. Fix: override accepts() or legal(), or "
+                f"choose another measure: {', '.join(sorted({*MEASURES, *self.measures}))}"
+            )
+        return find_measure(chosen, {"accepts": self.accepts, **self.measures})
 
     def _reward_rng(self) -> np.random.Generator:
         """The stream for random rewards. It depends on the episode and its copy number only, so

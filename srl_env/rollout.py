@@ -59,7 +59,8 @@ class Step:
 
     messages: what the policy saw. index: the step's number in the whole solution. reward: NaN if
     ``failure`` is set. expert_action: the expert's action at this step, for later analysis; None
-    after the expert's last step and without an expert.
+    after the expert's last step and without an expert. observation: the world's answer, if there
+    is one, to the action that entered the history.
     """
 
     messages: tuple[Message, ...]
@@ -72,6 +73,7 @@ class Step:
     legal: bool | None
     failure: Mapping[str, str] | None
     expert_action: str | None = None
+    observation: str | None = None
 
     def to_json(self) -> dict[str, Any]:
         """The step as JSON-safe data; a reward that is not a number becomes None."""
@@ -309,6 +311,7 @@ class LiveEpisode:
                 legal=info["legal"],
                 failure=info.get("failure"),
                 expert_action=expert,
+                observation=self.env.history[-1].observation if self.env.history else None,
             )
         )
         self.info, self.ended = info, terminated or truncated

@@ -42,7 +42,7 @@ def test_the_commands_after_an_evaluation_run(here: Path) -> None:
     for name in ("eval-1", "eval-base", "eval-trained"):
         words = f"srl-env eval -m expert -e srl/GSM8K-v0 -n 3 -r 2 --no-greedy -o runs/{name}"
         run_command([*words.split(), "--kwargs", kwargs])
-    rescore, difficulty, train, monitor, probe = commands(PAGE, "sh")
+    rescore, difficulty, train, monitor, probe = commands(PAGE, "sh")[-5:]
     for found in (rescore, [*difficulty, "-b", "easy"], monitor):
         run_command(found)
     assert len(json.loads((here / "hard.json").read_text())["problems"]) == 3

@@ -35,7 +35,7 @@ ALLOWED = {
         "text": "errors named problem",
         "policy": "errors text",
         "verifiers": "errors policy problem seconds text",
-        "rewards": "errors problem text verifiers",
+        "rewards": "errors named problem text verifiers",
         "episode": "errors problem rewards text time_limit verifiers",
         "environment": "episode errors problem rewards seconds seeding text verifiers",
         "batch": "environment episode errors seeding text",
@@ -66,12 +66,13 @@ ALLOWED = {
         "policies": "methods models nn parallel runs",
         "collection": "methods models objectives parallel policies runs",
         "evaluation": "policies runs",
+        "expert_data": "evaluation policies runs",
         "integrations": "policies",
         "view": "evaluation",
         "training": "collection evaluation methods models nn objectives parallel policies runs",
         "comparison": "evaluation methods models policies runs training",
-        "cli": "collection comparison evaluation integrations methods models parallel policies runs"
-        " training view",
+        "cli": "collection comparison evaluation expert_data integrations methods models parallel"
+        " policies runs training view",
         "__main__": "cli",
     },
 }

@@ -409,9 +409,9 @@ def reward_mode_of_a_name_that_is_taken(place: Path) -> None:
     reward_mode("srl")(in_words)
 
 
-@gives("a similarity must return a number from 0 to 1; got str 'high'")
-def similarity_in_words(place: Path) -> None:
-    of = env(similarity=lambda action, expert: "high")  # type: ignore[arg-type,return-value]
+@gives("a measure must return a number from 0 to 1; got str 'high'")
+def measure_in_words(place: Path) -> None:
+    of = env(measure=lambda action, context: "high")  # type: ignore[arg-type,return-value]
     of.reset()
     of.step(ANSWER)
 

@@ -21,6 +21,7 @@ OPTIONS = (
     "granularity",
     "hint",
     "max_steps",
+    "measure",
     "problem",
     "reward_mode",
     "start_step",

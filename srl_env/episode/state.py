@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.record import Continuation, Granularity
+from srl_env.rewards.record import Continuation, Granularity, Measure
 from srl_env.rewards.registry import RewardMode
 from srl_env.text.format import ParsedStep
 from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, make_messages
@@ -25,6 +25,7 @@ class EpisodeState:
     steps: the expert's steps, () without an expert. opening: the start of its prompts. history: the
     turns so far, the expert prefix included. index: how many steps of the solution are done. copy:
     the episode's number among those that start alike.
+    measure: of steps; None for the environment's.
 
     world_live: whether the world was set up for this episode. world_rng: the state of ``np_random``
     at that time. open: whether a step may be taken.
@@ -42,6 +43,7 @@ class EpisodeState:
     world_live: bool
     world_rng: Mapping[str, Any] = field(default_factory=dict, repr=False)
     copy: int = 0
+    measure: str | Measure | None = None
     history: tuple[Turn, ...] = ()
     index: int = 0
     taken: int = 0

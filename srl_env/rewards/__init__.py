@@ -1,7 +1,15 @@
-"""Rewards: the step similarity, and the modes that reward steps."""
+"""Rewards: step measures, and the modes that reward steps."""
 
+from srl_env.rewards.measures import MEASURES, find_measure
 from srl_env.rewards.modes import HybridMode
-from srl_env.rewards.record import Continuation, Granularity, Similarity, StepRecord, StepReward
+from srl_env.rewards.record import (
+    Continuation,
+    Granularity,
+    Measure,
+    StepRecord,
+    StepReward,
+    TextMeasure,
+)
 from srl_env.rewards.registry import (
     FunctionMode,
     RewardMode,
@@ -14,14 +22,17 @@ from srl_env.rewards.registry import (
 from srl_env.rewards.similarity import matched_blocks, step_similarity
 
 __all__ = [
+    "MEASURES",
     "Continuation",
     "FunctionMode",
     "Granularity",
     "HybridMode",
+    "Measure",
     "RewardMode",
-    "Similarity",
     "StepRecord",
     "StepReward",
+    "TextMeasure",
+    "find_measure",
     "get_reward_mode",
     "matched_blocks",
     "needs_verifier",

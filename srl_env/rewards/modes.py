@@ -17,7 +17,7 @@ from srl_env.rewards.registry import register_reward_mode, reward_mode
 from srl_env.rewards.similarity import step_similarity
 
 if TYPE_CHECKING:
-    from srl_env.rewards.record import Continuation, Granularity, Similarity
+    from srl_env.rewards.record import Continuation, Granularity
 
 
 @reward_mode(
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
 def srl(step: StepRecord) -> StepReward:
     """SRL: the similarity of each step to the expert's step, −1 for a format failure.
 
-    The environment chooses the similarity (``StepRecord.similarity``); a whole solution is compared
-    as text. After the expert's last step the reward is 0.
+    The episode's measure decides (``StepRecord.measure``); see ``srl_env.rewards.measures``. After
+    the expert's last step the reward is 0.
     Source: SRL, arXiv:2510.25992, section 3.
     """
-    compare = step.similarity if step.granularity == "step" else step_similarity
-    return _similarity(step.parsed.ok, step.parsed.action, step.expert_action, compare)
+    whole = step.granularity == "solution"
+    return _measured(step, step.parsed.ok, step.parsed.action, step.expert_action, whole)
 
 
 @reward_mode("rlvr", reward_range=(0.0, 1.0))
@@ -115,7 +115,7 @@ def holistic(step: StepRecord) -> StepReward:
     if step.granularity == "step":
         own = "\n".join((*step.actions[step.start_step :], own))
         expert = "\n".join(step.expert_actions[step.start_step :])
-    return _similarity(step.format_ok_so_far, own, expert)
+    return _measured(step, step.format_ok_so_far, own, expert, whole=True)
 
 
 @reward_mode("random", reward_range=(0.0, 1.0), needs_verifier=False)
@@ -148,18 +148,25 @@ def format(step: StepRecord) -> StepReward:
     )
 
 
-def _similarity(
-    format_ok: bool, action: str, expert: str | None, compare: Similarity = step_similarity
+def _measured(
+    step: StepRecord, format_ok: bool, own: str, expert: str | None, whole: bool
 ) -> StepReward:
-    """−1 for a format failure, 0 after the expert's last step, else the similarity."""
+    """−1 for a format failure, 0 after the expert's last step, else what the measure says.
+
+    whole: the texts are solutions. Measures of single steps leave those to ``step_similarity``.
+    """
     if not format_ok:
         return StepReward(-1.0, {"format": 0.0})
-    value = 0.0 if expert is None else compare(action, expert)
+    value = 0.0
+    if expert is not None and whole:
+        value = getattr(step.measure, "text", step_similarity)(own, expert)
+    elif expert is not None:
+        value = step.measure(own, step)
     if not isinstance(value, float | int | np.floating):
         raise BadOption(
-            "a similarity must return a number from 0 to 1; got "
+            "a measure must return a number from 0 to 1; got "
             f"{type(value).__name__} {value!r:.60} from "
-            f"{getattr(compare, '__qualname__', compare)!r}. Fix: return float(…)"
+            f"{getattr(step.measure, '__qualname__', step.measure)!r}. Fix: return float(…)"
         )
     return StepReward(value, {"similarity": value, "format": 1.0})
 

@@ -1,10 +1,10 @@
-"""The input of a reward mode after a step, and its output."""
+"""The input of a reward mode after a step, and its output; and what a step measure is."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 
@@ -18,7 +18,24 @@ if TYPE_CHECKING:
 
 Continuation = Literal["expert", "policy"]
 Granularity = Literal["step", "solution"]
-Similarity = Callable[[str, str], float]
+Measure: TypeAlias = "Callable[[str, StepRecord], float]"
+"""How good a step is: a function of the action and its context; see ``srl_env.rewards.measures``.
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class TextMeasure:
+    """A measure that compares the action with the expert's as two texts.
+
+    text: (action, expert action) → a number, usually in [0, 1]. It also compares whole solutions;
+    other measures leave those to "characters".
+    """
+
+    text: Callable[[str, str], float]
+
+    def __call__(self, action: str, context: StepRecord) -> float:
+        """How similar the action is to the expert's at this step."""
+        return self.text(action, context.expert_action or "")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +56,7 @@ class StepRecord:
     - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
       the episode's end.
     - format_ok_so_far: whether every step of the episode, this one included, kept the format.
-    - similarity: how the environment compares an action with the expert's, in [0, 1].
+    - measure: how good an action is as this step; see ``srl_env.rewards.measures``.
     """
 
     problem: Problem
@@ -58,7 +75,7 @@ class StepRecord:
     verdict: Verdict | None
     rng: np.random.Generator | None
     format_ok_so_far: bool
-    similarity: Similarity = step_similarity
+    measure: Measure = TextMeasure(step_similarity)
     judged: bool = True
 
     @property

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from srl_env.rewards.measures.tool_calls import call_similarity
     from srl_env.swe.builder.build import build_tasks
     from srl_env.swe.builder.options import BuildOptions
     from srl_env.swe.builder.validation import validate_tasks
-    from srl_env.swe.similarity import call_similarity
     from srl_env.swe.task import Repository, SWETask
     from srl_env.swe.task_folder import TaskSet, TaskWriter
     from srl_env.text.tool_calls import CallError, ToolCall, ToolCalls, parse_call
@@ -40,7 +40,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "srl_env.text.tool_calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
         "srl_env.verifiers.recorded": ("RecordedCalls",),
-        "similarity": ("call_similarity",),
+        "srl_env.rewards.measures.tool_calls": ("call_similarity",),
         "task": ("Repository", "SWETask"),
         "task_folder": ("TaskSet", "TaskWriter"),
         "builder.build": ("build_tasks",),

@@ -23,7 +23,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.episode.state import StepResult
 from srl_env.errors import BadOption, UnknownName, VerifierTimeout, WorldFailure
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.rewards import registry, step_similarity
+from srl_env.rewards import registry
 from srl_env.rewards.modes import HybridMode
 from srl_env.rewards.record import StepRecord, StepReward
 from srl_env.rewards.registry import FunctionMode, reward_modes
@@ -806,17 +806,17 @@ def test_records_remember_a_broken_form_and_end_with_a_generator() -> None:
     assert record.rng is not None
 
 
-def same_length(action: str, expert_action: str) -> float:
+def same_length(action: str, context: StepRecord) -> float:
     """1 for texts of one length, else 0.25."""
-    return 1.0 if len(action) == len(expert_action) else 0.25
+    return 1.0 if len(action) == len(context.expert_action or "") else 0.25
 
 
 class LengthEnv(CountingEnv):
-    similarity = same_length
+    measure = same_length
 
 
 @pytest.mark.parametrize(
-    "env", [CountingEnv(similarity=same_length), LengthEnv()], ids=["constructor", "class"]
+    "env", [CountingEnv(measure=same_length), LengthEnv()], ids=["constructor", "class"]
 )
 def test_an_environment_says_how_actions_are_compared(env: CountingEnv) -> None:
     for mode, expected in (("srl", 0.25), ("hybrid", 0.125)):
@@ -829,7 +829,7 @@ def test_an_environment_says_how_actions_are_compared(env: CountingEnv) -> None:
 
 
 def test_the_constructor_wins_over_the_class_in_how_actions_are_compared() -> None:
-    env = started(LengthEnv(similarity=step_similarity), reward_mode="srl")
+    env = started(LengthEnv(measure="characters"), reward_mode="srl")
     # "say " of five characters each: 2*4/10; the class would say 1.
     assert env.step(say("say 2"))[1] == 0.8
 

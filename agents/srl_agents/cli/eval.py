@@ -17,6 +17,7 @@ from srl_agents.cli.options import (
     Device,
     Env,
     Kwargs,
+    PolicyKwargs,
     json_object,
     options_of,
     server_arguments,
@@ -69,13 +70,7 @@ def eval_command(
     device: Device = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
-    policy_kwargs: Annotated[
-        str,
-        typer.Option(
-            metavar="JSON",
-            help="""Arguments of openai:MODEL, vllm:MODEL or your own: '{"max_requests": 500}'.""",
-        ),
-    ] = "{}",
+    policy_kwargs: PolicyKwargs = "{}",
     chooser: Annotated[
         Path | None,
         typer.Option(

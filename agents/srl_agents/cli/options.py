@@ -78,6 +78,15 @@ ApiKeyEnv = Annotated[
 ]
 
 
+PolicyKwargs = Annotated[
+    str,
+    typer.Option(
+        metavar="JSON",
+        help="""Arguments of openai:MODEL, vllm:MODEL or your own: '{"max_requests": 500}'.""",
+    ),
+]
+
+
 def server_arguments(base_url: str | None, api_key_env: str | None) -> dict[str, str]:
     """The arguments of a server that were given."""
     server = {"base_url": base_url, "api_key_env": api_key_env}

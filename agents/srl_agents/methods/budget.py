@@ -16,7 +16,7 @@ _REWARD_UPDATES = 20
 
 @dataclass(frozen=True, slots=True)
 class Usage:
-    """What training has used: updates, seconds of training, tokens."""
+    """What training has used: updates, seconds, and tokens as ``budget.tokens`` counts them."""
 
     updates: int = 0
     seconds: float = 0.0

@@ -84,9 +84,8 @@ class Collected:
 
     @property
     def tokens(self) -> int:
-        """How many tokens were sampled or demonstrated."""
-        demonstrated = 0 if self.demonstrations is None else self.demonstrations.tokens
-        return sampled_tokens(self.episodes) + demonstrated
+        """How many tokens the policy sampled."""
+        return sampled_tokens(self.episodes)
 
     def metrics(self) -> Metrics:
         """Numbers of the episodes and groups, and the speed of each phase."""

@@ -30,9 +30,11 @@ if TYPE_CHECKING:
 class Sampled(Objective):
     """An objective on groups of the policy's own completions; ``GRPO`` is one.
 
-    reward_mode: how episodes are rewarded. continuation, granularity: None is the reward mode's
-    default. max_steps: of an episode; None is the environment's. group_size: completions per group.
-    temperature, max_tokens: of one completion (a step, or a solution).
+    reward_mode: how episodes are rewarded. measure: of steps, by name
+    (``srl_env.rewards.measures``); None is the environment's. continuation, granularity: None is
+    the reward mode's default. max_steps: of an episode; None is the environment's.
+    group_size: completions per group. temperature, max_tokens: of one completion (a step, or a
+    solution).
     min_std: a group is trained on if the population std of its rewards is larger.
     max_groups: sampling stops at this many times the batch; 1 never refills. With fewer groups than
     the batch the step is shorter.
@@ -41,6 +43,7 @@ class Sampled(Objective):
     """
 
     reward_mode: str = "rlvr"
+    measure: str | None = None
     continuation: Continuation | None = None
     granularity: Granularity | None = None
     max_steps: Annotated[int | None, Ge(1)] = None
@@ -71,7 +74,7 @@ class Sampled(Objective):
 
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""
-        names = ("reward_mode", "continuation", "granularity", "max_steps")
+        names = ("reward_mode", "measure", "continuation", "granularity", "max_steps")
         options = {name: getattr(self, name) for name in names}
         return source.sample(
             GroupRequest(

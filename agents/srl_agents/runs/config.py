@@ -39,12 +39,14 @@ class EnvConfig(Section):
 
     id: a registered id or a file, as for ``srl_env.make``. options: its keyword arguments.
     problems: a file of the ids of problems to train on, as ``srl-env difficulty`` writes it; None
-    for all.
+    for all. experts: data with solutions of the environment's problems, as ``srl-env data collect``
+    writes them; the run trains on these problems, with these solutions as the experts'.
     """
 
     id: str
     options: dict[str, Any] = Field(default_factory=dict)
     problems: str | None = None
+    experts: str | None = None
 
 
 class LoraConfig(Section):
@@ -175,7 +177,9 @@ class BudgetConfig(Section):
     """How long the whole run may be: exactly one of the three.
 
     updates: how many. seconds: of sampling, rewards, updates and probes; checkpoints, logs and
-    start-up do not count. tokens: sampled, or for demonstrations trained on.
+    start-up do not count. tokens: positions that go through the network: 3 for one that is trained
+    on (a forward and a backward pass), 1 for one that is sampled, read or scored. Evaluations do
+    not count.
     """
 
     updates: Annotated[int | None, Field(ge=1)] = None

@@ -22,7 +22,8 @@ def check_inputs(config: RunConfig) -> None:
     """
     check_model(config.model.path)
     sample = _instead_of_the_hub(config.env)
-    env = make_env(config.env, **sample)
+    settings = config.env.model_copy(update={"experts": None}) if sample else config.env
+    env = make_env(settings, **sample)
     only = None
     if config.env.problems is not None:
         file = Path(config.env.problems)

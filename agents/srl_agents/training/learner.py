@@ -27,6 +27,7 @@ from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.trained import Reference
 from srl_agents.runs.config import OptimizerConfig
 from srl_agents.training.packing import MicroBatch, even_tokens, micro_batches, my_part
+from srl_agents.training.positions import SCORED, TRAINED, Positions, pass_positions
 from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
@@ -62,17 +63,20 @@ class Learner:
         decoder: Decoder | None = None,
         reference: Reference | None = None,
         team: Team = ALONE,
+        positions: Positions | None = None,
     ) -> None:
         """model: its parameters with ``requires_grad`` are trained.
 
         autocast: matrix products in bfloat16. decoder: the model's; made here if not given.
         reference: the decoder of the run's first weights, if a KL is measured. team: the processes
-        that train the model together. All make the same updates.
+        that train the model together. All make the same updates. positions: counts what goes
+        through the network.
         """
         self.settings, self.autocast, self.team = settings, autocast, team
         self.sharded = is_sharded(model)
         self.decoder = decoder or make_decoder(model)
         self.reference = reference
+        self.positions = positions or Positions()
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = self.fresh_optimizer()
 
@@ -133,14 +137,17 @@ class Learner:
         """The batch with what its loss compares with, by weights before the first step."""
         old = reference = None
         if objective.needs_old_logprobs(steps):
+            self._count("old", batch)
             old = self.logprobs(self.decoder, batch, objective.temperature)
         if objective.needs_reference or (measure_kl and batch.sampler_logprobs):
             assert self.reference is not None, "callers that need a KL give the reference"
+            self._count("reference", batch)
             reference = self.logprobs(self.reference, batch, objective.temperature)
         return _Part(batch, old, reference)
 
     def _step(self, part: _Part, objective: Objective, fraction: float) -> Numbers:
         """One optimiser step on a batch, its gradient summed over micro-batches."""
+        self._count("train", part.batch, TRAINED)
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for micro, counts in self._micro_batches(part.batch):
@@ -188,6 +195,7 @@ class Learner:
 
     def _largest_drop(self, unanimous: Batch, objective: Objective) -> float:
         """The largest fall of a completion's log-prob, in nats; 0 if none fell."""
+        self._count("max_drop", unanimous)
         drops = [0.0]
         with torch.no_grad():
             for micro, _ in self._micro_batches(unanimous):
@@ -209,6 +217,10 @@ class Learner:
         numbers = {"entropy": entropy, **_differences(scores)}
         sums = {name: value.detach().where(mask, 0.0).sum() for name, value in numbers.items()}
         return loss, {**sums, **objective.numbers(scores)}
+
+    def _count(self, phase: str, batch: Batch, each: int = SCORED) -> None:
+        """Counts one pass of all processes over a batch."""
+        self.positions.add(phase, pass_positions(batch.prompts, batch.completions), each)
 
     def _forward(
         self, decoder: Reference, micro: MicroBatch, temperature: float

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from srl_agents.nn.score import Continuation, shared_prefixes
+from srl_agents.training.positions import pass_positions
 
 Ids = Sequence[int]
 
@@ -68,8 +69,7 @@ def even_tokens(
     """``max_tokens``, or less if a process would otherwise get no micro-batch."""
     if ranks == 1:
         return max_tokens
-    size = sum(len(prefix) for prefix, _ in shared_prefixes(prompts)) + sum(map(len, completions))
-    return min(max_tokens, -(-size // ranks))
+    return min(max_tokens, -(-pass_positions(prompts, completions) // ranks))
 
 
 def _part(

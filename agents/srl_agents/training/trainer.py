@@ -42,6 +42,7 @@ from srl_agents.runs.problem_file import indices_of
 from srl_agents.training.evaluations import BEST, Evaluations
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
+from srl_agents.training.positions import Positions, sampling_positions
 from srl_agents.training.progress import Progress, TrainResult
 from srl_agents.training.retokenization import drift_fraction, find_drifts
 from srl_agents.training.saving import Saver
@@ -75,6 +76,7 @@ class Trainer:
         self.collector = Collector(self._rollouts(), config.seed, team, demonstrate)
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None
+        self.positions = Positions()
         self.learner = Learner(
             self.policy.model,
             config.optimizer,
@@ -82,6 +84,7 @@ class Trainer:
             decoder=self.policy.decoder,
             reference=reference,
             team=team,
+            positions=self.positions,
         )
         self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
@@ -145,6 +148,7 @@ class Trainer:
         self.starts.progress = self.clock.stage_fraction()
         source = self.collector.source(self.starts, stage.batch, "train", number)
         collected = objective.collect(source)
+        self.positions.add("sample", sampling_positions(collected.episodes))
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
         data = objective.training_batches(collected, stage.batch, self.env.max_steps)
@@ -158,8 +162,10 @@ class Trainer:
         # resumed run would not have the cached prompts, whose last bits depend on their batch.
         self.policy.weights_changed()
         seconds = self.team.broadcast(time.perf_counter() - began)
-        self.position.count(seconds, collected.tokens, objective.score(metrics))
+        counts = self.positions.take()
+        self.position.count(seconds, sum(counts.values()), objective.score(metrics))
         usage = self.position.usage
+        metrics |= {f"tokens/{phase}": float(count) for phase, count in counts.items() if count}
         metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
         log.metrics(number, stage.name, metrics)
         self._note_untrained(data is None, metrics, log)
@@ -259,7 +265,9 @@ class Trainer:
         source = self.collector.source(starts, self.stage.until.probe_groups, "probe", number)
         found = following.objective.collect(source, refill=False)
         seconds = self.team.broadcast(time.perf_counter() - began)
-        self.position.usage = self.position.usage.plus(seconds, found.tokens)
+        self.positions.add("probe", sampling_positions(found.episodes))
+        tokens = sum(self.positions.take().values())
+        self.position.usage = self.position.usage.plus(seconds, tokens)
         return found.informative_fraction
 
     def _progress(self, metrics: Metrics) -> Progress:

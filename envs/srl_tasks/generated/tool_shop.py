@@ -11,7 +11,8 @@ from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards.call_similarity import call_similarity
+from srl_env.rewards import Measure
+from srl_env.rewards.measures.json_calls import JsonCallMeasure
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.registry import MakeFormat
 from srl_env.text.tool_calls import CallError
@@ -89,7 +90,7 @@ class ToolShopEnv(GeneratedEnv):
     3 to 15 calls, all with their observations.
 
     **Reward.** By the reward mode. "srl" compares calls argument by argument
-    (``srl_env.rewards.call_similarity``): a reward for each call. "rlvr" rewards the answer.
+    (``srl_env.rewards.measures.json_calls``): a reward for each call. "rlvr" rewards the answer.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first ``answer``
     (continuation "policy"); cut off after ``max_steps``.
@@ -105,6 +106,8 @@ class ToolShopEnv(GeneratedEnv):
 
     granularities = ("step",)
     tools: ClassVar[tuple[Tool, ...]] = FORMAT.tools
+    measure = "tool-calls"
+    measures: ClassVar[Mapping[str, Measure]] = {"tool-calls": JsonCallMeasure(FORMAT)}
     formats: ClassVar[Mapping[str, MakeFormat]] = {"tool-calls": partial(JsonCalls, FORMAT.tools)}
 
     def __init__(
@@ -119,7 +122,6 @@ class ToolShopEnv(GeneratedEnv):
         own: dict[str, Any] = {
             "format": FORMAT,
             "style": PromptStyle(step_task=_TASK, problem="Order:\n{problem}"),
-            "similarity": partial(call_similarity, FORMAT),
             "max_steps": 24,
         }
         problems = ToolShopSource(difficulty, split, max_problems)

@@ -6,17 +6,15 @@ import functools
 import os
 import threading
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar, Final, Literal
+from typing import Any, ClassVar, Final
 
 from srl_env.environment import ReasoningEnv
 from srl_env.episode.options import GRANULARITIES
-from srl_env.errors import BadOption, SandboxDied, WorldFailure
+from srl_env.errors import SandboxDied, WorldFailure
 from srl_env.grading import fault_grade, grade, warm_judges
 from srl_env.problem import Problem
-from srl_env.rewards import step_similarity
 from srl_env.sandbox import Sandbox, open_sandbox
 from srl_env.seconds import check_seconds
-from srl_env.swe.similarity import call_similarity
 from srl_env.swe.workspace import open_workspace
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.tool_calls import ToolCalls
@@ -33,7 +31,6 @@ TASK = (
 )
 TIMEOUTS_IN_A_ROW: Final = 3
 _REPLAYS: Final = Replays()
-_SIMILARITIES: Final = {"calls": call_similarity, "string": step_similarity}
 
 
 class SWEEnv(ReasoningEnv):
@@ -55,9 +52,9 @@ class SWEEnv(ReasoningEnv):
     **Expert.** It reproduces the bug, searches, views, edits, runs the tests and submits. Every
     step was executed when the task was made, and its result recorded.
 
-    **Reward.** Mode "srl": the similarity of the call to the expert's (``similarity="calls"``, see
-    ``srl_env.swe.similarity``; "string" compares the texts). "rlvr": 1 if the task is resolved at
-    the end. "hybrid" mixes both.
+    **Reward.** Mode "srl": the similarity of the call to the expert's (``measure="tool-calls"``,
+    see ``srl_env.rewards.measures.tool_calls``; "characters" compares the texts). "rlvr": 1 if the
+    task is resolved at the end. "hybrid" mixes both.
 
     **Worlds.** Under continuation "policy", calls are executed in a sandbox (``srl_env.sandbox``;
     ``sandbox``, ``allow_weak`` and ``image`` choose it). ``start_step`` executes the expert's first
@@ -83,6 +80,7 @@ class SWEEnv(ReasoningEnv):
 
     granularities = GRANULARITIES[:1]
     slow_world = True
+    measure = "tool-calls"
     offline_kwargs: ClassVar[dict[str, Any]] = {}
 
     def __init__(
@@ -93,7 +91,6 @@ class SWEEnv(ReasoningEnv):
         repos: Sequence[str] | None = None,
         max_difficulty: float = 1.0,
         context_turns: int | None = 2,
-        similarity: Literal["calls", "string"] = "calls",
         sandbox: str | None = None,
         allow_weak: bool = False,
         image: str | None = None,
@@ -104,8 +101,6 @@ class SWEEnv(ReasoningEnv):
         """options: those of ``ReasoningEnv``; the default of max_steps is 30."""
         check_seconds("command_timeout_s", command_timeout_s)
         check_seconds("episode_timeout_s", episode_timeout_s)
-        if similarity not in _SIMILARITIES:
-            raise BadOption(f"similarity must be 'calls' or 'string'; got {similarity!r}")
         problems = TaskProblems(
             SHIPPED if path is None else path,
             split=split,
@@ -121,7 +116,6 @@ class SWEEnv(ReasoningEnv):
             "style": PromptStyle(
                 step_task=TASK, problem="Report:\n{problem}", last_turns=context_turns
             ),
-            "similarity": _SIMILARITIES[similarity],
             "max_steps": 30,
             "world_timeout_s": None,  # commands have limits of their own
         }

@@ -8,7 +8,7 @@ observation. Several calls of one turn are steps in their order. Nothing is exec
 
     source = open_trajectories("trajectories.jsonl", resolved_only=True, on_bad_row="drop")
     print(source.report)
-    env = ReasoningEnv(source, RecordedCalls(), format=ToolCalls(), similarity=call_similarity,
+    env = ReasoningEnv(source, RecordedCalls(), format=ToolCalls(), measure="tool-calls",
                        style=PromptStyle(step_task="", problem="{problem}", last_turns=2))
 
 Such files are long, and each is read again for every episode. ``write_jsonl(path, source)`` writes

@@ -201,7 +201,10 @@ def test_an_unknown_key_is_named_before_the_one_that_it_stands_for() -> None:
         ("stages.srl.betas=[0.5,1.0]", "stages.srl.betas.1 must be less than 1; got 1.0"),
         ("train.objective.max_drop=1.5", "max_drop must be less than or equal to 0.99; got 1.5"),
         ("model.dtype=bfloat16", "model.dtype: .*autocast"),
-        ("env=srl/ModularChain-v0", "env must be a table with id, options and problems; got 'srl/"),
+        (
+            "env=srl/ModularChain-v0",
+            "env must be a table with id, options, problems and experts; got 'srl/",
+        ),
         ("log=[1]", r"log must be a table with tensorboard, .* and kl_every; got \[1\]"),
         ("train=3", "^train must be a table of settings; got 3"),
         ("train.objective=3", r"^train\.objective must be a table of settings; got 3"),

@@ -64,19 +64,19 @@ def test_a_wrong_answer_in_the_data_is_found_with_its_line(tmp_path: Path) -> No
 
 
 def test_a_similarity_that_is_less_for_equal_steps_is_found() -> None:
-    env = CountingEnv(similarity=lambda action, expert: 0.5)
+    env = CountingEnv(measure=lambda action, context: 0.5)
     assert "reward 0.5" in finding(env, "step by step (srl)").seen
     assert "{'similarity': 0.5}" in finding(env, "in the other modes").seen
 
 
 def test_a_similarity_that_likes_every_step_is_found() -> None:
-    env = CountingEnv(similarity=lambda action, expert: 1.0)
+    env = CountingEnv(measure=lambda action, context: 1.0)
     assert "reward 1.0 for 'say 2'" in finding(env, "shuffled").seen
     assert "earns 1.00 a step" in finding(env, "echo").seen
 
 
 def test_a_similarity_above_one_is_out_of_range() -> None:
-    env = CountingEnv(similarity=lambda action, expert: 2.0)
+    env = CountingEnv(measure=lambda action, context: 2.0)
     found = {found.seen[:24]: found for found in check(env, "in their range").findings}
     assert found["reward 2.0 in mode srl f"].expected == (
         "a reward from -1 to 1, as the mode states"
@@ -212,7 +212,7 @@ def test_a_finding_says_how_many_are_like_it() -> None:
 
 
 def test_a_wrong_similarity_is_one_finding_for_all_problems_and_steps() -> None:
-    result = check(CountingEnv(similarity=lambda action, expert: 0.5), "step by step (srl)")
+    result = check(CountingEnv(measure=lambda action, context: 0.5), "step by step (srl)")
     (found,) = result.findings
     assert found.similar > 1
 
@@ -354,7 +354,7 @@ def test_an_exception_for_a_hostile_text_is_found_with_the_line_and_the_text() -
 
 
 def test_a_reward_that_is_no_number_is_found() -> None:
-    env = CountingEnv(similarity=lambda action, expert: float("nan") if "9" in action else 0.5)
+    env = CountingEnv(measure=lambda action, context: float("nan") if "9" in action else 0.5)
     found = finding(env, "hostile", hostile=1000)
     assert "must give one finite reward" in found.seen
 

@@ -8,7 +8,7 @@ import pytest
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
-from srl_env.rewards.call_similarity import call_similarity
+from srl_env.rewards.measures.json_calls import call_similarity
 from srl_env.text.format import CompletionFormat
 from srl_env.text.tool_calls import CallError
 from srl_env.text.tools import Call, JsonCalls, Parameter, Tool

@@ -276,7 +276,7 @@ def test_hostile_calls_are_answered(env: SWEEnv) -> None:
         ({"split": "tran"}, UnknownName, "Did you mean 'train'"),
         ({"repos": ["shopp"]}, UnknownName, "Did you mean 'shop'"),
         ({"repos": "shop"}, BadOption, "repos must be a list"),
-        ({"similarity": "call"}, BadOption, "'calls' or 'string'"),
+        ({"measure": "calls"}, UnknownName, "Did you mean 'tool-calls'"),
         ({"command_timeout_s": 0}, BadOption, "command_timeout_s"),
     ],
 )

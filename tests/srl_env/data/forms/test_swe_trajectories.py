@@ -396,7 +396,7 @@ def offline_env(path: Path) -> ReasoningEnv:
         open_trajectories(path),
         RecordedCalls(),
         format=ToolCalls(),
-        similarity=call_similarity,
+        measure="tool-calls",
         style=PromptStyle(step_task="", problem="{problem}", last_turns=2),
     )
 

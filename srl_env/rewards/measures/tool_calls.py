@@ -1,4 +1,4 @@
-"""How similar two tool calls are, argument by argument.
+"""``tool-calls`` of repository tasks: two calls compared argument by argument.
 
 ===========================  ================================================================
 another tool                 0
@@ -17,6 +17,10 @@ str_replace_editor           0.2 for its command + 0.3 × the path + 0.5 × the 
   compared by character.
 - View ranges are compared by their overlap; no range is the whole file.
 - Line numbers are compared by their distance.
+
+Range: [0, 1]; 1 for the same call only, 0 for another tool and for a text that is no call. Blind
+spots: a wrong edit close to the expert's scores high, and another command with the same effect
+scores low. Environments with their own tools have a measure of the same name (``json_calls``).
 """
 
 from __future__ import annotations
@@ -28,6 +32,7 @@ from collections.abc import Mapping, Sequence
 
 from cydifflib import SequenceMatcher
 
+from srl_env.rewards.record import StepRecord
 from srl_env.rewards.similarity import matched_characters, step_similarity
 from srl_env.text.tool_calls import EDITOR, Argument, CallError, ToolCall, parse_call
 
@@ -37,6 +42,11 @@ MAX_LINES = 2_000
 MAX_EQUAL_PAIRS = 20_000
 
 _LAST_LINE = 10_000  # the end of a view to the end of a file
+
+
+def tool_calls(action: str, context: StepRecord) -> float:
+    """How similar the call is to the expert's, in the usual workspaces."""
+    return call_similarity(action, context.expert_action or "")
 
 
 def call_similarity(

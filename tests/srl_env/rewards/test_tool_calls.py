@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from srl_env.rewards.measures.tool_calls import text_similarity
 from srl_env.swe import ToolCall, call_similarity
-from srl_env.swe.similarity import text_similarity
 from srl_env.text.tool_calls import EDITOR
 
 SUBMIT = ToolCall("submit", {}).render()
