@@ -5,13 +5,14 @@ from __future__ import annotations
 import ast
 import operator
 import random
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Final, NamedTuple
 
 from srl_env.problem import ExpertStep, Problem
-from srl_env.rewards import Measure
+from srl_env.rewards import Measure, StepRecord
 from srl_env.rewards.measures.json_calls import JsonCallMeasure
 from srl_env.text.prompt import PromptStyle
 from srl_env.text.registry import MakeFormat
@@ -90,7 +91,8 @@ class ToolShopEnv(GeneratedEnv):
     3 to 15 calls, all with their observations.
 
     **Reward.** By the reward mode. "srl" compares calls argument by argument
-    (``srl_env.rewards.measures.json_calls``): a reward for each call. "rlvr" rewards the answer.
+    (``srl_env.rewards.measures.json_calls``): a reward for each call. With ``measure="accepts"``,
+    any call that brings the solution forward is worth 1. "rlvr" rewards the answer.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first ``answer``
     (continuation "policy"); cut off after ``max_steps``.
@@ -134,6 +136,65 @@ class ToolShopEnv(GeneratedEnv):
         except CallError as error:
             return f"error: {error}"
         return run_tool(self.world, call)
+
+    def accepts(self, action: str, context: StepRecord) -> float:
+        """1 for a call that follows from what is known and brings the solution forward, else 0.
+
+        - A look-up that the order needs, with the city known, which was not made before.
+        - A calculation with numbers of the order and of earlier results, whose result is new, and a
+          value that the expert's calculations have on their way.
+        - The answer, once it was calculated.
+        """
+        try:
+            call = FORMAT.read(action)
+        except CallError:
+            return 0.0
+        facts, known = context.problem.metadata["facts"], _known(context)
+        if call.tool == CALCULATE.name:
+            return float(_brings_forward(str(call.arguments["expression"]), facts, known))
+        if call.tool == ANSWER.name:
+            value = call.arguments["value"]
+            return float(value in known and str(value) == context.problem.answer)
+        made = set(context.actions)
+        return float(action in facts and action not in made and made.issuperset(facts[action]))
+
+
+def _known(context: StepRecord) -> set[int]:
+    """The numbers of the order, the results so far, and 100, of which discounts are parts."""
+    world, seen = context.problem.metadata["world"], [context.problem.prompt, "100"]
+    for action in context.actions:
+        try:
+            seen.append(run_tool(world, FORMAT.read(action)))
+        except CallError:
+            continue
+    return {int(number) for text in seen for number in re.findall(r"-?[0-9]+", text)}
+
+
+def _brings_forward(expression: str, facts: Mapping[str, Any], known: set[int]) -> bool:
+    """Whether known numbers give a new value, one on the way of the expert's calculations."""
+    values, numbers = _values(expression)
+    if not values or not known.issuperset(numbers) or values[-1] in known:
+        return False
+    calls = [FORMAT.read(fact) for fact in facts]
+    return any(
+        values[-1] in _values(str(call.arguments["expression"]))[0]
+        for call in calls
+        if call.tool == CALCULATE.name
+    )
+
+
+def _values(expression: str) -> tuple[list[int], set[int]]:
+    """The values of all operations, the whole one last, and the numbers; empty for an error."""
+    if len(expression) > MAX_EXPRESSION:
+        return [], set()
+    try:
+        tree = ast.parse(expression, mode="eval").body
+        nodes = [node for node in ast.walk(tree) if isinstance(node, ast.BinOp)]
+        values = [_value(node) for node in reversed(nodes)]
+    except (SyntaxError, ValueError, ZeroDivisionError, RecursionError, MemoryError):
+        return [], set()
+    constants = {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    return values if values and nodes[0] is tree else [], constants  # type: ignore[return-value]
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,9 @@ from srl_env.errors import BadOption
 from srl_env.named import named
 from srl_env.rewards.measures.accepts import accepts
 from srl_env.rewards.measures.characters import CHARACTERS
+from srl_env.rewards.measures.maths import MATHS
+from srl_env.rewards.measures.numbers import NUMBERS
+from srl_env.rewards.measures.tokens import TOKENS
 from srl_env.rewards.measures.tool_calls import tool_calls
 from srl_env.rewards.record import Measure
 
@@ -26,6 +29,9 @@ __all__ = ["CHARACTERS", "MEASURES", "accepts", "find_measure"]
 MEASURES: Mapping[str, Measure] = {
     "accepts": accepts,
     "characters": CHARACTERS,
+    "maths": MATHS,
+    "numbers": NUMBERS,
+    "tokens": TOKENS,
     "tool-calls": tool_calls,
 }
 """Those that every environment can use; a line here is all that a new one needs."""

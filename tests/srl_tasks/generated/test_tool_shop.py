@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import re
 
 import pytest
 
 import srl_env
+from srl_env import ReasoningEnv
 from srl_env.text.tools import Call
-from srl_tasks.generated.tool_shop import ToolShopSource, run_tool
+from srl_tasks.generated.tool_shop import FORMAT, ToolShopSource, run_tool
 
 WORLD = {
     "products": {"lamp": {"price": 980}},
@@ -19,6 +21,62 @@ WORLD = {
 
 def lookup(table: str, key: str, field: str) -> Call:
     return Call("lookup", {"table": table, "key": key, "field": field})
+
+
+def calculate(expression: str) -> Call:
+    return Call("calculate", {"expression": expression})
+
+
+def test_calls_that_bring_the_solution_forward_are_accepted() -> None:
+    env = srl_env.make("srl/ToolShop-v0", difficulty=2, reward_mode="srl", measure="accepts")
+    of = env.unwrapped
+    assert isinstance(of, ReasoningEnv)
+    env.reset(seed=0, options={"continuation": "policy"})
+    prices, customer = list(of.expert_steps[:2]), of.expert_steps[3]
+    order = re.findall(r"([0-9]+) ([a-z]+?)s?[,.]", of.problem.prompt)
+    (n, one), (m, other) = order
+    p, q = (of.problem.metadata["world"]["products"][name]["price"] for name in (one, other))
+    discount = int(customer.observation or "")
+
+    def reward(call: Call | str) -> float:
+        return float(env.step(call if isinstance(call, str) else call.render())[1])
+
+    assert reward(calculate(f"{n} * {p}")) == 0.0  # the price is not known yet
+    assert reward(customer.action) == 1.0  # earlier than the expert
+    assert reward(customer.action) == 0.0  # a second time
+    assert reward(lookup("products", "nothing", "price")) == 0.0
+    assert [reward(step.action) for step in prices] == [1.0, 1.0]
+    goods = int(n) * p + int(m) * q
+    assert reward(Call("answer", {"value": goods * (100 - discount) // 100}).render()) == 0.0
+
+
+def test_a_calculation_in_other_words_is_accepted() -> None:
+    env = srl_env.make("srl/ToolShop-v0", difficulty=1, reward_mode="srl", measure="accepts")
+    of = env.unwrapped
+    assert isinstance(of, ReasoningEnv)
+    env.reset(seed=0)
+    price, goods, answer = (step.action for step in of.expert_steps)
+    n, p = str(FORMAT.read(goods).arguments["expression"]).split(" * ")
+
+    def rewards(*calls: str) -> list[float]:
+        env.reset(seed=0, options={"continuation": "policy"})
+        return [float(env.step(call)[1]) for call in calls]
+
+    turned = calculate(f"{p} * {n}").render()
+    assert rewards(price, turned, answer) == [1.0, 1.0, 1.0]
+    assert rewards(price, goods, turned) == [1.0, 1.0, 0.0]  # nothing new
+    assert rewards(price, answer) == [1.0, 0.0]  # nothing was calculated
+    assert rewards(price, calculate(f"{p} * {p}").render()) == [1.0, 0.0]
+    assert rewards(price, calculate(f"{int(n) + 1000} * {p}").render()) == [1.0, 0.0]
+
+
+@pytest.mark.parametrize(
+    "expression", ["(" * 199, "9" * 199, "1 +" * 60, "9" * 10**5, "__import__('os')"]
+)
+def test_no_expression_hangs_or_crashes_the_checker(expression: str) -> None:
+    env = srl_env.make("srl/ToolShop-v0", reward_mode="srl", measure="accepts")
+    env.reset(seed=0)
+    assert env.step(calculate(expression).render())[1] in (0.0, -1.0)
 
 
 @pytest.mark.parametrize(
