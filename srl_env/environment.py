@@ -444,6 +444,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """The expert's steps in this episode; () without an expert."""
         return self._current().steps
 
+    def expert_of(
+        self, seed: int, options: Mapping[str, Any]
+    ) -> tuple[Problem, tuple[ExpertStep, ...]]:
+        """The problem and the expert's steps of the episode that ``reset`` would start.
+
+        It starts none. Raises ``UnknownName`` and ``BadOption`` for wrong options.
+        """
+        rng = stream(type(self).__name__, self.problems.name, seed, 0)
+        return self._drawn(read_options(options), rng)
+
     @property
     def expert_action(self) -> str | None:
         """The expert's action at this step; for granularity "solution" the rest of the solution.
@@ -518,10 +528,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
 
     def _new_state(self, options: Mapping[str, Any], rng: np.random.Generator) -> EpisodeState:
         mode = read_mode(options["reward_mode"]) if "reward_mode" in options else self._mode
-        problem = choose_problem(self.problems, options.get("problem"), rng)
-        steps: tuple[ExpertStep, ...] = ()
-        if problem.trajectories:
-            steps = problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
+        problem, steps = self._drawn(options, rng)
         continuation = (
             read_choice("continuation", options.get("continuation"), CONTINUATIONS)
             or self._continuation
@@ -575,6 +582,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
                 f"choose another measure: {', '.join(sorted({*MEASURES, *self.measures}))}"
             )
         return find_measure(chosen, {"accepts": self.accepts, **self.measures})
+
+    def _drawn(
+        self, options: Mapping[str, Any], rng: np.random.Generator
+    ) -> tuple[Problem, tuple[ExpertStep, ...]]:
+        """The episode's problem, and the steps of one of its experts."""
+        problem = choose_problem(self.problems, options.get("problem"), rng)
+        if not problem.trajectories:
+            return problem, ()
+        return problem, problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
 
     def _reward_rng(self) -> np.random.Generator:
         """The stream for random rewards. It depends on the episode and its copy number only, so

@@ -63,7 +63,7 @@ ALLOWED = {
         "methods": "checked objectives",
         "nn": "parallel",
         "runs": "checked methods models objectives",
-        "policies": "methods models nn parallel runs",
+        "policies": "methods models nn objectives parallel runs",
         "collection": "methods models objectives parallel policies runs",
         "evaluation": "policies runs",
         "expert_data": "evaluation policies runs",

@@ -37,18 +37,22 @@ def hinted_opening(style: PromptStyle, opening: Opening, actions: Sequence[str])
 
 
 def with_hint(
-    style: PromptStyle, messages: Messages, prompt: str, actions: Sequence[str]
+    style: PromptStyle,
+    messages: Messages,
+    prompt: str,
+    actions: Sequence[str],
+    shown: Sequence[str] = (),
 ) -> list[Message]:
-    """The messages of a step as they are in an episode whose opening has the hint.
+    """The messages of a step as they are in an episode with the hint.
 
-    messages: of an episode without a hint. prompt: its problem's. actions: as in
-    ``hinted_opening``.
+    prompt: of the episode's problem. actions: as in ``hinted_opening``. shown: the actions that the
+    messages already show as a hint; the new ones take their place.
     """
     plain = Opening("", style.problem.replace("{problem}", utf8_safe(prompt)))
-    hinted = hinted_opening(style, plain, actions).problem
+    now, then = (hinted_opening(style, plain, each).problem for each in (shown, actions))
     found: list[Message] = [message.copy() for message in messages]
     first = next(message for message in found if message["role"] == "user")
-    if not first["content"].startswith(plain.problem):
+    if not first["content"].startswith(now):
         raise ValueError("the first user message must begin with the problem; it does not")
-    first["content"] = hinted + first["content"].removeprefix(plain.problem)
+    first["content"] = then + first["content"].removeprefix(now)
     return found

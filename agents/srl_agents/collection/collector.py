@@ -89,6 +89,7 @@ class CollectorSource:
         self, found: Collected, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]
     ) -> None:
         """Adds the episodes of ``request.size`` copies of each numbered point."""
+        found.starts |= {number: self._start(request, number, point) for number, point in points}
         team, began = self.collector.team, time.perf_counter()
         results = self.collector.rollouts.run(self._jobs(request, team.part(points)))
         _count_seconds(found, results, time.perf_counter() - began)

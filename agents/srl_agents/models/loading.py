@@ -40,7 +40,7 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
     # Downloads from the hub may take minutes, so they show their progress bars.
     with without_notices() if folder.is_dir() else nullcontext():
         model = _model(source, dtype, adapters=(folder / ADAPTER).is_file())
-        return model.to(place).eval(), _tokenizer(source)
+        return model.to(place).eval(), load_tokenizer(source)
 
 
 @contextmanager
@@ -118,7 +118,8 @@ def _model(source: str, dtype: str, adapters: bool) -> Any:
         ) from error
 
 
-def _tokenizer(source: str) -> Any:
+def load_tokenizer(source: str) -> Any:
+    """A model's tokenizer; BadOption if it cannot be read."""
     try:
         return transformers.AutoTokenizer.from_pretrained(source)
     except (OSError, ValueError, ImportError) as error:

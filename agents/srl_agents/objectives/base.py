@@ -24,8 +24,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 from srl_agents.checked import Checked
 from srl_agents.objectives.choices import Aggregation
@@ -35,9 +35,10 @@ from srl_agents.objectives.summary import change
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from srl_agents.objectives.batch import TrainingBatches
+    from srl_agents.objectives.batch import Batch, TrainingBatches
     from srl_agents.objectives.groups import Signal
     from srl_agents.objectives.requests import Collected, Source
+    from srl_agents.objectives.teacher import TeacherRequest
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +47,8 @@ class Scores:
 
     logprobs: (B, T), with gradient. mask: (B, T), True where there is a token. advantages: (B,).
     old, reference: (B, T) log-probs before this update's first step, and of the run's first
-    weights. sampled: (B, T) as the sampler reported them. The last three may be None.
+    weights. sampled: (B, T) as the sampler reported them. teacher: (B, T), the teacher's log-probs.
+    divergence: (B, T) from the teacher, with gradient. The last five may be None.
     """
 
     logprobs: Tensor
@@ -55,6 +57,8 @@ class Scores:
     old: Tensor | None = None
     sampled: Tensor | None = None
     reference: Tensor | None = None
+    teacher: Tensor | None = None
+    divergence: Tensor | None = None
 
 
 class Objective(Checked, ABC):
@@ -115,6 +119,19 @@ class Objective(Checked, ABC):
     def needs_teacher(self) -> bool:
         """Whether a teacher must be named, and none is."""
         return False
+
+    @property
+    def teacher_request(self) -> TeacherRequest | None:
+        """What scores the completions a second time; None if nothing does."""
+        return None
+
+    def at(self, progress: float) -> Self:
+        """The objective after a fraction of the stage's budget, 0 … 1; by default it stays."""
+        return self
+
+    def with_teacher(self, batch: Batch, prompts: tuple[tuple[int, ...], ...]) -> Batch:
+        """The batch with the teacher's prompts, one for each completion."""
+        return replace(batch, teacher_prompts=prompts)
 
     def needs_old_logprobs(self, steps: int) -> bool:
         """Whether the loss compares with the weights before the update. steps: in one pass."""

@@ -20,6 +20,7 @@ class Batch:
 
     prompts, completions: token ids. advantages, weights: (B,) float64; a weight is that of one
     token in the batch's loss. sampler_logprobs: as sampled; empty for demonstrations.
+    teacher_prompts: those in which a teacher scores the completions; empty without a teacher.
     """
 
     prompts: tuple[tuple[int, ...], ...]
@@ -27,6 +28,7 @@ class Batch:
     advantages: Tensor
     weights: Tensor
     sampler_logprobs: tuple[tuple[float, ...], ...] = ()
+    teacher_prompts: tuple[tuple[int, ...], ...] = ()
 
     @property
     def tokens(self) -> int:

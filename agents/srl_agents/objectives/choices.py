@@ -13,3 +13,6 @@ Aggregation = Literal["sequence", "token", "constant"]
 Need = Literal["demonstrations", "thoughts", "verifier", "teacher"]
 """What a method may need: problems with expert trajectories, with the expert's thoughts, or with an
 answer that the verifier can judge by; and the name of a teacher."""
+
+Divergence = Literal["forward", "reverse", "jsd"]
+"""How a policy is compared with a teacher; see ``srl_agents.objectives.divergence``."""

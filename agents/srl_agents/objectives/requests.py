@@ -11,7 +11,7 @@ from srl_agents.objectives.groups import Group, Outcome, outcomes
 from srl_agents.objectives.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
 from srl_env.policy import Sampling
 from srl_env.rewards import Granularity
-from srl_env.rollout import Episode
+from srl_env.rollout import Episode, Start
 
 if TYPE_CHECKING:
     from srl_agents.objectives.batch import Batch
@@ -47,7 +47,8 @@ class DemonstrationRequest:
 class Collected:
     """What was collected for one update: the policy's episodes in groups, or demonstrations.
 
-    batch: how many groups are trained on at most. min_std: as in ``GroupRequest``.
+    batch: how many groups are trained on at most. min_std: as in ``GroupRequest``. starts: of the
+    episodes, by the number of their group.
     seconds_sampling: inside the policy. seconds_environment: in environments and rewards. If
     workers run the episodes, both are parts of the time that passed here, in the workers' ratio.
     seconds_waiting: for other processes; 0 if there are none.
@@ -57,6 +58,7 @@ class Collected:
     min_std: float = 0.0
     episodes: list[Episode] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
+    starts: dict[int, Start] = field(default_factory=dict)
     demonstrations: Batch | None = None
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0

@@ -74,18 +74,28 @@ class Sampled(Objective):
 
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""
-        names = ("reward_mode", "measure", "continuation", "granularity", "max_steps")
-        options = {name: getattr(self, name) for name in names}
         return source.sample(
             GroupRequest(
-                {name: value for name, value in options.items() if value is not None},
+                self.reset_options,
                 Sampling(self.temperature, self.max_tokens),
                 self.group_size,
                 self.max_groups if refill else 1.0,
-                self.min_std,
+                self.least_std,
                 self.groups,
             )
         )
+
+    @property
+    def reset_options(self) -> dict[str, Any]:
+        """The options of its episodes, for the environment's ``reset``."""
+        names = ("reward_mode", "measure", "continuation", "granularity", "max_steps")
+        options = {name: getattr(self, name) for name in names}
+        return {name: value for name, value in options.items() if value is not None}
+
+    @property
+    def least_std(self) -> float:
+        """The std of rewards above which a group is trained on; below 0 for all groups."""
+        return self.min_std
 
     def groups(self, episodes: Sequence[Episode]) -> list[Group]:
         """What is compared with what: by step, or by episode; see ``groups``."""

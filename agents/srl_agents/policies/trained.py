@@ -5,6 +5,8 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Sequence
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -13,7 +15,8 @@ from torch import Tensor
 
 from srl_agents.models.loading import find_device, load
 from srl_agents.nn.families import causal_lm
-from srl_agents.nn.score import Continuation, Decoder, make_decoder
+from srl_agents.nn.linear import Map
+from srl_agents.nn.score import Continuation, Decoder, States, TokenTree, make_decoder
 from srl_agents.parallel.sharding import shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.chat_template import set_arguments
@@ -40,6 +43,10 @@ class Reference(Protocol):
         temperature: float = 1.0,
     ) -> tuple[Tensor, Tensor, Tensor]:
         """As ``Decoder.token_logprobs``."""
+        ...
+
+    def states(self, tree: TokenTree) -> States:
+        """As ``Decoder.states``; its head needs no gradient either."""
         ...
 
 
@@ -116,6 +123,15 @@ class _WithoutAdapters:
     ) -> tuple[Tensor, Tensor, Tensor]:
         with self.model.disable_adapter():
             return self.decoder.token_logprobs(prefixes, continuations, temperature)
+
+    def states(self, tree: TokenTree) -> States:
+        with self.model.disable_adapter():
+            found = self.decoder.states(tree)
+        return replace(found, head=partial(self._head, found.head))
+
+    def _head(self, head: Map, hidden: Tensor) -> Tensor:
+        with self.model.disable_adapter():
+            return head(hidden)
 
 
 def load_parts(

@@ -283,8 +283,15 @@ class RunConfig(Section):
     @property
     def needs_reference(self) -> bool:
         """Whether the run compares with its first weights, in the loss or in the log."""
-        stages = self.resolved_method.stages
-        return self.log.kl_every > 0 or any(s.objective.needs_reference for s in stages)
+        objectives = [stage.objective for stage in self.resolved_method.stages]
+        compared = any(objective.needs_reference for objective in objectives)
+        return self.log.kl_every > 0 or compared or "start" in self.teachers
+
+    @property
+    def teachers(self) -> tuple[str, ...]:
+        """The teachers that its stages ask for; see ``TeacherRequest.weights``."""
+        requests = [stage.objective.teacher_request for stage in self.resolved_method.stages]
+        return tuple(dict.fromkeys(each.weights for each in requests if each is not None))
 
     def method_at(self, where: str) -> Method:
         """``resolved_method``; errors name keys below the dotted place ``where``."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from srl_agents.models.folder import check_model
+from srl_agents.objectives.teacher import OWN_WEIGHTS, is_server
 from srl_agents.runs.config import EnvConfig, RunConfig
 from srl_agents.runs.environment import make_env
 from srl_agents.runs.needs import check_needs
@@ -21,6 +22,9 @@ def check_inputs(config: RunConfig) -> None:
     what it needs. Problems of the hub are not loaded.
     """
     check_model(config.model.path)
+    for name in config.teachers:
+        if name not in OWN_WEIGHTS and not is_server(name):
+            check_model(name)
     sample = _instead_of_the_hub(config.env)
     settings = config.env.model_copy(update={"experts": None}) if sample else config.env
     env = make_env(settings, **sample)

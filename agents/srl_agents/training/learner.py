@@ -12,16 +12,25 @@ are gathered, and their gradients summed, layer by layer in each micro-batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
 
-from srl_agents.nn.score import Decoder, make_decoder
+from srl_agents.nn.score import (
+    Continuation,
+    Decoder,
+    Other,
+    States,
+    TokenScores,
+    make_decoder,
+    tree_of,
+)
 from srl_agents.objectives.base import Objective, Scores
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import aggregate, kl_estimate
+from srl_agents.objectives.teacher import TeacherRequest
 from srl_agents.parallel.sharding import is_sharded, whole
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.trained import Reference
@@ -43,12 +52,14 @@ class TrainingDiverged(SrlEnvError, RuntimeError):
 class _Part:
     """A batch, and its log-probs (B, T) under other weights if the loss needs them.
 
-    old: before this update's first step. reference: the run's first weights.
+    old: before this update's first step. reference: the run's first weights. teacher: the
+    teacher's, in its prompts.
     """
 
     batch: Batch
     old: Tensor | None = None
     reference: Tensor | None = None
+    teacher: Tensor | None = None
 
 
 class Learner:
@@ -62,20 +73,21 @@ class Learner:
         autocast: bool = False,
         decoder: Decoder | None = None,
         reference: Reference | None = None,
+        teachers: Mapping[str, Reference] | None = None,
         team: Team = ALONE,
         positions: Positions | None = None,
     ) -> None:
         """model: its parameters with ``requires_grad`` are trained.
 
         autocast: matrix products in bfloat16. decoder: the model's; made here if not given.
-        reference: the decoder of the run's first weights, if a KL is measured. team: the processes
-        that train the model together. All make the same updates. positions: counts what goes
-        through the network.
+        reference: the decoder of the run's first weights, if a KL is measured. teachers: the
+        decoders that objectives name. team: the processes that train the model together. All make
+        the same updates. positions: counts what goes through the network.
         """
         self.settings, self.autocast, self.team = settings, autocast, team
         self.sharded = is_sharded(model)
         self.decoder = decoder or make_decoder(model)
-        self.reference = reference
+        self.reference, self.teachers = reference, dict(teachers or {})
         self.positions = positions or Positions()
         self.parameters = [p for p in model.parameters() if p.requires_grad]
         self.optimizer = self.fresh_optimizer()
@@ -120,17 +132,23 @@ class Learner:
             means["step_fraction"] = self._halved(before, data.unanimous, objective)
         return {"lr": lr * data.fraction, **means}
 
-    def logprobs(self, decoder: Reference, batch: Batch, temperature: float) -> Tensor:
+    def logprobs(
+        self, decoder: Reference, batch: Batch, temperature: float, gather: bool = False
+    ) -> Tensor:
         """Log-probs of every completion's tokens, without gradient: (B, T), padded with 0.
 
-        In a team, of the completions in this process's micro-batches; the others' are 0.
+        In a team, of the completions in this process's micro-batches; the others' are 0 unless they
+        are gathered.
         """
         width = max(map(len, batch.completions))
         found = torch.zeros(len(batch.completions), width, device=decoder.device)
         with torch.no_grad():
-            for micro, _ in self._micro_batches(batch):
+            for micro, counts in self._micro_batches(batch):
                 logprobs, _, _ = self._forward(decoder, micro, temperature)
-                found[list(micro.rows), : logprobs.shape[1]] = logprobs
+                if counts or not gather:
+                    found[list(micro.rows), : logprobs.shape[1]] = logprobs
+        if gather:
+            self.team.all_reduce([found])
         return found
 
     def _part(self, batch: Batch, objective: Objective, steps: int, measure_kl: bool) -> _Part:
@@ -143,11 +161,20 @@ class Learner:
             assert self.reference is not None, "callers that need a KL give the reference"
             self._count("reference", batch)
             reference = self.logprobs(self.reference, batch, objective.temperature)
-        return _Part(batch, old, reference)
+        teacher, request = None, objective.teacher_request
+        if request is not None and request.measure is None:
+            seen = replace(batch, prompts=batch.teacher_prompts)  # in other micro-batches
+            decoder = self.teachers[request.weights]
+            self._count("teacher", seen)
+            teacher = self.logprobs(decoder, seen, objective.temperature, gather=True)
+        return _Part(batch, old, reference, teacher)
 
     def _step(self, part: _Part, objective: Objective, fraction: float) -> Numbers:
         """One optimiser step on a batch, its gradient summed over micro-batches."""
         self._count("train", part.batch, TRAINED)
+        request = objective.teacher_request
+        if request is not None and request.measure is not None:
+            self._count("teacher", replace(part.batch, prompts=part.batch.teacher_prompts))
         self.optimizer.zero_grad(set_to_none=True)
         sums: dict[str, Tensor] = {}
         for micro, counts in self._micro_batches(part.batch):
@@ -209,18 +236,42 @@ class Learner:
         self, part: _Part, micro: MicroBatch, objective: Objective
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """A micro-batch's part of the loss, and sums over its tokens for the log."""
-        logprobs, mask, entropy = self._forward(self.decoder, micro, objective.temperature)
-        scores = _scores(part, micro, logprobs, mask)
+        found = self._token_scores(part.batch, micro, objective)
+        mask, scores = found.mask, _scores(part, micro, found)
         first, *more = objective.loss_terms(scores)
-        weights = part.batch.weights[list(micro.rows)].to(logprobs.device)
+        weights = part.batch.weights[list(micro.rows)].to(mask.device)
         loss = aggregate(sum(more, start=first), mask, weights)
-        numbers = {"entropy": entropy, **_differences(scores)}
+        numbers = {"entropy": found.entropy, **_differences(scores)}
+        if part.teacher is not None:
+            numbers["teacher_failures"] = part.teacher[list(micro.rows), : mask.shape[1]].isnan()
         sums = {name: value.detach().where(mask, 0.0).sum() for name, value in numbers.items()}
         return loss, {**sums, **objective.numbers(scores)}
 
     def _count(self, phase: str, batch: Batch, each: int = SCORED) -> None:
         """Counts one pass of all processes over a batch."""
         self.positions.add(phase, pass_positions(batch.prompts, batch.completions), each)
+
+    def _token_scores(self, batch: Batch, micro: MicroBatch, objective: Objective) -> TokenScores:
+        """The policy's scores of a micro-batch, with divergences if the objective measures them."""
+        decoder, request = self.decoder, objective.teacher_request
+        with torch.autocast(decoder.device.type, torch.bfloat16, enabled=self.autocast):
+            other = None
+            if request is not None and request.measure is not None:
+                states = self._teacher_states(batch, micro, request)
+                other = Other(states, request.measure)
+            tree = tree_of(micro.prefixes, micro.continuations)
+            return decoder.score(tree, objective.temperature, other)
+
+    def _teacher_states(self, batch: Batch, micro: MicroBatch, request: TeacherRequest) -> States:
+        """What predicts the micro-batch's tokens in the teacher's prompts, with its weights now."""
+        prompts = [batch.teacher_prompts[row] for row in micro.rows]
+        numbers = {prompt: number for number, prompt in enumerate(dict.fromkeys(prompts))}
+        continuations = [
+            Continuation(numbers[prompt], len(prompt), each.ids)
+            for prompt, each in zip(prompts, micro.continuations, strict=True)
+        ]
+        with torch.no_grad():
+            return self.teachers[request.weights].states(tree_of(list(numbers), continuations))
 
     def _forward(
         self, decoder: Reference, micro: MicroBatch, temperature: float
@@ -265,21 +316,27 @@ def partial_step(optimizer: torch.optim.Optimizer, fraction: float) -> None:
         group["lr"], group["betas"] = lr, betas
 
 
-def _scores(part: _Part, micro: MicroBatch, logprobs: Tensor, mask: Tensor) -> Scores:
+def _scores(part: _Part, micro: MicroBatch, found: TokenScores) -> Scores:
     """What the loss terms of a micro-batch are made from."""
+    logprobs = found.logprobs
     rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
     sampled = None
     if part.batch.sampler_logprobs:
         values = [part.batch.sampler_logprobs[row] for row in rows]
         padded = [[*row, *[0.0] * (width - len(row))] for row in values]
         sampled = torch.tensor(padded, device=device)
+    teacher = None if part.teacher is None else part.teacher[rows, :width]
+    if teacher is not None:  # where its server failed, it has no opinion
+        teacher = torch.where(teacher.isnan(), logprobs.detach(), teacher)
     return Scores(
         logprobs,
-        mask,
+        found.mask,
         part.batch.advantages[rows].to(device, logprobs.dtype),
         None if part.old is None else part.old[rows, :width],
         sampled,
         None if part.reference is None else part.reference[rows, :width],
+        teacher,
+        found.divergence,
     )
 
 

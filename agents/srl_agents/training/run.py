@@ -11,6 +11,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from srl_agents.objectives.teacher import OWN_WEIGHTS
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.input_checks import check_inputs
 from srl_agents.runs.lock import LOCK, held
@@ -109,8 +110,12 @@ def _train(
 
 
 def _check_inputs(config: RunConfig) -> None:
-    """Raises what ``check_inputs`` and ``check_split`` raise."""
+    """Raises what ``check_inputs``, ``check_teachers`` and ``check_split`` raise."""
     check_inputs(config)
+    if set(config.teachers) - set(OWN_WEIGHTS):
+        from srl_agents.policies.teachers import check_teachers
+
+        check_teachers(config.teachers, config.model)
     if config.evaluation is not None:
         from srl_agents.evaluation.split import check_split
 

@@ -27,13 +27,16 @@ from srl_agents.collection.collector import Collector
 from srl_agents.collection.demonstrations import demonstrations
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
+from srl_agents.collection.teacher_prompts import with_teacher_prompts
 from srl_agents.methods.budget import why_informative
 from srl_agents.methods.stages import Stage
 from srl_agents.methods.starts import StartSampler
+from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import TrainingBatches
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.loading import load_sampler
+from srl_agents.policies.teachers import load_teachers
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
@@ -76,6 +79,7 @@ class Trainer:
         self.collector = Collector(self._rollouts(), config.seed, team, demonstrate)
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None
+        teachers = load_teachers(config.teachers, config.model, self.policy, reference, team)
         self.positions = Positions()
         self.learner = Learner(
             self.policy.model,
@@ -83,6 +87,7 @@ class Trainer:
             autocast=config.model.autocast,
             decoder=self.policy.decoder,
             reference=reference,
+            teachers=teachers,
             team=team,
             positions=self.positions,
         )
@@ -143,9 +148,9 @@ class Trainer:
 
     def _update(self, log: RunLog) -> Metrics:
         """One update of the current stage: collected, trained on, logged."""
-        stage, objective = self.stage, self.stage.objective
         number, began = self.position.usage.updates + 1, time.perf_counter()
         self.starts.progress = self.clock.stage_fraction()
+        stage, objective = self.stage, self.stage.objective.at(self.starts.progress)
         source = self.collector.source(self.starts, stage.batch, "train", number)
         collected = objective.collect(source)
         self.positions.add("sample", sampling_positions(collected.episodes))
@@ -153,7 +158,8 @@ class Trainer:
         metrics |= self.collector.rollouts.metrics()
         data = objective.training_batches(collected, stage.batch, self.env.max_steps)
         if data is not None:
-            metrics |= self._learn(data)
+            data = with_teacher_prompts(data, collected, objective, self.env, self.policy)
+            metrics |= self._learn(data, objective)
         every = self.config.log.rollouts_every
         if collected.episodes and every and (number - 1) % every == 0:
             episodes = collected.episodes[: self.config.log.rollouts_kept]
@@ -208,13 +214,11 @@ class Trainer:
                     log.event(self.position.usage.updates, self.stage.name, "drift", str(drift))
         return {} if fraction is None else {"drift_fraction": fraction}
 
-    def _learn(self, data: TrainingBatches) -> Metrics:
+    def _learn(self, data: TrainingBatches, objective: Objective) -> Metrics:
         number, kl_every = self.position.usage.updates + 1, self.config.log.kl_every
         began, measure_kl = time.perf_counter(), bool(kl_every) and number % kl_every == 0
         try:
-            numbers = self.learner.update(
-                data, self.stage.objective, self.clock.learning_rate(), measure_kl
-            )
+            numbers = self.learner.update(data, objective, self.clock.learning_rate(), measure_kl)
         except TrainingDiverged as error:
             raise TrainingDiverged(
                 f"update {number}: {error}. {_last_good(self.folder)}; a lower learning rate may"

@@ -45,6 +45,10 @@ def test_a_hint_added_later_gives_the_messages_of_an_episode_with_the_hint(
         plain = prompt(style, *HISTORY[:length])
         hinted = prompt(style, *HISTORY[:length], hint=("x", "y"))
         assert with_hint(style, plain, "1+1?", ("x", "y")) == hinted != plain
+        assert with_hint(style, hinted, "1+1?", ("z",), ("x", "y")) == prompt(
+            style, *HISTORY[:length], hint=("z",)
+        )
+        assert with_hint(style, hinted, "1+1?", (), ("x", "y")) == plain
         assert [m["role"] for m in hinted] == [m["role"] for m in plain]
         assert plain == prompt(style, *HISTORY[:length])  # unchanged
 

@@ -5,7 +5,7 @@ once; ``decoder.score(tree)`` is the same on padded tensors, with any choice of 
 """
 
 from srl_agents.nn.score.choice import make_decoder
-from srl_agents.nn.score.decoder import Decoder, TokenScores
+from srl_agents.nn.score.decoder import Decoder, Other, States, TokenScores
 from srl_agents.nn.score.plain import PlainDecoder
 from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder
 from srl_agents.nn.tree import Continuation, TokenTree, shared_prefixes, tree_of
@@ -13,8 +13,10 @@ from srl_agents.nn.tree import Continuation, TokenTree, shared_prefixes, tree_of
 __all__ = [
     "Continuation",
     "Decoder",
+    "Other",
     "PlainDecoder",
     "SharedPrefixDecoder",
+    "States",
     "TokenScores",
     "TokenTree",
     "make_decoder",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,7 +23,8 @@ class TokenScores:
     """Log-probabilities and entropies in the shape of a tree; exactly 0 if not requested.
 
     prefix_logprobs, prefix_mask: (P, L); the masks mark what was requested.
-    logprobs, mask, entropy: (B, T), the continuations'.
+    logprobs, mask, entropy: (B, T), the continuations'. divergence: (B, T), their divergences from
+    other states; None if none were given.
     Entropies (nats) are for logging and carry no gradient.
     """
 
@@ -32,6 +33,30 @@ class TokenScores:
     logprobs: Tensor
     mask: Tensor
     entropy: Tensor
+    divergence: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class States:
+    """What predicts S tokens: hidden states (S, d), and the head that makes logits of them.
+
+    target: (S,) the tokens.
+    """
+
+    hidden: Tensor
+    head: Map
+    target: Tensor
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """Other states of the same tokens, and how distributions are compared with theirs.
+
+    measure: takes log-probabilities (S, V), ours with gradient and theirs without; gives (S,).
+    """
+
+    states: States
+    measure: Callable[[Tensor, Tensor], Tensor]
 
 
 class Decoder(ABC):
@@ -53,11 +78,18 @@ class Decoder(ABC):
         return next(self.model.parameters()).device
 
     @abstractmethod
-    def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
+    def states(self, tree: TokenTree) -> States:
+        """What predicts the tokens that the tree requests, those of its prefixes first."""
+
+    def score(
+        self, tree: TokenTree, temperature: float = 1.0, other: Other | None = None
+    ) -> TokenScores:
         """Log-probabilities, at a temperature, of the tokens that the tree requests.
 
-        tree: on the CPU; the answer is on the model's device.
+        tree: on the CPU; the answer is on the model's device. other: states of the same tokens,
+        in a tree that requests no prefix tokens.
         """
+        return scores_of(tree, *token_statistics(self.states(tree), temperature, other))
 
     def token_logprobs(
         self,
@@ -85,36 +117,61 @@ class Decoder(ABC):
 
 
 def token_statistics(
-    hidden: Tensor, head: Map, target: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
-    """Log-probabilities of targets (S,) and entropies (S,) after hidden states (S, d).
+    states: States, temperature: float, other: Other | None = None
+) -> tuple[Tensor, ...]:
+    """Log-probabilities (S,) and entropies (S,); with other states also divergences (S,).
 
     Large vocabularies are done in parts whose logits are recomputed in the backward pass.
     """
+    hidden, head, target = states.hidden, states.head, states.target
     vocabulary = getattr(head, "out_features", hidden.shape[-1])
-    rows = max(1, _LOGITS_AT_ONCE // vocabulary)
+    rows = max(1, _LOGITS_AT_ONCE // (vocabulary if other is None else 2 * vocabulary))
+    theirs = None if other is None else other.states.hidden
     if len(target) <= rows:
-        return _statistics(hidden, head, target, temperature)
-    parts = [
-        checkpoint(_statistics, part, head, wanted, temperature, use_reentrant=False)
-        for part, wanted in zip(torch.split(hidden, rows), torch.split(target, rows), strict=True)
+        return _statistics(hidden, head, target, temperature, theirs, other)
+    parts = zip(
+        torch.split(hidden, rows),
+        torch.split(target, rows),
+        [None] * -(-len(target) // rows) if theirs is None else torch.split(theirs, rows),
+        strict=True,
+    )
+    found: list[tuple[Tensor, ...]] = [
+        checkpoint(_statistics, own, head, wanted, temperature, its, other, use_reentrant=False)
+        for own, wanted, its in parts
     ]
-    return torch.cat([part[0] for part in parts]), torch.cat([part[1] for part in parts])
+    return tuple(torch.cat(each) for each in zip(*found, strict=True))
 
 
 def _statistics(
-    hidden: Tensor, head: Map, target: Tensor, temperature: float
-) -> tuple[Tensor, Tensor]:
+    hidden: Tensor,
+    head: Map,
+    target: Tensor,
+    temperature: float,
+    theirs: Tensor | None,
+    other: Other | None,
+) -> tuple[Tensor, ...]:
+    """As ``token_statistics``; theirs: the other hidden states of these rows."""
+    log_probs = _log_probs(hidden, head, temperature)
+    with torch.no_grad():
+        entropy = -(log_probs.exp() * log_probs).sum(-1)
+    found = log_probs.gather(1, target[:, None])[:, 0], entropy
+    if theirs is None or other is None:
+        return found
+    with torch.no_grad():
+        expected = _log_probs(theirs, other.states.head, temperature)
+    return *found, other.measure(log_probs, expected)
+
+
+def _log_probs(hidden: Tensor, head: Map, temperature: float) -> Tensor:
     logits = head(hidden).float()
     if temperature != 1.0:
         logits = logits / temperature
-    log_probs = torch.log_softmax(logits, -1)
-    with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-    return log_probs.gather(1, target[:, None])[:, 0], entropy
+    return torch.log_softmax(logits, -1)
 
 
-def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScores:
+def scores_of(
+    tree: TokenTree, log_probs: Tensor, entropy: Tensor, divergence: Tensor | None = None
+) -> TokenScores:
     """Flat scores, prefixes' first, put back into the tree's shape."""
     masks = [mask.to(log_probs.device) for mask in (tree.scored_prefix, tree.scored_continuation)]
     sizes = [int(mask.sum()) for mask in masks]
@@ -126,4 +183,5 @@ def scores_of(tree: TokenTree, log_probs: Tensor, entropy: Tensor) -> TokenScore
         ]
 
     logprobs, entropies = shaped(log_probs), shaped(entropy)
-    return TokenScores(logprobs[0], masks[0], logprobs[1], masks[1], entropies[1])
+    compared = None if divergence is None else shaped(divergence)[1]
+    return TokenScores(logprobs[0], masks[0], logprobs[1], masks[1], entropies[1], compared)

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from srl_agents.nn.score.decoder import Decoder, TokenScores, scores_of, token_statistics
+from srl_agents.nn.score.decoder import Decoder, States
 from srl_agents.nn.tree import TokenTree
 
 
@@ -27,25 +27,26 @@ class PlainDecoder(Decoder):
         accepted = inspect.signature(self.causal_lm.forward).parameters
         self._keeps_some = "logits_to_keep" in accepted
 
-    def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
-        """Scores of the tokens the tree asks for; see ``Decoder.score``."""
+    def states(self, tree: TokenTree) -> States:
+        """The logits of the requested tokens; the head is the identity."""
         parts = []
         if bool(tree.scored_prefix.any()):
             positions, _ = tree.all_positions()
-            whole = (tree.prefix_ids, tree.real_prefix, positions, tree.scored_prefix)
-            parts.append(self._rows(*whole, temperature))
+            parts.append(
+                self._rows(tree.prefix_ids, tree.real_prefix, positions, tree.scored_prefix)
+            )
         if bool(tree.scored_continuation.any()):
-            parts.append(self._rows(*_unshared(tree), temperature))
+            parts.append(self._rows(*_unshared(tree)))
         if not parts:
-            nothing = torch.zeros(0, device=self.device)
-            return scores_of(tree, nothing, nothing)
-        log_probs, entropy = (torch.cat(each) for each in zip(*parts, strict=True))
-        return scores_of(tree, log_probs, entropy)
+            nothing = torch.zeros(0, 1, device=self.device)
+            return States(nothing, nn.Identity(), nothing[:, 0].long())
+        logits, target = parts[0] if len(parts) == 1 else map(torch.cat, zip(*parts, strict=True))
+        return States(logits, nn.Identity(), target)
 
     def _rows(
-        self, ids: Tensor, real: Tensor, positions: Tensor, scored: Tensor, temperature: float
+        self, ids: Tensor, real: Tensor, positions: Tensor, scored: Tensor
     ) -> tuple[Tensor, Tensor]:
-        """Flat log-probabilities and entropies of the scored tokens of rows (N, M)."""
+        """Logits (S, V) and ids (S,) of the scored tokens of rows (N, M)."""
         device = self.device
         target = ids[scored].to(device)
         first = int(scored.any(0).nonzero()[0]) if self._keeps_some else 1
@@ -58,8 +59,7 @@ class PlainDecoder(Decoder):
                 use_cache=False,
                 **kept,
             ).logits  # (N, M - first + 1, V), from the column before the first that is scored
-        predicting = logits[:, :-1][scored[:, first:].to(device)]
-        return token_statistics(predicting, nn.Identity(), target, temperature)
+        return logits[:, :-1][scored[:, first:].to(device)], target
 
 
 @contextmanager

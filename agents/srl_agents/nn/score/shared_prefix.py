@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from srl_agents.nn.families import read_network
 from srl_agents.nn.layout import Layout, layout_of
 from srl_agents.nn.network import Attention, additive, angles
-from srl_agents.nn.score.decoder import Decoder, TokenScores, scores_of, token_statistics
+from srl_agents.nn.score.decoder import Decoder, States
 from srl_agents.nn.tree import TokenTree
 
 
@@ -31,8 +31,8 @@ class SharedPrefixDecoder(Decoder):
         super().__init__(model)
         self.network = read_network(model)
 
-    def score(self, tree: TokenTree, temperature: float = 1.0) -> TokenScores:
-        """Scores of the tokens the tree asks for; see ``Decoder.score``."""
+    def states(self, tree: TokenTree) -> States:
+        """What predicts the requested tokens; see ``Decoder.states``."""
         layout = layout_of(tree).to(self.device)
         network = self.network
         hidden = network.embed(layout.ids)
@@ -40,9 +40,7 @@ class SharedPrefixDecoder(Decoder):
         contexts = [_TreeContext(layout)] * len(network.layers)
         hidden = network.run(hidden, turn, contexts, self._recompute())
         predictors = network.norm(hidden.index_select(0, layout.predictor))
-        return scores_of(
-            tree, *token_statistics(predictors, network.head, layout.target, temperature)
-        )
+        return States(predictors, network.head, layout.target)
 
     def _recompute(self) -> bool:
         """Whether the model recomputes activations in the backward pass."""

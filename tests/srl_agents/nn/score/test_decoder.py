@@ -12,6 +12,7 @@ from torch import Tensor
 
 from srl_agents.nn.score import (
     Continuation,
+    Other,
     PlainDecoder,
     SharedPrefixDecoder,
     make_decoder,
@@ -275,3 +276,35 @@ def test_no_continuations_and_empty_continuations_are_fine(make_model: Any) -> N
     assert logprobs.shape == mask.shape == (1, 0)
     logprobs, mask, _ = decoder.token_logprobs([[1, 2, 3]], [])
     assert logprobs.shape == (0, 0)
+
+
+@pytest.mark.parametrize("parts", [1, 1000])
+def test_divergences_are_those_of_the_logits_however_they_are_split(
+    make_model: Any, parts: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("llama")
+    vocabulary = model.config.vocab_size
+    monkeypatch.setattr("srl_agents.nn.score.decoder._LOGITS_AT_ONCE", parts * 2 * vocabulary)
+    plain, hinted = [1, 2, 3], [7, 8, 1, 2, 3]
+    ids = [4, 5, 6]
+    decoder = make_decoder(model)
+    with torch.no_grad():
+        theirs = decoder.states(tree_of([hinted], [Continuation(0, 5, ids)]))
+
+    def measure(ours: torch.Tensor, expected: torch.Tensor) -> torch.Tensor:
+        return (expected.exp() * (expected - ours)).sum(-1)
+
+    tree = tree_of([plain], [Continuation(0, 3, ids)])
+    found = decoder.score(tree, 1.3, Other(theirs, measure)).divergence
+    assert found is not None
+
+    def rows(prompt: list[int]) -> torch.Tensor:
+        logits = model(torch.tensor([prompt + ids])).logits[0, len(prompt) - 1 : -1]
+        return torch.log_softmax(logits / 1.3, -1)
+
+    target = rows(hinted).detach()
+    wanted = (target.exp() * (target - rows(plain))).sum(-1)
+    torch.testing.assert_close(found[0], wanted, rtol=1e-4, atol=1e-6)
+    (expected,) = torch.autograd.grad(wanted.sum(), [model.lm_head.weight])
+    (gradient,) = torch.autograd.grad(found.sum(), [model.lm_head.weight])
+    torch.testing.assert_close(gradient, expected, rtol=1e-3, atol=1e-6)

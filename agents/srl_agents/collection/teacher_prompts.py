@@ -1,0 +1,71 @@
+"""The prompts in which a teacher scores completions: the policy's own, with another hint."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Protocol
+
+from srl_agents.objectives.base import Objective
+from srl_agents.objectives.batch import TrainingBatches
+from srl_agents.objectives.requests import Collected
+from srl_env.environment import ReasoningEnv
+from srl_env.policy import Sampling
+from srl_env.text.hint import first_steps, with_hint
+from srl_env.text.prompt import Messages
+
+Ids = tuple[int, ...]
+
+
+class Encoder(Protocol):
+    """What encodes prompts; ``TransformersPolicy`` is one."""
+
+    def encode_many(self, batch: list[Messages], prefill: str = "") -> list[list[int]]:
+        """The ids of each prompt, then prefill."""
+
+
+def with_teacher_prompts(
+    data: TrainingBatches,
+    collected: Collected,
+    objective: Objective,
+    env: ReasoningEnv,
+    encoder: Encoder,
+) -> TrainingBatches:
+    """The batches with the teacher's prompts, as the objective asks; the same without a teacher.
+
+    Without an expert, the teacher's prompt is the policy's.
+    """
+    request = objective.teacher_request
+    if request is None:
+        return data
+    known = teacher_prompts(collected, request.hint, env, encoder)
+    batches = (
+        objective.with_teacher(batch, tuple(known.get(ids, ids) for ids in batch.prompts))
+        for batch in data.batches
+    )
+    return replace(data, batches=tuple(batches))
+
+
+def teacher_prompts(
+    collected: Collected, hint: float, env: ReasoningEnv, encoder: Encoder
+) -> dict[Ids, Ids]:
+    """{the ids of a prompt that was sampled in: those of the same prompt with this hint}.
+
+    hint: the fraction of the expert's steps that it shows. Prompts that stay are not in it.
+    """
+    changed: dict[Ids, Messages] = {}
+    for group in collected.trained:
+        start = collected.starts[group.start]
+        assert start.seed is not None, "the collector seeds every start"
+        shown = float(start.options.get("hint", 0.0))
+        if shown == hint:
+            continue
+        problem, steps = env.expert_of(start.seed, start.options)
+        actions = [step.action for step in steps]
+        now, then = first_steps(actions, shown), first_steps(actions, hint)
+        for step in (step for member in group.members for step in member.steps):
+            ids = step.generation.prompt_ids
+            if ids not in changed:
+                changed[ids] = with_hint(env.style, step.messages, problem.prompt, then, now)
+    prefill = Sampling().for_format(env.format, "step").prefill
+    encoded = encoder.encode_many(list(changed.values()), prefill)
+    return {ids: tuple(new) for ids, new in zip(changed, encoded, strict=True)}
