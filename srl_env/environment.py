@@ -42,7 +42,8 @@ from srl_env.episode.state import EpisodeState, ResetResult, Snapshot, StepResul
 from srl_env.episode.world import expert_turns, move
 from srl_env.errors import BadOption, Failure
 from srl_env.problem import ExpertStep, Problem, ProblemSource
-from srl_env.rewards.measures import MEASURES, accepts, find_measure
+from srl_env.rewards.measures import MEASURES, accepts
+from srl_env.rewards.measures import find_measure as measure_named
 from srl_env.rewards.record import Continuation, Granularity, Measure, StepRecord, StepReward
 from srl_env.rewards.registry import RewardMode, needs_verifier
 from srl_env.seconds import check_seconds
@@ -148,7 +149,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.format, self.style, self.show_titles = format, style, show_titles
         # Looked up on the class, where a function is not bound to anything.
         self.measure = type(self).measure if measure is None else measure
-        self._find_measure(self.measure)
+        self.find_measure(self.measure)
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
         self._mode = read_mode(reward_mode)
@@ -362,8 +363,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             verdict=fault,
             rng=self._reward_rng() if terminated or truncated else None,
             format_ok_so_far=state.format_ok,
-            measure=self._find_measure(self.measure if state.measure is None else state.measure),
+            measure=self.find_measure(self.measure if state.measure is None else state.measure),
             judged=self._judged(state),
+            own_measures=self._own_measures,
         )
 
     def settle(self, record: StepRecord, reward: StepReward) -> StepResult:
@@ -549,7 +551,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         recorded = all(step.observation is not None for step in steps)
         measure = options.get("measure")
         if measure is not None:
-            self._find_measure(measure)
+            self.find_measure(measure)
         return EpisodeState(
             problem=problem,
             steps=steps,
@@ -573,7 +575,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             return False
         return not state.world_live or self.plain_judge
 
-    def _find_measure(self, chosen: str | Measure) -> Measure:
+    def find_measure(self, chosen: str | Measure) -> Measure:
         """The chosen measure; ``BadOption`` for "accepts" without a step checker."""
         if chosen == "accepts" and not self.has_accepts:
             raise BadOption(
@@ -581,7 +583,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
                 f"{type(self).__name__}, which does not. Fix: override accepts() or legal(), or "
                 f"choose another measure: {', '.join(sorted({*MEASURES, *self.measures}))}"
             )
-        return find_measure(chosen, {"accepts": self.accepts, **self.measures})
+        return measure_named(chosen, self._own_measures)
+
+    @property
+    def _own_measures(self) -> dict[str, Measure]:
+        return {"accepts": self.accepts, **self.measures}
 
     def _drawn(
         self, options: Mapping[str, Any], rng: np.random.Generator

@@ -19,6 +19,7 @@ from srl_env.rewards.registry import (
     reward_mode,
     reward_modes,
 )
+from srl_env.rewards.side_by_side import SideBySide
 from srl_env.rewards.similarity import matched_blocks, step_similarity
 
 __all__ = [
@@ -29,6 +30,7 @@ __all__ = [
     "HybridMode",
     "Measure",
     "RewardMode",
+    "SideBySide",
     "StepRecord",
     "StepReward",
     "TextMeasure",

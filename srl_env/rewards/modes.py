@@ -17,7 +17,7 @@ from srl_env.rewards.registry import register_reward_mode, reward_mode
 from srl_env.rewards.similarity import step_similarity
 
 if TYPE_CHECKING:
-    from srl_env.rewards.record import Continuation, Granularity
+    from srl_env.rewards.record import Continuation, Granularity, Measure
 
 
 @reward_mode(
@@ -157,18 +157,21 @@ def _measured(
     """
     if not format_ok:
         return StepReward(-1.0, {"format": 0.0})
-    value = 0.0
-    if expert is not None and whole:
-        value = getattr(step.measure, "text", step_similarity)(own, expert)
-    elif expert is not None:
-        value = step.measure(own, step)
+    value = 0.0 if expert is None else measured(step.measure, step, own, expert, whole)
+    return StepReward(value, {"similarity": value, "format": 1.0})
+
+
+def measured(measure: Measure, step: StepRecord, own: str, expert: str, whole: bool) -> float:
+    """What a measure says of a step, or of whole solutions; BadOption if it is not a number."""
+    compare = getattr(measure, "text", step_similarity)
+    value = compare(own, expert) if whole else measure(own, step)
     if not isinstance(value, float | int | np.floating):
         raise BadOption(
             "a measure must return a number from 0 to 1; got "
             f"{type(value).__name__} {value!r:.60} from "
-            f"{getattr(step.measure, '__qualname__', step.measure)!r}. Fix: return float(…)"
+            f"{getattr(measure, '__qualname__', measure)!r}. Fix: return float(…)"
         )
-    return StepReward(value, {"similarity": value, "format": 1.0})
+    return value  # type: ignore[return-value]
 
 
 def _at_end(step: StepRecord, value: float) -> StepReward:

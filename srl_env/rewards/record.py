@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
@@ -51,6 +51,7 @@ class StepRecord:
     - legal: the answer of the environment's step checker, None without one.
     - verdict: on the history and this action, at the step that ends the episode; None before, and
       if ``judged`` is False. Under continuation "expert" the history is the expert's.
+    - own_measures: those that the environment has in its own way, by name.
     - judged: False if the verdict would be on a world that only the expert has moved, or if the
       problem lacks the answer.
     - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
@@ -77,6 +78,7 @@ class StepRecord:
     format_ok_so_far: bool
     measure: Measure = TextMeasure(step_similarity)
     judged: bool = True
+    own_measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def own(self) -> bool:

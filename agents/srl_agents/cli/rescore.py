@@ -16,7 +16,8 @@ app = typer.Typer()
 
 @app.command(
     epilog="[bold]srl-env rescore runs/eval-first-001 --reward-mode hybrid[/]\n\n"
-    "[bold]srl-env rescore runs/eval-first-001 --verifier exact -o runs/eval-first-exact[/]"
+    "[bold]srl-env rescore runs/eval-first-001 --verifier exact -o runs/eval-first-exact[/]\n\n"
+    "[bold]srl-env rescore runs/eval-first-001 --measure characters --measure numbers[/]"
 )
 def rescore(
     folder: Folder,
@@ -30,12 +31,19 @@ def rescore(
             " environment's."
         ),
     ] = None,
+    measure: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Step measures to compare on the same steps: characters, numbers, … or your own"
+            " module:function. Give the option several times."
+        ),
+    ] = None,
     out: Annotated[
         Path | None,
         typer.Option("--out", "-o", help="Folder to write. By default FOLDER-rescored."),
     ] = None,
 ) -> None:
-    """Judge saved rollouts again under another reward mode or verifier, without inference."""
+    """Judge saved rollouts again: another reward mode, verifier or step measures; no inference."""
     from srl_agents.cli.console import evaluation_bar, output
     from srl_agents.cli.tables import rescore_table
     from srl_agents.evaluation.episodes import EpisodeFile
@@ -51,8 +59,16 @@ def rescore(
     if reward_mode is not None:
         get_reward_mode(reward_mode)
     judge_by = _verifier(verifier)
+    if measure:
+        if reward_mode is not None or judge_by is not None:
+            raise BadOption(
+                "--measure must be alone; got --reward-mode or --verifier too. Fix: run rescore"
+                " twice"
+            )
+        _compare(folder, list(dict.fromkeys(measure)), out)
+        return
     if reward_mode is None and judge_by is None:
-        raise BadOption("rescore needs --reward-mode, --verifier, or both; got neither")
+        raise BadOption("rescore needs --reward-mode, --verifier, or --measure; got none of them")
     saved = open_evaluation(folder)
     out = out or folder.with_name(f"{folder.name}-rescored")
     if (out / SETTINGS).exists():
@@ -73,6 +89,35 @@ def rescore(
     )
     output.print(rescore_table(after.policy, old, new, changed_verdicts(saved.finished, judged)))
     typer.echo(f"Result: {out / RESULT}\nEpisodes: {out / EPISODES}")
+
+
+def _compare(folder: Path, measures: list[str], out: Path | None) -> None:
+    """Prints how measures agree, and writes every step with its values."""
+    import json
+    from dataclasses import asdict
+
+    from srl_agents.cli.console import evaluation_bar, output
+    from srl_agents.cli.tables import disagreement_table, measure_table
+    from srl_agents.evaluation.folder import open_evaluation
+    from srl_agents.evaluation.rescore import measure_again
+    from srl_agents.runs.files import write_whole
+
+    saved = open_evaluation(folder)
+    env = saved.make_env()
+    for name in measures:
+        env.find_measure(name)
+    env.close()
+    with evaluation_bar("measuring") as bar:
+        found = measure_again(saved, measures, on_progress=bar)
+    output.print(measure_table(found))
+    for i, one in enumerate(measures):
+        for other in measures[i + 1 :]:
+            output.print(disagreement_table(found, one, other))
+    out = out or folder.with_name(f"{folder.name}-measures")
+    out.mkdir(parents=True, exist_ok=True)
+    rows = (json.dumps(asdict(step), ensure_ascii=False) for step in found.steps)
+    write_whole(out / "steps.jsonl", "".join(f"{row}\n" for row in rows))
+    typer.echo(f"Steps: {out / 'steps.jsonl'}")
 
 
 def _verifier(name: str | None) -> Any:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from textwrap import shorten
 from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from srl_agents.evaluation.contrasts import TITLES
 
 if TYPE_CHECKING:
     from srl_agents.evaluation.difficulty import Difficulty
+    from srl_agents.evaluation.measures import Comparison
     from srl_agents.evaluation.probe import Probe
     from srl_agents.evaluation.scoring import EvalResult
     from srl_agents.evaluation.statistics import Estimate
@@ -35,6 +38,36 @@ def rescore_table(
         grid.add_row(name, _cell(old.get(name)), _cell(new.get(name)))
     for name, count in changed.items():
         grid.add_row(name, "", f"{count:,} episodes")
+    return grid
+
+
+def measure_table(found: Comparison) -> Table:
+    """A row for each measure: its mean, and how it agrees with the verdict and the others."""
+    grid = _table(
+        f"{len(found.steps):,} steps of {len({s.episode for s in found.steps}):,} rollouts,"
+        f" {sum(found.correct.values()):,} of them correct",
+        "measure",
+        "mean",
+        "AUC of rollouts",
+        "AUC of steps",
+        *(f"with {name}" for name in found.measures),
+    )
+    for one in found.measures:
+        pairs = ((other, found.correlations(one, other)) for other in found.measures)
+        cells = ("" if one == other else f"{r:.2f} (ranks {rho:.2f})" for other, (r, rho) in pairs)
+        mean = found.values(one).mean() if found.steps else float("nan")
+        agreement = (f"{found.auc(one):.2f}", f"{found.step_auc(one):.2f}")
+        grid.add_row(one, f"{mean:.3f}", *agreement, *cells)
+    return grid
+
+
+def disagreement_table(found: Comparison, one: str, other: str, count: int = 5) -> Table:
+    """The steps that two measures rank most differently."""
+    grid = _table(f"{one} and {other} disagree most", one, other, "step", "expert's step")
+    for step in found.disagreements(one, other, count):
+        texts = (" ".join(text.split()) for text in (step.action, step.expert_action))
+        values = (f"{step.values[name]:.2f}" for name in (one, other))
+        grid.add_row(*values, *(escape(shorten(text, 60, placeholder=" …")) for text in texts))
     return grid
 
 

@@ -11,10 +11,12 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from srl_agents.evaluation.folder import SavedEvaluation
+from srl_agents.evaluation.measures import Comparison, compared
 from srl_agents.evaluation.plan import Finished
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation
+from srl_env.rewards import RewardMode, SideBySide
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.verifiers import Verifier
 
@@ -25,7 +27,7 @@ _AT_ONCE = 512
 def rescore(
     saved: SavedEvaluation,
     *,
-    reward_mode: str | None = None,
+    reward_mode: str | RewardMode | None = None,
     verifier: Verifier | None = None,
     on_progress: OnProgress | None = None,
 ) -> list[Finished]:
@@ -47,6 +49,17 @@ def rescore(
     finally:
         pool.close()
     return judged
+
+
+def measure_again(
+    saved: SavedEvaluation, measures: Sequence[str], on_progress: OnProgress | None = None
+) -> Comparison:
+    """The measures of every sampled step, in one replay, with the saved verdicts."""
+    kinds = ("sampled", "forced_sampled")
+    sampled = replace(saved, finished=tuple(f for f in saved.finished if f[0].kind in kinds))
+    again = rescore(sampled, reward_mode=SideBySide(tuple(measures)), on_progress=on_progress)
+    pairs = zip(sampled.finished, again, strict=True)
+    return compared((replace(new, verdict=old.verdict) for (_, old), (_, new) in pairs), measures)
 
 
 def changed_verdicts(before: Sequence[Finished], after: Sequence[Finished]) -> Mapping[str, int]:
@@ -83,7 +96,7 @@ def _make_env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv
 
 
 def _replayed(
-    pool: EnvPool, finished: Sequence[Finished], reward_mode: str | None
+    pool: EnvPool, finished: Sequence[Finished], reward_mode: str | RewardMode | None
 ) -> list[Finished]:
     starts = [_start(planned.start, episode, reward_mode) for planned, episode in finished]
     episodes = rollout(pool, _EndOfRecording(), starts)
@@ -93,7 +106,7 @@ def _replayed(
     ]
 
 
-def _start(start: Start, episode: Episode, reward_mode: str | None) -> Start:
+def _start(start: Start, episode: Episode, reward_mode: str | RewardMode | None) -> Start:
     """The episode's start with its completions. A finished episode ends where it ended."""
     options = {
         **start.options,

@@ -20,7 +20,7 @@ from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
 from srl_agents.evaluation.monitors import Sample, coherence, little_work, monitor, repeats, skipped
 from srl_agents.evaluation.plan import split_maker
-from srl_agents.evaluation.rescore import changed_verdicts, rescore, step_rewards
+from srl_agents.evaluation.rescore import changed_verdicts, measure_again, rescore, step_rewards
 from srl_agents.runs.evaluation import EvalSettings
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
 from srl_env.data.sources.listed import ListSource
@@ -124,6 +124,32 @@ def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: P
     assert episodes[0].failure == {"type": "PolicyFailure", "message": "the server is gone"}
 
 
+def test_measures_are_compared_on_the_same_steps(tmp_path: Path) -> None:
+    def wrong_number(env: ReasoningEnv, place: int) -> str:
+        step = env.expert_completion()
+        return step if place % 2 else step.replace(env.problem.answer or "", "77")
+
+    saved = evaluation(tmp_path / "eval", wrong_number)
+    found = measure_again(saved, ["characters", "numbers"])
+    assert [found.correct[n] for n in range(4)] == [False, True, False, True]
+    ends = [s for s in found.steps if "####" in s.action]
+    assert {s.values["numbers"] for s in ends if found.correct[s.episode]} == {1.0}
+    assert {s.values["numbers"] for s in ends if not found.correct[s.episode]} == {0.0}
+    assert all(s.values["characters"] > 0.5 for s in found.steps)
+    assert found.auc("numbers") == found.auc("characters") == 1.0
+    written = tmp_path / "steps"
+    arguments = ("--measure", "characters", "--measure", "numbers", "--out", written)
+    result = run("rescore", tmp_path / "eval", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "characters and numbers disagree most" in result.output
+    rows = (written / "steps.jsonl").read_text().splitlines()
+    assert len(rows) == len(found.steps)
+    wrong = run("rescore", tmp_path / "eval", "--measure", "number")
+    assert "Did you mean 'numbers'" in wrong.output
+    wrong = run("rescore", tmp_path / "eval", "--measure", "accepts")
+    assert "needs an environment that checks steps" in wrong.output
+
+
 def test_rescored_by_a_coin_equal_completions_draw_apart_and_the_same_again(
     tmp_path: Path,
 ) -> None:
@@ -160,7 +186,7 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     assert "Did you mean 'format'" in wrong.output
     assert "no verifier 'nope'" in run("rescore", tmp_path / "eval", "--verifier", "nope").output
     assert (
-        "--reward-mode, --verifier, or both; got neither"
+        "--reward-mode, --verifier, or --measure; got none"
         in run("rescore", tmp_path / "eval").output
     )
 
