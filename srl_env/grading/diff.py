@@ -12,17 +12,17 @@ MOST_CHARACTERS: Final = 20_000
 _LARGEST: Final = 1 << 20  # bytes of a file
 
 
-def unified_diff(tree: Path, changes: Snapshot, most: int = MOST_CHARACTERS) -> str:
-    """What the changes do to the files of a tree, as a unified diff.
+def unified_diff(tree: Path, changes: Snapshot) -> str:
+    """What the changes do to the files of a tree, as a unified diff, in bounded time.
 
-    Only regular files are in it, as in ``filter_changes``. A file whose diff would make it longer
-    than ``most`` characters, and one above 1 MiB, is named in a line of its own instead. Takes
-    bounded time.
+    A file whose diff would make it longer than MOST_CHARACTERS, and one above 1 MiB, is named in a
+    line of its own instead.
     """
-    found, room = [], most
+    found, room = [], MOST_CHARACTERS
     for change, content in zip(changes.changes, changes.contents, strict=True):
-        text = _file_diff(tree, change, content)
-        if len(text) > room:
+        if max(len(content), _size(tree, change.path)) > _LARGEST:
+            text = f"# {change.path}: the file is too large to be shown\n"
+        elif len(text := file_diff(tree, change, content)) > room:
             text = f"# {change.path}: a diff of {len(text):,} characters is left out\n"
         else:
             room -= len(text)
@@ -30,7 +30,14 @@ def unified_diff(tree: Path, changes: Snapshot, most: int = MOST_CHARACTERS) -> 
     return "".join(found)
 
 
-def _file_diff(tree: Path, change: Change, content: bytes) -> str:
+def whole_diff(tree: Path, changes: Snapshot) -> str:
+    """The same without limits."""
+    pairs = zip(changes.changes, changes.contents, strict=True)
+    return "".join(file_diff(tree, change, content) for change, content in pairs)
+
+
+def file_diff(tree: Path, change: Change, content: bytes) -> str:
+    """What a change does to a regular file of a tree; content: what it is after it."""
     path = change.path
     before = _content(tree, path)
     after = None if change.change == "deleted" else content
@@ -45,8 +52,6 @@ def _file_diff(tree: Path, change: Change, content: bytes) -> str:
         lines.append("deleted file mode 100644")
         new = "/dev/null"
     head = "\n".join(lines) + "\n"
-    if max(len(before or b""), len(after or b"")) > _LARGEST:
-        return f"# {path}: the file is too large to be shown\n"
     try:
         texts = [(data or b"").decode("utf-8") for data in (before, after)]
     except UnicodeDecodeError:
@@ -55,9 +60,17 @@ def _file_diff(tree: Path, change: Change, content: bytes) -> str:
     return head + (f"--- {old}\n+++ {new}\n{shown}" if shown else "")
 
 
+def _size(tree: Path, path: str) -> int:
+    file = _file(tree, path)
+    return file.stat().st_size if file else 0
+
+
 def _content(tree: Path, path: str) -> bytes | None:
+    file = _file(tree, path)
+    return file.read_bytes() if file else None
+
+
+def _file(tree: Path, path: str) -> Path | None:
     """A file of the tree; None if there is none, or if its path leaves the tree."""
     file = (tree / path).resolve()
-    if not file.is_relative_to(tree.resolve()) or not file.is_file():
-        return None
-    return file.read_bytes()
+    return file if file.is_relative_to(tree.resolve()) and file.is_file() else None

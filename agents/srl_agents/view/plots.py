@@ -26,6 +26,7 @@ from srl_agents.view.curves import AXES, CURVES, Band
 from srl_agents.view.figures import Figure, curve_figures, finish, fraction_axis, look, png, save
 from srl_agents.view.index import EpisodeEntry, make_index
 from srl_agents.view.sources import ViewedRun, find_runs, method_curves, methods_of, score_rows
+from srl_env.data.files.streams import Paths
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, SrlEnvError
 from srl_env.seeding import stream
@@ -49,7 +50,7 @@ class Plotted:
     notes: tuple[str, ...]
 
 
-def plot(paths: Sequence[Path], out: Path, formats: Sequence[str] = FORMATS) -> Plotted:
+def plot(paths: Paths, out: Path, formats: Sequence[str] = FORMATS) -> Plotted:
     """The files written into ``out``.
 
     paths: of runs, comparisons or evaluations. formats: of the single figures.

@@ -23,6 +23,7 @@ from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.statistics import Estimate
 from srl_agents.view.curves import Axis, Band, Series, band, series, stage_changes
 from srl_agents.view.lines import read_lines, read_object, unfinished
+from srl_env.data.files.streams import Paths
 from srl_env.errors import BadOption
 
 Phase = Literal["training", "evaluation"]
@@ -85,16 +86,16 @@ class ViewedRun:
         return self.updates[-1] if self.updates else {}
 
 
-def find_runs(paths: Sequence[Path]) -> list[ViewedRun]:
-    """The runs in some folders and files, in order, with unique names.
+def find_runs(paths: Paths) -> list[ViewedRun]:
+    """The runs in a folder or file, or in several, in order, with unique names.
 
     Raises BadOption for a path that is not a run, is empty, or cannot be read; BadData for a
     damaged file.
     """
     runs: list[ViewedRun] = []
-    for path in paths:
+    for path in [paths] if isinstance(paths, str | os.PathLike) else paths:
         try:
-            found = _runs_in(path)
+            found = _runs_in(Path(path))
         except PermissionError as error:
             raise BadOption(f"{error.filename} cannot be read: {error.strerror}") from error
         if all(run.empty for run in found):

@@ -47,6 +47,10 @@ class FileRow(NamedTuple):
     row: Row | BadRow
 
 
+Paths = str | os.PathLike[str] | Sequence[str | os.PathLike[str]]
+"""A file or folder, or several."""
+
+
 class RowStream:
     """The rows of files and folders, in order.
 
@@ -54,9 +58,10 @@ class RowStream:
     read so far, for a progress bar.
     """
 
-    def __init__(self, paths: Sequence[str | os.PathLike[str]]) -> None:
+    def __init__(self, paths: Paths) -> None:
         """Raises ``BadData`` for a path without data."""
-        self.files = [file for path in paths for file in _files_of(Path(path))]
+        listed = [paths] if isinstance(paths, str | os.PathLike) else paths
+        self.files = [file for path in listed for file in _files_of(Path(path))]
         self._sizes = [file.stat().st_size for file in self.files]
         self.bytes_total, self.bytes_done = sum(self._sizes), 0
 

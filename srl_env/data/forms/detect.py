@@ -12,12 +12,11 @@ first rows is used. Your own form is read by its place: ``ReadOptions(form="my_m
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from typing import Any, NamedTuple
 
-from srl_env.data.files.streams import FileRow, RowStream
+from srl_env.data.files.streams import FileRow, Paths, RowStream
 from srl_env.data.forms.columns import as_options, proposed
 from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Row, repeated_id
@@ -162,10 +161,8 @@ class UnknownForm(BadData):
         return type(self), (str(self), self.rows)
 
 
-def read_problems(
-    paths: Sequence[str | os.PathLike[str]], options: ReadOptions | None = None
-) -> Reading:
-    """The problems in files or folders, in whatever form they are.
+def read_problems(paths: Paths, options: ReadOptions | None = None) -> Reading:
+    """The problems in a file or folder, or in several, in whatever form they are.
 
     Raises ``BadData`` for a path without data and if no form fits, ``UnknownName`` and
     ``BadOption`` for options that cannot work. Bad rows are items like others.

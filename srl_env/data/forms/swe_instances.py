@@ -2,7 +2,8 @@
 
 Columns: "instance_id", "repo", "patch", "problem_statement", "FAIL_TO_PASS", "PASS_TO_PASS" (both
 in capitals or not; a list, or a list as JSON or Python text; the latter may be null), and if there
-are any "base_commit", "test_patch", "hints_text", "created_at", "version". Others are not used.
+are any "base_commit", "test_patch", "hints_text", "created_at", "version", "image_name". Others
+are not used.
 
 In SWE-bench the patch fixes the repository at its base commit. In SWE-smith it adds the bug, and
 its reverse is the fix; such rows have "swesmith" in their repository's name. Nothing is applied or
@@ -20,7 +21,7 @@ from srl_env.data.rows import BadRow, Row, list_in_text, shown, text_in
 from srl_env.errors import BadData
 from srl_env.problem import Problem
 
-_OPTIONAL = ("base_commit", "version", "test_patch", "hints_text", "created_at")
+_OPTIONAL = ("base_commit", "version", "test_patch", "hints_text", "created_at", "image_name")
 
 
 def swe_problem(row: Row) -> Problem:
@@ -28,7 +29,8 @@ def swe_problem(row: Row) -> Problem:
 
     The metadata hold what grading needs: "repo", "base_commit", "version", "gold_patch" (the fix),
     "bug_patch" (adds the bug; "" in SWE-bench), "test_patch", "fail_to_pass" and "pass_to_pass"
-    (ids of tests); also "hints_text" and "created_at". Columns that a row does not have are "".
+    (ids of tests); also "hints_text", "created_at" and "image_name". Columns that a row does not
+    have are "".
     """
     patch, repo = text_in(row, "patch"), text_in(row, "repo")
     if "\n--- " not in f"\n{patch}" and "\ndiff --git " not in f"\n{patch}":

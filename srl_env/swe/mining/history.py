@@ -35,19 +35,46 @@ class FileChange:
 
 
 @dataclass(frozen=True, slots=True)
+class Given:
+    """What a row of a data set says of its task.
+
+    failing: tests that fail before the change and pass after it. passing: tests that pass both
+    times; () for any. kind: the format that it comes from.
+    """
+
+    id: str
+    statement: str
+    failing: tuple[str, ...]
+    passing: tuple[str, ...]
+    kind: str
+
+    @property
+    def files(self) -> frozenset[str]:
+        """The files of its tests."""
+        return frozenset(test.partition("::")[0] for test in (*self.failing, *self.passing))
+
+
+@dataclass(frozen=True, slots=True)
 class Commit:
-    """A commit with one parent. date: ISO 8601, of the author."""
+    """A commit with one parent. date: ISO 8601, of the author. given: where it was made from a row
+    of a data set, what that says."""
 
     sha: str
     parent: str
     date: str
     message: str
     files: tuple[FileChange, ...]
+    given: Given | None = None
 
     @property
     def short(self) -> str:
         """The first eight digits, for names and messages."""
         return self.sha[:8]
+
+    @property
+    def label(self) -> str:
+        """What reports call it."""
+        return self.given.id if self.given else self.sha
 
 
 class History:
@@ -58,13 +85,16 @@ class History:
 
     def __init__(self, path: Path) -> None:
         self._path = path
+        self._variables: dict[str, str] = {}
         if shutil.which("git") is None:
-            raise BadOption("git is not installed; swe mine reads commits with it")
+            raise BadOption("git is not installed; commits are read with it")
         if not path.is_dir():
             raise BadOption(f"{path} is not a folder; give a git repository")
         found = self._run("rev-parse", "--is-shallow-repository", check=False)
         if found.returncode:
-            raise BadOption(f"{path} is not a git repository, or git refuses it: {_line(found)}")
+            raise BadOption(
+                f"{path} is not a git repository, or git refuses it: {first_line(found)}"
+            )
         if found.stdout.strip() == b"true":
             raise BadOption(f"{path} is a shallow clone. Fix: git -C {path} fetch --unshallow")
         if self._run("rev-parse", "--verify", "-q", "HEAD^{commit}", check=False).returncode:
@@ -100,7 +130,7 @@ class History:
             self._command("cat-file", "--batch"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            env=_environment(),
+            env=_environment() | self._variables,
         ) as process:
             assert process.stdin is not None
             assert process.stdout is not None
@@ -119,12 +149,15 @@ class History:
     def _command(self, *words: str) -> list[str]:
         return ["git", *_QUIET, "-C", str(self._path), *words]
 
-    def _run(self, *words: str, check: bool = True) -> subprocess.CompletedProcess[bytes]:
+    def _run(
+        self, *words: str, check: bool = True, stdin: bytes = b""
+    ) -> subprocess.CompletedProcess[bytes]:
+        environment = _environment() | self._variables
         done = subprocess.run(
-            self._command(*words), capture_output=True, env=_environment(), check=False
+            self._command(*words), capture_output=True, env=environment, check=False, input=stdin
         )
         if check and done.returncode:
-            raise BadOption(f"git {words[0]} failed in {self._path}: {_line(done)}")
+            raise BadOption(f"git {words[0]} failed in {self._path}: {first_line(done)}")
         return done
 
 
@@ -149,10 +182,10 @@ def _commit(part: str) -> Commit | None:
     sha, parents, date, message, raw = part.split("\x1f", 4)
     if not parents or " " in parents:
         return None
-    return Commit(sha, parents, date, message.strip(), tuple(_changes(raw)))
+    return Commit(sha, parents, date, message.strip(), tuple(changes_in(raw)))
 
 
-def _changes(raw: str) -> Iterator[FileChange]:
+def changes_in(raw: str) -> Iterator[FileChange]:
     """The changes in git's raw format with NUL: ":modes shas status", then the path."""
     fields = [field for field in raw.replace("\n", "").split("\0") if field]
     for about, path in zip(fields[::2], fields[1::2], strict=False):
@@ -160,6 +193,7 @@ def _changes(raw: str) -> Iterator[FileChange]:
         yield FileChange(status[0], path, old if status == "D" else new)
 
 
-def _line(done: subprocess.CompletedProcess[bytes]) -> str:
+def first_line(done: subprocess.CompletedProcess[bytes]) -> str:
+    """What git said went wrong."""
     lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
     return lines[0] if lines else f"exit status {done.returncode}"

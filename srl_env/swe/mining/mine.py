@@ -49,6 +49,7 @@ from srl_env.swe.workspace import open_workspace
 
 FORMAT: Final = 2
 MAX_TESTS_S: Final = 20.0
+NOT_IMPORTED: Final = "its tests cannot be imported here"
 _SPLITS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 _FAILURE_LINES: Final = 8
 _NO_ISSUES: Final[Issues] = {}
@@ -103,17 +104,44 @@ def mine_tasks(
     Raises BadOption with what to do, SandboxUnavailable, SandboxFailure. After any end, calling it
     again continues.
     """
-    started = time.monotonic()
     history = History(path)
-    name = options.name or path.resolve().name
+    options = replace(options, name=options.name or path.resolve().name)
+    return tasks_of_commits(
+        history,
+        history.commits(options.since),
+        out,
+        options,
+        about={"since": options.since},
+        issues=issues,
+        sandbox=sandbox,
+        on_progress=on_progress,
+    )
+
+
+def tasks_of_commits(
+    history: History,
+    commits: Sequence[Commit],
+    out: Path,
+    options: MineOptions,
+    *,
+    about: Mapping[str, Any],
+    issues: Issues = _NO_ISSUES,
+    sandbox: Sandbox | None = None,
+    on_progress: Callable[[MineProgress], None] = lambda _: None,
+) -> MineReport:
+    """Makes tasks from some commits of a history, newest first; see ``mine_tasks``.
+
+    about: what an unfinished run in ``out`` must agree with to be continued.
+    """
+    started, name = time.monotonic(), options.name or ""
     check_name(name)
     with ExitStack() as stack:
         used = sandbox or stack.enter_context(closing(open_sandbox(preload=warm_probes())))
         writer = TaskWriter(out)
-        about = {"format": FORMAT, "name": name, "since": options.since}
+        about = {"format": FORMAT, "name": name, **about}
         journal = Journal(out / ".mine" / f"{name}.jsonl", about)
         miner = _Miner(used, history, name, options, issues, writer, journal)
-        outcomes = miner.run(history.commits(options.since), on_progress)
+        outcomes = miner.run(commits, on_progress)
     kept = [found["task"] for found in outcomes.values() if "task" in found]
     dropped = Counter(found["dropped"] for found in outcomes.values() if "dropped" in found)
     report = MineReport(
@@ -122,7 +150,9 @@ def mine_tasks(
         kept=len(kept),
         seconds=round(time.monotonic() - started, 1),
         dropped=dict(dropped.most_common()),
-        outcomes={sha: found.get("task") or found["dropped"] for sha, found in outcomes.items()},
+        outcomes={
+            commit: found.get("task") or found["dropped"] for commit, found in outcomes.items()
+        },
     )
     (out / f"mined-{name}.json").write_text(
         json.dumps(report.__dict__, indent=1, ensure_ascii=False) + "\n", "utf-8"
@@ -146,7 +176,7 @@ class _Miner:
     def run(
         self, commits: Sequence[Commit], on_progress: Callable[[MineProgress], None]
     ) -> dict[str, dict[str, str]]:
-        """{sha: {"task": id} or {"dropped": reason}}, in the order of the history."""
+        """{commit: {"task": id} or {"dropped": reason}}, in the order of the history."""
         outcomes: dict[str, dict[str, str]] = {}
         kept = 0
         pool = ThreadPoolExecutor(self.options.jobs or len(os.sched_getaffinity(0)))
@@ -160,7 +190,7 @@ class _Miner:
                     if "task" in found:
                         self._keep(commit)
                         kept += 1
-                    outcomes[commit.sha] = found
+                    outcomes[commit.label] = found
                     on_progress(MineProgress(len(outcomes), len(commits), kept))
         finally:
             pool.shutdown(cancel_futures=True)
@@ -245,6 +275,16 @@ class _Trial:
         failing = [t for t in right.outcomes if t in right.passed and t in faulty.failed]
         failing = [test for test in failing if test.partition("::")[0] in changed]
         passing = [t for t in right.outcomes if t in right.passed and t in faulty.passed]
+        given = self._commit.given
+        if given is not None:
+            absent = [test for test in given.failing if test not in failing]
+            if absent:
+                raise _Dropped(
+                    f"{len(absent)} of its {len(given.failing)} tests do not fail before the change"
+                    " and pass after it here"
+                )
+            failing = [test for test in failing if test in given.failing]
+            passing = [test for test in passing if test in (given.passing or passing)]
         failing, passing = self._stable(checkout, failing, passing)
         if not failing:
             raise _Dropped("no changed test fails before the commit and passes after it")
@@ -258,7 +298,10 @@ class _Trial:
         except BadOption as error:
             raise _Dropped(str(error).partition(": ")[2]) from None
         tests = changed_tests(self._commit)
-        related = related_tests(found.test_files, tuple(self._patch.after))
+        if self._commit.given is not None:
+            related = self._commit.given.files
+        else:
+            related = frozenset(related_tests(found.test_files, tuple(self._patch.after)))
         chosen = tuple(f for f in found.test_files if f in tests or f in related)
         if not chosen:
             raise _Dropped("it changes no file with tests for pytest")
@@ -324,6 +367,8 @@ class _Trial:
     def _statement(
         self, shown: Reproduction | None, faulty: SuiteRun, failing: Sequence[str]
     ) -> str:
+        if self._commit.given is not None:
+            return self._commit.given.statement
         added = [line for _, _, new in self._patch.hunks for line in new]
         told = described(self._commit.message, self._miner.issues, added)
         text = faulty.outcomes[failing[0]].text
@@ -343,7 +388,7 @@ class _Trial:
         miner, commit = self._miner, self._commit
         repository = replace(checkout.repository, tests=(*failing, *passing))
         task = SWETask(
-            id=f"{self._tree.name}-commit",
+            id=commit.given.id if commit.given else f"{self._tree.name}-commit",
             repository=repository,
             statement=statement,
             change=self._patch.before,
@@ -352,8 +397,9 @@ class _Trial:
             trust="inprocess",
             split=_split_of(commit.sha),
             difficulty=self._difficulty(failing),
-            metadata={"kinds": ["commit"], "commit": commit.sha, "date": commit.date}
-            | {"files": len(self._patch.after), "hunks": len(self._patch.hunks)}
+            metadata={"kinds": [commit.given.kind if commit.given else "commit"]}
+            | {"commit": commit.sha, "date": commit.date, "files": len(self._patch.after)}
+            | {"hunks": len(self._patch.hunks)}
             | {"lines": self._patch.lines},
         )
         shutil.rmtree(folder := miner.trial(commit), ignore_errors=True)
@@ -413,7 +459,7 @@ def _require_tests(run: SuiteRun) -> None:
     if run.broken and not run.passed:
         text = next(iter(run.broken.values()))
         errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        raise _NotHere(f"its tests cannot be imported here: {errors[-1] if errors else text[:200]}")
+        raise _NotHere(f"{NOT_IMPORTED}: {errors[-1] if errors else text[:200]}")
     if run.ended != "exited":
         raise _Dropped(f"the test run was ended ({run.ended})")
     if not run.passed:

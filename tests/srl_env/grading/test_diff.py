@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.grading.diff import unified_diff
+from srl_env.grading.diff import MOST_CHARACTERS, unified_diff, whole_diff
 from srl_env.sandbox import Change, Snapshot
 
 Files = dict[str, bytes]
@@ -78,9 +78,11 @@ def test_what_is_too_long_or_no_text_is_named(tree: Path) -> None:
     )
     assert "Binary files /dev/null and b/c.bin differ" in text
     assert "# d: the file is too large to be shown" in text
-    short = unified_diff(tree, changes({"pkg/a.py": b"x\n" * 99, "b.txt": b"z"}), most=150)
+    long = b"x\n" * MOST_CHARACTERS
+    short = unified_diff(tree, changes({"pkg/a.py": long, "b.txt": b"z"}))
     assert short.startswith("# pkg/a.py: a diff of ")
     assert "+z" in short
+    assert whole_diff(tree, changes({"pkg/a.py": long})).count("+x\n") == MOST_CHARACTERS
 
 
 def test_a_path_that_leaves_the_tree_through_a_link_is_not_read(tree: Path, tmp_path: Path) -> None:

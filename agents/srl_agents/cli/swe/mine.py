@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -32,47 +34,59 @@ def mine(
     **given: Any,
 ) -> None:
     """Makes tasks from commits that fix a behaviour and test it."""
-    from srl_agents.cli.console import output, progress_bars
     from srl_env.swe.mining.mine import mine_tasks
     from srl_env.swe.mining.statement import read_issues
 
     options = MineOptions(**given)
+    with mining_shown(options.name or path.resolve().name) as show:
+        report = mine_tasks(
+            path, out, options, issues=read_issues(issues) if issues else {}, on_progress=show
+        )
+    print_report(report, out, "commit")
+
+
+@contextmanager
+def mining_shown(name: str) -> Iterator[Callable[[MineProgress], None]]:
+    """A progress bar, as a function of the progress. An interruption ends the process."""
+    from srl_agents.cli.console import progress_bars
+
     try:
         with progress_bars() as bars:
-            bar = bars.add_task(
-                options.name or path.resolve().name, total=1.0, note="reading the history"
-            )
+            bar = bars.add_task(name, total=1.0, note="reading the history")
 
             def show(progress: MineProgress) -> None:
-                note = f"{progress.done} of {progress.total} commits, {progress.kept} tasks"
+                note = f"{progress.done} of {progress.total} tried, {progress.kept} tasks"
                 bars.update(bar, completed=progress.done / progress.total, note=note)
 
-            report = mine_tasks(
-                path,
-                out,
-                options,
-                issues=read_issues(issues) if issues else {},
-                on_progress=show,
-            )
+            yield show
     except KeyboardInterrupt:
         typer.echo("Interrupted. Progress is saved; the same command continues.", err=True)
         raise typer.Exit(130) from None
-    output.print(_table(report))
+
+
+def print_report(report: MineReport, out: Path, one: str) -> None:
+    """Prints what came of the commits or rows. one: the word for one of them.
+
+    Raises BadOption if no task was made.
+    """
+    from srl_agents.cli.console import output
+
+    output.print(_table(report, one))
     typer.echo(f"Tasks: {out}\nReport: {out / f'mined-{report.name}.json'}")
     typer.echo(f"Check them: srl-env swe validate {out}")
     if not report.kept:
-        raise BadOption("no commit made a task; the table says why")
+        raise BadOption(f"no {one} made a task; the table says why")
 
 
-def _table(report: MineReport) -> Table:
-    """The tasks, and the commits that made none, by reason."""
+def _table(report: MineReport, one: str) -> Table:
+    """The tasks, and the commits or rows that made none, by reason."""
     from rich.table import Table
     from rich.text import Text
 
     grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s")
     grid.add_column("what")
     grid.add_column("count", justify="right")
-    grid.add_row("commits", str(report.commits), end_section=True)
+    grid.add_row(f"{one}s", str(report.commits), end_section=True)
     for reason, count in report.dropped.items():
         grid.add_row(Text(f"dropped: {reason}"), str(count))
     grid.add_row("tasks", str(report.kept))

@@ -79,6 +79,7 @@ def test_a_row_of_swe_bench_is_fixed_by_its_patch() -> None:
         "test_patch": "diff --git a/t.py b/t.py",
         "hints_text": "",
         "created_at": "2024-01-01T00:00:00Z",
+        "image_name": "",
         "fail_to_pass": ["t.py::test_total"],
         "pass_to_pass": ["t.py::test_other"],
     }
