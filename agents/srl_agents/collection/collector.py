@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 
 from srl_agents.collection.runners import Job, Result, Rollouts
@@ -17,10 +17,14 @@ from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
 from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.requests import Collected, DemonstrationRequest, GroupRequest
 from srl_agents.parallel.team import ALONE, Team
-from srl_env.rollout import Start
+from srl_env.policy import Sampling
+from srl_env.rollout import Episode, Start
 from srl_env.seeding import derive_seed
 
 _LEAST_INFORMATIVE = 0.125  # a refill never takes more than 8 times the groups that are missing
+
+Experts = Callable[[Sequence[Start], Sampling], list[Episode]]
+"""The expert's episode from each start, token-exact."""
 
 Demonstrate = Callable[[Sequence[StartPoint], DemonstrationRequest, int], Batch]
 """Demonstrations at start points; the number is a seed."""
@@ -31,13 +35,15 @@ class Collector:
     """Samples groups of episodes, and collects demonstrations.
 
     rollouts: what runs the episodes. seed: the run's; all others are derived from it. team: the
-    processes that sample together; each receives the episodes of all.
+    processes that sample together; each receives the episodes of all. experts: for groups with
+    expert rows.
     """
 
     rollouts: Rollouts
     seed: int
     team: Team = ALONE
     demonstrate: Demonstrate | None = None
+    experts: Experts | None = None
 
     def source(
         self, starts: StartSampler, batch: int, purpose: str, update: int
@@ -97,7 +103,29 @@ class CollectorSource:
         found.episodes += team.all_gather([e for result in results for e in result.episodes])
         if team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
-        found.groups = request.form(found.episodes)
+        if request.experts:
+            began = time.perf_counter()
+            experts = team.all_gather(self._experts(request, team.part(points)))
+            found.experts |= {episode.group: episode for episode in experts}
+            found.seconds_environment += time.perf_counter() - began
+        found.groups = request.form(found.episodes, found.experts)
+
+    def _experts(
+        self, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]
+    ) -> list[Episode]:
+        """The expert's episode from each point whose problem has an expert."""
+        assert self.collector.experts is not None, "the trainer gives it"
+        starts = list[Start]()
+        for number, point in points:
+            experts = self.starts.source[point.problem].trajectories
+            if not experts:
+                continue
+            begun = replace(point, start_step=0) if request.continued else point
+            start = self._start(request, number, begun)
+            steps = max(len(expert.steps) for expert in experts) - begun.start_step
+            most = min(steps, start.options.get("max_steps", steps))
+            starts.append(replace(start, options={**start.options, "max_steps": most}))
+        return self.collector.experts(starts, request.sampling)
 
     def _jobs(self, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]) -> list[Job]:
         """Jobs of as many groups as ``rollouts`` takes, each with its own seed."""
@@ -105,10 +133,18 @@ class CollectorSource:
         parts = [points[i : i + size] for i in range(0, len(points), size)] if size else [points]
         jobs = []
         for part in filter(None, parts):
-            copies = [[self._start(request, *each)] * request.size for each in part]
+            copies = [self._copies(request, *each) for each in part]
             seed = derive_seed("job", run, *self.key, part[0][0]) if size else None
             jobs.append(Job(tuple(chain.from_iterable(copies)), request.sampling, seed))
         return jobs
+
+    def _copies(self, request: GroupRequest, number: int, point: StartPoint) -> list[Start]:
+        """The starts of a group's episodes."""
+        given = [self._start(request, number, point)] * request.size
+        if not request.continued:
+            return given
+        plain = self._start(request, number, replace(point, start_step=0))
+        return [plain] * (request.size - request.continued) + given[: request.continued]
 
     def _start(self, request: GroupRequest, number: int, point: StartPoint) -> Start:
         seed = derive_seed("episode", self.collector.seed, *self.key, number)
@@ -123,7 +159,7 @@ class CollectorSource:
         informative: dict[int, bool] = {}
         for group in found.groups:
             if group.start in points:
-                counts = group.std > found.min_std
+                counts = group.informative(found.min_std)
                 informative[group.start] = informative.get(group.start, False) or counts
         again = list[StartPoint | None]()
         sound = [episode for episode in found.episodes if episode.failure is None]

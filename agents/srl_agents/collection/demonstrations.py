@@ -1,4 +1,4 @@
-"""Expert steps as completions to imitate: the batch of supervised fine-tuning.
+"""Expert steps as completions: the batch of supervised fine-tuning, and rows of groups.
 
 Prompts are those of the environment, so that a model is fine-tuned in the context in which it
 samples. Without thoughts, a model learns to act without thinking: that is the baseline.
@@ -7,6 +7,7 @@ samples. Without thoughts, a model learns to act without thinking: that is the b
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import torch
 
@@ -17,8 +18,9 @@ from srl_agents.objectives.requests import DemonstrationRequest
 from srl_agents.policies import TransformersPolicy
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
-from srl_env.policy import Sampling
+from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
+from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import Messages
 
@@ -47,6 +49,51 @@ def demonstrations(
     lengths = torch.tensor([len(ids) for ids in completions])
     weights = completion_weights(lengths, torch.arange(len(points)), request.aggregation)
     return Batch(prompts, completions, torch.ones(len(points)), weights)
+
+
+def expert_episodes(
+    pool: EnvPool, policy: TransformersPolicy, starts: Sequence[Start], sampling: Sampling
+) -> list[Episode]:
+    """The expert's episode from each start, judged by the verifier.
+
+    Token ids are those that would be sampled; log-probs are empty, as nothing was. After its last
+    step an expert writes nothing more.
+    """
+    if not starts:
+        return []
+    format = pool.take(1)[0].format
+    return [
+        _encoded(episode, policy, sampling.for_format(format, episode.granularity))
+        for episode in rollout(pool, _Expert(), starts)
+    ]
+
+
+class _Expert:
+    """Writes the expert's steps, with the thoughts that are recorded, and then empty actions."""
+
+    def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
+        """The next completion in each environment."""
+        return [
+            Generation(
+                env.expert_completion()
+                if env.step_index < len(env.expert_steps)
+                else env.format.render(ExpertStep(""))
+            )
+            for env in envs
+        ]
+
+
+def _encoded(episode: Episode, policy: TransformersPolicy, how: Sampling) -> Episode:
+    """The episode's expert steps, with token ids."""
+    steps = [step for step in episode.steps if step.expert_action is not None]
+    prompts = policy.encode_many([step.messages for step in steps], how.prefill)
+    texts = [step.generation.text for step in steps]
+    completions = policy.encode_completions(texts, how.stop, how.prefill) if texts else ()
+    made = (
+        replace(step, generation=Generation(text, ids, (), tuple(prompt)))
+        for step, text, ids, prompt in zip(steps, texts, completions, prompts, strict=True)
+    )
+    return replace(episode, steps=tuple(made))
 
 
 def _demonstration(

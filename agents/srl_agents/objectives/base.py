@@ -48,7 +48,10 @@ class Scores:
     logprobs: (B, T), with gradient. mask: (B, T), True where there is a token. advantages: (B,).
     old, reference: (B, T) log-probs before this update's first step, and of the run's first
     weights. sampled: (B, T) as the sampler reported them. teacher: (B, T), the teacher's log-probs.
-    divergence: (B, T) from the teacher, with gradient. The last five may be None.
+    divergence: (B, T) from the teacher, with gradient. expert: (B, T), True where a token is an
+    expert's and was never sampled; ``sampled`` then has the trainer's own log-prob. entropy:
+    (B, T), of the distribution that each token is from, without gradient. All after advantages may
+    be None.
     """
 
     logprobs: Tensor
@@ -59,6 +62,8 @@ class Scores:
     reference: Tensor | None = None
     teacher: Tensor | None = None
     divergence: Tensor | None = None
+    expert: Tensor | None = None
+    entropy: Tensor | None = None
 
 
 class Objective(Checked, ABC):
@@ -93,7 +98,8 @@ class Objective(Checked, ABC):
 
     @abstractmethod
     def loss_terms(self, scores: Scores) -> Iterator[Tensor]:
-        """The terms of the loss, each (B, T). The learner sums them with the batch's weights."""
+        """The terms of the loss, each (B, T). The learner sums them with the batch's weights, of
+        which there may be a column for each term."""
 
     @property
     def needs_reference(self) -> bool:

@@ -18,9 +18,12 @@ from srl_env.rollout import Step
 class Batch:
     """B completions to train on, token-exact.
 
-    prompts, completions: token ids. advantages, weights: (B,) float64; a weight is that of one
-    token in the batch's loss. sampler_logprobs: as sampled; empty for demonstrations.
+    prompts, completions: token ids. advantages: (B,) float64. weights: float64, (B,) or (B, K)
+    with a column for each loss term; a weight is that of one token in the batch's loss.
+    sampler_logprobs: as sampled, none for an expert's completion; empty for demonstrations.
     teacher_prompts: those in which a teacher scores the completions; empty without a teacher.
+    given: how many tokens at the beginning of each completion are the expert's, in a batch of both
+    origins; else ().
     """
 
     prompts: tuple[tuple[int, ...], ...]
@@ -29,11 +32,17 @@ class Batch:
     weights: Tensor
     sampler_logprobs: tuple[tuple[float, ...], ...] = ()
     teacher_prompts: tuple[tuple[int, ...], ...] = ()
+    given: tuple[int, ...] = ()
 
     @property
     def tokens(self) -> int:
         """How many tokens are trained on."""
         return sum(map(len, self.completions))
+
+    @property
+    def sampled_tokens(self) -> int:
+        """How many of them are not an expert's, in a batch of both origins."""
+        return self.tokens - sum(self.given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +87,7 @@ def make_batch(
     owners = torch.tensor([owner for owner, _ in written], dtype=torch.long)
     lengths = torch.tensor([len(step.generation.token_ids) for _, step in written])
     weights = completion_weights(lengths, owners, aggregation, longest)
-    return _batch([step for _, step in written], advantages[owners], weights)
+    return batch_of([step for _, step in written], advantages[owners], weights)
 
 
 def unanimous(groups: Sequence[Group]) -> Batch | None:
@@ -89,15 +98,16 @@ def unanimous(groups: Sequence[Group]) -> Batch | None:
     steps = [
         step
         for group in groups
-        if len({_token_ids(member.steps) for member in group.members}) == 1
-        for step in group.members[0].steps
+        if len({_token_ids(member.steps) for member in group.sampled}) == 1
+        for step in group.sampled[0].steps
         if step.generation.token_ids
     ]
     nothing = torch.zeros(len(steps), dtype=torch.float64)
-    return _batch(steps, nothing, nothing) if steps else None
+    return batch_of(steps, nothing, nothing) if steps else None
 
 
-def _batch(steps: Sequence[Step], advantages: Tensor, weights: Tensor) -> Batch:
+def batch_of(steps: Sequence[Step], advantages: Tensor, weights: Tensor) -> Batch:
+    """The steps' completions with their advantages and weights."""
     generations = [step.generation for step in steps]
     return Batch(
         tuple(generation.prompt_ids for generation in generations),

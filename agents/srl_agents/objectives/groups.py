@@ -27,12 +27,21 @@ not used, because the batch was full."""
 class Member:
     """One member of a group: a reward, and the steps it is for, in order.
 
-    episode: the position of its episode among those that were collected.
+    episode: the position of its episode among those that were collected; −1 for the expert's.
+    correct: the verifier's verdict, None without one. given: how many tokens at the beginning of
+    each step's completion are the expert's, () if all are the policy's own.
     """
 
     reward: float
     steps: tuple[Step, ...]
     episode: int = 0
+    correct: bool | None = None
+    given: tuple[int, ...] = ()
+
+    @property
+    def expert(self) -> bool:
+        """Whether all of it is the expert's."""
+        return self.episode < 0
 
     @property
     def format_ok(self) -> bool:
@@ -45,22 +54,37 @@ class Group:
     """At least two members sampled from the same context.
 
     start: the number of the start they are copies of. many_steps: whether a member is an episode,
-    which may have several steps, rather than one completion.
+    which may have several steps, rather than one completion. beside: rows that are not compared
+    with the others. expert_counts: whether the group is trained on if only an expert's reward
+    differs. imitated: whether it is trained on even if no reward differs.
     """
 
     start: int
     members: tuple[Member, ...]
     many_steps: bool = False
+    beside: tuple[Member, ...] = ()
+    expert_counts: bool = False
+    imitated: bool = False
+
+    @property
+    def sampled(self) -> tuple[Member, ...]:
+        """The members that the policy sampled, also after an expert's prefix."""
+        return tuple(member for member in self.members if not member.expert)
 
     @cached_property
     def std(self) -> float:
-        """The population std of the rewards."""
-        return reward_std([member.reward for member in self.members])
+        """The population std of the rewards that count."""
+        counted = self.members if self.expert_counts else self.sampled
+        return reward_std([member.reward for member in counted])
+
+    def informative(self, min_std: float) -> bool:
+        """Whether there is something to learn from it."""
+        return self.imitated or self.std > min_std
 
     @cached_property
     def std_in_format(self) -> float:
         """The same without the members that broke the format."""
-        return reward_std([member.reward for member in self.members if member.format_ok])
+        return reward_std([member.reward for member in self.sampled if member.format_ok])
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,13 +127,13 @@ def groups_of(episodes: Iterable[Episode]) -> list[Group]:
 
 
 def outcomes(groups: Iterable[Group], min_std: float, batch: int) -> list[Outcome]:
-    """The outcome of each group: the first ``batch`` with a std above ``min_std`` are trained."""
+    """The outcome of each group: the first ``batch`` that are informative are trained."""
     found: list[Outcome] = []
     for group in groups:
-        if group.std <= min_std:
-            found.append("zero_std")
-        else:
+        if group.informative(min_std):
             found.append("trained" if found.count("trained") < batch else "unused")
+        else:
+            found.append("zero_std")
     return found
 
 
@@ -120,4 +144,5 @@ def _members(number: int, episode: Episode) -> Iterable[tuple[tuple[int, int], M
             if step.failure is None:
                 yield (episode.group, step.index), Member(step.reward, (step,), number)
     elif episode.failure is None:
-        yield (episode.group, 0), Member(episode.total_reward, episode.steps, number)
+        member = Member(episode.total_reward, episode.steps, number, episode.correct)
+        yield (episode.group, 0), member

@@ -8,6 +8,8 @@ the split nor on the padding. Prompts are not in these tensors: context gets no 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,32 @@ def clipped_surrogate(
     advantage = advantages.unsqueeze(1)  # (B, 1)
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantage, clipped * advantage)
+
+
+def shaped_policy_gradient(logprobs: Tensor, advantages: Tensor, gamma: float = 0.1) -> Tensor:
+    """−f(π)·A with f(x) = x / (x + gamma): unlikely tokens of an expert are learned faster.
+
+    logprobs: (B, T) of tokens that were not sampled, with gradient. advantages: (B,).
+    Returns (B, T). Source: LUFFY, arXiv:2504.14945, policy shaping.
+    """
+    probs = logprobs.exp()
+    return -probs / (probs + gamma) * advantages.unsqueeze(1)
+
+
+def mixture_policy_gradient(
+    logprobs: Tensor, advantages: Tensor, old_logprobs: Tensor | None = None, gamma: float = 0.5
+) -> Tensor:
+    """−2π / (π_ω + π_old) · (1 − sg π)^gamma · A, with π_ω = (π_old + 1) / 2 for the expert.
+
+    The expert's own probabilities are unknown, so π_ω stands for them.
+    logprobs: (B, T) of an expert's tokens, with gradient. advantages: (B,). old_logprobs: (B, T)
+    by the weights before the update; None if those are the current weights. Returns (B, T).
+    Source: RL-PLUS, arXiv:2508.00222; π_ω and gamma = 0.5 as in its code.
+    """
+    probs = logprobs.exp()
+    old = probs.detach() if old_logprobs is None else old_logprobs.exp()
+    ratio = 2 * probs / ((old + 1) / 2 + old)
+    return -ratio * (1 - probs.detach()).clamp(min=0.0).pow(gamma) * advantages.unsqueeze(1)
 
 
 def sampler_correction(old_logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:
@@ -102,3 +130,16 @@ def aggregate(terms: Tensor, mask: Tensor, weights: Tensor) -> Tensor:
     """
     # where() rather than a product: padding may hold inf or nan, and 0·inf is nan.
     return (terms.where(mask, 0.0) * weights.unsqueeze(1).to(terms.dtype)).sum()
+
+
+def weighted_sum(terms: Sequence[Tensor], mask: Tensor, weights: Tensor) -> Tensor:
+    """The loss of several terms, each (B, T): a scalar, as ``aggregate`` gives it.
+
+    weights: (B,), the same for all terms; or (B, K), a column for each, so that every term is
+    normalised by its own tokens.
+    """
+    if weights.ndim == 1:
+        return aggregate(sum(terms[1:], start=terms[0]), mask, weights)
+    columns = zip(terms, weights.unbind(1), strict=True)
+    first, *more = (aggregate(term, mask, column) for term, column in columns)
+    return sum(more, start=first)

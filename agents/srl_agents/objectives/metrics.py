@@ -8,7 +8,7 @@ that did not occur (no verdicts, no step checker) are absent rather than 0.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 
 from srl_agents.objectives.groups import Group
 from srl_env.rollout import Episode
@@ -57,7 +57,7 @@ def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metr
     their format failures. groups/std, groups/std_in_format: means over all.
     groups/reward_min, groups/reward_max: the smallest and the largest reward of a member.
     """
-    rewards = [member.reward for group in groups for member in group.members]
+    rewards = [member.reward for group in groups for member in group.sampled]
     ends = {"min": min(rewards), "max": max(rewards)} if rewards else {}
     found = {"groups/sampled": float(len(groups)), "groups/trained": float(trained)}
     for suffix, stds in (
@@ -67,6 +67,20 @@ def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metr
         found |= _mean(f"groups/informative_fraction{suffix}", (std > min_std for std in stds))
         found |= _mean(f"groups/std{suffix}", stds)
     return found | {f"groups/reward_{name}": reward for name, reward in ends.items()}
+
+
+def expert_metrics(experts: Collection[Episode]) -> Metrics:
+    """Of the demonstrations for groups with expert rows: how many, and how many are no use.
+
+    demonstrations/rejected: by the verifier. demonstrations/failures: infrastructure failures.
+    """
+    if not experts:
+        return {}
+    return {
+        "demonstrations": float(len(experts)),
+        "demonstrations/rejected": float(sum(each.correct is False for each in experts)),
+        "demonstrations/failures": float(sum(each.failure is not None for each in experts)),
+    }
 
 
 def sampled_tokens(episodes: Iterable[Episode]) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.grpo import GRPO
+from srl_agents.objectives.mixed import Mixed
 from srl_agents.objectives.nll import NLL
 from srl_env.errors import BadOption
 from srl_env.named import named
 
-OBJECTIVES: dict[str, type[Objective]] = {"grpo": GRPO, "nll": NLL}
+OBJECTIVES: dict[str, type[Objective]] = {"grpo": GRPO, "mixed": Mixed, "nll": NLL}
 
 
 def objective_class(kind: str) -> type[Objective]:

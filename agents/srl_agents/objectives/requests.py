@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from srl_agents.objectives.choices import Aggregation
 from srl_agents.objectives.groups import Group, Outcome, outcomes
-from srl_agents.objectives.metrics import Metrics, episode_metrics, group_metrics, sampled_tokens
+from srl_agents.objectives.metrics import (
+    Metrics,
+    episode_metrics,
+    expert_metrics,
+    group_metrics,
+    sampled_tokens,
+)
 from srl_env.policy import Sampling
 from srl_env.rewards import Granularity
 from srl_env.rollout import Episode, Start
@@ -23,7 +29,9 @@ class GroupRequest:
 
     options: for the environment's ``reset``. size: episodes of one start. max_groups: sampling
     stops at this many times the batch. min_std: a group counts if the std of its rewards is
-    larger. form: makes groups of episodes.
+    larger. form: makes groups of episodes, and of the expert's, by start. experts: whether the
+    expert's episode from each start is wanted. continued: how many episodes of a start continue the
+    expert steps that it is given, if not all of them.
     """
 
     options: Mapping[str, Any]
@@ -31,7 +39,9 @@ class GroupRequest:
     size: int
     max_groups: float
     min_std: float
-    form: Callable[[Sequence[Episode]], list[Group]]
+    form: Callable[[Sequence[Episode], Mapping[int, Episode]], list[Group]]
+    experts: bool = False
+    continued: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +58,8 @@ class Collected:
     """What was collected for one update: the policy's episodes in groups, or demonstrations.
 
     batch: how many groups are trained on at most. min_std: as in ``GroupRequest``. starts: of the
-    episodes, by the number of their group.
+    episodes, by the number of their group. experts: the expert's episode from each of them, for
+    groups with expert rows.
     seconds_sampling: inside the policy. seconds_environment: in environments and rewards. If
     workers run the episodes, both are parts of the time that passed here, in the workers' ratio.
     seconds_waiting: for other processes; 0 if there are none.
@@ -59,6 +70,7 @@ class Collected:
     episodes: list[Episode] = field(default_factory=list)
     groups: list[Group] = field(default_factory=list)
     starts: dict[int, Start] = field(default_factory=dict)
+    experts: dict[int, Episode] = field(default_factory=dict)
     demonstrations: Batch | None = None
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0
@@ -77,7 +89,7 @@ class Collected:
     @property
     def informative(self) -> int:
         """How many groups have rewards that differ enough."""
-        return sum(group.std > self.min_std for group in self.groups)
+        return sum(group.informative(self.min_std) for group in self.groups)
 
     @property
     def informative_fraction(self) -> float:
@@ -96,6 +108,7 @@ class Collected:
         return {
             **episode_metrics(self.episodes),
             **group_metrics(self.groups, len(self.trained), self.min_std),
+            **expert_metrics(self.experts.values()),
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
             **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -74,16 +74,22 @@ class Sampled(Objective):
 
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""
-        return source.sample(
-            GroupRequest(
-                self.reset_options,
-                Sampling(self.temperature, self.max_tokens),
-                self.group_size,
-                self.max_groups if refill else 1.0,
-                self.least_std,
-                self.groups,
-            )
+        return source.sample(self.request(refill))
+
+    def request(self, refill: bool) -> GroupRequest:
+        """The groups it asks for."""
+        return GroupRequest(
+            self.reset_options,
+            Sampling(self.temperature, self.max_tokens),
+            self.group_size,
+            self.max_groups if refill else 1.0,
+            self.least_std,
+            self.form,
         )
+
+    def form(self, episodes: Sequence[Episode], experts: Mapping[int, Episode]) -> list[Group]:
+        """The groups of the policy's episodes. experts: {start: the expert's}, if requested."""
+        return self.groups(episodes)
 
     @property
     def reset_options(self) -> dict[str, Any]:

@@ -10,6 +10,7 @@ from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.shipped import get_method, methods, schedule_class, schedules
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.objectives.registry import OBJECTIVES, objective_class
+from srl_agents.objectives.rows import GroupRows
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
 from srl_agents.runs.validation import unknown_key, validated
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
@@ -112,10 +113,15 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
     used = (stage.starts.prefix for stage in method.stages)
     schedule_classes = [*schedules().values(), *(type(each) for each in used if each is not None)]
     sections += [("starts.prefix.", cls) for cls in schedule_classes]
-    sections += [("", Stage), ("starts.", Starts), ("until.", Until)]
+    sections += [
+        ("", Stage),
+        ("starts.", Starts),
+        ("until.", Until),
+        ("objective.rows.", GroupRows),
+    ]
     known = {f"{prefix}{field.name}" for prefix, cls in sections for field in fields(cls)}
     known -= {"name", "fraction", "objective.kind", "objective", "starts", "until"}
-    known -= {"starts.prefix", "starts.prefix.kind"}
+    known -= {"starts.prefix", "starts.prefix.kind", "objective.rows"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} must be a table of settings; got {value!r}")

@@ -184,6 +184,8 @@ def _field_types(cls: Any, loc: Sequence[str]) -> dict[str, Any]:
     if not loc:
         return found
     (section,) = [t for t in _alternatives(found[loc[0]]) if t is not type(None)]
+    if get_origin(section) is tuple:  # a list of tables
+        return _field_types(get_args(section)[0], loc[2:])
     return _field_types(section, loc[1:])
 
 

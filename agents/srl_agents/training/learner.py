@@ -29,7 +29,7 @@ from srl_agents.nn.score import (
 )
 from srl_agents.objectives.base import Objective, Scores
 from srl_agents.objectives.batch import Batch, TrainingBatches
-from srl_agents.objectives.loss import aggregate, kl_estimate
+from srl_agents.objectives.loss import kl_estimate, weighted_sum
 from srl_agents.objectives.teacher import TeacherRequest
 from srl_agents.parallel.sharding import is_sharded, whole
 from srl_agents.parallel.team import ALONE, Team
@@ -41,6 +41,7 @@ from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
 
+_OF_SAMPLED = ("sampler_gap", "kl_to_start")  # means over tokens that the policy sampled
 _LEAST_STEP = 2.0**-6  # an update is not halved any further
 
 
@@ -141,7 +142,9 @@ class Learner:
         are gathered.
         """
         width = max(map(len, batch.completions))
-        found = torch.zeros(len(batch.completions), width, device=decoder.device)
+        dtype = torch.promote_types(self.parameters[0].dtype, torch.float32)
+        shape = len(batch.completions), width
+        found = torch.zeros(shape, dtype=dtype, device=decoder.device)
         with torch.no_grad():
             for micro, counts in self._micro_batches(batch):
                 logprobs, _, _ = self._forward(decoder, micro, temperature)
@@ -192,8 +195,9 @@ class Learner:
             raise TrainingDiverged(f"loss {total:g}, gradient norm {float(norm):g}")
         partial_step(self.optimizer, fraction)
         self._check_weights()
-        tokens = part.batch.tokens
-        means = {name: float(value) / tokens for name, value in sums.items()}
+        tokens = dict.fromkeys(sums, part.batch.tokens)
+        tokens |= dict.fromkeys(_OF_SAMPLED, max(1, part.batch.sampled_tokens))
+        means = {name: float(value) / tokens[name] for name, value in sums.items()}
         return {"loss": total, "grad_norm": float(norm), **means}
 
     def _check_weights(self) -> None:
@@ -238,9 +242,8 @@ class Learner:
         """A micro-batch's part of the loss, and sums over its tokens for the log."""
         found = self._token_scores(part.batch, micro, objective)
         mask, scores = found.mask, _scores(part, micro, found)
-        first, *more = objective.loss_terms(scores)
         weights = part.batch.weights[list(micro.rows)].to(mask.device)
-        loss = aggregate(sum(more, start=first), mask, weights)
+        loss = weighted_sum(list(objective.loss_terms(scores)), mask, weights)
         numbers = {"entropy": found.entropy, **_differences(scores)}
         if part.teacher is not None:
             numbers["teacher_failures"] = part.teacher[list(micro.rows), : mask.shape[1]].isnan()
@@ -320,11 +323,17 @@ def _scores(part: _Part, micro: MicroBatch, found: TokenScores) -> Scores:
     """What the loss terms of a micro-batch are made from."""
     logprobs = found.logprobs
     rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
-    sampled = None
+    old = None if part.old is None else part.old[rows, :width]
+    sampled = expert = None
+    if part.batch.given:
+        given = torch.tensor([part.batch.given[row] for row in rows], device=device)
+        expert = found.mask & (torch.arange(width, device=device) < given.unsqueeze(1))
     if part.batch.sampler_logprobs:
         values = [part.batch.sampler_logprobs[row] for row in rows]
         padded = [[*row, *[0.0] * (width - len(row))] for row in values]
         sampled = torch.tensor(padded, device=device)
+        if expert is not None:
+            sampled = torch.where(expert, logprobs.detach() if old is None else old, sampled)
     teacher = None if part.teacher is None else part.teacher[rows, :width]
     if teacher is not None:  # where its server failed, it has no opinion
         teacher = torch.where(teacher.isnan(), logprobs.detach(), teacher)
@@ -332,11 +341,13 @@ def _scores(part: _Part, micro: MicroBatch, found: TokenScores) -> Scores:
         logprobs,
         found.mask,
         part.batch.advantages[rows].to(device, logprobs.dtype),
-        None if part.old is None else part.old[rows, :width],
+        old,
         sampled,
         None if part.reference is None else part.reference[rows, :width],
         teacher,
         found.divergence,
+        expert,
+        found.entropy,
     )
 
 
@@ -348,4 +359,6 @@ def _differences(scores: Scores) -> dict[str, Tensor]:
         found["sampler_gap"] = (trained - scores.sampled).abs()
     if scores.reference is not None:
         found["kl_to_start"] = kl_estimate(logprobs, scores.reference)
+        if scores.expert is not None:
+            found["kl_to_start"] = found["kl_to_start"].where(~scores.expert, 0.0)
     return found

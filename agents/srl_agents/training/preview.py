@@ -111,6 +111,8 @@ def _training_seconds(trainer: Trainer, objective: Sampled, found: Collected) ->
     if not found.groups:
         return 0.0
     batch = objective.make_batch(found.groups, trainer.env.max_steps)
+    if not batch.completions:
+        return 0.0
     began = time.perf_counter()
     trainer.learner.logprobs(trainer.learner.decoder, batch, objective.temperature)
     return _BACKWARD * (time.perf_counter() - began)

@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING
 
 from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import Collector
-from srl_agents.collection.demonstrations import demonstrations
+from srl_agents.collection.demonstrations import demonstrations, expert_episodes
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
 from srl_agents.collection.teacher_prompts import with_teacher_prompts
@@ -76,7 +76,9 @@ class Trainer:
         self.sampler = self.engine or self.policy
         self.env.problems = CachedSource(self.env.problems)
         demonstrate = partial(demonstrations, self.env, self.policy)
-        self.collector = Collector(self._rollouts(), config.seed, team, demonstrate)
+        self.experts = EnvPool(self._another_env)
+        experts = partial(expert_episodes, self.experts, self.policy)
+        self.collector = Collector(self._rollouts(), config.seed, team, demonstrate, experts)
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None
         teachers = load_teachers(config.teachers, config.model, self.policy, reference, team)
@@ -142,6 +144,7 @@ class Trainer:
     def close(self) -> None:
         """Closes the environments, with their worlds, and the engine."""
         self.collector.rollouts.close()
+        self.experts.close()
         self.env.close()
         if self.engine is not None:
             self.engine.close()

@@ -163,7 +163,8 @@ def _statistics(
 
 
 def _log_probs(hidden: Tensor, head: Map, temperature: float) -> Tensor:
-    logits = head(hidden).float()
+    logits = head(hidden)
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
     if temperature != 1.0:
         logits = logits / temperature
     return torch.log_softmax(logits, -1)
@@ -178,7 +179,7 @@ def scores_of(
 
     def shaped(flat: Tensor) -> list[Tensor]:
         return [
-            torch.zeros(mask.shape, device=flat.device).masked_scatter(mask, part)
+            torch.zeros(mask.shape, dtype=flat.dtype, device=flat.device).masked_scatter(mask, part)
             for mask, part in zip(masks, torch.split(flat, sizes), strict=True)
         ]
 

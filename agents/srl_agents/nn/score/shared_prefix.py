@@ -117,7 +117,8 @@ class _TreeContext:
         over_prefix = over_prefix.view(*query.shape[:-1], length) + masks[1]
         over_own = query @ key.transpose(-1, -2)[:, :, None] + masks[2]
         scores = torch.cat([over_prefix, over_own], -1)
-        weights = torch.softmax(scores, -1, dtype=torch.float32).to(value.dtype)
+        wide = torch.promote_types(scores.dtype, torch.float32)
+        weights = torch.softmax(scores, -1, dtype=wide).to(value.dtype)
         mixed = weights[..., length:] @ value[:, :, None]
         from_prefix = weights[..., :length].flatten(2, 4) @ prefix_value
         mixed = mixed + from_prefix.view(mixed.shape)
