@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
+    from srl_env.rewards.measures.call_levels import accepts_call
     from srl_env.rewards.measures.tool_calls import call_similarity
     from srl_env.swe.builder.build import build_tasks
     from srl_env.swe.builder.options import BuildOptions
@@ -29,6 +30,7 @@ __all__ = [
     "TaskWriter",
     "ToolCall",
     "ToolCalls",
+    "accepts_call",
     "build_tasks",
     "call_similarity",
     "parse_call",
@@ -40,6 +42,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "srl_env.text.tool_calls": ("CallError", "ToolCall", "ToolCalls", "parse_call"),
         "srl_env.verifiers.recorded": ("RecordedCalls",),
+        "srl_env.rewards.measures.call_levels": ("accepts_call",),
         "srl_env.rewards.measures.tool_calls": ("call_similarity",),
         "task": ("Repository", "SWETask"),
         "task_folder": ("TaskSet", "TaskWriter"),

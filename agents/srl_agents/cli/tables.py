@@ -49,6 +49,7 @@ def measure_table(found: Comparison) -> Table:
         "measure",
         "mean",
         "AUC of rollouts",
+        "… of one problem",
         "AUC of steps",
         *(f"with {name}" for name in found.measures),
     )
@@ -56,7 +57,8 @@ def measure_table(found: Comparison) -> Table:
         pairs = ((other, found.correlations(one, other)) for other in found.measures)
         cells = ("" if one == other else f"{r:.2f} (ranks {rho:.2f})" for other, (r, rho) in pairs)
         mean = found.values(one).mean() if found.steps else float("nan")
-        agreement = (f"{found.auc(one):.2f}", f"{found.step_auc(one):.2f}")
+        rates = (found.auc(one), found.auc_within(one), found.step_auc(one))
+        agreement = ("–" if rate != rate else f"{rate:.2f}" for rate in rates)
         grid.add_row(one, f"{mean:.3f}", *agreement, *cells)
     return grid
 

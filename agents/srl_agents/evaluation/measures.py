@@ -67,17 +67,39 @@ class Comparison:
         means, correct = self._means(measure)
         return auc(means, correct)
 
+    def auc_within(self, measure: str) -> float:
+        """The same among the rollouts of one problem, averaged over problems with both sorts.
+
+        This is what a group of rollouts compares.
+        """
+        means, correct = self._means(measure)
+        problems = np.array([self.problems[n] for n in self._judged()])
+        found = [
+            auc(np.array(means)[problems == each], np.array(correct)[problems == each])
+            for each in dict.fromkeys(problems.tolist())
+        ]
+        known = [value for value in found if value == value]
+        return float(np.mean(known)) if known else float("nan")
+
     def step_auc(self, measure: str) -> float:
         """The same for single steps: of a correct episode against those of a wrong one."""
         judged = [step for step in self.steps if step.episode in self.correct]
         values = [step.values[measure] for step in judged]
         return auc(values, [self.correct[step.episode] for step in judged])
 
+    @property
+    def problems(self) -> dict[int, str]:
+        """{episode: its problem}, of episodes with steps."""
+        return {step.episode: step.problem_id for step in self.steps}
+
+    def _judged(self) -> list[int]:
+        return [number for number in self.problems if number in self.correct]
+
     def _means(self, measure: str) -> tuple[list[float], list[bool]]:
         by_episode = dict[int, list[float]]()
         for step in self.steps:
             by_episode.setdefault(step.episode, []).append(step.values[measure])
-        judged = [number for number in by_episode if number in self.correct]
+        judged = self._judged()
         return [float(np.mean(by_episode[n])) for n in judged], [self.correct[n] for n in judged]
 
 

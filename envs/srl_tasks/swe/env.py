@@ -13,6 +13,8 @@ from srl_env.episode.options import GRANULARITIES
 from srl_env.errors import SandboxDied, WorldFailure
 from srl_env.grading import fault_grade, grade, warm_judges
 from srl_env.problem import Problem
+from srl_env.rewards import Measure, StepRecord
+from srl_env.rewards.measures.call_levels import accepts_call, accepts_target, accepts_tool
 from srl_env.sandbox import Sandbox, open_sandbox
 from srl_env.seconds import check_seconds
 from srl_env.swe.workspace import open_workspace
@@ -53,8 +55,9 @@ class SWEEnv(ReasoningEnv):
     step was executed when the task was made, and its result recorded.
 
     **Reward.** Mode "srl": the similarity of the call to the expert's (``measure="tool-calls"``,
-    see ``srl_env.rewards.measures.tool_calls``; "characters" compares the texts). "rlvr": 1 if the
-    task is resolved at the end. "hybrid" mixes both.
+    see ``srl_env.rewards.measures.tool_calls``; "accepts", "accepts-target" and "accepts-tool", see
+    ``call_levels`` there; "characters" compares the texts). "rlvr": 1 if the task is resolved at
+    the end. "hybrid" mixes both.
 
     **Worlds.** Under continuation "policy", calls are executed in a sandbox (``srl_env.sandbox``;
     ``sandbox``, ``allow_weak`` and ``image`` choose it). ``start_step`` executes the expert's first
@@ -81,6 +84,10 @@ class SWEEnv(ReasoningEnv):
     granularities = GRANULARITIES[:1]
     slow_world = True
     measure = "tool-calls"
+    measures: ClassVar[Mapping[str, Measure]] = {
+        "accepts-tool": accepts_tool,
+        "accepts-target": accepts_target,
+    }
     offline_kwargs: ClassVar[dict[str, Any]] = {}
 
     def __init__(
@@ -120,6 +127,10 @@ class SWEEnv(ReasoningEnv):
             "world_timeout_s": None,  # commands have limits of their own
         }
         super().__init__(problems, RecordedCalls(), **own | options)
+
+    def accepts(self, action: str, context: StepRecord) -> float:
+        """How acceptable a call is in place of the expert's (``srl_env.swe.accepts_call``)."""
+        return accepts_call(action, context)
 
     def world_reset(self, problem: Problem) -> None:
         """Starts a session on the task's tree."""

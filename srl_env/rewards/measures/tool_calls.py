@@ -98,13 +98,13 @@ def _arguments(own: ToolCall, expert: ToolCall, workspaces: Sequence[str]) -> fl
 
 
 def _command(own: object, expert: object, workspaces: Sequence[str]) -> float:
-    texts = [_without_workspace(str(command), workspaces) for command in (own, expert)]
+    texts = [without_workspace(str(command), workspaces) for command in (own, expert)]
     if any("\n" in text for text in texts):
         return text_similarity(*texts)
     return step_similarity(*texts)
 
 
-def _without_workspace(command: str, workspaces: Sequence[str]) -> str:
+def without_workspace(command: str, workspaces: Sequence[str]) -> str:
     """A command as typed in the workspace."""
     folder = "|".join(map(re.escape, workspaces)) or r"(?!)"
     command = re.sub(rf"\A\s*cd\s+(?:{folder})/?\s*&&\s*", "", command)
@@ -112,11 +112,11 @@ def _without_workspace(command: str, workspaces: Sequence[str]) -> str:
 
 
 def _path(own: object, expert: object, workspaces: Sequence[str]) -> float:
-    paths = [_relative(str(path), workspaces) for path in (own, expert)]
+    paths = [relative(str(path), workspaces) for path in (own, expert)]
     return 1.0 if paths[0] == paths[1] else 0.5 * step_similarity(*paths)
 
 
-def _relative(path: str, workspaces: Sequence[str]) -> str:
+def relative(path: str, workspaces: Sequence[str]) -> str:
     """A normalised path relative to the workspace."""
     path = posixpath.normpath(path)
     for folder in workspaces:
@@ -135,12 +135,13 @@ def _value(name: str, own: Mapping[str, Argument], expert: Mapping[str, Argument
 
 def _overlap(own: object, expert: object) -> float:
     """The lines in both ranges over the lines in either; None is the whole file."""
-    (a, b), (c, d) = _lines(own), _lines(expert)
+    (a, b), (c, d) = lines_of(own), lines_of(expert)
     both = min(b, d) - max(a, c) + 1
     return max(0, both) / (max(b, d) - min(a, c) + 1)
 
 
-def _lines(view_range: object) -> tuple[int, int]:
+def lines_of(view_range: object) -> tuple[int, int]:
+    """(first, last) line of a view range; None is the whole file."""
     first, last = view_range if isinstance(view_range, tuple) else (1, -1)
     return first, max(first, _LAST_LINE if last == -1 else last)
 
