@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from srl_agents.methods import adaback, adaprefix, bread, questa, r3, r3_pooled, rlvr
+from srl_agents.methods import (
+    adaback,
+    adaprefix,
+    bread,
+    opd,
+    opsd,
+    questa,
+    r3,
+    r3_pooled,
+    rlsd,
+    rlvr,
+)
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.stages import Method, Stage, Starts, Until
@@ -104,5 +115,8 @@ _METHODS = {
         adaprefix.METHOD,
         bread.METHOD,
         questa.METHOD,
+        opsd.METHOD,
+        rlsd.METHOD,
+        opd.METHOD,
     )
 }

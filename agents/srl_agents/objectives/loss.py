@@ -25,14 +25,15 @@ def clipped_surrogate(
 ) -> Tensor:
     """−min(ρA, clip(ρ, 1 − clip_low, 1 + clip_high)·A), with ρ = exp(logprobs − old_logprobs).
 
-    logprobs: (B, T), with gradient. advantages: (B,). old_logprobs: (B, T) under the weights that
-    sampled the batch; None if those are the current weights: ρ is then 1 with ∇ρ = ∇log p.
+    logprobs: (B, T), with gradient. advantages: (B,), or (B, T) with one for each token.
+    old_logprobs: (B, T) under the weights that sampled the batch; None if those are the current
+    weights: ρ is then 1 with ∇ρ = ∇log p.
     clip_high > clip_low is clip-higher. Returns (B, T).
     Source: GRPO, arXiv:2402.03300, eq. 3; clip-higher: DAPO, arXiv:2503.14476, eq. 10.
     """
     old = logprobs.detach() if old_logprobs is None else old_logprobs
     ratio = torch.exp(logprobs - old)
-    advantage = advantages.unsqueeze(1)  # (B, 1)
+    advantage = advantages if advantages.ndim == 2 else advantages.unsqueeze(1)  # (B, 1)
     clipped = ratio.clamp(1 - clip_low, 1 + clip_high)
     return -torch.minimum(ratio * advantage, clipped * advantage)
 

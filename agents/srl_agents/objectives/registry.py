@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 from srl_agents.objectives.base import Objective
+from srl_agents.objectives.distillation import Distillation
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.mixed import Mixed
 from srl_agents.objectives.nll import NLL
+from srl_agents.objectives.rlsd import RLSD
 from srl_env.errors import BadOption
 from srl_env.named import named
 
-OBJECTIVES: dict[str, type[Objective]] = {"grpo": GRPO, "mixed": Mixed, "nll": NLL}
+OBJECTIVES: dict[str, type[Objective]] = {
+    "distillation": Distillation,
+    "grpo": GRPO,
+    "mixed": Mixed,
+    "nll": NLL,
+    "rlsd": RLSD,
+}
 
 
 def objective_class(kind: str) -> type[Objective]:

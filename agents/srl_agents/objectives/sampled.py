@@ -62,7 +62,10 @@ class Sampled(Objective):
 
     @property
     def needs_expert(self) -> bool:
-        """Whether the reward compares with the expert."""
+        """Whether the reward compares with the expert, or a teacher sees the solution."""
+        request = self.teacher_request
+        if request is not None and request.hint > 0:
+            return True
         return get_reward_mode(self.reward_mode).needs_expert
 
     @property
