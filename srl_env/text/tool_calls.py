@@ -14,8 +14,11 @@ makes exactly one call, in any of three forms::
 
     {"name": "bash", "arguments": {"command": "ls -la"}}       tool: JSON, also OpenAI's
 
-The tool form may stand between ``<tool_call>`` tags. Reading takes linear time, whatever the text.
-This module does not run calls.
+The tool form may stand between ``<tool_call>`` tags. What other agents write for the same calls is
+read too: the editor as ``str_replace_based_edit_tool``, with ``insert_text`` for ``new_str``; a
+block that is marked ``mswea_bash_command``, and a command that begins with ``echo
+COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT``, which submits. Reading takes linear time, whatever the
+text. This module does not run calls.
 """
 
 from __future__ import annotations
@@ -61,7 +64,10 @@ _PARAMETER = re.compile(r"\s*<parameter=([^<>\s]{1,64})>")
 _PARAMETER_END = re.compile(r"</parameter>(?=\s*(?:<parameter=[^<>\s]{1,64}>|\Z))")
 _FENCE = re.compile(r"^```[^\n`]*$", re.MULTILINE)
 _OBJECT = re.compile(r"^[ \t]*(?=\{|\[\{)", re.MULTILINE)
-_SHELLS = ("", "bash", "sh", "shell")
+_SHELLS = ("", "bash", "sh", "shell", "mswea_bash_command")
+_OTHER_EDITOR = "str_replace_based_edit_tool"
+_OTHER_TEXT = "insert_text"
+_SUBMITS = re.compile(r"echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT(?:\s|\Z)")
 _WORD = re.compile(
     r"""\s*((?:[^\s'"\\]++|\\.|'[^']*+'|"(?:[^"\\]++|\\.)*+")++)(?=\s|\Z)""", re.DOTALL
 )
@@ -89,7 +95,9 @@ class ToolCall:
     arguments: Mapping[str, Argument]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "arguments", _checked(self.tool, self.arguments))
+        tool, arguments = _in_our_names(self.tool, self.arguments)
+        object.__setattr__(self, "tool", tool)
+        object.__setattr__(self, "arguments", _checked(tool, arguments))
 
     def render(self) -> str:
         """The call as text, which ``parse_call`` reads as an equal call.
@@ -344,7 +352,7 @@ def parse_command(command: str) -> ToolCall:
     command = command.strip()
     if command in ("submit", "submit -f", "submit --force"):
         return ToolCall("submit", {})
-    if command.split(maxsplit=1)[:1] != [EDITOR]:
+    if command.split(maxsplit=1)[:1] not in ([EDITOR], [_OTHER_EDITOR]):
         return ToolCall("bash", {"command": command})
     words = _shell_words(command)[1:]
     place = 0
@@ -355,7 +363,7 @@ def parse_command(command: str) -> ToolCall:
             place += 1
     while place < len(words):
         name, given, value = words[place].removeprefix("--").partition("=")
-        if not words[place].startswith("--") or name not in _PARAMETERS[EDITOR]:
+        if not words[place].startswith("--") or name not in (*_PARAMETERS[EDITOR], _OTHER_TEXT):
             raise CallError(
                 f"{EDITOR} is called as {EDITOR} COMMAND PATH --PARAMETER VALUE …; "
                 f"{_shown(words[place])} is not a parameter of it."
@@ -405,6 +413,18 @@ _READERS = {
     "none": _read_none,
 }
 _DECODER = json.JSONDecoder(strict=False)
+
+
+def _in_our_names(tool: str, arguments: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
+    """A call of another agent's tools in ours; see the module."""
+    if tool == _OTHER_EDITOR:
+        tool = EDITOR
+    if tool == EDITOR and _OTHER_TEXT in arguments and "new_str" not in arguments:
+        arguments = {("new_str" if n == _OTHER_TEXT else n): v for n, v in arguments.items()}
+    command = arguments.get("command")
+    if tool == "bash" and isinstance(command, str) and _SUBMITS.match(command.lstrip()):
+        return "submit", {}
+    return tool, arguments
 
 
 # -- what a call must hold -----------------------------------------------------------------

@@ -28,6 +28,54 @@ def editor(**arguments: str | int | tuple[int, int]) -> ToolCall:
     return ToolCall(EDITOR, arguments)
 
 
+# -- other agents' names --
+
+SENTINEL = "echo COMPLETE_TASK_AND_SUBMIT_FINAL_OUTPUT"
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [
+        ("THOUGHT: I look.\n\n```mswea_bash_command\nls -la\n```", LS),
+        (f"```mswea_bash_command\n{SENTINEL}\n```", ToolCall("submit", {})),
+        (f"```bash\n{SENTINEL} && git add -A && git diff --cached\n```", ToolCall("submit", {})),
+        (
+            json.dumps({"name": "bash", "arguments": {"command": SENTINEL}}),
+            ToolCall("submit", {}),
+        ),
+        (
+            "<function=str_replace_based_edit_tool>\n<parameter=command>view</parameter>\n"
+            "<parameter=path>a.py</parameter>\n<parameter=view_range>[1, 9]</parameter>\n"
+            "</function>",
+            VIEW,
+        ),
+        (
+            json.dumps(
+                {
+                    "name": "str_replace_based_edit_tool",
+                    "arguments": {
+                        "command": "insert",
+                        "path": "a.py",
+                        "insert_line": 3,
+                        "insert_text": "x = 1",
+                    },
+                }
+            ),
+            editor(command="insert", path="a.py", insert_line=3, new_str="x = 1"),
+        ),
+    ],
+)
+def test_what_other_agents_write_is_the_same_call(text: str, call: ToolCall) -> None:
+    assert parse_call(text) == call
+    assert parse_call(call.render()) == call
+
+
+def test_only_a_command_that_begins_with_the_words_of_submission_submits() -> None:
+    for command in (f"grep '{SENTINEL}' a.md", f"{SENTINEL}_2", f"cat a && {SENTINEL}"):
+        assert parse_call(f"```\n{command}\n```").tool == "bash"
+    assert ToolCall("bash", {"command": SENTINEL}) == ToolCall("submit", {})
+
+
 # -- the three forms --
 
 
