@@ -10,7 +10,7 @@ import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import chain
+from itertools import chain, starmap
 
 from srl_agents.collection.runners import Job, Result, Rollouts
 from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
@@ -21,6 +21,8 @@ from srl_env.policy import Sampling
 from srl_env.rollout import Episode, Start
 from srl_env.seeding import derive_seed
 
+TRAIN = "train"
+"""The purpose of an update that is trained on."""
 _LEAST_INFORMATIVE = 0.125  # a refill never takes more than 8 times the groups that are missing
 
 Experts = Callable[[Sequence[Start], Sampling], list[Episode]]
@@ -68,19 +70,37 @@ class CollectorSource:
     def sample(self, request: GroupRequest) -> Collected:
         """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch.
 
-        Starts that a schedule tries again come before new ones.
+        Starts that a schedule tries again come before new ones. Before the starts of training are
+        drawn, they are profiled if that is due.
         """
         found, number, again = Collected(self.batch, request.min_std), 0, list[StartPoint]()
+        if self.key[0] == TRAIN and self.starts.profile_due:
+            self._profile(found, request)
         most = math.floor(self.batch * request.max_groups)
         while (missing := self.batch - found.informative) > 0 and number < most:
             fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if number else 1.0
             wanted = min(math.ceil(missing / fraction), most - number)
             points = again[: most - number] or self.starts.draw(wanted)
+            if not points:
+                break
             numbered = list(enumerate(points, number))
             self._sample(found, request, numbered)
             number += len(numbered)
-            again = self._record(found, dict(numbered))
+            results = self._results(found, dict(numbered))
+            again = [p for p in starmap(self.starts.record, results) if p is not None]
         return found
+
+    def _profile(self, found: Collected, request: GroupRequest) -> None:
+        """Samples a group from each candidate, and tells the start sampler how they went."""
+        source = replace(self, key=("profile", self.key[1]))
+        profiled = Collected(0, request.min_std)
+        numbered = dict(enumerate(self.starts.candidates()))
+        source._sample(profiled, request, list(numbered.items()))
+        self.starts.keep(source._results(profiled, numbered))
+        found.profiled = profiled.episodes
+        found.seconds_sampling += profiled.seconds_sampling
+        found.seconds_environment += profiled.seconds_environment
+        found.seconds_waiting += profiled.seconds_waiting
 
     def demonstrate(self, request: DemonstrationRequest) -> Collected:
         """One demonstration for each of ``batch`` starts."""
@@ -150,25 +170,26 @@ class CollectorSource:
         seed = derive_seed("episode", self.collector.seed, *self.key, number)
         return Start({**point.options, **request.options}, seed, number)
 
-    def _record(self, found: Collected, points: Mapping[int, StartPoint]) -> list[StartPoint]:
-        """Reports to the start sampler how the episodes from each numbered point went.
+    def _results(
+        self, found: Collected, points: Mapping[int, StartPoint]
+    ) -> list[tuple[StartPoint, StartResult]]:
+        """How the episodes from each numbered point went.
 
-        Returns the starts to try next. A point without a group, because its episodes failed, is
-        not reported.
+        A point without a group, because its episodes failed, has no result.
         """
         informative: dict[int, bool] = {}
         for group in found.groups:
             if group.start in points:
                 counts = group.informative(found.min_std)
                 informative[group.start] = informative.get(group.start, False) or counts
-        again = list[StartPoint | None]()
         sound = [episode for episode in found.episodes if episode.failure is None]
+        results = list[tuple[StartPoint, StartResult]]()
         for number, counts in informative.items():
             own = [episode for episode in sound if episode.group == number]
             correct = tuple(e.verdict["correct"] for e in own if e.verdict is not None)
             rewards = tuple(episode.total_reward for episode in own)
-            again.append(self.starts.record(points[number], StartResult(rewards, correct, counts)))
-        return [point for point in again if point is not None]
+            results.append((points[number], StartResult(rewards, correct, counts)))
+        return results
 
 
 def _count_seconds(found: Collected, results: Sequence[Result], passed: float) -> None:

@@ -10,17 +10,22 @@ from srl_agents.methods import (
     bread,
     opd,
     opsd,
+    pivotrl,
     questa,
     r3,
     r3_pooled,
     rlsd,
     rlvr,
+    sft,
+    srl,
+    tailor,
 )
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.rlvr import RLVR
-from srl_agents.methods.stages import Method, Stage, Starts, Until
+from srl_agents.methods.sft import SFT
+from srl_agents.methods.srl import SRL
+from srl_agents.methods.stages import Method, Stage, Until
 from srl_agents.objectives.grpo import GRPO
-from srl_agents.objectives.nll import NLL
 from srl_env.errors import BadOption
 from srl_env.named import named
 
@@ -65,26 +70,6 @@ def schedules() -> dict[str, type[PrefixSchedule]]:
     return {schedule.kind: type(schedule) for schedule in used if schedule is not None}
 
 
-SFT = Stage(
-    name="sft",
-    objective=NLL(),
-    starts=Starts(at="prefix"),
-    batch=64,
-    lr=5e-6,
-    schedule="cosine",
-    warmup=0.3,
-)
-
-
-SRL = Stage(
-    name="srl",
-    objective=GRPO(reward_mode="srl", max_steps=1, min_std=0.05),
-    starts=Starts(at="prefix"),
-    batch=64,
-    lr=1e-6,
-)
-
-
 HOLISTIC = Stage(
     name="holistic",
     objective=GRPO(reward_mode="holistic", max_tokens=1024, min_std=0.05),
@@ -95,9 +80,9 @@ HOLISTIC = Stage(
 _METHODS = {
     method.name: method
     for method in (
-        Method("sft", (SFT,), "a baseline of SRL, arXiv:2510.25992"),
+        sft.METHOD,
         rlvr.METHOD,
-        Method("srl", (SRL,), "SRL, arXiv:2510.25992"),
+        srl.METHOD,
         Method("holistic", (HOLISTIC,), "an ablation of SRL, arXiv:2510.25992"),
         Method(
             "sft-rlvr",
@@ -118,5 +103,7 @@ _METHODS = {
         opsd.METHOD,
         rlsd.METHOD,
         opd.METHOD,
+        tailor.METHOD,
+        pivotrl.METHOD,
     )
 }

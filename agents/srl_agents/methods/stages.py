@@ -18,6 +18,8 @@ from annotated_types import Ge, Le, Lt
 
 from srl_agents.checked import Checked
 from srl_agents.methods.prefix import PrefixSchedule
+from srl_agents.methods.profile import Profile
+from srl_agents.methods.subset import Diverse
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.choices import Need
 from srl_env.errors import BadOption
@@ -41,6 +43,8 @@ class Starts(Checked):
     prefix: with at "problem", a schedule of how many expert steps each start is given; None gives
     none. place: where they are given: "replayed", as steps that were taken; or "hint", in the
     prompt beside the problem, whose whole solution is then to be written.
+    profile: which start points are kept after each was sampled; None keeps all. subset: which
+    problems are drawn at all; None draws all.
     """
 
     at: Literal["problem", "prefix"] = "problem"
@@ -49,6 +53,8 @@ class Starts(Checked):
     together: Annotated[int, Ge(1)] = 1
     prefix: PrefixSchedule | None = None
     place: Literal["replayed", "hint"] = "replayed"
+    profile: Profile | None = None
+    subset: Diverse | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,8 +119,14 @@ class Stage(Checked):
             problems.append(
                 "starts.prefix decides how many expert steps are given; set starts.at to 'problem'"
             )
-        if self.starts.prefix is not None and not self.objective.samples:
-            problems.append("starts.prefix needs an objective that samples; set it to 'off'")
+        for name in ("prefix", "profile"):
+            if getattr(self.starts, name) is not None and not self.objective.samples:
+                problems.append(f"starts.{name} needs an objective that samples; set it to 'off'")
+        if self.starts.prefix is not None and self.starts.profile is not None:
+            problems.append(
+                "starts.profile keeps start points, and starts.prefix moves them; set"
+                " one of them to 'off'"
+            )
         if problems:
             raise BadOption(f"stage {self.name!r}: {problems[0]}")
 
@@ -122,12 +134,14 @@ class Stage(Checked):
     def needs(self) -> frozenset[Need]:
         """What its starts and its objective need of the data and the configuration."""
         objective = self.objective
-        given = self.starts.at == "prefix" or self.starts.prefix is not None
+        starts = self.starts
+        given = starts.at == "prefix" or starts.prefix is not None or starts.subset is not None
         needed: dict[Need, bool] = {
             "demonstrations": given or objective.needs_expert or objective.needs_thoughts,
             "thoughts": objective.needs_thoughts,
             "verifier": objective.needs_verifier,
             "teacher": objective.needs_teacher,
+            "step checker": objective.needs_checker,
         }
         return frozenset(need for need, is_needed in needed.items() if is_needed)
 

@@ -8,7 +8,7 @@ counters, and a checkpoint keeps only those.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -64,7 +64,9 @@ class StartSampler:
     key: what the order depends on besides the source, e.g. (seed, stage name). only: the indices
     of the problems to draw from, None for all. without_signal: starts whose groups carried no
     signal when they were last sampled. stats: of each sampled problem, for a prefix schedule.
-    progress: the fraction of the stage's budget that is used.
+    progress: the fraction of the stage's budget that is used. profiles: how many were made. kept:
+    the start points that the last one kept, and whether their last group would be kept too.
+    kept_drawn: how many of these were drawn since.
     """
 
     source: ProblemSource
@@ -78,10 +80,43 @@ class StartSampler:
     without_signal: set[StartPoint] = field(default_factory=set)
     stats: dict[int, ProblemStats] = field(default_factory=dict)
     progress: float = 0.0
+    profiles: int = 0
+    kept: dict[StartPoint, bool] = field(default_factory=dict)
+    kept_drawn: int = 0
     _points: list[StartPoint] | None = None
 
+    def __post_init__(self) -> None:
+        if self.starts.subset is not None:
+            among = range(len(self.source)) if self.only is None else self.only
+            self.only = self.starts.subset.choose(self.source, among)
+
+    @property
+    def profile_due(self) -> bool:
+        """Whether start points have to be profiled before the next are drawn."""
+        return self.starts.profile is not None and self.starts.profile.due(self.kept.values())
+
+    def candidates(self) -> list[StartPoint]:
+        """The start points to profile now; each once."""
+        assert self.starts.profile is not None, "profile_due"
+        return list(dict.fromkeys(self._next() for _ in range(self.starts.profile.candidates)))
+
+    def keep(self, results: Iterable[tuple[StartPoint, StartResult]]) -> None:
+        """Takes a new profile: draws only the start points that it keeps."""
+        assert self.starts.profile is not None, "profile_due"
+        self.profiles, self.kept_drawn = self.profiles + 1, 0
+        self.kept = {
+            point: True
+            for point, result in results
+            if self.starts.profile.keeps(result.rewards, result.informative)
+        }
+
     def draw(self, count: int) -> list[StartPoint]:
-        """The next ``count`` start points; BadOption if the source has none at all."""
+        """The next ``count`` start points; BadOption if the source has none at all.
+
+        After a profile that kept none there are none.
+        """
+        if self.profiles:
+            return [self._next_kept() for _ in range(count)] if self.kept else []
         drawn: list[StartPoint] = []
         while len(drawn) < count:
             point = self._given(self._next())
@@ -95,7 +130,9 @@ class StartSampler:
             self.without_signal.discard(point)
         else:
             self.without_signal.add(point)
-        schedule = self.starts.prefix
+        schedule, profile = self.starts.prefix, self.starts.profile
+        if profile is not None and point in self.kept:
+            self.kept[point] = profile.keeps(result.rewards, result.informative)
         if schedule is not None and result.correct:
             stats = self.stats.get(point.problem, ProblemStats())
             stats = stats.counting(result.rewards, result.correct)
@@ -114,6 +151,9 @@ class StartSampler:
             "draws": self.draws,
             "without_signal": [[p.problem, p.start_step] for p in sorted(self.without_signal)],
             "stats": {str(problem): asdict(stats) for problem, stats in self.stats.items()},
+            "profiles": self.profiles,
+            "kept": [[p.problem, p.start_step, still] for p, still in self.kept.items()],
+            "kept_drawn": self.kept_drawn,
         }
 
     def restore(self, state: dict[str, Any]) -> None:
@@ -123,7 +163,17 @@ class StartSampler:
         self.without_signal = {StartPoint(*pair) for pair in state["without_signal"]}
         stats = state.get("stats", {})  # older checkpoints have none
         self.stats = {int(problem): ProblemStats(**fields) for problem, fields in stats.items()}
+        self.profiles = state.get("profiles", 0)
+        self.kept = {StartPoint(*place): still for *place, still in state.get("kept", [])}
+        self.kept_drawn = state.get("kept_drawn", 0)
         self._points = None
+
+    def _next_kept(self) -> StartPoint:
+        """The next of the start points that a profile kept, in a new order each time around."""
+        around, place = divmod(self.kept_drawn, len(self.kept))
+        key = ("kept", *self.key, self.source.name, self.profiles, around)
+        self.kept_drawn += 1
+        return list(self.kept)[int(stream(*key).permutation(len(self.kept))[place])]
 
     def _given(self, point: StartPoint) -> StartPoint:
         """The start with as many expert steps as the schedule gives; the point if there is none."""

@@ -139,6 +139,11 @@ class Objective(Checked, ABC):
         """The batch with the teacher's prompts, one for each completion."""
         return replace(batch, teacher_prompts=prompts)
 
+    @property
+    def needs_checker(self) -> bool:
+        """Whether the environment must say which steps are acceptable."""
+        return False
+
     def needs_old_logprobs(self, steps: int) -> bool:
         """Whether the loss compares with the weights before the update. steps: in one pass."""
         return self.passes * steps > 1

@@ -10,9 +10,9 @@ Scale = Literal["std", "none"]
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.objectives.loss``."""
 
-Need = Literal["demonstrations", "thoughts", "verifier", "teacher"]
+Need = Literal["demonstrations", "thoughts", "verifier", "teacher", "step checker"]
 """What a method may need: problems with expert trajectories, with the expert's thoughts, or with an
-answer that the verifier can judge by; and the name of a teacher."""
+answer that the verifier can judge by; the name of a teacher; an environment that checks steps."""
 
 Divergence = Literal["forward", "reverse", "jsd"]
 """How a policy is compared with a teacher; see ``srl_agents.objectives.divergence``."""

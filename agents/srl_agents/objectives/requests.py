@@ -59,7 +59,7 @@ class Collected:
 
     batch: how many groups are trained on at most. min_std: as in ``GroupRequest``. starts: of the
     episodes, by the number of their group. experts: the expert's episode from each of them, for
-    groups with expert rows.
+    groups with expert rows. profiled: episodes that only chose the starts.
     seconds_sampling: inside the policy. seconds_environment: in environments and rewards. If
     workers run the episodes, both are parts of the time that passed here, in the workers' ratio.
     seconds_waiting: for other processes; 0 if there are none.
@@ -72,6 +72,7 @@ class Collected:
     starts: dict[int, Start] = field(default_factory=dict)
     experts: dict[int, Episode] = field(default_factory=dict)
     demonstrations: Batch | None = None
+    profiled: list[Episode] = field(default_factory=list)
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0
     seconds_waiting: float = 0.0

@@ -75,6 +75,11 @@ class Sampled(Objective):
         continuation = self.continuation or mode.default_continuation
         return continuation == "policy" or needs_verifier(mode)
 
+    @property
+    def needs_checker(self) -> bool:
+        """Whether the measure asks the environment."""
+        return self.measure == "accepts"
+
     def collect(self, source: Source, refill: bool = True) -> Collected:
         """Groups of episodes."""
         return source.sample(self.request(refill))

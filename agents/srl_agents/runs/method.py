@@ -7,8 +7,10 @@ from dataclasses import asdict, fields
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.methods.prefix import PrefixSchedule
+from srl_agents.methods.profile import Profile
 from srl_agents.methods.shipped import get_method, methods, schedule_class, schedules
 from srl_agents.methods.stages import Method, Stage, Starts, Until
+from srl_agents.methods.subset import Diverse
 from srl_agents.objectives.registry import OBJECTIVES, objective_class
 from srl_agents.objectives.rows import GroupRows
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
@@ -118,10 +120,13 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
         ("starts.", Starts),
         ("until.", Until),
         ("objective.rows.", GroupRows),
+        ("starts.profile.", Profile),
+        ("starts.subset.", Diverse),
     ]
     known = {f"{prefix}{field.name}" for prefix, cls in sections for field in fields(cls)}
     known -= {"name", "fraction", "objective.kind", "objective", "starts", "until"}
     known -= {"starts.prefix", "starts.prefix.kind", "objective.rows"}
+    known -= {"starts.profile", "starts.subset"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} must be a table of settings; got {value!r}")

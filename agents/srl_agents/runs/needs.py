@@ -17,13 +17,16 @@ _WANTED: dict[Need, str] = {
     "thoughts": "experts with recorded thoughts",
     "verifier": "problems with an answer, by which the verifier judges",
     "teacher": "a teacher",
+    "step checker": "an environment that says which steps are acceptable",
 }
 _FIX: dict[Need, str] = {
     "demonstrations": "use data with solutions in steps",
     "thoughts": "set objective.demonstration = 'outline', use data with thoughts",
     "verifier": "use data with answers",
     "teacher": "name one in the objective",
+    "step checker": "set objective.measure = 'characters'",
 }
+_OF_DATA: tuple[Need, ...] = ("demonstrations", "thoughts", "verifier")
 
 
 def check_needs(method: Method, env: ReasoningEnv, only: Sequence[int] | None) -> None:
@@ -40,7 +43,7 @@ def check_needs(method: Method, env: ReasoningEnv, only: Sequence[int] | None) -
     if not missing:
         return
     need, others = missing[0], [m for m in methods() if not get_method(m).needs & lacking.keys()]
-    where = "" if need == "teacher" else f" the {len(some)} that were read of {problems.name}"
+    where = f" the {len(some)} that were read of {problems.name}" if need in _OF_DATA else ""
     raise BadOption(
         f"method {method.name!r} must have {_WANTED[need]}; got {lacking[need]}{where}. Fix:"
         f" {_FIX[need]}, or a method that works without: {', '.join(others) or 'none ships'}"
@@ -61,4 +64,6 @@ def _lacking(problems: Sequence[Problem], env: ReasoningEnv) -> Iterator[tuple[N
         yield "thoughts", f"{silent} of {len(experts)} without in"
     if unanswered := sum(map(env.lacks_answer, problems)):
         yield "verifier", f"{unanswered} without in"
+    if not env.has_accepts:
+        yield "step checker", f"{type(env).__name__}, which does not"
     yield "teacher", "none"  # an objective that needs one has none

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from srl_agents.collection.cached_problems import CachedSource
-from srl_agents.collection.collector import Collector
+from srl_agents.collection.collector import TRAIN, Collector
 from srl_agents.collection.demonstrations import demonstrations, expert_episodes
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
@@ -154,9 +154,10 @@ class Trainer:
         number, began = self.position.usage.updates + 1, time.perf_counter()
         self.starts.progress = self.clock.stage_fraction()
         stage, objective = self.stage, self.stage.objective.at(self.starts.progress)
-        source = self.collector.source(self.starts, stage.batch, "train", number)
+        source = self.collector.source(self.starts, stage.batch, TRAIN, number)
         collected = objective.collect(source)
         self.positions.add("sample", sampling_positions(collected.episodes))
+        self.positions.add("profile", sampling_positions(collected.profiled))
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
         data = objective.training_batches(collected, stage.batch, self.env.max_steps)

@@ -14,7 +14,9 @@ from srl_agents.methods.adaback import Interval
 from srl_agents.methods.prefix import PrefixSchedule, ProblemStats, given_steps
 from srl_agents.methods.r3 import Staged
 from srl_agents.methods.r3_pooled import Pooled
-from srl_agents.methods.shipped import SFT, SRL, get_method
+from srl_agents.methods.sft import SFT
+from srl_agents.methods.shipped import get_method
+from srl_agents.methods.srl import SRL
 from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
 from srl_agents.runs.checkpoint import checkpoints, load_state

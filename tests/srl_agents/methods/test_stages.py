@@ -9,7 +9,9 @@ from dataclasses import replace
 import pytest
 
 from srl_agents.methods.rlvr import RLVR
-from srl_agents.methods.shipped import SFT, SRL, get_method, methods, register_method
+from srl_agents.methods.sft import SFT
+from srl_agents.methods.shipped import get_method, methods, register_method
+from srl_agents.methods.srl import SRL
 from srl_agents.methods.stages import Method, Starts, Until
 from srl_agents.objectives import GRPO, NLL
 from srl_env.errors import BadOption, UnknownName

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 import pytest
 
-from srl_agents.methods.shipped import SFT, get_method, methods
+from srl_agents.methods.sft import SFT
+from srl_agents.methods.shipped import get_method, methods
 from srl_agents.methods.stages import Method
 from srl_agents.objectives.nll import NLL
 from srl_agents.runs.needs import check_needs
