@@ -1,6 +1,6 @@
 """Rewards: step measures, and the modes that reward steps."""
 
-from srl_env.rewards.measures import MEASURES, find_measure
+from srl_env.rewards.measures import MEASURES, OF_TRAINING, find_measure
 from srl_env.rewards.modes import HybridMode
 from srl_env.rewards.record import (
     Continuation,
@@ -24,6 +24,7 @@ from srl_env.rewards.similarity import matched_blocks, step_similarity
 
 __all__ = [
     "MEASURES",
+    "OF_TRAINING",
     "Continuation",
     "FunctionMode",
     "Granularity",

@@ -28,6 +28,9 @@ _LEAST_INFORMATIVE = 0.125  # a refill never takes more than 8 times the groups 
 Experts = Callable[[Sequence[Start], Sampling], list[Episode]]
 """The expert's episode from each start, token-exact."""
 
+Measured = Callable[[Sequence[Episode], Sampling], list[Episode]]
+"""The episodes with the model's measure as reward."""
+
 Demonstrate = Callable[[Sequence[StartPoint], DemonstrationRequest, int], Batch]
 """Demonstrations at start points; the number is a seed."""
 
@@ -38,7 +41,7 @@ class Collector:
 
     rollouts: what runs the episodes. seed: the run's; all others are derived from it. team: the
     processes that sample together; each receives the episodes of all. experts: for groups with
-    expert rows.
+    expert rows. measured: rewards episodes by what the trained model says of them.
     """
 
     rollouts: Rollouts
@@ -46,6 +49,7 @@ class Collector:
     team: Team = ALONE
     demonstrate: Demonstrate | None = None
     experts: Experts | None = None
+    measured: Measured | None = None
 
     def source(
         self, starts: StartSampler, batch: int, purpose: str, update: int
@@ -120,9 +124,15 @@ class CollectorSource:
         results = self.collector.rollouts.run(self._jobs(request, team.part(points)))
         _count_seconds(found, results, time.perf_counter() - began)
         began = time.perf_counter()
-        found.episodes += team.all_gather([e for result in results for e in result.episodes])
+        episodes = team.all_gather([e for result in results for e in result.episodes])
         if team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
+        if request.model_measure:
+            assert self.collector.measured is not None, "the trainer gives it"
+            began = time.perf_counter()
+            episodes = self.collector.measured(episodes, request.sampling)
+            found.seconds_environment += time.perf_counter() - began
+        found.episodes += episodes
         if request.experts:
             began = time.perf_counter()
             experts = team.all_gather(self._experts(request, team.part(points)))

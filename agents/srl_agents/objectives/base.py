@@ -107,6 +107,11 @@ class Objective(Checked, ABC):
         return False
 
     @property
+    def env_measure(self) -> str | None:
+        """The measure of steps that its episodes need; None for the environment's."""
+        return None
+
+    @property
     def needs_expert(self) -> bool:
         """Whether it needs problems with expert trajectories."""
         return False

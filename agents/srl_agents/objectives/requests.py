@@ -31,7 +31,8 @@ class GroupRequest:
     stops at this many times the batch. min_std: a group counts if the std of its rewards is
     larger. form: makes groups of episodes, and of the expert's, by start. experts: whether the
     expert's episode from each start is wanted. continued: how many episodes of a start continue the
-    expert steps that it is given, if not all of them.
+    expert steps that it is given, if not all of them. model_measure: whether the trained model
+    measures the steps, after the rollout ("log-likelihood").
     """
 
     options: Mapping[str, Any]
@@ -42,6 +43,7 @@ class GroupRequest:
     form: Callable[[Sequence[Episode], Mapping[int, Episode]], list[Group]]
     experts: bool = False
     continued: int = 0
+    model_measure: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,8 +16,9 @@ from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.no_signal import why_no_group
 from srl_agents.objectives.requests import Collected, GroupRequest, Source
 from srl_agents.objectives.summary import change
+from srl_env.errors import BadOption
 from srl_env.policy import Sampling
-from srl_env.rewards import Continuation, Granularity, get_reward_mode, needs_verifier
+from srl_env.rewards import OF_TRAINING, Continuation, Granularity, get_reward_mode, needs_verifier
 from srl_env.rollout import Episode
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Sampled(Objective):
     """An objective on groups of the policy's own completions; ``GRPO`` is one.
 
     reward_mode: how episodes are rewarded. measure: of steps, by name
-    (``srl_env.rewards.measures``); None is the environment's. continuation, granularity: None is
+    (``srl_env.rewards.measures``), or "log-likelihood", for reward mode srl; None is the
+    environment's. continuation, granularity: None is
     the reward mode's default. max_steps: of an episode; None is the environment's.
     group_size: completions per group. temperature, max_tokens: of one completion (a step, or a
     solution).
@@ -55,6 +57,13 @@ class Sampled(Objective):
     aggregation: Aggregation = "sequence"
 
     samples = True
+
+    def __post_init__(self) -> None:
+        Objective.__post_init__(self)
+        if self.measure == OF_TRAINING and self.reward_mode in ("hybrid", "holistic"):
+            raise BadOption(
+                f"measure {OF_TRAINING!r} needs reward_mode 'srl'; got {self.reward_mode!r}"
+            )
 
     @abstractmethod
     def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
@@ -93,6 +102,7 @@ class Sampled(Objective):
             self.max_groups if refill else 1.0,
             self.least_std,
             self.form,
+            model_measure=self.measure == OF_TRAINING and self.reward_mode == "srl",
         )
 
     def form(self, episodes: Sequence[Episode], experts: Mapping[int, Episode]) -> list[Group]:
@@ -104,7 +114,14 @@ class Sampled(Objective):
         """The options of its episodes, for the environment's ``reset``."""
         names = ("reward_mode", "measure", "continuation", "granularity", "max_steps")
         options = {name: getattr(self, name) for name in names}
+        if self.measure == OF_TRAINING:
+            del options["measure"]
         return {name: value for name, value in options.items() if value is not None}
+
+    @property
+    def env_measure(self) -> str | None:
+        """The measure by name, unless the trained model computes it."""
+        return self.reset_options.get("measure")
 
     @property
     def least_std(self) -> float:

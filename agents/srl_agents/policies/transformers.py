@@ -162,6 +162,10 @@ class TransformersPolicy:
         """Token ids of completions to imitate; see ``PromptEncoder.encode_completions``."""
         return self._prompts.encode_completions(texts, stop, prefill)
 
+    def decode(self, ids: Sequence[int], prefill: str = "") -> str:
+        """The text of a completion's ids; see ``PromptEncoder.decode``."""
+        return self._prompts.decode(ids, prefill)
+
     def logprobs(
         self,
         prompts: Sequence[Sequence[int]],

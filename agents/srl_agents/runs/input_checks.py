@@ -19,7 +19,8 @@ def check_inputs(config: RunConfig) -> None:
 
     UnknownName and BadOption for the environment and its arguments, BadOption for a folder
     without a model, BadData for the file of problems, BadOption for a method on data that lacks
-    what it needs. Problems of the hub are not loaded.
+    what it needs, UnknownName and BadOption for a measure that the environment does not have.
+    Problems of the hub are not loaded.
     """
     check_model(config.model.path)
     for name in config.teachers:
@@ -33,6 +34,9 @@ def check_inputs(config: RunConfig) -> None:
         file = Path(config.env.problems)
         only = None if sample and read_problem_ids(file) else indices_of(file, env.problems)
     check_needs(config.resolved_method, env, only)
+    for stage in config.resolved_method.stages:
+        if stage.objective.env_measure is not None:
+            env.find_measure(stage.objective.env_measure)
     env.close()
 
 

@@ -133,6 +133,14 @@ class Learner:
             means["step_fraction"] = self._halved(before, data.unanimous, objective)
         return {"lr": lr * data.fraction, **means}
 
+    def scored(self, batch: Batch, temperature: float, phase: str) -> Tensor:
+        """Log-probs (B, T) of a batch's completions by the current weights, in every process.
+
+        phase: under which their positions count.
+        """
+        self._count(phase, batch)
+        return self.logprobs(self.decoder, batch, temperature, gather=True)
+
     def logprobs(
         self, decoder: Reference, batch: Batch, temperature: float, gather: bool = False
     ) -> Tensor:

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import TRAIN, Collector
 from srl_agents.collection.demonstrations import demonstrations, expert_episodes
+from srl_agents.collection.likelihood import LogLikelihood
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
 from srl_agents.collection.teacher_prompts import with_teacher_prompts
@@ -32,7 +33,7 @@ from srl_agents.methods.budget import why_informative
 from srl_agents.methods.stages import Stage
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.base import Objective
-from srl_agents.objectives.batch import TrainingBatches
+from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.loading import load_sampler
@@ -54,6 +55,8 @@ from srl_env.environment import ReasoningEnv
 from srl_env.rollout import EnvPool, Episode
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from srl_agents.training.progress import OnProgress
 
 
@@ -78,7 +81,10 @@ class Trainer:
         demonstrate = partial(demonstrations, self.env, self.policy)
         self.experts = EnvPool(self._another_env)
         experts = partial(expert_episodes, self.experts, self.policy)
-        self.collector = Collector(self._rollouts(), config.seed, team, demonstrate, experts)
+        measured = LogLikelihood(self.env.format, self.policy, self._score).rewarded
+        self.collector = Collector(
+            self._rollouts(), config.seed, team, demonstrate, experts, measured
+        )
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None
         teachers = load_teachers(config.teachers, config.model, self.policy, reference, team)
@@ -231,6 +237,10 @@ class Trainer:
         seconds = time.perf_counter() - began
         timed = {"time/update": seconds, "tokens_per_s/update": data.tokens / seconds}
         return {**numbers, **timed, **self._push_weights()}
+
+    def _score(self, batch: Batch, temperature: float) -> Tensor:
+        """Log-probs (B, T) of completions by the current weights."""
+        return self.learner.scored(batch, temperature, "likelihood")
 
     def _push_weights(self) -> Metrics:
         """Sends the new weights to engines and workers; the seconds that took."""

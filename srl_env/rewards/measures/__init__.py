@@ -24,7 +24,7 @@ from srl_env.rewards.measures.tokens import TOKENS
 from srl_env.rewards.measures.tool_calls import tool_calls
 from srl_env.rewards.record import Measure
 
-__all__ = ["CHARACTERS", "MEASURES", "accepts", "find_measure"]
+__all__ = ["CHARACTERS", "MEASURES", "OF_TRAINING", "accepts", "find_measure"]
 
 MEASURES: Mapping[str, Measure] = {
     "accepts": accepts,
@@ -36,6 +36,9 @@ MEASURES: Mapping[str, Measure] = {
 }
 """Those that every environment can use; a line here is all that a new one needs."""
 
+OF_TRAINING = "log-likelihood"
+"""The measure that ``srl_agents`` computes after a rollout, by the weights that sampled."""
+
 
 def find_measure(chosen: str | Measure, own: Mapping[str, Measure] | None = None) -> Measure:
     """The measure that was chosen.
@@ -45,6 +48,11 @@ def find_measure(chosen: str | Measure, own: Mapping[str, Measure] | None = None
     name, BadOption for anything that is no function.
     """
     found = chosen
+    if chosen == OF_TRAINING:
+        raise BadOption(
+            f"measure {OF_TRAINING!r} needs the model that is trained, so an environment cannot "
+            "compute it. Fix: set train.objective.measure of a run"
+        )
     if isinstance(chosen, str):
         found = named("measure", chosen, {**MEASURES, **(own or {})})
     if isinstance(found, str) or not callable(found):

@@ -44,6 +44,8 @@ def test_your_own_measure_is_a_function_or_module_and_name() -> None:
     assert first_reward(env, say("please")) == 0.06
     with pytest.raises(UnknownName, match="Did you mean 'characters'"):
         CountingEnv(measure="character")
+    with pytest.raises(BadOption, match="needs the model that is trained"):
+        CountingEnv(measure="log-likelihood")
     with pytest.raises(BadOption, match="a measure must be a name"):
         CountingEnv(measure=7)  # type: ignore[arg-type]
 
