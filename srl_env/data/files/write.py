@@ -1,4 +1,4 @@
-"""Problems written one after the other: JSON lines, Parquet, or a folder with a card.
+"""Problems written one after the other: JSON lines, Parquet, a folder with a card, or ATIF.
 
     with open_writer("out.jsonl") as writer:
         for problem in problems:
@@ -10,6 +10,7 @@ Existing output is replaced only with ``force``.
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -20,12 +21,13 @@ from pathlib import Path
 from typing import Any, Literal
 
 from srl_env.data.files.json_lines import json_line, json_text
+from srl_env.data.forms.atif import atif_rows
 from srl_env.data.rows import PROBLEM_KEYS, STEP_KEYS, row_from_problem
 from srl_env.errors import BadData, BadOption, MissingExtra
 from srl_env.problem import Problem
 from srl_env.text.unicode import all_utf8_safe
 
-Kind = Literal["jsonl", "parquet", "folder"]
+Kind = Literal["jsonl", "parquet", "folder", "atif"]
 CARD, DATA = "README.md", "data"
 ROWS_AT_ONCE = 8192
 CHARACTERS_AT_ONCE = 1 << 24
@@ -64,11 +66,14 @@ class Writer(ABC):
 
 
 def kind_of(path: Path) -> Kind:
-    """The kind of output, by the ending of the path: ".jsonl", ".parquet", or else a folder.
+    """The kind of output, by the ending of the path: ".jsonl", ".atif.jsonl" (trajectories in the
+    agent trajectory interchange format), ".parquet", or else a folder.
 
     Raises ``BadOption`` for the ending of a file that cannot be written here, as ".csv".
     """
     ending = path.suffix.lower()
+    if path.name.lower().endswith(".atif.jsonl"):
+        return "atif"
     if _NOT_WRITTEN.fullmatch(ending) and not path.is_dir():
         raise BadOption(
             f"the output must be FILE.jsonl, FILE.parquet or a folder; got {path}. Fix: for a"
@@ -178,6 +183,14 @@ class _Jsonl(Writer):
         self._file.close()
 
 
+class _Atif(_Jsonl):
+    """A trajectory of an agent in each line; problems without one are not in it."""
+
+    def write(self, problem: Problem, split: str) -> None:
+        for row in atif_rows(problem):
+            self._file.write(json.dumps(row).encode() + b"\n")
+
+
 class _Parquet(Writer):
     """The same rows as a table; metadata are JSON text, because a column has one type.
 
@@ -238,6 +251,7 @@ class _Folder(Writer):
 
 _WRITERS: Mapping[Kind, Callable[[Path], Writer]] = {
     "jsonl": _Jsonl,
+    "atif": _Atif,
     "parquet": _Parquet,
     "folder": _Folder,
 }

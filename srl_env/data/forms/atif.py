@@ -23,7 +23,7 @@ from typing import Any
 from srl_env.data.forms.form import Form, ReadOptions
 from srl_env.data.rows import BadRow, Row, content_id
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
-from srl_env.text.tool_calls import CallError, ToolCall
+from srl_env.text.tool_calls import CallError, ToolCall, name_and_arguments, parse_call
 
 _VERSION = re.compile(r"ATIF-v1\.\d+")
 
@@ -63,6 +63,60 @@ class ATIFTrajectory:
             trajectories=(ExpertTrajectory(tuple(steps), model if _filled(model) else None),),
             metadata=metadata,
         )
+
+
+def atif_rows(problem: Problem) -> Iterator[Row]:
+    """One trajectory in ATIF-v1.7 for each of a problem's, which ``ATIFTrajectory`` reads back.
+
+    The answer and the metadata are not in it.
+    """
+    for number, trajectory in enumerate(problem.trajectories):
+        steps = [_written(step, place) for place, step in enumerate(trajectory.steps, 2)]
+        agent = {"name": trajectory.source or "expert", "version": "unknown"}
+        yield {
+            "schema_version": "ATIF-v1.7",
+            "session_id": problem.id,
+            "trajectory_id": f"{problem.id}#{number}" if number else problem.id,
+            "agent": agent | ({"model_name": trajectory.source} if trajectory.source else {}),
+            "steps": [{"step_id": 1, "source": "user", "message": problem.prompt}, *steps],
+        }
+
+
+def _written(step: ExpertStep, place: int) -> Row:
+    """The step of an agent, with a tool call where its action is one."""
+    row: dict[str, Any] = {"step_id": place, "source": "agent", "message": step.action}
+    if step.thought:
+        row["reasoning_content"] = step.thought
+    key = f"call-{place}"
+    called = _call_in(step.action)
+    if called is not None:
+        name, arguments = called
+        call = {"tool_call_id": key, "function_name": name, "arguments": arguments}
+        row |= {"message": "", "tool_calls": [call]}
+    if step.observation is not None:
+        source = {"source_call_id": key} if called is not None else {}
+        row["observation"] = {"results": [source | {"content": step.observation}]}
+    return row
+
+
+def _call_in(action: str) -> tuple[str, Mapping[str, Any]] | None:
+    """The name and the arguments of the tool call that an action is; None if it is no call."""
+    if not action.lstrip().startswith(("<function=", "{", "<tool_call>")):
+        return None
+    try:
+        call = parse_call(action)
+        return call.tool, {name: _plain(value) for name, value in call.arguments.items()}
+    except CallError:
+        pass
+    text = action.strip().removeprefix("<tool_call>").removesuffix("</tool_call>")
+    try:
+        return name_and_arguments(json.loads(text))
+    except (CallError, ValueError, RecursionError):
+        return None
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _parts(row: Row) -> tuple[list[Row], list[Row]]:

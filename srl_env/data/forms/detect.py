@@ -29,6 +29,7 @@ READ_AHEAD = 64
 _COLUMNS = ("prompt", "steps", "solution", "answer", "id", "thought", "grade")
 _MODULES = (
     "atif",
+    "pivot",
     "swe_trajectories",
     "swe_instances",
     "canonical",

@@ -32,7 +32,11 @@ def convert(
     paths: Paths,
     out: Annotated[
         Path,
-        typer.Option("--out", "-o", help="FILE.jsonl, FILE.parquet, or else a datasets folder."),
+        typer.Option(
+            "--out",
+            "-o",
+            help="FILE.jsonl, FILE.parquet, FILE.atif.jsonl, or else a datasets folder.",
+        ),
     ],
     bad_rows: Annotated[
         OnBadRow, typer.Option(help="drop: skip them and report why. raise: stop at the first.")

@@ -152,3 +152,9 @@ def test_unreadable_paths_are_errors(
 ) -> None:
     with pytest.raises(BadData, match=message):
         read(make(tmp_path))
+
+
+def test_a_single_path_is_one_file_and_not_its_characters(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"id": "1"}\n')
+    assert RowStream(str(tmp_path / "a.jsonl")).files == [tmp_path / "a.jsonl"]
+    assert RowStream(tmp_path).files == [tmp_path / "a.jsonl"]

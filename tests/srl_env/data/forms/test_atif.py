@@ -1,12 +1,15 @@
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from srl_env.data.forms.atif import ATIFTrajectory
+from srl_env.data.files.write import open_writer
+from srl_env.data.forms.atif import ATIFTrajectory, atif_rows
 from srl_env.data.rows import BadRow
-from srl_env.problem import ExpertStep
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 
 CALL = {"tool_call_id": "c1", "function_name": "bash", "arguments": {"command": "ls"}}
 OTHER = {"tool_call_id": "c2", "function_name": "search", "arguments": {"q": "π", "n": None}}
@@ -105,3 +108,33 @@ def test_steps_that_no_model_made_here_are_dropped() -> None:
 def test_a_row_that_is_not_a_trajectory_is_bad(row: dict[str, Any], reason: str) -> None:
     with pytest.raises(BadRow, match=reason):
         ATIFTrajectory()(row)
+
+
+def test_what_is_written_is_read_back() -> None:
+    steps = (
+        ExpertStep(LS, thought="I look.", observation="a.py"),
+        ExpertStep(
+            '<tool_call>\n{"name": "search", "arguments": {"q": "π"}}\n</tool_call>',
+            observation="two",
+        ),
+        ExpertStep("It is done.", thought="Yes."),
+    )
+    problem = Problem("p/1", "Mend it.", trajectories=(ExpertTrajectory(steps, "model"),))
+    (row,) = atif_rows(problem)
+    again = ATIFTrajectory()(row)
+    assert (again.id, again.prompt) == ("p/1", "Mend it.")
+    assert again.trajectories[0].source == "model"
+    assert again.trajectories[0].steps == (
+        steps[0],
+        ExpertStep('{"name": "search", "arguments": {"q": "π"}}', observation="two"),
+        steps[2],
+    )
+
+
+def test_a_file_of_atif_lines_has_one_for_each_trajectory(tmp_path: Path) -> None:
+    problem = Problem("p", "Mend it.", trajectories=(ExpertTrajectory((ExpertStep("a"),)),) * 2)
+    with open_writer(tmp_path / "out.atif.jsonl") as writer:
+        writer.add(problem)
+        writer.add(Problem("q", "Without a trajectory.", "1"))
+    rows = [json.loads(line) for line in (tmp_path / "out.atif.jsonl").read_text().splitlines()]
+    assert [row["trajectory_id"] for row in rows] == ["p", "p#1"]

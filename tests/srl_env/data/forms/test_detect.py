@@ -27,6 +27,10 @@ EXAMPLES: dict[str, dict[str, Any]] = {
         "schema_version": "ATIF-v1.7",
         "steps": [{"source": "user", "message": "a"}, {"source": "agent", "message": "b"}],
     },
+    "pivot": {
+        "responses_create_params": {"input": "a"},
+        "expected_action": {"type": "message", "content": "b"},
+    },
     "swe-trajectory": {"messages": json.dumps(MESSAGES), "instance_id": "a__1", "traj_id": "t"},
     "swe-instance": {
         "instance_id": "a__1",
