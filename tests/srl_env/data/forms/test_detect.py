@@ -67,9 +67,10 @@ def test_a_form_is_detected_and_read(tmp_path: Path, name: str) -> None:
     found = reading(tmp_path, [EXAMPLES[name]])
     assert found.form.name == name
     (problem,) = problems(found)
-    assert problem.prompt in ("a", "Mend it")
+    assert problem.prompt in ("a", "Mend it", "[user]\na")
     assert [len(t.steps) for t in problem.trajectories] == {
         "atif": [1],
+        "pivot": [1],
         "swe-instance": [],
         "srl-env": [1],
     }.get(name, [2])
