@@ -365,7 +365,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             format_ok_so_far=state.format_ok,
             measure=self.find_measure(self.measure if state.measure is None else state.measure),
             judged=self._judged(state),
-            own_measures=self._own_measures,
+            find_measure=self.find_measure,
         )
 
     def settle(self, record: StepRecord, reward: StepReward) -> StepResult:
@@ -583,11 +583,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
                 f"{type(self).__name__}, which does not. Fix: override accepts() or legal(), or "
                 f"choose another measure: {', '.join(sorted({*MEASURES, *self.measures}))}"
             )
-        return measure_named(chosen, self._own_measures)
-
-    @property
-    def _own_measures(self) -> dict[str, Measure]:
-        return {"accepts": self.accepts, **self.measures}
+        return self.accepts if chosen == "accepts" else measure_named(chosen, self.measures)
 
     def _drawn(
         self, options: Mapping[str, Any], rng: np.random.Generator

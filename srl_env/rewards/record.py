@@ -21,6 +21,7 @@ Granularity = Literal["step", "solution"]
 Measure: TypeAlias = "Callable[[str, StepRecord], float]"
 """How good a step is: a function of the action and its context; see ``srl_env.rewards.measures``.
 """
+FindMeasure: TypeAlias = "Callable[[str | Measure], Measure]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class StepRecord:
     - legal: the answer of the environment's step checker, None without one.
     - verdict: on the history and this action, at the step that ends the episode; None before, and
       if ``judged`` is False. Under continuation "expert" the history is the expert's.
-    - own_measures: those that the environment has in its own way, by name.
+    - find_measure: the environment's measures by name.
     - judged: False if the verdict would be on a world that only the expert has moved, or if the
       problem lacks the answer.
     - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
@@ -78,7 +79,7 @@ class StepRecord:
     format_ok_so_far: bool
     measure: Measure = TextMeasure(step_similarity)
     judged: bool = True
-    own_measures: Mapping[str, Measure] = field(default_factory=dict, repr=False, compare=False)
+    find_measure: FindMeasure | None = field(default=None, repr=False, compare=False)
 
     @property
     def own(self) -> bool:

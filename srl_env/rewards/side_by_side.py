@@ -38,8 +38,6 @@ class SideBySide:
             return StepReward(-1.0, {"format": 0.0})
         if expert is None:
             return StepReward(0.0, {"format": 1.0})
-        values = {
-            name: measured(find_measure(name, step.own_measures), step, own, expert, whole)
-            for name in self.measures
-        }
+        find = step.find_measure or find_measure
+        values = {name: measured(find(name), step, own, expert, whole) for name in self.measures}
         return StepReward(values[self.measures[0]], {**values, "format": 1.0})

@@ -47,6 +47,9 @@ def find_measure(chosen: str | Measure, own: Mapping[str, Measure] | None = None
     as it is. own: measures that win over those of ``MEASURES``. Raises UnknownName for an unknown
     name, BadOption for anything that is no function.
     """
+    own = own or {}
+    if isinstance(chosen, str) and (known := own.get(chosen) or MEASURES.get(chosen)):
+        return known
     found = chosen
     if chosen == OF_TRAINING:
         raise BadOption(
@@ -54,7 +57,7 @@ def find_measure(chosen: str | Measure, own: Mapping[str, Measure] | None = None
             "compute it. Fix: set train.objective.measure of a run"
         )
     if isinstance(chosen, str):
-        found = named("measure", chosen, {**MEASURES, **(own or {})})
+        found = named("measure", chosen, {**MEASURES, **own})
     if isinstance(found, str) or not callable(found):
         raise BadOption(
             "a measure must be a name, as 'characters', or a function of the action and its context"
