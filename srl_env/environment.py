@@ -18,6 +18,7 @@ import gymnasium
 import numpy as np
 from gymnasium.error import ResetNeeded
 
+from srl_env.conditions import DataConditions
 from srl_env.episode.guards import (
     SET_BY_INIT,
     NotInitialised,
@@ -125,7 +126,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         problems: ProblemSource,
         verifier: Verifier,
         *,
-        reward_mode: str | RewardMode = "srl",
+        reward_mode: str | RewardMode | None = None,
         continuation: Continuation | None = None,
         granularity: Granularity | None = None,
         max_steps: int = 32,
@@ -134,25 +135,33 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         show_titles: bool = False,
         measure: str | Measure | None = None,
         world_timeout_s: float | None = 60.0,
+        demonstrated: int | None = None,
+        hide_thoughts: bool = False,
+        noise: float = 0.0,
         render_mode: str | None = None,
     ) -> None:
-        """format: of completions, as ``srl_env.text.registry.find_format`` takes it: "think",
+        """reward_mode: "srl" by default, and "rlvr" with ``demonstrated``.
+        format: of completions, as ``srl_env.text.registry.find_format`` takes it: "think",
         "think-optional", "lines", "tool-calls", "brackets", module:Class, or an object.
         show_titles: whether the prompt has the title of the next step, if there is one.
         measure: of steps, instead of the class's: "characters", "accepts" or another name,
         "module:function", or a function of the action and its ``StepRecord``.
         world_timeout_s: how long one step of the world may take, None for no limit.
-        ``srl_env.time_limit`` says how it is interrupted, and what cannot be."""
+        ``srl_env.time_limit`` says how it is interrupted, and what cannot be.
+        demonstrated, hide_thoughts, noise: conditions of the data, see
+        ``srl_env.conditions.DataConditions``."""
         format = find_format(format, type(self).formats)
         check_parts(type(self).__name__, problems, verifier, format, style)
-        self.problems, self.verifier = problems, verifier
+        self.conditions = DataConditions(demonstrated, hide_thoughts, noise)
+        self.problems, self.verifier = self.conditions.of(problems), verifier
         self.format, self.style, self.show_titles = format, style, show_titles
         # Looked up on the class, where a function is not bound to anything.
         self.measure = type(self).measure if measure is None else measure
         self.find_measure(self.measure)
         self.render_mode = render_mode
         self.observation_space, self.action_space = AnyText(), AnyText()
-        self._mode = read_mode(reward_mode)
+        default = "srl" if demonstrated is None else "rlvr"
+        self._mode = read_mode(default if reward_mode is None else reward_mode)
         self._continuation = read_choice("continuation", continuation, CONTINUATIONS)
         self._granularity = read_choice("granularity", granularity, self.granularities)
         self._max_steps = read_count("max_steps", max_steps, 1)

@@ -23,5 +23,5 @@ def make_env(settings: EnvConfig, **instead: Any) -> ReasoningEnv:
             f"{settings.id!r} must be a srl_env.ReasoningEnv; got a {type(env).__name__}"
         )
     if settings.experts is not None:
-        env.problems = ExpertFile(env.problems, settings.experts)
+        env.problems = env.conditions.of(ExpertFile(env.problems, settings.experts))
     return env

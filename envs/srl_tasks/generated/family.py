@@ -190,7 +190,11 @@ class GeneratedEnv(ReasoningEnv):
         ``problem.metadata["facts"]`` maps each fact to those it needs. "slips" maps an expert's
         wrong statement to the fact it stands for, so that later steps may use it.
         """
-        facts, slips = problem.metadata["facts"], problem.metadata.get("slips", {})
+        facts = problem.metadata["facts"]
+        slips = {
+            self.fact(wrong): self.fact(correct)
+            for wrong, correct in problem.metadata.get("slips", {}).items()
+        }
         stated = {slips.get(said, said) for said in map(self.fact, actions)}
         fact = self.fact(action)
         return fact in facts and fact not in stated and stated.issuperset(facts[fact])

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import random
 import string
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
-from srl_env.seeding import derive_seed
 from srl_env.verifiers import ExactVerifier
 from srl_tasks.generated.family import (
     LETTERS,
@@ -87,22 +86,12 @@ class ModularChainEnv(GeneratedEnv):
         split: Split = "train",
         max_problems: int = NOMINAL_SIZE,
         operations: str = "+-",
-        noise: float = 0.0,
-        hide_thoughts: bool = False,
-        demonstrated: int | None = None,
         prompt: PromptForm = "bare",
         **options: Any,
     ) -> None:
-        """The arguments are those of ``ModularChainSource``; options: of ``ReasoningEnv``.
-
-        With ``demonstrated``, the default reward mode is "rlvr".
-        """
-        source = ModularChainSource(
-            difficulty, split, max_problems, operations, noise, hide_thoughts, demonstrated
-        )
-        defaults: dict[str, Any] = prompt_options(prompt, RULES)
-        if demonstrated is not None:
-            defaults["reward_mode"] = "rlvr"
+        """The arguments are those of ``ModularChainSource``; options: of ``ReasoningEnv``."""
+        source = ModularChainSource(difficulty, split, max_problems, operations)
+        defaults = prompt_options(prompt, RULES)
         super().__init__(source, ExactVerifier(marker="#"), **defaults | options)
 
 
@@ -118,20 +107,12 @@ class ModularChainSource(GeneratedSource[Opening]):
     """Chains of ``difficulty`` definitions with one expert each.
 
     operations: those that definitions may use, out of "+-*".
-    noise: the fraction of the expert's steps, except the answer line, that state a wrong value,
-    which is not legal. The thought, the later steps and the answer stay correct.
-    hide_thoughts: whether the expert's thoughts are missing.
-    demonstrated: how many problems, from the first on, have the expert; the others have only the
-    answer. None for all. These three do not change which problem an index stands for.
     """
 
     family: ClassVar[str] = "modular_chain"
     limits: ClassVar[tuple[int, int]] = (1, len(LETTERS) - 2)
 
     operations: str = "+-"
-    noise: float = 0.0
-    hide_thoughts: bool = False
-    demonstrated: int | None = None
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,16 +120,6 @@ class ModularChainSource(GeneratedSource[Opening]):
             raise BadOption(
                 f"operations must be one or more of {OPERATIONS!r}; got {self.operations!r}"
             )
-        if not 0.0 <= self.noise <= 1.0:
-            raise BadOption(f"noise must be between 0 and 1; got {self.noise!r}")
-        if self.demonstrated is not None and self.demonstrated < 0:
-            raise BadOption(f"demonstrated must be at least 0, or None; got {self.demonstrated!r}")
-
-    def make(self, index: int) -> Problem:
-        """Problem number ``index``, without its expert if it is not demonstrated."""
-        problem = super().make(index)
-        shown = self.demonstrated is None or index < self.demonstrated
-        return problem if shown else replace(problem, trajectories=())
 
     @property
     def variant(self) -> str:
@@ -167,26 +138,10 @@ class ModularChainSource(GeneratedSource[Opening]):
         for before, operation in enumerate(opening.operations, 1):
             pair = [before, int(rng.random() * before)]
             left, right = pair if rng.random() < 0.5 else reversed(pair)
-            step = equations.define(operation, left, right)
-            steps.append(replace(step, thought=None) if self.hide_thoughts else step)
-        slips = self._slip(steps, problem_id) if self.noise else {}
+            steps.append(equations.define(operation, left, right))
         asked = sorted(rng.sample(range(max(0, level - 3), level + 2), 3))
         prompt, answer, last = equations.ask(asked)
         facts = equations.facts
         return self.solved(
-            problem_id, prompt, answer, [*steps, last], difficulty=level, facts=facts, slips=slips
+            problem_id, prompt, answer, [*steps, last], difficulty=level, facts=facts
         )
-
-    def _slip(self, steps: list[ExpertStep], problem_id: str) -> dict[str, str]:
-        """Replaces a fraction of the steps by wrong ones, in place; returns {wrong: correct}.
-
-        It has its own random stream, so that noise changes nothing else of the problem.
-        """
-        rng, slips = random.Random(derive_seed("noise", problem_id)), {}
-        for position, step in enumerate(steps):
-            if rng.random() < self.noise:
-                name, value = step.action[0], int(step.action[1])
-                wrong = f"{name}{(value + rng.randint(1, 9)) % 10};"
-                slips[wrong] = step.action
-                steps[position] = replace(step, action=wrong)
-        return slips

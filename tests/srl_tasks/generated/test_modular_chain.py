@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import pytest
 
+from srl_env.conditions import DataConditions
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_tasks.generated.modular_chain import ALPHABET, ModularChainEnv, ModularChainSource
@@ -151,7 +152,7 @@ def test_the_verdict_is_right_for_exactly_the_right_answer_line() -> None:
 
 
 def test_noise_makes_about_that_share_of_steps_wrong_and_leaves_the_answer_line_right() -> None:
-    clean, noisy = ModularChainSource(7), ModularChainSource(7, noise=0.3)
+    clean, noisy = ModularChainSource(7), DataConditions(noise=0.3).of(ModularChainSource(7))
     wrong = 0
     for index in range(300):
         before, after = clean[index], noisy[index]
@@ -167,7 +168,8 @@ def test_noise_makes_about_that_share_of_steps_wrong_and_leaves_the_answer_line_
 
 
 def test_the_first_problems_alone_are_demonstrated_where_so_many_are() -> None:
-    all_shown, few = ModularChainSource(7), ModularChainSource(7, demonstrated=2)
+    all_shown = ModularChainSource(7)
+    few = DataConditions(demonstrated=2).of(all_shown)
     assert [few[index] == all_shown[index] for index in range(4)] == [True, True, False, False]
     assert [len(few[index].trajectories) for index in range(4)] == [1, 1, 0, 0]
     assert few[2] == replace(all_shown[2], trajectories=())
@@ -188,7 +190,8 @@ def test_a_step_that_builds_on_an_experts_slip_is_legal_and_the_slip_is_not() ->
 
 
 def test_hidden_thoughts_are_not_recorded_and_change_nothing_else() -> None:
-    shown, hidden = ModularChainSource(5)[0], ModularChainSource(5, hide_thoughts=True)[0]
+    shown = ModularChainSource(5)[0]
+    hidden = DataConditions(hide_thoughts=True).of(ModularChainSource(5))[0]
     assert shown.prompt == hidden.prompt
     assert shown.trajectories[0].actions == hidden.trajectories[0].actions
     assert all(step.thought is None for step in hidden.trajectories[0].steps)
