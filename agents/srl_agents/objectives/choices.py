@@ -10,6 +10,9 @@ Scale = Literal["std", "none"]
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.objectives.loss``."""
 
+Label = Literal["answer", "majority", "wrong"]
+"""What a final answer is compared with; see ``srl_agents.objectives.labels``."""
+
 Need = Literal["demonstrations", "thoughts", "verifier", "teacher", "step checker"]
 """What a method may need: problems with expert trajectories, with the expert's thoughts, or with an
 answer that the verifier can judge by; the name of a teacher; an environment that checks steps."""

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 from annotated_types import Ge
 
 from srl_agents.objectives.base import Objective
-from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.choices import Aggregation, Label
 from srl_agents.objectives.groups import Group, Signal, groups_of
+from srl_agents.objectives.labels import relabelled
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.no_signal import why_no_group
 from srl_agents.objectives.requests import Collected, GroupRequest, Source
@@ -37,6 +38,8 @@ class Sampled(Objective):
     the reward mode's default. max_steps: of an episode; None is the environment's.
     group_size: completions per group. temperature, max_tokens: of one completion (a step, or a
     solution).
+    label: what final answers are rewarded by: "answer", as the reward mode says; or, as a control,
+    1 for the "majority" answer of the group, or for its most frequent "wrong" one.
     min_std: a group is trained on if the population std of its rewards is larger.
     max_groups: sampling stops at this many times the batch; 1 never refills. With fewer groups than
     the batch the step is shorter.
@@ -52,6 +55,7 @@ class Sampled(Objective):
     group_size: Annotated[int, Ge(2)] = 8
     temperature: Annotated[float, Ge(1e-3)] = 1.0
     max_tokens: Annotated[int, Ge(1)] = 256
+    label: Label = "answer"
     min_std: Annotated[float, Ge(0)] = 1e-4
     max_groups: Annotated[float, Ge(1)] = 3.0
     aggregation: Aggregation = "sequence"
@@ -130,7 +134,8 @@ class Sampled(Objective):
 
     def groups(self, episodes: Sequence[Episode]) -> list[Group]:
         """What is compared with what: by step, or by episode; see ``groups``."""
-        return groups_of(episodes)
+        groups = groups_of(episodes)
+        return groups if self.label == "answer" else relabelled(groups, episodes, self.label)
 
     def training_batches(
         self, collected: Collected, batch: int, max_steps: int
@@ -157,6 +162,12 @@ class Sampled(Objective):
         steps = max_steps if any(group.many_steps for group in groups) else 1
         advantages = self.advantages(*rewards_of(groups))
         return make_batch(groups, advantages, self.aggregation, self.max_tokens * steps)
+
+    def start_problems(self, at: str) -> Iterator[str]:
+        """Labels are for the policy's own final answers."""
+        default = get_reward_mode(self.reward_mode).default_continuation
+        if self.label != "answer" and (self.continuation or default) == "expert":
+            yield "objective.label is for final answers; set objective.continuation to 'policy'"
 
     def signals(self, collected: Collected) -> dict[tuple[int, int], Signal]:
         """{(episode, step): its signal}; a step that a failure left without a group has none."""
