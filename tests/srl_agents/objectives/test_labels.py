@@ -61,9 +61,9 @@ def test_verdicts_and_the_environments_rewards_stay(tree: dict[str, Any], tmp_pa
     assert {line["verdict"]["correct"] for line in rollouts} == {True, False}
     for line in rollouts:
         assert line["steps"][0]["reward"] == float(line["verdict"]["correct"])
-    signals = [(line["verdict"], line["steps"][0]["advantage"]) for line in rollouts]
-    assert all(advantage <= 0 for verdict, advantage in signals if verdict["correct"])
-    assert any(advantage > 0 for _, advantage in signals)
+    found = [(line["verdict"]["correct"], line["signals"][0]["advantage"]) for line in rollouts]
+    assert all(advantage <= 0 for correct, advantage in found if correct)
+    assert any(advantage > 0 for _, advantage in found)
 
 
 def test_a_label_needs_answers_of_the_policy() -> None:
