@@ -18,7 +18,7 @@ from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.requests import Collected, DemonstrationRequest, GroupRequest
 from srl_agents.parallel.team import ALONE, Team
 from srl_env.policy import Sampling
-from srl_env.rollout import Episode, Start
+from srl_env.rollout import Episode, Start, Step
 from srl_env.seeding import derive_seed
 
 TRAIN = "train"
@@ -30,6 +30,9 @@ Experts = Callable[[Sequence[Start], Sampling], list[Episode]]
 
 Measured = Callable[[Sequence[Episode], Sampling], list[Episode]]
 """The episodes with the model's measure as reward."""
+
+Examples = Callable[[Sequence[tuple[Episode, Step]], int], Batch | None]
+"""Expert steps for samples; see ``srl_agents.collection.examples``."""
 
 Demonstrate = Callable[[Sequence[StartPoint], DemonstrationRequest, int], Batch]
 """Demonstrations at start points; the number is a seed."""
@@ -50,6 +53,7 @@ class Collector:
     demonstrate: Demonstrate | None = None
     experts: Experts | None = None
     measured: Measured | None = None
+    write: Examples | None = None
 
     def source(
         self, starts: StartSampler, batch: int, purpose: str, update: int
@@ -114,6 +118,11 @@ class CollectorSource:
         found = self.collector.demonstrate(self.starts.draw(self.batch), request, seed)
         seconds = time.perf_counter() - began
         return Collected(self.batch, demonstrations=found, seconds_environment=seconds)
+
+    def examples(self, samples: Sequence[tuple[Episode, Step]], room: int) -> Batch | None:
+        """The expert's steps for the prompts of these samples."""
+        assert self.collector.write is not None, "the trainer gives one"
+        return self.collector.write(samples, room)
 
     def _sample(
         self, found: Collected, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]

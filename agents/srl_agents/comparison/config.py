@@ -12,6 +12,9 @@ seconds = 90
 
 [changes.srl-rlvr.train]        # settings of one method
 lr = 5e-4
+
+[form.budget]                   # optional: every method starts after the method "form"
+seconds = 60
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ from srl_agents.runs.section import Section
 from srl_agents.runs.settings import Tree, merged, read_tree, with_overrides, without_off
 from srl_agents.runs.validation import validated
 from srl_env.errors import BadOption, UnknownName, UserError
+
+FORM = "form"
+"""The method from whose model the others start, with ``CompareConfig.form``."""
 
 JOB, OUTCOME = "job.json", "outcome.json"
 """Files in the folder of a run."""
@@ -69,6 +75,8 @@ class CompareConfig(Section):
     base: Also evaluate the untrained model.
     changes: Settings of single methods, {method: settings}; not the budget, which is the same for
     all.
+    form: Settings of a run of the method "form", and its budget. It is made once for each base, and
+    every method starts from its model; by default they start from the base itself.
     evaluation: Evaluation at the end of every run.
     curve: Small evaluations during training.
     """
@@ -81,6 +89,7 @@ class CompareConfig(Section):
     jobs: Count = 1
     base: bool = True
     changes: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    form: dict[str, Any] | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     curve: CurveConfig = CurveConfig()
 
@@ -132,10 +141,12 @@ def load_compare_config(path: str | Path, overrides: Iterable[str] = ()) -> Comp
 
 
 def plan(config: CompareConfig) -> list[Job]:
-    """Every run of the comparison: the base models first, then seed by seed on every base."""
+    """Every run of the comparison: the base models and ``plan_form`` first, then seed by seed on
+    every base."""
     _check(config)
     bases = config.bases or ("",)
     jobs = [_job(config, BASE, 0, base, train=False) for base in bases if config.base]
+    jobs += plan_form(config)
     jobs += [
         _job(config, method, seed, base, train=True)
         for seed in config.seeds
@@ -145,15 +156,27 @@ def plan(config: CompareConfig) -> list[Job]:
     return jobs
 
 
+def plan_form(config: CompareConfig) -> list[Job]:
+    """The runs from whose models the methods start: one for each base, or none at all."""
+    if config.form is None:
+        return []
+    return [_job(config, FORM, 0, base, train=True) for base in config.bases or ("",)]
+
+
 def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) -> Job:
-    parts = [method, *([base_label(base)] if base else []), *([str(seed)] if train else [])]
-    folder = Path(config.out) / "runs" / "-".join(parts)
+    folder = _folder(config, method, seed, base, train)
     own: dict[str, Any] = {"out": str(folder / "run"), "seed": seed}
     own |= {"method": method if train else "rlvr"}
     own |= {"model": {"path": base}} if base else {}
+    if config.form is not None and train and method != FORM:
+        formed = _folder(config, FORM, 0, base, train=True)
+        own |= {"model": {"path": str(formed / "run" / "model")}}
     threads = {"model": {"threads": 1}} if config.jobs > 1 else {}
     shared = merged(merged(threads, config.run), own)
-    run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
+    if method == FORM and config.form is not None:
+        run = _form_config(shared, config.form)
+    else:
+        run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
     return Job(
         method=method,
         seed=seed,
@@ -164,6 +187,17 @@ def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) 
         curve=config.curve,
         base=base,
     )
+
+
+def _folder(config: CompareConfig, method: str, seed: int, base: str, train: bool) -> Path:
+    parts = [method, *([base_label(base)] if base else []), *([str(seed)] if train else [])]
+    return Path(config.out) / "runs" / "-".join(parts)
+
+
+def _form_config(shared: Tree, form: Tree) -> RunConfig:
+    """The configuration of the run of the method "form"; it has its own budget."""
+    rest = {key: value for key, value in shared.items() if key not in ("budget", "train", "stages")}
+    return make_config(merged(rest, form), "form")
 
 
 def base_label(base: str) -> str:
@@ -205,6 +239,13 @@ def _check(config: CompareConfig) -> None:
         if method not in (*config.methods, *methods()) and "method" not in changes:
             raise UnknownName("method", method, {*config.methods, *methods()})
     _check_keys("run", config.run, ("out", "seed", "method"), config.bases)
+    if config.form is not None:
+        _check_keys("form", config.form, ("out", "seed", "method"), config.bases)
+        if FORM in config.methods:
+            raise BadOption(
+                f"methods must not name {FORM!r} where all methods start from it; got it. Fix:"
+                " remove it; its scores are part of the results"
+            )
     for method, changes in config.changes.items():
         _check_keys(f"changes.{method}", changes, ("out", "seed", "budget"), config.bases)
 

@@ -20,7 +20,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, cast
 
-from srl_agents.comparison.config import JOB, OUTCOME, CompareConfig, Job, plan
+from srl_agents.comparison.config import JOB, OUTCOME, CompareConfig, Job, plan, plan_form
 from srl_agents.comparison.input_checks import check_bases, check_jobs
 from srl_agents.evaluation.contrasts import BASE, Comparison, RunOutcome
 from srl_agents.runs.files import write_json
@@ -59,14 +59,22 @@ def compare(config: CompareConfig, *, on_progress: OnProgress | None = None) -> 
     """
     jobs = plan(config)
     check_bases(config.bases)
+    forming = plan_form(config)
     if not any(_is_finished(job) for job in jobs):
-        check_jobs(jobs)
+        check_jobs(forming or jobs)
     out = Path(config.out)
     with held(out):
         for job in jobs:
             _prepare(job)
         scheduler = _Scheduler(config.jobs, on_progress or (lambda progress: None))
-        errors = scheduler.run(jobs)
+        errors = scheduler.run(forming)
+        for job in forming:
+            if job.folder in errors:
+                raise BadOption(
+                    f"{job.folder} must have a model from which all methods start; it failed:"
+                    f" {errors[job.folder]}"
+                )
+        errors |= scheduler.run(jobs)
         outcomes = _with_base_point([_outcome(job, errors.get(job.folder)) for job in jobs])
         comparison = Comparison(config.model_dump(mode="json"), tuple(outcomes))
         comparison.save(out)

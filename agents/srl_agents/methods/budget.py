@@ -11,8 +11,6 @@ from dataclasses import dataclass, replace
 
 from srl_agents.methods.stages import Stage, Until
 
-_REWARD_UPDATES = 20
-
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -94,8 +92,10 @@ def stage_end_reason(
         return f"its budget is used up: {budget.end - budget.begin:g} {budget.unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"
-    if until.reward is not None and (reason := _reward_reached(rewards, until.reward)):
-        return reason
+    if until.reward is not None:
+        reason = _reward_reached(rewards, until.reward, until.reward_updates)
+        if reason is not None:
+            return reason
     return None if until.plateau is None else _plateau(rewards, until.plateau, until.min_gain)
 
 
@@ -118,11 +118,11 @@ def learning_rate(stage: Stage, progress: float) -> float:
     return stage.lr * 0.5 * (1 + math.cos(math.pi * falling))
 
 
-def _reward_reached(rewards: Sequence[float], goal: float) -> str | None:
-    mean = sum(rewards[-_REWARD_UPDATES:]) / _REWARD_UPDATES
-    if len(rewards) < _REWARD_UPDATES or mean < goal:
+def _reward_reached(rewards: Sequence[float], goal: float, updates: int) -> str | None:
+    mean = sum(rewards[-updates:]) / updates
+    if len(rewards) < updates or mean < goal:
         return None
-    return f"the reward is {mean:.4f} over the last {_REWARD_UPDATES} updates, at least {goal:g}"
+    return f"the reward is {mean:.4f} over the last {updates} updates, at least {goal:g}"
 
 
 def _plateau(rewards: Sequence[float], window: int, min_gain: float) -> str | None:

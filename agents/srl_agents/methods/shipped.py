@@ -8,6 +8,7 @@ from srl_agents.methods import (
     adaback,
     adaprefix,
     bread,
+    form,
     opd,
     opsd,
     pivotrl,
@@ -80,6 +81,7 @@ HOLISTIC = Stage(
 _METHODS = {
     method.name: method
     for method in (
+        form.METHOD,
         sft.METHOD,
         rlvr.METHOD,
         srl.METHOD,

@@ -66,12 +66,13 @@ class Until(Checked):
     probe_groups: groups of a probe, on training problems.
     plateau: the mean reward of this many last updates is less than ``min_gain`` above the best
     earlier mean of the same number of updates. min_gain: of ``plateau``.
-    reward: the mean reward of the last 20 updates is at least this.
+    reward: the mean reward of the last ``reward_updates`` updates is at least this.
     updates: this many updates have been made.
     """
 
     updates: Annotated[int | None, Ge(1)] = None
     reward: float | None = None
+    reward_updates: Annotated[int, Ge(1)] = 20
     informative: Fraction | None = None
     probe_every: Annotated[int, Ge(1)] = 10
     probe_groups: Annotated[int, Ge(1)] = 16

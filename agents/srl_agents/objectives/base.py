@@ -70,14 +70,16 @@ class Objective(Checked, ABC):
     """What a stage optimises. Subclasses redeclare, as fields, what can be set.
 
     kind: the name in a configuration. aggregation: how tokens are averaged. samples: whether the
-    policy samples completions. temperature: at which log-probs are scored. passes: how often each
-    batch is trained on. minibatches: optimiser steps per pass. max_drop: see ``GRPO``.
+    policy samples completions. compares: whether their rewards are compared. temperature: at which
+    log-probs are scored. passes: how often each batch is trained on. minibatches: optimiser steps
+    per pass. max_drop: see ``GRPO``.
     """
 
     __slots__ = ()
     kind: str
     aggregation: Aggregation
     samples: bool = False
+    compares: bool = False
     temperature: float = 1.0
     passes: int = 1
     minibatches: int = 1

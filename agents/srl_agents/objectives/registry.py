@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.distillation import Distillation
+from srl_agents.objectives.form import Form
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.mixed import Mixed
 from srl_agents.objectives.nll import NLL
@@ -13,6 +14,7 @@ from srl_env.named import named
 
 OBJECTIVES: dict[str, type[Objective]] = {
     "distillation": Distillation,
+    "form": Form,
     "grpo": GRPO,
     "mixed": Mixed,
     "nll": NLL,

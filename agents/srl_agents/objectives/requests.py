@@ -17,7 +17,7 @@ from srl_agents.objectives.metrics import (
 )
 from srl_env.policy import Sampling
 from srl_env.rewards import Granularity
-from srl_env.rollout import Episode, Start
+from srl_env.rollout import Episode, Start, Step
 
 if TYPE_CHECKING:
     from srl_agents.objectives.batch import Batch
@@ -125,6 +125,13 @@ class Source(Protocol):
 
     def sample(self, request: GroupRequest) -> Collected:
         """Groups of episodes, sampled until the batch is full or the limit is reached."""
+        ...
+
+    def examples(self, samples: Sequence[tuple[Episode, Step]], room: int) -> Batch | None:
+        """The expert's steps, written in the format, for the prompts of these samples.
+
+        room: the most tokens of a sample that become a thought. None without an expert's step.
+        """
         ...
 
     def demonstrate(self, request: DemonstrationRequest) -> Collected:

@@ -61,6 +61,7 @@ class Sampled(Objective):
     aggregation: Aggregation = "sequence"
 
     samples = True
+    compares = True
 
     def __post_init__(self) -> None:
         Objective.__post_init__(self)

@@ -247,15 +247,16 @@ class RunConfig(Section):
     """One training run.
 
     out: the run's folder. seed: of everything random. method: a registered name, your own as
-    module:NAME, or a list of stages. train: changes to every stage that has the field. stages:
-    changes to one stage, by its name. evaluation: evaluations during the run; None for none.
+    module:NAME, or a list of stages, and of names of methods whose stages follow each other. train:
+    changes to every stage that has the field. stages: changes to one stage, by its name.
+    evaluation: evaluations during the run; None for none.
     """
 
     out: str
     env: EnvConfig
     model: ModelConfig
     budget: BudgetConfig
-    method: str | list[dict[str, Any]] = "srl-rlvr"
+    method: str | list[str | dict[str, Any]] = "srl-rlvr"
     seed: Annotated[int, Field(ge=0)] = 0
     train: dict[str, Any] = Field(default_factory=dict)
     stages: dict[str, dict[str, Any]] = Field(default_factory=dict)

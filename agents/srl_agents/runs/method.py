@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
+from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.methods.prefix import PrefixSchedule
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def resolved(
-    given: str | Sequence[Tree],
+    given: str | Sequence[str | Tree],
     train: Tree,
     changes: Mapping[str, Tree],
     cap: float | None,
@@ -44,11 +45,15 @@ def resolved(
     return Method(method.name, tuple(stages))
 
 
-def _method(method: str | Sequence[Tree], where: str) -> Method:
+def _method(method: str | Sequence[str | Tree], where: str) -> Method:
     if isinstance(method, str):
         return get_method(method)
-    stages = [_stage(tree, f"{where}.{index}") for index, tree in enumerate(method)]
-    return Method("-".join(stage.name for stage in stages), tuple(stages))
+    parts = [
+        get_method(part).stages if isinstance(part, str) else (_stage(part, f"{where}.{index}"),)
+        for index, part in enumerate(method)
+    ]
+    stages = tuple(chain.from_iterable(parts))
+    return Method("-".join(stage.name for stage in stages), stages)
 
 
 def _stage(tree: Tree, where: str) -> Stage:

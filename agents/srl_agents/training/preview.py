@@ -55,11 +55,12 @@ OnPreview = Callable[[Preview], None]
 
 
 def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S) -> Preview | None:
-    """Samples at most ``max_groups`` groups, for about ``max_s`` seconds; None if no stage samples.
+    """Samples at most ``max_groups`` groups, for about ``max_s`` seconds; None if no stage
+    compares what it samples.
 
     Of several processes, each samples its part.
     """
-    stage = next((stage for stage in trainer.clock.stages if stage.objective.samples), None)
+    stage = next((stage for stage in trainer.clock.stages if stage.objective.compares), None)
     if stage is None:
         return None
     objective = cast(Sampled, stage.objective)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING
 from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import TRAIN, Collector
 from srl_agents.collection.demonstrations import demonstrations, expert_episodes
+from srl_agents.collection.examples import examples
 from srl_agents.collection.likelihood import LogLikelihood
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
@@ -82,8 +83,9 @@ class Trainer:
         self.experts = EnvPool(self._another_env)
         experts = partial(expert_episodes, self.experts, self.policy)
         measured = LogLikelihood(self.env.format, self.policy, self._score).rewarded
+        write = partial(examples, self.env, self.policy)
         self.collector = Collector(
-            self._rollouts(), config.seed, team, demonstrate, experts, measured
+            self._rollouts(), config.seed, team, demonstrate, experts, measured, write
         )
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None

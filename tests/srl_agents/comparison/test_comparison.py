@@ -78,6 +78,47 @@ def test_the_plan_is_the_base_model_then_each_seed_of_each_method() -> None:
     assert plan(make_compare_config(tree(Path("x"), "m", base=False)))[0].method == "sft"
 
 
+def test_all_methods_start_from_one_model_that_knows_the_form() -> None:
+    given = tree(Path("x"), "m", methods=["srl", "rlvr"], seeds=[3, 4])
+    jobs = plan(make_compare_config(given | {"form": {"budget": {"updates": 7}}}))
+    assert [(job.method, job.run.model.path) for job in jobs[:4]] == [
+        (BASE, "m"),
+        ("form", "m"),
+        ("srl", "x/runs/form-0/run/model"),
+        ("rlvr", "x/runs/form-0/run/model"),
+    ]
+    assert (jobs[1].run.budget.updates, jobs[2].run.budget.updates) == (7, 3)
+    bases = on_bases(Path("x"), "m/one", "m/two") | {"form": {"budget": {"updates": 7}}}
+    assert [(job.method, job.base, job.run.model.path) for job in plan(make_compare_config(bases))][
+        2:
+    ] == [
+        ("form", "m/one", "m/one"),
+        ("form", "m/two", "m/two"),
+        ("sft", "m/one", "x/runs/form-m_one-0/run/model"),
+        ("sft", "m/two", "x/runs/form-m_two-0/run/model"),
+    ]
+    with pytest.raises(BadOption, match="methods must not name 'form' where all methods start"):
+        make_compare_config(given | {"form": {"budget": {"updates": 7}}, "methods": ["form"]})
+    with pytest.raises(BadOption, match=r"form\.budget"):
+        make_compare_config(given | {"form": {}})
+
+
+def test_a_comparison_makes_the_form_first_and_once(tmp_path: Path, model: str) -> None:
+    given = tree(tmp_path, model, base=False, seeds=[0, 1])
+    given |= {"form": {"budget": {"updates": 1}, "train": given["run"]["train"]}}
+    given["curve"] = {**given["curve"], "every_s": "off"}
+    given["run"]["budget"] = {"updates": 1}
+    comparison = compare(make_compare_config(given))
+    assert [(o.method, o.seed, o.error) for o in comparison.outcomes] == [
+        ("form", 0, None),
+        ("sft", 0, None),
+        ("sft", 1, None),
+    ]
+    formed = (tmp_path / "runs/form-0/run/model/model.safetensors").stat().st_mtime_ns
+    begun = [(tmp_path / f"runs/sft-{n}/run/config.json").stat().st_mtime_ns for n in (0, 1)]
+    assert formed < min(begun)
+
+
 def on_bases(out: Path, *bases: str, **changes: Any) -> Tree:
     given = tree(out, "", bases=list(bases), **changes)
     del given["run"]["model"]
