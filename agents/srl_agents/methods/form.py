@@ -14,4 +14,9 @@ FORM = Stage(
     until=Until(reward=0.9, reward_updates=2),
 )
 
-METHOD = Method("form", (FORM,), "ours")
+METHOD = Method(
+    "form",
+    (FORM,),
+    "imitates its own accepted samples, as RAFT, arXiv:2304.06767; the format as what accepts them,"
+    " and the examples, are ours",
+)

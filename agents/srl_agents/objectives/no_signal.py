@@ -83,7 +83,7 @@ def _all_equal(reward: float, mean: Mapping[str, float], settings: Settings, for
         wants = f", which asks for: {form!r}" if form else ""
         reason = (
             f": no completion follows the environment's format{wants}. Choose a format that this"
-            " model can follow, or teach it first with method 'sft'."
+            " model can follow, or teach it first with method 'form'."
         )
     elif mean.get("success") == 0 and reward == 0:
         reason = (

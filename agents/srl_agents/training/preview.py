@@ -137,7 +137,7 @@ def _advice(objective: Sampled, found: Collected, metrics: Metrics, form: str) -
     if kept < _FEW:
         advice.append(
             f"Only {kept:.0%} of the steps keep the format. Choose a format that this model can"
-            " follow (env.options.format), or teach it first with method 'sft'."
+            " follow (env.options.format), or teach it first with method 'form'."
         )
     truncated = metrics.get("truncated_fraction", 0.0)
     if truncated >= _FEW:

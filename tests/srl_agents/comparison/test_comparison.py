@@ -109,7 +109,7 @@ def test_a_comparison_makes_the_form_first_and_once(tmp_path: Path, model: str) 
     given["curve"] = {**given["curve"], "every_s": "off"}
     given["run"]["budget"] = {"updates": 1}
     comparison = compare(make_compare_config(given))
-    assert [(o.method, o.seed, o.error) for o in comparison.outcomes] == [
+    assert [(o.method, o.seed, o.error) for o in comparison.runs] == [
         ("form", 0, None),
         ("sft", 0, None),
         ("sft", 1, None),
