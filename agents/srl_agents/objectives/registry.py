@@ -8,6 +8,7 @@ from srl_agents.objectives.form import Form
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.objectives.mixed import Mixed
 from srl_agents.objectives.nll import NLL
+from srl_agents.objectives.pi_distill import PiDistill
 from srl_agents.objectives.rlsd import RLSD
 from srl_env.errors import BadOption
 from srl_env.named import named
@@ -18,6 +19,7 @@ OBJECTIVES: dict[str, type[Objective]] = {
     "grpo": GRPO,
     "mixed": Mixed,
     "nll": NLL,
+    "pi-distill": PiDistill,
     "rlsd": RLSD,
 }
 

@@ -12,8 +12,10 @@ from torch import Tensor
 
 from srl_agents.methods import Stage, get_method
 from srl_agents.objectives.base import Objective, Scores
+from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.distillation import Distillation
 from srl_agents.objectives.grpo import GRPO
+from srl_agents.objectives.pi_distill import PiDistill
 from srl_agents.objectives.rlsd import RLSD
 from srl_env.errors import BadOption
 
@@ -92,6 +94,46 @@ def test_rlsd_becomes_grpo() -> None:
     assert torch.equal(loss(late, scores()), loss(GRPO(), scores()))
 
 
+def test_pi_distill_trains_each_completion_in_both_prompts() -> None:
+    batch = Batch(
+        prompts=((1, 2), (3,)),
+        completions=((4, 5), (6,)),
+        advantages=torch.tensor([1.0, -1.0]),
+        weights=torch.tensor([0.5, 0.25]),
+        sampler_logprobs=((-1.0, -2.0), (-3.0,)),
+    )
+    found = PiDistill(alpha=0.75).with_teacher(batch, ((2,), (3,)))
+    assert found.prompts == ((1, 2), (3,), (2,), (3,))
+    assert found.teacher_prompts == ((2,), (3,), (1, 2), (3,))
+    assert found.completions == ((4, 5), (6,)) * 2
+    assert found.advantages.tolist() == [1, -1, 1, -1]
+    assert found.weights.tolist() == [0.375, 0.1875, 0.125, 0.0625]
+    assert found.given == (0, 0, 2, 1)
+    assert found.sampler_logprobs == ((-1.0, -2.0), (-3.0,), (), ())
+    student = PiDistill(alpha=0.0).with_teacher(batch, ((2,), (3,)))
+    assert (student.prompts, student.given) == (((2,), (3,)), (2, 1))
+
+
+def test_pi_distill_worked_by_hand() -> None:
+    found = scores(
+        logprobs=torch.tensor([[log(0.5)], [log(0.25)]], dtype=torch.float64),
+        teacher=torch.tensor([[log(0.25)], [log(0.5)]], dtype=torch.float64),
+        mask=torch.ones(2, 1, dtype=torch.bool),
+        advantages=torch.tensor([2.0, 2.0], dtype=torch.float64),
+        expert=torch.tensor([[False], [True]]),
+    )
+    policy, kl = PiDistill(teacher_kl=0.5).loss_terms(found)
+    assert policy.tolist() == [[-2.0], [pytest.approx(-1.0)]]  # the student's ratio is 1/2
+    assert kl.tolist() == [[pytest.approx(log(2) ** 2 / 4)], [pytest.approx(log(2) / 2)]]
+
+
+def test_pi_distill_shows_the_solution_in_its_episodes() -> None:
+    assert PiDistill().reset_options == {"reward_mode": "rlvr", "hint": 1.0}
+    alone = PiDistill(alpha=1.0, teacher_kl=0.0, hint=0.0)
+    assert (alone.reset_options, alone.teacher_request) == (GRPO().reset_options, None)
+    assert torch.equal(loss(alone, scores(teacher=None)), loss(GRPO(), scores()))
+
+
 @pytest.mark.parametrize(
     ("changes", "problem"),
     [
@@ -109,8 +151,9 @@ def test_what_a_teacher_cannot_do_is_refused(changes: dict[str, Any], problem: s
 
 
 def test_what_the_methods_need() -> None:
-    needs = {name: set(get_method(name).needs) for name in ("opsd", "rlsd", "opd")}
-    assert needs == {
+    names = ("opsd", "rlsd", "pi-distill", "opd")
+    assert {name: set(get_method(name).needs) for name in names} == {
+        "pi-distill": {"demonstrations", "verifier"},
         "opsd": {"demonstrations", "verifier"},
         "rlsd": {"demonstrations", "verifier"},
         "opd": {"teacher", "verifier"},

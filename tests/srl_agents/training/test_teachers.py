@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from srl_agents.collection.teacher_prompts import teacher_prompts
+from srl_agents.collection.teacher_prompts import teacher_prompts, with_teacher_prompts
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.settings import merged
@@ -25,7 +25,13 @@ KINDS: dict[str, dict[str, Any]] = {
     "opsd, current": {"kind": "distillation", "divergence": "jsd", "weight": 0.5},
     "opd": {"kind": "distillation", "hint": 0.0, "full_vocabulary": False, "teacher": "start"},
     "rlsd": {"kind": "rlsd"},
+    "pi-distill": {"kind": "pi-distill"},
 }
+OFF: list[dict[str, Any]] = [
+    {"kind": "distillation", "weight": 0.0},
+    {"kind": "rlsd", "evidence": 0.0},
+    {"kind": "pi-distill", "alpha": 1.0, "teacher_kl": 0.0, "hint": 0.0},
+]
 
 
 def configured(tree: dict[str, Any], objective: dict[str, Any], **changes: Any) -> RunConfig:
@@ -44,9 +50,7 @@ def left_behind(folder: Path) -> dict[str, Any]:
     }
 
 
-@pytest.mark.parametrize(
-    "off", [{"kind": "distillation", "weight": 0.0}, {"kind": "rlsd", "evidence": 0.0}]
-)
+@pytest.mark.parametrize("off", OFF)
 def test_without_a_weight_a_run_is_its_base_to_the_bit(
     tree: dict[str, Any], tmp_path: Path, off: dict[str, Any]
 ) -> None:
@@ -82,6 +86,24 @@ def test_the_teacher_sees_the_prompt_with_the_solution(tree: dict[str, Any]) -> 
         letter = decode(plain)[0]
         assert (decode(plain), decode(hinted)) == (f"{letter}#", f"{letter * 8}{letter}#")
     assert teacher_prompts(collected, 0.0, trainer.env, trainer.policy) == {}
+    trainer.close()
+
+
+def test_the_policy_that_sees_the_solution_samples_and_the_other_learns_too(
+    tree: dict[str, Any],
+) -> None:
+    trainer = Trainer(configured(tree, KINDS["pi-distill"]), None)
+    objective = trainer.stage.objective
+    collected = objective.collect(trainer.collector.source(trainer.starts, 4, "train", 1))
+    data = objective.training_batches(collected, 4, 1)
+    assert data is not None
+    data = with_teacher_prompts(data, collected, objective, trainer.env, trainer.policy)
+    (batch,) = data.batches
+    decode = letters.TOKENIZER.decode
+    prompts, half = [decode(ids) for ids in batch.prompts], len(batch.prompts) // 2
+    assert all(len(prompt) == 10 for prompt in prompts[:half])
+    assert [prompt[-2:] for prompt in prompts[:half]] == prompts[half:]
+    assert batch.teacher_prompts == batch.prompts[half:] + batch.prompts[:half]
     trainer.close()
 
 
