@@ -22,7 +22,7 @@ POINTS: Final = 2
 
 _TOKEN = re.compile(
     r"(?P<number>[0-9]+(?:,[0-9]{3})*(?![0-9])(?:\.[0-9]*)?|\.[0-9]+)|\\(?P<command>[A-Za-z]+)"
-    r"|(?P<name>[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]+\}))?)|(?P<sign>\*\*|\\%|[-+*/^(){}×÷·−%])"
+    r"|(?P<name>[A-Za-z](?:_(?:[A-Za-z0-9]|\{[A-Za-z0-9]+\}))?)|(?P<sign>\*\*|\\%|[-+*/^(){}×÷·−%\[\]])"
 )
 _SKIPPED = re.compile(r"\s+|\\(?:left|right|displaystyle|text|mathrm)(?![A-Za-z])|\\[,;:! ]|\$")
 _TIMES: Final = {"*", "×", "·", "cdot", "times"}
@@ -230,11 +230,29 @@ class _Reader:
             value = complex(_CONSTANTS[name])
             return Values(_hashed(name), (value,) * POINTS, rational=False)
         if name in _FUNCTIONS:
-            inner = self.argument(depth) if name == "sqrt" else self.power(depth + 1)
-            return _applied(name, inner)
+            return self.root(depth) if name == "sqrt" else self.function(name, depth)
         if name in _GREEK:
             return _variable(name)
         raise Unreadable
+
+    def root(self, depth: int) -> Values:
+        """What follows \\sqrt: an argument, perhaps after a degree in square brackets."""
+        if not self.take("["):
+            return _applied("sqrt", self.argument(depth))
+        degree = self.sum(depth + 1)
+        if not self.take("]"):
+            raise Unreadable
+        return _powered(self.argument(depth), _divided(_number("1"), degree), [])
+
+    def function(self, name: str, depth: int) -> Values:
+        """A function of what follows it: \\sin x^2, \\sin(x)^2 and \\sin^2 x."""
+        exponent, begun, end = None, self.place + 1, 0
+        if self.take("^", "**"):
+            exponent = self.argument(depth)
+            end = self.place
+        bracket = self.next()[1] in ("(", "{")
+        found = _applied(name, self.atom(depth + 1) if bracket else self.power(depth + 1))
+        return found if exponent is None else _powered(found, exponent, self.tokens[begun:end])
 
     def argument(self, depth: int) -> Values:
         """What stands in braces, or one digit or letter: \\frac12."""

@@ -80,6 +80,10 @@ def test_signs_order_and_missing_numbers_matter() -> None:
         ("$2^{10}$", "$1024$"),
         ("$2^3^2$", "$512$"),
         (r"$\int x$", r"$\int x$"),
+        (r"$\sqrt[3]{8}$", "$2$"),
+        (r"$\sin^2 x + \cos(x)^2$", "$1$"),
+        (r"$\sin x^2$", r"$\sin{(x x)}$"),
+        (r"$-2^2 = 2 - 6$", "$-4 = -4$"),
     ],
 )
 def test_equal_equations_are_equal_however_they_are_written(one: str, other: str) -> None:
