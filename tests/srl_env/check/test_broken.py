@@ -75,6 +75,14 @@ def test_a_similarity_that_likes_every_step_is_found() -> None:
     assert "earns 1.00 a step" in finding(env, "echo").seen
 
 
+def test_an_environment_may_accept_a_step_of_another_place() -> None:
+    class Lenient(CountingEnv):
+        def accepts(self, action: str, context: StepRecord) -> float:
+            return float(action in context.expert_actions)
+
+    assert check(Lenient(measure="accepts"), "shuffled").findings == []
+
+
 def test_a_similarity_above_one_is_out_of_range() -> None:
     env = CountingEnv(measure=lambda action, context: 2.0)
     found = {found.seen[:24]: found for found in check(env, "in their range").findings}
