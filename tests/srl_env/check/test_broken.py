@@ -80,7 +80,7 @@ def test_an_environment_may_accept_a_step_of_another_place() -> None:
         def accepts(self, action: str, context: StepRecord) -> float:
             return float(action in context.expert_actions)
 
-    assert check(Lenient(measure="accepts"), "shuffled").findings == []
+    assert check(Lenient(measure="accepts"), "shuffled").findings == ()
 
 
 def test_a_similarity_above_one_is_out_of_range() -> None:
