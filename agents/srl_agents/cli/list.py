@@ -26,7 +26,7 @@ def list_command(
 ) -> None:
     """List every installed environment: its id, what it is, and its splits."""
     from srl_agents.cli.console import output
-    from srl_env.rewards import reward_modes
+    from srl_env.rewards import MEASURES, OF_TRAINING, reward_modes
 
     found = [env_id for env_id in srl_env.environment_ids() if text.lower() in env_id.lower()]
     if not found:
@@ -39,6 +39,10 @@ def list_command(
         grid.add_row(env_id, *_described(env_id))
     output.print(grid)
     output.print(f"Reward modes, for every environment: {', '.join(reward_modes())}.")
+    output.print(
+        f"Step measures: {', '.join(sorted(MEASURES))}; in training also {OF_TRAINING}. accepts is"
+        " for environments that check steps."
+    )
 
 
 def _described(env_id: str) -> tuple[str, str]:
