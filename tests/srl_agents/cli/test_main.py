@@ -185,6 +185,7 @@ def test_list_shows_every_environment_and_reward_mode() -> None:
         assert env_id in output
     assert "train, dev, test" in output
     assert "rlvr, score, srl" in output
+    assert "Step measures: accepts, characters, maths, numbers, tokens" in output
     assert "cannot be loaded" not in output
 
 
