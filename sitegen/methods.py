@@ -43,7 +43,8 @@ def _stage(stage: Stage) -> str:
     where = {"problem": "at the problem", "prefix": "after every expert prefix"}[stage.starts.at]
     where = str(stage.starts.prefix or where)
     fraction = "" if stage.fraction is None else f"; up to {stage.fraction:.0%} of the budget"
-    return f"**{stage.name}**: {stage.objective}, starts {where}{fraction}"
+    second = "" if stage.auxiliary is None else f"; {stage.auxiliary}"
+    return f"**{stage.name}**: {stage.objective}, starts {where}{second}{fraction}"
 
 
 def _sources() -> Iterator[tuple[str, str, str]]:

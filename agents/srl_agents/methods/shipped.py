@@ -22,6 +22,7 @@ from srl_agents.methods import (
     srl,
     tailor,
 )
+from srl_agents.methods.mixed import luffy, prefix_rft, relift, rl_plus, superrl
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.sft import SFT
@@ -109,5 +110,10 @@ _METHODS = {
         opd.METHOD,
         tailor.METHOD,
         pivotrl.METHOD,
+        luffy.METHOD,
+        rl_plus.METHOD,
+        prefix_rft.METHOD,
+        superrl.METHOD,
+        relift.METHOD,
     )
 }

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Literal
 from annotated_types import Ge, Le, Lt
 
 from srl_agents.checked import Checked
+from srl_agents.methods.mixed.auxiliary import AuxiliaryObjective
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.profile import Profile
 from srl_agents.methods.subset import Diverse
@@ -96,6 +97,7 @@ class Stage(Checked):
     betas: of Adam in this stage, which starts with a new optimiser; None for the run's.
     fraction: how much of the run's whole budget it may take. Stages that name none divide what
     the others leave evenly; the last stage takes all that is left. until: ends it earlier.
+    auxiliary: a second objective, on problems from a buffer; None for none.
     """
 
     name: str
@@ -108,10 +110,15 @@ class Stage(Checked):
     betas: tuple[Beta, Beta] | None = None
     fraction: Fraction | None = None
     until: Until = Until()
+    auxiliary: AuxiliaryObjective | None = None
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)
         problems = list(self.objective.start_problems(self.starts.at))
+        if self.auxiliary is not None:
+            problems += self.auxiliary.problems()
+            if not self.objective.samples:
+                problems.append("auxiliary needs an objective that samples; set it to 'off'")
         if self.starts.together > 1 and self.starts.at == "problem":
             problems.append(
                 "a problem has one start if starts.at is 'problem'; leave starts.together at 1"
@@ -133,16 +140,17 @@ class Stage(Checked):
 
     @property
     def needs(self) -> frozenset[Need]:
-        """What its starts and its objective need of the data and the configuration."""
-        objective = self.objective
+        """What its starts and its objectives need of the data and the configuration."""
+        objectives = [self.objective, *([self.auxiliary.objective] if self.auxiliary else [])]
         starts = self.starts
         given = starts.at == "prefix" or starts.prefix is not None or starts.subset is not None
+        thoughts = any(each.needs_thoughts for each in objectives)
         needed: dict[Need, bool] = {
-            "demonstrations": given or objective.needs_expert or objective.needs_thoughts,
-            "thoughts": objective.needs_thoughts,
-            "verifier": objective.needs_verifier,
-            "teacher": objective.needs_teacher,
-            "step checker": objective.needs_checker,
+            "demonstrations": given or thoughts or any(each.needs_expert for each in objectives),
+            "thoughts": thoughts,
+            "verifier": any(each.needs_verifier for each in objectives),
+            "teacher": any(each.needs_teacher for each in objectives),
+            "step checker": any(each.needs_checker for each in objectives),
         }
         return frozenset(need for need, is_needed in needed.items() if is_needed)
 

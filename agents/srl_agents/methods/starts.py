@@ -8,7 +8,7 @@ counters, and a checkpoint keeps only those.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -66,7 +66,7 @@ class StartSampler:
     signal when they were last sampled. stats: of each sampled problem, for a prefix schedule.
     progress: the fraction of the stage's budget that is used. profiles: how many were made. kept:
     the start points that the last one kept, and whether their last group would be kept too.
-    kept_drawn: how many of these were drawn since.
+    kept_drawn: how many of these were drawn since. watch: is told of each result too.
     """
 
     source: ProblemSource
@@ -83,6 +83,7 @@ class StartSampler:
     profiles: int = 0
     kept: dict[StartPoint, bool] = field(default_factory=dict)
     kept_drawn: int = 0
+    watch: Callable[[StartPoint, StartResult], object] | None = None
     _points: list[StartPoint] | None = None
 
     def __post_init__(self) -> None:
@@ -126,6 +127,8 @@ class StartSampler:
 
     def record(self, point: StartPoint, result: StartResult) -> StartPoint | None:
         """Takes note of how the episodes from a point went; returns what to try next, or None."""
+        if self.watch is not None:
+            self.watch(point, result)
         if result.informative:
             self.without_signal.discard(point)
         else:

@@ -6,7 +6,7 @@ from srl_agents.objectives.base import Objective
 from srl_agents.objectives.distillation import Distillation
 from srl_agents.objectives.form import Form
 from srl_agents.objectives.grpo import GRPO
-from srl_agents.objectives.mixed import Mixed
+from srl_agents.objectives.mixed.objective import Mixed
 from srl_agents.objectives.nll import NLL
 from srl_agents.objectives.pi_distill import PiDistill
 from srl_agents.objectives.rlsd import RLSD

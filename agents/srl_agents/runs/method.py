@@ -7,13 +7,14 @@ from dataclasses import asdict, fields
 from itertools import chain
 from typing import TYPE_CHECKING, Any
 
+from srl_agents.methods.mixed.auxiliary import AuxiliaryObjective
 from srl_agents.methods.prefix import PrefixSchedule
 from srl_agents.methods.profile import Profile
 from srl_agents.methods.shipped import get_method, methods, schedule_class, schedules
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.methods.subset import Diverse
+from srl_agents.objectives.mixed.rows import GroupRows
 from srl_agents.objectives.registry import OBJECTIVES, objective_class
-from srl_agents.objectives.rows import GroupRows
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
 from srl_agents.runs.validation import unknown_key, validated
 from srl_env.errors import BadOption, SrlEnvError, UnknownName
@@ -67,7 +68,21 @@ def _stage(tree: Tree, where: str) -> Stage:
             given = {**given, "prefix": _schedule(given["prefix"], f"{where}.{name}.prefix")}
         section = cls or objective_class(str(given.get("kind", "grpo")))
         parts[name] = validated(section, given, f"{where}.{name}")
+    if parts.get("auxiliary") is not None:
+        parts["auxiliary"] = _auxiliary(parts["auxiliary"], f"{where}.auxiliary")
     return validated(Stage, parts, where)
+
+
+def _auxiliary(given: Any, where: str) -> AuxiliaryObjective:
+    """An auxiliary objective from a dictionary; ``where`` is its dotted place, for messages."""
+    if not isinstance(given, Mapping):
+        raise BadOption(f"{where} must be a table of settings, or 'off'; got {given!r}")
+    objective = given.get("objective", {})
+    if not isinstance(objective, Mapping):
+        raise BadOption(f"{where}.objective must be a table of settings; got {objective!r}")
+    cls = objective_class(str(objective.get("kind", "nll")))
+    read = validated(cls, objective, f"{where}.objective")
+    return validated(AuxiliaryObjective, {**given, "objective": read}, where)
 
 
 def _schedule(given: Any, where: str) -> PrefixSchedule:
@@ -116,7 +131,9 @@ def _check_stage_names(stages: Tree, method: Method) -> None:
 def _check_train_keys(train: Tree, method: Method, where: str) -> None:
     """Raises UnknownName for a key of no stage, BadOption for a value that must be a table."""
     classes = [*OBJECTIVES.values(), *(type(stage.objective) for stage in method.stages)]
-    sections: list[tuple[str, Any]] = [("objective.", cls) for cls in classes]
+    sections: list[tuple[str, Any]] = [
+        (f"{place}.", cls) for place in ("objective", "auxiliary.objective") for cls in classes
+    ]
     used = (stage.starts.prefix for stage in method.stages)
     schedule_classes = [*schedules().values(), *(type(each) for each in used if each is not None)]
     sections += [("starts.prefix.", cls) for cls in schedule_classes]
@@ -124,6 +141,7 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
         ("", Stage),
         ("starts.", Starts),
         ("until.", Until),
+        ("auxiliary.", AuxiliaryObjective),
         ("objective.rows.", GroupRows),
         ("starts.profile.", Profile),
         ("starts.subset.", Diverse),
@@ -132,6 +150,7 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
     known -= {"name", "fraction", "objective.kind", "objective", "starts", "until"}
     known -= {"starts.prefix", "starts.prefix.kind", "objective.rows"}
     known -= {"starts.profile", "starts.subset"}
+    known -= {"auxiliary", "auxiliary.objective", "auxiliary.objective.kind"}
     for key, value in leaves(train).items():
         if any(name.startswith(f"{key}.") for name in known):
             raise BadOption(f"{where}.{key} must be a table of settings; got {value!r}")

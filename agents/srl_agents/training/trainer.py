@@ -31,7 +31,8 @@ from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
 from srl_agents.collection.teacher_prompts import with_teacher_prompts
 from srl_agents.methods.budget import why_informative
-from srl_agents.methods.stages import Stage
+from srl_agents.methods.mixed.buffer import Buffer
+from srl_agents.methods.stages import Stage, Starts
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import Batch, TrainingBatches
@@ -103,7 +104,7 @@ class Trainer:
         )
         self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
-        self.starts = self.starts_of(self.stage, config.seed, self.stage.name)
+        self._begin_starts()
         self.evaluations = Evaluations(config, team)
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
@@ -171,7 +172,8 @@ class Trainer:
         data = objective.training_batches(collected, stage.batch, self.env.max_steps)
         if data is not None:
             data = with_teacher_prompts(data, collected, objective, self.env, self.policy)
-            metrics |= self._learn(data, objective)
+            metrics |= self._learn(data, objective, self.clock.learning_rate())
+        metrics |= self._auxiliary(number)
         every = self.config.log.rollouts_every
         if collected.episodes and every and (number - 1) % every == 0:
             episodes = collected.episodes[: self.config.log.rollouts_kept]
@@ -226,11 +228,29 @@ class Trainer:
                     log.event(self.position.usage.updates, self.stage.name, "drift", str(drift))
         return {} if fraction is None else {"drift_fraction": fraction}
 
-    def _learn(self, data: TrainingBatches, objective: Objective) -> Metrics:
+    def _auxiliary(self, number: int) -> Metrics:
+        """A step of the stage's second objective, if its buffer is due."""
+        buffer = self.buffer
+        if buffer is None:
+            return {}
+        numbers: Metrics = {}
+        if buffer.due(number):
+            settings = buffer.settings
+            objective = settings.objective.at(self.starts.progress)
+            rate = self.clock.learning_rate() if settings.lr is None else settings.lr
+            source = self.collector.source(buffer, settings.held, "auxiliary", number)
+            collected = objective.collect(source, refill=False)
+            self.positions.add("sample", sampling_positions(collected.episodes))
+            data = objective.training_batches(collected, settings.held, self.env.max_steps)
+            numbers = {} if data is None else self._learn(data, objective, rate)
+        numbers["held"] = float(len(buffer.problems))
+        return {f"auxiliary/{name}": number for name, number in numbers.items()}
+
+    def _learn(self, data: TrainingBatches, objective: Objective, lr: float) -> Metrics:
         number, kl_every = self.position.usage.updates + 1, self.config.log.kl_every
         began, measure_kl = time.perf_counter(), bool(kl_every) and number % kl_every == 0
         try:
-            numbers = self.learner.update(data, objective, self.clock.learning_rate(), measure_kl)
+            numbers = self.learner.update(data, objective, lr, measure_kl)
         except TrainingDiverged as error:
             raise TrainingDiverged(
                 f"update {number}: {error}. {_last_good(self.folder)}; a lower learning rate may"
@@ -263,7 +283,7 @@ class Trainer:
                 return reason
             self._end_stage(log, reason)
             self.clock.begin_next()
-            self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
+            self._begin_starts()
             self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         return None
 
@@ -309,6 +329,15 @@ class Trainer:
         env.problems = self.env.problems
         return env
 
+    def _begin_starts(self) -> None:
+        """The stage's starts, and the buffer of its second objective."""
+        self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
+        settings = self.stage.auxiliary
+        self.buffer = None
+        if settings is not None:
+            self.buffer = Buffer(self.env.problems, Starts(), (), settings=settings)
+        self.starts.watch = None if self.buffer is None else self.buffer.record
+
     def starts_of(self, stage: Stage, *key: str | int) -> StartSampler:
         """A new sampler of the stage's starts; key: what its random stream is for."""
         return StartSampler(self.env.problems, stage.starts, key, self.only)
@@ -325,6 +354,7 @@ class Trainer:
         counters = {
             "position": asdict(self.position),
             "starts": self.starts.state(),
+            "buffer": [] if self.buffer is None else self.buffer.problems,
             "log_offsets": log.durable_offsets(),
         }
         self.saver.save(self.position.usage.updates, counters)
@@ -332,8 +362,10 @@ class Trainer:
     def _restore(self, state: TrainerState) -> None:
         """Restores the moment at which a checkpoint was taken."""
         self.clock.position = Position.from_json(state.counters["position"])
-        self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
+        self._begin_starts()
         self.starts.restore(state.counters["starts"])
+        if self.buffer is not None:
+            self.buffer.problems = state.counters["buffer"]
         self.log_offsets = state.counters["log_offsets"]
         self.saver.restore(state.tensors)
 

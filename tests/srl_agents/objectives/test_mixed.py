@@ -21,10 +21,10 @@ from srl_agents.objectives.loss import (
     shaped_policy_gradient,
     weighted_sum,
 )
-from srl_agents.objectives.mixed import Mixed
+from srl_agents.objectives.mixed.objective import Mixed
+from srl_agents.objectives.mixed.rows import GroupRows
+from srl_agents.objectives.mixed.terms import Gate, LossTerm, gate_opens
 from srl_agents.objectives.requests import Collected
-from srl_agents.objectives.rows import GroupRows
-from srl_agents.objectives.terms import Gate, LossTerm, gate_opens
 from srl_agents.runs.config import OptimizerConfig, make_config
 from srl_agents.training.learner import Learner
 from srl_env.errors import BadOption, UnknownName

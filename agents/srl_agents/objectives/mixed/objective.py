@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 from srl_agents.objectives.base import Scores
 from srl_agents.objectives.groups import Group
 from srl_agents.objectives.grpo import GRPO
+from srl_agents.objectives.mixed.rows import GroupRows
+from srl_agents.objectives.mixed.terms import LossTerm
 from srl_agents.objectives.requests import Collected, GroupRequest
-from srl_agents.objectives.rows import GroupRows
-from srl_agents.objectives.terms import LossTerm
 from srl_env.rewards import get_reward_mode
 from srl_env.rollout import Episode
 
@@ -68,7 +68,7 @@ class Mixed(GRPO):
     def make_batch(self, groups: Sequence[Group], max_steps: int) -> Batch:
         """The groups' completions of both origins, with a column of weights for each term."""
         from srl_agents.objectives.batch import rewards_of
-        from srl_agents.objectives.mixed_batch import mixed_batch
+        from srl_agents.objectives.mixed.batch import mixed_batch
 
         steps = max_steps if any(group.many_steps for group in groups) else 1
         advantages = self.advantages(*rewards_of(groups))
@@ -92,3 +92,6 @@ class Mixed(GRPO):
             yield "objective.rows.continued must be at most objective.group_size"
         if not self.terms:
             yield "objective.terms must have at least one term"
+
+    def __str__(self) -> str:
+        return f"{' + '.join(map(str, self.terms))}, reward `{self.reward_mode}`"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -86,13 +87,25 @@ class LossTerm(Checked):
             return loss.mixture_policy_gradient(logprobs, advantages, old, self.gamma)
         return clipped
 
+    def __str__(self) -> str:
+        what = "likelihood" if self.kind == "nll" else f"{self.ratio} policy gradient"
+        if self.ratio == "none" and self.kind != "nll":
+            what = "policy gradient"
+        when = {"always": "", "any-correct": " if any is correct", "all-failed": " if all failed"}
+        return f"{what} on {self.rows} rows{when[self.when]}"
+
     def _kept(self, count: int) -> int:
         return max(1, math.floor(self.top_entropy * count + _ROUNDING))
 
 
 def gate_opens(gate: Gate, group: Group) -> bool:
-    """Whether a group's verdicts open a gate; episodes without a verdict say nothing."""
-    verdicts = [member.correct for member in group.sampled if member.correct is not None]
+    """Whether the verdicts on a group's sampled members open a gate."""
+    return verdicts_open(gate, [member.correct for member in group.sampled])
+
+
+def verdicts_open(gate: Gate, verdicts: Sequence[bool | None]) -> bool:
+    """Whether verdicts open a gate; None, for an episode without one, says nothing."""
+    known = [verdict for verdict in verdicts if verdict is not None]
     if gate == "any-correct":
-        return any(verdicts)
-    return gate == "always" or (bool(verdicts) and not any(verdicts))
+        return any(known)
+    return gate == "always" or (bool(known) and not any(known))

@@ -12,7 +12,7 @@ from srl_agents.objectives.batch import Batch, batch_of
 from srl_agents.objectives.choices import Aggregation
 from srl_agents.objectives.groups import Group
 from srl_agents.objectives.loss import completion_weights
-from srl_agents.objectives.terms import LossTerm
+from srl_agents.objectives.mixed.terms import LossTerm
 
 
 def mixed_batch(

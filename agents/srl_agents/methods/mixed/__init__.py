@@ -1,0 +1,1 @@
+"""Methods that mix policy gradient and imitation in one stage, and their second objectives."""
