@@ -29,7 +29,7 @@ from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, UnknownName
 from tests.srl_agents import locks
-from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.letters import lines, settings, updates
 
 METHODS = ("luffy", "rl-plus", "prefix-rft", "superrl", "relift")
 
@@ -72,7 +72,7 @@ def test_prefix_rft_learns_the_most_uncertain_fifth_of_a_prefix() -> None:
     given = scores([0.5] * 6, [True] * 5 + [False], advantage=-0.5, entropy=entropy)
     own, prefix = slope(PREFIX_RFT, given)
     assert own == pytest.approx([0, 0, 0, 0, 0, 0.5])
-    assert prefix == pytest.approx([0, 0.0625, 0, 0, 0, 0])
+    assert prefix == pytest.approx([0, 0.25, 0, 0, 0, 0])  # times 1/2
 
 
 def test_prefix_rft_gives_less_of_the_solution_along_a_cosine() -> None:
@@ -159,10 +159,8 @@ OFF: dict[str, dict[str, Any]] = {
 
 @pytest.fixture(scope="module")
 def rlvr(base: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    from tests.srl_agents import letters
-
     folder = tmp_path_factory.mktemp("rlvr") / "run"
-    train(configured(letters.settings(base, folder), folder, "rlvr"))
+    train(configured(settings(base, folder), folder, "rlvr"))
     return left_behind(folder)
 
 
@@ -253,14 +251,15 @@ def test_experts_that_the_verifier_rejects_and_problems_without_one_have_own_row
     assert lacking > line["demonstrations"]
 
 
-def test_prefix_rft_starts_one_episode_of_each_group_after_a_prefix(
+def test_prefix_rft_starts_half_of_each_group_after_a_prefix(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    tree = merged(of("prefix-rft", lock_tree(tree)), {"log": {"rollouts_every": 1}})
+    changes = {"log": {"rollouts_every": 1}, "train": {"objective": {"group_size": 8}}}
+    tree = merged(of("prefix-rft", lock_tree(tree)), changes)
     train(configured(tree, tmp_path / "run", "prefix-rft"))
     first = [line for line in lines(tmp_path / "run", "rollouts") if line["update"] == 1]
     given = [line["start_step"] for line in first]
-    assert given == [0, 0, 0, 3] * 4  # 95 % of four steps
+    assert given == [0, 0, 0, 0, 3, 3, 3, 3] * 2  # 95 % of four steps
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -293,27 +292,35 @@ def test_the_second_objective_is_set_in_toml(tree: dict[str, Any], tmp_path: Pat
 # Learning
 
 
-def opened(tree: dict[str, Any], out: Path, method: str, seed: int) -> float:
-    """The fraction of locks that the policy opens at the end of a run of a fixed cost."""
-    config = merged(
-        of(method, lock_tree(tree)),
-        {
-            "seed": seed,
-            "budget": {"updates": None, "tokens": 60_000},
-            "train": {"batch": 8, "lr": 5e-3, "objective": {"group_size": 8}},
-            "log": {"rollouts_every": 0, "kl_every": 0},
-        },
-    )
-    train(configured(config, out, method))
+TOKENS = 60_000  # of every run: sampled, scored and trained
+
+
+def opened(base: Path, out: Path, method: str, seed: int) -> float:
+    """The fraction of locks that the policy opens in the last five updates of a run."""
+    changes = {
+        "seed": seed,
+        "budget": {"updates": None, "tokens": TOKENS},
+        "train": {"batch": 8, "lr": 5e-3, "objective": {"group_size": 8}},
+        "log": {"rollouts_every": 0, "kl_every": 0},
+    }
+    tree = merged(of(method, lock_tree(settings(base, out))), changes)
+    train(configured(tree, out, method))
     return float(np.mean([line["success"] for line in updates(out)[-5:]]))
+
+
+@pytest.fixture(scope="module")
+def guessed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
+    """What RLVR reaches with three seeds at the same cost."""
+    folder = tmp_path_factory.mktemp("guessed")
+    return [opened(base, folder / str(seed), "rlvr", seed) for seed in range(3)]
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("method", METHODS)
 def test_a_method_opens_locks_that_rlvr_does_not_at_the_same_cost(
-    tree: dict[str, Any], tmp_path: Path, method: str
+    base: Path, tmp_path: Path, method: str, guessed: list[float]
 ) -> None:
-    for seed in range(3):
-        ours = opened(tree, tmp_path / f"{method}-{seed}", method, seed)
-        theirs = opened(tree, tmp_path / f"rlvr-{seed}", "rlvr", seed)
-        assert ours > theirs + 0.2, (method, seed)
+    found = [opened(base, tmp_path / str(seed), method, seed) for seed in range(3)]
+    print(f"{method}: {found}; rlvr: {guessed}")
+    assert max(guessed) < 0.1
+    assert min(found) > 0.3

@@ -1,4 +1,4 @@
-"""Prefix-RFT: one episode of each group continues a prefix of the demonstration, and both learn.
+"""Prefix-RFT: half of each group continues a prefix of the demonstration, and both learn.
 
     own tokens:     −min(ρ·A, clip(ρ)·A)    as in GRPO, A = r − mean(r)
     prefix tokens:  −A·log π                on the fifth of them with the highest entropy
@@ -6,9 +6,8 @@
 
 A prefix is reinforced if its continuation is better than the group, and weakened if it is worse.
 Source: arXiv:2507.01679, for the rows, the entropy filter, the advantage without std and the
-cosine from 95 % to 5 %. Its code draws the fraction below the cosine and continues a prefix in half
-of the rows; here it is the cosine, in one row. The highest entropies are those of each
-completion. ``weight`` = 1/8 is one row of eight.
+cosine from 95 % to 5 %. Its code draws the fraction below the cosine; here it is the cosine. The
+highest entropies are those of each completion. ``weight`` = 1/2 is four rows of eight.
 """
 
 from __future__ import annotations
@@ -46,8 +45,8 @@ class Cosine(PrefixSchedule):
 
 PREFIX_RFT = Mixed(
     scale="none",
-    rows=GroupRows(continued=1),
-    terms=(LossTerm(), LossTerm(rows="expert", ratio="none", top_entropy=0.2, weight=0.125)),
+    rows=GroupRows(continued=4),
+    terms=(LossTerm(), LossTerm(rows="expert", ratio="none", top_entropy=0.2, weight=0.5)),
 )
 
 METHOD = Method(

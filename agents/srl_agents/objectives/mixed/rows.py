@@ -47,7 +47,7 @@ class GroupRows(Checked):
         if expert is None:
             return group
         members = group.members
-        if self.continued:
+        if self.continued and expert.granularity == "step":
             starts = (episodes[member.episode].start_step for member in members)
             members = tuple(map(_prefixed, members, starts, [expert.steps] * len(members)))
         if self.demonstration is None or not self.usable(expert):
