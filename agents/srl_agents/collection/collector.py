@@ -7,6 +7,7 @@ continues until enough groups count or a limit is reached. ``rollouts`` runs the
 from __future__ import annotations
 
 import math
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -130,7 +131,13 @@ class CollectorSource:
         """Adds the episodes of ``request.size`` copies of each numbered point."""
         found.starts |= {number: self._start(request, number, point) for number, point in points}
         team, began = self.collector.team, time.perf_counter()
-        results = self.collector.rollouts.run(self._jobs(request, team.part(points)))
+        if request.experts:
+            experts = team.all_gather(self._experts(request, team.part(points)))
+            found.experts |= {episode.group: episode for episode in experts}
+            found.seconds_environment += time.perf_counter() - began
+            began = time.perf_counter()
+        jobs = self._jobs(request, team.part(points), found.experts)
+        results = self.collector.rollouts.run(jobs)
         _count_seconds(found, results, time.perf_counter() - began)
         began = time.perf_counter()
         episodes = team.all_gather([e for result in results for e in result.episodes])
@@ -142,11 +149,6 @@ class CollectorSource:
             episodes = self.collector.measured(episodes, request.sampling)
             found.seconds_environment += time.perf_counter() - began
         found.episodes += episodes
-        if request.experts:
-            began = time.perf_counter()
-            experts = team.all_gather(self._experts(request, team.part(points)))
-            found.experts |= {episode.group: episode for episode in experts}
-            found.seconds_environment += time.perf_counter() - began
         found.groups = request.form(found.episodes, found.experts)
 
     def _experts(
@@ -166,15 +168,32 @@ class CollectorSource:
             starts.append(replace(start, options={**start.options, "max_steps": most}))
         return self.collector.experts(starts, request.sampling)
 
-    def _jobs(self, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]) -> list[Job]:
-        """Jobs of as many groups as ``rollouts`` takes, each with its own seed."""
+    def _jobs(
+        self,
+        request: GroupRequest,
+        points: Sequence[tuple[int, StartPoint]],
+        experts: Mapping[int, Episode],
+    ) -> list[Job]:
+        """Jobs of as many groups as ``rollouts`` takes, each with its own seed.
+
+        Episodes that continue the beginning of a whole solution are a job for each group.
+        """
         size, run = self.collector.rollouts.groups_per_job, self.collector.seed
         parts = [points[i : i + size] for i in range(0, len(points), size)] if size else [points]
         jobs = []
         for part in filter(None, parts):
             copies = [self._copies(request, *each) for each in part]
             seed = derive_seed("job", run, *self.key, part[0][0]) if size else None
-            jobs.append(Job(tuple(chain.from_iterable(copies)), request.sampling, seed))
+            whole = {n: p for n, p in part if request.continued and _is_whole(experts.get(n))}
+            sizes = [request.size - request.continued * (n in whole) for n, _ in part]
+            kept = (each[:most] for each, most in zip(copies, sizes, strict=True))
+            jobs.append(Job(tuple(chain.from_iterable(kept)), request.sampling, seed))
+            for number, point in whole.items():
+                start = self._start(request, number, replace(point, start_step=0))
+                begun = beginning(experts[number].steps[0].generation.text, point.fraction)
+                own = derive_seed("continued", run, *self.key, number) if size else None
+                how = replace(request.sampling, prefill=begun)
+                jobs.append(Job((start,) * request.continued, how, own))
         return jobs
 
     def _copies(self, request: GroupRequest, number: int, point: StartPoint) -> list[Start]:
@@ -209,6 +228,18 @@ class CollectorSource:
             rewards = tuple(episode.total_reward for episode in own)
             results.append((points[number], StartResult(rewards, correct, counts)))
         return results
+
+
+def beginning(text: str, fraction: float) -> str:
+    """A fraction of a text, cut before a space if there is one, where tokens begin."""
+    begun = text[: math.floor(fraction * len(text))]
+    words = re.match(r"(.*\S)\s", begun, re.DOTALL)
+    return begun if words is None else words[1]
+
+
+def _is_whole(expert: Episode | None) -> bool:
+    """Whether an expert's episode is one completion with the whole solution."""
+    return expert is not None and expert.granularity == "solution" and bool(expert.steps)
 
 
 def _count_seconds(found: Collected, results: Sequence[Result], passed: float) -> None:

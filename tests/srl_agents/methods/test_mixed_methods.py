@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 
+from srl_agents.collection.collector import beginning
 from srl_agents.methods.mixed.auxiliary import AuxiliaryObjective
 from srl_agents.methods.mixed.buffer import Buffer
 from srl_agents.methods.mixed.luffy import LUFFY
@@ -29,7 +30,7 @@ from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, UnknownName
 from tests.srl_agents import locks
-from tests.srl_agents.letters import lines, settings, updates
+from tests.srl_agents.letters import LETTERS, lines, settings, updates
 
 METHODS = ("luffy", "rl-plus", "prefix-rft", "superrl", "relift")
 
@@ -260,6 +261,28 @@ def test_prefix_rft_starts_half_of_each_group_after_a_prefix(
     first = [line for line in lines(tmp_path / "run", "rollouts") if line["update"] == 1]
     given = [line["start_step"] for line in first]
     assert given == [0, 0, 0, 0, 3, 3, 3, 3] * 2  # 95 % of four steps
+
+
+def test_prefix_rft_continues_the_beginning_of_whole_solutions(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    objective = {"group_size": 6, "granularity": "solution", "max_tokens": 4}
+    changes = {"log": {"rollouts_every": 1}, "train": {"objective": objective}}
+    tree = merged(of("prefix-rft", lock_tree(tree)), changes)
+    train(configured(tree, tmp_path / "run", "prefix-rft"))
+    first = [line for line in lines(tmp_path / "run", "rollouts") if line["update"] == 1]
+    texts = [(line["steps"][0]["generation"]["text"], line["problem_id"]) for line in first]
+    words = {letter: (LETTERS * 2)[LETTERS.index(letter) :][:3] for letter in LETTERS}
+    begun = [text.startswith(words[letter]) for text, letter in texts]
+    assert sum(begun) >= 4 * 2  # of the 16 that are logged, all groups' plain episodes come first
+    assert all("loss" in line for line in updates(tmp_path / "run") if line["groups/trained"])
+
+
+def test_the_beginning_of_a_text_ends_before_a_space() -> None:
+    assert beginning("one two three", 0.7) == "one two"
+    assert beginning("one two three", 0.6) == "one"  # "one two" without the space after it
+    assert beginning("abcd", 0.95) == "abc"
+    assert beginning("abcd", 0.1) == ""
 
 
 @pytest.mark.parametrize("method", METHODS)

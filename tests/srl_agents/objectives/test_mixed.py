@@ -131,6 +131,27 @@ def test_a_continued_prefix_is_trained_on_with_the_policys_own_steps() -> None:
     assert found.std == 0.5
 
 
+def whole(episode: Episode, prompt: tuple[int, ...], ids: tuple[int, ...]) -> Episode:
+    """The episode with one completion that is a whole solution."""
+    (only,) = episode.steps
+    generation = replace(only.generation, prompt_ids=prompt, token_ids=ids)
+    return replace(episode, granularity="solution", steps=(replace(only, generation=generation),))
+
+
+def test_a_continued_solution_is_one_completion_of_both_origins() -> None:
+    shown = whole(expert(4), (1, 2), (7, 8, 9, 10))
+    plain = whole(episode(False, 2), (1, 2), (5, 5))
+    continued = whole(episode(True, 2), (1, 2, 7, 8, 9), (6, 6))
+    objective = Mixed(rows=GroupRows(continued=1), terms=(LossTerm(), LossTerm(rows="expert")))
+    found = group(objective, plain, continued, shown=shown)
+    batch = objective.make_batch([found], 1)
+    assert batch.prompts == ((1, 2), (1, 2))
+    assert batch.completions == ((5, 5), (7, 8, 9, 6, 6))
+    assert batch.given == (0, 3)
+    assert batch.sampler_logprobs == ((-0.5, -0.5), (0, 0, 0, -0.5, -0.5))
+    assert batch.weights.tolist() == [[0.25, 0.0], [0.25, pytest.approx(1 / 3)]]
+
+
 def test_an_expert_with_too_few_steps_leaves_the_continuation_as_it_is() -> None:
     objective = Mixed(rows=GroupRows(continued=1))
     found = group(objective, episode(False, 1), episode(True, 2, start=2), shown=expert(5))

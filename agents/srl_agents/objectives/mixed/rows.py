@@ -22,8 +22,8 @@ class GroupRows(Checked):
     reward: of a demonstration; None is the verifier's, and demonstrations that it rejects are left
     out. counts: whether a group is trained on if only the demonstration's reward differs.
     continued: how many of the group's episodes continue the prefix that ``starts.prefix`` gives,
-    which is then trained on with them. The others start at the problem. With 0 all of them start
-    after the prefix, which is context.
+    which is then trained on with them: the expert's first steps, or the beginning of its whole
+    solution. The others start at the problem. With 0 all start after the prefix, as context.
     Problems without an expert have rows of the policy alone.
     """
 
@@ -47,7 +47,9 @@ class GroupRows(Checked):
         if expert is None:
             return group
         members = group.members
-        if self.continued and expert.granularity == "step":
+        if self.continued and expert.granularity == "solution":
+            members = tuple(_begun(member, expert.steps) for member in members)
+        elif self.continued:
             starts = (episodes[member.episode].start_step for member in members)
             members = tuple(map(_prefixed, members, starts, [expert.steps] * len(members)))
         if self.demonstration is None or not self.usable(expert):
@@ -66,6 +68,25 @@ def _prefixed(member: Member, start: int, expert: Sequence[Step]) -> Member:
         return member
     given = _lengths(prefix) + (0,) * len(member.steps)
     return replace(member, steps=prefix + member.steps, given=given)
+
+
+def _begun(member: Member, expert: Sequence[Step]) -> Member:
+    """The member with the beginning of the expert's solution in its completion, not its prompt.
+
+    As it is if its prompt is not the expert's and more.
+    """
+    (step, *_), (shown, *_) = member.steps, expert
+    own, prompt = step.generation, shown.generation.prompt_ids
+    begun = own.prompt_ids[len(prompt) :]
+    if not begun or own.prompt_ids[: len(prompt)] != prompt:
+        return member
+    whole = replace(
+        own,
+        prompt_ids=prompt,
+        token_ids=begun + own.token_ids,
+        logprobs=(0.0,) * len(begun) + own.logprobs,
+    )
+    return replace(member, steps=(replace(step, generation=whole),), given=(len(begun),))
 
 
 def _lengths(steps: Sequence[Step]) -> tuple[int, ...]:
