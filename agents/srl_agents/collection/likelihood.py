@@ -35,8 +35,9 @@ from srl_env.text.format import CompletionFormat
 
 LIMIT = 1.0
 Ids = tuple[int, ...]
-Row = tuple[Ids, Ids]
-"""A context, and the tokens of the expert's step after it."""
+Row = tuple[Ids, Ids, int]
+"""A prompt, the tokens of a thought and the expert's step after it, and how many are the thought's.
+"""
 
 
 class Encoder(Protocol):
@@ -98,7 +99,7 @@ class LogLikelihood:
             )
         (ids,) = self.encoder.encode_completions([text], how.stop, how.prefill)
         split = self._tokens_before(ids, len(text) - at, how.prefill)
-        return (*step.generation.prompt_ids, *ids[:split]), ids[split:]
+        return step.generation.prompt_ids, ids, split
 
     def _tokens_before(self, ids: Ids, characters: int, prefill: str) -> int:
         """How many tokens come before the last characters; one that has some of them does not."""
@@ -113,14 +114,16 @@ class LogLikelihood:
         return low
 
     def _means(self, rows: Sequence[Row], temperature: float) -> list[float]:
-        """The mean log-prob of a token in each row."""
+        """The mean log-prob of a token of the expert's step in each row."""
         if not rows:
             return []
-        contexts, steps = zip(*rows, strict=True)
+        prompts, written, splits = zip(*rows, strict=True)
         nothing = torch.zeros(len(rows), dtype=torch.float64)
-        found = self.score(Batch(contexts, steps, nothing, nothing), temperature)
-        lengths = torch.tensor([len(step) for step in steps])
-        return [float(mean) for mean in found.double().cpu().sum(1) / lengths]
+        found = self.score(Batch(prompts, written, nothing, nothing), temperature).double().cpu()
+        return [
+            float(row[split : len(ids)].mean())
+            for row, ids, split in zip(found, written, splits, strict=True)
+        ]
 
 
 def gain(means: Sequence[float], pair: tuple[int, int] | None) -> float | None:

@@ -53,14 +53,15 @@ def episode(*texts: str, expert: str | None = "b7;", format_ok: bool = True) -> 
 
 def by_hand(batch: Batch, temperature: float) -> Tensor:
     """log π of "b7;" is −3 in all without a thought, −1.5 after "x", −30 after "y"."""
-    known = {"?": -3.0, "?(x)": -1.5, "?(y)": -30.0}
-    rows = []
-    for prompt, completion in zip(batch.prompts, batch.completions, strict=True):
-        assert "".join(map(chr, completion)) == "b7;"
-        total = known["".join(map(chr, prompt))]
-        rows.append([total, 0.0, 0.0])
-    assert len(rows) == len(set(batch.prompts)), "equal rows are scored once"
-    return torch.tensor(rows)
+    known = {"b7;": -3.0, "(x)b7;": -1.5, "(y)b7;": -30.0}
+    texts = ["".join(map(chr, ids)) for ids in batch.completions]
+    assert sorted(texts) == sorted(known), "equal rows are scored once"
+    assert set(batch.prompts) == {(63,)}, "the prompt is shared"
+    rows = torch.zeros(len(texts), 6)
+    for row, text in zip(rows, texts, strict=True):
+        row[: len(text) - 3] = -100.0  # the thought's own tokens do not count
+        row[len(text) - 1] = known[text]
+    return rows
 
 
 def test_a_thought_is_worth_what_it_adds_to_the_experts_step_per_token() -> None:
@@ -91,13 +92,14 @@ def test_the_whole_thought_and_its_tags_are_context() -> None:
         for row in zip(batch.prompts, batch.completions, strict=True):
             seen.append(tuple("".join(map(chr, ids)) for ids in row))  # type: ignore[arg-type]
         assert temperature == 0.7
-        return torch.zeros(len(batch.prompts), 9)
+        # Each token is worth its place, and the step is the last four: "b7;" and the end.
+        return torch.arange(24.0).expand(len(batch.prompts), 24) / -100
 
     measure = LogLikelihood(ThinkTags(), Characters(), note)
-    measure.rewarded([episode("<think>b7;</think>\nno", expert="b7;")], Sampling(temperature=0.7))
-    with_thought, without = seen
-    assert with_thought == ("?<think>b7;</think>\n", "b7;\0")
-    assert without == ("?<think></think>\n", "b7;\0")
+    given = episode("<think>b7;</think>\nno", expert="b7;")
+    (found,) = measure.rewarded([given], Sampling(temperature=0.7))
+    assert found.steps[0].reward == pytest.approx(-0.03)  # it begins 3 places later
+    assert seen == [("?", "<think>b7;</think>\nb7;\0"), ("?", "<think></think>\nb7;\0")]
 
 
 def test_a_format_that_hides_the_action_is_refused() -> None:
