@@ -12,14 +12,19 @@ from pydantic import BaseModel
 
 from srl_agents.cli.options import explained, settings_of
 from srl_agents.comparison.config import CompareConfig
+from srl_agents.methods.mixed.auxiliary import AuxiliaryObjective
 from srl_agents.methods.shipped import schedules
 from srl_agents.methods.stages import Stage, Starts, Until
+from srl_agents.objectives.mixed.rows import GroupRows
+from srl_agents.objectives.mixed.terms import LossTerm
 from srl_agents.objectives.registry import OBJECTIVES
 from srl_agents.runs.config import RunConfig
 
 # What [train] changes in every stage and [stages.NAME] in one.
 STAGE: dict[str, type] = {"": Stage, "starts": Starts, "until": Until}
 STAGE |= {f"objective (kind = {kind})": cls for kind, cls in OBJECTIVES.items()}
+STAGE |= {"objective.rows": GroupRows, "objective.terms (a list)": LossTerm}
+STAGE |= {"auxiliary": AuxiliaryObjective}
 STAGE |= {f"starts.prefix (kind = {kind})": cls for kind, cls in schedules().items()}
 
 
@@ -67,8 +72,11 @@ def _type(hint: Any) -> str:
     text = re.sub(r"\b[a-z_]+(?:\.[a-z_]+)*\.(?=[A-Z])", "", text)
     text = re.sub(r"^Optional\[(.*)\]$", r"\1 | None", text)
     text = re.sub(r"Literal\[(.*?)\]", lambda found: found[1].replace(", ", " or "), text)
+    if "LossTerm" in text:
+        return "a list of tables"
     if re.search(
-        r"\b(?:\w+Config|Stage|Starts|Until|Objective|PrefixSchedule|EvalSettings)\b", text
+        r"\b(?:\w+Config|Stage|Starts|Until|\w*Objective|GroupRows|PrefixSchedule|EvalSettings)\b",
+        text,
     ):
         text = "a table" + (", or nothing" if "None" in text else "")
     return text if text[:7] == "a table" else f"`{text.replace(' | ', ' or ')}`"
@@ -79,6 +87,8 @@ def _default(value: Any) -> str:
         return "needed"
     if is_dataclass(value) or isinstance(value, BaseModel):
         return "its own defaults"
+    if isinstance(value, tuple) and any(map(is_dataclass, value)):
+        return "one, with its own defaults"
     if value is None:
         return "nothing (`off`)"
     return f"`{value!r}`" if value not in ({}, ()) else "empty"

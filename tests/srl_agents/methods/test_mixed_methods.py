@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -310,6 +312,16 @@ def test_the_second_objective_is_set_in_toml(tree: dict[str, Any], tmp_path: Pat
         stage(at="problem")
     relift = get_method("relift").stages[0]
     assert stage(held=128, lr=5e-6).auxiliary == relift.auxiliary
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_a_method_written_out_as_stages_is_the_same_method(
+    tree: dict[str, Any], tmp_path: Path, method: str
+) -> None:
+    shipped = get_method(method)
+    written = json.loads(json.dumps([asdict(stage) for stage in shipped.stages]))
+    given = {**tree, "train": {}, "out": str(tmp_path), "method": written}
+    assert make_config(given).resolved_method.stages == shipped.stages
 
 
 # Learning

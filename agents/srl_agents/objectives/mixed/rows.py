@@ -17,6 +17,7 @@ from srl_env.rollout import Episode, Step
 class GroupRows(Checked):
     """The rows of a group besides those that the policy writes from its start.
 
+    Problems without an expert have rows of the policy alone.
     demonstration: a whole solution of the expert for each group: "compared", a member, whose reward
     counts in the group's mean and std; "beside", for loss terms alone; None for none.
     reward: of a demonstration; None is the verifier's, and demonstrations that it rejects are left
@@ -24,7 +25,6 @@ class GroupRows(Checked):
     continued: how many of the group's episodes continue the prefix that ``starts.prefix`` gives,
     which is then trained on with them: the expert's first steps, or the beginning of its whole
     solution. The others start at the problem. With 0 all start after the prefix, as context.
-    Problems without an expert have rows of the policy alone.
     """
 
     demonstration: Literal["compared", "beside"] | None = None

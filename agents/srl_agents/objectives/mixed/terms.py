@@ -31,7 +31,7 @@ class LossTerm(Checked):
     episodes; an infrastructure failure has no verdict and opens nothing. weight: of the term.
     ratio: how a policy gradient counts a token's probability π with advantage A: "clipped", as
     GRPO does, with its KL and entropy; "none", −A·log π; "shaped", −A·π / (π + gamma); "mixture",
-    −A·2π / (π_ω + π_old)·(1 − π)^gamma with π_ω = (π_old + 1) / 2.
+    −A·2π / (π_ω + π_old)·(1 − π)^gamma with π_ω = (π_old + 1) / 2. gamma: of these two.
     top_entropy: this fraction of each completion's tokens alone, those of the highest entropy; at
     least one.
     """
