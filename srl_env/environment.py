@@ -49,7 +49,7 @@ from srl_env.rewards.record import Continuation, Granularity, Measure, StepRecor
 from srl_env.rewards.registry import RewardMode, needs_verifier
 from srl_env.seconds import check_seconds
 from srl_env.seeding import stream
-from srl_env.text.format import CompletionFormat
+from srl_env.text.format import CompletionFormat, ToolFormat
 from srl_env.text.hint import first_steps, hinted_opening
 from srl_env.text.prompt import PromptStyle, Turn, make_opening, observation_text
 from srl_env.text.registry import MakeFormat, find_format
@@ -80,9 +80,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     **Options of reset**, for that episode only: ``reward_mode`` (name or object), ``problem`` (id
     or index; drawn by default), ``start_step`` (how many expert steps are already taken), ``hint``
     (the fraction of the expert's steps that the prompts show), ``continuation``, ``granularity``,
-    ``max_steps``, ``measure`` (of steps), and ``copy`` (the episode's number among those that start
-    alike, 0 by default; only random rewards depend on it). An option wins over the constructor's
-    value, and that over the reward mode's default.
+    ``max_steps``, ``measure`` (of steps), ``copy`` (the episode's number among those that start
+    alike, 0 by default; only random rewards depend on it), and ``native_tools`` (whether messages
+    show tools and calls in native form, if the format has tools; rollouts set it for policies that
+    take them). An option wins over the constructor's value, and that over the reward mode's
+    default.
 
     **Info.**
 
@@ -503,6 +505,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """What one action is in this episode."""
         return self._current().granularity
 
+    @property
+    def native_tools(self) -> bool:
+        """Whether this episode's messages show tools and calls in native form."""
+        return self._current().native is not None
+
     def expert_completion(self) -> str:
         """The expert's completion at this step: the next step, or the rest of the solution.
 
@@ -555,7 +562,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         start = read_count("start_step", options.get("start_step", 0), 0)
         check_expert(problem, steps, mode, continuation, start)
         actions = tuple([step.action for step in steps])
-        opening = make_opening(self.style, self.format, granularity, utf8_safe(problem.prompt))
+        native = self._native(options, granularity)
+        opening = make_opening(
+            self.style, self.format, granularity, utf8_safe(problem.prompt), native
+        )
         hint = read_fraction("hint", options.get("hint", 0))
         recorded = all(step.observation is not None for step in steps)
         measure = options.get("measure")
@@ -574,6 +584,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             copy=read_count("copy", options.get("copy", 0), 0),
             measure=measure,
             world_live=self.has_world and not (continuation == "expert" and recorded),
+            native=native,
         )
 
     def _judged(self, state: EpisodeState) -> bool:
@@ -602,6 +613,15 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         if not problem.trajectories:
             return problem, ()
         return problem, problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
+
+    def _native(self, options: Mapping[str, Any], granularity: Granularity) -> ToolFormat | None:
+        """The format, if it has tools and they are native in an episode with these options."""
+        chosen = options.get("native_tools", False)
+        if not isinstance(chosen, bool):
+            raise BadOption(f"native_tools must be True or False; got {chosen!r}")
+        fits = chosen and granularity == "step" and self.style.turns
+        found = self.format if fits and isinstance(self.format, ToolFormat) else None
+        return found if found is not None and found.native else None
 
     def _reward_rng(self) -> np.random.Generator:
         """The stream for random rewards. It depends on the episode and its copy number only, so

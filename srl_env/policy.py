@@ -14,6 +14,7 @@ from srl_env.errors import Failure
 if TYPE_CHECKING:
     from srl_env.text.format import CompletionFormat
     from srl_env.text.prompt import Messages
+    from srl_env.text.tool import Tool
 
 
 FinishReason = Literal["stop", "length"]
@@ -60,6 +61,11 @@ class Sampling:
     would end it there do not get the strings (``engine_stop``), and the completion is cut after.
     prefill: the beginning of every completion, written for the policy: part of the prompt's tokens,
     and of the completion's text.
+    tools: the tools of prompts in native form, () for prompts as text. Then a call comes back as
+    JSON between <tool_call> tags in the text, whatever the model's chat template writes.
+    turns: for each prompt, the ids of its last assistant messages as they were sampled, oldest
+    first. A policy with tokens repeats them, so that a history grows by ids and is not rendered
+    again. () renders all messages.
     """
 
     temperature: float = 1.0
@@ -68,29 +74,44 @@ class Sampling:
     seeds: tuple[int, ...] = ()
     thoughts: bool = False
     prefill: str = ""
+    tools: tuple[Tool, ...] = ()
+    turns: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
     @property
     def engine_stop(self) -> list[str]:
         """The stop strings for an engine that ends a completion at the first of them."""
         return [] if self.thoughts else [string for string in self.stop if string]
 
-    def for_format(self, format: CompletionFormat, granularity: str) -> Sampling:
+    def for_format(
+        self, format: CompletionFormat, granularity: str, native: bool = False
+    ) -> Sampling:
         """The same with the format's prefill, and with its stop strings if it has none and an
-        action is one step."""
+        action is one step.
+
+        native: whether the format's tools are native. Then the policy knows where a call ends.
+        """
         filled = replace(self, prefill=self.prefill or getattr(format, "prefill", ""))
+        if native:
+            return replace(filled, tools=getattr(format, "tools", ()), thoughts=True)
         if self.stop or granularity != "step" or not format.stop:
             return filled
         thoughts = bool(getattr(format, "thoughts", False))
         return replace(filled, stop=tuple(format.stop), thoughts=thoughts)
 
     def of(self, rows: Sequence[int]) -> Sampling:
-        """The same for some of the rows, with their seeds."""
-        return replace(self, seeds=tuple(self.seeds[row] for row in rows if self.seeds))
+        """The same for some of the rows, with their seeds and turns."""
+        seeds = tuple(self.seeds[row] for row in rows if self.seeds)
+        turns = tuple(self.turns[row] for row in rows if self.turns)
+        return replace(self, seeds=seeds, turns=turns)
 
 
 @runtime_checkable
 class Policy(Protocol):
-    """Anything that writes the next step for a list of messages."""
+    """Anything that writes the next step for a list of messages.
+
+    A policy that takes tools in native form (``Sampling.tools``) has an attribute ``native_tools``
+    that is true.
+    """
 
     def generate(
         self, batch: Sequence[Messages], sampling: Sampling

@@ -209,7 +209,8 @@ class EpisodeRunner:
             self._used += 1
             self._free.append(self._pool.take(self._used)[-1])
         envs, self._free = self._free[: len(starts)], self._free[len(starts) :]
-        results = reset_many(envs, [s.seed for s in starts], [s.options for s in starts])
+        options = [self._options(s, env) for s, env in zip(starts, envs, strict=True)]
+        results = reset_many(envs, [s.seed for s in starts], options)
         added = [
             LiveEpisode(env, start, env.fail(result)[4], ended=True)
             if isinstance(result, Failure)
@@ -254,16 +255,22 @@ class EpisodeRunner:
             made.update(zip(members, self._asked([live[i] for i in members], how), strict=True))
         return [made[i] for i in range(len(live))]
 
+    def _options(self, start: Start, env: ReasoningEnv) -> Mapping[str, Any]:
+        """The options of a start, with native tools if the policy takes them."""
+        native = getattr(self._policy, "native_tools", False) and hasattr(env.format, "tools")
+        return {"native_tools": True, **start.options} if native else start.options
+
     def _sampling_in(self, env: ReasoningEnv) -> Sampling:
         if isinstance(self._policy, PrivilegedPolicy):
             return self._sampling
-        return self._sampling.for_format(env.format, env.granularity)
+        return self._sampling.for_format(env.format, env.granularity, env.native_tools)
 
     def _asked(self, live: Sequence[LiveEpisode], how: Sampling) -> Sequence[Generation | Failure]:
         if isinstance(self._policy, PrivilegedPolicy):
             return _counted(self._policy.act([one.env for one in live]), len(live))
         prompts: list[Messages] = [one.info["messages"] for one in live]
-        sampling = replace(how, seeds=_seeds(live))
+        turns = tuple([one.sampled_turns for one in live])
+        sampling = replace(how, seeds=_seeds(live), turns=turns if any(turns) else ())
         return _counted(self._policy.generate(prompts, sampling), len(live))
 
 
@@ -292,6 +299,22 @@ class LiveEpisode:
     def wrote(self) -> bool:
         """Whether the prompt contains text of the policy."""
         return bool(self.steps) and self.env.continuation == "policy"
+
+    @property
+    def sampled_turns(self) -> tuple[tuple[int, ...], ...]:
+        """The ids of the policy's own turns at the end of the prompt, as ``Sampling.turns``.
+
+        Empty unless the format has tools and turns are messages of their own.
+        """
+        env = self.env
+        if env.continuation != "policy" or not hasattr(env.format, "tools") or not env.style.turns:
+            return ()
+        own = list(zip(env.history[env.start_step :], self.steps, strict=True))
+        last = env.style.last_turns
+        shown = own if last is None else own[max(0, len(own) - last) :]
+        ids = [s.generation.token_ids for turn, s in shown if turn.observation is not None]
+        without = next((i for i in range(len(ids), 0, -1) if not ids[i - 1]), 0)
+        return tuple(ids[without:])
 
     def add(self, generation: Generation, result: StepResult, expert: str | None) -> None:
         """Records one step; expert: the expert's action there."""

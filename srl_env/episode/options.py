@@ -22,6 +22,7 @@ OPTIONS = (
     "hint",
     "max_steps",
     "measure",
+    "native_tools",
     "problem",
     "reward_mode",
     "start_step",

@@ -10,7 +10,7 @@ from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
 from srl_env.rewards.record import Continuation, Granularity, Measure
 from srl_env.rewards.registry import RewardMode
-from srl_env.text.format import ParsedStep
+from srl_env.text.format import ParsedStep, ToolFormat
 from srl_env.text.prompt import Message, Opening, PromptStyle, Turn, make_messages
 from srl_env.text.unicode import utf8_safe
 
@@ -27,6 +27,7 @@ class EpisodeState:
     the episode's number among those that start alike.
     measure: of steps; None for the environment's.
 
+    native: the format, if tools are native in this episode's messages.
     world_live: whether the world was set up for this episode. world_rng: the state of ``np_random``
     at that time. open: whether a step may be taken.
     """
@@ -51,6 +52,7 @@ class EpisodeState:
     parsed: ParsedStep | None = None
     legal: bool | None = None
     open: bool = False
+    native: ToolFormat | None = None
 
     def messages(self, style: PromptStyle, show_titles: bool) -> list[Message]:
         """The prompt now; show_titles: with the title of the next step."""
@@ -58,7 +60,8 @@ class EpisodeState:
         if show_titles and self.granularity == "step" and self.index < len(self.steps):
             title = self.steps[self.index].title
         safe = None if title is None else utf8_safe(title)
-        return make_messages(style, self.opening, self.history, safe)
+        call_of = None if self.native is None else self.native.call_of
+        return make_messages(style, self.opening, self.history, safe, call_of)
 
     def expert_action(self, join: str) -> str | None:
         """The expert's action at this step; None after its last step."""

@@ -12,10 +12,17 @@ import logging
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
+
+if TYPE_CHECKING:
+    from srl_env.text.tool import Tool
+
+
+NamedCall = tuple[str, dict[str, Any]]
+"""A tool's name and the arguments."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +61,26 @@ class CompletionFormat(Protocol):
 
     def render(self, step: ExpertStep) -> str:
         """An expert's step as a completion in this format."""
+
+
+@runtime_checkable
+class ToolFormat(CompletionFormat, Protocol):
+    """A completion format whose actions are calls of declared tools."""
+
+    @property
+    def native(self) -> bool:
+        """Whether tools go through the chat template of a model that has one for tools."""
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools."""
+
+    @property
+    def native_instructions(self) -> str:
+        """What ``instructions`` is where the chat template describes the tools."""
+
+    def call_of(self, action: str) -> NamedCall | None:
+        """The call in an action; None if it is no valid call."""
 
 
 OPEN, CLOSE = "<think>", "</think>"

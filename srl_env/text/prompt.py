@@ -3,23 +3,39 @@
 ``make_messages`` gives the chat messages, ``observation_text`` the same as one text. The history
 holds actions and the world's answers, never thinking: a model that is trained without earlier
 thinking and sampled with it loses nearly everything.
+
+An environment with tools has two forms of them. As text, the system prompt describes the tools, and
+calls and answers are contents. In native form, calls are ``tool_calls`` and answers are messages of
+the role "tool", for chat templates and servers that know tools.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal, NamedTuple, TypedDict
+from typing import Any, Literal, NamedTuple, NotRequired, TypedDict
 
 from srl_env.errors import BadOption
-from srl_env.text.format import CompletionFormat
+from srl_env.text.format import CompletionFormat, NamedCall, ToolFormat
+
+
+class MessageCall(TypedDict):
+    """A call in an assistant's message; the arguments are an object, not JSON text."""
+
+    id: str
+    type: Literal["function"]
+    function: dict[str, Any]
 
 
 class Message(TypedDict):
-    """One chat message."""
+    """One chat message. A tool's message names the call that it answers."""
 
-    role: Literal["system", "user", "assistant"]
+    role: Literal["system", "user", "assistant", "tool"]
     content: str
+    tool_calls: NotRequired[list[MessageCall]]
+    tool_call_id: NotRequired[str]
+    name: NotRequired[str]
 
 
 Messages = Sequence[Message]
@@ -113,44 +129,64 @@ class Opening(NamedTuple):
 
 
 def make_opening(
-    style: PromptStyle, format: CompletionFormat, granularity: str, prompt: str
+    style: PromptStyle,
+    format: CompletionFormat,
+    granularity: str,
+    prompt: str,
+    native: ToolFormat | None = None,
 ) -> Opening:
-    """The start of an episode's prompts, for ``make_messages``."""
+    """The start of an episode's prompts, for ``make_messages``.
+
+    native: the format, if tools are native.
+    """
     task = style.step_task if granularity == "step" else style.solution_task
-    parts = [part for part in (task, format.instructions, style.note) if part]
+    instructions = format.instructions if native is None else native.native_instructions
+    parts = [part for part in (task, instructions, style.note) if part]
     return Opening("\n\n".join(parts), style.problem.replace("{problem}", prompt))
 
 
 def make_messages(
-    style: PromptStyle, opening: Opening, history: Sequence[Turn], next_title: str | None = None
+    style: PromptStyle,
+    opening: Opening,
+    history: Sequence[Turn],
+    next_title: str | None = None,
+    call_of: Callable[[str], NamedCall | None] | None = None,
 ) -> list[Message]:
     """The chat messages that ask for the next step, or for the rest of the solution.
 
     A system message, unless it would be empty, then a user message with the problem, and the last
     ``PromptStyle.last_turns`` steps of the history. Steps without an answer of the world are listed
     in the user message before them. Steps with one become an assistant message and a user message
-    (see ``PromptStyle.turns``).
+    (see ``PromptStyle.turns``). call_of: the call in an action; None writes calls as text. An
+    action that is a call becomes an assistant message with ``tool_calls`` and a tool message.
     """
-    if style.last_turns is not None:
-        history = history[max(0, len(history) - style.last_turns) :]
+    dropped = 0 if style.last_turns is None else max(0, len(history) - style.last_turns)
     messages: list[Message] = []
     if opening.system:
         messages.append({"role": "system", "content": opening.system})
     parts, unanswered = [opening.problem], list[str]()
-    for action, observation in history:
+    for number, (action, observation) in enumerate(history[dropped:], dropped):
         unanswered.append(action)
         if observation is None:
             continue
         answer = style.observation.replace("{observation}", observation)
-        if style.turns:
+        if not style.turns:
+            parts += [_so_far(style, unanswered), answer]
+            unanswered = []
+            continue
+        if parts or unanswered[:-1]:
             messages.append({"role": "user", "content": _user(style, parts, unanswered[:-1])})
+        call = None if call_of is None else call_of(action)
+        if call is None:
             messages.append({"role": "assistant", "content": action})
             parts = [answer]
         else:
-            parts += [_so_far(style, unanswered), answer]
+            messages += _answered_call(number, call, observation)
+            parts = []
         unanswered = []
     title = () if next_title is None else (style.title.replace("{title}", next_title),)
-    messages.append({"role": "user", "content": _user(style, parts, unanswered, title)})
+    if parts or unanswered or title:
+        messages.append({"role": "user", "content": _user(style, parts, unanswered, title)})
     return messages
 
 
@@ -159,10 +195,29 @@ def observation_text(style: PromptStyle, messages: Messages) -> str:
     if len(messages) == 1:
         return messages[0]["content"]
     texts = [
-        f"Action:\n{message['content']}" if message["role"] == "assistant" else message["content"]
+        f"Action:\n{message_text(message)}"
+        if message["role"] == "assistant"
+        else message["content"]
         for message in messages
     ]
     return style.between.join(texts)
+
+
+def message_text(message: Message) -> str:
+    """A message's content, or its calls as JSON, for people to read."""
+    calls = [call["function"] for call in message.get("tool_calls", ())]
+    return message["content"] or "\n".join(json.dumps(c, ensure_ascii=False) for c in calls)
+
+
+def _answered_call(number: int, call: NamedCall, observation: str) -> list[Message]:
+    """Two messages. Ids have nine letters and digits, as Mistral's templates need."""
+    name, arguments = call
+    function = {"name": name, "arguments": arguments}
+    made: MessageCall = {"id": f"call{number:05d}", "type": "function", "function": function}
+    return [
+        {"role": "assistant", "content": "", "tool_calls": [made]},
+        {"role": "tool", "content": observation, "tool_call_id": made["id"], "name": name},
+    ]
 
 
 def _user(

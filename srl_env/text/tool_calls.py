@@ -33,7 +33,8 @@ from typing import Any, Literal
 from srl_env.errors import UserError
 from srl_env.problem import ExpertStep
 from srl_env.text.fences import fenced_blocks
-from srl_env.text.format import CLOSE, OPEN, ParsedStep
+from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep
+from srl_env.text.tool import Parameter, Tool
 from srl_env.text.unicode import utf8_safe
 
 Argument = str | int | tuple[int, int]
@@ -140,6 +141,37 @@ Tools:
 The form of a call:
 {EXAMPLE}"""
 
+NATIVE_INSTRUCTIONS = f"""\
+You work in a repository by calling tools, one call in each turn. Think first, as casual and as \
+long as you want, between {OPEN} and {CLOSE}; then make exactly one call and write nothing after \
+it."""
+
+SCHEMAS = (
+    Tool(
+        "bash",
+        "Runs a command in a shell in the repository's folder.",
+        {"command": Parameter("string")},
+    ),
+    Tool(
+        EDITOR,
+        "Views and edits files. view: shows a file with line numbers, or lists a folder. create:"
+        " writes the new file path with file_text. str_replace: replaces old_str, which must occur"
+        " exactly once, by new_str. insert: puts new_str after line insert_line. undo_edit: takes"
+        " back the last edit of path.",
+        {
+            "command": Parameter("string", choices=tuple(EDITOR_COMMANDS)),
+            "path": Parameter("string"),
+            "view_range": Parameter("array", "first and last line, for view", required=False),
+            "insert_line": Parameter("integer", "for insert", required=False),
+            "file_text": Parameter("string", "for create", required=False),
+            "old_str": Parameter("string", "for str_replace", required=False),
+            "new_str": Parameter("string", "for str_replace and insert", required=False),
+        },
+    ),
+    Tool("submit", "Ends the work; what is in the repository then is judged."),
+)
+"""The three tools as JSON schemas."""
+
 
 @dataclass(frozen=True, slots=True)
 class ToolCalls:
@@ -148,10 +180,21 @@ class ToolCalls:
     The action of a well-formed completion is the canonical call (``ToolCall.render``). For any
     other it is the text without its thinking, from where the call starts if that is clear;
     ``parse_call`` of it says what is wrong. require_thought: a call without any thought before it
-    breaks the form.
+    breaks the form. native: as for ``srl_env.text.tools.JsonCalls``.
     """
 
     require_thought: bool = False
+    native: bool = True
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """The tools as JSON schemas."""
+        return SCHEMAS
+
+    @property
+    def native_instructions(self) -> str:
+        """The form in words, for a prompt in which the chat template describes tools and calls."""
+        return NATIVE_INSTRUCTIONS
 
     @property
     def instructions(self) -> str:
@@ -177,6 +220,15 @@ class ToolCalls:
         if thought is None and self.require_thought:
             return ParsedStep(None, call.render(), False, "there is no thought before the call")
         return ParsedStep(thought, call.render(), True)
+
+    def call_of(self, action: str) -> NamedCall | None:
+        """The tool's name and the arguments of an action; None if it is no valid call."""
+        try:
+            call = parse_call(action)
+        except CallError:
+            return None
+        arguments = call.arguments.items()
+        return call.tool, {n: list(v) if isinstance(v, tuple) else v for n, v in arguments}
 
     def render(self, step: ExpertStep) -> str:
         """The thought between tags where there is one, then the action as it is."""

@@ -7,7 +7,8 @@ A call is JSON between ``<tool_call>`` tags, as the chat templates of many model
     </tool_call>
 
 ``JsonCalls`` is the completion format. Its action is the call in canonical form, with arguments in
-the order of the schema, so that equal calls are equal texts. This module does not run calls.
+the order of the schema, so that equal calls are equal texts. Policies whose chat template writes
+calls in another form return them in this one. This module does not run calls.
 """
 
 from __future__ import annotations
@@ -15,14 +16,17 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Final, Literal, Self
+from dataclasses import dataclass
+from typing import Any, Final, Self
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
-from srl_env.text.format import CLOSE, OPEN, ParsedStep
+from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep
+from srl_env.text.tool import Parameter, Tool
 from srl_env.text.tool_calls import CallError
 from srl_env.text.unicode import all_utf8_safe
+
+__all__ = ["CLOSE_CALL", "OPEN_CALL", "Call", "JsonCalls", "Parameter", "Tool", "call_text"]
 
 OPEN_CALL, CLOSE_CALL = "<tool_call>", "</tool_call>"
 _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
@@ -30,45 +34,9 @@ _TYPES: Final[Mapping[str, tuple[type, ...]]] = {
     "integer": (int,),
     "number": (int, float),
     "boolean": (bool,),
+    "array": (list,),
 }
 _LONGEST: Final = 20_000  # characters of a call
-
-
-@dataclass(frozen=True, slots=True)
-class Parameter:
-    """One parameter of a tool. choices: the values it may have; () for any of its type."""
-
-    type: Literal["string", "integer", "number", "boolean"]
-    description: str = ""
-    choices: tuple[str, ...] = ()
-    required: bool = True
-
-    def schema(self) -> dict[str, Any]:
-        """Its JSON schema."""
-        found: dict[str, Any] = {"type": self.type}
-        if self.description:
-            found["description"] = self.description
-        return found | ({"enum": list(self.choices)} if self.choices else {})
-
-
-@dataclass(frozen=True, slots=True)
-class Tool:
-    """A tool: its name, what it does, and its parameters in order."""
-
-    name: str
-    description: str
-    parameters: Mapping[str, Parameter] = field(default_factory=dict)
-
-    def schema(self) -> dict[str, Any]:
-        """The tool as chat templates and OpenAI-compatible servers take it in ``tools``."""
-        required = [name for name, parameter in self.parameters.items() if parameter.required]
-        parameters = {name: parameter.schema() for name, parameter in self.parameters.items()}
-        function = {
-            "name": self.name,
-            "description": self.description,
-            "parameters": {"type": "object", "properties": parameters, "required": required},
-        }
-        return {"type": "function", "function": function}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,14 +44,17 @@ class Call:
     """One valid call. arguments: by name, in the order of the tool's parameters."""
 
     tool: str
-    arguments: Mapping[str, str | int | float | bool]
+    arguments: Mapping[str, str | int | float | bool | list[int]]
 
     def render(self) -> str:
         """The call as text, which ``JsonCalls.read`` reads as an equal call."""
-        text = json.dumps(
-            {"name": self.tool, "arguments": dict(self.arguments)}, ensure_ascii=False
-        )
-        return f"{OPEN_CALL}\n{text.replace('<', chr(92) + 'u003c')}\n{CLOSE_CALL}"
+        return call_text(self.tool, dict(self.arguments))
+
+
+def call_text(name: str, arguments: Any) -> str:
+    """A call of any tool in canonical form."""
+    text = json.dumps({"name": name, "arguments": arguments}, ensure_ascii=False)
+    return f"{OPEN_CALL}\n{text.replace('<', chr(92) + 'u003c')}\n{CLOSE_CALL}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +62,13 @@ class JsonCalls:
     """The completion format of an environment with tools: a thought, then exactly one call.
 
     The thought is prose, or a text between think tags. require_thought: a call without any breaks
-    the format.
+    the format. native: whether the tools go through the chat template of a model that has one for
+    tools, or to the server; if not, they are described in the prompt's text.
     """
 
     tools: tuple[Tool, ...]
     require_thought: bool = False
+    native: bool = True
 
     def __post_init__(self) -> None:
         names = [tool.name for tool in self.tools]
@@ -115,6 +88,14 @@ class JsonCalls:
             f"You have these tools:\n{listed}\n\nThink first if it helps, between {OPEN} and"
             f" {CLOSE}. Then call exactly one tool, and write nothing after it:\n{OPEN_CALL}\n"
             '{"name": "…", "arguments": {…}}\n' + CLOSE_CALL
+        )
+
+    @property
+    def native_instructions(self) -> str:
+        """The form in words, for a prompt in which the chat template describes tools and calls."""
+        return (
+            f"Think first if it helps, between {OPEN} and {CLOSE}. Then call exactly one tool, and"
+            " write nothing after the call."
         )
 
     @property
@@ -145,6 +126,14 @@ class JsonCalls:
     def read(self, action: str) -> Call:
         """The call in an action. Raises CallError for any other text."""
         return self._call_in(action)[0]
+
+    def call_of(self, action: str) -> NamedCall | None:
+        """The tool's name and the arguments of an action; None if it is no valid call."""
+        try:
+            call = self.read(action)
+        except CallError:
+            return None
+        return call.tool, dict(call.arguments)
 
     def _call_in(self, text: str) -> tuple[Call, str]:
         """The only call of a text, and the prose before it."""
@@ -220,4 +209,6 @@ def _fits(value: Any, parameter: Parameter) -> bool:
         isinstance(value, bool) == (parameter.type == "boolean")
     )
     finite = not isinstance(value, float) or math.isfinite(value)
+    if isinstance(value, list):
+        right_type = right_type and all(type(element) is int for element in value)
     return right_type and finite and (not parameter.choices or value in parameter.choices)
