@@ -22,6 +22,7 @@ from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.seeding import derive_seed
+from srl_env.text.format import ToolFormat
 from srl_env.text.prompt import Messages
 
 
@@ -38,14 +39,14 @@ def demonstrations(
     and an expert's thoughts are not recorded.
     """
     pairs = [
-        _demonstration(env, point, request, derive_seed("trajectory", seed, number))
+        _demonstration(env, policy, point, request, derive_seed("trajectory", seed, number))
         for number, point in enumerate(points)
     ]
     messages, texts = zip(*pairs, strict=True)
-    prefill = Sampling().for_format(env.format, request.granularity).prefill
-    prompts = tuple(tuple(ids) for ids in policy.encode_many(messages, prefill))
+    how = Sampling().for_format(env.format, request.granularity, env.native_tools)
+    prompts = tuple(tuple(ids) for ids in policy.encode_many(messages, how.prefill, how.tools))
     stop = env.format.stop if request.granularity == "step" else ()
-    completions = policy.encode_completions(texts, stop, prefill)
+    completions = policy.encode_completions(texts, stop, how.prefill, env.native_tools)
     lengths = torch.tensor([len(ids) for ids in completions])
     weights = completion_weights(lengths, torch.arange(len(points)), request.aggregation)
     return Batch(prompts, completions, torch.ones(len(points)), weights)
@@ -97,7 +98,11 @@ def _encoded(episode: Episode, policy: TransformersPolicy, how: Sampling) -> Epi
 
 
 def _demonstration(
-    env: ReasoningEnv, point: StartPoint, request: DemonstrationRequest, seed: int
+    env: ReasoningEnv,
+    policy: TransformersPolicy,
+    point: StartPoint,
+    request: DemonstrationRequest,
+    seed: int,
 ) -> tuple[Messages, str]:
     """The prompt at a point, and what the expert would write."""
     _, info = env.reset(
@@ -108,6 +113,7 @@ def _demonstration(
             "reward_mode": "srl",
             "continuation": "expert",
             "granularity": request.granularity,
+            "native_tools": policy.native_tools,
         },
     )
     steps = env.expert_steps[env.step_index :]
@@ -115,10 +121,21 @@ def _demonstration(
         steps = steps[:1]
     outline = ExpertStep(env.style.join.join(step.action for step in steps))
     if not request.thoughts:
-        return info["messages"], env.format.render(outline)
+        return info["messages"], env.format.render(_native(env, policy, outline))
     if all(step.thought is None for step in env.expert_steps):
         raise BadOption(
             f"the expert of problem {env.problem.id!r} must have recorded thoughts; got none. Fix:"
             " set objective.demonstration = 'outline', or use data with thoughts"
         )
+    if env.native_tools:
+        return info["messages"], env.format.render(_native(env, policy, steps[0]))
     return info["messages"], env.expert_completion()
+
+
+def _native(env: ReasoningEnv, policy: TransformersPolicy, step: ExpertStep) -> ExpertStep:
+    """The step with its call as the model's chat template writes it, if tools are native."""
+    format = env.format
+    call = format.call_of(step.action) if isinstance(format, ToolFormat) else None
+    if call is None or not env.native_tools or not isinstance(format, ToolFormat):
+        return step
+    return replace(step, action=policy.write_call(call, format.tools))

@@ -101,6 +101,7 @@ class _Timed:
 
     def __init__(self, policy: Policy) -> None:
         self.policy, self.seconds = policy, 0.0
+        self.native_tools: bool = getattr(policy, "native_tools", False)
 
     def generate(
         self, batch: Sequence[Messages], sampling: Sampling

@@ -2,22 +2,29 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from srl_agents.policies.chat_template import ChatTemplate, hidden_ids
+from srl_agents.policies.chat_template import ChatTemplate, ToolUse, hidden_ids
 from srl_env.errors import BadOption, Failure, PromptRefused, SrlEnvError
 from srl_env.policy import FinishReason, Generation, Sampling
-from srl_env.text.format import CLOSE, OPEN
-from srl_env.text.prompt import Messages
+from srl_env.text.format import CLOSE, OPEN, NamedCall
+from srl_env.text.prompt import Message, Messages
 from srl_env.text.stops import cut, find_stop
+from srl_env.text.tool import Tool
 
 _REMEMBERED_PROMPTS = 4096
+_PLAIN_KEYS = {"role", "content"}
 
-MessageKey = tuple[tuple[str, str], ...]
+Ids = Sequence[int]
+Tools = tuple[Tool, ...]
+MessageKey = tuple[tuple[tuple[str, ...], ...], Tools, int]
+"""The messages, the tools, and the place of a turn (−1: the whole prompt)."""
 
 
 class BrokenModel(SrlEnvError, RuntimeError):
@@ -29,7 +36,7 @@ class PromptEncoder:
 
     Recent prompts are cached. opening: the thought that every prompt opens, "" for none; the texts
     of completions start with it. end: ids that end a completion. hidden: ids that texts do not
-    show.
+    show. tool_use: what the chat template does with tools; None if it takes none.
     """
 
     def __init__(self, tokenizer: Any) -> None:
@@ -37,35 +44,121 @@ class PromptEncoder:
         has_template = getattr(tokenizer, "chat_template", None) is not None
         self._template = ChatTemplate(tokenizer) if has_template else None
         self.opening = self._template.opening if self._template else ""
+        self.tool_use: ToolUse | None = self._template.tool_use if self._template else None
         end = tokenizer.eos_token_id
         of_turn = self._template.turn_end if self._template else ()
         self.end: tuple[int, ...] = of_turn or (() if end is None else (end,))
-        self.hidden = hidden_ids(tokenizer) | set(self.end[-1:])
+        self.ends = {*self.end[-1:], *(self.tool_use.end[-1:] if self.tool_use else ())}
+        self.hidden = hidden_ids(tokenizer) | self.ends
+        shown = self.tool_use.style.tokens if self.tool_use else ()
+        self._shown_in_calls = {tokenizer.convert_tokens_to_ids(token) for token in shown}
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
-    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
+    def encode_many(
+        self,
+        batch: Sequence[Messages],
+        prefill: str = "",
+        tools: Tools = (),
+        turns: Sequence[Sequence[Ids]] = (),
+    ) -> list[list[int]]:
         """Each prompt's token ids, by the tokenizer's chat template if it has one, then prefill.
 
         Without a template the contents are joined without a separator, after a beginning-of-text
         token if the tokenizer adds one. Equal messages are encoded once. Raises BadOption if the
-        template refuses them.
+        template refuses them. tools: in native form, for the template. turns: for each prompt the
+        sampled ids of its last assistant messages (``Sampling.turns``): these stay as they are, and
+        only what the template adds after them is encoded.
         """
-        keys = [tuple((m["role"], m["content"]) for m in messages) for messages in batch]
-        new = [key for key in dict.fromkeys(keys) if key not in self._encoded]
-        if new:
-            self._encoded.update(zip(new, self._encode_keys(new), strict=True))
-        prompts = [self._encoded[key] for key in keys]
+        written = self._prefilled(prefill)
+        heads = [
+            messages[: own[0]] if (own := _own_places(messages, sampled)) else messages
+            for messages, sampled in zip(batch, turns or [()] * len(batch), strict=True)
+        ]
+        prompts = self._remembered(heads, tools, written)
+        for row, sampled in enumerate(turns):
+            if sampled:
+                prompts[row] = self._grown(prompts[row], batch[row], sampled, tools, written)
         while len(self._encoded) > _REMEMBERED_PROMPTS:
             self._encoded.popitem(last=False)
-        if not prefill:
-            return prompts
-        written = self._written(prefill).removeprefix(self.opening)
-        more = self._tokenizer(written, add_special_tokens=False)["input_ids"]
-        return [[*prompt, *more] for prompt in prompts]
+        return prompts
 
-    def decode(self, ids: Sequence[int], prefill: str = "") -> str:
-        """The text of sampled ids, after what the prompt has written of it."""
-        shown = [token for token in ids if token not in self.hidden]
+    def _remembered(
+        self, batch: Sequence[Messages], tools: Tools, written: Ids = ()
+    ) -> list[list[int]]:
+        """The prompts, rendered once each, with what is written of their completions."""
+        keys = [_key(messages, tools) for messages in batch]
+        by_key = dict(zip(keys, batch, strict=True))
+        new = [key for key in by_key if key not in self._encoded]
+        if new:
+            rows = self._encode([by_key[key] for key in new], tools)
+            self._encoded.update(zip(new, rows, strict=True))
+        prompts = [self._encoded[key] for key in keys]
+        return [[*prompt, *written] for prompt in prompts] if written else prompts
+
+    def _grown(
+        self, head: Ids, messages: Messages, turns: Sequence[Ids], tools: Tools, written: Ids
+    ) -> list[int]:
+        """A prompt whose last assistant messages are the sampled ids.
+
+        After each comes what the template adds: the turn's end unless it was sampled, the answer,
+        and the beginning of the next turn.
+        """
+        places, ids = _own_places(messages, turns), list(head)
+        for place, following, sampled in zip(
+            places, [*places[1:], len(messages)], turns, strict=True
+        ):
+            added = self._between(messages[:following], place, tools)
+            if added is None:  # the template does not show the turn
+                return self._remembered([messages], tools, written)[0]
+            ids += [*sampled, *self._rest(added, sampled), *written]
+        return ids
+
+    def _between(self, messages: Messages, place: int, tools: Tools) -> list[int] | None:
+        """The ids of what the template adds after the turn at ``place``, up to the next prompt."""
+        key = _key(messages, tools, place)
+        if key not in self._encoded:
+            if self._template is None:
+                text: str | None = "".join(m["content"] for m in messages[place + 1 :])
+            else:
+                text = self._template.between(messages, place, tools)
+            if text is None:
+                return None
+            self._encoded[key] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+        return self._encoded[key]
+
+    def _rest(self, added: Ids, sampled: Ids) -> Ids:
+        """What a template adds after a turn, without the turn's end if one was sampled."""
+        end = next((place for place, token in enumerate(added) if token in self.hidden), None)
+        if end is None or not sampled or sampled[-1] not in {*self.ends, added[end]}:
+            return added
+        return added[end + 1 :]
+
+    def _prefilled(self, prefill: str) -> list[int]:
+        """The ids of a prefill, without the thought that the prompt opens."""
+        if not prefill:
+            return []
+        written = self._written(prefill).removeprefix(self.opening)
+        ids: list[int] = self._tokenizer(written, add_special_tokens=False)["input_ids"]
+        return ids
+
+    def native(self, sampling: Sampling) -> Sampling:
+        """The same, with the end of a call among the stop strings if there are native tools."""
+        if not sampling.tools or sampling.stop or self.tool_use is None:
+            return sampling
+        return replace(sampling, stop=self.tool_use.style.stop)
+
+    def write_call(self, call: NamedCall, tools: Tools) -> str:
+        """A call as the chat template writes it, for ``encode_completions``."""
+        assert self._template is not None, "only templates take tools"
+        return self._template.write_call(call, tools)
+
+    def decode(self, ids: Sequence[int], prefill: str = "", calls: bool = False) -> str:
+        """The text of sampled ids, after what the prompt has written of it.
+
+        calls: with the special tokens that belong to tool calls.
+        """
+        hidden = self.hidden - self._shown_in_calls if calls else self.hidden
+        shown = [token for token in ids if token not in hidden]
         return self._written(prefill) + str(self._tokenizer.decode(shown))
 
     def _written(self, prefill: str) -> str:
@@ -75,17 +168,26 @@ class PromptEncoder:
         return self.opening + prefill
 
     def encode_completions(
-        self, texts: Sequence[str], stop: Sequence[str] = (), prefill: str = ""
+        self,
+        texts: Sequence[str],
+        stop: Sequence[str] = (),
+        prefill: str = "",
+        calls: bool = False,
     ) -> tuple[tuple[int, ...], ...]:
         """Token ids of completions as they would be sampled, to imitate.
 
         They continue what the prompt has written of them. They end as the template ends a turn,
-        unless one of the stop strings ends the text.
+        unless one of the stop strings ends the text. calls: texts end with a call as ``write_call``
+        writes it.
         """
+        end = self.end
+        if calls and self.tool_use is not None:
+            stop, end = self.tool_use.style.stop, self.tool_use.end
+            texts = [self.tool_use.style.write_thought(text) for text in texts]
         continued = [_continued(text, self._written(prefill)) for text in texts]
         rows = self._tokenizer(continued, add_special_tokens=False)
         return tuple(
-            tuple(row) if text.endswith(tuple(stop)) else (*row, *self.end)
+            tuple(row) if text.endswith(tuple(stop)) else (*row, *end)
             for row, text in zip(rows["input_ids"], texts, strict=True)
         )
 
@@ -97,23 +199,29 @@ class PromptEncoder:
         finish_reason: FinishReason,
         sampling: Sampling,
     ) -> Generation:
-        """The generation of sampled ids; it is cut if the engine was not given the stop strings."""
-        text = self.decode(ids, sampling.prefill)
+        """The generation of sampled ids; it is cut if the engine was not given the stop strings.
+
+        Native calls are in canonical form in its text.
+        """
+        decode = partial(self.decode, prefill=sampling.prefill, calls=bool(sampling.tools))
+        text = decode(ids)
         if sampling.thoughts and find_stop(text, sampling.stop) is not None:
-            decode = partial(self.decode, prefill=sampling.prefill)
             kept = tokens_to_stop(ids, sampling.stop, decode)
             ids, logprobs, finish_reason = ids[:kept], logprobs[:kept], "stop"
             text = decode(ids)
-        return make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
+        made = make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
+        if not sampling.tools or self.tool_use is None:
+            return made
+        return replace(made, text=self.tool_use.style.canonical(made.text, sampling.tools))
 
-    def _encode_keys(self, keys: Sequence[MessageKey]) -> list[list[int]]:
+    def _encode(self, batch: Sequence[Messages], tools: Tools) -> list[list[int]]:
         if self._template is None:
-            texts = ["".join(content for _, content in key) for key in keys]
+            texts = ["".join(message["content"] for message in messages) for messages in batch]
             first = self._first_ids()
             ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
             return [[*first, *row] for row in ids]
         try:
-            return self._template.encode(keys)
+            return self._template.encode(batch, tools)
         except Exception as error:  # templates are programs, and may raise anything
             raise BadOption(
                 f"the tokenizer's chat template refuses these messages: {error}. Fix: use a"
@@ -125,6 +233,22 @@ class PromptEncoder:
         bos = self._tokenizer.bos_token_id
         empty: list[int] = self._tokenizer("")["input_ids"]
         return [bos] if bos is not None and empty[:1] == [bos] else []
+
+
+def _key(messages: Messages, tools: Tools, place: int = -1) -> MessageKey:
+    return tuple([_message_key(message) for message in messages]), tools, place
+
+
+def _message_key(message: Message) -> tuple[str, ...]:
+    if message.keys() == _PLAIN_KEYS:
+        return message["role"], message["content"]
+    return message["role"], message["content"], json.dumps(message)
+
+
+def _own_places(messages: Messages, turns: Sequence[Ids]) -> list[int]:
+    """The places of the assistant's last messages, one for each turn."""
+    places = [i for i, message in enumerate(messages) if message["role"] == "assistant"]
+    return places[len(places) - len(turns) :] if turns else []
 
 
 def _continued(text: str, written: str) -> str:

@@ -11,7 +11,9 @@ from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Sampling
+from srl_env.text.format import NamedCall
 from srl_env.text.prompt import Messages
+from srl_env.text.tool import Tool
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +55,7 @@ class TransformersPolicy:
         generation_config = getattr(causal_lm, "generation_config", None)
         self._prompts = PromptEncoder(tokenizer)
         self.stop_ids = stop_ids(tokenizer, causal_lm.config, generation_config)
-        self.stop_ids.update(self._prompts.end[-1:])
+        self.stop_ids.update(self._prompts.ends)
         self.sampler = Sampler(
             self.decoder,
             tokenizer,
@@ -100,6 +102,11 @@ class TransformersPolicy:
         return self.sampler.generator
 
     @property
+    def native_tools(self) -> bool:
+        """Whether the chat template takes tools."""
+        return self._prompts.tool_use is not None
+
+    @property
     def device(self) -> torch.device:
         """Where the model is."""
         return self.decoder.device
@@ -112,7 +119,8 @@ class TransformersPolicy:
         truncated there, and a prompt that fills them returns a PromptRefused. Raises BadOption
         for an empty prompt.
         """
-        prompts = self.encode_many(batch, sampling.prefill)
+        sampling = self._prompts.native(sampling)
+        prompts = self.encode_many(batch, sampling.prefill, sampling.tools, sampling.turns)
         if self._context is None:
             return list(self._sample(prompts, sampling))
         context = self._context
@@ -152,15 +160,29 @@ class TransformersPolicy:
         """The prompt's token ids; see ``PromptEncoder.encode_many``."""
         return self.encode_many([messages])[0]
 
-    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
-        """``encode`` for each list of messages, then prefill; equal ones are encoded once."""
-        return self._prompts.encode_many(batch, prefill)
+    def encode_many(
+        self,
+        batch: Sequence[Messages],
+        prefill: str = "",
+        tools: tuple[Tool, ...] = (),
+        turns: Sequence[Sequence[Sequence[int]]] = (),
+    ) -> list[list[int]]:
+        """``encode`` for each list of messages, then prefill; see ``PromptEncoder``."""
+        return self._prompts.encode_many(batch, prefill, tools, turns)
 
     def encode_completions(
-        self, texts: Sequence[str], stop: Sequence[str] = (), prefill: str = ""
+        self,
+        texts: Sequence[str],
+        stop: Sequence[str] = (),
+        prefill: str = "",
+        calls: bool = False,
     ) -> tuple[tuple[int, ...], ...]:
         """Token ids of completions to imitate; see ``PromptEncoder.encode_completions``."""
-        return self._prompts.encode_completions(texts, stop, prefill)
+        return self._prompts.encode_completions(texts, stop, prefill, calls)
+
+    def write_call(self, call: NamedCall, tools: tuple[Tool, ...]) -> str:
+        """A call as the chat template writes it, if ``native_tools``."""
+        return self._prompts.write_call(call, tools)
 
     def decode(self, ids: Sequence[int], prefill: str = "") -> str:
         """The text of a completion's ids; see ``PromptEncoder.decode``."""

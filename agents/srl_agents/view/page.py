@@ -28,6 +28,7 @@ from srl_agents.view.sources import ViewedRun, method_curves, methods_of, score_
 from srl_agents.view.story import Told, ending, result, told
 from srl_agents.view.template import content_hash, fill, part
 from srl_env.errors import BadOption
+from srl_env.text.prompt import message_text
 
 MOST_TOKENS = 5_000_000
 
@@ -214,7 +215,7 @@ class _Parts:
         for place, step in enumerate(row["steps"]):
             self._texts["steps"].append(self._step(step, shown, row, result(row["steps"], place)))
             self._tokens.append(self._step_tokens(step["generation"], prompt, episode.run))
-            shown = [message["content"] for message in step["messages"]]
+            shown = [message_text(message) for message in step["messages"]]
             prompt = step["generation"]["prompt_ids"]
         self._held += episode.count
         self._steps += episode.count
@@ -245,10 +246,9 @@ class _Parts:
         generation, action, expert = step["generation"], step["action"], step.get("expert_action")
         messages = []
         for place, message in enumerate(step["messages"]):
-            shared = 0
-            if place < len(before):
-                shared = _shared(before[place], message["content"])
-            head, rest = message["content"][:shared], message["content"][shared:]
+            text = message_text(message)
+            shared = _shared(before[place], text) if place < len(before) else 0
+            head, rest = text[:shared], text[shared:]
             messages.append([message["role"], _utf16_length(head), self._string(rest)])
         found = {
             "a": self._string(action),

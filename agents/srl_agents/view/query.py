@@ -14,6 +14,7 @@ from typing import Any
 from srl_agents.view.index import EpisodeEntry, Index, StepEntry, read_row
 from srl_agents.view.sources import ViewedRun
 from srl_env.errors import BadOption, UnknownName
+from srl_env.text.prompt import message_text
 
 FILTERS = {
     "run": "part of the run's name",
@@ -114,7 +115,7 @@ def _texts(row: dict[str, Any], place: int) -> str:
     step = row["steps"][place]
     texts = [str(row["problem_id"]), step["action"], step["generation"]["text"]]
     texts += [step.get("expert_action") or ""]
-    texts += [message["content"] for message in step["messages"]]
+    texts += [message_text(message) for message in step["messages"]]
     texts += [str(failure["message"]) for failure in (step["failure"], row["failure"]) if failure]
     if place == len(row["steps"]) - 1 and row["verdict"]:
         texts.append(str(row["verdict"].get("answer")))

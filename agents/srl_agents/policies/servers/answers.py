@@ -16,6 +16,7 @@ from typing import Any
 from srl_agents.policies.servers.failures import BadAnswer
 from srl_env.policy import FinishReason, Generation
 from srl_env.text.stops import find_stop
+from srl_env.text.tools import call_text
 
 UNFINISHED = frozenset({"error", "abort", "aborted", "cancel", "cancelled", "canceled", "timeout"})
 """Values of ``finish_reason`` of a completion that the server gave up."""
@@ -136,9 +137,7 @@ def _tool_call(call: Any) -> str:
     if isinstance(arguments, str):
         with suppress(ValueError, RecursionError):
             arguments = json.loads(arguments or "{}")
-    shown = {"name": function["name"], "arguments": {} if arguments is None else arguments}
-    text = json.dumps(shown, ensure_ascii=False).replace("<", "\\u003c")
-    return f"<tool_call>\n{text}\n</tool_call>"
+    return call_text(function["name"], {} if arguments is None else arguments)
 
 
 def _stopped(text: str, choice: Mapping[str, Any], stop: Sequence[str]) -> str:

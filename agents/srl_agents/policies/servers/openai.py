@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import json
 import os
 import random
 import threading
@@ -32,7 +33,7 @@ from srl_agents.policies.servers.failures import (
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import Generation, Sampling
 from srl_env.seconds import check_seconds
-from srl_env.text.prompt import Messages
+from srl_env.text.prompt import Message, MessageCall, Messages
 from srl_env.text.stops import find_stop
 
 T = TypeVar("T")
@@ -92,6 +93,7 @@ class OpenAIPolicy:
         max_cost: float | None = None,
         prices: Sequence[float] | None = None,
         logprobs: bool = True,
+        tools: bool = True,
         seed: int | None = None,
         extra_body: Mapping[str, Any] | None = None,
     ) -> None:
@@ -103,8 +105,10 @@ class OpenAIPolicy:
         requests. timeout_s: of one request, up to the last byte. retries: of a prompt. backoff_s:
         the first wait, which doubles. The server's Retry-After replaces it; above max_wait_s it
         is a failure. max_requests, max_cost: limits in total. prices: (prompt, completion) for a
-        million tokens. seed: base of the seeds of the requests. extra_body: further fields of
-        every request. Raises MissingExtra without the package openai, BadOption for a bad value.
+        million tokens. tools: whether an environment's tools are sent as ``tools``; False describes
+        them in the prompt's text. seed: base of the seeds of the requests. extra_body: further
+        fields of every request. Raises MissingExtra without the package openai, BadOption for a bad
+        value.
         """
         _check_options(
             api,
@@ -124,6 +128,7 @@ class OpenAIPolicy:
         self.max_wait_s, self.max_requests, self.max_cost = max_wait_s, max_requests, max_cost
         self.prices = tuple(prices) if prices else (0.0, 0.0)
         self.logprobs, self.extra_body = logprobs, dict(extra_body or {})
+        self.native_tools = tools and api == "chat"
         self.usage = Usage()
         self.generator = None if seed is None else RequestSeeds(seed, "openai request")
         key = api_key or _find_key(base_url, api_key_env)
@@ -167,7 +172,10 @@ class OpenAIPolicy:
     async def _ask_all(
         self, prompts: Sequence[tuple[Messages, int | None]], sampling: Sampling
     ) -> list[Generation | Failure]:
-        tasks = [asyncio.ensure_future(self._ask(m, sampling, seed)) for m, seed in prompts]
+        tasks = [
+            asyncio.ensure_future(self._ask(messages, sampling.of([row]), seed))
+            for row, (messages, seed) in enumerate(prompts)
+        ]
         try:
             return await asyncio.gather(*tasks)
         finally:
@@ -236,7 +244,10 @@ class OpenAIPolicy:
             )
         text = "".join(message["content"] for message in messages)
         prompt = {"prompt": text + sampling.prefill}
-        fields: dict[str, Any] = {"messages": list(messages)} if self.api == "chat" else prompt
+        chat = {"messages": [_as_sent(message) for message in messages]}
+        fields: dict[str, Any] = chat if self.api == "chat" else prompt
+        if sampling.tools:
+            fields["tools"] = [tool.schema() for tool in sampling.tools]
         limit = "max_completion_tokens" if "max_tokens" in self._unknown else "max_tokens"
         fields |= {"temperature": sampling.temperature, limit: sampling.max_tokens}
         if stop := sampling.engine_stop:
@@ -293,6 +304,21 @@ class OpenAIPolicy:
                     f"{name}={limit:g} is reached after {self.usage.requests} requests. Saved "
                     "episodes are kept; a resumed evaluation counts from 0"
                 )
+
+
+def _as_sent(message: Message) -> dict[str, Any]:
+    """A message as servers take it: arguments are JSON text, and tool messages have no name."""
+    sent: dict[str, Any] = {name: value for name, value in message.items() if name != "name"}
+    if "tool_calls" in message:
+        sent["tool_calls"] = [
+            {**call, "function": {**call["function"], "arguments": _json(call)}}
+            for call in message["tool_calls"]
+        ]
+    return sent
+
+
+def _json(call: MessageCall) -> str:
+    return json.dumps(call["function"]["arguments"], ensure_ascii=False)
 
 
 class _BackgroundLoop:
@@ -401,6 +427,8 @@ def _nothing_works(failure: Failure) -> Exception:
     advice = "check the model and its options"
     if "chat template" in str(failure):
         advice = """use api="completions" (--policy-kwargs '{"api": "completions"}')"""
+    elif "tool" in str(failure):
+        advice = """use tools=False (--policy-kwargs '{"tools": false}')"""
     return BadOption(f"{str(failure).rstrip('.')}. No request succeeded so far. Fix: {advice}")
 
 

@@ -87,6 +87,7 @@ class VLLMServerPolicy(OpenAIPolicy):
         self.generator = RequestSeeds(seed, "vllm request")
         self.tokenizer = trained.tokenizer
         self._prompts = PromptEncoder(trained.tokenizer)
+        self.native_tools = trained.native_tools
         self._stop_ids = sorted(trained.stop_ids)
         self._weights, self._team = weights, team
         facts = self._served()
@@ -109,7 +110,8 @@ class VLLMServerPolicy(OpenAIPolicy):
 
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """As ``VLLMPolicy.generate``; also raises as ``OpenAIPolicy.generate``."""
-        prompts = self._prompts.encode_many(batch, sampling.prefill)
+        sampling = self._prompts.native(sampling)
+        prompts = self._encode(batch, sampling)
         check_request(prompts, sampling)
         ask = super().generate
 
@@ -198,7 +200,7 @@ class VLLMServerPolicy(OpenAIPolicy):
             return bytes(answer)
 
     def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
-        (prompt,) = self._prompts.encode_many([messages], sampling.prefill)
+        (prompt,) = self._encode([messages], sampling)
         return {
             "prompt": prompt,
             "temperature": sampling.temperature,
@@ -213,6 +215,10 @@ class VLLMServerPolicy(OpenAIPolicy):
                 "return_token_ids": True,
             },
         }
+
+    def _encode(self, batch: Sequence[Messages], sampling: Sampling) -> list[list[int]]:
+        how = (sampling.prefill, sampling.tools, sampling.turns)
+        return self._prompts.encode_many(batch, *how)
 
     def _dispensable(self, fields: Mapping[str, Any]) -> list[str]:
         return []  # without one of them it is another distribution

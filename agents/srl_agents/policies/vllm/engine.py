@@ -25,6 +25,7 @@ from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
+from srl_env.text.tool import Tool
 
 if TYPE_CHECKING:
     from srl_agents.policies.sampler import Training
@@ -88,7 +89,7 @@ class VLLMPolicy:
         self.max_model_len = int(config.max_model_len)
         generation = SimpleNamespace(**config.try_get_generation_config())
         ends = stop_ids(self.tokenizer, config.hf_config, generation)
-        self._stop_ids = sorted(ends.union(self._prompts.end[-1:]))
+        self._stop_ids = sorted(ends.union(self._prompts.ends))
 
     @classmethod
     def for_training(cls, training: Training) -> VLLMPolicy:
@@ -114,7 +115,8 @@ class VLLMPolicy:
         that fills the model's context returns a PromptRefused. Raises BadOption for an empty
         prompt or invalid settings.
         """
-        prompts = self.encode_many(batch, sampling.prefill)
+        sampling = self._prompts.native(sampling)
+        prompts = self.encode_many(batch, sampling.prefill, sampling.tools, sampling.turns)
         check_request(prompts, sampling)
 
         def sample(fitting: list[int], how: Sampling) -> list[Generation]:
@@ -122,9 +124,20 @@ class VLLMPolicy:
 
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
-    def encode_many(self, batch: Sequence[Messages], prefill: str = "") -> list[list[int]]:
+    @property
+    def native_tools(self) -> bool:
+        """Whether the chat template takes tools."""
+        return self._prompts.tool_use is not None
+
+    def encode_many(
+        self,
+        batch: Sequence[Messages],
+        prefill: str = "",
+        tools: tuple[Tool, ...] = (),
+        turns: Sequence[Sequence[Sequence[int]]] = (),
+    ) -> list[list[int]]:
         """Each prompt's token ids, the same as ``TransformersPolicy.encode_many`` gives."""
-        return self._prompts.encode_many(batch, prefill)
+        return self._prompts.encode_many(batch, prefill, tools, turns)
 
     @staticmethod
     def weights(model: nn.Module) -> Iterator[tuple[str, Tensor]]:
