@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from srl_agents.collection.demonstrations import demonstrations
 from srl_agents.methods.starts import StartPoint
@@ -18,7 +19,7 @@ from srl_agents.policies.tokens import PromptEncoder
 from srl_agents.training.retokenization import drift_fraction
 from srl_env import make
 from srl_env.environment import ReasoningEnv
-from srl_env.policy import Sampling
+from srl_env.policy import Policy, Sampling
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.text.format import CompletionFormat
 from srl_env.text.prompt import Message
@@ -49,6 +50,7 @@ class Scripted:
 
     def __init__(self, tokenizer: Any, texts: Sequence[str]) -> None:
         self.tokenizer, self.texts, self.prompts = tokenizer, list(texts), list[list[int]]()
+        self.generator = torch.Generator()
 
     def sample(self, prompts: Sequence[list[int]], sampling: Sampling) -> list[Completion]:
         self.prompts += prompts
@@ -63,7 +65,7 @@ def scripted(tokenizer: Any, texts: Sequence[str]) -> tuple[TransformersPolicy, 
     return policy, sampler
 
 
-def play(policy: TransformersPolicy, env: ReasoningEnv, **options: Any) -> Episode:
+def play(policy: Policy, env: ReasoningEnv, **options: Any) -> Episode:
     pool = EnvPool(lambda: env)
     (episode,) = rollout(pool, policy, [Start({"continuation": "policy", **options}, seed=0)])
     return episode
