@@ -204,6 +204,16 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return cls.accepts is not ReasoningEnv.accepts or cls.legal is not ReasoningEnv.legal
 
     @property
+    def native_format(self) -> ToolFormat | None:
+        """The format, if it has tools that messages can show in native form."""
+        format = self.format
+        return (
+            format
+            if self.style.turns and isinstance(format, ToolFormat) and format.native
+            else None
+        )
+
+    @property
     def plain_judge(self) -> bool:
         """Whether the verifier alone judges, so that many verdicts can be made in one batch."""
         return type(self).judge is ReasoningEnv.judge
@@ -615,13 +625,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         return problem, problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
 
     def _native(self, options: Mapping[str, Any], granularity: Granularity) -> ToolFormat | None:
-        """The format, if it has tools and they are native in an episode with these options."""
+        """The format, if tools are native in an episode with these options."""
         chosen = options.get("native_tools", False)
         if not isinstance(chosen, bool):
             raise BadOption(f"native_tools must be True or False; got {chosen!r}")
-        fits = chosen and granularity == "step" and self.style.turns
-        found = self.format if fits and isinstance(self.format, ToolFormat) else None
-        return found if found is not None and found.native else None
+        return self.native_format if chosen and granularity == "step" else None
 
     def _reward_rng(self) -> np.random.Generator:
         """The stream for random rewards. It depends on the episode and its copy number only, so

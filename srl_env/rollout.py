@@ -145,6 +145,22 @@ def _fields(record: Episode | Step) -> dict[str, Any]:
     return {field.name: getattr(record, field.name) for field in fields(record)}
 
 
+def sampled_turns(
+    env: ReasoningEnv, continuation: Continuation, steps: Sequence[Step]
+) -> tuple[tuple[int, ...], ...]:
+    """The ids of the policy's own turns at the end of the prompt after these steps of an episode.
+
+    As ``Sampling.turns``. Empty unless the format has tools and turns are messages of their own.
+    """
+    if continuation != "policy" or not hasattr(env.format, "tools") or not env.style.turns:
+        return ()
+    last = env.style.last_turns
+    shown = steps if last is None else steps[max(0, len(steps) - last) :]
+    ids = [step.generation.token_ids for step in shown if step.observation is not None]
+    without = next((place for place in range(len(ids), 0, -1) if not ids[place - 1]), 0)
+    return tuple(ids[without:])
+
+
 class EnvPool:
     """Environments kept for reuse, made when first needed."""
 
@@ -257,7 +273,7 @@ class EpisodeRunner:
 
     def _options(self, start: Start, env: ReasoningEnv) -> Mapping[str, Any]:
         """The options of a start, with native tools if the policy takes them."""
-        native = getattr(self._policy, "native_tools", False) and hasattr(env.format, "tools")
+        native = getattr(self._policy, "native_tools", False) and env.native_format is not None
         return {"native_tools": True, **start.options} if native else start.options
 
     def _sampling_in(self, env: ReasoningEnv) -> Sampling:
@@ -269,7 +285,7 @@ class EpisodeRunner:
         if isinstance(self._policy, PrivilegedPolicy):
             return _counted(self._policy.act([one.env for one in live]), len(live))
         prompts: list[Messages] = [one.info["messages"] for one in live]
-        turns = tuple([one.sampled_turns for one in live])
+        turns = tuple([sampled_turns(o.env, o.env.continuation, o.steps) for o in live])
         sampling = replace(how, seeds=_seeds(live), turns=turns if any(turns) else ())
         return _counted(self._policy.generate(prompts, sampling), len(live))
 
@@ -299,22 +315,6 @@ class LiveEpisode:
     def wrote(self) -> bool:
         """Whether the prompt contains text of the policy."""
         return bool(self.steps) and self.env.continuation == "policy"
-
-    @property
-    def sampled_turns(self) -> tuple[tuple[int, ...], ...]:
-        """The ids of the policy's own turns at the end of the prompt, as ``Sampling.turns``.
-
-        Empty unless the format has tools and turns are messages of their own.
-        """
-        env = self.env
-        if env.continuation != "policy" or not hasattr(env.format, "tools") or not env.style.turns:
-            return ()
-        own = list(zip(env.history[env.start_step :], self.steps, strict=True))
-        last = env.style.last_turns
-        shown = own if last is None else own[max(0, len(own) - last) :]
-        ids = [s.generation.token_ids for turn, s in shown if turn.observation is not None]
-        without = next((i for i in range(len(ids), 0, -1) if not ids[i - 1]), 0)
-        return tuple(ids[without:])
 
     def add(self, generation: Generation, result: StepResult, expert: str | None) -> None:
         """Records one step; expert: the expert's action there."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Protocol
 
@@ -10,8 +11,10 @@ from srl_agents.objectives.batch import TrainingBatches
 from srl_agents.objectives.requests import Collected
 from srl_env.environment import ReasoningEnv
 from srl_env.policy import Sampling
+from srl_env.rollout import sampled_turns
 from srl_env.text.hint import first_steps, with_hint
 from srl_env.text.prompt import Messages
+from srl_env.text.tool import Tool
 
 Ids = tuple[int, ...]
 
@@ -19,8 +22,18 @@ Ids = tuple[int, ...]
 class Encoder(Protocol):
     """What encodes prompts; ``TransformersPolicy`` is one."""
 
-    def encode_many(self, batch: list[Messages], prefill: str = "") -> list[list[int]]:
-        """The ids of each prompt, then prefill."""
+    @property
+    def native_tools(self) -> bool:
+        """Whether it takes tools."""
+
+    def encode_many(
+        self,
+        batch: list[Messages],
+        prefill: str = "",
+        tools: tuple[Tool, ...] = (),
+        turns: Sequence[Sequence[Sequence[int]]] = (),
+    ) -> list[list[int]]:
+        """The ids of each prompt, then prefill; tools and turns as in ``Sampling``."""
 
 
 def with_teacher_prompts(
@@ -53,6 +66,7 @@ def teacher_prompts(
     hint: the fraction of the expert's steps that it shows. Prompts that stay are not in it.
     """
     changed: dict[Ids, Messages] = {}
+    turns: dict[Ids, tuple[Ids, ...]] = {}
     for group in collected.trained:
         start = collected.starts[group.start]
         assert start.seed is not None, "the collector seeds every start"
@@ -62,10 +76,17 @@ def teacher_prompts(
         problem, steps = env.expert_of(start.seed, start.options)
         actions = [step.action for step in steps]
         now, then = first_steps(actions, shown), first_steps(actions, hint)
-        for step in (step for member in group.members for step in member.steps):
-            ids = step.generation.prompt_ids
-            if ids not in changed:
-                changed[ids] = with_hint(env.style, step.messages, problem.prompt, then, now)
-    prefill = Sampling().for_format(env.format, "step").prefill
-    encoded = encoder.encode_many(list(changed.values()), prefill)
+        for member in group.members:
+            episode = collected.episodes[member.episode]
+            for step in member.steps:
+                ids = step.generation.prompt_ids
+                before = [earlier for earlier in episode.steps if earlier.index < step.index]
+                if ids not in changed:
+                    changed[ids] = with_hint(env.style, step.messages, problem.prompt, then, now)
+                    turns[ids] = sampled_turns(env, episode.continuation, before)
+    native = encoder.native_tools and env.native_format is not None
+    how = Sampling().for_format(env.format, "step", native)
+    encoded = encoder.encode_many(
+        list(changed.values()), how.prefill, how.tools, list(turns.values())
+    )
     return {ids: tuple(new) for ids, new in zip(changed, encoded, strict=True)}
