@@ -20,7 +20,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.policy import Generation, Sampling
 from srl_env.problem import ExpertStep
-from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.rollout import EnvPool, Episode, Start, rollout, sampled_turns
 from srl_env.seeding import derive_seed
 from srl_env.text.format import ToolFormat
 from srl_env.text.prompt import Messages
@@ -62,15 +62,16 @@ def expert_episodes(
     """
     if not starts:
         return []
-    format = pool.take(1)[0].format
-    return [
-        _encoded(episode, policy, sampling.for_format(format, episode.granularity))
-        for episode in rollout(pool, _Expert(), starts)
-    ]
+    env = pool.take(1)[0]
+    episodes = rollout(pool, _Expert(policy.native_tools), starts)
+    return [_encoded(episode, policy, env, sampling) for episode in episodes]
 
 
 class _Expert:
     """Writes the expert's steps, with the thoughts that are recorded, and then empty actions."""
+
+    def __init__(self, native_tools: bool) -> None:
+        self.native_tools = native_tools
 
     def act(self, envs: Sequence[ReasoningEnv]) -> list[Generation]:
         """The next completion in each environment."""
@@ -84,17 +85,35 @@ class _Expert:
         ]
 
 
-def _encoded(episode: Episode, policy: TransformersPolicy, how: Sampling) -> Episode:
+def _encoded(
+    episode: Episode, policy: TransformersPolicy, env: ReasoningEnv, sampling: Sampling
+) -> Episode:
     """The episode's expert steps, with token ids."""
+    native = env.native_format if policy.native_tools and episode.granularity == "step" else None
+    how = sampling.for_format(env.format, episode.granularity, native is not None)
     steps = [step for step in episode.steps if step.expert_action is not None]
-    prompts = policy.encode_many([step.messages for step in steps], how.prefill)
+    if not steps:
+        return replace(episode, steps=())
     texts = [step.generation.text for step in steps]
-    completions = policy.encode_completions(texts, how.stop, how.prefill) if texts else ()
-    made = (
-        replace(step, generation=Generation(text, ids, (), tuple(prompt)))
-        for step, text, ids, prompt in zip(steps, texts, completions, prompts, strict=True)
+    shown = texts
+    if native is not None:
+        shown = [
+            text.removesuffix(step.action) + _written(native, policy, step.action)
+            for step, text in zip(steps, texts, strict=True)
+        ]
+    completions = policy.encode_completions(shown, how.stop, how.prefill, native is not None)
+    made = [
+        replace(step, generation=Generation(text, ids))
+        for step, text, ids in zip(steps, texts, completions, strict=True)
+    ]
+    turns = [sampled_turns(env, episode.continuation, made[:count]) for count in range(len(made))]
+    messages = [step.messages for step in steps]
+    prompts = policy.encode_many(messages, how.prefill, how.tools, turns)
+    found = (
+        replace(step, generation=replace(step.generation, prompt_ids=tuple(prompt)))
+        for step, prompt in zip(made, prompts, strict=True)
     )
-    return replace(episode, steps=tuple(made))
+    return replace(episode, steps=tuple(found))
 
 
 def _demonstration(
@@ -134,8 +153,12 @@ def _demonstration(
 
 def _native(env: ReasoningEnv, policy: TransformersPolicy, step: ExpertStep) -> ExpertStep:
     """The step with its call as the model's chat template writes it, if tools are native."""
-    format = env.format
-    call = format.call_of(step.action) if isinstance(format, ToolFormat) else None
-    if call is None or not env.native_tools or not isinstance(format, ToolFormat):
+    if not env.native_tools or env.native_format is None:
         return step
-    return replace(step, action=policy.write_call(call, format.tools))
+    return replace(step, action=_written(env.native_format, policy, step.action))
+
+
+def _written(format: ToolFormat, policy: TransformersPolicy, action: str) -> str:
+    """An action as the model's chat template writes it; the same if it is no call."""
+    call = format.call_of(action)
+    return action if call is None else policy.write_call(call, format.tools)

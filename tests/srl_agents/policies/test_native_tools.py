@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from srl_agents.collection.demonstrations import demonstrations
+from srl_agents.collection.demonstrations import demonstrations, expert_episodes
 from srl_agents.methods.starts import StartPoint
 from srl_agents.models.small import build
 from srl_agents.nn.sample.sampler import Completion
@@ -237,3 +237,17 @@ def test_without_a_template_turns_are_joined_as_they_were_sampled() -> None:
     turn = tuple(tokenizer.encode("a b"))
     (ids,) = encoder.encode_many([chat], turns=[(turn,)])
     assert tokenizer.decode(ids) == "What?a bWhat?"
+
+
+def test_an_experts_episode_grows_by_ids_as_the_policys_does() -> None:
+    tokenizer, env = tool_tokenizer("mistral"), shop()
+    policy, _ = scripted(tokenizer, [])
+    start = Start({"continuation": "policy", "reward_mode": "rlvr"}, seed=0)
+    (episode,) = expert_episodes(EnvPool(lambda: env), policy, [start], Sampling())
+    assert episode.correct
+    assert drift_fraction([episode]) == 0.0
+    written = [tokenizer.decode(list(step.generation.token_ids)) for step in episode.steps]
+    assert all("[TOOL_CALLS][{" in text for text in written)
+    thought = env.expert_steps[0].thought
+    assert thought is not None
+    assert thought in tokenizer.decode(list(episode.steps[1].generation.prompt_ids))
