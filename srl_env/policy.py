@@ -30,6 +30,8 @@ class Generation:
     logprobs: the log-probability of each id at the sampling temperature; empty if unknown.
     prompt_ids: the ids of the prompt; empty for policies without tokens.
     finish_reason: "stop" (stop token or stop string) or "length" (truncated at the token limit).
+    forced: [start, end) in token_ids of ids that were written for the policy, which ended its
+    thought (``Sampling.max_thinking_tokens``). They are context: not sampled, with log-probs of 0.
     """
 
     text: str
@@ -37,16 +39,48 @@ class Generation:
     logprobs: tuple[float, ...] = ()
     prompt_ids: tuple[int, ...] = ()
     finish_reason: FinishReason = "stop"
+    forced: tuple[int, int] = (0, 0)
+
+    @property
+    def length(self) -> int:
+        """How many tokens were sampled."""
+        return len(self.token_ids) - (self.forced[1] - self.forced[0])
+
+    @property
+    def parts(self) -> list[Generation]:
+        """What was sampled in one go: before and after the forced ids; itself if there are none.
+
+        Each part's prompt has all that came before it.
+        """
+        begin, end = self.forced
+        if begin == end:
+            return [self]
+        ids = (slice(0, begin), slice(end, None))
+        parts = [
+            replace(
+                self,
+                token_ids=self.token_ids[each],
+                logprobs=self.logprobs[each],
+                prompt_ids=self.prompt_ids + self.token_ids[: each.start],
+                forced=(0, 0),
+            )
+            for each in ids
+        ]
+        return [part for part in parts if part.token_ids]
 
     def to_json(self) -> dict[str, Any]:
         """The generation as JSON-safe data; not by ``asdict``, which copies every id separately."""
         row = {field.name: getattr(self, field.name) for field in fields(self)}
+        row["forced"] = list(self.forced)
+        if not any(self.forced):
+            del row["forced"]
         return row | {name: list(row[name]) for name in TOKEN_FIELDS}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Generation:
         """The generation that ``to_json`` wrote, also after JSON text."""
-        return cls(**{**row, **{name: tuple(row[name]) for name in TOKEN_FIELDS}})
+        given = (*TOKEN_FIELDS, *({"forced"} & row.keys()))
+        return cls(**{**row, **{name: tuple(row[name]) for name in given}})
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,6 +95,8 @@ class Sampling:
     would end it there do not get the strings (``engine_stop``), and the completion is cut after.
     prefill: the beginning of every completion, written for the policy: part of the prompt's tokens,
     and of the completion's text.
+    max_thinking_tokens: a thought between think tags that is still open after so many tokens is
+    closed: the closing tag is written for the policy (``Generation.forced``). None for no limit.
     tools: the tools of prompts in native form, () for prompts as text. Then a call comes back as
     JSON between <tool_call> tags in the text, whatever the model's chat template writes.
     turns: for each prompt, the ids of its last assistant messages as they were sampled, oldest
@@ -74,6 +110,7 @@ class Sampling:
     seeds: tuple[int, ...] = ()
     thoughts: bool = False
     prefill: str = ""
+    max_thinking_tokens: int | None = None
     tools: tuple[Tool, ...] = ()
     turns: tuple[tuple[tuple[int, ...], ...], ...] = ()
 
@@ -85,12 +122,17 @@ class Sampling:
     def for_format(
         self, format: CompletionFormat, granularity: str, native: bool = False
     ) -> Sampling:
-        """The same with the format's prefill, and with its stop strings if it has none and an
-        action is one step.
+        """The same with the format's prefill and limit of thinking, and with its stop strings if it
+        has none and an action is one step.
 
         native: whether the format's tools are native. Then the policy knows where a call ends.
         """
-        filled = replace(self, prefill=self.prefill or getattr(format, "prefill", ""))
+        filled = replace(
+            self,
+            prefill=self.prefill or getattr(format, "prefill", ""),
+            max_thinking_tokens=self.max_thinking_tokens
+            or getattr(format, "max_thinking_tokens", None),
+        )
         if native:
             return replace(filled, tools=getattr(format, "tools", ()), thoughts=True)
         if self.stop or granularity != "step" or not format.stop:

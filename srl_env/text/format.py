@@ -53,7 +53,8 @@ class CompletionFormat(Protocol):
 
         If a thought between think tags may come first, the format has an attribute ``thoughts``
         that is true. Then servers do not get the strings, as they would end the thought. If it has
-        an attribute ``prefill``, every completion begins with that text, written for the policy.
+        an attribute ``prefill``, every completion begins with that text, written for the policy. If
+        it has an attribute ``max_thinking_tokens``, thoughts that are longer are closed.
         """
 
     def parse(self, text: str) -> ParsedStep:
@@ -90,6 +91,14 @@ THINK_TAGS = (
 )
 
 
+def check_thinking(limit: object) -> None:
+    """Raises BadOption unless the limit is a whole number of at least 1, or None."""
+    if limit is not None and not (type(limit) is int and limit >= 1):
+        raise BadOption(
+            f"max_thinking_tokens must be a whole number of at least 1, or None; got {limit!r}"
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ThinkTags:
     """``<think>thought</think>action``: the tags exactly once, at the start; then the action.
@@ -97,14 +106,18 @@ class ThinkTags:
     require_thought: a completion without tags breaks the format; otherwise all of it is the action.
     one_line: the action is one line, so a step ends with the first line after the thought.
     prefill: the beginning of every completion, written for the policy, such as "<think>\\n".
+    max_thinking_tokens: a thought that is still open after so many tokens is closed for the policy;
+    None for no limit.
     Source: SRL, arXiv:2510.25992, section 3 (r = −1 for a broken format).
     """
 
     require_thought: bool = True
     one_line: bool = False
     prefill: str = ""
+    max_thinking_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        check_thinking(self.max_thinking_tokens)
         if self.prefill and not self.prefill.startswith(OPEN):
             raise BadOption(f"prefill must start with {OPEN}, or be empty; got {self.prefill!r}")
 

@@ -28,6 +28,11 @@ def cut(text: str, stop: Sequence[str]) -> str:
     return text[: find_stop(text, stop)]
 
 
+def thought_is_open(text: str) -> bool:
+    """Whether a text begins with a thought between think tags that is not closed."""
+    return text.startswith(OPEN, _visible(text, 0)) and CLOSE not in text
+
+
 def _visible(text: str, start: int) -> int:
     """The place of the first character from ``start`` that is no white space."""
     return len(text) - len(text[start:].lstrip())

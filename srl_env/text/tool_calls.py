@@ -33,7 +33,7 @@ from typing import Any, Literal
 from srl_env.errors import UserError
 from srl_env.problem import ExpertStep
 from srl_env.text.fences import fenced_blocks
-from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep
+from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep, check_thinking
 from srl_env.text.tool import Parameter, Tool
 from srl_env.text.unicode import utf8_safe
 
@@ -180,11 +180,15 @@ class ToolCalls:
     The action of a well-formed completion is the canonical call (``ToolCall.render``). For any
     other it is the text without its thinking, from where the call starts if that is clear;
     ``parse_call`` of it says what is wrong. require_thought: a call without any thought before it
-    breaks the form. native: as for ``srl_env.text.tools.JsonCalls``.
+    breaks the form. native, max_thinking_tokens: as for ``srl_env.text.tools.JsonCalls``.
     """
 
     require_thought: bool = False
     native: bool = True
+    max_thinking_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        check_thinking(self.max_thinking_tokens)
 
     @property
     def tools(self) -> tuple[Tool, ...]:

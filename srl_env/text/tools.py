@@ -21,7 +21,7 @@ from typing import Any, Final, Self
 
 from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep
-from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep
+from srl_env.text.format import CLOSE, OPEN, NamedCall, ParsedStep, check_thinking
 from srl_env.text.tool import Parameter, Tool
 from srl_env.text.tool_calls import CallError
 from srl_env.text.unicode import all_utf8_safe
@@ -63,14 +63,17 @@ class JsonCalls:
 
     The thought is prose, or a text between think tags. require_thought: a call without any breaks
     the format. native: whether the tools go through the chat template of a model that has one for
-    tools, or to the server; if not, they are described in the prompt's text.
+    tools, or to the server; if not, they are described in the prompt's text. max_thinking_tokens:
+    as for ``ThinkTags``.
     """
 
     tools: tuple[Tool, ...]
     require_thought: bool = False
     native: bool = True
+    max_thinking_tokens: int | None = None
 
     def __post_init__(self) -> None:
+        check_thinking(self.max_thinking_tokens)
         names = [tool.name for tool in self.tools]
         if not names or len(set(names)) < len(names):
             raise BadOption(f"tools must be at least one, with names that differ; got {names}")

@@ -67,6 +67,7 @@ def teacher_prompts(
     """
     changed: dict[Ids, Messages] = {}
     turns: dict[Ids, tuple[Ids, ...]] = {}
+    later: dict[Ids, Ids] = {}
     for group in collected.trained:
         start = collected.starts[group.start]
         assert start.seed is not None, "the collector seeds every start"
@@ -80,6 +81,7 @@ def teacher_prompts(
             episode = collected.episodes[member.episode]
             for step in member.steps:
                 ids = step.generation.prompt_ids
+                later |= {part.prompt_ids: ids for part in step.generation.parts[1:]}
                 before = [earlier for earlier in episode.steps if earlier.index < step.index]
                 if ids not in changed:
                     changed[ids] = with_hint(env.style, step.messages, problem.prompt, then, now)
@@ -89,4 +91,7 @@ def teacher_prompts(
     encoded = encoder.encode_many(
         list(changed.values()), how.prefill, how.tools, list(turns.values())
     )
-    return {ids: tuple(new) for ids, new in zip(changed, encoded, strict=True)}
+    found = {ids: tuple(new) for ids, new in zip(changed, encoded, strict=True)}
+    for ids in later:  # what was sampled after forced ids
+        found[ids] = found[later[ids]] + ids[len(later[ids]) :]
+    return found

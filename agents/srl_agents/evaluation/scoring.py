@@ -157,7 +157,7 @@ def _similarity(episodes: Sequence[Episode]) -> float:
 
 def _tokens(episodes: Sequence[Episode]) -> float:
     """NaN for policies without tokens."""
-    written = [sum(len(s.generation.token_ids) for s in e.steps) for e in episodes]
+    written = [sum(s.generation.length for s in e.steps) for e in episodes]
     return _mean(written) if any(written) else nan
 
 

@@ -136,7 +136,7 @@ def _read(
     reasons = list[str]()
     for episode in episodes:
         collected.sampled += 1
-        collected.tokens += sum(len(step.generation.token_ids) for step in episode.steps)
+        collected.tokens += sum(step.generation.length for step in episode.steps)
         if episode.failure is not None:
             collected.failures[episode.failure["type"]] += 1
             continue

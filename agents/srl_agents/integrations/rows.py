@@ -162,6 +162,11 @@ class Rows:
             granularity = "solution" if "solution" in known else known[0]
         self.settings = replace(settings, granularity=settings.granularity or granularity)
         self.format = first.format
+        if getattr(self.format, "max_thinking_tokens", None) is not None:
+            raise BadOption(
+                "other trainers sample thoughts of any length; got a format with"
+                " max_thinking_tokens. Fix: leave format.max_thinking_tokens out"
+            )
         if prefill := getattr(self.format, "prefill", ""):
             raise BadOption(
                 f"other trainers write completions from their beginning; got a format with prefill"

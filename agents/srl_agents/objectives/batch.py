@@ -11,6 +11,7 @@ from torch import Tensor
 from srl_agents.objectives.choices import Aggregation
 from srl_agents.objectives.groups import Group
 from srl_agents.objectives.loss import completion_weights
+from srl_env.policy import Generation
 from srl_env.rollout import Step
 
 
@@ -75,19 +76,21 @@ def make_batch(
 ) -> Batch:
     """The groups' completions with their advantages and weights in the loss.
 
+    A completion with forced ids is two: those ids are in the prompt of the second.
     advantages: (N,) of all members. longest: how many tokens a member may have.
     """
     members = [member for group in groups for member in group.members]
     written = [
-        (owner, step)
+        (owner, part)
         for owner, member in enumerate(members)
         for step in member.steps
-        if step.generation.token_ids
+        for part in step.generation.parts
+        if part.token_ids
     ]
     owners = torch.tensor([owner for owner, _ in written], dtype=torch.long)
-    lengths = torch.tensor([len(step.generation.token_ids) for _, step in written])
+    lengths = torch.tensor([len(part.token_ids) for _, part in written])
     weights = completion_weights(lengths, owners, aggregation, longest)
-    return batch_of([step for _, step in written], advantages[owners], weights)
+    return batch_of([part for _, part in written], advantages[owners], weights)
 
 
 def unanimous(groups: Sequence[Group]) -> Batch | None:
@@ -95,23 +98,23 @@ def unanimous(groups: Sequence[Group]) -> Batch | None:
 
     None if there is no such group.
     """
-    steps = [
-        step
+    parts = [
+        part
         for group in groups
         if len({_token_ids(member.steps) for member in group.sampled}) == 1
         for step in group.sampled[0].steps
-        if step.generation.token_ids
+        for part in step.generation.parts
+        if part.token_ids
     ]
-    nothing = torch.zeros(len(steps), dtype=torch.float64)
-    return batch_of(steps, nothing, nothing) if steps else None
+    nothing = torch.zeros(len(parts), dtype=torch.float64)
+    return batch_of(parts, nothing, nothing) if parts else None
 
 
-def batch_of(steps: Sequence[Step], advantages: Tensor, weights: Tensor) -> Batch:
-    """The steps' completions with their advantages and weights."""
-    generations = [step.generation for step in steps]
+def batch_of(generations: Sequence[Generation], advantages: Tensor, weights: Tensor) -> Batch:
+    """Completions with their advantages and weights."""
     return Batch(
         tuple(generation.prompt_ids for generation in generations),
-        _token_ids(steps),
+        tuple(generation.token_ids for generation in generations),
         advantages,
         weights,
         tuple(generation.logprobs for generation in generations),

@@ -43,7 +43,7 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
         **_mean("success", (e.verdict["correct"] for e in sound if e.verdict is not None)),
         **_mean("format_fraction", (step.format_ok for step in steps)),
         **_mean("legal_fraction", (step.legal for step in steps if step.legal is not None)),
-        **_mean("length", (len(step.generation.token_ids) for step in steps)),
+        **_mean("length", (step.generation.length for step in steps)),
         **_mean("truncated_fraction", truncated),
         **_mean("steps", (len(episode.steps) for episode in sound)),
     }
@@ -85,7 +85,7 @@ def expert_metrics(experts: Collection[Episode]) -> Metrics:
 
 def sampled_tokens(episodes: Iterable[Episode]) -> int:
     """How many tokens the policy wrote."""
-    return sum(len(step.generation.token_ids) for e in episodes for step in e.steps)
+    return sum(step.generation.length for e in episodes for step in e.steps)
 
 
 def _reward(episode: Episode) -> float:

@@ -61,6 +61,15 @@ class ChatTemplate:
         return rows
 
     @cached_property
+    def fault(self) -> str | None:
+        """Why it cannot render a question; None if it can."""
+        try:
+            self._applied([_PROBE], True, ())
+        except Exception as error:  # noqa: BLE001  # templates are programs
+            return str(error) or type(error).__name__
+        return None
+
+    @cached_property
     def opening(self) -> str:
         """The opened thought at the end of a prompt, such as "<think>\\n"; "" if there is none."""
         found = re.search(rf"{OPEN}\s*$", self._rendered([_PROBE], prompt=True) or "")

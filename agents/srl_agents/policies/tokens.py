@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import cache, partial
 from typing import Any
 
 from srl_agents.policies.chat_template import ChatTemplate, ToolUse, hidden_ids
@@ -36,13 +37,19 @@ class PromptEncoder:
 
     Recent prompts are cached. opening: the thought that every prompt opens, "" for none; the texts
     of completions start with it. end: ids that end a completion. hidden: ids that texts do not
-    show. tool_use: what the chat template does with tools; None if it takes none.
+    show. tool_use: what the chat template does with tools; None if it takes none. Raises BadOption
+    for a template that fails.
     """
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
         has_template = getattr(tokenizer, "chat_template", None) is not None
         self._template = ChatTemplate(tokenizer) if has_template else None
+        if self._template is not None and self._template.fault is not None:
+            raise BadOption(
+                f"the tokenizer's chat template must render a question; it fails: "
+                f"{self._template.fault}. Fix: repair chat_template in the model's folder"
+            )
         self.opening = self._template.opening if self._template else ""
         self.tool_use: ToolUse | None = self._template.tool_use if self._template else None
         end = tokenizer.eos_token_id
@@ -52,6 +59,7 @@ class PromptEncoder:
         self.hidden = hidden_ids(tokenizer) | self.ends
         shown = self.tool_use.style.tokens if self.tool_use else ()
         self._shown_in_calls = {tokenizer.convert_tokens_to_ids(token) for token in shown}
+        self.closing: list[int] = tokenizer(f"{CLOSE}\n", add_special_tokens=False)["input_ids"]
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
     def encode_many(
@@ -198,10 +206,11 @@ class PromptEncoder:
         logprobs: tuple[float, ...],
         finish_reason: FinishReason,
         sampling: Sampling,
+        forced: tuple[int, int] = (0, 0),
     ) -> Generation:
         """The generation of sampled ids; it is cut if the engine was not given the stop strings.
 
-        Native calls are in canonical form in its text.
+        Native calls are in canonical form in its text. forced: see ``Generation``.
         """
         decode = partial(self.decode, prefill=sampling.prefill, calls=bool(sampling.tools))
         text = decode(ids)
@@ -210,12 +219,16 @@ class PromptEncoder:
             ids, logprobs, finish_reason = ids[:kept], logprobs[:kept], "stop"
             text = decode(ids)
         made = make_generation(text, prompt, ids, logprobs, finish_reason, sampling.stop)
+        if any(forced):
+            made = replace(made, forced=forced)
         if not sampling.tools or self.tool_use is None:
             return made
         return replace(made, text=self.tool_use.style.canonical(made.text, sampling.tools))
 
     def _encode(self, batch: Sequence[Messages], tools: Tools) -> list[list[int]]:
         if self._template is None:
+            if any(messages[0]["role"] == "system" for messages in batch):
+                _warn_of_joined_messages()
             texts = ["".join(message["content"] for message in messages) for messages in batch]
             first = self._first_ids()
             ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
@@ -233,6 +246,16 @@ class PromptEncoder:
         bos = self._tokenizer.bos_token_id
         empty: list[int] = self._tokenizer("")["input_ids"]
         return [bos] if bos is not None and empty[:1] == [bos] else []
+
+
+@cache
+def _warn_of_joined_messages() -> None:
+    """Logs it once in a process: a chat model without its template writes nonsense."""
+    logging.getLogger(__name__).warning(
+        "the tokenizer has no chat template, so the parts of a prompt are joined without"
+        " separators. Fix: choose an instruct model; for a model from scratch, give the environment"
+        " style=PromptStyle.bare()"
+    )
 
 
 def _key(messages: Messages, tools: Tools, place: int = -1) -> MessageKey:

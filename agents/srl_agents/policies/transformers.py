@@ -65,6 +65,7 @@ class TransformersPolicy:
             cache_bytes=cache_bytes,
             hidden_ids=self._prompts.hidden,
             opening=self._prompts.opening,
+            closing=self._prompts.closing,
         )
         self._context = learned_positions(causal_lm)
 
@@ -152,6 +153,7 @@ class TransformersPolicy:
                 completion.logprobs,
                 completion.finish_reason,
                 sampling,
+                completion.forced,
             )
             for prompt, completion in zip(prompts, completions, strict=True)
         ]

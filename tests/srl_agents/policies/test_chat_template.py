@@ -15,7 +15,7 @@ from srl_agents.nn.sample.stops import Stops, TokenTexts
 from srl_agents.objectives import NLL
 from srl_agents.policies import TransformersPolicy
 from srl_agents.policies.chat_template import set_arguments
-from srl_agents.policies.tokens import PromptEncoder
+from srl_agents.policies.tokens import PromptEncoder, _warn_of_joined_messages
 from srl_agents.policies.trained import load_policy
 from srl_agents.runs.config import ModelConfig, make_config
 from srl_agents.runs.settings import with_overrides
@@ -190,3 +190,23 @@ def test_a_sampled_completion_begins_with_the_prefill() -> None:
 def test_a_prefill_starts_with_the_opening_tag() -> None:
     with pytest.raises(BadOption, match="prefill must start with <think>"):
         ThinkTags(prefill="So")
+
+
+def test_a_template_that_fails_is_one_line_before_anything_is_sampled() -> None:
+    with pytest.raises(BadOption, match=r"chat template must render a question; it fails: no"):
+        policy_with(tokenizer_with("{{ raise_exception('no') }}"))
+    with pytest.raises(BadOption, match=r"Fix: repair chat_template"):
+        policy_with(tokenizer_with("{% if %}"))
+
+
+def test_a_chat_prompt_without_a_template_is_reported_once(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    _warn_of_joined_messages.cache_clear()
+    encoder = PromptEncoder(tokenizer_with(None))
+    encoder.encode_many([TASK[1:]])
+    assert not caplog.records
+    encoder.encode_many([TASK])
+    encoder.encode_many([[TASK[0], {"role": "user", "content": "From 2?"}]])
+    (record,) = caplog.records
+    assert record.getMessage().startswith("the tokenizer has no chat template")

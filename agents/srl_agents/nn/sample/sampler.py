@@ -24,6 +24,7 @@ from srl_agents.nn.sample.stops import Stops, TokenTexts
 from srl_agents.nn.score import Decoder, SharedPrefixDecoder
 from srl_env.errors import BadOption
 from srl_env.policy import FinishReason, Sampling
+from srl_env.text.stops import thought_is_open
 
 _RANDOM_BLOCK = 32  # steps for which random numbers are drawn at once
 _COMPACT_BELOW = 0.75  # fraction of live rows at which the others are dropped
@@ -32,11 +33,15 @@ _BELOW_ONE = 1 - 1e-6  # rounding must not pass the last token with a probabilit
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """Sampled ids, the ending token included, and the log-probability of each."""
+    """Sampled ids, the ending token included, and the log-probability of each.
+
+    forced: [start, end) of ids that were not sampled; see ``Generation``.
+    """
 
     token_ids: Ids
     logprobs: tuple[float, ...]
     finish_reason: FinishReason
+    forced: tuple[int, int] = (0, 0)
 
 
 class Sampler:
@@ -58,18 +63,19 @@ class Sampler:
         cache_bytes: int = 256 * 2**20,
         hidden_ids: Collection[int] | None = None,
         opening: str = "",
+        closing: Sequence[int] = (),
     ) -> None:
         """stop_ids: tokens that end every completion. rows: how many are sampled at once.
 
         cache_bytes: memory for the keys and values of earlier prompts. hidden_ids: tokens that a
         completion's text does not show; None for the tokenizer's special tokens. opening: what the
-        prompt has written of every completion's text.
+        prompt has written of every completion's text. closing: ids that close a thought.
         """
         self.generator = torch.Generator().manual_seed(seed)
         self._decoder, self._stop_ids, self._rows = decoder, frozenset(stop_ids), rows
         vocabulary = int(decoder.causal_lm.config.vocab_size)
         self._texts = TokenTexts(tokenizer, vocabulary, hidden_ids)
-        self._opening = opening
+        self._opening, self._closing = opening, torch.tensor(closing, dtype=torch.long)
         self._engine: Engine = (
             SharedPrefixEngine(decoder, cache_bytes)
             if isinstance(decoder, SharedPrefixDecoder)
@@ -126,6 +132,14 @@ class Sampler:
         for step in range(sampling.max_tokens):
             draw = randoms.at(step)[going] if sampling.temperature else None
             tokens, logprobs = choose(session.logits, sampling.temperature, draw)
+            if sampling.max_thinking_tokens is not None:
+                closed = step - sampling.max_thinking_tokens
+                if closed == 0:
+                    self._find_open(record, step, self._opening + sampling.prefill)
+                if 0 <= closed < len(self._closing):
+                    forced = record.forced[going].to(tokens.device)
+                    tokens = tokens.where(~forced, int(self._closing[closed]))
+                    logprobs = logprobs.where(~forced, 0.0)
             record.add(going, step, tokens, logprobs)
             ended = stops.ended(tokens.cpu(), record.tokens[going, : step + 1])
             record.ended[going[ended]] = True
@@ -137,7 +151,13 @@ class Sampler:
                 session.keep(kept)
                 going, tokens = going[kept], tokens[kept.to(tokens.device)]
             session.step(tokens)
-        return record.completions()
+        return record.completions(sampling.max_thinking_tokens, len(self._closing))
+
+    def _find_open(self, record: _Record, made: int, written: str) -> None:
+        """Marks the rows whose thought is still open after ``made`` tokens."""
+        for row in (~record.ended).nonzero()[:, 0].tolist():
+            text = written + self._texts.whole(record.tokens[row, :made].tolist())
+            record.forced[row] = thought_is_open(text)
 
 
 def check_request(prompts: Sequence[Sequence[int]], sampling: Sampling) -> None:
@@ -225,18 +245,24 @@ class _Record:
         self._logprobs = torch.zeros(rows, max_tokens)
         self._lengths = torch.zeros(rows, dtype=torch.long)
         self.ended = torch.zeros(rows, dtype=torch.bool)
+        self.forced = torch.zeros(rows, dtype=torch.bool)
 
     def add(self, rows: Tensor, step: int, tokens: Tensor, logprobs: Tensor) -> None:
         self.tokens[rows, step] = tokens.cpu()
         self._logprobs[rows, step] = logprobs.float().cpu()
         self._lengths[rows] += ~self.ended[rows]
 
-    def completions(self) -> list[Completion]:
-        """All rows, each up to its end."""
-        parts = (self.tokens, self._logprobs, self._lengths, self.ended)
+    def completions(self, begin: int | None = None, count: int = 0) -> list[Completion]:
+        """All rows, each up to its end. begin, count: where the forced ids of some rows are."""
+        parts = (self.tokens, self._logprobs, self._lengths, self.ended, self.forced)
         return [
             Completion(
-                tuple(tokens[:length]), tuple(logprobs[:length]), "stop" if ended else "length"
+                tuple(tokens[:length]),
+                tuple(logprobs[:length]),
+                "stop" if ended else "length",
+                (begin, min(begin + count, length)) if forced and begin is not None else (0, 0),
             )
-            for tokens, logprobs, length, ended in zip(*(p.tolist() for p in parts), strict=True)
+            for tokens, logprobs, length, ended, forced in zip(
+                *(p.tolist() for p in parts), strict=True
+            )
         ]

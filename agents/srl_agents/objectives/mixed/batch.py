@@ -30,10 +30,11 @@ def mixed_batch(
     whole = [(group, member) for group in groups for member in group.members]
     beside = [(group, member) for group in groups for member in group.beside]
     rows = [
-        (owner, step, given, [term.tokens(group, length, given) for term in terms])
+        (owner, part, given, [term.tokens(group, length, given) for term in terms])
         for owner, (group, member) in enumerate(whole + beside)
         for step, given in zip(member.steps, member.given or [0] * len(member.steps), strict=True)
-        if (length := len(step.generation.token_ids))
+        for part in step.generation.parts
+        if (length := len(part.token_ids))
     ]
     rows = [row for row in rows if any(row[3])]
     owners = torch.tensor([owner for owner, *_ in rows], dtype=torch.long)
@@ -45,5 +46,5 @@ def mixed_batch(
             weights[has, column] = parts
     advantages = torch.cat([advantages, advantages.new_zeros(len(beside))])
     given = tuple(given for _, _, given, _ in rows)
-    batch = batch_of([step for _, step, *_ in rows], advantages[owners], weights)
+    batch = batch_of([part for _, part, *_ in rows], advantages[owners], weights)
     return replace(batch, given=given if any(given) else ())

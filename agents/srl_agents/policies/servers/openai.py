@@ -242,6 +242,12 @@ class OpenAIPolicy:
                 "a chat server must write completions from their beginning; got a format with"
                 f" prefill {sampling.prefill!r}. Fix: leave format.prefill empty"
             )
+        if sampling.max_thinking_tokens is not None:
+            raise BadOption(
+                f"{self._server} cannot close a thought; got a format with max_thinking_tokens ="
+                f" {sampling.max_thinking_tokens}. Fix: leave it out, and give the server's own"
+                " limit in extra_body"
+            )
         text = "".join(message["content"] for message in messages)
         prompt = {"prompt": text + sampling.prefill}
         chat = {"messages": [_as_sent(message) for message in messages]}

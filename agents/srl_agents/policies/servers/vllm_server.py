@@ -13,7 +13,7 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from safetensors import SafetensorError
 from safetensors.torch import save_file
@@ -32,6 +32,7 @@ from srl_agents.policies.servers.failures import (
     read_error,
 )
 from srl_agents.policies.servers.openai import OpenAIPolicy
+from srl_agents.policies.thinking import Prompts, sample_closing_thoughts
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.policies.vllm.engine import RECEIVER, engine_weights
@@ -111,12 +112,19 @@ class VLLMServerPolicy(OpenAIPolicy):
     def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Generation | Failure]:
         """As ``VLLMPolicy.generate``; also raises as ``OpenAIPolicy.generate``."""
         sampling = self._prompts.native(sampling)
-        prompts = self._encode(batch, sampling)
+        how = (sampling.prefill, sampling.tools, sampling.turns)
+        prompts = self._prompts.encode_many(batch, *how)
         check_request(prompts, sampling)
         ask = super().generate
 
+        def sample_ids(prompts: Prompts, how: Sampling) -> Sequence[Generation | Failure]:
+            return ask(cast(Sequence[Messages], prompts), how)  # ``_fields`` takes ids
+
         def sample(fitting: list[int], how: Sampling) -> Sequence[Generation | Failure]:
-            return ask([batch[i] for i in fitting], how)
+            chosen = [prompts[i] for i in fitting]
+            return sample_closing_thoughts(
+                chosen, how, self._prompts, sample_ids, self.max_model_len
+            )
 
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
@@ -200,9 +208,9 @@ class VLLMServerPolicy(OpenAIPolicy):
             return bytes(answer)
 
     def _fields(self, messages: Messages, sampling: Sampling, seed: int | None) -> dict[str, Any]:
-        (prompt,) = self._encode([messages], sampling)
+        prompt = cast(Sequence[int], messages)
         return {
-            "prompt": prompt,
+            "prompt": list(prompt),
             "temperature": sampling.temperature,
             "max_tokens": min(sampling.max_tokens, self.max_model_len - len(prompt)),
             "stop": sampling.engine_stop,
@@ -215,10 +223,6 @@ class VLLMServerPolicy(OpenAIPolicy):
                 "return_token_ids": True,
             },
         }
-
-    def _encode(self, batch: Sequence[Messages], sampling: Sampling) -> list[list[int]]:
-        how = (sampling.prefill, sampling.tools, sampling.turns)
-        return self._prompts.encode_many(batch, *how)
 
     def _dispensable(self, fields: Mapping[str, Any]) -> list[str]:
         return []  # without one of them it is another distribution

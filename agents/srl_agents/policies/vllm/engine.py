@@ -21,6 +21,7 @@ from srl_agents.nn.sample.sampler import check_request
 from srl_agents.parallel.sharding import whole
 from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.request_seeds import RequestSeeds
+from srl_agents.policies.thinking import sample_closing_thoughts
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import FinishReason, Generation, Sampling
@@ -119,8 +120,11 @@ class VLLMPolicy:
         prompts = self.encode_many(batch, sampling.prefill, sampling.tools, sampling.turns)
         check_request(prompts, sampling)
 
-        def sample(fitting: list[int], how: Sampling) -> list[Generation]:
-            return self._sample([prompts[i] for i in fitting], how)
+        def sample(fitting: list[int], how: Sampling) -> list[Generation | Failure]:
+            chosen = [prompts[i] for i in fitting]
+            return sample_closing_thoughts(
+                chosen, how, self._prompts, self._sample, self.max_model_len
+            )
 
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
