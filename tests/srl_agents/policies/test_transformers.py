@@ -58,10 +58,11 @@ def test_a_chat_template_makes_the_prompt_where_there_is_one(make_model: Any) ->
 
 def test_a_template_that_refuses_is_a_clear_error() -> None:
     tokenizer = character_tokenizer("ab")
-    tokenizer.chat_template = "{{ raise_exception('System role not supported') }}"
+    refusal = "{{ raise_exception('no b') }}"
+    tokenizer.chat_template = "{% if messages[0].content == 'b' %}" + refusal + "{% endif %}a"
     policy = TransformersPolicy(build(_llama(), tokenizer, seed=0), tokenizer)
-    with pytest.raises(BadOption, match="refuses these messages: System role not supported"):
-        policy.encode(user("a"))
+    with pytest.raises(BadOption, match="refuses these messages: no b"):
+        policy.encode(user("b"))
 
 
 def test_a_beginning_token_comes_first_where_the_tokenizer_adds_one() -> None:
