@@ -31,7 +31,7 @@ from srl_agents.training.trainer import Trainer
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import Episode
 from srl_env.text.prompt import Messages
-from tests.srl_agents import letters
+from tests.srl_agents import letters, locks
 from tests.srl_agents.parallel.team_jobs import together
 
 TOKENIZER = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")
@@ -210,6 +210,10 @@ COIN = {
 }
 
 
+# No episode is correct, so only what the expert wrote is trained on.
+LOCKS = {"env": {"id": locks.__file__}, "train": {"objective": {"max_tokens": 1}}}
+
+
 @pytest.mark.parametrize("shared", [{}, COIN], ids=["whole steps", "short steps"])
 @pytest.mark.parametrize(
     "changes",
@@ -263,8 +267,18 @@ def test_a_run_of_two_processes_ends_as_one_on_the_same_groups(
         {"model": {"parallel": "fsdp", "lora": {"rank": 3}}},
         {"model": {"lora": {"rank": 3}, "dtype": "bfloat16"}},
         {"model": {"parallel": "fsdp", "autocast": True}},
+        {"method": "luffy", **LOCKS},
+        {"method": "relift", **LOCKS, "stages": {"rlvr": {"auxiliary": {"held": 2, "lr": 1e-2}}}},
     ],
-    ids=["ddp, sft", "fsdp, stages", "fsdp, lora", "ddp, lora, bf16", "fsdp, autocast"],
+    ids=[
+        "ddp, sft",
+        "fsdp, stages",
+        "fsdp, lora",
+        "ddp, lora, bf16",
+        "fsdp, autocast",
+        "ddp, expert rows",
+        "ddp, a buffer",
+    ],
 )
 def test_a_run_of_two_processes_is_resumed_and_leaves_an_ordinary_model(
     tree: dict[str, Any], tmp_path: Path, changes: dict[str, Any]
