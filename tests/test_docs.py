@@ -43,6 +43,7 @@ PLAIN = ["index", "idea", "environments", "rewards", "training", "evaluation", "
 PLAIN += ["grading", "sandbox"]
 OWN_TESTS = ["data", "large-models", "swe"]
 AGENTS = {"index": (), "own": (), "transformers": (), "human": (), "openai": ("openai",)}
+AGENTS |= {"tools": ()}
 AGENTS |= {"stable-baselines3": ("sb3_contrib",), "trl": ("trl",)}
 
 page_id: Callable[[Path], str] = lambda page: page.relative_to(ROOT).with_suffix("").as_posix()  # noqa: E731
