@@ -53,6 +53,7 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._arguments_as_text = False
 
     def encode(self, chats: Sequence[Messages], tools: Sequence[Tool] = ()) -> list[list[int]]:
         """Prompts that ask for the assistant's turn. The template may raise anything."""
@@ -91,7 +92,17 @@ class ChatTemplate:
 
     @cached_property
     def tool_use(self) -> ToolUse | None:
-        """What it does with tools; None if it does not show tools, calls and their results."""
+        """What it does with tools; None if it does not show tools, calls and their results.
+
+        Arguments are an object for most templates, and JSON text for some.
+        """
+        found = self._found_tool_use()
+        if found is None:
+            self._arguments_as_text = True
+            found = self._found_tool_use()
+        return found
+
+    def _found_tool_use(self) -> ToolUse | None:
         call, tools = _call_message(_PROBE_CALL), (_PROBE_TOOL,)
         result: Message = {
             "role": "tool",
@@ -158,14 +169,20 @@ class ChatTemplate:
             system, first = messages[:2]
             content = f"{system['content']}\n\n{first['content']}"
             messages[:2] = [{"role": first["role"], "content": content}]
-        return messages
+        return self._shown(messages)
+
+    def _shown(self, messages: Messages) -> list[Message]:
+        """The messages with arguments as the template takes them."""
+        if not self._arguments_as_text:
+            return list(messages)
+        return [_with_arguments_as_text(message) for message in messages]
 
     def _rendered(
         self, chat: Messages, prompt: bool = False, tools: Sequence[Tool] = ()
     ) -> str | None:
         """The text of a chat; None if the template refuses it."""
         try:
-            return str(self._applied(list(chat), prompt, tools, tokenize=False))
+            return str(self._applied(self._shown(chat), prompt, tools, tokenize=False))
         except Exception:  # noqa: BLE001  # templates are programs
             return None
 
@@ -180,6 +197,17 @@ class ChatTemplate:
             return_dict=False,
             **getattr(self._tokenizer, "init_kwargs", {}).get(_ARGUMENTS, {}),
         )
+
+
+def _with_arguments_as_text(message: Message) -> Message:
+    if "tool_calls" not in message:
+        return message
+    calls: list[MessageCall] = []
+    for call in message["tool_calls"]:
+        given = call["function"]["arguments"]
+        text = given if isinstance(given, str) else json.dumps(given, ensure_ascii=False)
+        calls.append({**call, "function": {**call["function"], "arguments": text}})
+    return {**message, "tool_calls": calls}
 
 
 def _call_message(call: NamedCall) -> Message:

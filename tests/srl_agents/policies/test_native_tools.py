@@ -145,7 +145,9 @@ def test_a_history_grows_by_ids_and_is_never_rendered_again(family: str) -> None
         assert after[: len(before) + len(sampled)] == [*before, *sampled]
         added = tokenizer.decode(after[len(before) + len(sampled) :])
         assert added.count(end) <= 2 - text.endswith(end)  # the turn's, and the answer's
-        assert text.endswith(end) or added.startswith(("<|im_end|>", "<|e", "<|call|>", "</s>"))
+        assert text.endswith(end) or added.startswith(
+            ("<|im_end|>", "<|e", "<|call|>", "</s>", "<｜end")
+        )
     observed = env.history[0].observation
     assert observed is not None
     assert observed in tokenizer.decode(sampler.prompts[1])

@@ -89,6 +89,18 @@ type {{ tool.function.name }} = (_: {{ tool.function.parameters | tojson }}) => 
 {%- else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}{% endfor %}
 {%- if add_generation_prompt %}<|start|>assistant{% endif %}"""
 
+BOXES = """\
+{%- for tool in tools or [] %}{{ tool | tojson }}{% endfor %}
+{%- for m in messages %}
+{%- if m.tool_calls %}{% set f = m.tool_calls[0].function %}<｜Assistant｜><｜tool▁calls▁begin｜>\
+<｜tool▁call▁begin｜>{{ f.name + '<｜tool▁sep｜>' + f.arguments }}<｜tool▁call▁end｜>\
+<｜tool▁calls▁end｜><｜end｜>
+{%- elif m.role == 'tool' %}<｜tool▁output▁begin｜>{{ m.content }}<｜tool▁output▁end｜>
+{%- elif m.role == 'assistant' %}<｜Assistant｜>{{ m.content }}<｜end｜>
+{%- else %}<｜User｜>{{ m.content }}{% endif %}{% endfor %}
+{%- if add_generation_prompt %}<｜Assistant｜>{% endif %}"""
+"""Takes arguments as text."""
+
 CODER = QWEN.replace(
     """{"name": "{{ call.function.name }}", "arguments": {{ call.function.arguments | tojson }}}
 """,
@@ -105,6 +117,21 @@ SPECIAL = {
     "coder": (CODER, ("<|im_start|>", "<|im_end|>")),
     "llama": (LLAMA, ("<|start|>", "<|body|>", "<|eot_id|>")),
     "mistral": (MISTRAL, ("[INST]", "[/INST]", "[TOOL_CALLS]", "[TOOL_RESULTS]", "</s>")),
+    "boxes": (
+        BOXES,
+        (
+            "<｜User｜>",
+            "<｜Assistant｜>",
+            "<｜end｜>",
+            "<｜tool▁calls▁begin｜>",
+            "<｜tool▁calls▁end｜>",
+            "<｜tool▁call▁begin｜>",
+            "<｜tool▁call▁end｜>",
+            "<｜tool▁sep｜>",
+            "<｜tool▁output▁begin｜>",
+            "<｜tool▁output▁end｜>",
+        ),
+    ),
     "harmony": (
         HARMONY,
         ("<|start|>", "<|channel|>", "<|message|>", "<|end|>", "<|call|>", "<|return|>"),
