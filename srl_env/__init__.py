@@ -27,6 +27,8 @@ if TYPE_CHECKING:
     from srl_env.text.format import Brackets, CompletionFormat, ParsedStep, ThinkTags
     from srl_env.text.prompt import PromptStyle
     from srl_env.text.spaces import AnyText
+    from srl_env.text.tool import Parameter, Tool
+    from srl_env.text.tools import JsonCalls
     from srl_env.verifiers.protocol import Verdict, Verifier
 
 
@@ -40,6 +42,8 @@ __all__ = [
     "ExpertStep",
     "ExpertTrajectory",
     "Generation",
+    "JsonCalls",
+    "Parameter",
     "ParsedStep",
     "Policy",
     "PrivilegedPolicy",
@@ -55,6 +59,7 @@ __all__ = [
     "StepRecord",
     "StepReward",
     "ThinkTags",
+    "Tool",
     "VectorEnv",
     "Verdict",
     "Verifier",
@@ -75,6 +80,8 @@ __getattr__, __dir__ = lazy_names(
         "environment": ("ReasoningEnv",),
         "episode.state": ("Snapshot",),
         "text.format": ("Brackets", "CompletionFormat", "ParsedStep", "ThinkTags"),
+        "text.tool": ("Parameter", "Tool"),
+        "text.tools": ("JsonCalls",),
         "policy": ("Generation", "Policy", "Sampling"),
         "problem": ("ExpertStep", "ExpertTrajectory", "Problem", "ProblemSource"),
         "text.prompt": ("PromptStyle",),

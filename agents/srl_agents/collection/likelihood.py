@@ -31,7 +31,8 @@ from srl_env.errors import BadOption
 from srl_env.policy import Sampling
 from srl_env.problem import ExpertStep
 from srl_env.rollout import Episode, Step
-from srl_env.text.format import CompletionFormat
+from srl_env.text.format import CompletionFormat, NamedCall, ToolFormat
+from srl_env.text.tool import Tool
 
 LIMIT = 1.0
 Ids = tuple[int, ...]
@@ -43,12 +44,23 @@ Row = tuple[Ids, Ids, int]
 class Encoder(Protocol):
     """What turns completions into tokens and back; ``TransformersPolicy`` is one."""
 
+    @property
+    def native_tools(self) -> bool:
+        """Whether its chat template takes tools."""
+
+    def write_call(self, call: NamedCall, tools: tuple[Tool, ...]) -> str:
+        """A call as the chat template writes it."""
+
     def encode_completions(
-        self, texts: Sequence[str], stop: Sequence[str] = (), prefill: str = ""
+        self,
+        texts: Sequence[str],
+        stop: Sequence[str] = (),
+        prefill: str = "",
+        calls: bool = False,
     ) -> tuple[Ids, ...]:
         """The ids of each completion, as it would be sampled."""
 
-    def decode(self, ids: Sequence[int], prefill: str = "") -> str:
+    def decode(self, ids: Sequence[int], prefill: str = "", calls: bool = False) -> str:
         """The text of a completion's ids."""
 
 
@@ -89,7 +101,11 @@ class LogLikelihood:
 
     def _row(self, step: Step, how: Sampling, thought: str | None) -> Row:
         """The expert's step after the prompt and a thought."""
-        action = step.expert_action or ""
+        action, native = step.expert_action or "", False
+        if self.encoder.native_tools and isinstance(self.format, ToolFormat) and self.format.native:
+            call = self.format.call_of(action)
+            native = call is not None
+            action = action if call is None else self.encoder.write_call(call, self.format.tools)
         text = self.format.render(ExpertStep(action, thought=thought))
         at = text.rfind(action)
         if at < 0:
@@ -97,17 +113,17 @@ class LogLikelihood:
                 "measure 'log-likelihood' needs a format that writes an action as it is; got "
                 f"{type(self.format).__name__}. Fix: choose another measure"
             )
-        (ids,) = self.encoder.encode_completions([text], how.stop, how.prefill)
+        (ids,) = self.encoder.encode_completions([text], how.stop, how.prefill, native)
         split = self._tokens_before(ids, len(text) - at, how.prefill)
         return step.generation.prompt_ids, ids, split
 
     def _tokens_before(self, ids: Ids, characters: int, prefill: str) -> int:
         """How many tokens come before the last characters; one that has some of them does not."""
-        before = len(self.encoder.decode(ids, prefill)) - characters
+        before = len(self.encoder.decode(ids, prefill, calls=True)) - characters
         low, high = 0, len(ids) - 1
         while low < high:
             middle = (low + high + 1) // 2
-            if len(self.encoder.decode(ids[:middle], prefill)) <= before:
+            if len(self.encoder.decode(ids[:middle], prefill, calls=True)) <= before:
                 low = middle
             else:
                 high = middle - 1

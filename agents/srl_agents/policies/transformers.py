@@ -186,9 +186,9 @@ class TransformersPolicy:
         """A call as the chat template writes it, if ``native_tools``."""
         return self._prompts.write_call(call, tools)
 
-    def decode(self, ids: Sequence[int], prefill: str = "") -> str:
+    def decode(self, ids: Sequence[int], prefill: str = "", calls: bool = False) -> str:
         """The text of a completion's ids; see ``PromptEncoder.decode``."""
-        return self._prompts.decode(ids, prefill)
+        return self._prompts.decode(ids, prefill, calls)
 
     def logprobs(
         self,

@@ -29,14 +29,20 @@ from ..letters import TOKENIZER, base, lines, save_base, settings, updates
 class Characters:
     """One id for each character; completions end with id 0 unless a stop string ends them."""
 
+    native_tools = False
+
     def encode_completions(
-        self, texts: list[str], stop: tuple[str, ...] = (), prefill: str = ""
+        self,
+        texts: list[str],
+        stop: tuple[str, ...] = (),
+        prefill: str = "",
+        calls: bool = False,
     ) -> tuple[tuple[int, ...], ...]:
         return tuple(
             (*map(ord, text), *([] if text.endswith(tuple(stop)) else [0])) for text in texts
         )
 
-    def decode(self, ids: tuple[int, ...], prefill: str = "") -> str:
+    def decode(self, ids: tuple[int, ...], prefill: str = "", calls: bool = False) -> str:
         return "".join(map(chr, filter(None, ids)))
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from srl_agents.collection.demonstrations import demonstrations, expert_episodes
+from srl_agents.collection.likelihood import LogLikelihood
 from srl_agents.methods.starts import StartPoint
 from srl_agents.models.small import build
 from srl_agents.nn.sample.sampler import Completion
@@ -19,8 +20,8 @@ from srl_agents.policies.tokens import PromptEncoder
 from srl_agents.training.retokenization import drift_fraction
 from srl_env import make
 from srl_env.environment import ReasoningEnv
-from srl_env.policy import Policy, Sampling
-from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.policy import Generation, Policy, Sampling
+from srl_env.rollout import EnvPool, Episode, Start, Step, rollout
 from srl_env.text.format import CompletionFormat
 from srl_env.text.prompt import Message
 from srl_env.text.tool import Parameter, Tool
@@ -253,3 +254,16 @@ def test_an_experts_episode_grows_by_ids_as_the_policys_does() -> None:
     thought = env.expert_steps[0].thought
     assert thought is not None
     assert thought in tokenizer.decode(list(episode.steps[1].generation.prompt_ids))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_the_likelihood_of_a_call_is_that_of_what_the_template_writes(family: str) -> None:
+    tokenizer, env = tool_tokenizer(family), shop()
+    policy, _ = scripted(tokenizer, [])
+    written = expert_calls(env, policy)[0]
+    action = env.expert_steps[0].action
+    step = Step((), Generation("", (1,), (0.0,), (2,)), "", 0, 0.0, {}, True, None, None, action)
+    measure = LogLikelihood(env.format, policy, lambda batch, _: torch.zeros(1))
+    _, ids, split = measure._row(step, Sampling().for_format(env.format, "step"), "so")
+    assert tokenizer.decode(list(ids[split:])).startswith(written)
+    assert "so" in tokenizer.decode(list(ids[:split]))
