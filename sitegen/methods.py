@@ -18,9 +18,9 @@ _SOURCE = re.compile(r"^(?:Source[\w ]*):\s+(.+?)(?=\n\s*\n|\Z)", re.MULTILINE |
 
 
 def methods_table() -> str:
-    """A row for each registered method: its stages, what each does, and where it is from."""
+    """A row for each registered method: what it needs, its stages, and where it is from."""
     rows = [_row(get_method(name)) for name in methods()]
-    return "\n".join(["| method | stages | from |", "|---|---|---|", *rows])
+    return "\n".join(["| method | needs | stages | from |", "|---|---|---|---|", *rows])
 
 
 def formulas() -> str:
@@ -36,12 +36,15 @@ def linked(text: str) -> str:
 
 def _row(method: Method) -> str:
     stages = "<br>".join(_stage(stage) for stage in method.stages)
-    return f"| `{method.name}` | {stages} | {linked(method.source)} |"
+    needs = ", ".join(sorted(method.needs))
+    return f"| `{method.name}` | {needs} | {stages} | {linked(method.source)} |"
 
 
 def _stage(stage: Stage) -> str:
     where = {"problem": "at the problem", "prefix": "after every expert prefix"}[stage.starts.at]
     where = str(stage.starts.prefix or where)
+    where += "" if stage.starts.profile is None else " that a profile keeps"
+    where += "" if stage.starts.subset is None else " of problems that differ"
     fraction = "" if stage.fraction is None else f"; up to {stage.fraction:.0%} of the budget"
     second = "" if stage.auxiliary is None else f"; {stage.auxiliary}"
     return f"**{stage.name}**: {stage.objective}, starts {where}{second}{fraction}"
