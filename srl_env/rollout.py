@@ -7,9 +7,10 @@ failures separate from rewards. Nothing here knows of models or losses.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Protocol, cast, runtime_checkable
+from typing import Any, Protocol, TypeAlias, cast, runtime_checkable
 
 from srl_env.batch.stepping import reset_many, step_many
 from srl_env.environment import ReasoningEnv
@@ -43,7 +44,8 @@ class Start:
     unless it is given, so that each draws its own random rewards.
     sampling_seed: seeds what is sampled, step by step, in this episode alone (``Sampling.seeds``);
     None leaves it to the policy. written: generations of the same episode from an interrupted run.
-    Its first steps take them again, and the policy is asked for the rest.
+    Its first steps take them again, and the policy is asked for the rest. env: its pool's name, if
+    there are several.
     """
 
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -51,6 +53,7 @@ class Start:
     group: int = 0
     sampling_seed: int | None = None
     written: tuple[Generation, ...] = ()
+    env: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +105,7 @@ class Episode:
     verdict: as in ``info``. It is None after a ``failure``, and if the judged steps are the
     expert's (continuation "expert"). start_step: how many of the expert's steps were given as
     context; the verdict does not cover them. A failure before the first step leaves ``steps``
-    empty.
+    empty. env: the name of its environment, if there are several.
     """
 
     problem_id: str
@@ -114,6 +117,7 @@ class Episode:
     verdict: Mapping[str, Any] | None
     failure: Mapping[str, str] | None
     group: int
+    env: str = ""
 
     @property
     def total_reward(self) -> float:
@@ -161,6 +165,10 @@ def sampled_turns(
     return tuple(ids[without:])
 
 
+EnvPools: TypeAlias = "EnvPool | Mapping[str, EnvPool]"
+"""Environments of one kind, or of several by the names that starts give."""
+
+
 class EnvPool:
     """Environments kept for reuse, made when first needed."""
 
@@ -182,7 +190,7 @@ class EnvPool:
 
 
 def rollout(
-    envs: EnvPool,
+    envs: EnvPools,
     policy: AnyPolicy,
     starts: Sequence[Start],
     sampling: Sampling | None = None,
@@ -206,25 +214,23 @@ class EpisodeRunner:
     live: the episodes that have not ended, oldest first. steps: how many steps were taken in all.
     """
 
-    def __init__(self, envs: EnvPool, policy: AnyPolicy, sampling: Sampling | None = None) -> None:
+    def __init__(self, envs: EnvPools, policy: AnyPolicy, sampling: Sampling | None = None) -> None:
         """envs: not used by anyone else meanwhile. Raises ``BadOption`` for a bad policy."""
         if isinstance(policy, type) or not isinstance(policy, AnyPolicy):
             raise BadOption(
                 f"a policy must be an object with generate(batch, sampling); got {policy!r:.80}. "
                 "Fix: use one of srl_agents.policies"
             )
-        self._pool, self._policy, self._sampling = envs, policy, sampling or Sampling()
-        self._free: list[ReasoningEnv] = []
-        self._used = 0
+        self._pools = {"": envs} if isinstance(envs, EnvPool) else dict(envs)
+        self._policy, self._sampling = policy, sampling or Sampling()
+        self._free: dict[str, list[ReasoningEnv]] = {name: [] for name in self._pools}
+        self._used = Counter[str]()
         self.live: list[LiveEpisode] = []
         self.steps = 0
 
     def add(self, starts: Sequence[Start]) -> list[LiveEpisode]:
         """Starts an episode for each start, in order; one whose reset fails has ended."""
-        while len(self._free) < len(starts):
-            self._used += 1
-            self._free.append(self._pool.take(self._used)[-1])
-        envs, self._free = self._free[: len(starts)], self._free[len(starts) :]
+        envs = [self._take(start.env) for start in starts]
         options = [self._options(s, env) for s, env in zip(starts, envs, strict=True)]
         results = reset_many(envs, [s.seed for s in starts], options)
         added = [
@@ -253,7 +259,14 @@ class EpisodeRunner:
 
     def release(self, ended: LiveEpisode) -> None:
         """Frees the environment of an ended episode for another."""
-        self._free.append(ended.env)
+        self._free[ended.start.env].append(ended.env)
+
+    def _take(self, name: str) -> ReasoningEnv:
+        """A free environment, or a new one of that pool."""
+        if self._free[name]:
+            return self._free[name].pop(0)
+        self._used[name] += 1
+        return self._pools[name].take(self._used[name])[-1]
 
     def _generate(self, live: Sequence[LiveEpisode]) -> list[Generation | Failure]:
         """One generation for each live episode, in order; one batch for each set of stop strings.
@@ -364,6 +377,7 @@ class LiveEpisode:
             verdict=self.info.get("verdict"),
             failure=self.info.get("failure"),
             group=self.start.group,
+            env=self.start.env,
         )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -27,6 +27,7 @@ from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
 if TYPE_CHECKING:
+    from srl_agents.runs.config import RunConfig
     from srl_env.environment import ReasoningEnv
     from srl_env.rollout import AnyPolicy
 
@@ -129,9 +130,7 @@ def _record(
         raise BadOption("the split is given by --split, not in --kwargs")
     if env_id is None and not spec.runs:
         raise BadOption(f"give an environment for {policy!r}, e.g. -e srl/ModularChain-v0")
-    env_id = env_id or spec.runs[0].env.id
-    if spec.runs and spec.runs[0].env.id == env_id:
-        arguments = {**spec.runs[0].env.options, **arguments}
+    env_id, arguments = _trained_in(env_id, arguments, spec.runs)
     defaults = _PERSON if policy == "human" else _SERVER if spec.on_server else {}
     if chooser:
         defaults = {name: value for name, value in defaults.items() if name != "parallel"}
@@ -144,6 +143,23 @@ def _record(
         "chooser": None if chooser is None else str(chooser),
         "settings": settings.filled(**trained_decoding(spec.runs)).model_dump(mode="json"),
     }
+
+
+def _trained_in(
+    env_id: str | None, arguments: dict[str, Any], runs: Sequence[RunConfig]
+) -> tuple[str, dict[str, Any]]:
+    """The environment, by default that of the last run, and its arguments; a run's come first."""
+    trained = {name or each.id: each for run in runs[:1] for name, each in run.environments.items()}
+    if env_id is None:
+        if len(trained) > 1:
+            raise BadOption(
+                f"{runs[0].out} trained on several environments. Fix: choose one, as -e"
+                f" {next(iter(trained))}; the others: {', '.join(list(trained)[1:])}"
+            )
+        env_id = next(iter(trained))
+    if (found := trained.get(env_id)) is None:
+        return env_id, arguments
+    return found.id, {**found.options, **arguments}
 
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:

@@ -10,11 +10,13 @@ import math
 import re
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import chain, starmap
+from typing import Any
 
 from srl_agents.collection.runners import Job, Result, Rollouts
-from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
+from srl_agents.methods.mixed_starts import AnyStarts
+from srl_agents.methods.starts import StartPoint, StartResult
 from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.requests import Collected, DemonstrationRequest, GroupRequest
 from srl_agents.parallel.team import ALONE, Team
@@ -45,7 +47,8 @@ class Collector:
 
     rollouts: what runs the episodes. seed: the run's; all others are derived from it. team: the
     processes that sample together; each receives the episodes of all. experts: for groups with
-    expert rows. measured: rewards episodes by what the trained model says of them.
+    expert rows. measured: rewards episodes by what the trained model says of them. options: {name
+    of an environment: reset options of its episodes, which win over a request's}.
     """
 
     rollouts: Rollouts
@@ -55,10 +58,9 @@ class Collector:
     experts: Experts | None = None
     measured: Measured | None = None
     write: Examples | None = None
+    options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
-    def source(
-        self, starts: StartSampler, batch: int, purpose: str, update: int
-    ) -> CollectorSource:
+    def source(self, starts: AnyStarts, batch: int, purpose: str, update: int) -> CollectorSource:
         """The ``Source`` of one update.
 
         batch: how many groups or demonstrations. purpose, update: what the episodes' seeds depend
@@ -72,7 +74,7 @@ class CollectorSource:
     """A collector's episodes and demonstrations for one update."""
 
     collector: Collector
-    starts: StartSampler
+    starts: AnyStarts
     batch: int
     key: tuple[str, int]
 
@@ -158,7 +160,7 @@ class CollectorSource:
         assert self.collector.experts is not None, "the trainer gives it"
         starts = list[Start]()
         for number, point in points:
-            experts = self.starts.source[point.problem].trajectories
+            experts = self.starts.problem(point).trajectories
             if not experts:
                 continue
             begun = replace(point, start_step=0) if request.continued else point
@@ -206,7 +208,8 @@ class CollectorSource:
 
     def _start(self, request: GroupRequest, number: int, point: StartPoint) -> Start:
         seed = derive_seed("episode", self.collector.seed, *self.key, number)
-        return Start({**point.options, **request.options}, seed, number)
+        options = {**point.options, **request.options, **self.collector.options.get(point.env, {})}
+        return Start(options, seed, number, env=point.env)
 
     def _results(
         self, found: Collected, points: Mapping[int, StartPoint]

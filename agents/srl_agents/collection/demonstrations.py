@@ -98,7 +98,7 @@ def _encoded(
     shown = texts
     if native is not None:
         shown = [
-            text.removesuffix(step.action) + _written(native, policy, step.action)
+            text.removesuffix(step.action) + natively_written(native, policy, step.action)
             for step, text in zip(steps, texts, strict=True)
         ]
     completions = policy.encode_completions(shown, how.stop, how.prefill, native is not None)
@@ -155,10 +155,10 @@ def _native(env: ReasoningEnv, policy: TransformersPolicy, step: ExpertStep) -> 
     """The step with its call as the model's chat template writes it, if tools are native."""
     if not env.native_tools or env.native_format is None:
         return step
-    return replace(step, action=_written(env.native_format, policy, step.action))
+    return replace(step, action=natively_written(env.native_format, policy, step.action))
 
 
-def _written(format: ToolFormat, policy: TransformersPolicy, action: str) -> str:
+def natively_written(format: ToolFormat, policy: TransformersPolicy, action: str) -> str:
     """An action as the model's chat template writes it; the same if it is no call."""
     call = format.call_of(action)
     return action if call is None else policy.write_call(call, format.tools)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import torch
 
+from srl_agents.collection.demonstrations import natively_written
 from srl_agents.objectives.batch import Batch
 from srl_agents.policies import TransformersPolicy
 from srl_env.environment import ReasoningEnv
@@ -26,15 +27,21 @@ def examples(
     room: the most tokens of a sample that become the thought, if the format asks for a thought and
     the expert's is not recorded.
     """
+    native = env.native_format if policy.native_tools else None
     found = [(s, text) for e, s in samples if (text := written(env, e, s, room)) is not None]
     if not found:
         return None
-    prefill = Sampling().for_format(env.format, "step").prefill
-    prompts = policy.encode_many([step.messages for step, _ in found], prefill)
     texts = [text for _, text in found]
-    completions = policy.encode_completions(texts, env.format.stop, prefill)
+    if native is not None:
+        texts = [
+            text.removesuffix(action) + natively_written(native, policy, action)
+            for (step, text) in found
+            for action in [step.expert_action or ""]
+        ]
+    how = Sampling().for_format(env.format, "step", native is not None)
+    completions = policy.encode_completions(texts, env.format.stop, how.prefill, native is not None)
     ones = torch.ones(len(found))
-    return Batch(tuple(tuple(ids) for ids in prompts), completions, ones, ones)
+    return Batch(tuple(step.generation.prompt_ids for step, _ in found), completions, ones, ones)
 
 
 def written(env: ReasoningEnv, episode: Episode, step: Step, room: int) -> str | None:

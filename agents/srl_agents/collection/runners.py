@@ -8,13 +8,13 @@ Ray's actors.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Policy, Sampling
-from srl_env.rollout import EnvPool, Episode, Start, rollout
+from srl_env.rollout import EnvPools, Episode, Start, rollout
 from srl_env.text.prompt import Messages
 
 
@@ -60,7 +60,7 @@ class Rollouts(Protocol):
 class LocalRollouts:
     """Runs jobs one after the other in this process."""
 
-    def __init__(self, pool: EnvPool, policy: Policy, groups_per_job: int | None = None) -> None:
+    def __init__(self, pool: EnvPools, policy: Policy, groups_per_job: int | None = None) -> None:
         self.pool, self.policy, self.groups_per_job = pool, policy, groups_per_job
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
@@ -73,10 +73,11 @@ class LocalRollouts:
 
     def close(self) -> None:
         """Closes the environments, not the policy."""
-        self.pool.close()
+        for pool in self.pool.values() if isinstance(self.pool, Mapping) else [self.pool]:
+            pool.close()
 
 
-def run_job(job: Job, pool: EnvPool, policy: Policy) -> Result:
+def run_job(job: Job, pool: EnvPools, policy: Policy) -> Result:
     """The job's episodes; raises what ``srl_env.rollout.rollout`` raises."""
     began, timed = time.perf_counter(), _Timed(policy)
     if job.seed is not None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Protocol
 
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import TrainingBatches
+from srl_agents.objectives.groups import Group
 from srl_agents.objectives.requests import Collected
 from srl_env.environment import ReasoningEnv
 from srl_env.policy import Sampling
@@ -40,7 +41,7 @@ def with_teacher_prompts(
     data: TrainingBatches,
     collected: Collected,
     objective: Objective,
-    env: ReasoningEnv,
+    envs: Mapping[str, ReasoningEnv],
     encoder: Encoder,
 ) -> TrainingBatches:
     """The batches with the teacher's prompts, as the objective asks; the same without a teacher.
@@ -50,7 +51,7 @@ def with_teacher_prompts(
     request = objective.teacher_request
     if request is None:
         return data
-    known = teacher_prompts(collected, request.hint, env, encoder)
+    known = teacher_prompts(collected, request.hint, envs, encoder)
     batches = (
         objective.with_teacher(batch, tuple(known.get(ids, ids) for ids in batch.prompts))
         for batch in data.batches
@@ -59,16 +60,27 @@ def with_teacher_prompts(
 
 
 def teacher_prompts(
-    collected: Collected, hint: float, env: ReasoningEnv, encoder: Encoder
+    collected: Collected, hint: float, envs: Mapping[str, ReasoningEnv], encoder: Encoder
 ) -> dict[Ids, Ids]:
     """{the ids of a prompt that was sampled in: those of the same prompt with this hint}.
 
     hint: the fraction of the expert's steps that it shows. Prompts that stay are not in it.
     """
+    found: dict[Ids, Ids] = {}
+    for name, env in envs.items():
+        own = [group for group in collected.trained if collected.starts[group.start].env == name]
+        found |= _teacher_prompts(own, collected, hint, env, encoder)
+    return found
+
+
+def _teacher_prompts(
+    groups: Sequence[Group], collected: Collected, hint: float, env: ReasoningEnv, encoder: Encoder
+) -> dict[Ids, Ids]:
+    """The same for groups of one environment."""
     changed: dict[Ids, Messages] = {}
     turns: dict[Ids, tuple[Ids, ...]] = {}
     later: dict[Ids, Ids] = {}
-    for group in collected.trained:
+    for group in groups:
         start = collected.starts[group.start]
         assert start.seed is not None, "the collector seeds every start"
         shown = float(start.options.get("hint", 0.0))
@@ -86,6 +98,8 @@ def teacher_prompts(
                 if ids not in changed:
                     changed[ids] = with_hint(env.style, step.messages, problem.prompt, then, now)
                     turns[ids] = sampled_turns(env, episode.continuation, before)
+    if not changed:
+        return {}
     native = encoder.native_tools and env.native_format is not None
     how = Sampling().for_format(env.format, "step", native)
     encoded = encoder.encode_many(

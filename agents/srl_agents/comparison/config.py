@@ -208,6 +208,11 @@ def base_label(base: str) -> str:
 def _run_config(shared: Tree, changes: Tree, where: str) -> RunConfig:
     """The configuration of a run. An error names the key in ``run`` or in the changes."""
     whole = merged(shared, changes)
+    if whole.get("envs"):
+        raise BadOption(
+            "run.envs: a comparison evaluates on one environment; got several. Fix: set run.env,"
+            " or train single runs and compare them with srl-env view"
+        )
     try:
         return make_config(whole, "run")
     except UserError as error:

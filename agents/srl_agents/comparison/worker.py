@@ -157,7 +157,8 @@ def _evaluated(job: Job, policy: AnyPolicy, report: Report) -> EvalResult:
 def _evaluate(
     job: Job, policy: AnyPolicy, settings: EvaluationConfig, **options: Any
 ) -> EvalResult:
-    make_env = split_maker(job.run.env.id, job.run.env.options, settings.split)
+    (env,) = job.run.environments.values()  # checked by the configuration
+    make_env = split_maker(env.id, env.options, settings.split)
     return evaluate(policy, make_env, settings, name=job.method, **options)
 
 

@@ -20,8 +20,9 @@ def check_split(run: RunConfig, settings: EvaluationConfig, section: str, place:
     """
     trained = run.model_copy(update={"out": place})
     try:
-        with closing(split_maker(run.env.id, run.env.options, settings.split)()) as env:
-            problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
-            check_unseen(problems, [trained, *training_runs(run.model.path)])
+        for each in run.environments.values():
+            with closing(split_maker(each.id, each.options, settings.split)()) as env:
+                problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
+                check_unseen(problems, [trained, *training_runs(run.model.path)])
     except (BadOption, UnknownName) as error:
         raise BadOption(f"{section}.split is {settings.split!r}: {error}") from error

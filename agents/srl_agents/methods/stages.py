@@ -98,6 +98,7 @@ class Stage(Checked):
     fraction: how much of the run's whole budget it may take. Stages that name none divide what
     the others leave evenly; the last stage takes all that is left. until: ends it earlier.
     auxiliary: a second objective, on problems from a buffer; None for none.
+    envs: names of the environments that it draws starts from, of a run with several; () for all.
     """
 
     name: str
@@ -111,6 +112,7 @@ class Stage(Checked):
     fraction: Fraction | None = None
     until: Until = Until()
     auxiliary: AuxiliaryObjective | None = None
+    envs: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         Checked.__post_init__(self)

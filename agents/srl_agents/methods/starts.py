@@ -17,7 +17,7 @@ import numpy as np
 from srl_agents.methods.prefix import ProblemStats, given_steps
 from srl_agents.methods.stages import Starts
 from srl_env.errors import BadOption
-from srl_env.problem import ProblemSource, start_steps
+from srl_env.problem import Problem, ProblemSource, start_steps
 from srl_env.seeding import stream
 
 _CHUNK = 1024  # problems shuffled together with all their steps
@@ -29,13 +29,14 @@ class StartPoint:
     """A problem by its index in the source, and how many expert steps are already taken.
 
     fraction: the one of the expert's steps that a schedule gave, before rounding. hint: the
-    fraction that the prompt shows.
+    fraction that the prompt shows. env: the name of the environment, if the run has several.
     """
 
     problem: int
     start_step: int = 0
     fraction: float = field(default=0.0, compare=False)
     hint: float = field(default=0.0, compare=False)
+    env: str = field(default="", compare=False)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -90,6 +91,10 @@ class StartSampler:
         if self.starts.subset is not None:
             among = range(len(self.source)) if self.only is None else self.only
             self.only = self.starts.subset.choose(self.source, among)
+
+    def problem(self, point: StartPoint) -> Problem:
+        """The problem of a point."""
+        return self.source[point.problem]
 
     @property
     def profile_due(self) -> bool:

@@ -49,6 +49,21 @@ def episode_metrics(episodes: Sequence[Episode]) -> Metrics:
     }
 
 
+_OF_ENVIRONMENT = (
+    *("episodes", "failures", "reward", "success", "format_fraction", "legal_fraction"),
+    *("truncated_fraction", "length", "steps"),
+)
+
+
+def environment_metrics(episodes: Sequence[Episode]) -> Metrics:
+    """{metric/environment: number} where the episodes are of several environments."""
+    found: Metrics = {}
+    for name in dict.fromkeys(episode.env for episode in episodes if episode.env):
+        own = episode_metrics([episode for episode in episodes if episode.env == name])
+        found |= {f"{key}/{name}": own[key] for key in _OF_ENVIRONMENT if key in own}
+    return found
+
+
 def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metrics:
     """How much signal the groups carried, and how much of it comes from the format.
 

@@ -10,6 +10,7 @@ from srl_agents.objectives.choices import Aggregation
 from srl_agents.objectives.groups import Group, Outcome, outcomes
 from srl_agents.objectives.metrics import (
     Metrics,
+    environment_metrics,
     episode_metrics,
     expert_metrics,
     group_metrics,
@@ -111,12 +112,25 @@ class Collected:
         return {
             **episode_metrics(self.episodes),
             **group_metrics(self.groups, len(self.trained), self.min_std),
+            **environment_metrics(self.episodes),
+            **self._informative_by_environment(),
             **expert_metrics(self.experts.values()),
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
             **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),
             "tokens_per_s/sample": _rate(self.tokens, self.seconds_sampling),
             "tokens_per_s/environment": _rate(self.tokens, self.seconds_environment),
+        }
+
+    def _informative_by_environment(self) -> Metrics:
+        """The fraction of each environment's groups that are informative, if there are several."""
+        found: dict[str, list[bool]] = {}
+        for group in self.groups:
+            if name := self.starts[group.start].env if group.start in self.starts else "":
+                found.setdefault(name, []).append(group.informative(self.min_std))
+        return {
+            f"groups/informative_fraction/{name}": sum(each) / len(each)
+            for name, each in found.items()
         }
 
 

@@ -24,8 +24,9 @@ from srl_agents.methods.stages import Beta, Method
 from srl_agents.runs.evaluation import TrainingEvaluationConfig
 from srl_agents.runs.method import resolved
 from srl_agents.runs.section import Section
-from srl_agents.runs.settings import read_tree, with_overrides, without_off
-from srl_agents.runs.validation import validated
+from srl_agents.runs.settings import dotted, read_tree, with_overrides, without_off
+from srl_agents.runs.validation import missing, validated
+from srl_env.errors import BadOption, UnknownName
 
 if TYPE_CHECKING:
     from srl_agents.runs.settings import Tree
@@ -47,6 +48,36 @@ class EnvConfig(Section):
     options: dict[str, Any] = Field(default_factory=dict)
     problems: str | None = None
     experts: str | None = None
+
+
+class EpisodeConfig(Section):
+    """Options of ``reset`` in one environment, which win over those of a stage; None leaves them.
+
+    reward_mode: how its episodes are rewarded. continuation, granularity, max_steps: as in an
+    objective.
+    """
+
+    reward_mode: str | None = None
+    continuation: Literal["expert", "policy"] | None = None
+    granularity: Literal["step", "solution"] | None = None
+    max_steps: Annotated[int | None, Field(ge=1)] = None
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Those that are set."""
+        return {name: value for name, value in self if value is not None}
+
+
+class WeightedEnvConfig(EnvConfig):
+    """One of several environments of a run.
+
+    name: in metrics, and for ``envs`` of a stage; None for the id. weight: how many starts it gets,
+    relative to the other weights. episode: options of its episodes.
+    """
+
+    name: str | None = None
+    weight: Annotated[float, Field(gt=0)] = 1.0
+    episode: EpisodeConfig = EpisodeConfig()
 
 
 class LoraConfig(Section):
@@ -246,14 +277,16 @@ class CheckpointConfig(Section):
 class RunConfig(Section):
     """One training run.
 
-    out: the run's folder. seed: of everything random. method: a registered name, your own as
-    module:NAME, or a list of stages, and of names of methods whose stages follow each other. train:
-    changes to every stage that has the field. stages: changes to one stage, by its name.
+    env, envs: the environment, or several from which the run draws its starts. out: the run's
+    folder. seed: of everything random. method: a registered name, your own as module:NAME, or a
+    list of stages, and of names of methods whose stages follow each other. train: changes to every
+    stage that has the field. stages: changes to one stage, by its name.
     evaluation: evaluations during the run; None for none.
     """
 
     out: str
-    env: EnvConfig
+    env: EnvConfig | None = None
+    envs: tuple[WeightedEnvConfig, ...] = ()
     model: ModelConfig
     budget: BudgetConfig
     method: str | list[str | dict[str, Any]] = "srl-rlvr"
@@ -275,6 +308,22 @@ class RunConfig(Section):
                 " to 'vllm', which gives each an engine, or rollout.engine to 'local'"
             )
         return self
+
+    @model_validator(mode="after")
+    def _names_of_environments_differ(self) -> Self:
+        if self.env is not None and self.envs:
+            raise ValueError("env and envs: give one of them, [env] or several [[envs]]")
+        if len(self.environments) < len(self.envs):
+            names = [each.name or each.id for each in self.envs]
+            raise ValueError(f"envs must have names that differ; got {names}. Fix: set envs.name")
+        return self
+
+    @property
+    def environments(self) -> dict[str, EnvConfig]:
+        """{name: environment}; the name of the only one is ""."""
+        if self.env is not None:
+            return {"": self.env}
+        return {each.name or each.id: each for each in self.envs}
 
     @cached_property
     def resolved_method(self) -> Method:
@@ -307,7 +356,17 @@ def make_config(tree: Tree, where: str = "") -> RunConfig:
     or stage, BadOption for a value that is not allowed.
     """
     config = validated(RunConfig, without_off(tree), where)
-    _ = config.method_at(where)
+    if not config.environments:
+        raise missing(dotted(where, "env"))
+    for stage in config.method_at(where).stages:
+        for name in stage.envs:
+            if name not in config.environments or not config.envs:
+                raise UnknownName(f"environment of stage {stage.name!r}", name, config.environments)
+        if stage.auxiliary is not None and config.envs:
+            raise BadOption(
+                f"{dotted(where, f'stages.{stage.name}.auxiliary')} must have one environment; got"
+                f" {len(config.envs)}. Fix: set env, or choose a method without a second objective"
+            )
     return config
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import srl_env
 from srl_agents.models.folder import looks_like_a_folder
-from srl_agents.runs.config import RunConfig, make_config
+from srl_agents.runs.config import EnvConfig, RunConfig, make_config
 from srl_agents.runs.problem_file import indices_of
 from srl_agents.runs.settings import read_tree
 from srl_env.data import ListSource
@@ -69,21 +69,22 @@ def _beginning(folder: Path, run: RunConfig) -> Path:
 def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None:
     """Raises BadOption if a run trained on any of the problems."""
     for run in runs:
-        env = srl_env.make(run.env.id, **run.env.options).unwrapped
-        assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
-        seen = seen_problems(problems, _trained_on(run, env.problems))
-        env.close()
-        if seen:
-            raise BadOption(
-                f"{len(seen)} of the {len(problems)} problems were trained on in {run.out}"
-                f" (e.g. {seen[0].id!r} of {env.problems.name}); evaluate on others, for example"
-                " with split 'test'"
-            )
+        for settings in run.environments.values():
+            env = srl_env.make(settings.id, **settings.options).unwrapped
+            assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
+            seen = seen_problems(problems, _trained_on(settings, env.problems))
+            env.close()
+            if seen:
+                raise BadOption(
+                    f"{len(seen)} of the {len(problems)} problems were trained on in {run.out}"
+                    f" (e.g. {seen[0].id!r} of {env.problems.name}); evaluate on others, for"
+                    " example with split 'test'"
+                )
 
 
-def _trained_on(run: RunConfig, source: ProblemSource) -> ProblemSource:
+def _trained_on(settings: EnvConfig, source: ProblemSource) -> ProblemSource:
     """The problems that a run trained on; all of the source if its file of ids is gone."""
-    file = Path(run.env.problems or "")
+    file = Path(settings.problems or "")
     if not file.is_file():
         return source
     return ListSource(tuple(source[i] for i in indices_of(file, source)), source.name)

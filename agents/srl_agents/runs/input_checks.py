@@ -12,6 +12,7 @@ from srl_agents.runs.environment import make_env
 from srl_agents.runs.needs import check_needs
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
 from srl_env.registration.ids import offline_arguments
+from srl_env.rewards import get_reward_mode
 
 
 def check_inputs(config: RunConfig) -> None:
@@ -26,16 +27,26 @@ def check_inputs(config: RunConfig) -> None:
     for name in config.teachers:
         if name not in OWN_WEIGHTS and not is_server(name):
             check_model(name)
-    sample = _instead_of_the_hub(config.env)
-    settings = config.env.model_copy(update={"experts": None}) if sample else config.env
+    for name, given in config.environments.items():
+        _check_environment(config, name, given)
+    for each in config.envs:
+        if each.episode.reward_mode is not None:
+            get_reward_mode(each.episode.reward_mode)
+
+
+def _check_environment(config: RunConfig, name: str, given: EnvConfig) -> None:
+    """Raises what training on it would raise."""
+    sample = _instead_of_the_hub(given)
+    settings = given.model_copy(update={"experts": None}) if sample else given
     env = make_env(settings, **sample)
     only = None
-    if config.env.problems is not None:
-        file = Path(config.env.problems)
+    if given.problems is not None:
+        file = Path(given.problems)
         only = None if sample and read_problem_ids(file) else indices_of(file, env.problems)
-    check_needs(config.resolved_method, env, only)
+    check_needs(config.resolved_method, env, only, name)
     for stage in config.resolved_method.stages:
-        if stage.objective.env_measure is not None:
+        used = not stage.envs or name in stage.envs
+        if used and stage.objective.env_measure is not None:
             env.find_measure(stage.objective.env_measure)
     env.close()
 

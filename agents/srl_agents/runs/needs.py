@@ -29,17 +29,22 @@ _FIX: dict[Need, str] = {
 _OF_DATA: tuple[Need, ...] = ("demonstrations", "thoughts", "verifier")
 
 
-def check_needs(method: Method, env: ReasoningEnv, only: Sequence[int] | None) -> None:
+def check_needs(
+    method: Method, env: ReasoningEnv, only: Sequence[int] | None, name: str = ""
+) -> None:
     """Raises BadOption if the method needs what the problems lack.
 
-    only: the indices of the problems to train on, None for all. Of many problems, the first ones
-    and some of the others are read. The message lists the shipped methods that would work.
+    only: the indices of the problems to train on, None for all. name: of the environment, if there
+    are several; stages that do not draw from it need nothing of it. Of many problems, the first
+    ones and some of the others are read. The message lists the shipped methods that would work.
     """
     problems = env.problems
     indices = range(len(problems)) if only is None else only
     some = [*indices[:_MOST_READ], *indices[_MOST_READ :: max(1, len(indices) // _MOST_READ)]]
     lacking = dict(_lacking([problems[index] for index in some], env))
-    missing = [need for need in _WANTED if need in method.needs and need in lacking]
+    stages = [stage for stage in method.stages if not stage.envs or name in stage.envs]
+    needs = frozenset[Need]().union(*(stage.needs for stage in stages))
+    missing = [need for need in _WANTED if need in needs and need in lacking]
     if not missing:
         return
     need, others = missing[0], [m for m in methods() if not get_method(m).needs & lacking.keys()]

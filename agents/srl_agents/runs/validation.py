@@ -135,6 +135,12 @@ def _meant(key: str, known: Collection[str]) -> str | None:
     return None if meant == key else meant
 
 
+def missing(key: str) -> BadOption:
+    """The error for a dotted key without a value."""
+    how = _GIVEN_BY.get(key, f"--set {key}=…")
+    return BadOption(f"{key} is missing from the configuration. Fix: set it, or pass {how}")
+
+
 def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
     """The first of pydantic's errors in one line, with the dotted key in it.
 
@@ -151,8 +157,7 @@ def explained(cls: Any, error: ValidationError, where: str) -> SrlEnvError:
     if first["type"] == "missing" and loc[-1].isdigit():
         return BadOption(f"{key.rpartition('.')[0]} is too short; got {first['input']!r}")
     if first["type"] in ("missing", "missing_argument"):
-        how = _GIVEN_BY.get(key, f"--set {key}=…")
-        return BadOption(f"{key} is missing from the configuration. Fix: set it, or pass {how}")
+        return missing(key)
     if first["type"] == "value_error":
         cause = str(first["ctx"]["error"])
         if loc and cause.startswith(".".join(loc)):

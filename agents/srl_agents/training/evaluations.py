@@ -7,7 +7,8 @@ its checkpoints: a resumed run evaluates after the same updates, and keeps the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srl_agents.evaluation.evaluator import evaluate
@@ -57,26 +58,39 @@ class Evaluations:
         """
         settings = self._settings
         assert settings is not None, "it is not due without settings"
-        env = self._config.env
-        make_env = split_maker(env.id, env.options, settings.split)
-        # A clock that stands still: how many episodes run together must not depend on speed.
-        result = evaluate(policy, make_env, settings, clock=lambda: 0.0)
-        numbers = self._team.broadcast(_numbers(result))
+        results = {
+            # A clock that stands still: how many episodes run together must not depend on speed.
+            name: evaluate(
+                policy,
+                split_maker(env.id, env.options, settings.split),
+                settings,
+                clock=lambda: 0.0,
+            )
+            for name, env in self._config.environments.items()
+        }
+        numbers = self._team.broadcast(_of_all(results))
         if f"eval/{settings.metric}" not in numbers and not numbers["eval/failures"]:
+            scores = dict.fromkeys(name for result in results.values() for name in result.scores)
             raise BadOption(
-                f"evaluation.metric must be a score that {env.id} has"
-                f" ({', '.join(result.scores)}); got {settings.metric!r}"
+                f"evaluation.metric must be a score that {self._names} has ({', '.join(scores)});"
+                f" got {settings.metric!r}"
             )
         score, usage = numbers.get(f"eval/{settings.metric}"), position.usage
         before = _scores(position.evaluations)
         position.evaluations.append(Evaluated(usage.updates, usage.seconds, score))
         is_best = score is not None and score > max(before, default=-1.0)
-        said = f"every episode failed: {result.failures}"
+        failures = sum((Counter(result.failures) for result in results.values()), Counter[str]())
+        said = f"every episode failed: {dict(failures)}"
         if score is not None:
-            said = f"{settings.metric} is {score:.4f} on {result.source}"
+            sources = " and ".join(result.source for result in results.values())
+            said = f"{settings.metric} is {score:.4f} on {sources}"
             said += ", the best so far" if is_best else f"; the best is {max(before):.4f}"
         log.event(usage.updates, stage, "evaluation", said, numbers)
         return is_best
+
+    @property
+    def _names(self) -> str:
+        return " and ".join(env.id for env in self._config.environments.values())
 
     def stage_end_reason(self, position: Position) -> str | None:
         """Why the current stage ends early, as a sentence; None while it continues."""
@@ -94,6 +108,22 @@ class Evaluations:
     def best(self, position: Position) -> Path | None:
         """The folder of the best model; None before the first score."""
         return Path(self._config.out) / BEST if _scores(position.evaluations) else None
+
+
+def _of_all(results: Mapping[str, EvalResult]) -> Metrics:
+    """The numbers of all environments: each one's with its name, and their mean.
+
+    Failures and faults are added up. Of a single environment, its numbers.
+    """
+    single = {name: _numbers(result) for name, result in results.items()}
+    if "" in single:
+        return single[""]
+    found = {f"{key}/{name}": n for name, own in single.items() for key, n in own.items()}
+    for key in dict.fromkeys(key for own in single.values() for key in own):
+        values = [own[key] for own in single.values() if key in own]
+        counted = key in ("eval/failures", "eval/policy_faults")
+        found[key] = sum(values) if counted else sum(values) / len(values)
+    return found
 
 
 def _numbers(result: EvalResult) -> Metrics:

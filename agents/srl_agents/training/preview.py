@@ -83,7 +83,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
         groups=len(found.groups),
         seconds_per_update=scale * (seconds * max(1.0, refill) + train_s),
         peak_memory_bytes=_peak_memory(trainer.policy.device),
-        advice=tuple(_advice(objective, found, metrics, trainer.env.format.instructions)),
+        advice=tuple(_advice(objective, found, metrics, trainer.envs.instructions(stage))),
     )
 
 
@@ -111,7 +111,7 @@ def _training_seconds(trainer: Trainer, objective: Sampled, found: Collected) ->
     """About how long a forward and a backward pass over the groups take."""
     if not found.groups:
         return 0.0
-    batch = objective.make_batch(found.groups, trainer.env.max_steps)
+    batch = objective.make_batch(found.groups, trainer.envs.max_steps)
     if not batch.completions:
         return 0.0
     began = time.perf_counter()

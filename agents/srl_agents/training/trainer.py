@@ -22,18 +22,15 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_agents.collection.cached_problems import CachedSource
 from srl_agents.collection.collector import TRAIN, Collector
-from srl_agents.collection.demonstrations import demonstrations, expert_episodes
-from srl_agents.collection.examples import examples
-from srl_agents.collection.likelihood import LogLikelihood
+from srl_agents.collection.environments import Environments
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
 from srl_agents.collection.teacher_prompts import with_teacher_prompts
 from srl_agents.methods.budget import why_informative
 from srl_agents.methods.mixed.buffer import Buffer
+from srl_agents.methods.mixed_starts import AnyStarts
 from srl_agents.methods.stages import Stage, Starts
-from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.metrics import Metrics
@@ -43,8 +40,6 @@ from srl_agents.policies.teachers import load_teachers
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
 from srl_agents.runs.config import PolicyConfig, RunConfig
-from srl_agents.runs.environment import make_env
-from srl_agents.runs.problem_file import indices_of
 from srl_agents.training.evaluations import BEST, Evaluations
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
@@ -53,8 +48,7 @@ from srl_agents.training.progress import Progress, TrainResult
 from srl_agents.training.retokenization import drift_fraction, find_drifts
 from srl_agents.training.saving import Saver
 from srl_agents.training.stage_clock import Position, StageClock
-from srl_env.environment import ReasoningEnv
-from srl_env.rollout import EnvPool, Episode
+from srl_env.rollout import Episode
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -71,22 +65,21 @@ class Trainer:
     def __init__(self, config: RunConfig, checkpoint: Path | None, team: Team = ALONE) -> None:
         self.config, self.folder, self.team = config, Path(config.out), team
         self.clock = StageClock(config.resolved_method.stages, config.budget.whole)
-        self.env = make_env(config.env)
-        file = config.env.problems
-        self.only = None if file is None else indices_of(Path(file), self.env.problems)
+        self.envs = Environments(config)
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
         here = config.policy if self.workers is None else PolicyConfig()
         self.engine = load_sampler(here, config.model, config.seed, self.policy, self.folder, team)
         self.sampler = self.engine or self.policy
-        self.env.problems = CachedSource(self.env.problems)
-        demonstrate = partial(demonstrations, self.env, self.policy)
-        self.experts = EnvPool(self._another_env)
-        experts = partial(expert_episodes, self.experts, self.policy)
-        measured = LogLikelihood(self.env.format, self.policy, self._score).rewarded
-        write = partial(examples, self.env, self.policy)
         self.collector = Collector(
-            self._rollouts(), config.seed, team, demonstrate, experts, measured, write
+            self._rollouts(),
+            config.seed,
+            team,
+            partial(self.envs.demonstrations, self.policy),
+            partial(self.envs.experts, self.envs.pools(), self.policy),
+            partial(self.envs.measured, self.policy, self._score),
+            partial(self.envs.examples, self.policy),
+            self.envs.options,
         )
         compares = config.needs_reference
         reference = load_reference(config.model, self.policy, team) if compares else None
@@ -153,8 +146,7 @@ class Trainer:
     def close(self) -> None:
         """Closes the environments, with their worlds, and the engine."""
         self.collector.rollouts.close()
-        self.experts.close()
-        self.env.close()
+        self.envs.close()
         if self.engine is not None:
             self.engine.close()
 
@@ -169,9 +161,9 @@ class Trainer:
         self.positions.add("profile", sampling_positions(collected.profiled))
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
-        data = objective.training_batches(collected, stage.batch, self.env.max_steps)
+        data = objective.training_batches(collected, stage.batch, self.envs.max_steps)
         if data is not None:
-            data = with_teacher_prompts(data, collected, objective, self.env, self.policy)
+            data = with_teacher_prompts(data, collected, objective, self.envs.all, self.policy)
             metrics |= self._learn(data, objective, self.clock.learning_rate())
         metrics |= self._auxiliary(number)
         every = self.config.log.rollouts_every
@@ -208,7 +200,7 @@ class Trainer:
         if len(position.untrained) < most:
             return
         last = position.usage.updates
-        why = stage.objective.why_untrained(position.untrained, self.env.format.instructions)
+        why = stage.objective.why_untrained(position.untrained, self.envs.instructions(stage))
         warning = (
             f"stage {stage.name!r}: updates {last - most + 1} to {last} had no group to train on,"
             f" so nothing was learned from them. {why}"
@@ -241,7 +233,7 @@ class Trainer:
             source = self.collector.source(buffer, settings.held, "auxiliary", number)
             collected = objective.collect(source, refill=False)
             self.positions.add("sample", sampling_positions(collected.episodes))
-            data = objective.training_batches(collected, settings.held, self.env.max_steps)
+            data = objective.training_batches(collected, settings.held, self.envs.max_steps)
             numbers = {} if data is None else self._learn(data, objective, rate)
         numbers["held"] = float(len(buffer.problems))
         return {f"auxiliary/{name}": number for name, number in numbers.items()}
@@ -322,25 +314,20 @@ class Trainer:
         if self.workers is not None:
             return self.workers
         at_once = self.config.rollout.groups_per_job
-        return LocalRollouts(EnvPool(self._another_env), self.sampler, at_once)
-
-    def _another_env(self) -> ReasoningEnv:
-        env = make_env(self.config.env)
-        env.problems = self.env.problems
-        return env
+        return LocalRollouts(self.envs.pools(), self.sampler, at_once)
 
     def _begin_starts(self) -> None:
         """The stage's starts, and the buffer of its second objective."""
         self.starts = self.starts_of(self.stage, self.config.seed, self.stage.name)
         settings = self.stage.auxiliary
         self.buffer = None
-        if settings is not None:
-            self.buffer = Buffer(self.env.problems, Starts(), (), settings=settings)
+        if settings is not None:  # then there is one environment
+            self.buffer = Buffer(self.envs.all[""].problems, Starts(), (), settings=settings)
         self.starts.watch = None if self.buffer is None else self.buffer.record
 
-    def starts_of(self, stage: Stage, *key: str | int) -> StartSampler:
+    def starts_of(self, stage: Stage, *key: str | int) -> AnyStarts:
         """A new sampler of the stage's starts; key: what its random stream is for."""
-        return StartSampler(self.env.problems, stage.starts, key, self.only)
+        return self.envs.starts(stage, key)
 
     # Saving and resuming
 

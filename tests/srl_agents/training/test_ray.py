@@ -154,3 +154,18 @@ def test_adapters_alone_are_handed_out_where_they_alone_are_trained(
     here = run(tree, tmp_path / "here", lora)
     there = run(tree, tmp_path / "there", lora, ON_RAY)
     assert left_behind(there) == left_behind(here)
+
+
+def test_several_environments_on_workers_are_those_of_one_process(
+    tree: dict[str, Any], tmp_path: Path
+) -> None:
+    settings = tree.pop("env")
+    one, two = ({**settings, "name": name} for name in ("one", "two"))
+    tree |= {"envs": [one | {"weight": 2.0}, two | {"options": {"letters": "cd"}}]}
+    local = run(tree, tmp_path / "local")
+    there = run(tree, tmp_path / "ray", ON_RAY)
+    losses = [[update["loss"] for update in updates(folder)] for folder in (local, there)]
+    assert losses[0] == losses[1]
+    assert [row["env"] for row in lines(there, "rollouts")] == [
+        row["env"] for row in lines(local, "rollouts")
+    ]

@@ -79,13 +79,13 @@ def test_the_teacher_sees_the_prompt_with_the_solution(tree: dict[str, Any]) -> 
     trainer = Trainer(config, None)
     source = trainer.collector.source(trainer.starts, 4, "train", 1)
     collected = GRPO(**REWARDED).collect(source)
-    found = teacher_prompts(collected, 1.0, trainer.env, trainer.policy)
+    found = teacher_prompts(collected, 1.0, trainer.envs.all, trainer.policy)
     decode = letters.TOKENIZER.decode
     assert found
     for plain, hinted in found.items():
         letter = decode(plain)[0]
         assert (decode(plain), decode(hinted)) == (f"{letter}#", f"{letter * 8}{letter}#")
-    assert teacher_prompts(collected, 0.0, trainer.env, trainer.policy) == {}
+    assert teacher_prompts(collected, 0.0, trainer.envs.all, trainer.policy) == {}
     trainer.close()
 
 
@@ -97,7 +97,7 @@ def test_the_policy_that_sees_the_solution_samples_and_the_other_learns_too(
     collected = objective.collect(trainer.collector.source(trainer.starts, 4, "train", 1))
     data = objective.training_batches(collected, 4, 1)
     assert data is not None
-    data = with_teacher_prompts(data, collected, objective, trainer.env, trainer.policy)
+    data = with_teacher_prompts(data, collected, objective, trainer.envs.all, trainer.policy)
     (batch,) = data.batches
     decode = letters.TOKENIZER.decode
     prompts, half = [decode(ids) for ids in batch.prompts], len(batch.prompts) // 2

@@ -12,9 +12,9 @@ from typing import Any
 
 from srl_agents.collection.runners import Job, Result, run_job
 from srl_env.policy import Policy
-from srl_env.rollout import EnvPool
+from srl_env.rollout import EnvPools
 
-Parts = tuple[EnvPool, Policy]
+Parts = tuple[EnvPools, Policy]
 
 
 class RolloutActor:

@@ -18,7 +18,7 @@ import os
 import socket
 import time
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -30,7 +30,7 @@ from srl_agents.runs.config import RolloutConfig, RunConfig
 from srl_agents.runs.environment import make_env
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, Failure, MissingExtra, SrlEnvError, UserError
-from srl_env.rollout import EnvPool, failed_episode
+from srl_env.rollout import failed_episode
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +56,7 @@ class RayWorkers:
     def __init__(
         self,
         make: Callable[[], Parts],
-        env: ReasoningEnv,
+        env: ReasoningEnv | Mapping[str, ReasoningEnv],
         settings: RolloutConfig,
         *,
         weights: Weights | None = None,
@@ -64,14 +64,15 @@ class RayWorkers:
     ) -> None:
         """make: makes a worker's environments and policy; pickled, and called in the worker.
 
-        env: an environment like theirs, for lost episodes. weights: takes from a model what
-        ``push_weights`` sends. store_bytes: of the object store of a cluster that is started
-        here; beyond that Ray writes to the disk. A cluster that this process has already joined
-        is used and left as it is.
+        env: an environment like theirs, or several by name, for lost episodes. weights: takes from
+        a model what ``push_weights`` sends. store_bytes: of the object store of a cluster that is
+        started here; beyond that Ray writes to the disk. A cluster that this process has already
+        joined is used and left as it is.
         Raises MissingExtra, BadOption if the cluster cannot be reached or is too small, and any
         UserError of ``make``.
         """
-        self.groups_per_job, self._env, self._settings = settings.groups_per_job, env, settings
+        self.groups_per_job, self._settings = settings.groups_per_job, settings
+        self._envs = env if isinstance(env, Mapping) else {"": env}
         self._weights = weights
         self._ray = _import_ray()
         self._ours = _connect(self._ray, settings, store_bytes)
@@ -137,7 +138,8 @@ class RayWorkers:
             self._kill(worker)
         self._workers.clear()
         self._handed.clear()
-        self._env.close()
+        for env in self._envs.values():
+            env.close()
         if self._ours:
             self._ray.shutdown()
 
@@ -209,7 +211,8 @@ class RayWorkers:
             return
         failure = WorkerLost(f"{work.why}; lost {work.losses[number]} times")
         starts = work.jobs[number].starts
-        work.done[number] = Result([failed_episode(self._env, s, failure) for s in starts])
+        lost = [failed_episode(self._envs[start.env], start, failure) for start in starts]
+        work.done[number] = Result(lost)
         work.masked += 1
         self._counts["given_up"] += 1
 
@@ -274,7 +277,7 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
     size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     workers = RayWorkers(
         partial(training_parts, config),
-        make_env(config.env),
+        {name: make_env(settings) for name, settings in config.environments.items()},
         config.rollout,
         weights=partial(worker_weights, config.policy),
         store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and spare room
@@ -287,21 +290,16 @@ def training_parts(config: RunConfig) -> Parts:
     """A worker's environments and policy, from the configuration; called in the worker."""
     import torch
 
-    from srl_agents.collection.cached_problems import CachedSource
+    from srl_agents.collection.environments import Environments
     from srl_agents.models.loading import without_notices
     from srl_agents.policies.loading import load_worker
 
     torch.set_num_threads(config.model.threads or 1)
-    problems = CachedSource(make_env(config.env).problems)
-
-    def another() -> ReasoningEnv:
-        env = make_env(config.env)
-        env.problems = problems
-        return env
+    environments = Environments(config)
 
     with without_notices():
         policy = load_worker(config.policy, config.model, config.seed, config.rollout.gpus)
-    return EnvPool(another), policy
+    return environments.pools(), policy
 
 
 def _import_ray() -> Any:
