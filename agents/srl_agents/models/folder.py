@@ -5,6 +5,7 @@ Hub names are not checked in advance.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 from srl_env.errors import BadOption
@@ -36,10 +37,30 @@ def looks_like_a_folder(source: str) -> bool:
     return source.startswith(_FOLDERS) or source.count("/") > 1 or "\\" in source
 
 
+def _check_base(folder: Path) -> None:
+    """Raises BadOption for adapters whose base model is not where they say."""
+    try:
+        base = json.loads((folder / ADAPTER).read_text(encoding="utf-8"))["base_model_name_or_path"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise BadOption(
+            f"{folder / ADAPTER} must name a base model; got {error!r}. Fix: save the adapters"
+            " again"
+        ) from error
+    if not base or (looks_like_a_folder(base) and not Path(base).expanduser().is_dir()):
+        raise BadOption(
+            f"{folder} holds adapters, whose base model must be there; got {base!r}, which is no"
+            f" folder here. Fix: put it there, or change base_model_name_or_path in {ADAPTER}"
+        )
+
+
 def _check_folder(folder: Path) -> None:
     if (folder / "model" / "config.json").is_file():
         raise BadOption(f"{folder} is a run, not a model; did you mean {folder / 'model'}?")
-    if not ((folder / "config.json").is_file() or (folder / ADAPTER).is_file()):
+    if not (folder / "config.json").is_file() and (files := sorted(folder.glob("*.gguf"))):
+        check_model(str(files[0]))  # raises
+    if (folder / ADAPTER).is_file():
+        _check_base(folder)
+    elif not (folder / "config.json").is_file():
         raise BadOption(
             f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "
             "Give the folder that save_pretrained wrote"

@@ -15,18 +15,22 @@ from safetensors import SafetensorError
 from transformers.models.auto.modeling_auto import MODEL_FOR_CAUSAL_LM_MAPPING_NAMES
 
 from srl_agents.models.folder import ADAPTER, check_model
+from srl_agents.models.room import check_room, free_memory
 from srl_env.errors import BadOption, MissingExtra
 from srl_env.hub import hub_or_cache
 
 _DTYPES = ("float32", "bfloat16", "float16", "auto")
 
 
-def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[Any, Any]:
+def load(
+    source: str, device: str | torch.device | None, dtype: str, copies: int = 1
+) -> tuple[Any, Any]:
     """Model and tokenizer.
 
     source: a folder (LoRA adapters alone will do) or a hub name. device: "cpu", "cuda", "cuda:1";
     None for CUDA if there is one. dtype: of the parameters, or "auto" for the checkpoint's.
-    Raises BadOption with the reason if they cannot be loaded.
+    copies: how many numbers will be kept for each weight (``models.room``). Raises BadOption with
+    the reason if they cannot be loaded.
     """
     if dtype not in _DTYPES:
         raise BadOption(f"dtype must be one of {', '.join(_DTYPES)}; got {dtype!r}")
@@ -37,10 +41,13 @@ def load(source: str, device: str | torch.device | None, dtype: str) -> tuple[An
         source = str(folder)
     if not (folder / ADAPTER).is_file():
         _check_architecture(source)
+    _check_room(folder, dtype, copies, place)
     # Downloads from the hub may take minutes, so they show their progress bars.
     with without_notices() if folder.is_dir() else nullcontext():
         model = _model(source, dtype, adapters=(folder / ADAPTER).is_file())
-        return model.to(place).eval(), load_tokenizer(source)
+        tokenizer = load_tokenizer(source)
+        _check_vocabulary(model, tokenizer, source)
+        return model.to(place).eval(), tokenizer
 
 
 @contextmanager
@@ -76,6 +83,25 @@ def find_device(name: str | torch.device | None) -> torch.device:
             f"unknown device {str(name)!r}: torch finds {torch.cuda.device_count()} CUDA devices"
         )
     return device
+
+
+def _check_room(folder: Path, dtype: str, copies: int, place: torch.device) -> None:
+    """BadOption if the folder's weights do not fit."""
+    if place.type == "cuda":
+        check_room(folder, dtype, copies, torch.cuda.mem_get_info(place)[0], f"on {place}")
+    elif place.type == "cpu":
+        check_room(folder, dtype, copies, free_memory(), "on this machine")
+
+
+def _check_vocabulary(model: Any, tokenizer: Any, source: str) -> None:
+    """BadOption if the tokenizer has ids for which the model has no embedding."""
+    rows, highest = len(model.get_input_embeddings().weight), max(tokenizer.get_vocab().values())
+    if highest >= rows:
+        raise BadOption(
+            f"the tokenizer in {source!r} must fit the model's embedding of {rows} rows; got ids up"
+            f" to {highest}. Fix: use the model's own tokenizer, or call"
+            f" model.resize_token_embeddings({highest + 1}) and save both"
+        )
 
 
 def _check_architecture(source: str) -> None:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.models.loading import find_device, load
+from srl_agents.models.room import TRAINED
 from srl_agents.nn.families import causal_lm
 from srl_agents.nn.linear import Map
 from srl_agents.nn.score import Continuation, Decoder, States, TokenTree, make_decoder
@@ -143,10 +144,12 @@ def load_parts(
         warnings.simplefilter("ignore", FutureWarning)  # peft reads names transformers retires
         if checkpoint is not None:
             try:
-                return _prepared(*load(str(checkpoint), place, settings.dtype), settings)
+                return _prepared(*load(str(checkpoint), place, settings.dtype, 0), settings)
             except Exception as error:  # safetensors and transformers raise many kinds
                 raise cannot_read(checkpoint, error) from error
-        model, tokenizer = load(settings.path, place, settings.dtype)
+        whole = settings.lora is None and device is None  # else they are few, or divided
+        copies = TRAINED if whole else 1
+        model, tokenizer = load(settings.path, place, settings.dtype, copies)
         if settings.lora is not None:
             model = _adapted(model, settings.lora, derive_seed("adapters", seed))
     return _prepared(model, tokenizer, settings)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,29 @@ def test_a_run_in_place_of_its_model_is_answered_with_the_model(tmp_path: Path) 
         (folder / "config.json").write_text("{}")
     with pytest.raises(BadOption, match=r"is a run, not a model; did you mean .*/model\?"):
         check_model(str(tmp_path))
+
+
+def test_adapters_need_their_base(tmp_path: Path) -> None:
+    (tmp_path / "tokenizer.json").write_text("{}")
+    adapter = tmp_path / "adapter_config.json"
+    for text, got in (
+        ("{}", "must name a base model; got KeyError"),
+        ('{"base_model_name_or_path": null}', "whose base model must be there; got None"),
+        (
+            '{"base_model_name_or_path": "runs/gone/model"}',
+            "whose base model must be there; got 'runs/gone/model', which is no folder here. Fix",
+        ),
+    ):
+        adapter.write_text(text)
+        with pytest.raises(BadOption, match=got):
+            check_model(str(tmp_path))
+    for base in (str(tmp_path), "Qwen/Qwen3-0.6B"):  # a folder; a name on the hub
+        adapter.write_text(json.dumps({"base_model_name_or_path": base}))
+        check_model(str(tmp_path))
+
+
+def test_a_folder_with_a_gguf_file_is_answered_with_how_to_convert_it(tmp_path: Path) -> None:
+    (tmp_path / "model-q8.gguf").write_bytes(b"GGUF")
+    for source in (tmp_path, tmp_path / "model-q8.gguf"):
+        with pytest.raises(BadOption, match=r"model-q8.gguf is a GGUF file.* Fix: srl-env fetch"):
+            check_model(str(source))
