@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,7 +17,9 @@ from srl_agents.models.small import build
 from srl_agents.nn.sample.sampler import Completion
 from srl_agents.objectives import NLL
 from srl_agents.policies import TransformersPolicy
+from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.tokens import PromptEncoder
+from srl_agents.policies.vllm.engine import VLLMPolicy
 from srl_agents.training.retokenization import drift_fraction
 from srl_env import make
 from srl_env.environment import ReasoningEnv
@@ -267,3 +270,36 @@ def test_the_likelihood_of_a_call_is_that_of_what_the_template_writes(family: st
     _, ids, split = measure._row(step, Sampling().for_format(env.format, "step"), "so")
     assert tokenizer.decode(list(ids[split:])).startswith(written)
     assert "so" in tokenizer.decode(list(ids[:split]))
+
+
+class FakeLLM:
+    """vLLM's engine as far as ``VLLMPolicy`` uses it: token ids in, scripted ids out."""
+
+    def __init__(self, tokenizer: Any, texts: Sequence[str]) -> None:
+        self.scripted = Scripted(tokenizer, texts)
+
+    def generate(self, requests: list[Any], params: list[Any], **_: Any) -> list[Any]:
+        prompts = [request["prompt_token_ids"] for request in requests]
+        return [self._output(each) for each in self.scripted.sample(prompts, Sampling())]
+
+    def _output(self, made: Completion) -> Any:
+        logprobs = [{token: SimpleNamespace(logprob=-1.0)} for token in made.token_ids]
+        fields = {"token_ids": made.token_ids, "logprobs": logprobs, "finish_reason": "stop"}
+        return SimpleNamespace(outputs=[SimpleNamespace(**fields)])
+
+
+def test_vllm_in_this_process_gets_histories_of_token_ids() -> None:
+    tokenizer, env = tool_tokenizer("llama"), shop()
+    policy, _ = scripted(tokenizer, [])
+    texts = [f"<think>hm</think>\n{call}<|eot_id|>" for call in expert_calls(env, policy)]
+    engine = object.__new__(VLLMPolicy)  # without loading vllm
+    engine.llm, engine.tokenizer = FakeLLM(tokenizer, texts), tokenizer
+    engine.generator, engine._prompts = RequestSeeds(0, "vllm request"), PromptEncoder(tokenizer)
+    engine.max_model_len, engine._stop_ids = 8192, []
+    engine._make_params = lambda **options: options
+    assert engine.native_tools
+    episode = play(engine, env)
+    assert episode.correct
+    assert drift_fraction([episode]) == 0.0
+    last = tokenizer.decode(engine.llm.scripted.prompts[2])
+    assert all(text in last for text in texts[:2])
