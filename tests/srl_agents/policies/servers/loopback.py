@@ -89,6 +89,10 @@ class Handler(BaseHTTPRequestHandler):
         with suppress(BrokenPipeError, ConnectionResetError):
             self.server.next_reply(self)(self)
 
+    def do_GET(self) -> None:
+        self.body = {}
+        says({"object": "list", "data": [{"id": "served", "object": "model"}]})(self)
+
     def log_message(self, format: str, *args: Any) -> None:
         """Nothing."""
 

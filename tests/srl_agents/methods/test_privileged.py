@@ -1,0 +1,92 @@
+"""Each method with a teacher against its base, on a task that is built for it, over three seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from srl_agents import TransformersPolicy
+from srl_agents.runs.config import make_config
+from srl_agents.runs.settings import merged
+from srl_agents.training.run import train
+from srl_env import EnvPool, Sampling, Start
+from srl_env.rollout import rollout
+from tests.srl_agents import words
+from tests.srl_agents.letters import updates
+from tests.srl_agents.words import Words
+
+pytestmark = pytest.mark.slow
+SEEDS = (0, 1, 2)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that copies a word from a hint."""
+    return words.save_base(tmp_path_factory.mktemp("base"))
+
+
+def run(base: Path, out: Path, method: str, seed: int, **changes: Any) -> Path:
+    tree: dict[str, Any] = {
+        "out": str(out),
+        "seed": seed,
+        "env": {"id": words.__file__},
+        "model": {"path": str(base), "device": "cpu"},
+        "method": method,
+        "budget": {"updates": 40},
+        "train": {"lr": 3e-3, "batch": 8, "objective": {"max_tokens": words.SIZE}},
+        "checkpoint": {"every": 1000},
+        "log": {"tensorboard": False, "rollouts_every": 0, "kl_every": 0},
+    }
+    return train(make_config(merged(tree, changes))).folder
+
+
+def success(folder: Path) -> float:
+    """The fraction of correct answers of a run's model, which sees no hint."""
+    policy = TransformersPolicy.from_pretrained(folder / "model", device="cpu")
+    starts = [
+        Start({"problem": number, "reward_mode": "rlvr"}, seed=copy)
+        for number in range(len(words.PROMPTS))
+        for copy in range(8)
+    ]
+    pool = EnvPool(Words)
+    found = rollout(pool, policy, starts, Sampling(max_tokens=words.SIZE))
+    pool.close()
+    return float(np.mean([episode.correct for episode in found]))
+
+
+@pytest.mark.parametrize("method", ["opsd", "pi-distill"])
+def test_a_solution_in_the_prompt_teaches_what_is_never_guessed(
+    base: Path, tmp_path: Path, method: str
+) -> None:
+    for seed in SEEDS:
+        without = success(run(base, tmp_path / f"rlvr {seed}", "rlvr", seed))
+        taught = success(run(base, tmp_path / f"{method} {seed}", method, seed))
+        print(method, seed, without, taught)
+        assert taught > without + 0.5
+
+
+def test_a_teacher_that_knows_teaches_what_is_never_guessed(base: Path, tmp_path: Path) -> None:
+    teacher = words.save_base(tmp_path / "teacher", knows=Words())
+    named = {"stages": {"opd": {"objective": {"teacher": str(teacher), "group_size": 8}}}}
+    for seed in SEEDS:
+        without = success(run(base, tmp_path / f"rlvr {seed}", "rlvr", seed))
+        taught = success(run(base, tmp_path / f"opd {seed}", "opd", seed, **named))
+        print("opd", seed, without, taught)
+        assert taught > without + 0.5
+
+
+def test_evidence_of_the_solution_makes_credit_faster(base: Path, tmp_path: Path) -> None:
+    """One letter anywhere is enough, so most tokens of a correct completion earn nothing."""
+    shared: dict[str, Any] = {"env": {"options": {"repeated": True}}, "budget": {"updates": 15}}
+    exact = {
+        "stages": {"rlsd": {"objective": {"evidence": 1.0, "evidence_clip": 1.0, "anneal": 1.0}}}
+    }
+    for seed in SEEDS:
+        reached = {}
+        for method, changes in (("rlvr", {}), ("rlsd", exact)):
+            folder = run(base, tmp_path / f"{method} {seed}", method, seed, **shared, **changes)
+            reached[method] = np.mean([line["success"] for line in updates(folder)])
+        print(seed, reached)
