@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import mean
 from typing import Any
 
-import numpy as np
 import pytest
 
 from srl_agents import TransformersPolicy
@@ -25,7 +25,7 @@ SEEDS = (0, 1, 2)
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model that copies a word from a hint."""
-    return words.save_base(tmp_path_factory.mktemp("base"))
+    return words.save_base(tmp_path_factory.mktemp("base"), steps=120)
 
 
 def run(base: Path, out: Path, method: str, seed: int, **changes: Any) -> Path:
@@ -35,8 +35,12 @@ def run(base: Path, out: Path, method: str, seed: int, **changes: Any) -> Path:
         "env": {"id": words.__file__},
         "model": {"path": str(base), "device": "cpu"},
         "method": method,
-        "budget": {"updates": 40},
-        "train": {"lr": 3e-3, "batch": 8, "objective": {"max_tokens": words.SIZE}},
+        "budget": {"updates": 250},
+        "train": {
+            "lr": 1e-3,
+            "batch": 8,
+            "objective": {"max_tokens": words.SIZE, "max_groups": 1.0},
+        },
         "checkpoint": {"every": 1000},
         "log": {"tensorboard": False, "rollouts_every": 0, "kl_every": 0},
     }
@@ -54,39 +58,50 @@ def success(folder: Path) -> float:
     pool = EnvPool(Words)
     found = rollout(pool, policy, starts, Sampling(max_tokens=words.SIZE))
     pool.close()
-    return float(np.mean([episode.correct for episode in found]))
+    return mean(bool(episode.correct) for episode in found)
+
+
+@pytest.fixture(scope="module")
+def without(base: Path, tmp_path_factory: pytest.TempPathFactory) -> float:
+    """What RLVR reaches in as many updates as the others, over the seeds."""
+    folder = tmp_path_factory.mktemp("rlvr")
+    return mean(success(run(base, folder / str(seed), "rlvr", seed)) for seed in SEEDS)
 
 
 @pytest.mark.parametrize("method", ["opsd", "pi-distill"])
-def test_a_solution_in_the_prompt_teaches_what_is_never_guessed(
-    base: Path, tmp_path: Path, method: str
+def test_a_solution_in_the_prompt_teaches_what_is_almost_never_guessed(
+    base: Path, without: float, tmp_path: Path, method: str
 ) -> None:
-    for seed in SEEDS:
-        without = success(run(base, tmp_path / f"rlvr {seed}", "rlvr", seed))
-        taught = success(run(base, tmp_path / f"{method} {seed}", method, seed))
-        print(method, seed, without, taught)
-        assert taught > without + 0.5
+    taught = mean(success(run(base, tmp_path / str(seed), method, seed)) for seed in SEEDS)
+    print(method, without, taught)
+    assert taught > without + 0.1
 
 
-def test_a_teacher_that_knows_teaches_what_is_never_guessed(base: Path, tmp_path: Path) -> None:
+def test_a_teacher_that_knows_teaches_what_is_almost_never_guessed(
+    base: Path, without: float, tmp_path: Path
+) -> None:
     teacher = words.save_base(tmp_path / "teacher", knows=Words())
     named = {"stages": {"opd": {"objective": {"teacher": str(teacher), "group_size": 8}}}}
-    for seed in SEEDS:
-        without = success(run(base, tmp_path / f"rlvr {seed}", "rlvr", seed))
-        taught = success(run(base, tmp_path / f"opd {seed}", "opd", seed, **named))
-        print("opd", seed, without, taught)
-        assert taught > without + 0.5
+    taught = mean(success(run(base, tmp_path / str(seed), "opd", seed, **named)) for seed in SEEDS)
+    print("opd", without, taught)
+    assert taught > without + 0.1
 
 
-def test_evidence_of_the_solution_makes_credit_faster(base: Path, tmp_path: Path) -> None:
-    """One letter anywhere is enough, so most tokens of a correct completion earn nothing."""
-    shared: dict[str, Any] = {"env": {"options": {"repeated": True}}, "budget": {"updates": 15}}
-    exact = {
-        "stages": {"rlsd": {"objective": {"evidence": 1.0, "evidence_clip": 1.0, "anneal": 1.0}}}
+def test_evidence_of_the_solution_divides_the_credit_well(base: Path, tmp_path: Path) -> None:
+    """Two letters in a row are enough, so half of a correct completion's letters earned nothing."""
+    shared: dict[str, Any] = {
+        "env": {"options": {"repeated": True}},
+        "budget": {"updates": 15},
+        "train": {"objective": {"max_groups": 3.0}},
     }
-    for seed in SEEDS:
-        reached = {}
-        for method, changes in (("rlvr", {}), ("rlsd", exact)):
-            folder = run(base, tmp_path / f"{method} {seed}", method, seed, **shared, **changes)
-            reached[method] = np.mean([line["success"] for line in updates(folder)])
-        print(seed, reached)
+    strong = {"evidence": 1.0, "evidence_clip": 1.0, "anneal": 1.0}
+    reached = {}
+    for method, objective in (("rlvr", {}), ("rlsd", strong)):
+        stages = {method: {"objective": objective}}
+        folders = [
+            run(base, tmp_path / f"{method} {seed}", method, seed, stages=stages, **shared)
+            for seed in SEEDS
+        ]
+        reached[method] = mean(line["success"] for folder in folders for line in updates(folder))
+    print(reached)
+    assert reached["rlsd"] > reached["rlvr"]
