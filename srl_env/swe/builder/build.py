@@ -1,9 +1,9 @@
 """Tasks made from a repository: in parallel, and resumable.
 
 1. The repository is copied and inspected (``project.py``), and its oracle cases are answered.
-2. Candidates of one bug each are tried in rounds (``plan.py``, ``trial.py``). What is tried next
-   depends only on what earlier rounds kept, so that neither the number of workers nor an
-   interruption changes the result.
+2. Candidates of one bug each are tried in rounds (``coherent.py``, ``plan.py``, ``trial.py``),
+   first those of a bug in several places. What is tried next depends only on what earlier rounds
+   kept, so that neither the number of workers nor an interruption changes the result.
 3. Bugs that were kept are combined, several to a task.
 4. The tasks are written into the folder, all at once.
 """
@@ -31,6 +31,7 @@ from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
 from srl_env.swe.builder.assertions import assertion_cases
 from srl_env.swe.builder.cases import answered_cases, asserted_cases, read_cases, recorded_cases
 from srl_env.swe.builder.checkout import warm_probes
+from srl_env.swe.builder.coherent import coherent_bugs
 from srl_env.swe.builder.journal import Journal
 from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
@@ -40,10 +41,11 @@ from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext
 from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2
+COHERENT_FRACTION: Final = 0.5
 SEVERAL_FRACTION: Final = 0.25
 USES_OF_A_BUG: Final = 3
 _CONTROL_ROUNDS: Final = 6
@@ -185,8 +187,11 @@ class _Build:
         """All tasks, in the order in which they were kept."""
         options, quota = self._options, self._options.max_tasks
         several = int(quota * SEVERAL_FRACTION) if quota and options.max_bugs > 1 else 0
+        most = int(quota * COHERENT_FRACTION) if quota else None
+        wide = self._collect(coherent_bugs(self.project, options.seed), most)
         bugs = single_bugs(self.project, options.seed)
-        singles = self._with_splits(self._collect(bugs, quota and quota - several))
+        narrow = self._collect(bugs, quota and quota - several - len(wide))
+        singles = self._with_splits([*wide, *narrow])
         tasks = [task for _, task in singles]
         if options.max_bugs > 1:
             kept = [candidate for candidate, _ in singles]
@@ -274,12 +279,13 @@ class _Build:
 
     def _with_splits(self, singles: Kept) -> Kept:
         """The tasks in splits of which none is empty, where that is possible."""
-        hashed = {candidate.functions[0]: candidate.split for candidate, _ in singles}
+        hashed = {name: candidate.split for candidate, _ in singles for name in candidate.changed}
         splits = fill_splits(self.project.name, hashed)
         return [
             (replace(candidate, split=split), replace(task, split=split))
             for candidate, task in singles
-            for split in (splits[candidate.functions[0]],)
+            for split, *more in ({splits[name] for name in candidate.changed},)
+            if not more
         ]
 
     def _show(self, doing: str) -> None:

@@ -1,7 +1,7 @@
-"""Bugs put into a module: every one of every kind that fits, in a fixed order.
+"""Bugs put into modules: every one of every kind that fits, in a fixed order.
 
-A bug is a few edits of the text inside one function; layout and comments stay. Whether it makes a
-test fail is not known here.
+A bug is a few edits of the text inside one function, or of several that belong together
+(``coherent``); layout and comments stay. Whether it makes a test fail is not known here.
 """
 
 from __future__ import annotations
@@ -15,20 +15,46 @@ from srl_env.swe.builder.source import Edit, Function, Source, sites
 
 
 @dataclass(frozen=True, slots=True)
-class Mutation:
-    """One bug: its kind, its file and function, its first line, and its edits."""
+class Part:
+    """The edits of one function of a file; none if it only shows what is wrong elsewhere."""
 
-    kind: str
     path: str
     function: str
-    line: int
     edits: tuple[Edit, ...]
 
     @property
     def key(self) -> str:
         """A name that is the same in every build of the same text."""
         edits = ",".join(f"{edit.start}-{edit.end}:{edit.text!r}" for edit in self.edits)
-        return f"{self.path}:{self.function}:{self.kind}:{edits}"
+        return f"{self.path}:{self.function}:{edits}"
+
+
+@dataclass(frozen=True, slots=True)
+class Mutation:
+    """One bug: its kind, its file and function, its edits there, and its parts elsewhere."""
+
+    kind: str
+    path: str
+    function: str
+    edits: tuple[Edit, ...]
+    more: tuple[Part, ...] = ()
+
+    @property
+    def parts(self) -> tuple[Part, ...]:
+        """All its parts."""
+        return (Part(self.path, self.function, self.edits), *self.more)
+
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The files that it changes."""
+        return tuple(dict.fromkeys(part.path for part in self.parts if part.edits))
+
+    @property
+    def key(self) -> str:
+        """A name that is the same in every build of the same text."""
+        edits = ",".join(f"{edit.start}-{edit.end}:{edit.text!r}" for edit in self.edits)
+        own = f"{self.path}:{self.function}:{self.kind}:{edits}"
+        return " & ".join([own, *(part.key for part in self.more)])
 
 
 def mutations(source: Source, function: Function) -> Iterator[Mutation]:
@@ -39,8 +65,7 @@ def mutations(source: Source, function: Function) -> Iterator[Mutation]:
             for edits in kind.edits(site, site.node) if isinstance(site.node, kind.nodes) else ():
                 if edits not in seen:
                     seen.add(edits)
-                    line = source.data.count(b"\n", 0, min(edit.start for edit in edits)) + 1
-                    yield Mutation(name, source.path, function.name, line, edits)
+                    yield Mutation(name, source.path, function.name, edits)
 
 
 def mutated(source: Source, *bugs: Mutation) -> Source | None:
@@ -48,7 +73,8 @@ def mutated(source: Source, *bugs: Mutation) -> Source | None:
 
     Bugs must not overlap.
     """
-    text = source.edited(edit for bug in bugs for edit in bug.edits)
+    parts = (part for bug in bugs for part in bug.parts if part.path == source.path)
+    text = source.edited(edit for part in parts for edit in part.edits)
     try:
         buggy = Source(text, source.path)
     except BadData:

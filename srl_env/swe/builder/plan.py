@@ -43,6 +43,12 @@ class Candidate:
         """The ids of the functions."""
         return tuple(target.id for target in self.targets)
 
+    @property
+    def changed(self) -> tuple[str, ...]:
+        """The ids of the functions, and of all others that are changed."""
+        parts = (part for bug in self.bugs for part in bug.parts)
+        return tuple(dict.fromkeys(f"{part.path}:{part.function}" for part in parts))
+
 
 def split_of(repository: str, function: str) -> str:
     """The split of a function, by the hash of its name: no function is in two.
@@ -97,7 +103,8 @@ def single_bugs(project: Project, seed: int) -> Iterator[Candidate]:
 def several_bugs(
     project: Project, kept: Sequence[Candidate], max_bugs: int, seed: int
 ) -> Iterator[Candidate]:
-    """Candidates of 2 … max_bugs of the kept bugs, in different functions of one split."""
+    """Candidates of 2 … max_bugs of the kept bugs of one function each, all of one split."""
+    kept = [candidate for candidate in kept if not candidate.bugs[0].more]
     rng = stream("several", project.name, seed)
     seen: set[frozenset[str]] = set()
     for _ in range(20 * len(kept)):

@@ -59,9 +59,8 @@ class TrialContext:
     def buggy(self, bugs: Sequence[Mutation]) -> dict[str, Source]:
         """The files with bugs in them, by path. Raises Dropped."""
         files = {}
-        for path in dict.fromkeys(bug.path for bug in bugs):
-            here = (bug for bug in bugs if bug.path == path)
-            source = mutated(self.project.sources[path], *here)
+        for path in dict.fromkeys(path for bug in bugs for path in bug.changed):
+            source = mutated(self.project.sources[path], *bugs)
             if source is None:
                 raise Dropped("the change is invalid Python, or changes nothing")
             files[path] = source
@@ -167,9 +166,11 @@ class Trial:
             shown = self._shown(bug, target, run)
             if shown is None:
                 raise Dropped("no short example shows it")
-            correct = self._context.project.sources[bug.path].text
-            now[bug.path] = _with_function(now[bug.path], correct, bug.function)
-            found.append(Repair(shown, {bug.path: now[bug.path]}))
+            for part in bug.parts:
+                if part.edits:
+                    correct = self._context.project.sources[part.path].text
+                    now[part.path] = _with_function(now[part.path], correct, part.function)
+            found.append(Repair(shown, {path: now[path] for path in bug.changed}))
         if len({repair.shown.script for repair in found if repair.shown}) < len(found):
             raise Dropped("one example shows several bugs")
         return found
@@ -201,7 +202,7 @@ class Trial:
             trust=trust,
             split=candidate.split,
             difficulty=difficulty(
-                bugs=len(shown),
+                bugs=max(len(shown), len({part.function for part in candidate.bugs[0].parts})),
                 hops=max(max(0, len(one.calls) - 1) for one in shown),
                 failing=len(failing),
                 lines=max(target.function.lines for target in candidate.targets),
@@ -210,6 +211,7 @@ class Trial:
             metadata={
                 "kinds": [bug.kind for bug in candidate.bugs],
                 "functions": list(candidate.functions),
+                "files": len(self.files),
                 "failing_cases": len(cases),
                 "wrong_results": _wrong(cases),
             },
