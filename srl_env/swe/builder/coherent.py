@@ -5,6 +5,8 @@
 - A broken invariant: two methods of a class no longer keep an attribute up to date.
 - A missing case: two functions no longer know a value that both handled.
 
+A changed contract is one bug. The others are two, and the report shows both.
+
 Calls are resolved by name: only names that the project defines once. Whether a fault makes a test
 fail is not known here.
 """
@@ -16,7 +18,7 @@ import builtins
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from srl_env.seeding import stream
@@ -25,6 +27,8 @@ from srl_env.swe.builder.mutation import Mutation, Part
 from srl_env.swe.builder.plan import Candidate, split_of
 from srl_env.swe.builder.project import Project, Target
 from srl_env.swe.builder.source import Edit, Function, FunctionNode, Source, sites
+
+Bugs = tuple[Mutation, ...]
 
 MAX_TRIES: Final = 300
 _METHODS: Final = frozenset(
@@ -36,14 +40,14 @@ _KEEPS: Final = frozenset(
 
 
 def coherent_bugs(project: Project, seed: int) -> Iterator[Candidate]:
-    """Candidates of one fault in several places each, kinds in turn, at most MAX_TRIES.
+    """Candidates of bugs in several places that belong together, kinds in turn, at most MAX_TRIES.
 
-    All functions that a fault changes are of one split.
+    All functions that are changed are of one split.
     """
     targets = {target.id: target for target in project.targets}
     queues = []
     for name, find in FINDERS.items():
-        found = [_candidate(project, targets, fault) for fault in find(project.sources)]
+        found = [_candidate(project, targets, bugs) for bugs in find(project.sources)]
         kept = [candidate for candidate in found if candidate is not None]
         order = stream("coherent", project.name, name, seed).permutation(len(kept))
         queues.append([kept[number] for number in order])
@@ -51,16 +55,15 @@ def coherent_bugs(project: Project, seed: int) -> Iterator[Candidate]:
     return itertools.islice((candidate for candidate in turns if candidate), MAX_TRIES)
 
 
-def _candidate(
-    project: Project, targets: Mapping[str, Target], fault: Mutation
-) -> Candidate | None:
-    """A fault at the function where it shows; None if no test runs it, or if splits differ."""
-    target = targets.get(f"{fault.path}:{fault.function}")
-    places = [f"{part.path}:{part.function}" for part in fault.parts]
-    splits = {split_of(project.name, place) for place in places}
-    if target is None or len(set(places)) < 2 or len(splits) > 1:
+def _candidate(project: Project, targets: Mapping[str, Target], bugs: Bugs) -> Candidate | None:
+    """The bugs at the functions where they show; None if no test runs one, or if splits differ."""
+    found = [targets.get(f"{bug.path}:{bug.function}") for bug in bugs]
+    shown = tuple(target for target in found if target is not None)
+    candidate = Candidate(bugs, shown, "")
+    splits = {split_of(project.name, place) for place in candidate.changed}
+    if len(shown) < len(bugs) or len(candidate.changed) < 2 or len(splits) > 1:
         return None
-    return Candidate((fault,), (target,), splits.pop())
+    return replace(candidate, split=splits.pop())
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +78,8 @@ class _Place:
         return Part(self.source.path, self.function.name, edits)
 
 
-def _fault(kind: str, shows: Part, *others: Part) -> Mutation:
-    """The fault; shows: the part in the function where it shows."""
+def _bug(kind: str, shows: Part, *others: Part) -> Mutation:
+    """The bug; shows: the part in the function where it shows."""
     joined: dict[tuple[str, str], tuple[Edit, ...]] = {}
     for part in (shows, *others):
         key = part.path, part.function
@@ -88,7 +91,7 @@ def _fault(kind: str, shows: Part, *others: Part) -> Mutation:
 # -- a changed contract --------------------------------------------------------------------
 
 
-def _parameter_order(sources: Mapping[str, Source]) -> Iterator[Mutation]:
+def _parameter_order(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """Two parameters change places; all calls are adapted but one."""
     for callee, calls in _called(sources):
         names = _plain_parameters(callee.function)
@@ -101,7 +104,7 @@ def _parameter_order(sources: Mapping[str, Source]) -> Iterator[Mutation]:
             yield from _all_but_one("parameter_order", signature, calls, fixed)
 
 
-def _moved_step(sources: Mapping[str, Source]) -> Iterator[Mutation]:
+def _moved_step(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """What a function did to an argument first is done by its callers; by all but one."""
     for callee, calls in _called(sources):
         names = [node.arg for node in _plain_parameters(callee.function)]
@@ -130,7 +133,7 @@ def _moved_step(sources: Mapping[str, Source]) -> Iterator[Mutation]:
         yield from _all_but_one("moved_step", removed, calls, fixed)
 
 
-def _moved_default(sources: Mapping[str, Source]) -> Iterator[Mutation]:
+def _moved_default(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """A parameter has another default; calls that relied on it pass the old one, all but one."""
     for callee, calls in _called(sources):
         arguments = callee.function.node.args
@@ -149,13 +152,13 @@ def _moved_default(sources: Mapping[str, Source]) -> Iterator[Mutation]:
 
 def _all_but_one(
     kind: str, contract: Part, calls: Sequence[_Place], fixed: Sequence[Part]
-) -> Iterator[Mutation]:
-    """One fault for each call that is forgotten."""
+) -> Iterator[Bugs]:
+    """One bug for each call that is forgotten."""
     if len(calls) < 2:
         return
     for number, forgotten in enumerate(calls):
         others = [part for place, part in enumerate(fixed) if place != number]
-        yield _fault(kind, forgotten.part(), contract, *others)
+        yield (_bug(kind, forgotten.part(), contract, *others),)
 
 
 def _called(sources: Mapping[str, Source]) -> Iterator[tuple[_Place, list[_Place]]]:
@@ -270,7 +273,7 @@ def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
 # -- a broken invariant --------------------------------------------------------------------
 
 
-def _invariant(sources: Mapping[str, Source]) -> Iterator[Mutation]:
+def _invariant(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """Two methods of a class no longer keep an attribute up to date."""
     for source in sources.values():
         kept: dict[tuple[str, str], list[_Place]] = defaultdict(list)
@@ -282,10 +285,10 @@ def _invariant(sources: Mapping[str, Source]) -> Iterator[Mutation]:
                 if attribute := _upkeep(statement):
                     kept[owner, attribute].append(_Place(source, function, statement))
         for places in kept.values():
-            for one, other in itertools.permutations(places, 2):
+            for one, other in itertools.combinations(places, 2):
                 if one.function is not other.function:
                     parts = [p.part(_line_removed(source, p.node)) for p in (one, other)]
-                    yield _fault("invariant", *parts)
+                    yield tuple(_bug("invariant", part) for part in parts)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:
@@ -330,7 +333,7 @@ def _line_removed(source: Source, node: ast.AST) -> Edit:
 # -- a missing case ------------------------------------------------------------------------
 
 
-def _missing_case(sources: Mapping[str, Source]) -> Iterator[Mutation]:
+def _missing_case(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """Two functions no longer know a value that both handled in a branch or an entry."""
     known: dict[str, list[tuple[_Place, Edit]]] = defaultdict(list)
     for source in sources.values():
@@ -338,9 +341,9 @@ def _missing_case(sources: Mapping[str, Source]) -> Iterator[Mutation]:
             for value, node, edit in _cases(source, function.node):
                 known[value].append((_Place(source, function, node), edit))
     for handled in known.values():
-        for (one, cut), (other, cut_too) in itertools.permutations(handled, 2):
+        for (one, cut), (other, cut_too) in itertools.combinations(handled, 2):
             if one.function is not other.function:
-                yield _fault("missing_case", one.part(cut), other.part(cut_too))
+                yield _bug("missing_case", one.part(cut)), _bug("missing_case", other.part(cut_too))
 
 
 def _cases(source: Source, function: FunctionNode) -> Iterator[tuple[str, ast.AST, Edit]]:
@@ -383,7 +386,7 @@ def _value(node: ast.expr) -> str:
     return ast.unparse(node) if is_member and ast.unparse(node)[0].isupper() else ""
 
 
-Finder = Callable[[Mapping[str, Source]], Iterable[Mutation]]
+Finder = Callable[[Mapping[str, Source]], Iterable[Bugs]]
 FINDERS: Final[Mapping[str, Finder]] = {
     "parameter_order": _parameter_order,
     "moved_step": _moved_step,

@@ -242,7 +242,9 @@ class _Expert:
             thought = _cause(path, _hunks(before, after)[0])
             if number == 0 and repair.shown is not None:
                 does, should = repair.shown.does, repair.shown.should
-                more = f"; with {len(edits) - 1} more edits, the example must {should}"
+                count = len(edits) - 1
+                others = "one more edit" if count == 1 else f"{count} more edits"
+                more = f"; with {others}, the example must {should}"
                 why = f": this is why the example {does} and does not {should}"
                 thought += more if len(edits) > 1 else why
             thought += "."

@@ -104,7 +104,7 @@ def several_bugs(
     project: Project, kept: Sequence[Candidate], max_bugs: int, seed: int
 ) -> Iterator[Candidate]:
     """Candidates of 2 … max_bugs of the kept bugs of one function each, all of one split."""
-    kept = [candidate for candidate in kept if not candidate.bugs[0].more]
+    kept = [candidate for candidate in kept if len(candidate.changed) == 1]
     rng = stream("several", project.name, seed)
     seen: set[frozenset[str]] = set()
     for _ in range(20 * len(kept)):

@@ -202,7 +202,7 @@ class Trial:
             trust=trust,
             split=candidate.split,
             difficulty=difficulty(
-                bugs=max(len(shown), len({part.function for part in candidate.bugs[0].parts})),
+                bugs=len(candidate.changed),
                 hops=max(max(0, len(one.calls) - 1) for one in shown),
                 failing=len(failing),
                 lines=max(target.function.lines for target in candidate.targets),
