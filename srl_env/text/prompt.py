@@ -74,6 +74,8 @@ class PromptStyle:
       otherwise it stays in the one user message.
     - last_turns: how many last steps of the history are shown; None for all. SRL on repositories
       shows the issue and the last two.
+    - most_characters: a longer history is shown without its oldest observations (``compacted``);
+      None for no limit. A token has about four characters.
 
     Source of the wording: SRL, arXiv:2510.25992, in substance; its template is not published.
     """
@@ -90,13 +92,15 @@ class PromptStyle:
     join: str = "\n"
     turns: bool = True
     last_turns: int | None = None
+    most_characters: int | None = None
 
     def __post_init__(self) -> None:
-        last = self.last_turns
-        if last is not None and not (type(last) is int and last >= 0):
-            raise BadOption(
-                f"last_turns must be a whole number of at least 0, or None; got {last!r}"
-            )
+        for name in ("last_turns", "most_characters"):
+            value = getattr(self, name)
+            if value is not None and not (type(value) is int and value >= 0):
+                raise BadOption(
+                    f"{name} must be a whole number of at least 0, or None; got {value!r}"
+                )
         keys = {"problem": "problem", "so_far": "steps", "title": "title"}
         for name, key in {**keys, "observation": "observation"}.items():
             if f"{{{key}}}" not in getattr(self, name):
@@ -161,6 +165,8 @@ def make_messages(
     action that is a call becomes an assistant message with ``tool_calls`` and a tool message.
     """
     dropped = 0 if style.last_turns is None else max(0, len(history) - style.last_turns)
+    if style.most_characters is not None:
+        history = compacted(history, style.most_characters)
     messages: list[Message] = []
     if opening.system:
         messages.append({"role": "system", "content": opening.system})
@@ -188,6 +194,40 @@ def make_messages(
     if parts or unanswered or title:
         messages.append({"role": "user", "content": _user(style, parts, unanswered, title)})
     return messages
+
+
+def compacted(history: Sequence[Turn], most: int) -> Sequence[Turn]:
+    """A history with notes in place of its oldest observations, so that it stays in a limit.
+
+    Whenever a step makes it longer than ``most`` characters, observations are left out until half
+    of that is left. Between two such steps, the history only grows. Actions stay, and so does the
+    newest observation.
+    """
+    shown, size, cut = list(history), 0, 0
+    for number, turn in enumerate(history):
+        size += _size(turn)
+        if size <= most:
+            continue
+        while size > most // 2 and cut < number:
+            shorter = _without_observation(shown[cut])
+            size += _size(shorter) - _size(shown[cut])
+            shown[cut] = shorter
+            cut += 1
+    return shown
+
+
+def _size(turn: Turn) -> int:
+    return len(turn.action) + len(turn.observation or "")
+
+
+def _without_observation(turn: Turn) -> Turn:
+    """The step with a note in place of its observation, unless that is as short."""
+    action, observation = turn
+    if observation is None:
+        return turn
+    lines = observation.count("\n") + 1
+    note = f"[{lines} line{'s' if lines > 1 else ''} left out]"
+    return Turn(action, note if len(note) < len(observation) else observation)
 
 
 def observation_text(style: PromptStyle, messages: Messages) -> str:

@@ -41,8 +41,9 @@ class SWEEnv(ReasoningEnv):
     **Task.** A small Python library has one to three bugs. The report says what happens and what
     should happen. ``srl-env swe build`` makes more tasks from any repository with tests.
 
-    **Observation.** The report, then the last ``context_turns`` actions with their results
-    (None: all), as in SRL's software tasks (arXiv:2510.25992, section 4). Output above 10,000
+    **Observation.** The report, then all actions with their results. Where these are longer than
+    ``context_characters``, the oldest results are left out. ``context_turns=2`` shows the last two
+    actions only, as SRL's software tasks do (arXiv:2510.25992, section 4). Output above 10,000
     characters is truncated in the middle.
 
     **Action.** Thinking, then one call of ``bash``, ``str_replace_editor`` (view, create,
@@ -97,7 +98,8 @@ class SWEEnv(ReasoningEnv):
         split: Split = "train",
         repos: Sequence[str] | None = None,
         max_difficulty: float = 1.0,
-        context_turns: int | None = 2,
+        context_turns: int | None = None,
+        context_characters: int | None = 100_000,
         sandbox: str | None = None,
         allow_weak: bool = False,
         image: str | None = None,
@@ -121,7 +123,10 @@ class SWEEnv(ReasoningEnv):
         own: dict[str, Any] = {
             "format": ToolCalls(),
             "style": PromptStyle(
-                step_task=TASK, problem="Report:\n{problem}", last_turns=context_turns
+                step_task=TASK,
+                problem="Report:\n{problem}",
+                last_turns=context_turns,
+                most_characters=context_characters,
             ),
             "max_steps": 30,
             "world_timeout_s": None,  # commands have limits of their own

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import replace
 
 import pytest
@@ -13,6 +14,7 @@ from srl_env.text.prompt import (
     STEP_TASK,
     PromptStyle,
     Turn,
+    compacted,
     make_messages,
     make_opening,
     observation_text,
@@ -132,3 +134,28 @@ def test_the_observation_is_the_messages_as_one_text() -> None:
 def test_a_template_without_its_place_is_refused(name: str) -> None:
     with pytest.raises(BadOption, match=f"template '{name}' must contain"):
         PromptStyle(**{name: "nothing"})  # type: ignore[arg-type]
+
+
+def test_old_observations_are_left_out_when_the_history_is_too_long() -> None:
+    long = "line\n" * 20  # 100 characters
+    history = [Turn("a", long), Turn("b", None), Turn("c", long), Turn("d", long)]
+    assert compacted(history[:3], 250) == history[:3]
+    note = "[21 lines left out]"
+    assert compacted(history, 250) == [Turn("a", note), Turn("b"), Turn("c", note), history[3]]
+
+
+def test_a_history_only_grows_between_two_times_that_it_is_compacted() -> None:
+    history = [Turn("a" * 10, "o" * 90) for _ in range(25)]
+    shown = [compacted(history[:n], 1000) for n in range(26)]
+    grown = [later[: len(one)] == one for one, later in itertools.pairwise(map(list, shown))]
+    assert grown[:10] == [True] * 10
+    assert grown[10:15] == [False, True, True, True, True]
+    assert all(sum(len(a) + len(o or "") for a, o in one) <= 1000 for one in shown)
+    assert all(one[-1] == history[0] for one in shown[1:])  # the newest is whole
+
+
+def test_a_short_observation_stays_and_so_does_the_newest() -> None:
+    assert compacted([Turn("a", "ok"), Turn("b", "x" * 99)], 10) == [
+        Turn("a", "ok"),
+        Turn("b", "x" * 99),
+    ]
