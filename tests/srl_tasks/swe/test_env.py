@@ -127,15 +127,25 @@ def test_a_start_step_shows_what_stepping_there_shows(env: SWEEnv) -> None:
     assert env.reset(seed=1, options={**options, "start_step": 4})[0] == stepped
 
 
-def test_the_context_is_the_last_two_turns_or_all(tiny_tasks: Path) -> None:
+def test_the_context_is_the_whole_conversation_or_its_end_or_without_old_results(
+    tiny_tasks: Path,
+) -> None:
     options = {"reward_mode": "rlvr", "start_step": 4}
-    short = SWEEnv(tiny_tasks)
-    whole = SWEEnv(tiny_tasks, context_turns=None)
-    roles = [message["role"] for message in short.reset(seed=1, options=options)[1]["messages"]]
-    assert roles == ["system", "user", *["assistant", "user"] * 2]
-    assert len(whole.reset(seed=1, options=options)[1]["messages"]) == 2 + 2 * 4
-    short.close()
-    whole.close()
+    whole = SWEEnv(tiny_tasks)
+    last = SWEEnv(tiny_tasks, context_turns=2)
+    small = SWEEnv(tiny_tasks, context_characters=300)
+    shown, end, short = (
+        env.reset(seed=1, options=options)[1]["messages"] for env in (whole, last, small)
+    )
+    assert [message["role"] for message in shown] == ["system", "user", *["assistant", "user"] * 4]
+    assert end == [*shown[:2], *shown[-4:]]
+    assert [m for m in short if m["role"] == "assistant"] == [
+        m for m in shown if m["role"] == "assistant"
+    ]
+    assert "left out]" in short[3]["content"]
+    assert short[-1] == shown[-1]
+    for env in (whole, last, small):
+        env.close()
 
 
 def test_a_snapshot_forks_the_workspace_too(env: SWEEnv) -> None:
