@@ -142,7 +142,7 @@ def test_the_context_is_the_whole_conversation_or_its_end_or_without_old_results
     assert [m for m in short if m["role"] == "assistant"] == [
         m for m in shown if m["role"] == "assistant"
     ]
-    assert "left out]" in short[3]["content"]
+    assert any("left out]" in message["content"] for message in short)
     assert short[-1] == shown[-1]
     for env in (whole, last, small):
         env.close()
