@@ -93,7 +93,7 @@ def _sampled(
     """The groups, sampled one by one until one of the limits, and the seconds that took."""
     began = time.perf_counter()
     starts = trainer.starts_of(stage, "preview", trainer.config.seed)
-    found = Collected(max_groups, objective.min_std)
+    found = Collected(max_groups, objective.least_std)
     for number in range(max_groups):
         source = trainer.collector.source(starts, 1, "preview", number)
         one = objective.collect(source, refill=False)

@@ -13,7 +13,7 @@ from srl_agents.collection.teacher_prompts import teacher_prompts, with_teacher_
 from srl_agents.objectives.grpo import GRPO
 from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.settings import merged
-from srl_agents.training.run import train
+from srl_agents.training.run import sample, train
 from srl_agents.training.trainer import Trainer
 from srl_env.errors import BadOption
 from tests.srl_agents import letters
@@ -172,3 +172,12 @@ def test_a_teacher_with_another_tokenizer_is_refused_before_anything_is_loaded(
 def test_opd_without_a_teacher_is_refused(tree: dict[str, Any]) -> None:
     with pytest.raises(BadOption, match="method 'opd' must have a teacher; got none"):
         train(make_config({**tree, "method": "opd"}))
+
+
+def test_the_look_before_a_run_does_not_miss_a_signal_that_the_teacher_gives(
+    tree: dict[str, Any],
+) -> None:
+    shown = sample(configured(tree, KINDS["opsd"] | {"reward_mode": "format"}))
+    assert shown is not None
+    assert shown.informative == shown.groups > 0
+    assert not any("too little" in advice or "same reward" in advice for advice in shown.advice)
