@@ -131,7 +131,7 @@ def test_pages_and_examples_import_from_the_packages_and_one_level_below() -> No
     pages = [ROOT / "README.md", *(ROOT / "docs").rglob("*.md"), *(ROOT / "examples").rglob("*.py")]
     pages += (ROOT / "agents/srl_agents").rglob("*.tmpl")
     deep = re.compile(r"^\s*(?:from|import) (srl_(?:env|tasks|agents)\.\w+\.[\w.]+)", re.MULTILINE)
-    found = {page.name: deep.findall(page.read_text(encoding="utf-8")) for page in pages}
+    found = {page: deep.findall(page.read_text(encoding="utf-8")) for page in pages}
     assert {name: modules for name, modules in found.items() if modules} == {}
 
 
