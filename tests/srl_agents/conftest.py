@@ -51,6 +51,45 @@ _CONFIGS: dict[str, Callable[[], Any]] = {
     "qwen3, window of 7 in some layers": lambda: transformers.Qwen3Config(
         **_SIZES, head_dim=16, use_sliding_window=True, sliding_window=7, max_window_layers=1
     ),
+    "smollm3, a window of 5 and no positions in some layers": lambda: transformers.SmolLM3Config(
+        **_SIZES,
+        no_rope_layers=[1, 0, 1],
+        use_sliding_window=True,
+        sliding_window=5,
+        layer_types=["full_attention", "sliding_attention", "sliding_attention"],
+    ),
+    "granite": lambda: transformers.GraniteConfig(
+        **_SIZES,
+        embedding_multiplier=3.0,
+        attention_multiplier=0.2,
+        residual_multiplier=0.4,
+        logits_scaling=2.0,
+        tie_word_embeddings=True,
+    ),
+    "phi3, a window of 6": lambda: transformers.Phi3Config(**_SIZES, sliding_window=6),
+    "phi3, positions in half of each head": lambda: transformers.Phi3Config(
+        **_SIZES | {"num_attention_heads": 2, "num_key_value_heads": 1},
+        rope_parameters={
+            "rope_type": "default",
+            "rope_theta": 10000.0,
+            "partial_rotary_factor": 0.5,
+        },
+    ),
+    "gemma2": lambda: transformers.Gemma2Config(
+        **_SIZES,
+        head_dim=16,
+        query_pre_attn_scalar=24,
+        sliding_window=4,
+        attn_logit_softcapping=3.0,
+        final_logit_softcapping=5.0,
+    ),
+    "gemma3": lambda: transformers.Gemma3TextConfig(
+        **_SIZES,
+        head_dim=16,
+        query_pre_attn_scalar=24,
+        sliding_window=4,
+        layer_types=["sliding_attention", "full_attention", "sliding_attention"],
+    ),
     "lfm2": lambda: transformers.Lfm2Config(
         **_SIZES, layer_types=["conv", "full_attention", "conv"], block_auto_adjust_ff_dim=False
     ),

@@ -11,11 +11,25 @@ from typing import Any
 import torch
 from torch import nn
 
+from srl_agents.nn.head import Head
+from srl_agents.nn.linear import Map
 from srl_agents.nn.network import Attention, Layer, Network, RMSNorm, ShortConv
 from srl_agents.parallel.sharding import is_sharded
 
-FAMILIES = ("llama", "mistral", "qwen2", "qwen3", "lfm2")
+FAMILIES = (
+    "llama",
+    "mistral",
+    "qwen2",
+    "qwen3",
+    "smollm3",
+    "granite",
+    "phi3",
+    "gemma2",
+    "gemma3_text",
+    "lfm2",
+)
 _LENGTH_DEPENDENT_ROPE = ("dynamic", "longrope")
+_DROPOUTS = ("attention_dropout", "resid_pdrop", "embd_pdrop")
 
 
 def causal_lm(model: nn.Module) -> nn.Module:
@@ -27,15 +41,17 @@ def causal_lm(model: nn.Module) -> nn.Module:
 def unsupported(model: nn.Module) -> str | None:
     """Why a ``Network`` cannot replace this model's forward pass; None if it can."""
     config: Any = causal_lm(model).config
-    rope = getattr(config, "rope_parameters", None) or {}
     if is_sharded(model):
         return "its weights are sharded over processes, and its own forward pass gathers them"
     if config.model_type not in FAMILIES:
         return f"its architecture is {config.model_type!r}"
-    if rope.get("rope_type") in _LENGTH_DEPENDENT_ROPE:
-        return f"its positions depend on the length ({rope['rope_type']} RoPE)"
-    if getattr(config, "attention_dropout", 0.0):
-        return "it drops attention weights during training"
+    for kind in _rope_types(config):
+        if kind in _LENGTH_DEPENDENT_ROPE:
+            return f"its positions depend on the length ({kind} RoPE)"
+    if any(getattr(config, name, 0.0) for name in _DROPOUTS):
+        return "it uses dropout during training"
+    if getattr(config, "use_bidirectional_attention", False):
+        return "its attention sees later tokens"
     return None
 
 
@@ -46,24 +62,60 @@ def read_network(model: nn.Module) -> Network:
     lfm2 = config.model_type == "lfm2"
     read_layer = _lfm2_layer if lfm2 else _llama_layer
     return Network(
-        embed=outer.get_input_embeddings(),
+        embed=_embedding(outer.get_input_embeddings(), config),
         layers=tuple(read_layer(layer, config, i) for i, layer in enumerate(inner.layers)),
         norm=_norm(inner.embedding_norm if lfm2 else inner.norm),
-        head=outer.get_output_embeddings(),
+        head=read_head(model),
         rotary=inner.rotary_emb,
     )
+
+
+def read_head(model: nn.Module) -> Head:
+    """The output head of a model of any architecture, as far as its configuration tells."""
+    outer: Any = causal_lm(model)
+    return Head(
+        outer.get_output_embeddings(),
+        divisor=float(getattr(outer.config, "logits_scaling", None) or 1.0),
+        softcap=getattr(outer.config, "final_logit_softcapping", None),
+    )
+
+
+def _rope_types(config: Any) -> set[str]:
+    """Of all layers; some families have one for each type of layer."""
+    rope = getattr(config, "rope_parameters", None) or {}
+    each = [part for part in rope.values() if isinstance(part, dict)] or [rope]
+    return {part.get("rope_type", "default") for part in each}
+
+
+def _embedding(module: Any, config: Any) -> Map:
+    factor = getattr(config, "embedding_multiplier", 1.0)
+    return module if factor == 1.0 else lambda ids: module(ids) * factor
 
 
 def _llama_layer(layer: Any, config: Any, index: int) -> Layer:
     part, mlp = layer.self_attn, layer.mlp
     norms = (part.q_norm, part.k_norm) if hasattr(part, "q_norm") else ()
+    into = (
+        (part.qkv_proj,) if hasattr(part, "qkv_proj") else (part.q_proj, part.k_proj, part.v_proj)
+    )
+    whole = hasattr(mlp, "gate_up_proj")
+    after: tuple[Any, ...] = (None, None)
+    before_feed = layer.post_attention_layernorm
+    if hasattr(layer, "pre_feedforward_layernorm"):  # Gemma norms what it adds
+        before_feed = layer.pre_feedforward_layernorm
+        after = (layer.post_attention_layernorm, layer.post_feedforward_layernorm)
+    mixer_after, feed_after = (None if norm is None else _norm(norm) for norm in after)
     return Layer(
         mixer_norm=_norm(layer.input_layernorm),
-        mixer=_attention(part, part.o_proj, norms, config, _window(config, index)),
-        feed_norm=_norm(layer.post_attention_layernorm),
-        gate_up=(mlp.gate_proj, mlp.up_proj),
+        mixer=_attention(part, into, part.o_proj, norms, config, _window(config, index)),
+        feed_norm=_norm(before_feed),
+        gate_up=(mlp.gate_up_proj,) if whole else (mlp.gate_proj, mlp.up_proj),
         down=mlp.down_proj,
-        activation=mlp.act_fn,
+        activation=mlp.activation_fn if whole else mlp.act_fn,
+        mixer_after=mixer_after,
+        feed_after=feed_after,
+        residual=float(getattr(config, "residual_multiplier", 1.0)),
+        rotary=_rotary_kind(part, config, index),
     )
 
 
@@ -72,7 +124,8 @@ def _lfm2_layer(layer: Any, config: Any, index: int) -> Layer:
     if layer.is_attention_layer:
         part = layer.self_attn
         norms = (part.q_layernorm, part.k_layernorm)
-        mixer = _attention(part, part.out_proj, norms, config, None)
+        into = (part.q_proj, part.k_proj, part.v_proj)
+        mixer = _attention(part, into, part.out_proj, norms, config, None)
     else:
         mixer = ShortConv(into=(layer.conv.in_proj,), out=layer.conv.out_proj, conv=layer.conv.conv)
     feed = layer.feed_forward
@@ -87,20 +140,35 @@ def _lfm2_layer(layer: Any, config: Any, index: int) -> Layer:
 
 
 def _attention(
-    part: Any, out: nn.Module, norms: tuple[Any, ...], config: Any, window: int | None
+    part: Any,
+    into: tuple[nn.Module, ...],
+    out: nn.Module,
+    norms: tuple[Any, ...],
+    config: Any,
+    window: int | None,
 ) -> Attention:
     heads = config.num_attention_heads
     head_dim = getattr(config, "head_dim", None) or config.hidden_size // heads
+    capped = config.model_type == "gemma2"  # Gemma 3 has the setting and does not use it
     return Attention(
-        into=(part.q_proj, part.k_proj, part.v_proj),
+        into=into,
         out=out,
         norms=tuple(_norm(norm) for norm in norms),
         heads=heads,
         key_heads=config.num_key_value_heads,
         head_dim=head_dim,
-        scale=head_dim**-0.5,
+        scale=float(part.scaling),
         window=window,
+        softcap=config.attn_logit_softcapping if capped else None,
     )
+
+
+def _rotary_kind(part: Any, config: Any, index: int) -> str | None:
+    """Which positions a layer has: none, its type's, or those of all layers."""
+    if not getattr(part, "use_rope", True):
+        return None
+    kinds: list[str] = config.layer_types if config.model_type == "gemma3_text" else []
+    return kinds[index] if kinds else ""
 
 
 def _window(config: Any, index: int) -> int | None:
@@ -113,4 +181,6 @@ def _window(config: Any, index: int) -> int | None:
 
 
 def _norm(module: Any) -> RMSNorm:
-    return RMSNorm(weight=module.weight, eps=module.variance_epsilon)
+    around_one = not hasattr(module, "variance_epsilon")  # Gemma's
+    eps = module.eps if around_one else module.variance_epsilon
+    return RMSNorm(weight=module.weight, eps=eps, around_one=around_one)

@@ -128,7 +128,8 @@ class _WithoutAdapters:
     def states(self, tree: TokenTree) -> States:
         with self.model.disable_adapter():
             found = self.decoder.states(tree)
-        return replace(found, head=partial(self._head, found.head))
+        head = replace(found.head, map=partial(self._head, found.head.map))
+        return replace(found, head=head)
 
     def _head(self, head: Map, hidden: Tensor) -> Tensor:
         with self.model.disable_adapter():

@@ -15,11 +15,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from srl_agents.nn.head import LOGITS_AT_ONCE
 from srl_agents.runs.config import LoraConfig, RunConfig
 
 _GIB = 2**30
 _FP32, _BF16 = 4, 2
-_LOGITS_AT_ONCE = 32_000_000  # of ``decoder.scores``
 _LOGITS_COPIES = 4  # logits, log-probabilities, their exponentials, the gradient
 _ATTENTION_COPIES = 3  # scores, weights, the gradient
 
@@ -150,7 +150,7 @@ def _computation(
     gradients = _FP32 * max(size.largest_layer, size.outside_layers)
     inside = _FP32 * _inside_layer(size, tokens) if model.gradient_checkpointing else 0
     scores = 0 if sharded else _ATTENTION_COPIES * _FP32 * size.heads * tokens * context
-    logits = _LOGITS_COPIES * _FP32 * _LOGITS_AT_ONCE
+    logits = _LOGITS_COPIES * _FP32 * LOGITS_AT_ONCE
     return {
         "gathered layers": gathered + gradients if sharded else 0,
         "weights in bfloat16": width * size.parameters if model.autocast and not sharded else 0,

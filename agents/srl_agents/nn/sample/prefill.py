@@ -6,9 +6,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
 
-from srl_agents.nn.network import Attention, Network, angles
+from srl_agents.nn.network import Attention, Network
 from srl_agents.nn.sample.prefix_cache import CachedPrefix, Ids, Prefilled
 
 
@@ -25,8 +24,8 @@ def prefill(
     """
     pass_ = _Pass(prefixes, known, device)
     hidden = network.embed(pass_.ids)
-    turn = angles(network.rotary, hidden, pass_.at)
-    hidden = network.run(hidden, turn, [pass_] * len(network.layers))
+    turns = network.turns(hidden, pass_.at)
+    hidden = network.run(hidden, turns, [pass_] * len(network.layers))
     return Prefilled(tuple(prefixes), tuple(pass_.layers)), pass_.padded(hidden)
 
 
@@ -70,14 +69,11 @@ class _Pass:
         keys, values = self._filled(0, key), self._filled(1, value)
         self.layers.append((keys, values))
         plain = self.from_beginning and attention.window is None
-        mixed = F.scaled_dot_product_attention(
+        mixed = attention.attended(
             self.padded(query).transpose(1, 2),
             keys.transpose(0, 1),
             values.transpose(0, 1),
-            attn_mask=None if plain else self._mask(attention.window),
-            is_causal=plain,
-            scale=attention.scale,
-            enable_gqa=attention.heads != attention.key_heads,
+            None if plain else self._mask(attention.window),
         )
         return mixed.transpose(1, 2).reshape(self.rows * self.width, -1)[self.cell]
 

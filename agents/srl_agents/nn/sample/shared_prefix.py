@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.nn.layout import chunked
-from srl_agents.nn.network import Attention, Network, Turn, additive, angles
+from srl_agents.nn.network import Attention, Network, Turns, additive, softcapped
 from srl_agents.nn.sample.engine import Engine, Session
 from srl_agents.nn.sample.prefill import inputs_at, prefill
 from srl_agents.nn.sample.prefix_cache import Ids, Prefilled, PrefixCache
@@ -90,7 +90,8 @@ class _Session(Session):
         self._network = network
         self._groups = _Groups(rows, len(prefilled.prompts), logits.device)
         self._position = rows.length.to(logits.device)
-        self._table: Turn = (torch.empty(0), torch.empty(0))  # of positions 0, 1, 2, …
+        self._table: Turns = {}  # of positions 0, 1, 2, …
+        self._reach = 0  # how many positions the table has
         self._caches: list[_AttentionCache | _ConvCache] = [
             _AttentionCache(held, self._groups)
             if len(held) == 2
@@ -101,9 +102,9 @@ class _Session(Session):
     def step(self, tokens: Tensor) -> None:
         """Append one token to each row and make the next logits."""
         hidden = self._network.embed(tokens)
-        turn = self._turn(hidden)
+        turns = self._turns(hidden)
         self._groups.begin_step()
-        hidden = self._network.run(hidden, turn, self._caches)
+        hidden = self._network.run(hidden, turns, self._caches)
         self._position = self._position + 1
         self.logits = self._network.logits(hidden)
 
@@ -116,13 +117,15 @@ class _Session(Session):
         for cache in self._caches:
             cache.keep(on_device)
 
-    def _turn(self, hidden: Tensor) -> Turn:
-        """The turn of every row's position, from a table made for many steps ahead."""
+    def _turns(self, hidden: Tensor) -> Turns:
+        """The turns of every row's position, from a table made for many steps ahead."""
         reach = self._groups.longest + self._groups.made + 1
-        if reach > self._table[0].shape[0]:
-            positions = torch.arange(reach + _STEPS_AHEAD, device=hidden.device)
-            self._table = angles(self._network.rotary, hidden, positions)
-        return self._table[0][self._position], self._table[1][self._position]
+        if reach > self._reach:
+            self._reach = reach + _STEPS_AHEAD
+            positions = torch.arange(self._reach, device=hidden.device)
+            self._table = self._network.turns(hidden, positions)
+        at = self._position
+        return {kind: (cos[at], sin[at]) for kind, (cos, sin) in self._table.items()}
 
 
 class _Rows(NamedTuple):
@@ -222,6 +225,7 @@ class _AttentionCache:
         length, width = self._keys.shape[2], own_keys.shape[2]
         over_prompt = self._groups.times(query, self._keys.transpose(2, 3))
         scores = torch.cat([over_prompt, query @ own_keys.transpose(2, 3)], -1)
+        scores = softcapped(scores, attention.softcap)
         mask = self._groups.mask(attention.window, length, width, scores)
         if mask is not None:
             scores += mask

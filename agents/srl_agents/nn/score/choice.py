@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import warnings
 
 import torch
@@ -14,7 +13,6 @@ from srl_agents.nn.score.plain import PlainDecoder
 from srl_agents.nn.score.shared_prefix import SharedPrefixDecoder
 from srl_agents.nn.tree import Continuation, tree_of
 
-_log = logging.getLogger(__name__)
 _TOLERANCE = {torch.float32: 1e-3, torch.float64: 1e-3, torch.float16: 0.1, torch.bfloat16: 0.5}
 
 
@@ -28,12 +26,13 @@ def make_decoder(model: nn.Module) -> Decoder:
     plain = PlainDecoder(model)
     reason = unsupported(model)
     if reason is not None:
-        _log.info("plain forward pass for this model: %s", reason)
+        plain.path += f", which repeats shared prompts: {reason}"
         return plain
     shared = SharedPrefixDecoder(model)
     error = _disagreement(shared, plain)
     if error <= _TOLERANCE.get(next(model.parameters()).dtype, 1e-3):
         return shared
+    plain.path += ", which repeats shared prompts: the shared-prefix decoder differs from it"
     warnings.warn(
         f"the shared-prefix decoder differs from this model's forward pass by {error:.2g} nats; "
         "its plain forward pass is used instead, which repeats shared prompts",

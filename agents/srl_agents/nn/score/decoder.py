@@ -11,11 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from srl_agents.nn import head as output
 from srl_agents.nn.families import causal_lm
-from srl_agents.nn.linear import Map
+from srl_agents.nn.head import Head
 from srl_agents.nn.tree import Continuation, TokenTree, tree_of
-
-_LOGITS_AT_ONCE = 32_000_000  # more are computed in parts, and again in the backward pass
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +43,7 @@ class States:
     """
 
     hidden: Tensor
-    head: Map
+    head: Head
     target: Tensor
 
 
@@ -62,10 +61,12 @@ class Other:
 class Decoder(ABC):
     """A causal language model that scores trees of tokens; gradients reach its parameters.
 
-    shares_prefixes: whether a prefix is computed once for all its continuations.
+    shares_prefixes: whether a prefix is computed once for all its continuations. path: how it
+    computes, in words, and why if that is slower.
     """
 
     shares_prefixes = False
+    path = "the model's own forward pass"
 
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
@@ -123,51 +124,28 @@ def token_statistics(
 
     Large vocabularies are done in parts whose logits are recomputed in the backward pass.
     """
-    hidden, head, target = states.hidden, states.head, states.target
-    vocabulary = getattr(head, "out_features", hidden.shape[-1])
-    rows = max(1, _LOGITS_AT_ONCE // (vocabulary if other is None else 2 * vocabulary))
-    theirs = None if other is None else other.states.hidden
-    if len(target) <= rows:
-        return _statistics(hidden, head, target, temperature, theirs, other)
-    parts = zip(
-        torch.split(hidden, rows),
-        torch.split(target, rows),
-        [None] * -(-len(target) // rows) if theirs is None else torch.split(theirs, rows),
-        strict=True,
-    )
+    if other is None:
+        return states.head.scores(states.hidden, states.target, temperature)
+    rows = max(1, output.LOGITS_AT_ONCE // (2 * states.head.vocabulary(states.hidden)))
+    tensors = (states.hidden, states.target, other.states.hidden)
+    if len(states.target) <= rows:
+        return _compared(*tensors, states.head, temperature, other)
     found: list[tuple[Tensor, ...]] = [
-        checkpoint(_statistics, own, head, wanted, temperature, its, other, use_reentrant=False)
-        for own, wanted, its in parts
+        checkpoint(_compared, *part, states.head, temperature, other, use_reentrant=False)
+        for part in zip(*(torch.split(each, rows) for each in tensors), strict=True)
     ]
     return tuple(torch.cat(each) for each in zip(*found, strict=True))
 
 
-def _statistics(
-    hidden: Tensor,
-    head: Map,
-    target: Tensor,
-    temperature: float,
-    theirs: Tensor | None,
-    other: Other | None,
+def _compared(
+    hidden: Tensor, target: Tensor, theirs: Tensor, head: Head, temperature: float, other: Other
 ) -> tuple[Tensor, ...]:
     """As ``token_statistics``; theirs: the other hidden states of these rows."""
-    log_probs = _log_probs(hidden, head, temperature)
+    log_probs = head.log_probs(hidden, temperature)
+    found = output.chosen(log_probs, target)
     with torch.no_grad():
-        entropy = -(log_probs.exp() * log_probs).sum(-1)
-    found = log_probs.gather(1, target[:, None])[:, 0], entropy
-    if theirs is None or other is None:
-        return found
-    with torch.no_grad():
-        expected = _log_probs(theirs, other.states.head, temperature)
+        expected = other.states.head.log_probs(theirs, temperature)
     return *found, other.measure(log_probs, expected)
-
-
-def _log_probs(hidden: Tensor, head: Map, temperature: float) -> Tensor:
-    logits = head(hidden)
-    logits = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    if temperature != 1.0:
-        logits = logits / temperature
-    return torch.log_softmax(logits, -1)
 
 
 def scores_of(

@@ -16,7 +16,7 @@ from torch.nn import functional as F
 
 from srl_agents.nn.families import read_network
 from srl_agents.nn.layout import Layout, layout_of
-from srl_agents.nn.network import Attention, additive, angles
+from srl_agents.nn.network import Attention, additive, softcapped
 from srl_agents.nn.score.decoder import Decoder, States
 from srl_agents.nn.tree import TokenTree
 
@@ -25,6 +25,7 @@ class SharedPrefixDecoder(Decoder):
     """The decoder of the families in ``families.FAMILIES``."""
 
     shares_prefixes = True
+    path = "shared prefixes, each computed once"
 
     def __init__(self, model: nn.Module) -> None:
         """model: a Hugging Face causal language model, or one in a peft wrapper."""
@@ -36,9 +37,9 @@ class SharedPrefixDecoder(Decoder):
         layout = layout_of(tree).to(self.device)
         network = self.network
         hidden = network.embed(layout.ids)
-        turn = angles(network.rotary, hidden, layout.positions)
+        turns = network.turns(hidden, layout.positions)
         contexts = [_TreeContext(layout)] * len(network.layers)
-        hidden = network.run(hidden, turn, contexts, self._recompute())
+        hidden = network.run(hidden, turns, contexts, self._recompute())
         predictors = network.norm(hidden.index_select(0, layout.predictor))
         return States(predictors, network.head, layout.target)
 
@@ -69,20 +70,14 @@ class _TreeContext:
         split = self.layout.prefix_tokens
         masks = self._masks_for(attention.window, query)
         prefix_key, prefix_value = self._rows(key[:split]), self._rows(value[:split])
-        mixed = F.scaled_dot_product_attention(
-            self._rows(query[:split]),
-            prefix_key,
-            prefix_value,
-            attn_mask=masks[0],
-            scale=attention.scale,
-            enable_gqa=attention.heads != attention.key_heads,
-        )
+        mixed = attention.attended(self._rows(query[:split]), prefix_key, prefix_value, masks[0])
         mixed = mixed.transpose(1, 2).reshape(-1, query.shape[1] * query.shape[2])
         mixed = mixed[self.layout.from_prefix]
         if len(query) == split:
             return mixed
         query, key, value = query[split:] * attention.scale, key[split:], value[split:]
-        continued = self._continued(query, key, value, prefix_key, prefix_value, masks)
+        cap = attention.softcap
+        continued = self._continued(query, key, value, prefix_key, prefix_value, masks, cap)
         return torch.cat([mixed, continued])
 
     def _rows(self, flat: Tensor) -> Tensor:
@@ -98,6 +93,7 @@ class _TreeContext:
         prefix_key: Tensor,
         prefix_value: Tensor,
         masks: tuple[Tensor, Tensor, Tensor],
+        cap: float | None,
     ) -> Tensor:
         """(continuation tokens, heads * d), from one softmax over prefix keys and own keys."""
         chunks, slots, width = self.layout.slot_shape
@@ -113,9 +109,9 @@ class _TreeContext:
         if not self.layout.chunks_are_prefixes:
             prefix_key = prefix_key[self.layout.chunk_prefix]
             prefix_value = prefix_value[self.layout.chunk_prefix]
-        over_prefix = query.flatten(2, 4) @ prefix_key.transpose(2, 3)
+        over_prefix = softcapped(query.flatten(2, 4) @ prefix_key.transpose(2, 3), cap)
         over_prefix = over_prefix.view(*query.shape[:-1], length) + masks[1]
-        over_own = query @ key.transpose(-1, -2)[:, :, None] + masks[2]
+        over_own = softcapped(query @ key.transpose(-1, -2)[:, :, None], cap) + masks[2]
         scores = torch.cat([over_prefix, over_own], -1)
         wide = torch.promote_types(scores.dtype, torch.float32)
         weights = torch.softmax(scores, -1, dtype=wide).to(value.dtype)

@@ -198,19 +198,61 @@ def test_recomputed_activations_give_the_same_gradient(make_model: Any) -> None:
 
 
 def test_a_large_vocabulary_is_scored_in_parts(
+    make_model: Any, family: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model(family)
+    prefixes, continuations = ragged()
+    for decoder in (make_decoder(model), PlainDecoder(model)):
+        monkeypatch.setattr("srl_agents.nn.head.LOGITS_AT_ONCE", 10**9)
+        whole, _, entropy = decoder.token_logprobs(prefixes, continuations, 0.7)
+        whole.sum().backward()
+        gradients = [parameter.grad.clone() for parameter in model.parameters()]
+        model.zero_grad()
+        monkeypatch.setattr("srl_agents.nn.head.LOGITS_AT_ONCE", 150)
+        parts, _, entropy_of_parts = decoder.token_logprobs(prefixes, continuations, 0.7)
+        parts.sum().backward()
+        torch.testing.assert_close(parts, whole, atol=2e-5, rtol=1e-5)
+        torch.testing.assert_close(entropy_of_parts, entropy, atol=2e-5, rtol=1e-5)
+        for gradient, parameter in zip(gradients, model.parameters(), strict=True):
+            scale = float(gradient.abs().max())
+            torch.testing.assert_close(parameter.grad, gradient, atol=2e-5 * scale, rtol=1e-4)
+        model.zero_grad()
+
+
+def test_the_plain_path_makes_no_logits_beyond_the_parts(
+    make_model: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = make_model("granite")
+    rows: list[int] = []
+    decoder = PlainDecoder(model)
+    monkeypatch.setattr("srl_agents.nn.head.LOGITS_AT_ONCE", 150)
+    prefixes, continuations = ragged()
+    decoder.token_logprobs(prefixes, continuations)
+    model.lm_head.register_forward_hook(lambda *args: rows.append(args[2].shape[:-1].numel()))
+    decoder.token_logprobs(prefixes, continuations)
+    assert rows[0] == 1
+    assert max(rows) <= 150 // TOKENS
+
+
+def test_a_head_that_is_not_the_last_step_is_not_done_in_parts(
     make_model: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     model = make_model("llama")
+    forward = model.forward
+
+    def doubled(*args: Any, **options: Any) -> Any:
+        out = forward(*args, **options)
+        out.logits = out.logits * 2
+        return out
+
+    monkeypatch.setattr(model, "forward", doubled)
     prefixes, continuations = ragged()
-    whole, _, _ = make_decoder(model).token_logprobs(prefixes, continuations)
-    whole.sum().backward()
-    gradient = model.lm_head.weight.grad.clone()
-    model.zero_grad()
-    monkeypatch.setattr("srl_agents.nn.score.decoder._LOGITS_AT_ONCE", 150)
-    parts, _, _ = make_decoder(model).token_logprobs(prefixes, continuations)
-    parts.sum().backward()
+    decoder = PlainDecoder(model)
+    with torch.no_grad():
+        whole, _, _ = decoder.token_logprobs(prefixes, continuations)
+        monkeypatch.setattr("srl_agents.nn.head.LOGITS_AT_ONCE", 150)
+        parts, _, _ = decoder.token_logprobs(prefixes, continuations)
     torch.testing.assert_close(parts, whole, atol=2e-5, rtol=1e-5)
-    torch.testing.assert_close(model.lm_head.weight.grad, gradient, atol=2e-5, rtol=1e-4)
 
 
 @pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft's own
@@ -238,6 +280,7 @@ def test_other_architectures_use_their_own_forward_pass() -> None:
     model = transformers.AutoModelForCausalLM.from_config(config).eval()
     decoder = make_decoder(model)
     assert isinstance(decoder, PlainDecoder)
+    assert decoder.path.endswith("which repeats shared prompts: its architecture is 'gpt2'")
     prefixes, continuations = ragged()
     found, mask, _ = decoder.token_logprobs(prefixes, continuations)
     expected = forward_logprobs(model, prefixes[1] + list(continuations[0].ids))[13:]
@@ -284,7 +327,7 @@ def test_divergences_are_those_of_the_logits_however_they_are_split(
 ) -> None:
     model = make_model("llama")
     vocabulary = model.config.vocab_size
-    monkeypatch.setattr("srl_agents.nn.score.decoder._LOGITS_AT_ONCE", parts * 2 * vocabulary)
+    monkeypatch.setattr("srl_agents.nn.head.LOGITS_AT_ONCE", parts * 2 * vocabulary)
     plain, hinted = [1, 2, 3], [7, 8, 1, 2, 3]
     ids = [4, 5, 6]
     decoder = make_decoder(model)
