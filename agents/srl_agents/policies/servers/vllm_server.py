@@ -35,6 +35,7 @@ from srl_agents.policies.servers.openai import OpenAIPolicy
 from srl_agents.policies.thinking import Prompts, sample_closing_thoughts
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting
 from srl_agents.policies.transformers import TransformersPolicy
+from srl_agents.policies.vllm.adapters import AdapterVersions, has_adapters, largest_rank
 from srl_agents.policies.vllm.engine import RECEIVER, engine_weights
 from srl_agents.policies.vllm.worker import model_shape
 from srl_agents.runs.checkpoint import CannotWrite
@@ -47,6 +48,9 @@ if TYPE_CHECKING:
 
 SERVER_WEIGHTS = "sampler.safetensors"
 """The file in a run's folder with the weights that a server samples with."""
+
+SERVER_ADAPTERS = "sampler-adapters"
+"""The folder with adapters, if the server takes them apart from its weights."""
 
 _TIMEOUT_S = 600.0  # of one request; completions and weights of large models take a while
 _RESETS = 5  # attempts; requests that were given up may hold their blocks for a moment
@@ -91,9 +95,11 @@ class VLLMServerPolicy(OpenAIPolicy):
         self.native_tools = trained.native_tools
         self._stop_ids = sorted(trained.stop_ids)
         self._weights, self._team = weights, team
+        self._adapters = AdapterVersions(weights.with_name(SERVER_ADAPTERS))
         facts = self._served()
         _check_served(facts, model_shape(trained.decoder.causal_lm.config), self._root)
         self.model, self.max_model_len = str(facts["name"]), int(facts["max_model_len"])
+        self._adapter_rank: int | None = facts.get("adapter_rank")
 
     @classmethod
     def for_training(cls, training: Training) -> VLLMServerPolicy:
@@ -129,16 +135,45 @@ class VLLMServerPolicy(OpenAIPolicy):
         return generate_fitting(prompts, self.max_model_len, sampling, sample)
 
     def push_weights(self, model: nn.Module) -> None:
-        """Loads the model's weights into the server, adapters merged, and clears its caches.
+        """Loads the model's weights into the server, and clears its caches.
 
-        model: a Hugging Face model of the server's architecture. All processes of a training call
-        this. Raises CannotWrite, and a PolicyFailure if the server does not take the weights.
+        model: a Hugging Face model of the server's architecture. Adapters are merged into the
+        weights; a server with ``--enable-lora`` gets them as adapters, and keeps its base. All
+        processes of a training call this. Raises CannotWrite, and a PolicyFailure if the server
+        does not take the weights.
         """
         main = self._team.main
+        if self._adapter_rank is not None and has_adapters(model):
+            self._push_adapters(model, main)
+            return
         named = {n: value.cpu().contiguous() for n, value in engine_weights(model) if main}
         if main:
             _write(named, self._weights)
             self._rpc("receive_checkpoint", str(self._weights.resolve()))
+            self._forget_prefixes()
+        self._team.wait()  # nobody samples with the earlier ones
+
+    def _push_adapters(self, model: Any, main: bool) -> None:
+        rank = max(each.r for each in model.peft_config.values())
+        if self._adapter_rank is not None and rank > self._adapter_rank:
+            raise BadOption(
+                f"the rank of the adapters must be at most {self._adapter_rank}, that of"
+                f" {self._root}; got {rank}. Fix: start it with --max-lora-rank"
+                f" {largest_rank(rank)}"
+            )
+        before = self._adapters.latest
+        try:
+            new = self._adapters.write(model, main)
+        except (OSError, SafetensorError) as error:
+            raise _not_written(self._weights.with_name(SERVER_ADAPTERS), error) from error
+        if main:
+            path = str(new.path.resolve())
+            self._ask_root_once("/v1/load_lora_adapter", {"lora_name": new.name, "lora_path": path})
+        self.model = str(self._team.broadcast(new.name))  # the main process's
+        if main:
+            if before is not None:
+                self._ask_root_once("/v1/unload_lora_adapter", {"lora_name": before.name})
+                self._adapters.forget(before)
             self._forget_prefixes()
         self._team.wait()  # nobody samples with the earlier ones
 
@@ -193,9 +228,12 @@ class VLLMServerPolicy(OpenAIPolicy):
             raise RequestTimeout(late) from None
         except Exception as error:
             if getattr(error, "status_code", None) == 404:
+                setting = "VLLM_SERVER_DEV_MODE=1"
+                if "lora" in path:
+                    setting = "VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"
                 raise BadOption(
-                    f"{self._root} has no {path}. Fix: start vLLM's server with"
-                    " VLLM_SERVER_DEV_MODE=1 in its environment"
+                    f"{self._root} has no {path}. Fix: start vLLM's server with {setting} in its"
+                    " environment"
                 ) from error
             meaning = read_error(error, self._root)
             if meaning is error:
@@ -267,7 +305,11 @@ def _write(weights: Mapping[str, Tensor], path: Path) -> None:
         draft.replace(path)
     except (OSError, SafetensorError) as error:
         draft.unlink(missing_ok=True)
-        raise CannotWrite(
-            f"{path} was not written ({type(error).__name__}: {error}); checkpoints are untouched."
-            " Fix: make room, then resume"
-        ) from error
+        raise _not_written(path, error) from error
+
+
+def _not_written(path: Path, error: Exception) -> CannotWrite:
+    return CannotWrite(
+        f"{path} was not written ({type(error).__name__}: {error}); checkpoints are untouched."
+        " Fix: make room, then resume"
+    )

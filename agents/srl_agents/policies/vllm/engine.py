@@ -11,6 +11,8 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from os import PathLike
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +25,7 @@ from srl_agents.policies.chat_template import set_arguments
 from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.thinking import sample_closing_thoughts
 from srl_agents.policies.tokens import PromptEncoder, generate_fitting, stop_ids
+from srl_agents.policies.vllm.adapters import AdapterVersions, has_adapters, largest_rank
 from srl_env.errors import BadOption, Failure, MissingExtra
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.prompt import Messages
@@ -84,6 +87,10 @@ class VLLMPolicy:
         self.tokenizer: Any = self.llm.get_tokenizer()
         self.generator = RequestSeeds(seed, "vllm request")
         self._make_params = vllm.SamplingParams
+        self._scratch = TemporaryDirectory(prefix="srl-env-adapters-")
+        self._adapters = AdapterVersions(Path(self._scratch.name))
+        self._takes_adapters = bool(options.get("enable_lora"))
+        self._lora: Any = None  # vLLM's request for the adapters to sample with
         set_arguments(self.tokenizer, chat_template_kwargs)
         self._prompts = PromptEncoder(self.tokenizer)
         config = self.llm.model_config
@@ -97,6 +104,8 @@ class VLLMPolicy:
         """The engine that samples for a training, with the weights from before it."""
         model = training.model
         options: dict[str, Any] = {"gpu_memory_utilization": training.gpu_share}
+        if model.lora is not None and training.settings.engine.get("enable_lora"):
+            options["max_lora_rank"] = largest_rank(model.lora.rank)
         if training.team.size > 1:  # vLLM takes the processes that there are, an engine in each
             options["distributed_executor_backend"] = "external_launcher"
         return cls(
@@ -149,15 +158,29 @@ class VLLMPolicy:
         return engine_weights(model)
 
     def push_weights(self, model: nn.Module) -> None:
-        """Loads the model's weights into the engine, adapters merged, and clears its caches.
+        """Loads the model's weights into the engine, and clears its caches.
 
-        model: a Hugging Face model of the engine's architecture, on any device.
+        model: a Hugging Face model of the engine's architecture, on any device. Adapters are merged
+        into the weights; an engine with ``enable_lora`` gets them as adapters, and keeps its base.
         """
-        self.load_weights(self.weights(model))
+        if self._takes_adapters and has_adapters(model):
+            self._push_adapters(model)
+        else:
+            self.load_weights(self.weights(model))
 
     def load_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Loads weights, by the names of ``engine_weights``; as ``push_weights``."""
         self.llm.collective_rpc("receive_weights", args=(iter(weights),))
+        self.weights_changed()
+
+    def _push_adapters(self, model: nn.Module) -> None:
+        before, new = self._adapters.latest, self._adapters.write(model)
+        request = importlib.import_module("vllm.lora.request").LoRARequest
+        self._lora = request(new.name, new.number, str(new.path))
+        self.llm.llm_engine.add_lora(self._lora)
+        if before is not None:
+            self.llm.llm_engine.remove_lora(before.number)
+            self._adapters.forget(before)
         self.weights_changed()
 
     def weights_changed(self) -> None:
@@ -168,6 +191,7 @@ class VLLMPolicy:
     def close(self) -> None:
         """Ends the engine and frees its memory."""
         self.llm.llm_engine.engine_core.shutdown()
+        self._scratch.cleanup()
 
     def _sample(self, prompts: Sequence[Sequence[int]], sampling: Sampling) -> list[Generation]:
         if not prompts:
@@ -175,7 +199,8 @@ class VLLMPolicy:
         requests = [{"prompt_token_ids": list(prompt)} for prompt in prompts]
         seeds = self.generator.next_for(len(prompts), sampling.seeds)
         params = [self._params(sampling, seed) for seed in seeds]
-        outputs = self.llm.generate(requests, params, use_tqdm=False)
+        lora = {} if self._lora is None else {"lora_request": self._lora}
+        outputs = self.llm.generate(requests, params, use_tqdm=False, **lora)
         completions = [output.outputs[0] for output in outputs]
         ids = [list(completion.token_ids) for completion in completions]
         return [

@@ -29,6 +29,7 @@ class WeightReceiver:
     reload_weights: Any  # the worker's own
     get_model: Any
     model_config: Any  # vLLM's
+    vllm_config: Any
 
     def receive_weights(self, weights: Iterable[tuple[str, Tensor]]) -> None:
         """Loads named weights, one at a time, and ties a tied head again."""
@@ -51,12 +52,14 @@ class WeightReceiver:
     def describe_model(self) -> dict[str, Any]:
         """Facts about the engine that a trainer checks, as JSON values."""
         config = self.model_config
+        lora = getattr(self.vllm_config, "lora_config", None)
         return {
             "name": config.served_model_name,
             "max_model_len": config.max_model_len,
             "logprobs_mode": config.logprobs_mode,
             "generation_config": config.generation_config,
             "shape": model_shape(config.hf_config),
+            "adapter_rank": None if lora is None else lora.max_lora_rank,
         }
 
     def tie_head(self) -> None:

@@ -163,6 +163,53 @@ def test_adapters_are_merged_into_what_is_pushed(
         torch.testing.assert_close(value.detach(), expected[name])
 
 
+def adapted(trained: TransformersPolicy, seed: int = 0, rank: int = 2) -> Any:
+    """A copy of the model with random adapters."""
+    settings = peft.LoraConfig(r=rank, target_modules="all-linear", init_lora_weights=False)
+    torch.manual_seed(seed)
+    return peft.get_peft_model(copy.deepcopy(trained.model), settings)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")  # peft's own
+def test_a_server_with_lora_gets_adapters_and_keeps_its_base(
+    connect: Connect, trained: TransformersPolicy, tmp_path: Path
+) -> None:
+    with FakeVLLM(make_policy(), adapter_rank=8) as server:
+        policy = connect(server)
+        before = copy.deepcopy(server.policy.model.state_dict())
+        for seed in (0, 1):
+            model = adapted(trained, seed)
+            policy.push_weights(model)
+            (name,) = server.adapters
+            assert policy.model == name
+            assert [path.name for path in (tmp_path / "sampler-adapters").iterdir()] == [name]
+            expected = TransformersPolicy(model, trained.tokenizer).generate(asked("7*8"), GREEDY)
+            (found,) = policy.generate(asked("7*8"), GREEDY)
+            assert isinstance(found, Generation)
+            assert found.token_ids == expected[0].token_ids
+            assert found.logprobs == pytest.approx(expected[0].logprobs, abs=1e-4)
+        for key, value in server.policy.model.state_dict().items():
+            assert torch.equal(value, before[key])
+        assert server.handed == []
+        pushes = [r["path"] for r in server.requests if "prompt" not in r]
+    load, unload = "/v1/load_lora_adapter", "/v1/unload_lora_adapter"
+    forget = "/reset_prefix_cache"
+    assert pushes == ["/collective_rpc", load, forget, load, unload, forget]
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::UserWarning")
+def test_a_server_that_cannot_take_the_adapters_is_named(
+    connect: Connect, trained: TransformersPolicy
+) -> None:
+    with FakeVLLM(make_policy(), adapter_rank=8) as server:
+        policy = connect(server)
+        with pytest.raises(BadOption, match=r"at most 8, .* got 9. Fix: .* --max-lora-rank 16"):
+            policy.push_weights(adapted(trained, rank=9))
+        server.script = [refuses(404, "no such route")]
+        with pytest.raises(BadOption, match="VLLM_ALLOW_RUNTIME_LORA_UPDATING=True"):
+            policy.push_weights(adapted(trained))
+
+
 def test_a_prefix_cache_that_is_kept_is_an_error(
     connect: Connect, trained: TransformersPolicy, server: FakeVLLM
 ) -> None:
