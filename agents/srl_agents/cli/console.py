@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 from collections.abc import Callable, Iterator
@@ -67,6 +68,28 @@ class _Console(Console):
 output = _Console(10_000, stderr=False)  # so wide that nothing is truncated or wrapped
 errors = _Console(160, stderr=True)
 """Progress and messages. Results go to standard output, so that they can be piped."""
+
+
+@contextmanager
+def printed_log(name: str) -> Iterator[None]:
+    """A context in which a logger's messages, from INFO on, are printed among ours."""
+    logger = logging.getLogger(name)
+    handler, before = _Printing(), logger.level
+    logger.addHandler(handler)
+    logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(before)
+
+
+class _Printing(logging.Handler):
+    """Prints messages to the console of errors."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Prints one."""
+        errors.print(record.getMessage(), markup=False, highlight=False)
 
 
 class _NoteColumn(ProgressColumn):

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from srl_agents.cli.console import errors, training_bar
+from srl_agents.cli.console import errors, printed_log, training_bar
 from srl_agents.cli.folders import fresh_folder, resume_hint
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
 from srl_agents.methods import methods
@@ -57,12 +57,17 @@ def train(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Print the whole configuration and stop.")
     ] = False,
+    push_to_hub: Annotated[
+        str | None,
+        typer.Option(help="Name on the hub to upload the model to, with a card.", metavar="REPO"),
+    ] = None,
     sample: Annotated[
         bool,
         typer.Option("--sample", help="With --dry-run: load the model and show what it writes."),
     ] = False,
 ) -> None:
     """Train a language model in an environment, by a method made of stages."""
+    from srl_agents.models.publish import check_can_publish
     from srl_agents.runs.config import make_config
     from srl_agents.runs.input_checks import check_inputs
     from srl_agents.runs.settings import read_tree, with_overrides
@@ -91,7 +96,9 @@ def train(
         return
     if sample:
         raise BadOption("--sample needs --dry-run; a training shows its samples before it begins")
-    _train(run, resume is not None)
+    if push_to_hub is not None:
+        check_can_publish(push_to_hub)
+    _train(run, resume is not None, push_to_hub)
 
 
 def _source(file: Path | None, resume: Path | None) -> Path | None:
@@ -113,7 +120,7 @@ def _resolved(config: RunConfig) -> dict[str, Any]:
     return config.model_dump(mode="json") | {"method": stages, "train": {}, "stages": {}}
 
 
-def _train(config: RunConfig, resume: bool) -> None:
+def _train(config: RunConfig, resume: bool, push_to_hub: str | None) -> None:
     from srl_agents.parallel.team import leave
     from srl_agents.training.run import train
 
@@ -128,12 +135,27 @@ def _train(config: RunConfig, resume: bool) -> None:
     other_run = saved.exists() and not resume
     again = ["srl-env", "train", "--resume", str(out)]
     with resume_hint(again, None if other_run else saved):
-        with training_bar(out.name) as bar:
+        with printed_log("srl_agents.training.trainer"), training_bar(out.name) as bar:
             result = train(config, resume=resume, on_progress=bar, on_preview=show_preview)
         if not result.finished:
             raise KeyboardInterrupt
     leave()
     _show(result, config)
+    if push_to_hub is not None:
+        _publish(out, push_to_hub)
+
+
+def _publish(out: Path, repo: str) -> None:
+    """Uploads a finished run's model with its card."""
+    from srl_agents.models.publish import publish
+    from srl_agents.training.card import CARD
+
+    try:
+        address = publish(out / "model", (out / CARD).read_text(encoding="utf-8"), repo)
+    except BadOption as error:
+        again = f"srl-env train --resume {out} --push-to-hub {repo}"
+        raise BadOption(f"{error}. The model is in {out / 'model'}. Fix: {again}") from error
+    typer.echo(f"Uploaded: {address}")
 
 
 def _sample(config: RunConfig) -> None:

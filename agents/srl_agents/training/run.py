@@ -90,6 +90,8 @@ def _train(
 
     from srl_agents.models.loading import without_notices
     from srl_agents.runs.checkpoint import checkpoints
+    from srl_agents.runs.files import write_whole
+    from srl_agents.training.card import CARD, model_card
     from srl_agents.training.preview import preview
     from srl_agents.training.trainer import Trainer
 
@@ -104,9 +106,12 @@ def _train(
                 shown = preview(trainer)
                 if shown is not None and on_preview is not None:
                     on_preview(shown)
-            return trainer.run(interrupted, on_progress)
+            result = trainer.run(interrupted, on_progress)
         finally:
             trainer.close()
+    if result.finished and team.main:
+        write_whole(Path(config.out) / CARD, model_card(config))
+    return result
 
 
 def _check_inputs(config: RunConfig) -> None:
@@ -155,9 +160,9 @@ def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
 
 def _begun(folder: Path) -> bool:
     """Whether a run wrote anything besides what it writes before its first update."""
-    from srl_agents.policies.servers.vllm_server import SERVER_WEIGHTS
+    from srl_agents.policies.servers.vllm_server import SERVER_ADAPTERS, SERVER_WEIGHTS
 
-    before = {"config.json", ".config.json", SERVER_WEIGHTS, LOCK}
+    before = {"config.json", ".config.json", SERVER_WEIGHTS, SERVER_ADAPTERS, LOCK}
     return any(path.name not in before for path in folder.iterdir())
 
 

@@ -7,8 +7,8 @@ module counts usage, asks the ``stage_clock`` when a stage ends, writes the log,
 checkpoints from which a killed run resumes. Under a launcher each process runs all of this, and the
 main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
 ``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end ``model/``,
-an ordinary Hugging Face folder. With evaluations during the run, ``best/`` is another. If a server
-samples, it also holds the server's weights.
+an ordinary Hugging Face folder, with its card, ``README.md``. With evaluations during the run,
+``best/`` is another. If a server samples, it also holds the server's weights.
 """
 
 from __future__ import annotations
@@ -67,6 +67,8 @@ class Trainer:
         self.clock = StageClock(config.resolved_method.stages, config.budget.whole)
         self.envs = Environments(config)
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
+        if team.main:
+            _log.info("Computation: %s", self.policy.decoder.path)
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
         here = config.policy if self.workers is None else PolicyConfig()
         self.engine = load_sampler(here, config.model, config.seed, self.policy, self.folder, team)

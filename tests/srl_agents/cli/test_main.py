@@ -438,6 +438,7 @@ def test_a_run_is_trained_evaluated_and_resumed(model: str) -> None:
     assert result.exit_code == 0, result.output
     assert "Evaluate it: srl-env eval -m first" in result.output
     assert "2 updates" in result.output
+    assert "Computation: shared prefixes, each computed once" in result.stderr
     last = result.output.splitlines()[-1]
     assert last.startswith("What was learned: stage 'sft': the loss ")
 
