@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import MISSING, is_dataclass
 from typing import Any
 
 from pydantic import BaseModel
 
-from srl_agents.cli.options import explained, settings_of
+from srl_agents.cli.options import Setting, explained, settings_of
 from srl_agents.comparison.config import CompareConfig
 from srl_agents.methods.mixed.auxiliary import AuxiliaryObjective
 from srl_agents.methods.shipped import schedules
@@ -35,7 +35,7 @@ def configuration() -> str:
     parts[-1] += " `[stages.NAME]` for one."
     for name, cls in STAGE.items():
         parts += [f"### `{name}`"] if name else []
-        parts.append(_table(cls))
+        parts.append(_table(cls, cls.__base__ if cls.__base__ in STAGE.values() else None))
     return "\n\n".join([*parts, "## A comparison", *_section(CompareConfig, "")])
 
 
@@ -56,14 +56,26 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
     return next(found, None)
 
 
-def _table(cls: type) -> str:
-    """What a class is for, and a row for each of its keys."""
+def _table(cls: type, beside: type | None = None) -> str:
+    """What a class is for, and a row for each of its keys.
+
+    beside: a class whose own table has the other rows.
+    """
+    known = [] if beside is None else settings_of(beside)
     rows = [
         f"| `{s.name}` | {s.meaning.replace('|', 'or')} | {_type(s.hint)} | {_default(s.default)} |"
         for s in settings_of(cls)
+        if s not in known
     ]
-    head = [explained(cls)[0], "", "| key | meaning | type | default |", "|---|---|---|---|"]
+    about = explained(cls)[0]
+    if known:
+        about += f" The other keys are those of `{_default_of(known, 'kind')}`."
+    head = [about, "", "| key | meaning | type | default |", "|---|---|---|---|"]
     return "\n".join([*head, *rows]).replace("``", "`")
+
+
+def _default_of(settings: Sequence[Setting], name: str) -> Any:
+    return next(setting.default for setting in settings if setting.name == name)
 
 
 def _type(hint: Any) -> str:

@@ -40,6 +40,6 @@ def test_a_configuration_holds_for_every_stage(name: str) -> None:
     assert [stage.name for stage in stages] == ["srl", "rlvr"]
     for stage in stages:
         assert isinstance(stage.objective, GRPO)
-        assert stage.objective.sampler_cap == 2.0
+        assert stage.objective.sampler_correction == "token-tis"
         assert stage.objective.max_tokens < config.policy.engine["max_model_len"]
     assert (config.model.lora is None) == (config.model.parallel == "fsdp")

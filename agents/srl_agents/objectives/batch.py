@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -64,9 +64,14 @@ class TrainingBatches:
         return sum(batch.tokens for batch in self.batches)
 
 
-def rewards_of(groups: Sequence[Group]) -> tuple[Tensor, Tensor]:
-    """The rewards of all members, (N,) float64, and the number of each one's group, (N,)."""
-    rewards = [member.reward for group in groups for member in group.members]
+def rewards_of(
+    groups: Sequence[Group], rewards_in: Callable[[Group], Sequence[float]]
+) -> tuple[Tensor, Tensor]:
+    """The rewards of all members, (N,) float64, and the number of each one's group, (N,).
+
+    rewards_in: those of one group's members.
+    """
+    rewards = [reward for group in groups for reward in rewards_in(group)]
     numbers = [number for number, group in enumerate(groups) for _ in group.members]
     return torch.tensor(rewards, dtype=torch.float64), torch.tensor(numbers, dtype=torch.long)
 

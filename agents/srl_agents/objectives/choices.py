@@ -4,8 +4,14 @@ from __future__ import annotations
 
 from typing import Literal
 
-Scale = Literal["std", "none"]
+Scale = Literal["std", "none", "leave-one-out", "mean"]
 """What an advantage is divided by; see ``srl_agents.objectives.advantage``."""
+
+SamplerCorrection = Literal["token-tis", "token-mis", "sequence-tis", "sequence-mis"]
+"""How a sampler with other log-probs is corrected for; see ``srl_agents.objectives.loss``."""
+
+Grouping = Literal["step", "episode"]
+"""What is compared with what; see ``srl_agents.objectives.groups``."""
 
 Aggregation = Literal["sequence", "token", "constant"]
 """How a batch's tokens are averaged; see ``srl_agents.objectives.loss``."""

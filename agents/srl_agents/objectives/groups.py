@@ -10,12 +10,13 @@ advantage. Infrastructure failures are in no group; they are counted.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
 
 import numpy as np
 
+from srl_agents.objectives.choices import Grouping
 from srl_env.rollout import Episode, Step
 
 Outcome = Literal["trained", "zero_std", "unused"]
@@ -29,7 +30,8 @@ class Member:
 
     episode: the position of its episode among those that were collected; −1 for the expert's.
     correct: the verifier's verdict, None without one. given: how many tokens at the beginning of
-    each step's completion are the expert's, () if all are the policy's own.
+    each step's completion are the expert's, () if all are the policy's own. masked: further steps
+    that the reward is for, which are not trained on.
     """
 
     reward: float
@@ -37,6 +39,7 @@ class Member:
     episode: int = 0
     correct: bool | None = None
     given: tuple[int, ...] = ()
+    masked: tuple[Step, ...] = ()
 
     @property
     def expert(self) -> bool:
@@ -46,7 +49,7 @@ class Member:
     @property
     def format_ok(self) -> bool:
         """Whether every step kept the format."""
-        return all(step.format_ok for step in self.steps)
+        return all(step.format_ok for step in (*self.steps, *self.masked))
 
 
 @dataclass(frozen=True)
@@ -105,19 +108,25 @@ def reward_std(rewards: Sequence[float]) -> float:
     return float(np.std(values - values.min())) if len(values) else 0.0
 
 
-def groups_of(episodes: Iterable[Episode]) -> list[Group]:
+def groups_of(
+    episodes: Iterable[Episode], grouping: Grouping | None = None, mask_truncated: bool = False
+) -> list[Group]:
     """The groups of some episodes, in the order in which they first appear.
 
-    Failed steps do not count, nor failed episodes where the policy's own steps are the history. A
-    group needs at least two members.
+    grouping: "step" compares the completions of one step of one start, by the step's reward;
+    "episode" whole episodes from one start, by their total. None is "step" under continuation
+    "expert", else "episode". mask_truncated: truncated completions count in their group, but are
+    not among its members' steps.
+    Failed steps are in no group of steps, and failed episodes in none of episodes. A group needs at
+    least two members.
     """
     members: dict[tuple[int, int], list[Member]] = {}
     many_steps: dict[int, bool] = {}
     for number, episode in enumerate(episodes):
-        many_steps[episode.group] = (
-            episode.continuation == "policy" and episode.granularity == "step"
-        )
-        for key, member in _members(number, episode):
+        by_step = (grouping or _implied(episode)) == "step"
+        many_steps[episode.group] = not by_step and episode.granularity == "step"
+        for key, member in (_steps if by_step else _whole)(number, episode):
+            member = _masked(member) if mask_truncated else member
             members.setdefault(key, []).append(member)
     return [
         Group(start, tuple(group), many_steps[start])
@@ -137,12 +146,30 @@ def outcomes(groups: Iterable[Group], min_std: float, batch: int) -> list[Outcom
     return found
 
 
-def _members(number: int, episode: Episode) -> Iterable[tuple[tuple[int, int], Member]]:
-    """((start, step), member) of each member an episode gives."""
-    if episode.continuation == "expert":
-        for step in episode.steps:
-            if step.failure is None:
-                yield (episode.group, step.index), Member(step.reward, (step,), number)
-    elif episode.failure is None:
+Members = Iterable[tuple[tuple[int, int], Member]]
+"""((start, step), member) of each member an episode gives."""
+
+
+def _steps(number: int, episode: Episode) -> Members:
+    for step in episode.steps:
+        if step.failure is None:
+            yield (episode.group, step.index), Member(step.reward, (step,), number)
+
+
+def _whole(number: int, episode: Episode) -> Members:
+    if episode.failure is None:
         member = Member(episode.total_reward, episode.steps, number, episode.correct)
         yield (episode.group, 0), member
+
+
+def _implied(episode: Episode) -> Grouping:
+    """Contexts differ after the first step where the policy's own steps are the history."""
+    return "step" if episode.continuation == "expert" else "episode"
+
+
+def _masked(member: Member) -> Member:
+    """The member without its truncated steps."""
+    parts: dict[bool, list[Step]] = {True: [], False: []}
+    for step in member.steps:
+        parts[step.generation.finish_reason == "length"].append(step)
+    return replace(member, steps=tuple(parts[False]), masked=tuple(parts[True]))

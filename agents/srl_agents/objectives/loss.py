@@ -13,7 +13,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.choices import Aggregation, SamplerCorrection
 
 
 def clipped_surrogate(
@@ -64,14 +64,65 @@ def mixture_policy_gradient(
     return -ratio * (1 - probs.detach()).clamp(min=0.0).pow(gamma) * advantages.unsqueeze(1)
 
 
-def sampler_correction(old_logprobs: Tensor, sampler_logprobs: Tensor, cap: float) -> Tensor:
-    """min(π_train / π_sampler, cap): corrects for a sampler whose log-probs differ.
+def sequence_means(logprobs: Tensor, mask: Tensor) -> Tensor:
+    """The mean log-prob of each completion at each of its tokens, (B, T).
+
+    The ratio of two of them is GSPO's: (π(y)/π_old(y))^(1/|y|). logprobs: (B, T), with gradient.
+    mask: (B, T). Source: GSPO, arXiv:2507.18071, eq. 7.
+    """
+    sums = logprobs.where(mask, 0.0).sum(1, keepdim=True)
+    return (sums / mask.sum(1, keepdim=True).clamp(min=1)).expand_as(logprobs)
+
+
+def weighted_likelihood(
+    logprobs: Tensor,
+    advantages: Tensor,
+    old_logprobs: Tensor | None,
+    clip_low: float,
+    clip_high: float,
+) -> Tensor:
+    """−sg(clip(ρ, 1 − clip_low, 1 + clip_high))·A·log p, with ρ = exp(logprobs − old_logprobs).
+
+    The ratio is a weight, so a clipped token keeps its gradient. As in ``clipped_surrogate``
+    otherwise. Returns (B, T). Source: CISPO, arXiv:2506.13585, eq. 4 and 5.
+    """
+    now = logprobs.detach()
+    ratio = torch.exp(now - (now if old_logprobs is None else old_logprobs))
+    return -ratio.clamp(1 - clip_low, 1 + clip_high) * advantages.unsqueeze(1) * logprobs
+
+
+def overlong_penalty(length: int, longest: int, band: float) -> float:
+    """0 up to longest − band tokens, then down in a straight line to −1 at ``longest``.
+
+    band: in tokens; 0 for no penalty. Source: DAPO, arXiv:2503.14476, eq. 13.
+    """
+    return max(-1.0, min(0.0, (longest - band - length) / band)) if band else 0.0
+
+
+def sampler_ratio(
+    old_logprobs: Tensor, sampler_logprobs: Tensor, mask: Tensor, correction: SamplerCorrection
+) -> Tensor:
+    """π_train / π_sampler of each token, or of the completion it belongs to ("sequence-").
 
     old_logprobs: (B, T) by the trainer's own forward pass, with the weights that sampled the
-    batch. sampler_logprobs: (B, T) as the sampler reported them. Returns (B, T), no gradient.
-    Source: truncated importance sampling, https://fengyao.notion.site/off-policy-rl.
+    batch. sampler_logprobs: (B, T) as the sampler reported them. mask: (B, T). Returns (B, T), no
+    gradient.
     """
-    return torch.exp(old_logprobs.detach() - sampler_logprobs).clamp(max=cap)
+    difference = old_logprobs.detach() - sampler_logprobs
+    if correction.startswith("sequence"):
+        difference = difference.where(mask, 0.0).sum(1, keepdim=True).expand_as(difference)
+    return torch.exp(difference)
+
+
+def capped(ratio: Tensor, correction: SamplerCorrection, cap: float) -> Tensor:
+    """The weight of each token from its ratio to the sampler: min(ratio, cap), or 0 above the cap.
+
+    Source: truncated importance sampling (TIS), https://fengyao.notion.site/off-policy-rl; masked
+    (MIS): IcePop, https://ringtech.notion.site/icepop, which also masks ratios below a bound.
+    """
+    if correction.endswith("tis"):
+        return ratio.clamp(max=cap)
+    return ratio.where(ratio <= cap, 0.0)
 
 
 def kl_estimate(logprobs: Tensor, reference_logprobs: Tensor) -> Tensor:

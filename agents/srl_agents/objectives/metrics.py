@@ -71,10 +71,13 @@ def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metr
     ``min_std``; groups/informative_fraction_in_format: groups whose std would exceed it without
     their format failures. groups/std, groups/std_in_format: means over all.
     groups/reward_min, groups/reward_max: the smallest and the largest reward of a member.
+    masked_completions: truncated ones that ``mask_truncated`` keeps out of the loss.
     """
     rewards = [member.reward for group in groups for member in group.sampled]
     ends = {"min": min(rewards), "max": max(rewards)} if rewards else {}
     found = {"groups/sampled": float(len(groups)), "groups/trained": float(trained)}
+    if masked := sum(len(member.masked) for group in groups for member in group.members):
+        found["masked_completions"] = float(masked)
     for suffix, stds in (
         ("", [group.std for group in groups]),
         ("_in_format", [group.std_in_format for group in groups]),

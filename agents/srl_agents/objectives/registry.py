@@ -10,17 +10,29 @@ from srl_agents.objectives.mixed.objective import Mixed
 from srl_agents.objectives.nll import NLL
 from srl_agents.objectives.pi_distill import PiDistill
 from srl_agents.objectives.rlsd import RLSD
+from srl_agents.objectives.variants.cispo import CISPO
+from srl_agents.objectives.variants.dapo import DAPO
+from srl_agents.objectives.variants.dr_grpo import DrGRPO
+from srl_agents.objectives.variants.gspo import GSPO
+from srl_agents.objectives.variants.maxrl import MaxRL
+from srl_agents.objectives.variants.rloo import RLOO
 from srl_env.errors import BadOption
 from srl_env.named import named
 
 OBJECTIVES: dict[str, type[Objective]] = {
-    "distillation": Distillation,
-    "form": Form,
     "grpo": GRPO,
+    "dr-grpo": DrGRPO,
+    "dapo": DAPO,
+    "gspo": GSPO,
+    "cispo": CISPO,
+    "rloo": RLOO,
+    "maxrl": MaxRL,
     "mixed": Mixed,
-    "nll": NLL,
-    "pi-distill": PiDistill,
+    "distillation": Distillation,
     "rlsd": RLSD,
+    "pi-distill": PiDistill,
+    "form": Form,
+    "nll": NLL,
 }
 
 

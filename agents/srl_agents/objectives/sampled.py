@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 from annotated_types import Ge
 
 from srl_agents.objectives.base import Objective
-from srl_agents.objectives.choices import Aggregation, Label
+from srl_agents.objectives.choices import Aggregation, Grouping, Label
 from srl_agents.objectives.groups import Group, Signal, groups_of
 from srl_agents.objectives.labels import relabelled
 from srl_agents.objectives.metrics import Metrics
@@ -40,6 +40,10 @@ class Sampled(Objective):
     solution).
     label: what final answers are rewarded by: "answer", as the reward mode says; or, as a control,
     1 for the "majority" answer of the group, or for its most frequent "wrong" one.
+    grouping: what is compared: "step", the completions of one step, or "episode", all episodes of a
+    start. None is "step" under continuation "expert", where they share a context, else "episode".
+    mask_truncated: completions that reach ``max_tokens`` are rewarded and compared, but not trained
+    on.
     min_std: a group is trained on if the population std of its rewards is larger.
     max_groups: sampling stops at this many times the batch; 1 never refills. With fewer groups than
     the batch the step is shorter.
@@ -56,6 +60,8 @@ class Sampled(Objective):
     temperature: Annotated[float, Ge(1e-3)] = 1.0
     max_tokens: Annotated[int, Ge(1)] = 256
     label: Label = "answer"
+    grouping: Grouping | None = None
+    mask_truncated: bool = False
     min_std: Annotated[float, Ge(0)] = 1e-4
     max_groups: Annotated[float, Ge(1)] = 3.0
     aggregation: Aggregation = "sequence"
@@ -73,6 +79,10 @@ class Sampled(Objective):
     @abstractmethod
     def advantages(self, rewards: Tensor, groups: Tensor) -> Tensor:
         """The advantage of each member, (N,). groups: (N,) the number of each one's group."""
+
+    def rewards(self, group: Group) -> Sequence[float]:
+        """What the members' advantages come from; the filter reads the members' own rewards."""
+        return [member.reward for member in group.members]
 
     @property
     def needs_expert(self) -> bool:
@@ -134,8 +144,8 @@ class Sampled(Objective):
         return self.min_std
 
     def groups(self, episodes: Sequence[Episode]) -> list[Group]:
-        """What is compared with what: by step, or by episode; see ``groups``."""
-        groups = groups_of(episodes)
+        """What is compared with what; see ``groups_of``."""
+        groups = groups_of(episodes, self.grouping, self.mask_truncated)
         return groups if self.label == "answer" else relabelled(groups, episodes, self.label)
 
     def training_batches(
@@ -144,7 +154,8 @@ class Sampled(Objective):
         """The groups with a signal, in as many batches as there are minibatches."""
         from srl_agents.objectives.batch import TrainingBatches, unanimous
 
-        trained, max_steps = collected.trained, self.max_steps or max_steps
+        trained = [g for g in collected.trained if any(m.steps for m in (*g.members, *g.beside))]
+        max_steps = self.max_steps or max_steps
         if not trained:
             return None
         steps, fraction = optimizer_steps(len(trained), batch, self.minibatches)
@@ -161,7 +172,7 @@ class Sampled(Objective):
         from srl_agents.objectives.batch import make_batch, rewards_of
 
         steps = max_steps if any(group.many_steps for group in groups) else 1
-        advantages = self.advantages(*rewards_of(groups))
+        advantages = self.advantages(*rewards_of(groups, self.rewards))
         return make_batch(groups, advantages, self.aggregation, self.max_tokens * steps)
 
     def start_problems(self, at: str) -> Iterator[str]:
@@ -174,7 +185,8 @@ class Sampled(Objective):
         """{(episode, step): its signal}; a step that a failure left without a group has none."""
         from srl_agents.objectives.batch import rewards_of
 
-        advantages = iter(self.advantages(*rewards_of(collected.groups)).tolist())
+        rewards, numbers = rewards_of(collected.groups, self.rewards)
+        advantages = iter(self.advantages(rewards, numbers).tolist())
         found: dict[tuple[int, int], Signal] = {}
         for group, outcome in zip(collected.groups, collected.outcomes, strict=True):
             for member in group.members:

@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import Beta, Method
+from srl_agents.objectives.choices import SamplerCorrection
 from srl_agents.runs.evaluation import TrainingEvaluationConfig
 from srl_agents.runs.method import resolved
 from srl_agents.runs.section import Section
@@ -146,13 +147,14 @@ class PolicyConfig(Section):
 
     sampler: "transformers" (the model itself), "vllm", "vllm-server", or your own policy, as
     FILE.py or module:Class. engine: further arguments of ``vllm.LLM``, or of your own policy.
-    sampler_cap: GRPO's ``sampler_cap`` if another engine than the trained model samples, for stages
-    that set none; None trusts the engine's log-probs. rows: completions that vLLM samples at once.
+    sampler_correction: the objective's ``sampler_correction`` if another engine than the trained
+    model samples, for stages that set none; None trusts the engine's log-probs.
+    rows: completions that vLLM samples at once.
     base_url: the server for "vllm-server", as http://localhost:8000.
     """
 
     sampler: Annotated[str, AfterValidator(_sampler)] = "transformers"
-    sampler_cap: Annotated[float | None, Field(gt=0)] = 2.0
+    sampler_correction: SamplerCorrection | None = "token-tis"
     rows: Annotated[int, Field(ge=1)] = 256
     engine: dict[str, Any] = Field(default_factory=dict)
     base_url: str | None = None
@@ -345,8 +347,9 @@ class RunConfig(Section):
 
     def method_at(self, where: str) -> Method:
         """``resolved_method``; errors name keys below the dotted place ``where``."""
-        cap = None if self.policy.sampler == "transformers" else self.policy.sampler_cap
-        return resolved(self.method, self.train, self.stages, cap, where)
+        own = self.policy.sampler == "transformers"
+        correction = None if own else self.policy.sampler_correction
+        return resolved(self.method, self.train, self.stages, correction, where)
 
 
 def make_config(tree: Tree, where: str = "") -> RunConfig:

@@ -13,6 +13,7 @@ from srl_agents.methods.profile import Profile
 from srl_agents.methods.shipped import get_method, methods, schedule_class, schedules
 from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.methods.subset import Diverse
+from srl_agents.objectives.choices import SamplerCorrection
 from srl_agents.objectives.mixed.rows import GroupRows
 from srl_agents.objectives.registry import OBJECTIVES, objective_class
 from srl_agents.runs.settings import dotted, leaves, merged, with_leaf
@@ -27,21 +28,22 @@ def resolved(
     given: str | Sequence[str | Tree],
     train: Tree,
     changes: Mapping[str, Tree],
-    cap: float | None,
+    correction: SamplerCorrection | None,
     where: str,
 ) -> Method:
     """The method with a configuration's changes to every stage (train) and to single ones.
 
-    cap: the ``sampler_cap`` of stages that set none. where: the method's dotted place, for
-    messages.
+    correction: the ``sampler_correction`` of stages that set none. where: the method's dotted
+    place, for messages.
     """
     method = _method(given, dotted(where, "method"))
     _check_stage_names(changes, method)
     _check_train_keys(train, method, dotted(where, "train"))
     stages = (
-        _changed(_corrected(stage, cap), _applicable(train, stage), own, where)
+        _changed(tree, _applicable(train, tree), own, where)
         for stage in method.stages
         for own in [changes.get(stage.name, {})]
+        for tree in [_corrected(_of_kind(stage, own, where), correction)]
     )
     return Method(method.name, tuple(stages))
 
@@ -108,11 +110,30 @@ def _changed(tree: Tree, train: Tree, own: Tree, where: str) -> Stage:
         raise
 
 
-def _corrected(stage: Stage, cap: float | None) -> dict[str, Any]:
-    """The stage as a tree, with this ``sampler_cap`` if it has none."""
-    tree = asdict(stage)
-    if tree["objective"].get("sampler_cap", 0.0) is None:
-        tree["objective"]["sampler_cap"] = cap
+def _of_kind(stage: Stage, own: Tree, where: str) -> dict[str, Any]:
+    """The stage as a tree, its objective of the kind that ``own`` names.
+
+    The new kind has its own defaults. Settings that the stage itself makes differ from those of
+    the old kind stay, where the new one has them.
+    """
+    tree, given = asdict(stage), own.get("objective")
+    before = tree["objective"]
+    kind = given.get("kind", before["kind"]) if isinstance(given, Mapping) else before["kind"]
+    if kind == before["kind"]:
+        return tree
+    old: Any = type(stage.objective)
+    new: Any = objective_class(str(kind))
+    names = {field.name for field in fields(new)} - {"kind"}
+    defaults = {field.name: field.default for field in fields(old) if field.name in names}
+    kept = {name: before[name] for name in defaults if before[name] != defaults[name]}
+    place = dotted(where, f"stages.{stage.name}.objective")
+    return tree | {"objective": asdict(validated(new, {**kept, "kind": kind}, place))}
+
+
+def _corrected(tree: dict[str, Any], correction: SamplerCorrection | None) -> dict[str, Any]:
+    """The stage's tree with this ``sampler_correction`` if it has none."""
+    if tree["objective"].get("sampler_correction", "") is None:
+        tree["objective"]["sampler_correction"] = correction
     return tree
 
 
@@ -158,9 +179,9 @@ def _check_train_keys(train: Tree, method: Method, where: str) -> None:
             raise unknown_key(f"{where}.{key}", [f"{where}.{name}" for name in known])
 
 
-def _applicable(train: Tree, stage: Stage) -> dict[str, Any]:
+def _applicable(train: Tree, stage: Tree) -> dict[str, Any]:
     """Of the changes to every stage, those whose field this one has."""
-    known = leaves(asdict(stage))
+    known = leaves(stage)
     changes: dict[str, Any] = {}
     for key, value in leaves(train).items():
         if key in known:

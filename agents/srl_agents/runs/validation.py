@@ -94,6 +94,7 @@ _OTHER_WORDS = {
     "model.lora": "lora peft",
     "env.id": "env.name env.env_id env_id env_name environment",
     "env.options": "env.kwargs env.args env.arguments env_kwargs",
+    "policy.sampler_correction": "policy.sampler_cap tis importance_sampling_correction",
     "policy.sampler": "sampler use_vllm policy.engine_name policy.backend",
     "rollout.workers": "workers num_workers",
     "checkpoint.every": "save_every save_steps save_interval",

@@ -93,7 +93,7 @@ def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
         (lambda: GRPO(group_size=1), "group_size must be greater than or equal to 2; got 1"),
         (lambda: GRPO(temperature=0.0), "temperature must be greater than or equal to 0.001"),
         (lambda: GRPO(max_groups=math.inf), "max_groups must be a finite number; got inf"),
-        (lambda: GRPO(scale="mean"), "scale must be 'std' or 'none'; got 'mean'"),  # type: ignore[arg-type]
+        (lambda: GRPO(scale="median"), "'leave-one-out' or 'mean'; got 'median'"),  # type: ignore[arg-type]
         (lambda: replace(GRPO(), clip_low=2), "clip_low must be less than or equal to 1; got 2"),
         (lambda: Until(reward=math.nan), "reward must be a finite number; got nan"),
         (lambda: Until(min_gain=math.inf), "min_gain must be a finite number; got inf"),

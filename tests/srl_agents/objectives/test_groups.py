@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from srl_agents.objectives import GRPO
 from srl_agents.objectives.batch import unanimous
 from srl_agents.objectives.groups import Signal, groups_of, outcomes, reward_std
+from srl_agents.objectives.metrics import group_metrics
 from srl_agents.objectives.requests import Collected
 from srl_agents.objectives.sampled import optimizer_steps
 from srl_env.policy import Generation
@@ -67,6 +69,64 @@ def test_with_the_policys_continuation_episodes_are_compared_by_their_totals() -
     ]
     assert rewards(episodes) == [[1.0, 0.0]]
     assert groups_of(episodes)[0].std == 0.5
+
+
+def test_episodes_can_be_compared_by_their_totals_under_the_experts_continuation_too() -> None:
+    episodes = [
+        episode(0, step(0.1, 0), step(0.5, 1)),
+        episode(0, step(0.3, 0), step(0.9, 1)),
+    ]
+    (group,) = groups_of(episodes, "episode")
+    assert [member.reward for member in group.members] == pytest.approx([0.6, 1.2])
+    assert group.many_steps
+
+
+def test_steps_can_be_compared_under_the_policys_continuation_too() -> None:
+    episodes = [episode(0, step(0.0, 0), step(r, 1), continuation="policy") for r in (1.0, 0.5)]
+    first, second = groups_of(episodes, "step")
+    assert [member.reward for member in first.members] == [0.0, 0.0]
+    assert [member.reward for member in second.members] == [1.0, 0.5]
+    assert not second.many_steps
+
+
+def truncated(reward: float, index: int = 0, ids: tuple[int, ...] = (5,)) -> Step:
+    cut = step(reward, index, ids, format_ok=False)
+    return replace(cut, generation=replace(cut.generation, finish_reason="length"))
+
+
+def test_a_masked_completion_counts_in_its_group_and_is_not_trained_on() -> None:
+    objective = GRPO(scale="none", mask_truncated=True)
+    episodes = [
+        episode(0, truncated(0.0, ids=(7, 8))),
+        episode(0, step(1.0)),
+        episode(0, step(0.5)),
+    ]
+    (group,) = objective.groups(episodes)
+    assert [member.reward for member in group.members] == [0.0, 1.0, 0.5]
+    assert group.std_in_format == 0.25
+    batch = objective.make_batch([group], 4)
+    assert batch.completions == ((5,), (5,))
+    assert batch.advantages.tolist() == [0.5, 0.0]
+    assert batch.weights.tolist() == [0.5, 0.5]
+    assert group_metrics([group], 1, 0.0)["masked_completions"] == 1.0
+    assert "masked_completions" not in group_metrics(groups_of(episodes), 1, 0.0)
+
+
+def test_of_an_episode_only_the_truncated_step_is_masked() -> None:
+    objective = GRPO(mask_truncated=True)
+    cut = [step(0.0, 0), truncated(0.0, 1)]
+    episodes = [
+        episode(0, *cut, continuation="policy"),
+        episode(0, step(1.0), continuation="policy"),
+    ]
+    (group,) = objective.groups(episodes)
+    assert [len(member.steps) for member in group.members] == [1, 1]
+
+
+def test_groups_whose_completions_are_all_masked_are_not_trained_on() -> None:
+    objective = GRPO(mask_truncated=True)
+    groups = objective.groups([episode(0, truncated(r)) for r in (0.0, 1.0)])
+    assert objective.training_batches(Collected(1, 0.0, [], groups), 1, 4) is None
 
 
 def test_a_failed_step_leaves_its_group_and_the_others_stay() -> None:

@@ -9,14 +9,18 @@ import torch
 from torch import Tensor
 
 from srl_agents.objectives import NLL, Scores
-from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.choices import Aggregation, SamplerCorrection
 from srl_agents.objectives.loss import (
     aggregate,
+    capped,
     clipped_surrogate,
     completion_weights,
     entropy_bonus,
     kl_estimate,
-    sampler_correction,
+    overlong_penalty,
+    sampler_ratio,
+    sequence_means,
+    weighted_likelihood,
 )
 
 
@@ -66,11 +70,69 @@ def test_clip_higher_widens_the_upper_side_alone() -> None:
     assert terms.flatten().tolist() == pytest.approx([-1.28, 0.8])
 
 
-def test_the_sampler_correction_is_the_ratio_cut_at_its_cap() -> None:
-    train = doubles([math.log(0.2), math.log(0.9)]).requires_grad_()
-    correction = sampler_correction(train, doubles([math.log(0.4), math.log(0.1)]), cap=2.0)
-    assert correction[0].tolist() == pytest.approx([0.5, 2.0])
-    assert not correction.requires_grad
+# The trainer's probabilities over the sampler's are 1/2, 3 and 1; padding holds anything.
+OLD, SAMPLED = (
+    doubles([math.log(0.2), math.log(0.9), -1.0]),
+    doubles([math.log(0.4), math.log(0.3)]),
+)
+REAL = torch.tensor([[True, True, False]])
+
+
+@pytest.mark.parametrize(
+    ("correction", "cap", "weights"),
+    [
+        ("token-tis", 2.0, [0.5, 2.0]),
+        ("token-mis", 2.0, [0.5, 0.0]),
+        ("token-mis", 3.1, [0.5, 3.0]),
+        ("sequence-tis", 2.0, [1.5, 1.5]),  # the product of both
+        ("sequence-tis", 1.2, [1.2, 1.2]),
+        ("sequence-mis", 2.0, [1.5, 1.5]),
+        ("sequence-mis", 1.2, [0.0, 0.0]),
+    ],
+)
+def test_the_sampler_is_corrected_for_by_token_or_completion_truncated_or_masked(
+    correction: SamplerCorrection, cap: float, weights: list[float]
+) -> None:
+    old = OLD.clone().requires_grad_()
+    sampled = torch.cat([SAMPLED, doubles([7.0])], 1)
+    found = capped(sampler_ratio(old, sampled, REAL, correction), correction, cap)
+    assert found[0, :2].tolist() == pytest.approx(weights)
+    assert not found.requires_grad
+
+
+def test_a_ratio_too_large_for_a_number_is_cut_or_masked() -> None:
+    far = sampler_ratio(doubles([0.0]), doubles([-1e4]), torch.tensor([[True]]), "sequence-tis")
+    assert capped(far, "sequence-tis", 2.0).tolist() == [[2.0]]
+    assert capped(far, "sequence-mis", 2.0).tolist() == [[0.0]]
+
+
+def test_the_mean_log_prob_of_a_completion_stands_at_each_of_its_tokens() -> None:
+    logprobs = doubles([-1.0, -2.0, 9.0], [-4.0, math.nan, math.inf])
+    mask = torch.tensor([[True, True, False], [True, False, False]])
+    assert sequence_means(logprobs, mask).tolist() == [[-1.5] * 3, [-4.0] * 3]
+
+
+@pytest.mark.parametrize(
+    ("ratio", "weight"), [(3.0, 3.0), (8.0, 5.0), (0.01, 0.01)], ids=["inside", "high", "low"]
+)
+def test_a_clipped_weight_keeps_the_gradient_of_its_token(ratio: float, weight: float) -> None:
+    logprobs = doubles([math.log(ratio) - 3.0]).requires_grad_()
+    terms = weighted_likelihood(logprobs, doubles([2.0])[0], doubles([-3.0]), 1.0, 4.0)
+    assert terms.item() == pytest.approx(-weight * 2.0 * (math.log(ratio) - 3.0))
+    terms.sum().backward()
+    assert logprobs.grad is not None
+    assert logprobs.grad.item() == pytest.approx(-weight * 2.0)
+
+
+@pytest.mark.parametrize(
+    ("length", "penalty"), [(0, 0), (16, 0), (17, -0.25), (18, -0.5), (20, -1), (25, -1)]
+)
+def test_the_last_tokens_cost_up_to_one(length: int, penalty: float) -> None:
+    assert overlong_penalty(length, longest=20, band=4) == penalty
+
+
+def test_without_a_band_no_length_costs_anything() -> None:
+    assert overlong_penalty(20, longest=20, band=0) == 0
 
 
 def test_the_kl_estimate_is_zero_at_the_reference_and_positive_elsewhere() -> None:

@@ -335,15 +335,15 @@ def gradient(model: Any, data: Batch, tokens: int, plain: bool = False, **change
     return torch.cat([each.flatten() for each in flat]), numbers
 
 
-@pytest.mark.parametrize("cap", [None, 2.0])
+@pytest.mark.parametrize("correction", [None, "token-tis", "sequence-mis"])
 def test_the_gradient_of_both_origins_does_not_depend_on_micro_batches(
-    model: Any, cap: float | None
+    model: Any, correction: str | None
 ) -> None:
     data = mixed_data(model)
-    whole, numbers = gradient(model, data, 10_000, sampler_cap=cap)
+    whole, numbers = gradient(model, data, 10_000, sampler_correction=correction)
     assert whole.norm() > 1e-3
     for tokens, plain in ((1, False), (17, False), (40, False), (17, True)):
-        split, same = gradient(model, data, tokens, plain, sampler_cap=cap)
+        split, same = gradient(model, data, tokens, plain, sampler_correction=correction)
         assert (split - whole).norm() < 1e-6 * whole.norm()
         assert same == pytest.approx(numbers, rel=1e-5, abs=1e-7)
 
@@ -356,7 +356,9 @@ def test_old_log_probs_of_expert_tokens_are_computed_and_stay_out_of_the_sampler
         tuple(value - 0.25 if at >= shown else value for at, value in enumerate(row))
         for row, shown in zip(data.sampler_logprobs, data.given, strict=True)
     )
-    _, numbers = gradient(model, replace(data, sampler_logprobs=shifted), 40, sampler_cap=2.0)
+    _, numbers = gradient(
+        model, replace(data, sampler_logprobs=shifted), 40, sampler_correction="token-tis"
+    )
     # Every sampled token is 0.25 nats off; expert tokens, of which the sampler knows nothing, count
     # neither in the sum nor in the number of tokens.
     assert numbers["sampler_gap"] == pytest.approx(0.25, rel=1e-5)
@@ -374,7 +376,9 @@ def test_the_sampler_correction_leaves_expert_tokens_as_they_are(model: Any) -> 
             return Mixed.loss_terms(self, scores)
 
     learner = Learner(copy.deepcopy(model), OptimizerConfig())
-    learner.update(TrainingBatches((data,)), Noting(terms=TERMS, sampler_cap=2.0), lr=0.0)
+    learner.update(
+        TrainingBatches((data,)), Noting(terms=TERMS, sampler_correction="token-tis"), lr=0.0
+    )
     (found,) = captured
     assert found.old is not None
     assert found.sampled is not None

@@ -75,7 +75,7 @@ def batch(rows: int) -> Batch:
 
 CASES: dict[str, tuple[int, int, GRPO | NLL]] = {
     "grpo": (12, 10_000, GRPO(temperature=0.7, entropy=0.01)),
-    "many micro-batches, corrected, kl": (11, 30, GRPO(sampler_cap=2.0, kl=0.1)),
+    "many micro-batches, corrected, kl": (11, 30, GRPO(sampler_correction="token-tis", kl=0.1)),
     "fine-tuning": (12, 40, NLL()),
     "fewer completions than processes": (1, 10_000, GRPO()),
 }

@@ -310,4 +310,4 @@ def test_a_server_samples_alone_and_has_an_address(overrides: list[str], message
 def test_what_a_server_samples_is_corrected_as_what_vllm_samples() -> None:
     objective = make_config(with_overrides(LEAST, SERVED)).resolved_method.stages[0].objective
     assert isinstance(objective, GRPO)
-    assert objective.sampler_cap == 2.0
+    assert objective.sampler_correction == "token-tis"

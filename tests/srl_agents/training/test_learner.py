@@ -12,9 +12,11 @@ import torch
 
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import PlainDecoder, make_decoder
-from srl_agents.objectives import GRPO, NLL
+from srl_agents.objectives import GRPO, NLL, Objective
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.loss import completion_weights
+from srl_agents.objectives.registry import OBJECTIVES as REGISTRY
+from srl_agents.objectives.sampled import Sampled
 from srl_agents.runs.config import OptimizerConfig
 from srl_agents.training.learner import Learner, TrainingDiverged, partial_step
 
@@ -53,13 +55,16 @@ def one(batch: Batch, **options: Any) -> TrainingBatches:
     return TrainingBatches((batch,), **options)
 
 
-def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **changes: Any) -> Any:
-    """The gradient of one update, all parameters in one vector; the weights stay."""
-    learner = Learner(
-        copy.deepcopy(model),
-        OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=1e9),
-        **changes,
-    )
+def gradient(
+    model: Any, batch: Batch, objective: Objective, tokens: int, plain: bool = False, **changes: Any
+) -> Any:
+    """The gradient of one update, all parameters in one vector; the weights stay.
+
+    plain: prompts are not shared, and rows are padded.
+    """
+    twin = copy.deepcopy(model)
+    settings = OptimizerConfig(micro_batch_tokens=tokens, max_grad_norm=1e9)
+    learner = Learner(twin, settings, decoder=PlainDecoder(twin) if plain else None, **changes)
     numbers = learner.update(one(batch), objective, lr=0.0)
     flat = [torch.zeros_like(p) if p.grad is None else p.grad for p in learner.parameters]
     return torch.cat([each.flatten() for each in flat]), numbers
@@ -67,7 +72,7 @@ def gradient(model: Any, batch: Batch, objective: GRPO | NLL, tokens: int, **cha
 
 OBJECTIVES = [
     GRPO(),
-    GRPO(temperature=0.7, entropy=0.01, sampler_cap=2.0),
+    GRPO(temperature=0.7, entropy=0.01, sampler_correction="token-tis"),
     GRPO(scale="none", aggregation="token", clip_high=0.28),
     NLL(),
 ]
@@ -85,6 +90,27 @@ def test_the_gradient_is_the_same_under_any_micro_batch_split(
         split, same = gradient(model, data, objective, tokens=tokens)
         assert (split - whole).abs().max() < 1e-5 * max(1.0, scale)
         assert same == pytest.approx(numbers, rel=1e-4, abs=1e-5)
+
+
+# A teacher's gradient is tested with its prompts, in test_teachers.py.
+WITHOUT_TEACHER = [kind for kind, cls in REGISTRY.items() if cls().teacher_request is None]
+
+
+@pytest.mark.parametrize("kind", WITHOUT_TEACHER)
+def test_in_float64_every_objectives_gradient_is_the_same_under_any_split_and_padding(
+    model: Any, kind: str
+) -> None:
+    twin = copy.deepcopy(model).double()
+    data, cls, changes = batch(twin), REGISTRY[kind], dict[str, Any]()
+    if issubclass(cls, Sampled):
+        changes = {"sampler_correction": "sequence-tis", "kl": 0.1}
+        off = [tuple(value - 0.1 for value in row) for row in data.sampler_logprobs]
+        data = replace(data, sampler_logprobs=tuple(off))
+    whole, _ = gradient(twin, data, cls(**changes), 10_000, reference=make_decoder(twin))
+    assert whole.norm() > 1e-3
+    for tokens, plain in ((1, False), (17, False), (17, True), (10_000, True)):
+        split, _ = gradient(twin, data, cls(**changes), tokens, plain, reference=make_decoder(twin))
+        assert (split - whole).norm() < 1e-6 * whole.norm()
 
 
 def test_the_gradient_does_not_depend_on_padding_or_on_sharing_prompts(model: Any) -> None:

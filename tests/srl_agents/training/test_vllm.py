@@ -38,7 +38,7 @@ from tests.srl_agents.policies.servers.vllm_started import SERVE, started
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")
 
-CAP = 3.0
+OTHER = "sequence-mis"
 
 
 @pytest.fixture
@@ -72,15 +72,16 @@ def objective(config: RunConfig) -> GRPO:
 
 
 def test_where_vllm_samples_the_difference_is_corrected(tree: dict[str, Any]) -> None:
-    assert objective(make_config(tree)).sampler_cap == 2.0
-    for changes, cap in (
+    assert objective(make_config(tree)).sampler_correction == "token-tis"
+    for changes, correction in (
         ({"policy": {"sampler": "transformers"}}, None),
-        ({"policy": {"sampler_cap": CAP}}, CAP),
-        ({"policy": {"sampler_cap": "off"}}, None),
-        ({"train": {"objective": {"sampler_cap": CAP}}}, CAP),
-        ({"train": {"objective": {"sampler_cap": "off"}}}, None),
+        ({"policy": {"sampler_correction": OTHER}}, OTHER),
+        ({"policy": {"sampler_correction": "off"}}, None),
+        ({"train": {"objective": {"sampler_correction": OTHER}}}, OTHER),
+        ({"train": {"objective": {"sampler_correction": "off"}}}, None),
     ):
-        assert objective(make_config(merged(tree, changes))).sampler_cap == cap
+        found = objective(make_config(merged(tree, changes)))
+        assert found.sampler_correction == correction
 
 
 def test_a_run_on_vllm_learns_as_one_on_transformers_does(
@@ -149,7 +150,7 @@ def test_the_documentation_of_vllm_runs(tmp_path: Path, monkeypatch: pytest.Monk
     assert done.returncode == 0, done.stderr
     assert "pass@1" in done.stdout
     config = PolicyConfig(**tomllib.loads(kinds["toml"])["policy"])
-    assert config.sampler_cap == PolicyConfig().sampler_cap
+    assert config.sampler_correction == PolicyConfig().sampler_correction
 
 
 @pytest.fixture(scope="module")

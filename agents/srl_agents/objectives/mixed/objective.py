@@ -71,7 +71,7 @@ class Mixed(GRPO):
         from srl_agents.objectives.mixed.batch import mixed_batch
 
         steps = max_steps if any(group.many_steps for group in groups) else 1
-        advantages = self.advantages(*rewards_of(groups))
+        advantages = self.advantages(*rewards_of(groups, self.rewards))
         longest = self.max_tokens * steps
         return mixed_batch(groups, advantages, self.terms, self.aggregation, longest)
 

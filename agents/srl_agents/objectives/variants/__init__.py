@@ -1,0 +1,1 @@
+"""Objectives that change a few things in GRPO, one file each."""
