@@ -72,6 +72,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
     finally:
         generator.set_state(before)
         trainer.policy.weights_changed()  # prompts that are cached now would change last bits
+        trainer.positions.take()  # what is sampled beforehand is no part of the budget
     metrics = found.metrics()
     scale = stage.batch / max(1, len(found.groups))
     refill = min(objective.max_groups, 1 / max(found.informative_fraction, 1e-9))

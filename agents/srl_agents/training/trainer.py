@@ -300,6 +300,7 @@ class Trainer:
         found = following.objective.collect(source, refill=False)
         seconds = self.team.broadcast(time.perf_counter() - began)
         self.positions.add("probe", sampling_positions(found.episodes))
+        self.positions.add("profile", sampling_positions(found.profiled))
         tokens = sum(self.positions.take().values())
         self.position.usage = self.position.usage.plus(seconds, tokens)
         return found.informative_fraction

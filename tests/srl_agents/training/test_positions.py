@@ -23,8 +23,8 @@ from srl_agents.training.positions import (
 from srl_agents.training.run import train
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
-
-from ..letters import TOKENIZER, save_base, settings, updates
+from tests.srl_agents import thinking
+from tests.srl_agents.letters import TOKENIZER, save_base, settings, updates
 
 
 def test_a_prompt_that_begins_another_counts_once() -> None:
@@ -136,3 +136,14 @@ def test_a_budget_in_tokens_ends_a_run_when_it_is_used_up(tmp_path: Path) -> Non
     used = [row["tokens"] for row in rows]
     again = run(tmp_path, "bounded", budget={"tokens": int(used[1])})
     assert [row["tokens"] for row in again] == used[:2]
+
+
+def test_what_a_preview_scores_is_no_part_of_the_budget(tmp_path: Path) -> None:
+    tree = settings(save_base(tmp_path / "base"), tmp_path / "run")
+    tree |= {"env": {"id": thinking.__file__}, "budget": {"updates": 1}}
+    tree["train"]["objective"] |= {"measure": "log-likelihood", "min_std": 0.0}
+    plain = updates(train(make_config(tree)).folder)
+    again = make_config({**tree, "out": str(tmp_path / "again")})
+    previewed = updates(train(again, on_preview=lambda _: None).folder)
+    assert plain[0]["tokens/likelihood"] > 0
+    assert [row["tokens"] for row in previewed] == [row["tokens"] for row in plain]
