@@ -19,6 +19,7 @@ from srl_agents.objectives.registry import OBJECTIVES as REGISTRY
 from srl_agents.objectives.sampled import Sampled
 from srl_agents.runs.config import OptimizerConfig
 from srl_agents.training.learner import Learner, TrainingDiverged, partial_step
+from tests.srl_agents import letters
 
 TOKENIZER = character_tokenizer("abcdefgh")
 
@@ -98,9 +99,9 @@ WITHOUT_TEACHER = [kind for kind, cls in REGISTRY.items() if cls().teacher_reque
 
 @pytest.mark.parametrize("kind", WITHOUT_TEACHER)
 def test_in_float64_every_objectives_gradient_is_the_same_under_any_split_and_padding(
-    model: Any, kind: str
+    kind: str,
 ) -> None:
-    twin = copy.deepcopy(model).double()
+    twin = letters.base(TOKENIZER).double()
     data, cls, changes = batch(twin), REGISTRY[kind], dict[str, Any]()
     if issubclass(cls, Sampled):
         changes = {"sampler_correction": "sequence-tis", "kl": 0.1}
@@ -108,7 +109,7 @@ def test_in_float64_every_objectives_gradient_is_the_same_under_any_split_and_pa
         data = replace(data, sampler_logprobs=tuple(off))
     whole, _ = gradient(twin, data, cls(**changes), 10_000, reference=make_decoder(twin))
     assert whole.norm() > 1e-3
-    for tokens, plain in ((1, False), (17, False), (17, True), (10_000, True)):
+    for tokens, plain in ((1, False), (17, True)):
         split, _ = gradient(twin, data, cls(**changes), tokens, plain, reference=make_decoder(twin))
         assert (split - whole).norm() < 1e-6 * whole.norm()
 
