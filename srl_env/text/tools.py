@@ -181,7 +181,7 @@ def _object(text: str) -> Mapping[str, Any]:
     if len(text) > _LONGEST:
         raise CallError(f"a call has at most {_LONGEST:,} characters; got {len(text):,}")
     try:
-        found = json.loads(text)
+        found: Mapping[str, Any] = all_utf8_safe(json.loads(text))
     except (ValueError, RecursionError):
         raise CallError(
             'there is no call; write {"name": …, "arguments": {…}} as JSON between'
@@ -189,8 +189,7 @@ def _object(text: str) -> Mapping[str, Any]:
         ) from None
     if not isinstance(found, dict):
         raise CallError(f"a call is a JSON object; got {type(found).__name__}")
-    safe: Mapping[str, Any] = all_utf8_safe(found)
-    return safe
+    return found
 
 
 def _problems(tool: Tool, arguments: Mapping[str, Any]) -> Iterator[str]:

@@ -47,11 +47,15 @@ class CallStyle:
         """The text with its thought and calls in the form that completion formats read."""
         if self.thought:
             text = _with_think_tags(text, self.thought)
+        thought, text = _after_thought(text)
         found = self.find(text)
         if found is None:
-            return text
-        calls = [call_text(name, _typed(name, values, tools)) for name, values in found.calls]
-        before = text[: found.start].rstrip()
+            return thought + text
+        try:
+            calls = [call_text(name, _typed(name, values, tools)) for name, values in found.calls]
+        except RecursionError:  # values that are nested too deep to be written
+            return thought + text
+        before = (thought + text[: found.start]).rstrip()
         return "\n".join(filter(None, (before, *calls))) + text[found.end :]
 
     def write_thought(self, completion: str) -> str:
@@ -75,7 +79,9 @@ def find_style(text: str, call: NamedCall) -> tuple[CallStyle, Found] | None:
 def _marked(*markers: str, close: str = "") -> Callable[[str], Found | None]:
     """JSON after a marker: an object, or a list; or a name, and its arguments as an object."""
     opening = re.compile("|".join(map(re.escape, markers)))
-    name = re.compile(r"\s*([\w.-]{1,64})\s*(?:\[CALL_ID\]\w*\s*)?(?:\[ARGS\])?\s*(?=\{)")
+    name = re.compile(  # the possessive *+ keeps it linear
+        r"\s*+([\w.-]{1,64})\s*+(?:\[CALL_ID\]\w*+\s*+)?(?:\[ARGS\]\s*+)?(?=\{)"
+    )
 
     def find(text: str) -> Found | None:
         first = opening.search(text)
@@ -125,9 +131,10 @@ def _bare(text: str) -> Found | None:
 def _tags(text: str) -> Found | None:
     """Qwen3-Coder's: <function=NAME> and <parameter=NAME> tags; all values are text."""
     calls, start, end = list[tuple[str, Any]](), -1, 0
-    for call in _FUNCTION.finditer(text):
-        start, end = call.start() if start < 0 else start, call.end()
-        calls.append((call[1], {p[1]: _Text(p[2]) for p in _PARAMETER.finditer(call[2])}))
+    for call in _closed(_FUNCTION, text):
+        start, end = call.start if start < 0 else start, call.end
+        given = {p.name: _Text(_unwrapped(p.inside)) for p in _closed(_PARAMETER, call.inside)}
+        calls.append((call.name, given))
     return Found(start, end, calls) if calls else None
 
 
@@ -147,16 +154,48 @@ def _boxed(text: str) -> Found | None:
     """DeepSeek's: a name and JSON between tokens of their own."""
     begin = text.find(_BOX)
     calls, end = list[tuple[str, Any]](), 0
-    for call in _BOXED.finditer(text, max(begin, 0)) if begin >= 0 else ():
+    for call in _closed(_BOXED, text, begin) if begin >= 0 else ():
         try:
-            calls.append((call[1], json.loads(call[2], strict=False)))
+            calls.append((call.name, json.loads(call.inside, strict=False)))
         except (ValueError, RecursionError):
             return None
-        end = call.end()
+        end = call.end
     if not calls:
         return None
     last = text.find(_BOX_END, end)
     return Found(begin, end if last < 0 else last + len(_BOX_END), calls)
+
+
+class _Closed(NamedTuple):
+    """What an opening and the next closing enclose."""
+
+    name: str
+    inside: str
+    start: int
+    end: int
+
+
+def _closed(
+    pair: tuple[re.Pattern[str], re.Pattern[str]], text: str, at: int = 0
+) -> Iterator[_Closed]:
+    """What pairs of an opening, with a name, and a closing enclose; in linear time."""
+    opening, closing = pair
+    while (begin := opening.search(text, at)) and (end := closing.search(text, begin.end())):
+        yield _Closed(begin[1], text[begin.end() : end.start()], begin.start(), end.end())
+        at = end.end()
+
+
+def _unwrapped(value: str) -> str:
+    """A value without the newlines that the style puts around it."""
+    return value.removeprefix("\n").removesuffix("\n")
+
+
+def _after_thought(text: str) -> tuple[str, str]:
+    """A thought between think tags at the beginning, with its tags; and the text after it."""
+    if not text.lstrip().startswith(OPEN):
+        return "", text
+    thought, closed, rest = text.partition(CLOSE)
+    return thought + closed, rest
 
 
 class _Text(str):
@@ -197,19 +236,22 @@ def _visible(text: str, start: int) -> int:
 
 _VISIBLE = re.compile(r"\S")
 _BARE = re.compile(r'^[ \t]*(?:<\|python_tag\|>)?(?=\{\s*"(?:name|type|parameters)")', re.MULTILINE)
-_FUNCTION = re.compile(
-    rf"{OPEN_CALL}\s*<function=([\w.-]{{1,64}})>(.*?)</function>\s*{CLOSE_CALL}", re.DOTALL
+_FUNCTION = (
+    re.compile(rf"{OPEN_CALL}\s*+<function=([\w.-]{{1,64}})>"),
+    re.compile(rf"</function>\s*+{CLOSE_CALL}"),
 )
-_PARAMETER = re.compile(r"<parameter=([\w.-]{1,64})>\n?(.*?)\n?</parameter>", re.DOTALL)
+_PARAMETER = (re.compile(r"<parameter=([\w.-]{1,64})>"), re.compile(r"</parameter>"))
 _CHANNEL = re.compile(
     r"(?:<\|start\|>assistant)?(?:<\|channel\|>commentary)?[ ]?to=functions\.([\w.-]{1,64})"
     r"(?:<\|channel\|>commentary)?[ ]?(?:<\|constrain\|>)?(?:json)?<\|message\|>"
 )
 _BOX, _BOX_END = "<｜tool▁calls▁begin｜>", "<｜tool▁calls▁end｜>"
-_BOXED = re.compile(
-    r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([\w.-]{1,64})"
-    r"(?:<｜tool▁sep｜>|\n```json\n)(.*?)(?:\n```)?<｜tool▁call▁end｜>",
-    re.DOTALL,
+_BOXED = (
+    re.compile(
+        r"<｜tool▁call▁begin｜>(?:function<｜tool▁sep｜>)?([\w.-]{1,64})"
+        r"(?:<｜tool▁sep｜>|\n```json\n)"
+    ),
+    re.compile(r"(?:\n```)?<｜tool▁call▁end｜>"),
 )
 
 STYLES = (
