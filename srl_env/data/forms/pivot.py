@@ -52,7 +52,9 @@ class PivotRow:
 def _conversation(asked: Mapping[str, Any]) -> Iterator[str]:
     tools, said = asked.get("tools") or [], asked.get("input")
     if tools:
-        yield "[tools]\n" + "\n".join(json.dumps(tool, ensure_ascii=False) for tool in tools)
+        if not isinstance(tools, list):
+            raise BadRow('"tools" is no list', f"got {type(tools).__name__}")
+        yield "[tools]\n" + "\n".join(map(_json, tools))
     if asked.get("instructions"):
         yield f"[system]\n{asked['instructions']}"
     items = [{"role": "user", "content": said}] if isinstance(said, str) else said
@@ -79,8 +81,9 @@ def _action(expected: Any) -> str:
             return _text(expected["content"])
         if kind == "function_call":
             return _call(expected)
-        if kind == "function_call_batch" and expected.get("calls"):
-            return "\n".join(_call(call) for call in expected["calls"])
+        calls = expected.get("calls")
+        if kind == "function_call_batch" and calls and isinstance(calls, list):
+            return "\n".join(map(_call, calls))
     raise BadRow('no "expected_action"', "expected a message, function_call or function_call_batch")
 
 
@@ -89,8 +92,16 @@ def _call(item: Any) -> str:
         name, arguments = name_and_arguments(item)
     except CallError as error:
         raise BadRow("a call that cannot be read", str(error)) from error
-    text = json.dumps({"name": name, "arguments": dict(arguments)}, ensure_ascii=False)
+    text = _json({"name": name, "arguments": dict(arguments)})
     return f"{OPEN_CALL}\n{text}\n{CLOSE_CALL}"
+
+
+def _json(value: Any) -> str:
+    """A tool or a call as JSON. Tables hold dates and decimals too, which have none."""
+    try:
+        return json.dumps(value, ensure_ascii=False)
+    except (TypeError, ValueError, RecursionError) as error:
+        raise BadRow("a tool or a call that is no JSON", str(error)) from error
 
 
 def _text(value: Any) -> str:

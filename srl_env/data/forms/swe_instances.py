@@ -87,7 +87,7 @@ def _test_ids(row: Row, column: str, needed: bool = False) -> list[str]:
 
 # -- patches -------------------------------------------------------------------------------
 
-_HUNK = re.compile(r"@@ -(\d+(?:,(\d+))?) \+(\d+(?:,(\d+))?) @@")
+_HUNK = re.compile(r"@@ -([0-9]{1,9}(?:,([0-9]{1,9}))?) \+([0-9]{1,9}(?:,([0-9]{1,9}))?) @@")
 _PAIRS = (("--- ", "+++ "), ("old mode ", "new mode "), ("rename from ", "rename to "))
 _HEADERS = (
     (re.compile(r"new( file mode .*)"), r"deleted\1"),

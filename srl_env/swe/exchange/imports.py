@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable
@@ -23,6 +24,7 @@ from srl_env.swe.builder.project import is_test_file
 from srl_env.swe.mining.history import Commit, Given, History, changes_in, first_line
 from srl_env.swe.mining.mine import NOT_IMPORTED, MineProgress, MineReport, tasks_of_commits
 from srl_env.swe.mining.options import MineOptions
+from srl_env.text.unicode import utf8_safe
 
 _PERSON: Final = {
     f"GIT_{who}_{what}": value
@@ -33,6 +35,7 @@ _PERSON: Final = {
         ("DATE", "2000-01-01T00:00:00Z"),
     )
 }
+_REVISION: Final = re.compile(r"[\w./][\w./-]{0,200}", re.ASCII)
 
 
 class _RefusedError(Exception):
@@ -66,7 +69,7 @@ def import_tasks(
             try:
                 commits.append(history.commit_of(problem))
             except _RefusedError as error:
-                refused[problem.id] = str(error)
+                refused[utf8_safe(problem.id)] = str(error)
         report = tasks_of_commits(
             history,
             commits,
@@ -76,7 +79,7 @@ def import_tasks(
             sandbox=sandbox,
             on_progress=on_progress,
         )
-    images = {problem.id: problem.metadata.get("image_name", "") for problem in problems}
+    images = {utf8_safe(each.id): each.metadata.get("image_name", "") for each in problems}
     outcomes = {
         name: f"{found}; it is made for the image {images[name]}"
         if images[name] and found.startswith(NOT_IMPORTED)
@@ -111,9 +114,14 @@ class PatchedHistory(History):
     def commit_of(self, problem: Problem) -> Commit:
         """The commit that fixes a problem, its parent the buggy code without the hidden tests."""
         about = problem.metadata
-        failing = tuple(about["fail_to_pass"])
+        failing, passing = (
+            tuple(map(utf8_safe, about[name])) for name in ("fail_to_pass", "pass_to_pass")
+        )
         base = about["base_commit"] or "HEAD"
-        if self._run("cat-file", "-e", f"{base}^{{commit}}", check=False).returncode:
+        if (
+            not _REVISION.fullmatch(base)
+            or self._run("cat-file", "-e", f"{base}^{{commit}}", check=False).returncode
+        ):
             raise _RefusedError("its base commit is not in the clone")
         if about["bug_patch"]:
             kind, after = "swe-smith", self._tree(base)
@@ -129,17 +137,17 @@ class PatchedHistory(History):
         return Commit(
             sha,
             parent,
-            about["created_at"],
+            utf8_safe(about["created_at"]),
             "",
             tuple(changes_in(raw.stdout.decode("utf-8", "replace"))),
-            Given(problem.id, problem.prompt, failing, tuple(about["pass_to_pass"]), kind),
+            Given(utf8_safe(problem.id), utf8_safe(problem.prompt), failing, passing, kind),
         )
 
     def _tree(self, revision: str, *patches: str, without: Iterable[str] = ()) -> str:
         """The tree of a revision with patches applied, and without some files."""
         self._run("read-tree", revision)
         for patch in filter(None, patches):
-            text = (patch if patch.endswith("\n") else f"{patch}\n").encode()
+            text = utf8_safe(patch if patch.endswith("\n") else f"{patch}\n").encode()
             done = self._run("apply", "--cached", "--whitespace=nowarn", check=False, stdin=text)
             if done.returncode:
                 raise _RefusedError(f"its patch does not apply: {first_line(done)}")
@@ -154,6 +162,6 @@ class PatchedHistory(History):
 def _files(tests: Iterable[str]) -> list[str]:
     """The files of some tests. Raises _RefusedError for ids that are not pytest's."""
     files = dict.fromkeys(test.partition("::")[0] for test in tests)
-    if not all(is_test_file(file) for file in files):
+    if not all(is_test_file(file) and file.isprintable() for file in files):
         raise _RefusedError('its tests are not ids of pytest, such as "tests/test_a.py::test_b"')
     return list(files)

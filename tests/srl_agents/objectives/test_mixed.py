@@ -152,6 +152,18 @@ def test_a_continued_solution_is_one_completion_of_both_origins() -> None:
     assert batch.weights.tolist() == [[0.25, 0.0], [0.25, pytest.approx(1 / 3)]]
 
 
+def test_forced_ids_stay_context_after_the_beginning_of_a_solution() -> None:
+    shown = whole(expert(4), (1, 2), (6, 7, 8, 9))
+    own = whole(episode(False, 5), (1, 2, 6, 7), (5, 5, 3, 3, 4))
+    generation = replace(own.steps[0].generation, logprobs=(-0.5,) * 5, forced=(2, 4))
+    closed = replace(own, steps=(replace(own.steps[0], generation=generation),))
+    objective = Mixed(rows=GroupRows(continued=2), aggregation="token")
+    found = objective.make_batch([group(objective, closed, own, shown=shown)], 1)
+    assert found.prompts[:2] == ((1, 2), (1, 2, 6, 7, 5, 5, 3, 3))
+    assert found.completions[:2] == ((6, 7, 5, 5), (4,))
+    assert found.given[:2] == (2, 0)
+
+
 def test_an_expert_with_too_few_steps_leaves_the_continuation_as_it_is() -> None:
     objective = Mixed(rows=GroupRows(continued=1))
     found = group(objective, episode(False, 1), episode(True, 2, start=2), shown=expert(5))

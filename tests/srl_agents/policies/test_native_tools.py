@@ -294,6 +294,7 @@ def test_vllm_in_this_process_gets_histories_of_token_ids() -> None:
     texts = [f"<think>hm</think>\n{call}<|eot_id|>" for call in expert_calls(env, policy)]
     engine = object.__new__(VLLMPolicy)  # without loading vllm
     engine.llm, engine.tokenizer = FakeLLM(tokenizer, texts), tokenizer
+    engine._lora = None
     engine.generator, engine._prompts = RequestSeeds(0, "vllm request"), PromptEncoder(tokenizer)
     engine.max_model_len, engine._stop_ids = 8192, []
     engine._make_params = lambda **options: options

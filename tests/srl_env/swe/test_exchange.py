@@ -36,6 +36,10 @@ TASK = SWETask(
     trust="inprocess",
     metadata={"kinds": ["operator"]},
 )
+ADDED = (
+    "diff --git a/{0} b/{0}\nnew file mode {1}\n--- /dev/null\n+++ b/{0}\n@@ -0,0 +1 @@\n+{2}\n"
+    "\\ No newline at end of file\n"
+)
 
 
 @pytest.fixture
@@ -125,9 +129,39 @@ def test_exported_rows_become_the_same_tasks(tasks: TaskSet, tmp_path: Path, for
     assert sorted((out / "repos/sums").rglob("*")) == before  # the clone is only read
 
 
+def test_hostile_ids_of_tests_and_rows_end_no_import(tasks: TaskSet, tmp_path: Path) -> None:
+    out = export_tasks(tasks, tmp_path / "out", "swe-smith").folder
+    (row,) = rows(out)
+    hostile = [
+        {"instance_id": "a", "FAIL_TO_PASS": ["tests/test_a.py\x00100644 0\tb/test_a.py::test"]},
+        {"instance_id": "\ud800", "FAIL_TO_PASS": ["../tests/test_a.py::test"]},
+    ]
+    file = tmp_path / "rows.jsonl"
+    file.write_text("".join(json.dumps(row | each) + "\n" for each in [*hostile, row]))
+    report = import_tasks(problems(file), out / "repos/sums", tmp_path / "again")
+    assert (report.commits, report.kept) == (3, 1)
+    assert report.outcomes["sums-1"] == "sums-1"
+    assert report.outcomes["a"].startswith("its tests are not ids of pytest")
+
+
 @pytest.mark.parametrize(
     ("changed", "reason"),
     [
+        ({"base_commit": "HEAD\0"}, "its base commit is not in the clone"),
+        ({"base_commit": "\ud800"}, "its base commit is not in the clone"),
+        ({"base_commit": "a" * 200_000}, "its base commit is not in the clone"),
+        ({"base_commit": "--batch"}, "its base commit is not in the clone"),
+        ({"patch": ADDED.format("../evil.py", "100644", "x")}, "does not apply: .*invalid path"),
+        ({"patch": ADDED.format("/tmp/evil.py", "100644", "x")}, "does not apply: .*invalid path"),
+        ({"patch": ADDED.format(".git/hooks/x", "100755", "x")}, "does not apply: .*invalid path"),
+        ({"patch": ADDED.format("a.py", "100644", "\ud800")}, "renames source files"),
+        (
+            {
+                "patch": ADDED.format("link", "120000", "/tmp")
+                + ADDED.format("link/evil.py", "100644", "x")
+            },
+            "does not apply: .*beyond a symbolic link",
+        ),
         ({"base_commit": "0" * 40}, "its base commit is not in the clone"),
         ({"patch": "--- a/sums.py\n+++ b/sums.py\n@@ -1 +1 @@\n-x\n+y\n"}, "does not apply"),
         ({"FAIL_TO_PASS": ["tests/test_sums.py::test_half"]}, "1 of its 1 tests do not fail"),

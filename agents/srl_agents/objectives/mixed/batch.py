@@ -32,8 +32,8 @@ def mixed_batch(
     rows = [
         (owner, part, given, [term.tokens(group, length, given) for term in terms])
         for owner, (group, member) in enumerate(whole + beside)
-        for step, given in zip(member.steps, member.given or [0] * len(member.steps), strict=True)
-        for part in step.generation.parts
+        for step, begun in zip(member.steps, member.given or [0] * len(member.steps), strict=True)
+        for part, given in zip(step.generation.parts, (begun, 0), strict=False)
         if (length := len(part.token_ids))
     ]
     rows = [row for row in rows if any(row[3])]

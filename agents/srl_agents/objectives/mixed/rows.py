@@ -85,6 +85,7 @@ def _begun(member: Member, expert: Sequence[Step]) -> Member:
         prompt_ids=prompt,
         token_ids=begun + own.token_ids,
         logprobs=(0.0,) * len(begun) + own.logprobs,
+        forced=(own.forced[0] + len(begun), own.forced[1] + len(begun)),
     )
     return replace(member, steps=(replace(step, generation=whole),), given=(len(begun),))
 

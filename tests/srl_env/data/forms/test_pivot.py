@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -66,6 +67,10 @@ def test_messages_and_several_calls_are_actions(expected: dict[str, Any], action
         ({"expected_action": None}, "expected_action"),
         ({"expected_action": {"type": "function_call", "arguments": "{}"}}, 'no "name"'),
         ({"expected_action": CALL | {"arguments": "{"}}, "not a JSON object"),
+        ({"expected_action": {"type": "function_call_batch", "calls": 5}}, "expected_action"),
+        ({"expected_action": CALL | {"arguments": {"day": date(2026, 1, 2)}}}, "no JSON"),
+        ({"responses_create_params": {"input": "Hi.", "tools": 5}}, '"tools" is no list'),
+        ({"responses_create_params": {"input": "Hi.", "tools": [date(2026, 1, 2)]}}, "no JSON"),
         ({"responses_create_params": {"input": []}}, "no list of messages"),
         ({"responses_create_params": {"input": ["hello"]}}, "no object"),
         ({"responses_create_params": []}, "no object"),
