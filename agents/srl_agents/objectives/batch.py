@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
@@ -85,13 +85,7 @@ def make_batch(
     advantages: (N,) of all members. longest: how many tokens a member may have.
     """
     members = [member for group in groups for member in group.members]
-    written = [
-        (owner, part)
-        for owner, member in enumerate(members)
-        for step in member.steps
-        for part in step.generation.parts
-        if part.token_ids
-    ]
+    written = [(owner, part) for owner, member in enumerate(members) for part, _ in member.parts]
     owners = torch.tensor([owner for owner, _ in written], dtype=torch.long)
     lengths = torch.tensor([len(part.token_ids) for _, part in written])
     weights = completion_weights(lengths, owners, aggregation, longest)
@@ -101,15 +95,14 @@ def make_batch(
 def unanimous(groups: Sequence[Group]) -> Batch | None:
     """The completions that all members of a group wrote alike, once each, without advantage.
 
-    None if there is no such group.
+    What an expert began is in the prompt. None if there is no such group.
     """
     parts = [
-        part
+        _after(part, given)
         for group in groups
         if len({_token_ids(member.steps) for member in group.sampled}) == 1
-        for step in group.sampled[0].steps
-        for part in step.generation.parts
-        if part.token_ids
+        for part, given in group.sampled[0].parts
+        if given < len(part.token_ids)
     ]
     nothing = torch.zeros(len(parts), dtype=torch.float64)
     return batch_of(parts, nothing, nothing) if parts else None
@@ -123,6 +116,18 @@ def batch_of(generations: Sequence[Generation], advantages: Tensor, weights: Ten
         advantages,
         weights,
         tuple(generation.logprobs for generation in generations),
+    )
+
+
+def _after(part: Generation, given: int) -> Generation:
+    """What the policy wrote after the first ``given`` tokens, which are in its prompt."""
+    if not given:
+        return part
+    return replace(
+        part,
+        prompt_ids=part.prompt_ids + part.token_ids[:given],
+        token_ids=part.token_ids[given:],
+        logprobs=part.logprobs[given:],
     )
 
 

@@ -9,7 +9,7 @@ advantage. Infrastructure failures are in no group; they are counted.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Literal
@@ -17,6 +17,7 @@ from typing import Literal
 import numpy as np
 
 from srl_agents.objectives.choices import Grouping
+from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
 
 Outcome = Literal["trained", "zero_std", "unused"]
@@ -45,6 +46,14 @@ class Member:
     def expert(self) -> bool:
         """Whether all of it is the expert's."""
         return self.episode < 0
+
+    @property
+    def parts(self) -> Iterator[tuple[Generation, int]]:
+        """What was written in one go, in order, and how many tokens at its beginning are the
+        expert's; without empty ones."""
+        for step, given in zip(self.steps, self.given or (0,) * len(self.steps), strict=True):
+            parts = [part for part in step.generation.parts if part.token_ids]
+            yield from zip(parts, (given, 0), strict=False)
 
     @property
     def format_ok(self) -> bool:

@@ -14,7 +14,7 @@ from srl_agents.models.small import build, character_tokenizer
 from srl_agents.nn.score import PlainDecoder, make_decoder
 from srl_agents.objectives import GRPO
 from srl_agents.objectives.base import Scores
-from srl_agents.objectives.batch import Batch, TrainingBatches
+from srl_agents.objectives.batch import Batch, TrainingBatches, unanimous
 from srl_agents.objectives.groups import Group
 from srl_agents.objectives.loss import (
     mixture_policy_gradient,
@@ -162,6 +162,20 @@ def test_forced_ids_stay_context_after_the_beginning_of_a_solution() -> None:
     assert found.prompts[:2] == ((1, 2), (1, 2, 6, 7, 5, 5, 3, 3))
     assert found.completions[:2] == ((6, 7, 5, 5), (4,))
     assert found.given[:2] == (2, 0)
+
+
+def test_the_beginning_of_an_expert_is_no_part_of_what_max_drop_protects() -> None:
+    objective = Mixed(rows=GroupRows(continued=2))
+    shown = whole(expert(4), (1, 2), (6, 7, 8, 9))
+    own = whole(episode(True, 2), (1, 2, 6, 7), (5, 5))
+    found = unanimous([group(objective, own, own, shown=shown)])
+    assert found is not None
+    assert (found.prompts, found.completions) == (((1, 2, 6, 7),), ((5, 5),))
+    assert found.sampler_logprobs == ((-0.5, -0.5),)
+    steps = episode(True, 3, start=1)
+    after = unanimous([group(objective, steps, steps, shown=expert(2, 1))])
+    assert after is not None
+    assert (after.completions, after.sampler_logprobs) == (((5,) * 3,), ((-0.5,) * 3,))
 
 
 def test_an_expert_with_too_few_steps_leaves_the_continuation_as_it_is() -> None:

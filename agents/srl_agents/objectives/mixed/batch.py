@@ -30,11 +30,9 @@ def mixed_batch(
     whole = [(group, member) for group in groups for member in group.members]
     beside = [(group, member) for group in groups for member in group.beside]
     rows = [
-        (owner, part, given, [term.tokens(group, length, given) for term in terms])
+        (owner, part, given, [term.tokens(group, len(part.token_ids), given) for term in terms])
         for owner, (group, member) in enumerate(whole + beside)
-        for step, begun in zip(member.steps, member.given or [0] * len(member.steps), strict=True)
-        for part, given in zip(step.generation.parts, (begun, 0), strict=False)
-        if (length := len(part.token_ids))
+        for part, given in member.parts
     ]
     rows = [row for row in rows if any(row[3])]
     owners = torch.tensor([owner for owner, *_ in rows], dtype=torch.long)
