@@ -32,6 +32,7 @@ from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
 
 FAILURE = {"type": "VerifierTimeout", "message": "too late"}
+WRONG = {"correct": False}
 COMPARED = GroupRows("compared")
 BESIDE = GroupRows("beside")
 IMITATE = LossTerm("nll", rows="expert", when="all-failed")
@@ -162,6 +163,16 @@ def test_forced_ids_stay_context_after_the_beginning_of_a_solution() -> None:
     assert found.prompts[:2] == ((1, 2), (1, 2, 6, 7, 5, 5, 3, 3))
     assert found.completions[:2] == ((6, 7, 5, 5), (4,))
     assert found.given[:2] == (2, 0)
+
+
+def test_a_truncated_continuation_of_a_solution_is_masked() -> None:
+    shown = whole(expert(4), (1, 2), (6, 7, 8, 9))
+    own = whole(episode(True, 2), (1, 2, 6, 7), (5, 5))
+    cut = replace(own.steps[0].generation, finish_reason="length")
+    truncated = replace(own, steps=(replace(own.steps[0], generation=cut),), verdict=WRONG)
+    objective = Mixed(rows=GroupRows(continued=2), mask_truncated=True)
+    batch = objective.make_batch([group(objective, own, truncated, shown=shown)], 1)
+    assert (batch.completions, batch.given) == (((6, 7, 5, 5),), (2,))
 
 
 def test_the_beginning_of_an_expert_is_no_part_of_what_max_drop_protects() -> None:

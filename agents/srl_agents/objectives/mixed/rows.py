@@ -75,6 +75,8 @@ def _begun(member: Member, expert: Sequence[Step]) -> Member:
 
     As it is if its prompt is not the expert's and more.
     """
+    if not member.steps:  # its completion is masked
+        return member
     (step, *_), (shown, *_) = member.steps, expert
     own, prompt = step.generation, shown.generation.prompt_ids
     begun = own.prompt_ids[len(prompt) :]
