@@ -177,7 +177,7 @@ def show_preview(preview: Preview) -> None:
         errors.print(f"  → {_short(completion)}", markup=False, highlight=False)
         errors.print(f"  reward {reward:.2f}", highlight=False)
     parts = [
-        f"{preview.informative} of {preview.groups} groups have rewards that differ",
+        f"{preview.informative} of {preview.groups} groups can be trained on",
         f"format kept {numbers.get('format_fraction', 0):.0%}",
         f"truncated {numbers.get('truncated_fraction', 0):.0%}",
         f"std of rewards {numbers.get('groups/std', 0):.2g}",

@@ -89,7 +89,8 @@ def stage_end_reason(
     the mean reward of each of them.
     """
     if budget.left(usage) <= (update_cost if budget.unit == "seconds" else 0):
-        return f"its budget is used up: {budget.end - budget.begin:g} {budget.unit}"
+        size = budget.end - budget.begin
+        return f"its budget is used up: {size:g} {budget.unit.removesuffix('s') if size == 1 else budget.unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"
     if until.reward is not None:

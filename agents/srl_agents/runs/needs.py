@@ -21,10 +21,10 @@ _WANTED: dict[Need, str] = {
 }
 _FIX: dict[Need, str] = {
     "demonstrations": "use data with solutions in steps",
-    "thoughts": "set objective.demonstration = 'outline', use data with thoughts",
+    "thoughts": "set stages.{stage}.objective.demonstration=outline, use data with thoughts",
     "verifier": "use data with answers",
-    "teacher": "name one in the objective",
-    "step checker": "set objective.measure = 'characters'",
+    "teacher": "set stages.{stage}.objective.teacher to a model or a server",
+    "step checker": "set stages.{stage}.objective.measure=characters",
 }
 _OF_DATA: tuple[Need, ...] = ("demonstrations", "thoughts", "verifier")
 
@@ -43,15 +43,17 @@ def check_needs(
     some = [*indices[:_MOST_READ], *indices[_MOST_READ :: max(1, len(indices) // _MOST_READ)]]
     lacking = dict(_lacking([problems[index] for index in some], env))
     stages = [stage for stage in method.stages if not stage.envs or name in stage.envs]
-    needs = frozenset[Need]().union(*(stage.needs for stage in stages))
-    missing = [need for need in _WANTED if need in needs and need in lacking]
+    missing = [(n, s.name) for n in _WANTED if n in lacking for s in stages if n in s.needs]
     if not missing:
         return
-    need, others = missing[0], [m for m in methods() if not get_method(m).needs & lacking.keys()]
+    (need, stage), others = (
+        missing[0],
+        [m for m in methods() if not get_method(m).needs & lacking.keys()],
+    )
     where = f" the {len(some)} that were read of {problems.name}" if need in _OF_DATA else ""
     raise BadOption(
         f"method {method.name!r} must have {_WANTED[need]}; got {lacking[need]}{where}. Fix:"
-        f" {_FIX[need]}, or a method that works without: {', '.join(others) or 'none ships'}"
+        f" {_FIX[need].format(stage=stage)}, or a method that works without: {', '.join(others) or 'none ships'}"
     )
 
 

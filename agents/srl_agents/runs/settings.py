@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import reprlib
 import tomllib
@@ -48,7 +49,8 @@ def read_tree(path: str | Path) -> dict[str, Any]:
 def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
     """The tree with each ``key.key=value`` set in it.
 
-    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), and otherwise as plain text.
+    A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), a list or a table also as JSON
+    (``{"a": 1}``), and everything else as plain text.
     """
     for override in overrides:
         key, equals, value = override.partition("=")
@@ -62,10 +64,12 @@ def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
 
 
 def _value(text: str) -> Any:
-    try:
+    with contextlib.suppress(ValueError):
         return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
+    with contextlib.suppress(ValueError, RecursionError):
+        if text.startswith(("{", "[")):
+            return json.loads(text)
+    return text
 
 
 def merged(tree: Tree, change: Tree) -> dict[str, Any]:

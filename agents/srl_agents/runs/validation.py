@@ -73,6 +73,10 @@ _OTHER_WORDS = {
     "train.objective.clip_high": "clip_high clip_ratio_high epsilon_high",
     "train.objective.passes": "passes num_iterations ppo_epochs",
     "train.objective.reward_mode": "reward_mode reward",
+    "train.objective": "objective",
+    "train.starts": "starts",
+    "train.until": "until",
+    "train.auxiliary": "auxiliary",
     "budget.updates": "updates steps num_steps total_steps epochs epoch num_epochs iterations"
     " num_train_epochs budget.max_steps",
     "budget.seconds": "seconds time duration max_time max_seconds",

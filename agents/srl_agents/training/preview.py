@@ -36,9 +36,10 @@ class Preview:
     """What a stage would learn from now.
 
     samples: (prompt's last message, completion, reward) of a few steps. metrics: means over what
-    was sampled, named as in ``metrics.jsonl``. informative: groups with rewards that differ, of
-    ``groups``. seconds_per_update: an estimate. peak_memory_bytes: of the process or the GPU.
-    advice: what to change; () where training can work.
+    was sampled, named as in ``metrics.jsonl``. informative: groups that can be trained on, of
+    ``groups``: those with rewards that differ, or all of them where a teacher decides.
+    seconds_per_update: an estimate. peak_memory_bytes: of the process or the GPU. advice: what to
+    change; () where training can work.
     """
 
     stage: str

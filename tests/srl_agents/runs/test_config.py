@@ -160,12 +160,23 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("train.save_steps", "checkpoint.every"),
         ("report_to", "log.tracker"),
         ("output_dir", "out"),
+        ("objective", "train.objective"),
+        ("starts", "train.starts"),
+        ("until", "train.until"),
+        ("auxiliary", "train.auxiliary"),
     ],
 )
 def test_keys_of_other_trainers_suggest_the_key_here(given: str, meant: str) -> None:
     with pytest.raises(UnknownName) as error:
         make_config(with_overrides(LEAST, [f"{given}=1"]))
     assert str(error.value) == f"no configuration key {given!r}. Did you mean {meant!r}?"
+
+
+def test_a_list_of_tables_is_set_as_toml_and_as_json() -> None:
+    as_toml = with_overrides({}, ['a.terms=[{kind = "nll", weight = 0.5}]', "a.names=[one, two"])
+    assert as_toml == {"a": {"terms": [{"kind": "nll", "weight": 0.5}], "names": "[one, two"}}
+    as_json = with_overrides({}, ['a.terms=[{"kind": "nll", "weight": 0.5}]', "a.names=null"])
+    assert as_json == {"a": {"terms": [{"kind": "nll", "weight": 0.5}], "names": "null"}}
 
 
 @pytest.mark.parametrize("key", _OTHER_WORDS)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -76,6 +77,19 @@ def test_without_answers_only_methods_without_a_verdict_work() -> None:
     assert "srl-rlvr" not in listed(caught.value)
     with pytest.raises(BadOption, match="or a method that works without: none ships"):
         check_needs(get_method("rlvr"), env((None, None)), None)
+
+
+@pytest.mark.parametrize(
+    ("method", "fix"),
+    [
+        (get_method("opd"), "Fix: set stages.opd.objective.teacher to a model or a server, or"),
+        (get_method("pivotrl"), "Fix: set stages.pivots.objective.measure=characters, or"),
+        (REASONING, "Fix: set stages.sft.objective.demonstration=outline, use data with thou"),
+    ],
+)
+def test_the_setting_that_fixes_it_is_named_with_its_stage(method: Method, fix: str) -> None:
+    with pytest.raises(BadOption, match=re.escape(fix)):
+        check_needs(method, env(("4", WITHOUT_THOUGHTS)), None)
 
 
 def test_a_verifier_that_needs_no_answer_judges_problems_without() -> None:
