@@ -9,7 +9,7 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-from srl_env.errors import BadOption
+from srl_env.episode.options import read_count, read_flag, read_fraction
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem, ProblemSource
 from srl_env.seeding import derive_seed
 
@@ -30,10 +30,10 @@ class DataConditions:
     noise: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0.0 <= self.noise <= 1.0:
-            raise BadOption(f"noise must be between 0 and 1; got {self.noise!r}")
-        if self.demonstrated is not None and self.demonstrated < 0:
-            raise BadOption(f"demonstrated must be at least 0, or None; got {self.demonstrated!r}")
+        read_fraction("noise", self.noise)
+        read_flag("hide_thoughts", self.hide_thoughts)
+        if self.demonstrated is not None:
+            read_count("demonstrated", self.demonstrated, 0, "None or a whole number")
 
     def of(self, source: ProblemSource) -> ProblemSource:
         """The source under these conditions; the same one if there are none."""

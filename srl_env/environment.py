@@ -34,6 +34,7 @@ from srl_env.episode.options import (
     choose_problem,
     read_choice,
     read_count,
+    read_flag,
     read_fraction,
     read_mode,
     read_options,
@@ -156,7 +157,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         check_parts(type(self).__name__, problems, verifier, format, style)
         self.conditions = DataConditions(demonstrated, hide_thoughts, noise)
         self.problems, self.verifier = self.conditions.of(problems), verifier
-        self.format, self.style, self.show_titles = format, style, show_titles
+        self.format, self.style = format, style
+        self.show_titles = read_flag("show_titles", show_titles)
         # Looked up on the class, where a function is not bound to anything.
         self.measure = type(self).measure if measure is None else measure
         self.find_measure(self.measure)

@@ -32,7 +32,7 @@ ALLOWED = {
         "time_limit": "",
         "seconds": "errors",
         "problem": "errors",
-        "conditions": "errors problem seeding",
+        "conditions": "episode errors problem seeding",
         "text": "errors named problem",
         "policy": "errors text",
         "verifiers": "errors policy problem seconds text",

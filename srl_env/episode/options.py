@@ -82,6 +82,13 @@ def read_fraction(name: str, value: object) -> float:
     raise BadOption(f"{name} must be a fraction from 0 to 1; got {value!r}")
 
 
+def read_flag(name: str, value: object) -> bool:
+    """``value`` as a bool; ``BadOption`` for anything else."""
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    raise BadOption(f"{name} must be true or false; got {value!r}")
+
+
 def check_expert(
     problem: Problem,
     steps: tuple[ExpertStep, ...],

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import pickle
+import re
+from typing import Any
 
 import pytest
 
@@ -86,11 +88,22 @@ def test_every_environment_takes_them_as_options() -> None:
         own.reset(seed=0)
 
 
-def test_impossible_conditions_are_errors() -> None:
-    with pytest.raises(BadOption, match=r"noise must be between 0 and 1; got 1\.5"):
-        DataConditions(noise=1.5)
-    with pytest.raises(BadOption, match="demonstrated must be at least 0, or None; got -1"):
-        DataConditions(demonstrated=-1)
+@pytest.mark.parametrize(
+    ("condition", "message"),
+    [
+        ({"noise": 1.5}, "noise must be a fraction from 0 to 1; got 1.5"),
+        ({"noise": "x"}, "noise must be a fraction from 0 to 1; got 'x'"),
+        ({"noise": True}, "noise must be a fraction from 0 to 1; got True"),
+        ({"demonstrated": -1}, "demonstrated must be None or a whole number, at least 0; got -1"),
+        ({"demonstrated": "x"}, "demonstrated must be None or a whole number, at least 0; got 'x'"),
+        ({"demonstrated": 1.5}, "demonstrated must be None or a whole number, at least 0; got 1.5"),
+        ({"hide_thoughts": "yes"}, "hide_thoughts must be true or false; got 'yes'"),
+        ({"show_titles": "yes"}, "show_titles must be true or false; got 'yes'"),
+    ],
+)
+def test_impossible_conditions_are_errors(condition: dict[str, Any], message: str) -> None:
+    with pytest.raises(BadOption, match=re.escape(message)):
+        ReasoningEnv(SOURCE, ExactVerifier(marker="#"), **condition)
 
 
 def test_the_demonstrations_of_the_results_are_the_same_bits() -> None:

@@ -90,7 +90,8 @@ def stage_end_reason(
     """
     if budget.left(usage) <= (update_cost if budget.unit == "seconds" else 0):
         size = budget.end - budget.begin
-        return f"its budget is used up: {size:g} {budget.unit.removesuffix('s') if size == 1 else budget.unit}"
+        unit = budget.unit.removesuffix("s") if size == 1 else budget.unit
+        return f"its budget is used up: {size:g} {unit}"
     if until.updates is not None and stage_updates >= until.updates:
         return f"{stage_updates} updates were made"
     if until.reward is not None:

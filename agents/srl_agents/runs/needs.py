@@ -51,9 +51,10 @@ def check_needs(
         [m for m in methods() if not get_method(m).needs & lacking.keys()],
     )
     where = f" the {len(some)} that were read of {problems.name}" if need in _OF_DATA else ""
+    fix = f"{_FIX[need].format(stage=stage)}, or use a method that works without"
     raise BadOption(
         f"method {method.name!r} must have {_WANTED[need]}; got {lacking[need]}{where}. Fix:"
-        f" {_FIX[need].format(stage=stage)}, or a method that works without: {', '.join(others) or 'none ships'}"
+        f" {fix}: {', '.join(others) or 'none ships'}"
     )
 
 
@@ -65,12 +66,12 @@ def _lacking(problems: Sequence[Problem], env: ReasoningEnv) -> Iterator[tuple[N
     """
     experts = [one for problem in problems for one in problem.trajectories]
     if not experts:
-        yield "demonstrations", "none in"
+        yield "demonstrations", "none, in"
     silent = sum(all(step.thought is None for step in expert.steps) for expert in experts)
     if silent or not experts:
-        yield "thoughts", f"{silent} of {len(experts)} without in"
+        yield "thoughts", f"{silent} of {len(experts)} without, in"
     if unanswered := sum(map(env.lacks_answer, problems)):
-        yield "verifier", f"{unanswered} without in"
+        yield "verifier", f"{unanswered} without, in"
     if not env.has_accepts:
         yield "step checker", f"{type(env).__name__}, which does not"
     yield "teacher", "none"  # an objective that needs one has none

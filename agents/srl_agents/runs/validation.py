@@ -74,6 +74,7 @@ _OTHER_WORDS = {
     "train.objective.passes": "passes num_iterations ppo_epochs",
     "train.objective.reward_mode": "reward_mode reward",
     "train.objective": "objective",
+    "stages.rlvr.objective.kind": "objective.kind",
     "train.starts": "starts",
     "train.until": "until",
     "train.auxiliary": "auxiliary",

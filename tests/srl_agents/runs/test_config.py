@@ -161,6 +161,7 @@ def test_unknown_keys_are_errors_with_a_suggestion(override: str, suggestion: st
         ("report_to", "log.tracker"),
         ("output_dir", "out"),
         ("objective", "train.objective"),
+        ("train.objective.kind", "stages.rlvr.objective.kind"),
         ("starts", "train.starts"),
         ("until", "train.until"),
         ("auxiliary", "train.auxiliary"),
@@ -184,7 +185,7 @@ def test_every_suggested_key_is_a_key_of_a_run(key: str) -> None:
     try:
         make_config(with_overrides(LEAST, [f"{key}=[{{}}]"]))
     except UnknownName as error:
-        pytest.fail(str(error))
+        assert not str(error).startswith("no configuration key"), error
     except UserError:
         pass  # the value is none of this key's, and the key is known
 

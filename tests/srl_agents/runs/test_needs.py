@@ -50,7 +50,7 @@ def test_without_demonstrations_the_methods_are_listed_that_need_none() -> None:
     check_needs(get_method("rlvr"), here, None)
     with pytest.raises(BadOption, match="'adaback' must have problems with expert traj") as caught:
         check_needs(get_method("adaback"), here, None)
-    assert "got none in the 2 that were read of few. Fix: use data with sol" in str(caught.value)
+    assert "got none, in the 2 that were read of few. Fix: use data with sol" in str(caught.value)
     assert listed(caught.value) == [
         name for name in methods() if get_method(name).needs == {"verifier"}
     ]
@@ -64,7 +64,7 @@ def test_one_demonstration_is_enough_but_every_expert_needs_thoughts_to_imitate_
         BadOption, match=r"'reasoning' must have experts with recorded thoughts; go"
     ):
         check_needs(REASONING, here, None)
-    with pytest.raises(BadOption, match="got 1 of 2 without in the 3 that were read"):
+    with pytest.raises(BadOption, match="got 1 of 2 without, in the 3 that were read"):
         check_needs(REASONING, here, None)
 
 
@@ -75,7 +75,7 @@ def test_without_answers_only_methods_without_a_verdict_work() -> None:
         check_needs(get_method("rlvr"), here, None)
     assert {"sft", "srl"} <= set(listed(caught.value))
     assert "srl-rlvr" not in listed(caught.value)
-    with pytest.raises(BadOption, match="or a method that works without: none ships"):
+    with pytest.raises(BadOption, match="or use a method that works without: none ships"):
         check_needs(get_method("rlvr"), env((None, None)), None)
 
 
