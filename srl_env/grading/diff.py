@@ -9,6 +9,7 @@ from srl_env.sandbox import Change, Snapshot
 from srl_env.text.line_diff import hunks, line_changes, split_lines
 
 MOST_CHARACTERS: Final = 20_000
+MOST_NAMED: Final = 20
 _LARGEST: Final = 1 << 20  # bytes of a file
 
 
@@ -16,18 +17,23 @@ def unified_diff(tree: Path, changes: Snapshot) -> str:
     """What the changes do to the files of a tree, as a unified diff, in bounded time.
 
     A file whose diff would make it longer than MOST_CHARACTERS, and one above 1 MiB, is named in a
-    line of its own instead.
+    line of its own instead; the last line counts those after the first MOST_NAMED.
     """
-    found, room = [], MOST_CHARACTERS
+    found, room, named = list[str](), MOST_CHARACTERS, 0
     for change, content in zip(changes.changes, changes.contents, strict=True):
-        if max(len(content), _size(tree, change.path)) > _LARGEST:
-            text = f"# {change.path}: the file is too large to be shown\n"
-        elif len(text := file_diff(tree, change, content)) > room:
-            text = f"# {change.path}: a diff of {len(text):,} characters is left out\n"
-        else:
+        text, reason = "", "the file is too large to be shown"
+        if max(len(content), _size(tree, change.path)) <= _LARGEST:
+            text = "" if _exceeds(tree, change, content, room) else file_diff(tree, change, content)
+            reason = "its diff is left out, as it is too long"
+        if 0 < len(text) <= room:
             room -= len(text)
-        found.append(text)
-    return "".join(found)
+            found.append(text)
+            continue
+        named += 1
+        if named <= MOST_NAMED:
+            found.append(f"# {change.path}: {reason}\n")
+    more = named - MOST_NAMED
+    return "".join(found) + (f"# {more:,} more files are left out\n" if more > 0 else "")
 
 
 def whole_diff(tree: Path, changes: Snapshot) -> str:
@@ -58,6 +64,12 @@ def file_diff(tree: Path, change: Change, content: bytes) -> str:
         return f"{head}Binary files {old} and {new} differ\n"
     shown = "".join(hunks(line_changes(*map(split_lines, texts))))
     return head + (f"--- {old}\n+++ {new}\n{shown}" if shown else "")
+
+
+def _exceeds(tree: Path, change: Change, content: bytes, room: int) -> bool:
+    """Whether a new file alone is longer than that, so that no diff has to be made."""
+    new = change.change != "deleted" and _file(tree, change.path) is None
+    return new and len(content.decode("utf-8", "replace")) > room
 
 
 def _size(tree: Path, path: str) -> int:

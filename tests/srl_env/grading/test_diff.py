@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from srl_env.grading.diff import MOST_CHARACTERS, unified_diff, whole_diff
+from srl_env.grading.diff import MOST_CHARACTERS, MOST_NAMED, unified_diff, whole_diff
 from srl_env.sandbox import Change, Snapshot
 
 Files = dict[str, bytes]
@@ -80,9 +81,19 @@ def test_what_is_too_long_or_no_text_is_named(tree: Path) -> None:
     assert "# d: the file is too large to be shown" in text
     long = b"x\n" * MOST_CHARACTERS
     short = unified_diff(tree, changes({"pkg/a.py": long, "b.txt": b"z"}))
-    assert short.startswith("# pkg/a.py: a diff of ")
+    assert short.startswith("# pkg/a.py: its diff is left out")
     assert "+z" in short
     assert whole_diff(tree, changes({"pkg/a.py": long})).count("+x\n") == MOST_CHARACTERS
+
+
+def test_thousands_of_new_files_are_counted_and_not_compared(tree: Path) -> None:
+    many: dict[str, bytes | None] = {f"n{number}.py": b"\n" * 8_000 for number in range(2_000)}
+    begun = time.process_time()
+    text = unified_diff(tree, changes(many))
+    assert time.process_time() - begun < 2  # comparing them takes over 5 s
+    assert text.count("its diff is left out") == MOST_NAMED
+    assert text.endswith("# 1,979 more files are left out\n")  # all but one shown and 20 named
+    assert len(text) < 2 * MOST_CHARACTERS
 
 
 def test_a_path_that_leaves_the_tree_through_a_link_is_not_read(tree: Path, tmp_path: Path) -> None:
