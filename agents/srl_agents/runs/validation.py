@@ -74,7 +74,6 @@ _OTHER_WORDS = {
     "train.objective.passes": "passes num_iterations ppo_epochs",
     "train.objective.reward_mode": "reward_mode reward",
     "train.objective": "objective",
-    "stages.rlvr.objective.kind": "objective.kind",
     "train.starts": "starts",
     "train.until": "until",
     "train.auxiliary": "auxiliary",
@@ -116,6 +115,9 @@ _PLACE = re.compile(
     r"(?P<run>(?:run|changes\.[^.]+)\.)?(?P<stage>(?:stages\.[^.]+|method\.\d+)\.)?"
 )
 
+_KIND = re.compile(r"(?P<run>(?:run|changes\.[^.]+)\.)?train\.(?P<part>.+)\.kind")
+"""A kind that ``train`` cannot set for all stages at once, as they differ."""
+
 
 def unknown_key(key: str, known: Collection[str]) -> UnknownName:
     """The error for an unknown dotted key. known: the keys that exist at its place."""
@@ -124,6 +126,8 @@ def unknown_key(key: str, known: Collection[str]) -> UnknownName:
 
 def _meant(key: str, known: Collection[str]) -> str | None:
     """The key that is probably meant, under another name or in another section."""
+    if kind := _KIND.fullmatch(key):
+        return f"{kind['run'] or ''}stages.STAGE.{kind['part']}.kind"
     words = key.lower().replace("-", "").replace("_", "").split(".")
     found = _KEYS.get(".".join(words[-2:])) or _KEYS.get(words[-1])
     if found is None:
