@@ -246,7 +246,7 @@ def _training(path: Path) -> ViewedRun:
     settings = read_object(path / "config.json")
     metrics, rollouts = path / "metrics.jsonl", path / "rollouts.jsonl"
     rows = [row for _, row in read_lines(metrics)] if metrics.is_file() else []
-    method = settings.get("method")
+    method, envs = settings.get("method"), settings.get("envs") or [settings["env"]]
     notes = _cut_notes(metrics) + _cut_notes(rollouts)
     notes += tuple(r["reason"] for r in rows if r.get("event") not in _SHOWN)
     if rows and not (rollouts.is_file() and rollouts.stat().st_size):
@@ -260,8 +260,8 @@ def _training(path: Path) -> ViewedRun:
         folder=path,
         method=method if isinstance(method, str) else path.name,
         seed=int(settings.get("seed", 0)),
-        env=settings["env"]["id"],
-        options=settings["env"].get("options", {}),
+        env=", ".join(env["id"] for env in envs),
+        options=envs[0].get("options", {}) if len(envs) == 1 else {},
         updates=tuple(row for row in rows if "event" not in row),
         events=tuple(
             (r["update"], r["stage"], r["reason"]) for r in rows if r.get("event") == "stage_end"

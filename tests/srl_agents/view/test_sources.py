@@ -30,6 +30,15 @@ def test_a_training_run_has_its_updates_rollouts_and_tokenizer(tmp_path: Path) -
     assert run.notes == ()
 
 
+def test_a_run_on_several_environments_names_them_all(tmp_path: Path) -> None:
+    folder = training_run(tmp_path / "run", group("abc"))
+    settings = json.loads((folder / "config.json").read_text())
+    envs = [{"id": "srl/ModularChain-v0", "options": {"difficulty": 2}}, {"id": "srl/GSM8K-v0"}]
+    (folder / "config.json").write_text(json.dumps(settings | {"env": None, "envs": envs}))
+    (run,) = find_runs([folder])
+    assert (run.env, run.options) == ("srl/ModularChain-v0, srl/GSM8K-v0", {})
+
+
 def test_runs_of_one_method_that_were_set_up_differently_are_methods_of_their_own(
     tmp_path: Path,
 ) -> None:
