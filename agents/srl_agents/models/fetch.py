@@ -8,6 +8,7 @@ Its quantised weights are unpacked, so that they can be trained. That needs the 
 from __future__ import annotations
 
 import importlib.util
+import json
 import shutil
 import subprocess
 import sys
@@ -117,6 +118,14 @@ def _from_gguf(file: Path, folder: Path) -> None:
             setattr(model.generation_config, token, getattr(tokenizer, token))
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+        _drop_tokens(folder / "tokenizer.json", len(model.get_input_embeddings().weight))
+
+
+def _drop_tokens(file: Path, rows: int) -> None:
+    """Removes the special tokens that the reader of GGUF adds, for which a model has no row."""
+    state = json.loads(file.read_text("utf-8"))
+    state["added_tokens"] = [token for token in state["added_tokens"] if token["id"] < rows]
+    file.write_text(json.dumps(state, ensure_ascii=False), "utf-8")
 
 
 @contextmanager

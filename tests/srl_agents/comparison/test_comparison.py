@@ -284,7 +284,7 @@ def test_keys_of_other_trainers_suggest_the_comparisons_own(given: str, meant: s
         ("run.train.lr=inf", "run.train.lr must be a finite number; got inf"),
         (
             "run.env=srl/X-v0",
-            "run.env must be a table with id, options and problems; got 'srl/X-v0'",
+            "run.env must be a table with id, options, problems and experts; got 'srl/X-v0'",
         ),
         ("run.budget.seconds=1", "run.budget: give exactly one of updates, seconds, tokens; got"),
     ],
