@@ -11,6 +11,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
+import torch.nn.functional as F
+
 from srl_agents.models.small import character_tokenizer
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.config import make_config
@@ -86,6 +90,40 @@ def save_base(folder: Path, seed: int) -> Path:
     base(TOKENIZER, seed=seed).save_pretrained(folder)
     TOKENIZER.save_pretrained(folder)
     return folder
+
+
+def save_copying_base(folder: Path, seed: int, steps: int = 400) -> Path:
+    """A tiny model that copies the letters of a hint, and hardly knows what follows them.
+
+    Later letters are the next one in the alphabet in about 27 % of the cases, so that six are
+    right in about one of 2,700 episodes.
+    """
+    model, rng = base(TOKENIZER, seed=seed), np.random.default_rng(seed)
+    optimizer = torch.optim.AdamW(model.parameters(), lr=3e-3)
+    for _ in range(steps):
+        loss = torch.zeros(())
+        for given in range(6):
+            texts = [_copied(rng, given) for _ in range(16)]
+            ids = torch.tensor(TOKENIZER(texts, add_special_tokens=False)["input_ids"])
+            logits = model(ids).logits[:, -7:-1]
+            loss = loss + F.cross_entropy(logits.flatten(0, 1), ids[:, -6:].flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    model.save_pretrained(folder)
+    TOKENIZER.save_pretrained(folder)
+    return folder
+
+
+def _copied(rng: np.random.Generator, given: int) -> str:
+    """A hint of some letters, a problem, and six letters that begin as the hint does."""
+    first, hint = rng.choice(list(LETTERS)), "".join(rng.choice(list(LETTERS), given))
+    word = hint
+    while len(word) < 6:
+        last = (first + word)[-1]
+        following = LETTERS[(LETTERS.index(last) + 1) % 6]
+        word += following if rng.random() < 0.12 else rng.choice(list(LETTERS))
+    return f"{hint}#{first}{word}"
 
 
 def trained(

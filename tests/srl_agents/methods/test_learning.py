@@ -7,7 +7,14 @@ from statistics import fmean
 
 import pytest
 
-from tests.srl_agents.methods.locks import WORDS, accepted, save_base, success, trained
+from tests.srl_agents.methods.locks import (
+    WORDS,
+    accepted,
+    save_base,
+    save_copying_base,
+    success,
+    trained,
+)
 
 SEEDS = (0, 1, 2)
 
@@ -34,6 +41,21 @@ def test_prefixes_open_locks_that_rlvr_never_opens(
         success(trained(base, tmp_path / f"{seed}", method, seed)) for seed, base in bases.items()
     ]
     assert fmean(found) > 0.3, found
+
+
+@pytest.mark.slow
+def test_hints_teach_a_base_that_copies_them_what_rlvr_never_finds(tmp_path: Path) -> None:
+    """Two letters of six are left to guess, then four, then all."""
+    hints = {"stages": {"rlvr": {"starts": {"prefix": {"shares": [0.67, 0.34, 0.0]}}}}}
+    budget = {"budget": {"updates": 40}}
+    found: dict[str, list[float]] = {"rlvr": [], "questa": []}
+    for seed in SEEDS:
+        base = save_copying_base(tmp_path / f"base-{seed}", seed)
+        for name in found:
+            changes = hints if name == "questa" else {}
+            run = tmp_path / f"{name}-{seed}"
+            found[name].append(success(trained(base, run, name, seed, budget, changes)))
+    assert fmean(found["questa"]) > fmean(found["rlvr"]) + 0.3, found
 
 
 @pytest.mark.slow
