@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from srl_agents.runs.config import EnvConfig, RunConfig
 from srl_agents.runs.environment import make_env
 from srl_agents.runs.needs import check_needs
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
+from srl_env.errors import UnknownName
 from srl_env.registration.ids import offline_arguments
 from srl_env.rewards import get_reward_mode
 
@@ -26,6 +28,8 @@ def check_inputs(config: RunConfig) -> None:
     check_model(config.model.path)
     for name in config.teachers:
         if name not in OWN_WEIGHTS and not is_server(name):
+            if difflib.get_close_matches(name, OWN_WEIGHTS, n=1) and not Path(name).is_dir():
+                raise UnknownName("teacher", name, OWN_WEIGHTS)
             check_model(name)
     for name, given in config.environments.items():
         _check_environment(config, name, given)

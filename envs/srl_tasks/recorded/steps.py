@@ -106,9 +106,9 @@ class StepsRow:
         """The problem in a row; ``BadRow`` if there is none, or if it cannot be verified."""
         problem = self.read(row)
         if problem.answer is None or not problem.answer.strip():
-            raise BadRow('no "answer"', "a row needs one to be verified by")
+            raise BadRow('no "answer"', _wanted("one to be verified by", "answer", row))
         if not problem.trajectories:
-            raise BadRow('no "steps"', "a row needs a list of the expert's steps")
+            raise BadRow('no "steps"', _wanted("a list of the expert's steps", "steps", row))
         answered = tuple(self._answered(t, problem.answer) for t in problem.trajectories)
         return replace(problem, trajectories=answered)
 
@@ -146,6 +146,14 @@ def _converter(path: str | os.PathLike[str], options: ReadOptions) -> Converter:
             f"rows of the form {reading.form.name} ({reading.form.about})"
         )
     return reading.convert
+
+
+def _wanted(what: str, column: str, row: Row) -> str:
+    """What a row needs, what it has, and what to do."""
+    return (
+        f"a row needs {what}; it has {', '.join(map(str, row))}. Fix: add {column}, or name the"
+        f' column that has it: columns={{"{column}": "NAME"}}'
+    )
 
 
 def _note(problems: RowSource) -> str:

@@ -15,7 +15,7 @@ from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.settings import merged
 from srl_agents.training.run import sample, train
 from srl_agents.training.trainer import Trainer
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, UnknownName
 from tests.srl_agents import letters
 from tests.srl_agents.letters import lines, updates
 
@@ -166,6 +166,8 @@ def test_a_teacher_with_another_tokenizer_is_refused_before_anything_is_loaded(
         train(configured(tree, objective))
     with pytest.raises(BadOption, match="no folder './nowhere'"):
         train(configured(tree, objective | {"teacher": "./nowhere"}))
+    with pytest.raises(UnknownName, match="no teacher 'curent'. Did you mean 'current'"):
+        train(configured(tree, objective | {"teacher": "curent"}))
     assert not Path(tree["out"]).exists()
 
 

@@ -162,8 +162,11 @@ def test_columns_are_renamed_and_others_passed_over(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"answer": None}, r'rows.jsonl:1: no "answer"; a row needs one to be verified by'),
-        ({"steps": None}, r'rows.jsonl:1: no "steps"; a row needs a list of the expert'),
+        (
+            {"answer": None},
+            r'rows.jsonl:1: no "answer"; a row needs one to be verified by; it has ',
+        ),
+        ({"steps": None}, r"no \"steps\"; .* Fix: add steps, or name the column that has it: col"),
         ({"steps": ["#### 9", "done"]}, "rows.jsonl:1: a step before the last states an answer"),
         ({"answer": "two\nlines"}, "the answer cannot be stated on a line; got 'two"),
         ({"metadata": 3}, '"metadata" is no object; got int 3'),
