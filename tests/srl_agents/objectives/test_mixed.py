@@ -304,6 +304,16 @@ def test_a_term_reads_its_own_tokens_alone() -> None:
     assert third.tolist() == [pytest.approx([2 * log2] * 3)]
 
 
+def test_an_expert_token_that_the_policy_never_writes_leaves_gradients_finite() -> None:
+    logprobs = torch.tensor([[-100.0, -1.0]], requires_grad=True)
+    found = scores([0.5, 0.5], [True, False], reference=torch.full((1, 2), -1.0))
+    found = replace(found, logprobs=logprobs)
+    objective = Mixed(kl=0.1, terms=(LossTerm(), LossTerm("nll", rows="expert")))
+    torch.stack(list(objective.loss_terms(found))).sum().backward()
+    assert logprobs.grad is not None
+    assert logprobs.grad.tolist() == [[-1.0, -1.0]]  # exp(99) is infinite, and its token not own
+
+
 def test_the_tokens_of_highest_entropy_are_chosen_in_each_completion() -> None:
     entropy = torch.tensor([[0.3, 9.0, 0.1, 0.5, 0.2, 0.4]])
     given = scores([0.5] * 6, [True, False, True, True, True, True], entropy=entropy)

@@ -77,11 +77,16 @@ class Mixed(GRPO):
 
     def loss_terms(self, scores: Scores) -> Iterator[Tensor]:
         """Each term, 0 for tokens that are not its own."""
-        first, *more = GRPO.loss_terms(self, scores)
-        clipped = sum(more, start=first)
         for term in self.terms:
-            loss = term.weight * term.losses(scores, clipped)
-            yield loss.where(term.chosen(scores), 0.0)
+            chosen = term.chosen(scores)
+            # Other tokens have no gradient, not even 0 · inf, which is nan.
+            own = replace(scores, logprobs=scores.logprobs.where(chosen, 0.0))
+            loss = term.weight * term.losses(own, self._clipped)
+            yield loss.where(chosen, 0.0)
+
+    def _clipped(self, scores: Scores) -> Tensor:
+        first, *more = GRPO.loss_terms(self, scores)
+        return sum(more, start=first)
 
     def start_problems(self, at: str) -> Iterator[str]:
         """Expert rows belong to episodes that the policy's own steps continue."""

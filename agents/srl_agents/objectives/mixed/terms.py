@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -72,8 +72,8 @@ class LossTerm(Checked):
         kept = torch.tensor([self._kept(count) for count in chosen.sum(1).tolist()])
         return chosen.logical_and(rank < kept.to(rank.device).unsqueeze(1))
 
-    def losses(self, scores: Scores, clipped: Tensor) -> Tensor:
-        """The term of every token, (B, T). clipped: GRPO's own."""
+    def losses(self, scores: Scores, clipped: Callable[[Scores], Tensor]) -> Tensor:
+        """The term of every token, (B, T). clipped: computes GRPO's own."""
         from srl_agents.objectives import loss
 
         logprobs, advantages, old = scores.logprobs, scores.advantages, scores.old
@@ -85,7 +85,7 @@ class LossTerm(Checked):
             return loss.shaped_policy_gradient(logprobs, advantages, self.gamma)
         if self.ratio == "mixture":
             return loss.mixture_policy_gradient(logprobs, advantages, old, self.gamma)
-        return clipped
+        return clipped(scores)
 
     def __str__(self) -> str:
         what = "likelihood" if self.kind == "nll" else f"{self.ratio} policy gradient"
