@@ -54,9 +54,11 @@ def _made(name: str, make: Any, options: Mapping[str, Any]) -> CompletionFormat:
             raise BadOption(f"format {name!r} is an object and takes no options; got {options}")
         return make  # type: ignore[no-any-return]  # the environment checks it
     known = inspect.signature(make).parameters
-    for option in options:
+    for option, value in options.items():
         if option not in known:
             raise UnknownName(f"option of the format {name!r}", option, known)
+        if isinstance(known[option].default, bool) and not isinstance(value, bool):
+            raise BadOption(f"{option} of the format {name!r} must be true or false; got {value!r}")
     try:
         return make(**options)  # type: ignore[no-any-return]
     except TypeError as error:

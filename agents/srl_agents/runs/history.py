@@ -42,7 +42,12 @@ def training_runs(path: str | Path) -> list[RunConfig]:
     folder = run_folder(Path(path))
     while folder is not None and folder.resolve() not in visited:
         visited.add(folder.resolve())
-        runs.append(make_config(read_tree(folder / "config.json")))
+        try:
+            runs.append(make_config(read_tree(folder / "config.json")))
+        except UserError as error:
+            raise BadOption(
+                f"{folder / 'config.json'} cannot be read as a run's: {error}"
+            ) from error
         folder = run_folder(_beginning(folder, runs[-1]))
     return runs
 

@@ -80,6 +80,13 @@ def test_runs_are_followed_back_from_any_directory_and_after_a_move(
     assert len(training_runs("away/moved/runs/second")) == 2
 
 
+def test_a_configuration_in_the_history_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    first = write_run(tmp_path / "first", "hub/name", policy={"samplr": "vllm"})
+    second = write_run(tmp_path / "second", str(first / "model"))
+    with pytest.raises(BadOption, match=r"first/config.json cannot be read as a run's: no config"):
+        training_runs(second)
+
+
 def test_a_missing_history_is_reported(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "runs/gone/model")
     with pytest.warns(UserWarning, match=r"began with runs/gone/model, which no longer exists"):

@@ -74,6 +74,13 @@ def test_a_line_is_an_action_as_a_whole_and_has_no_thought() -> None:
     assert form.render(ExpertStep("4", thought="why")) == "4"
 
 
+@pytest.mark.parametrize(("name", "option"), [("think", "one_line"), ("tool-calls", "native")])
+def test_an_option_that_is_true_or_false_takes_nothing_else(name: str, option: str) -> None:
+    shop = srl_env.make("srl/ToolShop-v0").unwrapped
+    with pytest.raises(BadOption, match=f"{option} of the format '{name}' must be true or false; "):
+        find_format({"name": name, option: "yes"}, type(shop).formats)
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_keeps_the_protocol(name: str) -> None:
     assert isinstance(find_format(name), CompletionFormat)
