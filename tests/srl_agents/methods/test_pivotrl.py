@@ -140,7 +140,9 @@ def test_it_needs_an_environment_that_checks_steps(tree: dict[str, Any]) -> None
     assert get_method("pivotrl").needs == {"demonstrations", "step checker"}
     env = {"id": "srl/GSM8K-v0", "options": {"source": "sample"}}
     changes = {"env": env, "method": "pivotrl", "model": {"path": "none/hub"}}
-    with pytest.raises(BadOption, match=r"got GSM8KEnv, which does not\. Fix: set objective\.meas"):
+    with pytest.raises(
+        BadOption, match=r"got GSM8KEnv, which does not\. Fix: set stages\.pivots\.objective\.meas"
+    ):
         train(make_config({**tree, **changes}))
     both = {"rlvr": {"starts": {"profile": {"below": 0.5}}}}
     with pytest.raises(BadOption, match="starts.profile keeps start points"):

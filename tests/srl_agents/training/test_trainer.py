@@ -204,7 +204,7 @@ def test_a_time_budget_is_kept(tree: dict[str, Any]) -> None:
     result = train(configured(tree, budget={"updates": None, "seconds": 1.0}))
     longest = np.diff([0.0, *(line["seconds"] for line in updates(result.folder))]).max()
     assert abs(result.usage.seconds - 1.0) < 2 * longest
-    assert result.stages == (("srl", "its budget is used up: 1 seconds"),)
+    assert result.stages == (("srl", "its budget is used up: 1 second"),)
 
 
 def test_refilled_groups_fill_the_batch_or_reach_the_cap(tree: dict[str, Any]) -> None:
