@@ -226,5 +226,7 @@ def test_wrong_operations_and_noise_are_errors() -> None:
         ModularChainEnv(operations="")
     with pytest.raises(BadOption, match=r"noise must be a fraction from 0 to 1; got 1\.5"):
         ModularChainEnv(noise=1.5)
-    with pytest.raises(BadOption, match="demonstrated must be at least 0, or None; got -1"):
+    with pytest.raises(
+        BadOption, match="demonstrated must be None or a whole number, at least 0; got -1"
+    ):
         ModularChainEnv(demonstrated=-1)
