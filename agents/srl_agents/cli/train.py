@@ -203,7 +203,8 @@ def _show(result: TrainResult, config: RunConfig) -> None:
     for warning in result.warnings:
         typer.echo(f"Warning: {warning}")
     usage = result.usage
-    typer.echo(f"{usage.updates} updates, {usage.seconds:.0f} s of training, {usage.tokens} tokens")
+    made = f"{usage.updates} update{'s' * (usage.updates != 1)}"
+    typer.echo(f"{made}, {usage.seconds:.0f} s of training, {usage.tokens} tokens")
     typer.echo(f"Model: {result.model}\nEvaluate it: srl-env eval -m {config.out}")
     if result.best is not None:
         typer.echo(f"Best model during training: {result.best}")

@@ -31,7 +31,7 @@ _READING = [f.name for f in fields(ReadOptions) if f.name not in ("splits", "res
 
 
 class StepsEnv(ReasoningEnv):
-    r"""Solve the problems of a file step by step: any rows with a prompt, steps and an answer.
+    r"""Solve the problems of a file step by step: any rows with a prompt and an answer.
 
     **Task.** The prompts of the file.
 
@@ -41,7 +41,7 @@ class StepsEnv(ReasoningEnv):
     **Action.** ``<think>…</think>`` and the next step; the last one states the answer.
 
     **Expert.** The steps of the file. If the last one does not state the answer, a step that does
-    is added: "#### 9", or ``\boxed{9}`` with ``answers="math"``.
+    is added: "#### 9", or ``\boxed{9}`` with ``answers="math"``. Rows without steps have no expert.
 
     **Reward.** By the reward mode: with "srl" the similarity to the expert's step, with "rlvr" 1
     for the correct answer at the end.
@@ -88,7 +88,7 @@ class StepsEnv(ReasoningEnv):
         convert = StepsRow(answers, _converter(path, ReadOptions(**reading)))
         problems = open_file(path, convert, split, on_bad_row)
         verifier = BoxedVerifier() if answers == "math" else StatedVerifier()
-        defaults = {"style": PromptStyle(note=_note(problems))}
+        defaults = {"style": PromptStyle(note=_note(problems, answers))}
         super().__init__(problems, verifier, **defaults | options)
 
 
@@ -107,8 +107,6 @@ class StepsRow:
         problem = self.read(row)
         if problem.answer is None or not problem.answer.strip():
             raise BadRow('no "answer"', _wanted("one to be verified by", "answer", row))
-        if not problem.trajectories:
-            raise BadRow('no "steps"', _wanted("a list of the expert's steps", "steps", row))
         answered = tuple(self._answered(t, problem.answer) for t in problem.trajectories)
         return replace(problem, trajectories=answered)
 
@@ -142,7 +140,7 @@ def _converter(path: str | os.PathLike[str], options: ReadOptions) -> Converter:
         raise
     if reading.form.verifier in ("none", "calls"):
         raise BadOption(
-            f"srl/Steps-v0 needs rows with a prompt, steps and an answer; got {path}, with "
+            f"srl/Steps-v0 needs rows with a prompt and an answer; got {path}, with "
             f"rows of the form {reading.form.name} ({reading.form.about})"
         )
     return reading.convert
@@ -156,7 +154,8 @@ def _wanted(what: str, column: str, row: Row) -> str:
     )
 
 
-def _note(problems: RowSource) -> str:
-    """How the prompt asks for the answer: as the first problem's expert states it."""
-    last = problems[0].trajectories[0].steps[-1].action
-    return NOTE if "####" in last else BOXED_NOTE
+def _note(problems: RowSource, answers: Answers) -> str:
+    """How the prompt asks for the answer: as the first problem's expert states it, if it can."""
+    found = problems[0].trajectories
+    boxed = "####" not in found[0].steps[-1].action if found else answers == "math"
+    return BOXED_NOTE if boxed else NOTE

@@ -166,7 +166,6 @@ def test_columns_are_renamed_and_others_passed_over(tmp_path: Path) -> None:
             {"answer": None},
             r'rows.jsonl:1: no "answer"; a row needs one to be verified by; it has ',
         ),
-        ({"steps": None}, r"no \"steps\"; .* Fix: add steps, or name the column that has it: col"),
         ({"steps": ["#### 9", "done"]}, "rows.jsonl:1: a step before the last states an answer"),
         ({"answer": "two\nlines"}, "the answer cannot be stated on a line; got 'two"),
         ({"metadata": 3}, '"metadata" is no object; got int 3'),
@@ -177,6 +176,19 @@ def test_bad_rows_are_named(change: dict[str, Any], message: str, tmp_path: Path
     name = write(tmp_path, {**ROW, **change})
     with pytest.raises(BadData, match=message):
         srl_env.make(name)
+
+
+def test_rows_without_steps_are_problems_without_an_expert(tmp_path: Path) -> None:
+    name = write(tmp_path, {"prompt": "1 + 1?", "answer": "2"})
+    env = srl_env.make(name, split="all", reward_mode="rlvr")
+    observation, _ = env.reset(seed=0)
+    assert "a line with ####" in observation
+    _, reward, terminated, _, info = env.step("<think>add</think>#### 2")
+    assert (reward, terminated, info["verdict"]["correct"]) == (1.0, True, True)
+    with pytest.raises(BadOption, match="no expert trajectory; use"):
+        env.reset(seed=0, options={"reward_mode": "srl"})
+    boxed = srl_env.make(name, split="all", answers="math", reward_mode="rlvr")
+    assert "boxed" in boxed.reset(seed=0)[0]
 
 
 def test_splits_of_a_small_file_may_be_empty_and_say_so(tmp_path: Path) -> None:
