@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from textwrap import shorten
 from typing import TYPE_CHECKING
@@ -55,12 +56,17 @@ def measure_table(found: Comparison) -> Table:
     )
     for one in found.measures:
         pairs = ((other, found.correlations(one, other)) for other in found.measures)
-        cells = ("" if one == other else f"{r:.2f} (ranks {rho:.2f})" for other, (r, rho) in pairs)
+        cells = ("" if one == other else _correlated(r, rho) for other, (r, rho) in pairs)
         mean = found.values(one).mean() if found.steps else float("nan")
         rates = (found.auc(one), found.auc_within(one), found.step_auc(one))
         agreement = ("–" if rate != rate else f"{rate:.2f}" for rate in rates)
         grid.add_row(one, f"{mean:.3f}", *agreement, *cells)
     return grid
+
+
+def _correlated(r: float, rho: float) -> str:
+    """Both correlations; a dash if one of the measures is constant."""
+    return "–" if math.isnan(r) else f"{r:.2f} (ranks {rho:.2f})"
 
 
 def disagreement_table(found: Comparison, one: str, other: str, count: int = 5) -> Table:
