@@ -18,7 +18,7 @@ from srl_env.problem import Problem
 class AnyStarts(Protocol):
     """What draws start points: ``StartSampler`` from one environment, ``MixedStarts`` from several.
 
-    progress: the fraction of the stage's budget that is used. watch: is told of each result too.
+    progress: the fraction of the stage's budget that is used. watch: called with each result.
     """
 
     progress: float
@@ -39,8 +39,8 @@ class AnyStarts(Protocol):
 class MixedStarts:
     """Draws start points from the samplers of several environments.
 
-    samplers, weights: by the environments' names. counts: how many starts each gave. watch: is told
-    of each result too.
+    samplers, weights: by the environments' names. counts: how many starts each gave. watch: called
+    with each result.
     """
 
     samplers: Mapping[str, StartSampler]

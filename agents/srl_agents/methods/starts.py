@@ -67,7 +67,7 @@ class StartSampler:
     signal when they were last sampled. stats: of each sampled problem, for a prefix schedule.
     progress: the fraction of the stage's budget that is used. profiles: how many were made. kept:
     the start points that the last one kept, and whether their last group would be kept too.
-    kept_drawn: how many of these were drawn since. watch: is told of each result too.
+    kept_drawn: how many of these were drawn since. watch: called with each result.
     """
 
     source: ProblemSource
