@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,9 @@ class RunOutcome:
     result: scores on unseen problems; None if the run failed, and error says why.
     curve: evaluations during training. training: its updates, averaged into fewer points.
     base: the base model, if the comparison has several, else "".
+    transfer: scores on problems of environments that it was not trained in, by name.
+    model, weights: the model that it started from, and the hash of its weights. commit, processor:
+    of the processes that made it, and jobs: how many these were. settings: its configuration.
     """
 
     method: str
@@ -77,6 +80,13 @@ class RunOutcome:
     warnings: tuple[str, ...] = ()
     error: str | None = None
     base: str = ""
+    transfer: dict[str, EvalResult] = field(default_factory=dict)
+    model: str = ""
+    weights: str = ""
+    commit: str = ""
+    processor: str = ""
+    jobs: int = 1
+    settings: dict[str, Any] = field(default_factory=dict)
 
     @property
     def label(self) -> str:
@@ -86,7 +96,9 @@ class RunOutcome:
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe."""
-        return asdict(self) | {"result": self.result and self.result.to_json()}
+        transfer = {name: result.to_json() for name, result in self.transfer.items()}
+        result = self.result and self.result.to_json()
+        return asdict(self) | {"result": result, "transfer": transfer}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> RunOutcome:
