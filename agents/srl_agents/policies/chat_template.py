@@ -11,10 +11,10 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from itertools import count
 from typing import Any
 
 from srl_agents.policies.call_styles import CallStyle, find_style
+from srl_agents.policies.spelled_tokens import SpelledTokens, unused
 from srl_env.text.format import CLOSE, OPEN, NamedCall
 from srl_env.text.prompt import Message, MessageCall, Messages
 from srl_env.text.tool import Parameter, Tool
@@ -53,13 +53,21 @@ class ChatTemplate:
 
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
+        self._spelled = SpelledTokens(tokenizer, hidden_ids(tokenizer))
         self._arguments_as_text = False
 
     def encode(self, chats: Sequence[Messages], tools: Sequence[Tool] = ()) -> list[list[int]]:
         """Prompts that ask for the assistant's turn. The template may raise anything."""
-        messages = [self._messages(chat) for chat in chats]
-        rows: list[list[int]] = self._applied(messages, True, tools)
-        return rows
+        marked = [self._spelled.marked(chat) for chat in chats]
+        plain = [self._messages(chat) for chat, mark in marked if not mark]
+        rows: Iterator[list[int]] = iter(self._applied(plain, True, tools) if plain else ())
+        return [
+            self._encode_marked(chat, mark, tools) if mark else next(rows) for chat, mark in marked
+        ]
+
+    def _encode_marked(self, chat: Messages, mark: str, tools: Sequence[Tool]) -> list[int]:
+        text = self._applied(self._messages(chat), True, tools, tokenize=False)
+        return self._spelled.encode_marked(text, mark)
 
     @cached_property
     def fault(self) -> str | None:
@@ -122,12 +130,15 @@ class ChatTemplate:
         """The call as the template writes it in the assistant's turn."""
         return self._written_call(_call_message(call), tools)
 
-    def between(self, messages: Messages, place: int, tools: Sequence[Tool] = ()) -> str | None:
-        """What the template adds after the assistant's message at ``place``, up to the next prompt.
+    def between(
+        self, messages: Messages, place: int, tools: Sequence[Tool] = ()
+    ) -> list[int] | None:
+        """The ids that it adds after the assistant's message at ``place``, up to the next prompt.
 
-        It begins with the turn's end. None if the template does not show that message.
+        They begin with the turn's end. None if the template does not show that message.
         """
-        mark = _unused(messages)
+        messages, inside = self._spelled.marked(messages)
+        mark = unused(messages)
         marked = _marked(messages[place], mark)
         chat = self._messages([*messages[:place], marked, *messages[place + 1 :]])
         text = self._rendered(chat, prompt=True, tools=tools) or ""
@@ -136,7 +147,7 @@ class ChatTemplate:
             return None
         if "tool_calls" in marked:
             after = after.removeprefix(self._written_call(marked, tools).partition(mark)[2])
-        return after
+        return self._spelled.encode_marked(after, inside)
 
     def _written_call(self, message: Message, tools: Sequence[Tool]) -> str:
         assert self.tool_use is not None, "callers have asked"
@@ -222,12 +233,6 @@ def _agreeing(a: str, b: str) -> int:
         return len(a)
     pairs = enumerate(zip(a, b, strict=False))
     return next((place for place, (x, y) in pairs if x != y), min(len(a), len(b)))
-
-
-def _unused(messages: Messages) -> str:
-    """A text that is in none of the messages."""
-    text = json.dumps(list(messages))
-    return next(mark for mark in (f"mark{number}mark" for number in count()) if mark not in text)
 
 
 def _marked(message: Message, mark: str) -> Message:

@@ -12,6 +12,7 @@ from functools import cache, partial
 from typing import Any
 
 from srl_agents.policies.chat_template import ChatTemplate, ToolUse, hidden_ids
+from srl_agents.policies.spelled_tokens import SpelledTokens
 from srl_env.errors import BadOption, Failure, PromptRefused, SrlEnvError
 from srl_env.policy import FinishReason, Generation, Sampling
 from srl_env.text.format import CLOSE, OPEN, NamedCall
@@ -59,6 +60,8 @@ class PromptEncoder:
         self.hidden = hidden_ids(tokenizer) | self.ends
         shown = self.tool_use.style.tokens if self.tool_use else ()
         self._shown_in_calls = {tokenizer.convert_tokens_to_ids(token) for token in shown}
+        self._spelled = SpelledTokens(tokenizer, self.hidden)
+        self._spelled_in_calls = SpelledTokens(tokenizer, self.hidden - self._shown_in_calls)
         self.closing: list[int] = tokenizer(f"{CLOSE}\n", add_special_tokens=False)["input_ids"]
         self._encoded: OrderedDict[MessageKey, list[int]] = OrderedDict()
 
@@ -126,12 +129,13 @@ class PromptEncoder:
         key = _key(messages, tools, place)
         if key not in self._encoded:
             if self._template is None:
-                text: str | None = "".join(m["content"] for m in messages[place + 1 :])
+                (ids,) = self._spelled.encode([_joined(messages[place + 1 :])])
+                added: list[int] | None = ids
             else:
-                text = self._template.between(messages, place, tools)
-            if text is None:
+                added = self._template.between(messages, place, tools)
+            if added is None:
                 return None
-            self._encoded[key] = self._tokenizer(text, add_special_tokens=False)["input_ids"]
+            self._encoded[key] = added
         return self._encoded[key]
 
     def _rest(self, added: Ids, sampled: Ids) -> Ids:
@@ -193,10 +197,10 @@ class PromptEncoder:
             stop, end = self.tool_use.style.stop, self.tool_use.end
             texts = [self.tool_use.style.write_thought(text) for text in texts]
         continued = [_continued(text, self._written(prefill)) for text in texts]
-        rows = self._tokenizer(continued, add_special_tokens=False)
+        spelled = self._spelled_in_calls if calls else self._spelled
         return tuple(
             tuple(row) if text.endswith(tuple(stop)) else (*row, *end)
-            for row, text in zip(rows["input_ids"], texts, strict=True)
+            for row, text in zip(spelled.encode(continued), texts, strict=True)
         )
 
     def generation(
@@ -229,10 +233,8 @@ class PromptEncoder:
         if self._template is None:
             if any(messages[0]["role"] == "system" for messages in batch):
                 _warn_of_joined_messages()
-            texts = ["".join(message["content"] for message in messages) for messages in batch]
             first = self._first_ids()
-            ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"]
-            return [[*first, *row] for row in ids]
+            return [[*first, *row] for row in self._spelled.encode(map(_joined, batch))]
         try:
             return self._template.encode(batch, tools)
         except Exception as error:  # templates are programs, and may raise anything
@@ -256,6 +258,11 @@ def _warn_of_joined_messages() -> None:
         " separators. Fix: choose an instruct model; for a model from scratch, give the environment"
         " style=PromptStyle.bare()"
     )
+
+
+def _joined(messages: Messages) -> str:
+    """The contents, one after the other, as models without a template see them."""
+    return "".join(message["content"] for message in messages)
 
 
 def _key(messages: Messages, tools: Tools, place: int = -1) -> MessageKey:
