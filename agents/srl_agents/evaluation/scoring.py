@@ -102,7 +102,8 @@ def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, 
     rollouts that are correct *and* have legal steps only; similarity, sampled_similarity: greedy
     and at the temperature, mean over the expert's steps, 0 for a step in the wrong format; format:
     fraction of steps in the right format; steps, tokens: per rollout; truncated: fraction of steps
-    that reached the token limit.
+    that reached the token limit; entropy: in nats per token, the mean of −log p over the sampled
+    tokens, which estimates it, for policies that give log-probs.
     """
     sampled = [_sound(episodes) for episodes in scored.get("sampled", [])]
     n, c = [len(e) for e in sampled], [sum(map(_correct, e)) for e in sampled]
@@ -161,6 +162,11 @@ def _tokens(episodes: Sequence[Episode]) -> float:
     return _mean(written) if any(written) else nan
 
 
+def _entropy(episodes: Sequence[Episode]) -> float:
+    """NaN for policies without log-probs."""
+    return _mean(-p for e in episodes for s in e.steps for p in s.generation.logprobs)
+
+
 _SCORES: dict[str, tuple[Kind, Callable[[Sequence[Episode]], float]]] = {
     "greedy": ("greedy", lambda episodes: _mean(map(_correct, episodes))),
     "legal": (
@@ -177,6 +183,7 @@ _SCORES: dict[str, tuple[Kind, Callable[[Sequence[Episode]], float]]] = {
             s.generation.finish_reason == "length" for e in episodes for s in e.steps
         ),
     ),
+    "entropy": ("sampled", _entropy),
     "similarity": ("forced", _similarity),
     "sampled_similarity": ("forced_sampled", _similarity),
 }

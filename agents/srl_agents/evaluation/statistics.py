@@ -104,7 +104,11 @@ def _percentiles(wholes: Sequence[_Whole], rng: np.random.Generator, resamples: 
     ]
     values = [float(mean(whole.table.ravel())) for whole in wholes]
     value = values[0] - sum(values[1:])
-    found = drawn[0] - sum(drawn[1:])
+    return _with_interval(value, drawn[0] - sum(drawn[1:]))
+
+
+def _with_interval(value: float, found: Scores) -> Estimate:
+    """The value with the percentiles of the resampled values."""
     known = found[~np.isnan(found)]  # a draw without any score says nothing
     if math.isnan(value) or not known.size:
         return Estimate(value, math.nan, math.nan)
@@ -153,6 +157,70 @@ def all_differences(
         pair: Estimate(float(gap), float(gap - reach * error), float(gap + reach * error))
         for pair, gap, error in zip(pairs, gaps, errors, strict=True)
     }
+
+
+def interquartile_mean(
+    tasks: Sequence[Tables], *, rng: np.random.Generator, resamples: int = 2000
+) -> Estimate:
+    """The mean of the middle half of all runs' scores, with a 95 % bootstrap interval.
+
+    tasks: the scores on each task, as for ``estimate``. A run's score is its mean over problems.
+    Of n scores the lowest and the highest ⌊n/4⌋ are left out. Each task is resampled by itself:
+    bases, then runs, and problems.
+    Source: rliable, arXiv:2108.13264, section 4.3; the levels of the bootstrap are ours.
+    """
+    drawn = middle_mean(_drawn_run_scores(tasks, rng, resamples))
+    return _with_interval(float(middle_mean(_run_scores(tasks))), drawn)
+
+
+def performance_profile(
+    tasks: Sequence[Tables],
+    thresholds: Sequence[float],
+    *,
+    rng: np.random.Generator,
+    resamples: int = 2000,
+) -> list[Estimate]:
+    """The fraction of runs that score above each threshold, with pointwise 95 % intervals.
+
+    Arguments and resampling are those of ``interquartile_mean``.
+    Source: rliable, arXiv:2108.13264, section 4.2.
+    """
+    scores, drawn = _run_scores(tasks), _drawn_run_scores(tasks, rng, resamples)
+    return [
+        _with_interval(float(_fraction_above(scores, each)), _fraction_above(drawn, each))
+        for each in thresholds
+    ]
+
+
+def middle_mean(values: Scores) -> Scores:
+    """The mean of the middle half of the values along the last axis, without NaN."""
+    count = (~np.isnan(values)).sum(axis=-1, keepdims=True)
+    place = np.arange(values.shape[-1])
+    kept = (place >= count // 4) & (place < count - count // 4)
+    ordered = np.where(kept, np.sort(values, axis=-1), 0.0)  # NaN comes last
+    return _ratio(ordered.sum(axis=-1), kept.sum(axis=-1))
+
+
+def _fraction_above(scores: Scores, threshold: float) -> Scores:
+    return mean(np.where(np.isnan(scores), np.nan, scores > threshold))
+
+
+def _run_scores(tasks: Sequence[Tables]) -> Scores:
+    """(runs of all tasks,): each run's mean over its problems."""
+    return np.concatenate([mean(_Whole.of(task).table) for task in tasks])
+
+
+def _drawn_run_scores(tasks: Sequence[Tables], rng: np.random.Generator, size: int) -> Scores:
+    """(size, runs of all tasks): the same in each resample; NaN for a run that was not drawn."""
+    wholes = [_Whole.of(task) for task in tasks]
+    drawn = [
+        whole.run_means(
+            whole.draw_runs(rng, size, whole.draw_bases(rng, size)),
+            _draws(rng, size, whole.problems),
+        )
+        for whole in wholes
+    ]
+    return np.concatenate(drawn, axis=1)
 
 
 def probability_of_improvement(a: Tables, b: Tables) -> float:
@@ -215,6 +283,13 @@ class _Whole:
         known = ~np.isnan(self.table)
         total = ((by_run @ np.where(known, self.table, 0.0)) * by_problem).sum(axis=1)
         return _ratio(total, ((by_run @ known.astype(np.float64)) * by_problem).sum(axis=1))
+
+    def run_means(self, runs: Draws, problems: Draws) -> Scores:
+        """(size, runs): the mean of each drawn run over the drawn problems; NaN for no run."""
+        by_problem, known = _counts(problems, self.problems), ~np.isnan(self.table)
+        total = by_problem @ np.where(known, self.table, 0.0).T
+        means = _ratio(total, by_problem @ known.T.astype(np.float64))
+        return np.where(runs < 0, np.nan, np.take_along_axis(means, np.maximum(runs, 0), axis=1))
 
     def spread(self) -> _Whole:
         """The runs with their first level, bases or else runs, further from the mean.

@@ -14,8 +14,11 @@ from srl_agents.evaluation.statistics import (
     all_differences,
     difference,
     estimate,
+    interquartile_mean,
     mean,
+    middle_mean,
     pass_at_k,
+    performance_profile,
     probability_of_improvement,
 )
 from srl_env.errors import BadOption
@@ -232,3 +235,38 @@ def test_pairs_of_equal_methods_differ_in_few_comparisons(world: World) -> None:
         found = all_differences(given, rng=source, resamples=300)  # type: ignore[arg-type]
         wrong += any(gap.low > 0 or gap.high < 0 for gap in found.values())
     assert wrong <= 0.085 * 200  # 0.05, and twice its standard error of 0.015
+
+
+def test_the_middle_half_leaves_out_a_quarter_at_each_end_and_no_nan_counts() -> None:
+    assert middle_mean(np.array([9.0, 0.0, 1.0, 4.0])) == 2.5  # 1 and 4
+    assert middle_mean(np.arange(9.0)) == 4.0  # 2 … 6
+    assert middle_mean(np.array([nan, 9.0, 0.0, nan, 1.0, 4.0])) == 2.5
+    assert middle_mean(np.array([1.0, 5.0, 6.0])) == 4.0  # of three none is left out
+    assert isnan(middle_mean(np.array([nan])))
+
+
+def test_the_interquartile_mean_is_over_the_runs_of_all_bases_and_tasks() -> None:
+    first = [[[1.0, 0.0], [1.0, 1.0]], [[0.0, 0.0]]]  # two bases: runs of 0.5 and 1, and of 0
+    second = [[0.2, 0.2, 0.2]]  # one run
+    found = interquartile_mean([[np.array(b) for b in first], np.array(second)], rng=rng())
+    assert found.value == pytest.approx((0.2 + 0.5) / 2)
+    assert found.low <= found.value <= found.high
+
+
+def test_equal_runs_on_equal_problems_have_no_interval() -> None:
+    tables = [np.full((3, 4), 0.25), np.full((2, 4), 0.25)]
+    found = interquartile_mean([tables], rng=rng())
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_the_bootstrap_of_two_levels_draws_bases_before_seeds() -> None:
+    tables = [np.ones((4, 2)), np.zeros((4, 2))]  # bases differ, seeds do not
+    (found,) = performance_profile([tables], [0.5], rng=rng())
+    assert found.value == 0.5
+    assert (found.low, found.high) == (0.0, 1.0)  # one draw of two in four takes one base twice
+
+
+def test_a_performance_profile_is_the_fraction_of_runs_above_each_threshold() -> None:
+    runs = np.array([[0.0], [0.25], [0.5], [1.0]])
+    found = performance_profile([runs], [0.0, 0.25, 0.75, 1.0], rng=rng())
+    assert [each.value for each in found] == [0.75, 0.5, 0.25, 0.0]
