@@ -29,11 +29,18 @@ class Plain(AnyText):
 class Locks(ReasoningEnv):
     """One lock for each letter: the letter itself, and the three after it.
 
-    experts: how many of the locks have an expert. wrong: experts whose solution is wrong.
+    experts: how many of the locks have an expert. wrong: experts whose solution is wrong. steps: of
+    every episode, whether its letters are right or wrong.
     """
 
-    def __init__(self, experts: int = len(LETTERS), wrong: int = 0, **options: Any) -> None:
-        words = [(LETTERS * 2)[i : i + STEPS] for i in range(len(LETTERS))]
+    def __init__(
+        self,
+        experts: int = len(LETTERS),
+        wrong: int = 0,
+        steps: int = STEPS,
+        **options: Any,
+    ) -> None:
+        words = [(LETTERS * 3)[i : i + steps] for i in range(len(LETTERS))]
         problems = [
             Problem(
                 word[0],
@@ -45,7 +52,7 @@ class Locks(ReasoningEnv):
             )
             for i, word in enumerate(words)
         ]
-        given = {"format": Plain(), "style": PromptStyle.bare(), "max_steps": STEPS}
+        given = {"format": Plain(), "style": PromptStyle.bare(), "max_steps": steps}
         super().__init__(ListSource(problems, "locks"), Contains(), **given | options)
 
     def is_final(self, action: str) -> bool:

@@ -84,11 +84,12 @@ class CollectorSource:
         Starts that a schedule tries again come before new ones. Before the starts of training are
         drawn, they are profiled if that is due.
         """
-        found, number, again = Collected(self.batch, request.min_std), 0, list[StartPoint]()
+        found, again = Collected(self.batch, request.min_std), list[StartPoint]()
+        tried = list[StartPoint]()
         if self.key[0] == TRAIN and self.starts.profile_due:
             self._profile(found, request)
         most = math.floor(self.batch * request.max_groups)
-        while (missing := self.batch - found.informative) > 0 and number < most:
+        while (missing := self.batch - found.informative) > 0 and (number := len(tried)) < most:
             fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if number else 1.0
             wanted = min(math.ceil(missing / fraction), most - number)
             points = again[: most - number] or self.starts.draw(wanted)
@@ -96,9 +97,10 @@ class CollectorSource:
                 break
             numbered = list(enumerate(points, number))
             self._sample(found, request, numbered)
-            number += len(numbered)
+            tried += points
             results = self._results(found, dict(numbered))
             again = [p for p in starmap(self.starts.record, results) if p is not None]
+        found.start_metrics = self.starts.metrics(tried)
         return found
 
     def _profile(self, found: Collected, request: GroupRequest) -> None:

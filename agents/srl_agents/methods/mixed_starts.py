@@ -7,7 +7,7 @@ random number is used, and a checkpoint keeps the counts.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
@@ -31,6 +31,7 @@ class AnyStarts(Protocol):
     def keep(self, results: Iterable[tuple[StartPoint, StartResult]]) -> None: ...
     def draw(self, count: int) -> list[StartPoint]: ...
     def record(self, point: StartPoint, result: StartResult) -> StartPoint | None: ...
+    def metrics(self, points: Sequence[StartPoint]) -> dict[str, float]: ...
     def state(self) -> dict[str, Any]: ...
     def restore(self, state: dict[str, Any]) -> None: ...
 
@@ -90,6 +91,14 @@ class MixedStarts:
             self.watch(point, result)
         again = self.samplers[point.env].record(point, result)
         return None if again is None else replace(again, env=point.env)
+
+    def metrics(self, points: Sequence[StartPoint]) -> dict[str, float]:
+        """{metric/environment: number}; see ``StartSampler.metrics``."""
+        return {
+            f"{key}/{name}": value
+            for name, sampler in self.samplers.items()
+            for key, value in sampler.metrics([p for p in points if p.env == name]).items()
+        }
 
     def state(self) -> dict[str, Any]:
         """What ``restore`` needs to continue with the same draws; JSON-safe."""

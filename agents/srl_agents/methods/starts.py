@@ -150,6 +150,20 @@ class StartSampler:
             return None if again is None else self._after(point.problem, again)
         return None
 
+    def metrics(self, points: Sequence[StartPoint]) -> dict[str, float]:
+        """How much a schedule gave at these points, and what a profile kept.
+
+        starts/given: the mean fraction of the expert's steps. starts/kept: a number of start
+        points. starts/kept_still: how many of them would be kept now.
+        """
+        found = dict[str, float]()
+        if self.starts.prefix is not None and points:
+            found["starts/given"] = sum(map(self._fraction_given, points)) / len(points)
+        if self.starts.profile is not None:
+            found["starts/kept"] = float(len(self.kept))
+            found["starts/kept_still"] = float(sum(self.kept.values()))
+        return found
+
     def state(self) -> dict[str, Any]:
         """What ``restore`` needs to continue with the same draws; JSON-safe."""
         return {
@@ -202,6 +216,9 @@ class StartSampler:
         if self.starts.place == "hint":
             return StartPoint(problem, 0, fraction, hint=given / steps if steps else 0.0)
         return StartPoint(problem, given, fraction)
+
+    def _fraction_given(self, point: StartPoint) -> float:
+        return point.hint or point.start_step / max(1, self._expert_steps(point.problem))
 
     def _expert_steps(self, problem: int) -> int:
         return len(start_steps(self.source[problem], "all"))

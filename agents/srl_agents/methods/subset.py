@@ -13,6 +13,7 @@ import numpy as np
 from annotated_types import Ge
 
 from srl_agents.checked import Checked
+from srl_env.errors import BadOption
 from srl_env.problem import Problem, ProblemSource
 from srl_env.rewards import step_similarity
 
@@ -28,6 +29,14 @@ class Diverse(Checked):
 
     count: Annotated[int, Ge(1)] = 256
     candidates: Annotated[int, Ge(1)] = 1024
+
+    def __post_init__(self) -> None:
+        Checked.__post_init__(self)
+        if self.count > self.candidates:
+            raise BadOption(
+                f"count must be at most candidates ({self.candidates}), of which they are chosen;"
+                f" got {self.count}"
+            )
 
     def choose(self, source: ProblemSource, indices: Sequence[int]) -> list[int]:
         """Of these indices of the source, at most ``count``, in the order of choice.

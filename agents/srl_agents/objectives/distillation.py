@@ -95,6 +95,7 @@ class Distillation(GRPO):
 
     def start_problems(self, at: str) -> Iterator[str]:
         """What a teacher cannot do."""
+        yield from GRPO.start_problems(self, at)
         if self.weight and self.teacher is not None and is_server(self.teacher):
             if self.full_vocabulary:
                 yield "a server gives log-probs of tokens; set objective.full_vocabulary to false"

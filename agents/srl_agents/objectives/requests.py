@@ -62,7 +62,8 @@ class Collected:
 
     batch: how many groups are trained on at most. min_std: as in ``GroupRequest``. starts: of the
     episodes, by the number of their group. experts: the expert's episode from each of them, for
-    groups with expert rows. profiled: episodes that only chose the starts.
+    groups with expert rows. profiled: episodes that only chose the starts. start_metrics: numbers
+    of the starts.
     seconds_sampling: inside the policy. seconds_environment: in environments and rewards. If
     workers run the episodes, both are parts of the time that passed here, in the workers' ratio.
     seconds_waiting: for other processes; 0 if there are none.
@@ -76,6 +77,7 @@ class Collected:
     experts: dict[int, Episode] = field(default_factory=dict)
     demonstrations: Batch | None = None
     profiled: list[Episode] = field(default_factory=list)
+    start_metrics: Metrics = field(default_factory=dict)
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0
     seconds_waiting: float = 0.0
@@ -108,13 +110,14 @@ class Collected:
     def metrics(self) -> Metrics:
         """Numbers of the episodes and groups, and the speed of each phase."""
         if not self.episodes:
-            return {"time/environment": self.seconds_environment}
+            return {**self.start_metrics, "time/environment": self.seconds_environment}
         return {
             **episode_metrics(self.episodes),
             **group_metrics(self.groups, len(self.trained), self.min_std),
             **environment_metrics(self.episodes),
             **self._informative_by_environment(),
             **expert_metrics(self.experts.values()),
+            **self.start_metrics,
             "time/sample": self.seconds_sampling,
             "time/environment": self.seconds_environment,
             **({"time/wait": self.seconds_waiting} if self.seconds_waiting else {}),

@@ -67,7 +67,9 @@ def test_only_pivots_are_drawn_each_once_around() -> None:
 def test_pivots_that_are_learned_lead_to_a_new_profile() -> None:
     starts = sampler(renew=0.6)
     starts.keep((point, result(1.0, 0.0)) for point in (StartPoint(0, 0), StartPoint(0, 1)))
+    assert starts.metrics([]) == {"starts/kept": 2.0, "starts/kept_still": 2.0}
     starts.record(StartPoint(0, 0), result(1.0, 1.0))  # 1 of 2 is left
+    assert starts.metrics([]) == {"starts/kept": 2.0, "starts/kept_still": 1.0}
     assert starts.profile_due
     starts.keep([(StartPoint(1, 1), result(0.0, 0.0))])
     assert starts.draw(3) == []
@@ -129,6 +131,7 @@ def test_profiling_counts_in_the_budget_and_resumes_to_the_bit(
     first, *others = updates(whole)
     assert first["tokens"] == sum(n for name, n in first.items() if name.startswith("tokens/"))
     assert first["tokens/profile"] > 0
+    assert first["starts/kept"] >= first["starts/kept_still"] > 0
     states = [load_state(checkpoints(run / "checkpoints")[-1]).counters for run in (whole, parts)]
     assert states[0]["starts"] == states[1]["starts"]
     profiles = 1 + sum("tokens/profile" in update for update in others)

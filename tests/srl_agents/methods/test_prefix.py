@@ -122,6 +122,17 @@ def test_a_sampler_moves_the_interval_of_the_problem_that_was_sampled() -> None:
     }
 
 
+def test_the_metric_is_the_mean_fraction_of_the_steps_that_were_given() -> None:
+    source = ListSource((counting_problem(4), counting_problem(3)))  # 5 and 4 steps
+    points = [StartPoint(0, 2), StartPoint(1, 1)]
+    replayed = StartSampler(source, Starts(prefix=Pooled()), ("key",))
+    assert replayed.metrics(points) == {"starts/given": pytest.approx((2 / 5 + 1 / 4) / 2)}
+    assert replayed.metrics([]) == StartSampler(source, Starts(), ("key",)).metrics(points) == {}
+    shown = StartSampler(source, Starts(prefix=Pooled(), place="hint"), ("key",))
+    hints = [StartPoint(0, hint=2 / 5), StartPoint(1)]
+    assert shown.metrics(hints) == {"starts/given": pytest.approx(1 / 5)}
+
+
 def test_the_verdict_decides_and_not_the_reward() -> None:
     starts = sampler(Interval())
     starts.record(StartPoint(0, 1, fraction=0.5), StartResult((0.0, 0.0), (True, True), False))
@@ -200,6 +211,8 @@ def test_r3_starts_after_a_step_and_then_at_the_problem(
     rollouts = lines(tmp_path / "run", "rollouts")
     first = {line["update"]: line["start_step"] for line in rollouts}
     assert first == {1: 1, 2: 1, 3: 1, 4: 0, 5: 0, 6: 0}
+    given = [update["starts/given"] for update in updates(tmp_path / "run")]
+    assert [value > 0 for value in given] == [True] * 3 + [False] * 3
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import shutil
 from dataclasses import replace
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -225,17 +227,30 @@ def config(tree: dict[str, Any], *overrides: str) -> RunConfig:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_every_objective_trains_by_its_name(tree: dict[str, Any], kind: str) -> None:
-    result = train(
-        config(
-            tree,
+def test_every_objective_trains_by_its_name_and_resumes_to_the_bit(
+    tree: dict[str, Any], tmp_path: Path, kind: str
+) -> None:
+    def run(out: str, resume: bool = False) -> Path:
+        changes = (
+            f"out={tmp_path / out}",
             f"stages.srl.objective.kind={kind}",
             "train.objective.passes=2",
             "train.objective.min_std=0",
+            "train.objective.sampler_correction=sequence-mis",
             "budget.updates=3",
         )
-    )
-    made = letters.updates(result.folder)
+        return train(config(tree, *changes), resume=resume).folder
+
+    whole, parts = run("whole"), tmp_path / "parts"
+    shutil.copytree(whole, parts)
+    shutil.rmtree(parts / "model")
+    for checkpoint in sorted((parts / "checkpoints").iterdir())[1:]:
+        shutil.rmtree(checkpoint)
+    models = [
+        (each / "model" / "model.safetensors").read_bytes() for each in (whole, run("parts", True))
+    ]
+    assert models[0] == models[1]
+    made = letters.updates(whole)
     assert all(line["grad_norm"] > 0 for line in made)
     assert all(line["groups/trained"] == 4 for line in made)
     assert type(config(tree).resolved_method.stages[0].objective) is GRPO

@@ -90,6 +90,7 @@ class Mixed(GRPO):
 
     def start_problems(self, at: str) -> Iterator[str]:
         """Expert rows belong to episodes that the policy's own steps continue."""
+        yield from GRPO.start_problems(self, at)
         continuation = self.continuation or get_reward_mode(self.reward_mode).default_continuation
         if self.rows.any and continuation == "expert":
             yield "objective.rows needs continuation 'policy'; the reward mode's is 'expert'"
