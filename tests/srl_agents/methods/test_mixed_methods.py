@@ -327,16 +327,20 @@ def test_a_method_written_out_as_stages_is_the_same_method(
 # Learning
 
 
-TOKENS = 60_000  # of every run: sampled, scored and trained
-SEEDS = (10, 11, 12)
+SEEDS = (20, 21, 22)  # no setting was chosen on them
 
 
-def opened(base: Path, out: Path, method: str, seed: int) -> float:
-    """The fraction of locks that the policy opens in the last five updates of a run."""
+def opened(base: Path, out: Path, method: str, seed: int, steps: int) -> float:
+    """The fraction of locks that the policy opens in the last five updates of a run.
+
+    steps: of a lock; longer ones have a larger budget, and a smaller learning rate.
+    """
+    tokens, lr = {4: (60_000, 5e-3), 6: (200_000, 3e-3)}[steps]
     changes = {
         "seed": seed,
-        "budget": {"updates": None, "tokens": TOKENS},
-        "train": {"batch": 8, "lr": 5e-3, "objective": {"group_size": 8}},
+        "env": {"options": {"steps": steps}},
+        "budget": {"updates": None, "tokens": tokens},
+        "train": {"batch": 8, "lr": lr, "objective": {"group_size": 8}},
         "log": {"rollouts_every": 0, "kl_every": 0},
     }
     tree = merged(of(method, lock_tree(settings(base, out))), changes)
@@ -344,18 +348,18 @@ def opened(base: Path, out: Path, method: str, seed: int) -> float:
     return float(np.mean([line["success"] for line in updates(out)[-5:]]))
 
 
-@pytest.fixture(scope="module")
-def guessed(base: Path, tmp_path_factory: pytest.TempPathFactory) -> list[float]:
-    """What RLVR reaches with three seeds at the same cost."""
-    folder = tmp_path_factory.mktemp("guessed")
-    return [opened(base, folder / str(seed), "rlvr", seed) for seed in SEEDS]
-
-
 @pytest.mark.slow
-@pytest.mark.parametrize("method", METHODS)
-def test_a_method_opens_locks_that_rlvr_does_not_at_the_same_cost(
-    base: Path, tmp_path: Path, method: str, guessed: list[float]
+@pytest.mark.parametrize(
+    ("steps", "methods", "gain"),
+    [(4, ("prefix-rft", "superrl", "relift"), 0.1), (6, ("luffy", "rl-plus"), 0.3)],
+)
+def test_methods_open_locks_that_rlvr_does_not_at_the_same_cost(
+    base: Path, tmp_path: Path, steps: int, methods: tuple[str, ...], gain: float
 ) -> None:
-    found = [opened(base, tmp_path / str(seed), method, seed) for seed in SEEDS]
-    print(f"{method}: {found}; rlvr: {guessed}")
-    assert np.mean(found) > np.mean(guessed) + 0.1
+    found = {
+        method: [opened(base, tmp_path / f"{method} {n}", method, n, steps) for n in SEEDS]
+        for method in ("rlvr", *methods)
+    }
+    print(found)
+    for method in methods:
+        assert np.mean(found[method]) > np.mean(found["rlvr"]) + gain, found

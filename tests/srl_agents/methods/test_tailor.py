@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from srl_agents.methods.shipped import get_method
 from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartSampler
 from srl_agents.methods.subset import Diverse, farthest_first, primitives
 from srl_env.data import ListSource
+from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 
 
@@ -39,7 +42,12 @@ def test_problems_that_are_alike_are_chosen_in_turn() -> None:
     assert Diverse(count=3).choose(SOURCE, range(4)) == [0, 3, 1]
     assert Diverse(count=9).choose(SOURCE, range(4)) == [0, 3, 1, 2]
     assert Diverse(count=9).choose(SOURCE, [2, 1]) == [2, 1]
-    assert Diverse(count=9, candidates=2).choose(SOURCE, range(4)) == [0, 1]
+    assert Diverse(count=2, candidates=2).choose(SOURCE, range(4)) == [0, 1]
+
+
+def test_more_cannot_be_chosen_than_are_compared() -> None:
+    with pytest.raises(BadOption, match=r"count must be at most candidates \(2\).*; got 9"):
+        Diverse(count=9, candidates=2)
 
 
 def test_problems_without_a_demonstration_are_no_candidates() -> None:
