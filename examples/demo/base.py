@@ -1,7 +1,8 @@
 """The demo's base model: it knows the single skills of a chain, and cannot solve long chains.
 
 A small LFM2 learns chains of one to four definitions of ``srl/ModularChain-v0``, split
-"train", from scratch in about two minutes. There are two kinds of batches:
+"train", from scratch in about two minutes; or graphs of ``srl/DefinitionGraph-v0``, whose steps
+look the same. There are two kinds of batches:
 
 - *bare steps*: steps after a few values, with a loss on the digits only. The higher their loss,
   the more of them, so most come first.
@@ -23,7 +24,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -34,10 +35,11 @@ from srl_agents.models import CONFIGS, build, character_tokenizer
 from srl_agents.nn import TokenScores, TokenTree, make_decoder
 from srl_env import Brackets
 from srl_env.seeding import derive_seed, stream
-from srl_tasks.generated import ALPHABET, LETTERS, ModularChainSource
+from srl_tasks.generated import ALPHABET, LETTERS, DefinitionGraphSource, ModularChainSource
 
 VALUES = 4  # stated before bare steps
 BARE_STEPS = 3  # after them
+SOURCES = {"modular_chain": ModularChainSource, "definition_graph": DefinitionGraphSource}
 
 Progress = Callable[[int, float], None]
 """Called after each update with its number, from 1, and its loss."""
@@ -47,9 +49,10 @@ Progress = Callable[[int, float], None]
 class Recipe:
     """Everything the base model depends on besides the code.
 
-    lengths, weights: numbers of definitions, and how often each is drawn. rows, bare_rows: rows
-    of one batch. bare: the largest fraction of batches of bare steps; below it, the fraction is the
-    running mean of their loss. out_of_turn, largest_jump: see ``problem_tree``.
+    family: of the problems, one of SOURCES. lengths, weights: numbers of definitions, and how often
+    each is drawn. rows, bare_rows: rows of one batch. bare: the largest fraction of batches of bare
+    steps; below it, the fraction is the running mean of their loss.
+    out_of_turn, largest_jump: see ``problem_tree``.
     muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
     ``warmup`` updates and fall to 0 from the fraction ``decay_from`` of the updates on.
     """
@@ -57,6 +60,7 @@ class Recipe:
     seed: int = 0
     taps: int = 5
     updates: int = 1600
+    family: str = "modular_chain"
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
     rows: int = 20
@@ -94,6 +98,21 @@ def base_model(recipe: Recipe, cache: Path, progress: Progress | None = None) ->
     return folder
 
 
+class Rates(Protocol):
+    """The settings of the optimisers, as in ``Recipe``."""
+
+    @property
+    def updates(self) -> int: ...
+    @property
+    def muon_lr(self) -> float: ...
+    @property
+    def adam_lr(self) -> float: ...
+    @property
+    def warmup(self) -> int: ...
+    @property
+    def decay_from(self) -> float: ...
+
+
 def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, Any]:
     """The model (fp32, on the CPU) and its tokenizer."""
     tokenizer = character_tokenizer(ALPHABET)
@@ -102,16 +121,16 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
     model = build(config, tokenizer, derive_seed("demo base", recipe.seed))
     decoder = make_decoder(model)
     params = [param for param in model.parameters() if param.requires_grad]
-    optimizers = _optimizers(model, recipe)
+    optimizers = make_optimizers(model, recipe)
     rng = stream("demo base", "batches", recipe.seed)
     encode = _encoder(tokenizer)
     problems = problem_trees(rng, encode, recipe)
     bare_loss = math.log(10)  # a guessed digit's
     for update in range(1, recipe.updates + 1):
-        _set_learning_rate(optimizers, recipe, update)
+        set_learning_rate(optimizers, recipe, update)
         bare = rng.random() < min(recipe.bare, bare_loss)
         tree = bare_tree(rng, encode, recipe) if bare else next(problems)
-        loss = _loss(decoder.score(tree), tree)
+        loss = mean_loss(decoder.score(tree), tree)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
         for optimizer in optimizers:
@@ -124,13 +143,13 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
     return model, tokenizer
 
 
-def _loss(scores: TokenScores, tree: TokenTree) -> Tensor:
+def mean_loss(scores: TokenScores, tree: TokenTree) -> Tensor:
     """The mean negative log-probability of the tree's scored tokens."""
     count = tree.scored_prefix.sum() + tree.scored_continuation.sum()
     return -(scores.prefix_logprobs.sum() + scores.logprobs.sum()) / count
 
 
-def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
+def make_optimizers(model: Any, recipe: Rates) -> list[torch.optim.Optimizer]:
     """Muon for the matrices inside the layers; AdamW for embedding, norms and convolution."""
     matrices: list[Tensor] = []
     others: list[Tensor] = []
@@ -142,9 +161,7 @@ def _optimizers(model: Any, recipe: Recipe) -> list[torch.optim.Optimizer]:
     ]
 
 
-def _set_learning_rate(
-    optimizers: list[torch.optim.Optimizer], recipe: Recipe, update: int
-) -> None:
+def set_learning_rate(optimizers: list[torch.optim.Optimizer], recipe: Recipe, update: int) -> None:
     left = (recipe.updates - update + 1) / recipe.updates
     factor = min(1.0, update / recipe.warmup, left / (1 - recipe.decay_from))
     for optimizer, lr in zip(optimizers, (recipe.muon_lr, recipe.adam_lr), strict=True):
@@ -154,7 +171,7 @@ def _set_learning_rate(
 
 def problem_trees(rng: np.random.Generator, encode: Encode, recipe: Recipe) -> Iterator[TokenTree]:
     """Batches of whole problems without end, each of one length drawn by the recipe's weights."""
-    texts = {n: _texts(ModularChainSource(n, "train"), recipe.seed) for n in recipe.lengths}
+    texts = {n: _texts(SOURCES[recipe.family](n, "train"), recipe.seed) for n in recipe.lengths}
     while True:
         n = recipe.lengths[rng.choice(len(recipe.lengths), p=recipe.weights)]
         yield problem_tree(rng, encode, [next(texts[n]) for _ in range(recipe.rows)], recipe)
@@ -169,7 +186,9 @@ class SolvedProblem:
     steps: tuple[str, ...]
 
 
-def _texts(source: ModularChainSource, seed: int) -> Iterator[SolvedProblem]:
+def _texts(
+    source: ModularChainSource | DefinitionGraphSource, seed: int
+) -> Iterator[SolvedProblem]:
     """Problems of the source in a random order of its own for each seed."""
     rng = stream("demo base", source.name, seed)
     form = Brackets()

@@ -128,7 +128,7 @@ def bare_batches(monkeypatch: pytest.MonkeyPatch, bare_loss: float) -> int:
         return 0 * scores.prefix_logprobs.sum() + 0 * scores.logprobs.sum() + bare_loss
 
     monkeypatch.setattr(base, "bare_tree", counted)
-    monkeypatch.setattr(base, "_loss", loss)
+    monkeypatch.setattr(base, "mean_loss", loss)
     train_base(replace(TINY, updates=100, rows=1, bare_rows=1, lengths=(1,), weights=(1.0,)))
     return len(bare)
 

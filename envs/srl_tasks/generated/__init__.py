@@ -8,7 +8,7 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_tasks.generated.column_arithmetic import ColumnArithmeticEnv
-    from srl_tasks.generated.definition_graph import DefinitionGraphEnv
+    from srl_tasks.generated.definition_graph import DefinitionGraphEnv, DefinitionGraphSource
     from srl_tasks.generated.family import LETTERS, GeneratedEnv, GeneratedSource
     from srl_tasks.generated.modular_chain import ALPHABET, ModularChainEnv, ModularChainSource
     from srl_tasks.generated.tool_shop import ToolShopEnv
@@ -19,6 +19,7 @@ __all__ = [
     "LETTERS",
     "ColumnArithmeticEnv",
     "DefinitionGraphEnv",
+    "DefinitionGraphSource",
     "GeneratedEnv",
     "GeneratedSource",
     "ModularChainEnv",
@@ -32,7 +33,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "family": ("GeneratedEnv", "GeneratedSource", "LETTERS"),
         "modular_chain": ("ALPHABET", "ModularChainEnv", "ModularChainSource"),
-        "definition_graph": ("DefinitionGraphEnv",),
+        "definition_graph": ("DefinitionGraphEnv", "DefinitionGraphSource"),
         "word_problem": ("WordProblemEnv",),
         "tool_shop": ("ToolShopEnv",),
         "column_arithmetic": ("ColumnArithmeticEnv",),

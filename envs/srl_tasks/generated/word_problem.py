@@ -13,6 +13,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
+from srl_env.errors import BadOption
 from srl_env.problem import ExpertStep, Problem
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import NumericVerifier
@@ -25,7 +26,7 @@ from srl_tasks.generated.family import (
 )
 
 LARGEST = 500
-"""The largest amount in a problem, apart from totals."""
+FEWEST_FOR_ALL_KINDS = 10
 
 ANSWER_NOTE = "The last step is the answer alone: a line with #### and the number."
 
@@ -77,6 +78,7 @@ class WordProblemEnv(GeneratedEnv):
     **Task.** "Ada has 12 coins. Ben has 5 more coins than Ada. Cleo has 3 times as many coins
     as Ben. How many coins do Cleo and Ada have together?" Each person's amount follows from the
     one before, sometimes from an earlier one too. ``difficulty`` is the number of calculations.
+    No amount but a total is above ``largest``.
 
     **Observation.** The problem and the solution so far, as ``srl_env.text.prompt`` lays them out.
 
@@ -111,10 +113,11 @@ class WordProblemEnv(GeneratedEnv):
         difficulty: Difficulty = 4,
         split: Split = "train",
         max_problems: int = NOMINAL_SIZE,
+        largest: int = LARGEST,
         **options: Any,
     ) -> None:
-        """The arguments are those of ``GeneratedSource``; options: of ``ReasoningEnv``."""
-        source = WordProblemSource(difficulty, split, max_problems)
+        """The arguments are those of ``WordProblemSource``; options: of ``ReasoningEnv``."""
+        source = WordProblemSource(difficulty, split, max_problems, largest)
         defaults: dict[str, Any] = {"style": PromptStyle(note=ANSWER_NOTE)}
         super().__init__(source, NumericVerifier(), **defaults | options)
 
@@ -164,20 +167,39 @@ class Cast(NamedTuple):
 
 @dataclass(frozen=True)
 class WordProblemSource(GeneratedSource[Opening]):
-    """Stories with ``difficulty`` calculations and one expert each."""
+    """Stories with ``difficulty`` calculations and one expert each.
+
+    largest: the largest amount in a problem, apart from totals.
+    """
 
     family: ClassVar[str] = "word_problem"
     limits: ClassVar[tuple[int, int]] = (1, len(PEOPLE) - 1)
 
+    largest: int = LARGEST
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if type(self.largest) is not int or self.largest < FEWEST_FOR_ALL_KINDS:
+            raise BadOption(
+                f"largest must be a whole number of at least {FEWEST_FOR_ALL_KINDS}; got"
+                f" {self.largest!r}"
+            )
+
+    @property
+    def variant(self) -> str:
+        """The largest amount, unless it is the default."""
+        return "" if self.largest == LARGEST else f"({self.largest})"
+
     def open(self, rng: random.Random, level: int) -> Opening:
         """An amount, a relation, and a question; with one calculation only about one person."""
-        first = rng.randint(2, 40)
+        first = rng.randint(2, min(40, self.largest))
         asked = "one" if level == 1 else rng.choice(("one", "together", "difference"))
-        return Opening(first, _next_relation(rng, [first]), asked)
+        return Opening(first, _next_relation(rng, [first], self.largest), asked)
 
     def write(self, rng: random.Random, level: int, opening: Opening, problem_id: str) -> Problem:
         """The story with random names, things and wordings, solved person by person."""
-        relations, amounts = _relations(rng, opening, level - (opening.asked != "one"))
+        count = level - (opening.asked != "one")
+        relations, amounts = _relations(rng, opening, count, self.largest)
         cast = Cast(rng.sample(PEOPLE, len(amounts)), amounts, rng.choice(THINGS))
         sentences = [cast.has(0)]
         steps: list[ExpertStep] = []
@@ -222,19 +244,19 @@ def _holds(equation: tuple[str, str, str, str]) -> bool:
 
 
 def _relations(
-    rng: random.Random, opening: Opening, count: int
+    rng: random.Random, opening: Opening, count: int, largest: int
 ) -> tuple[list[Relation], list[int]]:
     """``count`` relations, the opening's first, and the amounts of all count + 1 persons."""
     relations, amounts = [opening.relation], [opening.first]
     amounts.append(_amount(opening.relation, amounts))
     while len(relations) < count:
-        relations.append(_next_relation(rng, amounts))
+        relations.append(_next_relation(rng, amounts, largest))
         amounts.append(_amount(relations[-1], amounts))
     return relations, amounts
 
 
-def _next_relation(rng: random.Random, amounts: Sequence[int]) -> Relation:
-    """A random relation to the last of ``amounts`` that gives between 2 and ``LARGEST``."""
+def _next_relation(rng: random.Random, amounts: Sequence[int], largest: int) -> Relation:
+    """A random relation to the last of ``amounts`` that gives between 2 and ``largest``."""
     while True:
         kind = rng.choice(KINDS)
         if kind == "sum" and len(amounts) == 1:
@@ -245,7 +267,7 @@ def _next_relation(rng: random.Random, amounts: Sequence[int]) -> Relation:
             number = rng.randint(2, 5 if kind in ("times", "part") else 30)
         if kind == "part" and amounts[-1] % number:
             continue
-        if 2 <= _amount(Relation(kind, number), amounts) <= LARGEST:
+        if 2 <= _amount(Relation(kind, number), amounts) <= largest:
             return Relation(kind, number)
 
 

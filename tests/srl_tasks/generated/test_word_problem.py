@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
+from srl_env.errors import BadOption
 from srl_env.problem import Problem
 from srl_tasks.generated.word_problem import (
     LARGEST,
@@ -185,3 +187,17 @@ def test_an_episode_is_played_in_sentences() -> None:
     assert (reward, info["legal"], info["format_ok"]) == (1.0, True, True)
     assert "Yara has 19 * 3 = 57 pencils." in observation
     assert "57, I think" not in observation
+
+
+def test_no_amount_but_a_total_is_above_the_largest() -> None:
+    source = WordProblemSource((1, 12), largest=20)
+    assert source.name == "word_problem(20)/train/1-12"
+    for index in range(200):
+        amounts, _ = solve(source[index].prompt)
+        assert all(2 <= amount <= 20 for amount in amounts.values())
+
+
+@pytest.mark.parametrize("largest", [9, 20.0, True])
+def test_a_largest_amount_that_cannot_work_is_refused(largest: Any) -> None:
+    with pytest.raises(BadOption, match="largest must be a whole number of at least 10"):
+        WordProblemSource(3, largest=largest)
