@@ -7,6 +7,7 @@ between lines that it cannot contain, and ``canaries`` measures how often known 
 from __future__ import annotations
 
 import json
+import math
 import re
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -217,8 +218,8 @@ def _cached(file: Path | None) -> Iterator[tuple[str, int]]:
 class CanaryReport:
     """How often a judge accepted texts that solve nothing.
 
-    accepted: {attack: fraction of the problems on which it was judged correct}. failures: attacks
-    that got no verdict.
+    accepted: {attack: fraction of its verdicts that are "correct"}; NaN for an attack without any.
+    failures: questions that got no verdict.
     """
 
     accepted: Mapping[str, float]
@@ -226,8 +227,9 @@ class CanaryReport:
 
     @property
     def rate(self) -> float:
-        """The mean over all attacks, in [0, 1]."""
-        return sum(self.accepted.values()) / len(self.accepted)
+        """The mean over the attacks that got a verdict, in [0, 1]; NaN if none did."""
+        known = [fraction for fraction in self.accepted.values() if not math.isnan(fraction)]
+        return sum(known) / len(known) if known else math.nan
 
 
 def canaries(
@@ -238,9 +240,9 @@ def canaries(
         raise BadOption("canaries() needs at least one problem and one attack")
     items = [(problem, (attack,)) for attack in attacks for problem in problems]
     verdicts = judge.verify_many(items)
-    accepted = [isinstance(verdict, Verdict) and verdict.correct for verdict in verdicts]
-    count = len(problems)
-    return CanaryReport(
-        {a: sum(accepted[i * count : (i + 1) * count]) / count for i, a in enumerate(attacks)},
-        sum(isinstance(verdict, Failure) for verdict in verdicts),
-    )
+    accepted: dict[str, float] = {}
+    for number, attack in enumerate(attacks):
+        found = verdicts[number * len(problems) : (number + 1) * len(problems)]
+        given = [verdict.correct for verdict in found if isinstance(verdict, Verdict)]
+        accepted[attack] = sum(given) / len(given) if given else math.nan
+    return CanaryReport(accepted, sum(isinstance(verdict, Failure) for verdict in verdicts))

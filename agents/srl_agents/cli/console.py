@@ -167,6 +167,7 @@ def training_bar(title: str) -> Iterator[Callable[[TrainingProgress], None]]:
 _TRAINING_NUMBERS = {
     "reward": "reward",
     "success": "correct",
+    "format_fraction": "format",
     "groups/informative_fraction": "informative",
     "loss": "loss",
 }

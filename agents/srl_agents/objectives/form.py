@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Annotated
 
 from annotated_types import Ge
 
 from srl_agents.objectives.base import Scores
 from srl_agents.objectives.choices import Aggregation
+from srl_agents.objectives.groups import Signal
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.objectives.requests import Collected, Source
 from srl_agents.objectives.sampled import Sampled
@@ -48,12 +49,25 @@ class Form(Sampled):
     compares = False
 
     def collect(self, source: Source, refill: bool = True) -> Collected:
-        """Samples, and examples for the starts that need one."""
+        """Samples, and examples for the starts that need one.
+
+        A group that gives a completion to imitate counts as one with a signal.
+        """
         found = Sampled.collect(self, source, refill=False)
-        _, missing = self._imitated(found)
+        kept, missing = self._imitated(found)
         if self.examples and missing:
             found.demonstrations = source.examples(missing, self.max_tokens // 2)
+            kept = kept + [pair for pair in missing if pair[1].expert_action is not None]
+        taught = {episode.group for episode, _ in kept}
+        found.groups = [replace(group, imitated=group.start in taught) for group in found.groups]
         return found
+
+    def signals(self, collected: Collected) -> dict[tuple[int, int], Signal]:
+        """Those of the samples that are imitated."""
+        kept = {id(step) for _, step in self._imitated(collected)[0]}
+        found = Sampled.signals(self, collected)
+        steps = {(n, s.index): s for n, e in enumerate(collected.episodes) for s in e.steps}
+        return {place: signal for place, signal in found.items() if id(steps[place]) in kept}
 
     def training_batches(
         self, collected: Collected, batch: int, max_steps: int

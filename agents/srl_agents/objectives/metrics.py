@@ -68,8 +68,8 @@ def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metr
     """How much signal the groups carried, and how much of it comes from the format.
 
     groups/sampled, groups/trained: numbers. groups/informative_fraction: groups whose std exceeds
-    ``min_std``; groups/informative_fraction_in_format: groups whose std would exceed it without
-    their format failures. groups/std, groups/std_in_format: means over all.
+    ``min_std``, or that are imitated; groups/informative_fraction_in_format: groups whose std would
+    exceed it without their format failures. groups/std, groups/std_in_format: means over all.
     groups/reward_min, groups/reward_max: the smallest and the largest reward of a member.
     masked_completions: truncated ones that ``mask_truncated`` keeps out of the loss.
     """
@@ -82,7 +82,10 @@ def group_metrics(groups: Sequence[Group], trained: int, min_std: float) -> Metr
         ("", [group.std for group in groups]),
         ("_in_format", [group.std_in_format for group in groups]),
     ):
-        found |= _mean(f"groups/informative_fraction{suffix}", (std > min_std for std in stds))
+        signals = (std > min_std for std in stds)
+        if not suffix:
+            signals = (group.informative(min_std) for group in groups)
+        found |= _mean(f"groups/informative_fraction{suffix}", signals)
         found |= _mean(f"groups/std{suffix}", stds)
     return found | {f"groups/reward_{name}": reward for name, reward in ends.items()}
 

@@ -13,6 +13,7 @@ import srl_env
 from srl_agents.collection.examples import written
 from srl_agents.objectives.batch import Batch
 from srl_agents.objectives.form import Form
+from srl_agents.objectives.groups import groups_of
 from srl_agents.objectives.requests import Collected
 from srl_agents.runs.config import make_config
 from srl_agents.training.run import train
@@ -70,6 +71,23 @@ def test_the_first_good_sample_of_a_start_is_imitated_and_else_an_example() -> N
     assert batch.completions == ((7, 8, 9), (50, 51, 52), (60,))
     assert batch.weights.tolist() == pytest.approx([1 / 7] * 3)  # aggregation "token": 7 tokens
     assert data.fraction == 0.75
+
+
+def test_a_group_with_a_completion_to_imitate_counts_as_informative() -> None:
+    expert = replace(EPISODES[3].steps[0], expert_action="2")
+    episodes = (*EPISODES[:3], replace(EPISODES[3], steps=(expert,)), *EPISODES[4:]) * 2
+    for examples, fraction in ((True, 1 / 2), (False, 1 / 4)):
+        source = Found(episodes, WRITTEN)
+        source.collected.groups = groups_of(episodes)
+        form = Form(examples=examples)
+        collected = form.collect(source)
+        numbers = collected.metrics()
+        assert numbers["groups/informative_fraction"] == fraction
+        assert numbers["groups/trained"] == 4 * fraction
+        assert {place: s.outcome for place, s in form.signals(collected).items()} == {
+            (1, 0): "trained",
+            (7, 0): "trained",  # the same sample again
+        }
 
 
 def test_without_examples_only_samples_are_imitated() -> None:

@@ -132,7 +132,10 @@ def test_canaries_measure_how_often_known_attacks_are_accepted() -> None:
     assert gullible.rate == 1.0
     assert set(gullible.accepted) == set(ATTACKS)
     down = canaries(JudgeVerifier(Grader(down=True)), problems)
-    assert (down.rate, down.failures) == (0.0, 2 * len(ATTACKS))
+    assert (str(down.rate), down.failures) == ("nan", 2 * len(ATTACKS))
+    half = JudgeVerifier(ScriptedPolicy(["SCORE: 10", "I cannot say."]), retries=0)
+    attacked = canaries(half, problems, ("a",))
+    assert (attacked.accepted, attacked.rate, attacked.failures) == ({"a": 1.0}, 1.0, 1)
 
 
 @pytest.mark.parametrize(
