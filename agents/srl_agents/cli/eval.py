@@ -88,6 +88,11 @@ def eval_command(
     if resume is not None:
         if more := _given_besides(context, "resume"):
             raise BadOption(f"--resume uses the evaluation's own settings; leave out {more}")
+        if not (resume / SETTINGS).is_file():
+            raise BadOption(
+                f"--resume must be the folder of an evaluation; got {resume}, which holds no"
+                f" {SETTINGS}. Fix: give a folder that srl-env eval wrote"
+            )
         _evaluate(resume, read_tree(resume / SETTINGS))
         return
     if policy is None:

@@ -42,7 +42,7 @@ def train(
     env: Env = None,
     kwargs: Kwargs = "{}",
     model: Annotated[
-        str | None, typer.Option("--model", "-m", help="Folder or hub name of the model.")
+        str | None, typer.Option("--model", "-m", help="Folder of a model or a run, or hub name.")
     ] = None,
     out: Annotated[
         str | None,
@@ -111,6 +111,11 @@ def _source(file: Path | None, resume: Path | None) -> Path | None:
         raise BadOption(f"--resume uses the run's own configuration; leave {file} out")
     if (run := run_folder(resume)) not in (None, resume):
         raise BadOption(f"{resume} is a part of a run. Fix: --resume {run}")
+    if not (resume / "config.json").is_file():
+        raise BadOption(
+            f"--resume must be the folder of a run; got {resume}, which holds no config.json. Fix:"
+            " give a folder that srl-env train wrote"
+        )
     return resume / "config.json"
 
 

@@ -24,10 +24,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Annotated, Any
 
-from pydantic import Field
+from pydantic import AfterValidator, Field
 
 from srl_agents.evaluation.contrasts import BASE
 from srl_agents.methods.shipped import methods
+from srl_agents.models.folder import model_folder
 from srl_agents.policies.named import trained_decoding
 from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.evaluation import Count, EvaluationConfig
@@ -85,7 +86,7 @@ class CompareConfig(Section):
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     run: dict[str, Any]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
-    bases: tuple[str, ...] = ()
+    bases: tuple[Annotated[str, AfterValidator(model_folder)], ...] = ()
     jobs: Count = 1
     base: bool = True
     changes: dict[str, dict[str, Any]] = Field(default_factory=dict)

@@ -15,6 +15,12 @@ _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.tx
 _FOLDERS = (".", "/", "~", "models/", "runs/")  # the last two are where our own models lie
 
 
+def model_folder(source: str) -> str:
+    """The model's folder in that of a finished run; every other name as it is."""
+    model = Path(source).expanduser() / "model"
+    return str(model) if _is_run(model.parent) and model.is_dir() else source
+
+
 def check_model(source: str) -> None:
     """Raises BadOption for a GGUF file, a missing folder, or one without model or tokenizer."""
     folder = Path(source).expanduser()
@@ -53,9 +59,24 @@ def _check_base(folder: Path) -> None:
         )
 
 
+def _is_run(folder: Path) -> bool:
+    """Whether a training wrote the folder."""
+    try:
+        return "budget" in json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError):
+        return False
+
+
 def _check_folder(folder: Path) -> None:
     if (folder / "model" / "config.json").is_file():
         raise BadOption(f"{folder} is a run, not a model; did you mean {folder / 'model'}?")
+    if _is_run(folder):
+        saved = sorted((folder / "checkpoints").glob("update-*"))
+        other = f", or give its last checkpoint, {saved[-1]}" if saved else ""
+        raise BadOption(
+            f"{folder} is a run that has not finished; resume it (srl-env train --resume {folder})"
+            f"{other}"
+        )
     if not (folder / "config.json").is_file() and (files := sorted(folder.glob("*.gguf"))):
         check_model(str(files[0]))  # raises
     if (folder / ADAPTER).is_file():

@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from srl_agents.models.folder import check_model, model_folder
 from srl_agents.policies import own
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.history import run_folder, training_runs
@@ -87,7 +88,9 @@ def read_spec(name: str) -> PolicySpec:
             return PolicySpec(name, BUILT_IN[name])
         if difflib.get_close_matches(name, BUILT_IN, n=1):
             raise UnknownName("policy", name, BUILT_IN)
-    model = _trained_model(path) if run_folder(path) == path else name
+    model = model_folder(name)
+    if model == name and run_folder(path) == path:
+        check_model(name)
     return PolicySpec(name, _OF_MODEL, model, tuple(training_runs(path)))
 
 
@@ -100,14 +103,3 @@ def trained_decoding(runs: Sequence[RunConfig]) -> dict[str, Any]:
     if not runs:
         return {}
     return runs[0].resolved_method.stages[-1].objective.decoding()
-
-
-def _trained_model(run: Path) -> str:
-    """The model folder of a finished run."""
-    if (run / "model").is_dir():
-        return str(run / "model")
-    found = sorted((run / "checkpoints").glob("update-*"))
-    other = f", or evaluate its last checkpoint, {found[-1]}" if found else ""
-    raise BadOption(
-        f"{run} is a run that has not finished; resume it (srl-env train --resume {run}){other}"
-    )

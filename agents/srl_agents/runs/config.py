@@ -21,6 +21,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from srl_agents.methods.budget import StageBudget
 from srl_agents.methods.stages import Beta, Method
+from srl_agents.models.folder import model_folder
 from srl_agents.objectives.choices import SamplerCorrection
 from srl_agents.runs.evaluation import TrainingEvaluationConfig
 from srl_agents.runs.method import resolved
@@ -96,7 +97,7 @@ class LoraConfig(Section):
 class ModelConfig(Section):
     """The model, and how it is computed.
 
-    path: folder or hub name of a causal language model. lora: train adapters only.
+    path: folder of a model or of a finished run, or hub name. lora: train adapters only.
     device: "auto" takes a GPU if there is one. dtype: of the weights. autocast: matrix products in
     bfloat16 over weights kept in dtype. threads: of torch on the CPU; None for its default.
     gradient_checkpointing: recompute activations to save memory. parallel: what each of several
@@ -105,7 +106,7 @@ class ModelConfig(Section):
     saved with the tokenizer.
     """
 
-    path: str
+    path: Annotated[str, AfterValidator(model_folder)]
     device: str = "auto"
     dtype: Literal["float32", "bfloat16"] = "float32"
     autocast: bool = False

@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.objectives.teacher import OWN_WEIGHTS
-from srl_agents.runs.config import RunConfig
+from srl_agents.runs.config import RunConfig, make_config
 from srl_agents.runs.input_checks import check_inputs
 from srl_agents.runs.lock import LOCK, held
 from srl_agents.runs.settings import read_tree
@@ -140,22 +140,22 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
         raise BadOption(
             f"{folder} must not hold a run; got one. Fix: resume it, or choose another folder"
         )
-    before, now = _fixed(read_tree(file)), _fixed(tree)
-    changed = [key for key in before if before[key] != now.get(key)]
-    if changed:
+    before = make_config(read_tree(file))  # a setting that is newer than the run has its default
+    if changed := _changed(before, config):
         raise BadOption(
             f"{folder} must be resumed with the settings of {file}; got others for"
             f" {', '.join(changed)}"
         )
 
 
-def _fixed(tree: dict[str, Any]) -> dict[str, Any]:
-    """The settings that a resumed run may not change; a server may have moved."""
-    free = ("budget", "checkpoint", "log", "out", "rollout")
-    fixed = {key: value for key, value in tree.items() if key not in free}
-    if "policy" in fixed:
-        fixed["policy"] = {k: value for k, value in fixed["policy"].items() if k != "base_url"}
-    return fixed
+def _changed(before: RunConfig, now: RunConfig) -> list[str]:
+    """The settings that differ and that a resumed run may not change; a server may have moved."""
+    same = before.resolved_method.stages == now.resolved_method.stages
+    method = ("method", "train", "stages") if same else ()
+    free = ("budget", "checkpoint", "log", "out", "rollout", *method)
+    exclude: dict[str, Any] = {**dict.fromkeys(free, True), "policy": {"base_url"}}
+    old, new = (config.model_dump(exclude=exclude) for config in (before, now))
+    return [name for name in old if old[name] != new[name]]
 
 
 def _begun(folder: Path) -> bool:

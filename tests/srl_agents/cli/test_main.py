@@ -299,14 +299,20 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
         (["eval", "-m", "expert", "-e", CHAIN, "--granularity", "token"], "granularity"),
         (["eval", "-m", "expert", "-e", CHAIN, "--kwargs", '{"split": "dev"}'], "by --split"),
         (["eval", "-m", "./nowhere/at/all", "-e", CHAIN], "no folder './nowhere/at/all'"),
-        (["eval", "--resume", "nowhere"], "nowhere/settings.json cannot be read"),
+        (
+            ["eval", "--resume", "nowhere"],
+            "--resume must be the folder of an evaluation; got nowhere, which",
+        ),
         (["train", "-e", CHAIN], "model is missing"),
         (["train", "-e", CHAIN, "-m", "x"], "budget is missing"),
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "-1"], "budget.seconds"),
         (["train", "-m", "x", "--seconds", "1", "--method", "slr"], "env is missing"),
         (["train", "-e", CHAIN, "-m", "x", "--seconds", "1", "--method", "slr"], "mean 'srl'?"),
         (["train", "--config", "none.toml"], "none.toml cannot be read"),
-        (["train", "--resume", "nowhere"], "nowhere/config.json cannot be read"),
+        (
+            ["train", "--resume", "nowhere"],
+            "--resume must be the folder of a run; got nowhere, which",
+        ),
         (["train", "none.toml"], "none.toml cannot be read"),
         (
             ["train", "a.toml", "--config", "b.toml"],

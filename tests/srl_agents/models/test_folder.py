@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from srl_agents.models.folder import check_model
+from srl_agents.models.folder import check_model, model_folder
+from srl_agents.runs.config import make_config
 from srl_env.errors import BadOption
 
 
@@ -33,6 +34,20 @@ def test_a_folder_needs_a_model_and_a_tokenizer(tmp_path: Path) -> None:
         check_model(str(tmp_path))
     (tmp_path / "tokenizer.json").write_text("{}")
     check_model(str(tmp_path))
+
+
+def test_a_finished_run_stands_for_its_model(tmp_path: Path) -> None:
+    assert model_folder(str(tmp_path)) == str(tmp_path)
+    (tmp_path / "config.json").write_text('{"budget": {}}')
+    assert model_folder(str(tmp_path)) == str(tmp_path)
+    with pytest.raises(BadOption, match=r"is a run that has not finished; resume it \(srl-env t"):
+        check_model(str(tmp_path))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "config.json").write_text("{}")
+    assert model_folder(str(tmp_path)) == str(tmp_path / "model")
+    run = {"out": "", "env": {"id": "srl/ModularChain-v0"}, "budget": {"updates": 1}}
+    config = make_config({**run, "model": {"path": str(tmp_path)}})
+    assert config.model.path == str(tmp_path / "model")
 
 
 def test_a_run_in_place_of_its_model_is_answered_with_the_model(tmp_path: Path) -> None:

@@ -165,7 +165,7 @@ def test_a_run_stands_for_its_model_and_remembers_its_training(tmp_path: Path) -
 def test_an_unfinished_run_says_how_to_resume(tmp_path: Path) -> None:
     run = write_run(tmp_path / "run", "hub/name")
     (run / "model").rmdir()
-    with pytest.raises(BadOption, match=r"train --resume .*run\), or evaluate .*update-000001"):
+    with pytest.raises(BadOption, match=r"train --resume .*run\), or give .*update-000001"):
         read_spec(str(run))
 
 

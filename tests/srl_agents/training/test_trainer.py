@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import signal
 import threading
@@ -423,6 +424,19 @@ def test_a_run_is_not_resumed_with_other_settings(tree: dict[str, Any]) -> None:
         BadOption, match=r"must be resumed with the settings of .*got others for seed, train"
     ):
         train(configured(tree, seed=3, train={"lr": 1.0}), resume=True)
+
+
+def test_a_setting_that_is_newer_than_a_run_does_not_stop_it(tree: dict[str, Any]) -> None:
+    config = configured(tree, budget={"updates": 1})
+    file = train(config).folder / "config.json"
+    older = json.loads(file.read_text())
+    del older["model"]["parallel"], older["policy"], older["evaluation"]
+    file.write_text(json.dumps(older))
+    longer = configured(tree, budget={"updates": 2})
+    assert train(longer, resume=True).usage.updates == 2
+    moved = configured(tree, budget={"updates": 3}, policy={"sampler": "vllm"})
+    with pytest.raises(BadOption, match="got others for policy"):
+        train(moved, resume=True)
 
 
 # What goes wrong
