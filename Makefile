@@ -8,7 +8,7 @@ VLLM_STAMP := $(VLLM_VENV)/.installed
 VLLM_TESTS := tests/srl_agents/policies/vllm/test_engine.py tests/srl_agents/policies/servers/test_vllm_server.py tests/srl_agents/training/test_vllm.py tests/srl_agents/training/test_ray_vllm.py
 PEERS_VENV := .venv-peers
 PEERS_STAMP := $(PEERS_VENV)/.installed
-PEERS_TESTS := tests/srl_agents/integrations/test_taskset.py tests/srl_tasks/adapters/test_reasoning_gym.py tests/srl_tasks/adapters/test_gem.py
+PEERS_TESTS := tests/srl_agents/integrations/test_taskset.py tests/srl_tasks/adapters/test_reasoning_gym.py tests/srl_tasks/adapters/test_gem.py tests/srl_agents/serving/test_network.py
 export OMP_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
@@ -22,7 +22,7 @@ help:
 	@echo "make test       the tests, in minutes"
 	@echo "make test-slow  the slow tests: kill and resume, whole trainings"
 	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 2.8 GB)"
-	@echo "make test-peers the tests with verifiers, reasoning-gym and GEM, in an environment of its own ($(PEERS_VENV), 0.8 GB)"
+	@echo "make test-peers the tests with verifiers, reasoning-gym, GEM, OpenEnv and MCP, in an environment of its own ($(PEERS_VENV), 0.8 GB)"
 	@echo "make check      formatting, lint and types"
 	@echo "make bench      the speed figures"
 	@echo "make docs       the documentation site (site/index.html)"
@@ -68,7 +68,7 @@ test-peers: $(PEERS_STAMP)
 	PATH="$(abspath $(PEERS_VENV))/bin:$$PATH" python -m pytest --noconftest --timeout 900 $(PEERS_TESTS)
 
 $(PEERS_STAMP): pyproject.toml constraints-peers.txt
-	$(call announced,$(PEERS_VENV),srl-env with verifiers$(,) reasoning-gym and GEM,0.8 GB,about a minute)
+	$(call announced,$(PEERS_VENV),srl-env with verifiers$(,) reasoning-gym$(,) GEM$(,) OpenEnv and MCP,0.8 GB,about a minute)
 	$(PYTHON) -m venv $(PEERS_VENV)
 	$(PEERS_VENV)/bin/python $(INSTALL) --no-deps -r constraints-peers.txt
 	$(PEERS_VENV)/bin/python $(INSTALL) --no-deps -e .

@@ -285,6 +285,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         """
         return {}
 
+    def world_reward(self) -> float | None:
+        """The world's own reward for the last action, for the reward mode "world"; None without."""
+        return None
+
     def world_state(self) -> Any:
         """A copy of the world's state for ``snapshot``, independent of the world."""
         return copied_world(self, self.world)
@@ -389,6 +393,7 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             measure=self.find_measure(self.measure if state.measure is None else state.measure),
             judged=self._judged(state),
             find_measure=self.find_measure,
+            world_reward=None if fault else self._rewarded_by_world(state),
         )
 
     def settle(self, record: StepRecord, reward: StepReward) -> StepResult:
@@ -598,6 +603,11 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             world_live=self.has_world and not (continuation == "expert" and recorded),
             native=native,
         )
+
+    def _rewarded_by_world(self, state: EpisodeState) -> float | None:
+        """The world's reward for the policy's own action."""
+        own = state.world_live and state.continuation == "policy"
+        return self.world_reward() if own else None
 
     def _judged(self, state: EpisodeState) -> bool:
         """Whether the episode's end has a verdict; it always has if the policy's steps count."""

@@ -69,11 +69,12 @@ ALLOWED = {
         "evaluation": "policies runs",
         "expert_data": "evaluation policies runs",
         "integrations": "policies",
+        "serving": "",
         "view": "evaluation",
         "training": "collection evaluation methods models nn objectives parallel policies runs",
         "comparison": "evaluation methods models policies runs training",
         "cli": "collection comparison evaluation expert_data integrations methods models parallel"
-        " policies runs training view",
+        " policies runs serving training view",
         "__main__": "cli",
     },
 }

@@ -11,5 +11,6 @@ ENVIRONMENTS = {
     "srl/Steps-v0": "srl_tasks.recorded.steps:StepsEnv",
     "srl/ReasoningGym-v0": "srl_tasks.adapters.reasoning_gym:ReasoningGymEnv",
     "srl/GEM-v0": "srl_tasks.adapters.gem:GEMEnv",
+    "srl/OpenEnv-v0": "srl_tasks.adapters.openenv:OpenEnvEnv",
     "srl/SWE-v0": "srl_tasks.swe.env:SWEEnv",
 }

@@ -7,6 +7,7 @@
                             ``.parquet`` means the same
 ``reasoning_gym:NAME``      a data set of reasoning-gym (srl/ReasoningGym-v0)
 ``gem:ID``                  an environment of GEM (srl/GEM-v0)
+``openenv:URL``             an environment on a server of OpenEnv's (srl/OpenEnv-v0)
 ``my_env.py``               the ``ReasoningEnv`` subclass in a Python file
 ``my_env.py:Times``         the one of that name, if there are several
 ``my_package/``             a folder whose pyproject.toml names its environments
@@ -37,6 +38,7 @@ _PREFIXES = {
     STEPS: (STEPS_ID, "path", "a file", "problems.jsonl"),
     "reasoning_gym:": ("srl/ReasoningGym-v0", "dataset", "a data set", "chain_sum"),
     "gem:": ("srl/GEM-v0", "world", "an id", "game:GuessTheNumber-v0-hard"),
+    "openenv:": ("srl/OpenEnv-v0", "url", "an address", "http://localhost:8000"),
 }
 """{prefix: (id, argument, what comes after it, an example)}"""
 GROUP = "srl_env.environments"

@@ -61,6 +61,18 @@ def score(step: StepRecord) -> StepReward:
     return StepReward(value, {**_at_end(step, value).parts, "score": value})
 
 
+@reward_mode("world")
+def world(step: StepRecord) -> StepReward:
+    """The world's own reward, step by step, for worlds that reward (GEM's, OpenEnv's).
+
+    Without one, the reward is that of rlvr.
+    """
+    if step.world_reward is None:
+        return rlvr.score([step])[0]
+    value = step.world_reward
+    return StepReward(value, {**_at_end(step, value).parts, "world": value})
+
+
 @dataclass(frozen=True, slots=True)
 class HybridMode:
     """``similarity`` × the reward of srl + ``outcome`` × the reward of rlvr, step by step.

@@ -59,6 +59,7 @@ class StepRecord:
       the episode's end.
     - format_ok_so_far: whether every step of the episode, this one included, kept the format.
     - measure: how good an action is as this step; see ``srl_env.rewards.measures``.
+    - world_reward: the world's own reward for this step, None if it has none.
     """
 
     problem: Problem
@@ -80,6 +81,7 @@ class StepRecord:
     measure: Measure = TextMeasure(step_similarity)
     judged: bool = True
     find_measure: FindMeasure | None = field(default=None, repr=False, compare=False)
+    world_reward: float | None = None
 
     @property
     def own(self) -> bool:

@@ -71,12 +71,12 @@ errors = _Console(160, stderr=True)
 
 
 @contextmanager
-def printed_log(name: str) -> Iterator[None]:
-    """A context in which a logger's messages, from INFO on, are printed among ours."""
+def printed_log(name: str, level: int = logging.INFO) -> Iterator[None]:
+    """A context in which a logger's messages, from a level on, are printed among ours."""
     logger = logging.getLogger(name)
     handler, before = _Printing(), logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     try:
         yield
     finally:

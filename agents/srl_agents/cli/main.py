@@ -19,7 +19,7 @@ from srl_agents.cli.user_errors import one_line_errors
 
 COMMANDS = (
     "list init check play fetch train eval compare view plot data swe rescore difficulty monitor"
-    " probe suggest"
+    " probe suggest serve"
 )
 
 app = typer.Typer(

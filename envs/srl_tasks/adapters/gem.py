@@ -22,12 +22,13 @@ import numpy as np
 
 from srl_env.data.splits import QUARTERS, split_of
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure, MissingExtra, UnknownName, WorldFailure
+from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
 from srl_env.problem import Problem
 from srl_env.rewards.record import Granularity
 from srl_env.seeding import derive_seed
 from srl_env.text.prompt import PromptStyle
 from srl_env.verifiers import Verdict
+from srl_tasks.adapters.unasked import Unasked
 from srl_tasks.generated.family import EndlessSource, Split
 
 STYLE = PromptStyle(
@@ -60,10 +61,10 @@ class GEMEnv(ReasoningEnv):
 
     **Action.** ``<think>…</think>`` and the action, which is passed on unchanged.
 
-    **Expert.** None, so there is no SRL: the modes are "rlvr", "score" and the controls.
+    **Expert.** None, so there is no SRL: the modes are "rlvr", "score", "world" and the controls.
 
     **Reward.** By the reward mode: with "rlvr" 1 at the end if the rewards of the episode sum to
-    ``correct_at`` or more, with "score" their sum.
+    ``correct_at`` or more, with "score" their sum, with "world" each reward at its step.
 
     **Episode end.** When the wrapped environment terminates or truncates. After ``max_steps`` the
     episode is truncated and not correct.
@@ -104,7 +105,7 @@ class GEMEnv(ReasoningEnv):
         name = world if isinstance(world, str) else getattr(world, "__qualname__", repr(world))
         source = GEMSource(make, str(name), split, max_problems)
         defaults: dict[str, Any] = {"style": STYLE, "reward_mode": "rlvr"}
-        super().__init__(source, _Unasked(), **defaults | options)
+        super().__init__(source, Unasked(), **defaults | options)
         self._make, self.correct_at = make, correct_at
         self.world: Played | None = None
 
@@ -128,6 +129,10 @@ class GEMEnv(ReasoningEnv):
         assert self.world is not None, "an episode was begun"
         total = self.world.total
         return Verdict(self.world.over and total >= self.correct_at, None, {"score": total})
+
+    def world_reward(self) -> float | None:
+        """The wrapped environment's last reward."""
+        return None if self.world is None else self.world.reward
 
     def world_info(self) -> Mapping[str, Any]:
         """The wrapped environment's last reward."""
@@ -233,25 +238,6 @@ class _Named:
                 f"gem.make({self.env_id!r}) raised {type(error).__name__}: {said:.300}"
             ) from error
         return made
-
-
-@dataclass(frozen=True, slots=True)
-class _Unasked:
-    """The verifier of an environment that judges itself."""
-
-    def extract(self, text: str) -> str | None:
-        """None: no text states an answer."""
-        return None
-
-    def verify(self, problem: Problem, actions: Sequence[str]) -> Verdict:
-        """Not correct: only the environment can judge."""
-        return Verdict(False)
-
-    def verify_many(
-        self, items: Sequence[tuple[Problem, Sequence[str]]]
-    ) -> list[Verdict | Failure]:
-        """Not correct, each."""
-        return [Verdict(False)] * len(items)
 
 
 def _begin(played: Played, seed: int) -> str:

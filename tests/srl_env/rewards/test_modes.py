@@ -132,6 +132,12 @@ def test_format_pays_at_the_end_if_every_step_kept_it() -> None:
     assert paid("format", *steps) == [0.0, 1.0, 0.0]
 
 
+def test_world_pays_what_the_world_paid_and_else_as_rlvr() -> None:
+    steps = [replace(STEP, world_reward=0.25), replace(LAST, world_reward=-2.0)]
+    assert paid("world", *steps) == [0.25, -2.0]
+    assert paid("world", STEP, LAST) == paid("rlvr", STEP, LAST)
+
+
 def test_random_pays_by_the_records_own_stream_half_of_the_time() -> None:
     steps = [replace(LAST, rng=np.random.default_rng(n)) for n in range(2000)]
     values = paid("random", *steps)
@@ -143,7 +149,7 @@ def test_random_pays_by_the_records_own_stream_half_of_the_time() -> None:
 
 
 def test_the_published_modes_are_registered_with_their_defaults() -> None:
-    names = ["format", "holistic", "hybrid", "inverse", "random", "rlvr", "score", "srl"]
+    names = ["format", "holistic", "hybrid", "inverse", "random", "rlvr", "score", "srl", "world"]
     assert reward_modes() == names
     assert all(isinstance(get_reward_mode(name), RewardMode) for name in names)
     assert get_reward_mode("srl").default_continuation == "expert"

@@ -97,6 +97,18 @@ def test_the_world_answers_and_its_rewards_add_up() -> None:
     assert info["verdict"]["score"] == pytest.approx(1.1)
 
 
+def test_each_step_can_be_rewarded_as_the_world_does_and_a_policy_fault_is_not() -> None:
+    env = make(reward_mode="world")
+    env.reset(seed=1)
+    wrong = str(number(env) - 1 if number(env) else 1)
+    rewards = [env.step(wrong)[1], env.step(str(number(env)))[1]]
+    assert rewards == [0.1, 1.0]
+    env.reset(seed=1)
+    env.step(wrong)
+    _, reward, terminated, _, info = env.step("crash")
+    assert (reward, terminated, "policy_fault" in info["verdict"]) == (0.0, True, True)
+
+
 def test_an_episode_ends_where_the_wrapped_one_is_cut_off() -> None:
     env = make()
     env.reset(seed=3)

@@ -1,0 +1,1 @@
+"""Environments offered over the network: OpenEnv's protocol, and tools over MCP."""
