@@ -20,6 +20,7 @@ TAKE_STEP: Final = Tool(
     {"text": Parameter("string", "the step, as it shall stand in the solution")},
 )
 """The only tool of an environment that has none."""
+_LONGEST_NAME: Final = 1000  # similar names are looked for, which takes time
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class ServedEpisodes:
         """
         names = [known.name for known in tools_of(self.env)]
         if tool not in names:
-            raise UnknownName("tool", tool, names)
+            raise UnknownName("tool", tool[:_LONGEST_NAME], names)
         if hasattr(self.env.format, "tools"):
             return self.step(call_text(tool, dict(arguments)))
         text = arguments.get("text")
@@ -130,6 +131,9 @@ class ServedEpisodes:
 
     def _check(self, options: Mapping[str, Any]) -> None:
         """A client names what is registered here, and does not lengthen episodes."""
+        for name, value in options.items():
+            if isinstance(value, str) and len(value) > _LONGEST_NAME:
+                raise BadOption(f"{name} must have at most {_LONGEST_NAME} characters")
         measure, steps = options.get("measure"), options.get("max_steps")
         if isinstance(measure, str) and ":" in measure:
             raise BadOption(f"measure must be a name that is known here; got {measure!r:.80}")

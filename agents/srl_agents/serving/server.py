@@ -8,6 +8,7 @@ import json
 import logging
 import os
 import socket
+import threading
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -106,6 +107,8 @@ def serve(served: Served, report: Callable[[str], None]) -> int:
     Raises ``BadOption`` for a port in use, and what making the environment raises.
     """
     env = served.make()
+    if served.log is not None:
+        served.log.open("a").close()  # a mistake shows now
     listening = _listen(served.host, served.port)
     try:
         host, port = listening.getsockname()[:2]
@@ -123,20 +126,29 @@ def serve(served: Served, report: Callable[[str], None]) -> int:
 async def _serve(
     served: Served, env: ReasoningEnv, listening: socket.socket, report: Callable[[str], None]
 ) -> int:
-    counted = [0]
-
-    def record(episode: Episode) -> None:
-        counted[0] += 1
-        if served.log is not None:
-            with served.log.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(episode.to_json()) + "\n")
-
-    sessions = Sessions(lambda: ServedEpisodes(served.make(), record), served.limits)
+    log = _Log(served.log)
+    sessions = Sessions(lambda: ServedEpisodes(served.make(), log.add), served.limits)
     server = _Server(_config(application(served, env, sessions), served.limits), sessions)
     await server.serve(sockets=[listening])
     env.close()
-    report(f"Stopped after {sessions.opened} sessions and {counted[0]} episodes.")
+    report(f"Stopped after {sessions.opened} sessions and {log.count} episodes.")
     return server.left
+
+
+class _Log:
+    """The finished episodes: counted, and written to a file if there is one. From any thread."""
+
+    def __init__(self, path: Path | None) -> None:
+        self.count, self._path = 0, path
+        self._turn = threading.Lock()
+
+    def add(self, episode: Episode) -> None:
+        line = json.dumps(episode.to_json()) + "\n"
+        with self._turn:
+            self.count += 1
+            if self._path is not None:
+                with self._path.open("a", encoding="utf-8") as file:
+                    file.write(line)
 
 
 def application(served: Served, env: ReasoningEnv, sessions: Sessions) -> App:

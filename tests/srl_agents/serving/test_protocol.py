@@ -149,6 +149,10 @@ def test_a_client_names_no_code_and_lengthens_no_episode() -> None:
         served.error("reset", {"max_steps": 10**9})[1]
         == "max_steps must be at most 24; got 1000000000"
     )
+    assert (
+        served.error("reset", {"problem": "x" * 10**6})[1]
+        == "problem must have at most 1000 characters"
+    )
     assert served.ask("reset", {"max_steps": 2, "measure": "characters"})["type"] == "observation"
 
 
