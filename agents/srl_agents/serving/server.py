@@ -289,7 +289,7 @@ async def _received(websocket: WebSocket, sessions: Sessions, session: Session) 
     if message["type"] == "websocket.disconnect":
         raise WebSocketDisconnect(message.get("code", 1005))
     text: str | None = message.get("text")
-    return message["bytes"].decode("utf-8", "replace") if text is None else text  # type: ignore[no-any-return]
+    return message["bytes"].decode("utf-8", "replace") if text is None else text
 
 
 async def _send(websocket: WebSocket, sessions: Sessions, reply: protocol.Reply) -> None:
