@@ -169,7 +169,7 @@ def _trained_in(
 
 def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     """Starts or continues the evaluation in a folder."""
-    from srl_agents.evaluation.plan import choose_problems, split_maker
+    from srl_agents.evaluation.plan import ChosenProblems, choose_problems, split_maker
     from srl_agents.policies.named import read_spec
     from srl_agents.runs.history import check_unseen
     from srl_agents.runs.lock import held
@@ -178,8 +178,7 @@ def _evaluate(folder: Path, record: dict[str, Any]) -> None:
     spec = read_spec(record["policy"])
     make_env = split_maker(record["env"], record["arguments"], record["split"])
     env = make_env()
-    problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
-    check_unseen(problems, spec.runs)
+    check_unseen(ChosenProblems(env.problems, choose_problems(env.problems, settings)), spec.runs)
     policy = spec.load(env, record["device"], settings.seed, record["policy_arguments"])
     policies = {record["policy"]: policy}
     if record["chooser"]:

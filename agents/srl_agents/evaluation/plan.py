@@ -6,13 +6,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, cast, overload
 
 import srl_env
 from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
-from srl_env.problem import ProblemSource
+from srl_env.problem import Problem, ProblemSource
 from srl_env.rollout import Episode, Start
 from srl_env.seeding import derive_seed, stream
 
@@ -88,6 +88,27 @@ def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
     while len(chosen) < settings.problems:  # sources may be too large for a permutation
         chosen.add(int(rng.integers(size)))
     return sorted(chosen)
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenProblems(Sequence[Problem]):
+    """Some problems of a source, each read when it is asked for."""
+
+    source: ProblemSource
+    indices: Sequence[int]
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    @overload
+    def __getitem__(self, place: int) -> Problem: ...
+    @overload
+    def __getitem__(self, place: slice) -> ChosenProblems: ...
+    def __getitem__(self, place: int | slice) -> Problem | ChosenProblems:
+        """The problem at a place among the chosen ones."""
+        if isinstance(place, slice):
+            return ChosenProblems(self.source, self.indices[place])
+        return self.source[self.indices[place]]
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
-from srl_agents.evaluation.plan import choose_problems, split_maker
+from srl_agents.evaluation.plan import ChosenProblems, choose_problems, split_maker
 from srl_agents.runs.config import RunConfig
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.history import check_unseen, training_runs
@@ -22,7 +22,8 @@ def check_split(run: RunConfig, settings: EvaluationConfig, section: str, place:
     try:
         for each in run.environments.values():
             with closing(split_maker(each.id, each.options, settings.split)()) as env:
-                problems = [env.problems[i] for i in choose_problems(env.problems, settings)]
+                chosen = choose_problems(env.problems, settings)
+                problems = ChosenProblems(env.problems, chosen)
                 check_unseen(problems, [trained, *training_runs(run.model.path)])
     except (BadOption, UnknownName) as error:
         raise BadOption(f"{section}.split is {settings.split!r}: {error}") from error

@@ -7,7 +7,7 @@ model without such a history, e.g. from the hub, cannot be checked.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
 
 import srl_env
@@ -15,7 +15,6 @@ from srl_agents.models.folder import looks_like_a_folder
 from srl_agents.runs.config import EnvConfig, RunConfig, make_config
 from srl_agents.runs.problem_file import indices_of
 from srl_agents.runs.settings import read_tree
-from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UserError
 from srl_env.problem import Problem, ProblemSource
@@ -77,7 +76,8 @@ def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None
         for settings in run.environments.values():
             env = srl_env.make(settings.id, **settings.options).unwrapped
             assert isinstance(env, ReasoningEnv), "the run could not have trained on anything else"
-            seen = seen_problems(problems, _trained_on(settings, env.problems))
+            only = _trained_on(settings, env.problems)
+            seen = seen_problems(problems, env.problems, only)
             env.close()
             if seen:
                 raise BadOption(
@@ -87,25 +87,29 @@ def check_unseen(problems: Sequence[Problem], runs: Iterable[RunConfig]) -> None
                 )
 
 
-def _trained_on(settings: EnvConfig, source: ProblemSource) -> ProblemSource:
-    """The problems that a run trained on; all of the source if its file of ids is gone."""
+def _trained_on(settings: EnvConfig, source: ProblemSource) -> frozenset[int] | None:
+    """The indices that a run trained on; None for all, also if its file of ids is gone."""
     file = Path(settings.problems or "")
-    if not file.is_file():
-        return source
-    return ListSource(tuple(source[i] for i in indices_of(file, source)), source.name)
+    return frozenset(indices_of(file, source)) if file.is_file() else None
 
 
-def seen_problems(problems: Sequence[Problem], source: ProblemSource) -> list[Problem]:
-    """The problems that a source has too, by id and text, or by text if it is small."""
+def seen_problems(
+    problems: Iterable[Problem], source: ProblemSource, only: Collection[int] | None = None
+) -> list[Problem]:
+    """The problems that a source has too, by id and text, or by text if it is small.
+
+    only: indices of the source, None for all.
+    """
+    indices: Collection[int] = range(len(source)) if only is None else only
     texts = frozenset[str]()
-    if len(source) <= COMPARED_BY_TEXT:
-        texts = frozenset(source[i].prompt for i in range(len(source)))
-    return [p for p in problems if p.prompt in texts or _has(source, p)]
+    if len(indices) <= COMPARED_BY_TEXT:
+        texts = frozenset(source[i].prompt for i in indices)
+    return [p for p in problems if p.prompt in texts or _has(source, indices, p)]
 
 
-def _has(source: ProblemSource, problem: Problem) -> bool:
+def _has(source: ProblemSource, indices: Collection[int], problem: Problem) -> bool:
     try:
-        found = source[source.index_of(problem.id)]
+        index = source.index_of(problem.id)
     except UserError:
         return False
-    return found.prompt == problem.prompt
+    return index in indices and source[index].prompt == problem.prompt
