@@ -14,6 +14,7 @@ from srl_env.environment import ReasoningEnv
 from srl_env.policy import Sampling
 from srl_env.problem import ExpertStep
 from srl_env.rollout import Episode, Step
+from srl_env.text.format import CLOSE, OPEN
 
 
 def examples(
@@ -71,7 +72,8 @@ def _recorded(env: ReasoningEnv, problem_id: str, step: Step) -> ExpertStep:
 
 def _own_words(env: ReasoningEnv, step: Step, room: int) -> str:
     """The beginning of what the policy wrote, without thinking tags, up to the end of a word."""
-    text, tokens = env.format.parse(step.generation.text).action, len(step.generation.token_ids)
+    text, tokens = step.generation.text, len(step.generation.token_ids)
+    text = env.format.parse(text).action or text.replace(OPEN, "").replace(CLOSE, "").strip()
     if tokens > room:
         text = text[: len(text) * room // tokens].rpartition(" ")[0]
     return text.strip()

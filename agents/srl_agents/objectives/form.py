@@ -16,6 +16,7 @@ from srl_agents.objectives.requests import Collected, Source
 from srl_agents.objectives.sampled import Sampled
 from srl_agents.objectives.summary import change
 from srl_env.rollout import Episode, Step
+from srl_env.text.format import CLOSE, OPEN
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -29,8 +30,9 @@ Sample = tuple[Episode, Step]
 class Form(Sampled):
     """Likelihood of completions that keep the environment's format.
 
-    Of each start, the first sample that keeps the format and was not truncated is imitated. Its
-    score, for ``until.reward``, is the fraction of samples that keep the format.
+    Of each start, the first sample that keeps the format and was not truncated is imitated, unless
+    its thought is empty and there are examples. Its score, for ``until.reward``, is the fraction of
+    samples that keep the format.
     examples: where no sample of a start keeps it, the expert's step is imitated, written in the
     format. If the format asks for a thought and none is recorded, the policy's own sample becomes
     the thought.
@@ -131,9 +133,19 @@ class Form(Sampled):
                 starts.setdefault(episode.group, []).extend((episode, s) for s in episode.steps)
         kept, missing = list[Sample](), list[Sample]()
         for samples in starts.values():
-            good = [pair for pair in samples if _keeps(pair[1])]
+            good = [pair for pair in samples if _keeps(pair[1]) and not self._replaced(pair[1])]
             (kept if good else missing).append((good or samples)[0])
         return kept, missing
+
+    def _replaced(self, step: Step) -> bool:
+        """Whether a sample has an empty thought, and there is an example to take its place.
+
+        Where empty thoughts are imitated, they are soon all that is left.
+        """
+        if not self.examples or step.expert_action is None:
+            return False
+        thought, closed, _ = step.generation.text.partition(OPEN)[2].partition(CLOSE)
+        return bool(closed) and not thought.strip()
 
     def __str__(self) -> str:
         return "likelihood of completions in the format"

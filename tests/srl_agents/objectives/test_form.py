@@ -103,6 +103,27 @@ def test_without_examples_only_samples_are_imitated() -> None:
     assert "No sample kept the format" in Form().why_untrained([{}], "tags")
 
 
+def test_a_sample_with_an_empty_thought_gives_way_to_an_example() -> None:
+    def thinking(group: int, text: str, expert: str | None) -> Episode:
+        made = sample(group, (5,))
+        generation = replace(made.steps[0].generation, text=text)
+        step = replace(made.steps[0], generation=generation, expert_action=expert)
+        return replace(made, steps=(step,))
+
+    episodes = [
+        thinking(0, "<think> </think>\n2", "2"),
+        thinking(0, "<think>so</think>\n2", "2"),
+        thinking(1, "<think></think>\n2", "2"),
+        thinking(2, "<think></think>\n2", None),
+    ]
+    source = Found(episodes, WRITTEN)
+    collected = Form(max_tokens=10).collect(source)
+    assert source.asked == ["p1 5"]
+    data = Form().training_batches(collected, batch=4, max_steps=1)
+    assert data is not None
+    assert data.batches[0].prompts == ((0,), (2,), (1,), (2,))  # two samples, two examples
+
+
 def broken(env: Any, text: str, tokens: int = 4) -> tuple[Episode, Step]:
     action = env.problems[0].trajectories[0].actions[0]
     generation = Generation(text, tuple(range(tokens)))
@@ -118,6 +139,8 @@ def test_the_policy_s_own_words_become_the_thought_that_the_format_asks_for() ->
     assert own == f"<think>one two</think>\n{action}"  # half of the text, to the end of a word
     assert written(env, *broken(env, "one two", tokens=2), room=2) == own
     assert written(env, *broken(env, "", tokens=1), room=2) == f"<think></think>\n{action}"
+    open_ = broken(env, "<think>one two", tokens=2)
+    assert written(env, *open_, room=2) == f"<think>one two</think>\n{action}"
     episode, step = broken(env, "one")
     assert written(env, episode, replace(step, expert_action=None), room=2) is None
 
