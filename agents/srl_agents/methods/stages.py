@@ -23,6 +23,8 @@ from srl_agents.methods.profile import Profile
 from srl_agents.methods.subset import Diverse
 from srl_agents.objectives.base import Objective
 from srl_agents.objectives.choices import Need
+from srl_agents.objectives.metrics import Metrics
+from srl_agents.objectives.summary import change
 from srl_env.errors import BadOption
 from srl_env.problem import Targets
 
@@ -156,6 +158,15 @@ class Stage(Checked):
         }
         return frozenset(need for need, is_needed in needed.items() if is_needed)
 
+    def summary(self, updates: Sequence[Metrics]) -> str:
+        """What it learned. updates: its numbers, at least one."""
+        losses = [update["auxiliary/loss"] for update in updates if "auxiliary/loss" in update]
+        if not losses:
+            return self.objective.summary(updates)
+        trained = any(update.get("groups/trained") for update in updates)
+        first = self.objective.summary(updates) if trained else "no group was trained on"
+        return f"{first}; in {len(losses)} auxiliary steps {change('the loss', losses)}"
+
 
 @dataclass(frozen=True, slots=True)
 class Method:
@@ -190,7 +201,7 @@ class Method:
         """What each stage learned, from the lines of ``metrics.jsonl`` that are updates."""
         rows = {s.name: [u for u in updates if u.get("stage") == s.name] for s in self.stages}
         learned = [
-            f"stage {stage.name!r}: {stage.objective.summary(rows[stage.name])}"
+            f"stage {stage.name!r}: {stage.summary(rows[stage.name])}"
             for stage in self.stages
             if rows[stage.name]
         ]

@@ -85,7 +85,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
         groups=len(found.groups),
         seconds_per_update=scale * (seconds * max(1.0, refill) + train_s),
         peak_memory_bytes=_peak_memory(trainer.policy.device),
-        advice=tuple(_advice(objective, found, metrics, trainer.envs.instructions(stage))),
+        advice=tuple(_advice(stage, found, metrics, trainer.envs.instructions(stage))),
     )
 
 
@@ -130,9 +130,10 @@ def _samples(found: Collected) -> tuple[tuple[str, str, float], ...]:
     )
 
 
-def _advice(objective: Sampled, found: Collected, metrics: Metrics, form: str) -> list[str]:
+def _advice(stage: Stage, found: Collected, metrics: Metrics, form: str) -> list[str]:
     """What keeps the stage from learning, most important first."""
-    if not found.informative:
+    objective = cast(Sampled, stage.objective)
+    if not found.informative and stage.auxiliary is None:
         return [objective.why_untrained([metrics], form)]
     advice = []
     kept = metrics.get("format_fraction", 1.0)

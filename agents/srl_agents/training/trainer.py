@@ -182,7 +182,8 @@ class Trainer:
         metrics |= {f"tokens/{phase}": float(count) for phase, count in counts.items() if count}
         metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
         log.metrics(number, stage.name, metrics)
-        self._note_untrained(data is None, metrics, log)
+        second = "auxiliary/loss" in metrics or metrics.get("auxiliary/held")
+        self._note_untrained(data is None and not second, metrics, log)
         return metrics
 
     def _evaluate(self, log: RunLog) -> None:

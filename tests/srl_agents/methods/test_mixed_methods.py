@@ -28,6 +28,7 @@ from srl_agents.objectives.base import Scores
 from srl_agents.runs.checkpoint import checkpoints, load_state
 from srl_agents.runs.config import make_config
 from srl_agents.runs.settings import merged
+from srl_agents.training.preview import Preview
 from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, UnknownName
@@ -222,7 +223,10 @@ def test_a_buffer_is_part_of_a_checkpoint(tree: dict[str, Any], tmp_path: Path) 
 def test_relift_takes_a_step_as_soon_as_enough_problems_are_held(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    train(configured(lock_tree(tree), tmp_path / "run", "relift"))
+    config = configured(lock_tree(tree), tmp_path / "run", "relift", log={"warn_after": 1})
+    looks = list[Preview]()
+    assert train(config, on_preview=looks.append).warnings == ()  # the steps are what it learns
+    assert not any("too hard" in advice for advice in looks[0].advice)
     first = updates(tmp_path / "run")[0]
     assert first["auxiliary/loss"] > 1.5  # a guess among eight tokens: log 8 = 2.1
     assert first["auxiliary/held"] < 4

@@ -80,6 +80,16 @@ def test_a_stage_that_trained_on_no_group_says_why_after_what_the_first_learned(
     assert "\n" not in said
 
 
+def test_what_an_auxiliary_objective_learned_is_said_without_a_trained_group() -> None:
+    untrained = rows("rlvr", "reward", 0, 0, trained=0, **UNSOLVED)
+    losses = [{"auxiliary/loss": loss} for loss in (3.0, 2.0)]
+    updates = [row | loss for row, loss in zip(untrained, losses, strict=True)]
+    assert get_method("relift").summary(updates) == (
+        "What was learned: stage 'rlvr': no group was trained on; in 2 auxiliary steps the loss"
+        " did not change beyond its noise (3 in the first update, 2 in the last, of 2)."
+    )
+
+
 def test_updates_of_an_unknown_stage_say_nothing() -> None:
     other = replace(RLVR, name="other")
     assert Method("m", (other,)).summary(rows("srl", "reward", 1, 2)).startswith("Nothing was")
