@@ -28,6 +28,7 @@ _TEMPLATE = Path(__file__).with_suffix(".toml")
     epilog="[bold]srl-env compare compare.toml[/]  again after Ctrl-C: it continues\n\n"
     "[bold]srl-env compare compare.toml --set seeds=[0,1,2,3,4] --jobs 2[/]\n\n"
     "[bold]srl-env compare compare.toml --set run.train.lr=3e-4 --set evaluation.rollouts=4[/]\n\n"
+    "[bold]srl-env compare compare.toml --report report[/]  from the rows alone, runs nothing\n\n"
     "[bold]srl-env compare --init[/]  writes compare.toml, a commented file to begin with"
 )
 def compare(
@@ -45,6 +46,13 @@ def compare(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Check the file, print every run, and stop.")
     ] = False,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            help="Folder for table, figures and report from the rows alone. Runs nothing.",
+        ),
+    ] = None,
     init: Annotated[
         bool,
         typer.Option("--init", help="Write a commented FILE to begin with, else compare.toml."),
@@ -54,6 +62,7 @@ def compare(
     from srl_agents.comparison.config import make_compare_config, plan
     from srl_agents.comparison.input_checks import check_bases, check_jobs
     from srl_agents.comparison.scheduler import compare as run_all
+    from srl_agents.comparison.state import saved_comparison
     from srl_agents.runs.settings import read_tree, with_overrides
 
     if init:
@@ -70,9 +79,13 @@ def compare(
         check_jobs(planned)
         typer.echo(json.dumps([job.to_json() for job in planned], indent=2))
         return
-    with resume_hint(_again(file, overrides or [], flags)), comparison_bars() as bars:
+    again = _again(file, overrides or [], flags)
+    if report is not None:
+        _show(saved_comparison(config), report, again)
+        return
+    with resume_hint(again), comparison_bars() as bars:
         comparison = run_all(config, on_progress=bars)
-    _show(comparison, Path(config.out))
+    _show(comparison, Path(config.out), again)
 
 
 def _init(file: Path) -> None:
@@ -117,19 +130,21 @@ def _again(file: Path, overrides: Sequence[str], flags: dict[str, Any]) -> list[
     return words
 
 
-def _show(comparison: Comparison, out: Path) -> None:
-    """Prints the table, writes the report; exit code 1 if a run failed."""
+def _show(comparison: Comparison, out: Path, again: Sequence[str]) -> None:
+    """Prints the table and what is missing, writes the report; exit code 1 if a run failed."""
     from srl_agents.view.report import comparison_table, headline, learned, write_report
 
-    report = write_report(comparison, out)
     output.print(comparison_table(comparison))
-    typer.echo(f"{headline(comparison)}\nReport: {report}")
+    typer.echo(headline(comparison))
     for run in comparison.runs:
         for warning in run.warnings:
             typer.echo(f"Warning: {run.label}, {warning}")
     typer.echo(learned(comparison))
-    failed = [run for run in comparison.runs if run.error]
-    for run in failed:
-        typer.echo(escaped(f"error: {run.label}: {run.error}"), err=True)
-    if failed:
+    for run in comparison.missing:
+        typer.echo(escaped(f"missing: {run.label}: {run.error or 'not finished'}"), err=True)
+    if comparison.missing:
+        count = f"{len(comparison.missing)} of {len(comparison.runs)} runs are missing"
+        typer.echo(f"{count}. Make them with:\n  {shlex.join(again)}", err=True)
+    typer.echo(f"Report: {write_report(comparison, out)}")
+    if any(run.error for run in comparison.runs):
         raise typer.Exit(1)

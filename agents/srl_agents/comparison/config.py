@@ -15,6 +15,9 @@ lr = 5e-4
 
 [form.budget]                   # optional: every method starts after the method "form"
 seconds = 60
+
+[transfer.words]                # optional: scores where no method was trained
+id = "srl/WordProblem-v0"
 """
 
 from __future__ import annotations
@@ -27,6 +30,7 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, Field
 
 from srl_agents.evaluation.contrasts import BASE
+from srl_agents.evaluation.rows import ROWS
 from srl_agents.methods.shipped import methods
 from srl_agents.models.folder import model_folder
 from srl_agents.policies.named import trained_decoding
@@ -40,8 +44,11 @@ from srl_env.errors import BadOption, UnknownName, UserError
 FORM = "form"
 """The method from whose model the others start, with ``CompareConfig.form``."""
 
-JOB, OUTCOME = "job.json", "outcome.json"
-"""Files in the folder of a run."""
+JOB = "job.json"
+"""The file in the folder of a run that says what it is."""
+
+INTERRUPTED = 130
+"""Exit code of a job that was stopped and has saved its progress."""
 
 
 class CurveConfig(Section):
@@ -64,15 +71,29 @@ class CurveConfig(Section):
         return final.model_copy(update={**small, "ks": (1,), "greedy": False, "similarity": False})
 
 
+class TransferConfig(EvaluationConfig):
+    """An evaluation at the end of every run on an environment that no run trains in.
+
+    id: A registered environment or a file. options: Its keyword arguments, without the split.
+    """
+
+    id: str
+    options: dict[str, Any] = Field(default_factory=dict)
+
+
 class CompareConfig(Section):
     """A comparison of training methods under one budget.
 
     out: Folder of the comparison.
+    rows: Folder of the rows: a Parquet file for each finished run. By default "rows" in ``out``.
+    Runs with a row are not made again, so rows can be committed and the rest of ``out`` deleted.
     methods: Registered methods, or names that ``changes`` gives a ``method``.
     run: Settings that all runs share, as for a training run, without out, method and seed.
     seeds: Training seeds of every method.
     bases: Models that every method starts from with every seed, instead of ``run.model.path``.
     jobs: Runs at the same time, each on one thread unless ``run.model.threads`` is set.
+    job_minutes: A process saves its run and ends after this long, and the next one resumes it;
+    "off" for one process for each run.
     base: Also evaluate the untrained model.
     changes: Settings of single methods, {method: settings}; not the budget, which is the same for
     all.
@@ -80,19 +101,28 @@ class CompareConfig(Section):
     every method starts from its model; by default they start from the base itself.
     evaluation: Evaluation at the end of every run.
     curve: Small evaluations during training.
+    transfer: Evaluations on environments that no run trains in, {name: settings}.
     """
 
     out: str
+    rows: str | None = None
     methods: Annotated[tuple[str, ...], Field(min_length=1)]
     run: dict[str, Any]
     seeds: Annotated[tuple[Annotated[int, Field(ge=0)], ...], Field(min_length=1)] = (0,)
     bases: tuple[Annotated[str, AfterValidator(model_folder)], ...] = ()
     jobs: Count = 1
+    job_minutes: Annotated[float, Field(gt=0)] | None = 20.0
     base: bool = True
     changes: dict[str, dict[str, Any]] = Field(default_factory=dict)
     form: dict[str, Any] | None = None
     evaluation: EvaluationConfig = EvaluationConfig()
     curve: CurveConfig = CurveConfig()
+    transfer: dict[str, TransferConfig] = Field(default_factory=dict)
+
+    @property
+    def rows_folder(self) -> Path:
+        """The folder of the rows."""
+        return Path(self.out) / ROWS if self.rows is None else Path(self.rows)
 
 
 class Job(Section):
@@ -109,6 +139,12 @@ class Job(Section):
     evaluation: EvaluationConfig
     curve: CurveConfig
     base: str = ""
+    transfer: dict[str, TransferConfig] = Field(default_factory=dict)
+
+    @property
+    def model(self) -> Path:
+        """The folder of the model that its training makes."""
+        return Path(self.run.out) / "model"
 
     def to_json(self) -> dict[str, Any]:
         """JSON-safe, without the folder."""
@@ -178,15 +214,17 @@ def _job(config: CompareConfig, method: str, seed: int, base: str, train: bool) 
         run = _form_config(shared, config.form)
     else:
         run = _run_config(shared, config.changes.get(method, {}), f"changes.{method}")
+    decoding = trained_decoding([run])
     return Job(
         method=method,
         seed=seed,
         folder=folder,
         train=train,
         run=run,
-        evaluation=config.evaluation.filled(**trained_decoding([run])),
+        evaluation=config.evaluation.filled(**decoding),
         curve=config.curve,
         base=base,
+        transfer={name: each.filled(**decoding) for name, each in config.transfer.items()},
     )
 
 

@@ -6,15 +6,14 @@ runs, so that the others continue.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
 
 from srl_agents.comparison.config import Job
+from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.split import check_split
-from srl_agents.models.folder import check_model
+from srl_agents.models.folder import weights_digest
 from srl_agents.runs.input_checks import check_inputs
-from srl_env.errors import BadOption, SrlEnvError
+from srl_env.errors import BadOption, SrlEnvError, UserError
 
 
 def check_jobs(jobs: Sequence[Job]) -> None:
@@ -38,17 +37,10 @@ def check_jobs(jobs: Sequence[Job]) -> None:
 
 
 def check_bases(bases: Sequence[str]) -> None:
-    """Raises BadOption for a base without a model, and for two with the same weights.
-
-    Hub names are not checked.
-    """
+    """Raises BadOption for two bases with the same weights. A missing base is left to its runs."""
     known: dict[str, str] = {}
     for base in bases:
-        try:
-            check_model(base)
-        except BadOption as error:
-            raise BadOption(f"bases: {error}") from error
-        digest = weights_digest(Path(base))
+        digest = weights_digest(base)
         if digest in known:
             raise BadOption(
                 f"bases must have different weights; got the same in {known[digest]!r} and"
@@ -56,16 +48,6 @@ def check_bases(bases: Sequence[str]) -> None:
             )
         if digest:
             known[digest] = base
-
-
-def weights_digest(folder: Path) -> str:
-    """A digest of the bytes of a model folder's weights; "" for no weights."""
-    files = sorted(folder.glob("*.safetensors")) or sorted(folder.glob("*.bin"))
-    digests = []
-    for path in files:
-        with path.open("rb") as file:
-            digests.append(hashlib.file_digest(file, "blake2b").hexdigest())
-    return "".join(digests)
 
 
 def check_splits(job: Job) -> None:
@@ -77,3 +59,8 @@ def check_splits(job: Job) -> None:
     if job.curve.every_s is not None:
         settings = job.curve.evaluation(job.evaluation)
         check_split(job.run, settings, "curve", "this comparison")
+    for name, elsewhere in job.transfer.items():
+        try:
+            split_maker(elsewhere.id, elsewhere.options, elsewhere.split)().close()
+        except UserError as error:
+            raise BadOption(f"transfer.{name}: {error}") from error

@@ -1,35 +1,42 @@
-"""One run of a comparison: train, evaluate during training and at the end, save the outcome.
+"""One job of a comparison: a process that trains and evaluates a run, or a part of it.
 
-``python -m srl_agents.comparison.worker FOLDER`` is the process that
-``srl_agents.comparison.scheduler`` starts for each run. It reports progress on standard output, one
-JSON object a line. When its standard input ends, it saves its progress and stops.
+``python -m srl_agents.comparison.worker FOLDER ROWS [SECONDS]`` is the process that
+``srl_agents.comparison.scheduler`` starts. It reports progress on standard output, one JSON object
+a line. When its standard input ends, or its seconds are used up, it saves its progress and stops,
+and the next one continues. The last one writes the run's row.
 
-A run's folder holds ``job.json``, ``run/`` (the training run), ``curve.json``, ``training.json``
-(after the training), ``evaluation/`` and ``outcome.json`` (at the end). Finished parts are not
-repeated.
+A run's folder holds ``job.json``, ``jobs.jsonl``, ``run/`` (the training run), ``curve.json``,
+``training.json`` (after the training), and ``evaluation/``. Finished parts are not repeated. With
+the row, the run's checkpoints are deleted.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
+import shutil
 import signal
 import sys
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
-from srl_agents.comparison.config import JOB, OUTCOME, Job
+from srl_agents.comparison.config import INTERRUPTED, JOB, Job
 from srl_agents.comparison.input_checks import check_splits
+from srl_agents.comparison.provenance import Provenance, commit, note, noted, processor
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
 from srl_agents.evaluation.episodes import EpisodeFile
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.plan import split_maker
-from srl_agents.evaluation.scoring import EvalResult
+from srl_agents.evaluation.rows import check_weights, read_rows, write_row
+from srl_agents.models.folder import weights_digest
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.files import write_json
@@ -37,57 +44,73 @@ from srl_agents.runs.lock import held
 from srl_agents.training.log import read_log
 from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
-from srl_env.errors import SrlEnvError
+from srl_env.errors import SrlEnvError, UserError
 from srl_env.rollout import AnyPolicy
 
 TRAINING_POINTS = 200
 """A run's updates are averaged into at most this many points for the figures."""
 
 Report = Callable[[str, float, str], None]
-"""Called with the phase, the finished fraction of the job, and a note."""
+"""Called with the phase, the finished fraction of the run, and a note."""
 
 _TRAINING_FRACTION = 0.9
 _WAIT_S = 60.0
 
 
-def run_job(folder: Path, report: Report) -> RunOutcome:
-    """The outcome of the job in a folder, made or read.
+def run_job(folder: Path, rows: Path, report: Report, seconds: float = math.inf) -> RunOutcome:
+    """The outcome of the run in a folder, also written as its row.
 
-    Raises KeyboardInterrupt if it was stopped, with its progress saved, and BadOption if another
-    process runs it.
+    Raises KeyboardInterrupt if it was stopped, or after so many seconds, with its progress saved;
+    BadOption if another process runs it, or if rows began with other weights of its model.
     """
+    deadline = time.monotonic() + seconds
     with held(folder, _WAIT_S):  # the worker of a killed comparison saves first
-        if (folder / OUTCOME).exists():
-            return RunOutcome.from_json(_read(folder / OUTCOME))
-        outcome = _run(Job.from_json(_read(folder / JOB), folder), report)
-        write_json(folder / OUTCOME, outcome.to_json())
+        job = Job.from_json(_read(folder / JOB), folder)
+        check_splits(job)
+        note(folder, _provenance(job, rows))
+        outcome = replace(_run(job, report, deadline), **noted(folder), settings=job.to_json())
+        write_row(outcome, rows)
+        shutil.rmtree(Path(job.run.out) / "checkpoints", ignore_errors=True)
         return outcome
 
 
-def _run(job: Job, report: Report) -> RunOutcome:
-    check_splits(job)
+def _provenance(job: Job, rows: Path) -> Provenance:
+    made = Provenance(commit(), weights_digest(job.run.model.path), processor(job.run.model.device))
+    others = [row for row in read_rows(rows) if row.folder != job.folder.name]
+    check_weights([*others, replace(_outcome(job), weights=made.weights)])
+    return made
+
+
+def _run(job: Job, report: Report, deadline: float) -> RunOutcome:
     curve = Curve(job)
-    outcome = _trained(job, curve, report) if job.train else _outcome(job)
-    policy = _load(job, f"{job.run.out}/model" if job.train else job.run.model.path)
-    report("evaluating", _TRAINING_FRACTION, "")
-    if job.curve.every_s is not None:
-        curve.add(policy, outcome.seconds, outcome.updates)
-        outcome = replace(outcome, curve=tuple(curve.points))
-    return replace(outcome, result=_evaluated(job, policy, report))
+    outcome = _trained(job, curve, report, deadline) if job.train else _outcome(job)
+    with _interrupted_at(deadline):
+        policy = _load(job, str(job.model) if job.train else job.run.model.path)
+        report("evaluating", _TRAINING_FRACTION, "")
+        if job.curve.every_s is not None:
+            curve.add(policy, outcome.seconds, outcome.updates)
+            outcome = replace(outcome, curve=tuple(curve.points))
+        return _evaluated(job, outcome, policy, report)
 
 
-def _trained(job: Job, curve: Curve, report: Report) -> RunOutcome:
+def _trained(job: Job, curve: Curve, report: Report, deadline: float) -> RunOutcome:
     """The outcome after training, without scores."""
     done, run = job.folder / "training.json", Path(job.run.out)
+    began, slowest = time.monotonic(), 0.0
 
     def on_progress(progress: Progress) -> None:
+        nonlocal began, slowest
         curve.update(progress)
         note = f"{progress.stage}, update {progress.update}"
         if curve.points:
             note += f", {100 * curve.points[-1].success:.0f} % correct"
         report("training", _TRAINING_FRACTION * progress.fraction, note)
+        now = time.monotonic()
+        slowest, began = max(slowest, now - began), now
+        if now + slowest > deadline:  # the next update may be too long
+            os.kill(os.getpid(), signal.SIGINT)
 
-    if not done.exists():
+    if not (done.exists() and job.model.exists()):
         resume = (run / "config.json").exists()
         result = train(job.run, resume=resume, on_progress=on_progress)
         if not result.finished:
@@ -103,7 +126,25 @@ def _trained(job: Job, curve: Curve, report: Report) -> RunOutcome:
 
 
 def _outcome(job: Job) -> RunOutcome:
-    return RunOutcome(job.method, job.seed, str(job.folder), base=job.base)
+    model = job.run.model.path
+    return RunOutcome(job.method, job.seed, str(job.folder), base=job.base, model=model)
+
+
+@contextmanager
+def _interrupted_at(deadline: float) -> Iterator[None]:
+    """Interrupts the block, as Ctrl-C does, if it is not over at that time."""
+    if deadline == math.inf:
+        yield
+        return
+    timer = threading.Timer(
+        max(0.0, deadline - time.monotonic()), os.kill, (os.getpid(), signal.SIGINT)
+    )
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Curve:
@@ -127,7 +168,9 @@ class Curve:
     def add(self, policy: AnyPolicy, seconds: float, update: int) -> None:
         """Evaluates the policy for one more point."""
         self._drop_from(update)
-        result = _evaluate(self._job, policy, self._job.curve.evaluation(self._job.evaluation))
+        settings = self._job.curve.evaluation(self._job.evaluation)
+        (env,) = self._job.run.environments.values()
+        result = evaluate(policy, split_maker(env.id, env.options, settings.split), settings)
         success = result.estimates()["pass@1"].value if "pass@1" in result.scores else 0.0
         self.points.append(CurvePoint(seconds, update, success))
 
@@ -145,21 +188,31 @@ def _load(job: Job, model: str) -> TransformersPolicy:
     )
 
 
-def _evaluated(job: Job, policy: AnyPolicy, report: Report) -> EvalResult:
-    def on_progress(done: int, total: int) -> None:
-        fraction = _TRAINING_FRACTION + (1 - _TRAINING_FRACTION) * done / total
-        report("evaluating", fraction, f"{done} of {total} episodes")
-
-    file = EpisodeFile(job.folder / "evaluation" / "episodes.jsonl")
-    return _evaluate(job, policy, job.evaluation, episodes=file, on_progress=on_progress)
-
-
-def _evaluate(
-    job: Job, policy: AnyPolicy, settings: EvaluationConfig, **options: Any
-) -> EvalResult:
+def _evaluated(job: Job, outcome: RunOutcome, policy: AnyPolicy, report: Report) -> RunOutcome:
+    """The outcome with the scores on the test problems, and elsewhere."""
     (env,) = job.run.environments.values()  # checked by the configuration
-    make_env = split_maker(env.id, env.options, settings.split)
-    return evaluate(policy, make_env, settings, name=job.method, **options)
+    asked: list[tuple[str, str, dict[str, Any], EvaluationConfig]] = [
+        ("", env.id, env.options, job.evaluation),
+        *((name, each.id, each.options, each) for name, each in job.transfer.items()),
+    ]
+    results = {}
+    for number, (name, env_id, options, settings) in enumerate(asked):
+
+        def on_progress(done: int, total: int, number: int = number, name: str = name) -> None:
+            part = (number + done / total) / len(asked)
+            fraction = _TRAINING_FRACTION + (1 - _TRAINING_FRACTION) * part
+            report("evaluating", fraction, f"{name} {done} of {total} episodes".strip())
+
+        file = job.folder / "-".join(["evaluation", *filter(None, [name])]) / "episodes.jsonl"
+        results[name] = evaluate(
+            policy,
+            split_maker(env_id, options, settings.split),
+            settings,
+            name=job.method,
+            episodes=EpisodeFile(file),
+            on_progress=on_progress,
+        )
+    return replace(outcome, result=results.pop(""), transfer=results)
 
 
 def training_points(path: Path) -> list[TrainingPoint]:
@@ -198,13 +251,18 @@ def main() -> None:
         said = {"phase": phase, "fraction": fraction, "note": note}
         print(json.dumps(said), file=reports, flush=True)
 
+    def failed(error: Exception, final: bool) -> None:
+        said = {"error": f"{type(error).__name__}: {error}", "final": final}
+        print(json.dumps(said), file=reports, flush=True)
+
+    folder, rows, *seconds = sys.argv[1:]
     try:
         threading.Thread(target=_interrupt_at_end_of_input, daemon=True).start()
-        run_job(Path(sys.argv[1]), report)
-    except SrlEnvError as error:
-        print(json.dumps({"error": f"{type(error).__name__}: {error}"}), file=reports, flush=True)
+        run_job(Path(folder), Path(rows), report, *map(float, seconds))
     except (KeyboardInterrupt, BrokenPipeError):
-        sys.exit(130)
+        sys.exit(INTERRUPTED)
+    except (SrlEnvError, OSError) as error:
+        failed(error, final=isinstance(error, UserError))
 
 
 def _interrupt_at_end_of_input() -> None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -179,6 +179,21 @@ class Comparison:
     def bases(self) -> list[str]:
         """The base models in the order of the configuration; [""] for a single one."""
         return list(dict.fromkeys(run.base for run in self.runs))
+
+    @property
+    def missing(self) -> list[RunOutcome]:
+        """The runs without scores: they failed, or are not finished."""
+        return [run for run in self.runs if run.result is None]
+
+    def transferred(self) -> dict[str, Comparison]:
+        """{environment that no run trained in: the same runs with their scores there}."""
+        names = dict.fromkeys(name for run in self.runs for name in run.transfer)
+        return {
+            name: replace(
+                self, runs=tuple(replace(r, result=r.transfer.get(name)) for r in self.runs)
+            )
+            for name in names
+        }
 
     def of(self, method: str) -> list[RunOutcome]:
         """The runs of a method, by base model and seed."""

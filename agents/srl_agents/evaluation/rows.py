@@ -1,7 +1,7 @@
 """Rows of a study: what is left of each finished run of a comparison, in Parquet files.
 
     write_row(outcome, Path("docs/results/words"))    # docs/results/words/srl-0.parquet
-    outcomes = read_rows(Path("docs/results/words"))  # [RunOutcome, …], sorted by name
+    outcomes = read_rows("docs/results/words")        # [RunOutcome, …], sorted by name
 
 A row is a ``RunOutcome``: scores of every problem on the test problems and on those of other
 environments, the usage, and where it comes from (commit, hash of the weights it started from,
@@ -26,6 +26,8 @@ from srl_agents.evaluation.contrasts import RunOutcome
 from srl_env.errors import BadData, BadOption, MissingExtra
 
 SUFFIX = ".parquet"
+ROWS = "rows"
+"""Where a comparison's folder has its rows, if they have no other place."""
 
 
 def row_path(folder: Path, name: str) -> Path:
@@ -67,12 +69,12 @@ def read_row(path: Path) -> RunOutcome:
         ) from error
 
 
-def read_rows(folder: Path) -> list[RunOutcome]:
+def read_rows(folder: str | Path) -> list[RunOutcome]:
     """All rows in a folder, sorted by name; [] without a folder.
 
     Raises BadData for a file that cannot be read, BadOption for what ``check_weights`` refuses.
     """
-    rows = [read_row(path) for path in sorted(folder.glob(f"*{SUFFIX}"))]
+    rows = [read_row(path) for path in sorted(Path(folder).glob(f"*{SUFFIX}"))]
     check_weights(rows)
     return rows
 

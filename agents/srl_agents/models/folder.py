@@ -5,6 +5,7 @@ Hub names are not checked in advance.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -41,6 +42,33 @@ def check_model(source: str) -> None:
 def looks_like_a_folder(source: str) -> bool:
     """Whether a model's name can only be a folder's: the hub has none like it."""
     return source.startswith(_FOLDERS) or source.count("/") > 1 or "\\" in source
+
+
+def weights_digest(source: str) -> str:
+    """A hash of the bytes of a model's weights, in its folder or in the hub's cache.
+
+    "" if neither has any.
+    """
+    folder = Path(source).expanduser()
+    if not folder.is_dir() and not looks_like_a_folder(source):
+        folder = _cached(source)
+    digest, files = hashlib.blake2b(digest_size=16), sorted(folder.glob("*.safetensors"))
+    files = files or sorted(folder.glob("*.bin"))
+    for path in files:
+        with path.open("rb") as file:
+            digest.update(hashlib.file_digest(file, "blake2b").digest())
+    return digest.hexdigest() if files else ""
+
+
+def _cached(name: str) -> Path:
+    """Where the hub's cache has a model, or a folder that does not exist."""
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
+
+    try:
+        return Path(snapshot_download(name, local_files_only=True))
+    except (LocalEntryNotFoundError, HFValidationError):
+        return Path(name)
 
 
 def _check_base(folder: Path) -> None:

@@ -16,6 +16,7 @@ from srl_agents.evaluation.contrasts import (
     BASE,
     Comparison,
     RunOutcome,
+    as_markdown,
     coverage,
     markdown_table,
     percent,
@@ -35,7 +36,7 @@ def write_report(comparison: Comparison, folder: Path) -> Path:
     """
     folder.mkdir(parents=True, exist_ok=True)
     comparison.save(folder)
-    (folder / MARKDOWN).write_text(markdown_table(comparison.rows), encoding="utf-8")
+    (folder / MARKDOWN).write_text(markdown(comparison), encoding="utf-8")
     if found := comparison_figures(comparison):
         png(found, folder / PICTURE)
     path = folder / REPORT
@@ -100,6 +101,49 @@ def _gain(comparison: Comparison, method: str, gain: Estimate) -> str:
     return f"{found}, so no measurable change{why}"
 
 
+def markdown(comparison: Comparison) -> str:
+    """Every table of the comparison as Markdown, what is missing, and where its runs come from."""
+    parts = [headline(comparison), learned(comparison), *_markdown_tables(comparison)]
+    for name, elsewhere in comparison.transferred().items():
+        parts += [f"**{name}**, where no method was trained. {learned(elsewhere)}"]
+        parts += _markdown_tables(elsewhere)
+    if comparison.missing:
+        parts += [
+            f"**Missing:** {len(comparison.missing)} of {len(comparison.runs)} runs.",
+            "\n".join(f"- {r.label}: {r.error or 'not finished'}" for r in comparison.missing),
+        ]
+    if made := [run for run in comparison.runs if run.commit]:
+        parts.append(as_markdown(_MADE, [_made_cells(run) for run in made]).rstrip())
+    return "\n\n".join(parts) + "\n"
+
+
+_MADE = ["run", "jobs", "tokens", "seconds", "weights", "commit", "processor"]
+
+
+def _made_cells(run: RunOutcome) -> list[str]:
+    """Where a run comes from."""
+    numbers = [str(run.jobs), f"{run.tokens:,}", f"{run.seconds:.0f}"]
+    return [run.label, *numbers, run.weights[:8] or "unknown", run.commit, run.processor]
+
+
+def _markdown_tables(comparison: Comparison) -> list[str]:
+    """The scores, and how the steps look."""
+    rows = comparison.rows
+    if not rows:
+        return []
+    names = {"format": 100, "truncated": 100, "steps": 1, "tokens": 1}
+    head = ["method", "steps in the format %", "truncated %", "steps of a rollout", "tokens"]
+    body = [
+        [row.method, *(_number(row.scores.get(name), unit) for name, unit in names.items())]
+        for row in rows
+    ]
+    return [markdown_table(rows).rstrip(), as_markdown(head, body).rstrip()]
+
+
+def _number(found: Estimate | None, unit: float) -> str:
+    return "–" if found is None else f"{unit * found.value:.1f}"
+
+
 # The page. Every text goes through ``escape`` in _paragraph, _table, or where it is placed.
 
 
@@ -111,6 +155,7 @@ def page(comparison: Comparison) -> str:
         "Result": _paragraph(headline(comparison), "lead") + _rows_table(comparison),
         "Figures": _figures(comparison),
         "Every pair of methods": _contrasts(comparison),
+        "Elsewhere": _elsewhere(comparison),
         "Runs": _runs(comparison),
         "Settings": _settings(comparison),
     }
@@ -141,6 +186,14 @@ def _figures(comparison: Comparison) -> str:
         for figure in comparison_figures(comparison)
     )
     return f'<div class="figures">{"".join(parts)}</div>'
+
+
+def _elsewhere(comparison: Comparison) -> str:
+    """The scores in environments that no run trained in."""
+    return "".join(
+        _paragraph(f"{name}: {learned(other)}") + _rows_table(other)
+        for name, other in comparison.transferred().items()
+    )
 
 
 def _contrasts(comparison: Comparison) -> str:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from srl_agents.evaluation.contrasts import BASE, RESULTS, Comparison, CurvePoint, Row, RunOutcome
+from srl_agents.evaluation.rows import ROWS, read_row, row_path
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.statistics import Estimate
 from srl_agents.view.curves import Axis, Band, Series, band, series, stage_changes
@@ -342,8 +343,9 @@ def outcome_run(outcome: RunOutcome) -> ViewedRun:
 def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
     """One run of a comparison. Its folder may be gone, and its outcome may not exist yet."""
     job = read_object(path / "job.json") if (path / "job.json").is_file() else {}
-    if outcome is None and (path / "outcome.json").is_file():
-        outcome = RunOutcome.from_json(read_object(path / "outcome.json"))
+    row = row_path(path.parent.parent / ROWS, path.name)
+    if outcome is None and row.is_file():
+        outcome = read_row(row)
     if outcome is None:
         base = str(job.get("base", ""))
         run = outcome_run(RunOutcome(str(job["method"]), int(job["seed"]), str(path), base=base))

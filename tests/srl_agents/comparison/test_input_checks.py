@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +11,7 @@ from srl_agents.comparison.config import CompareConfig, make_compare_config, pla
 from srl_agents.comparison.input_checks import check_jobs, check_splits
 from srl_agents.comparison.scheduler import compare
 from srl_agents.evaluation.contrasts import RunOutcome
+from srl_agents.evaluation.rows import write_row
 from srl_agents.runs.settings import with_overrides
 from srl_env.errors import BadData, BadOption, UnknownName, UserError
 
@@ -70,8 +70,6 @@ def test_a_split_of_a_curve_that_is_off_is_not_looked_at(tmp_path: Path) -> None
 def test_a_finished_comparison_is_read_where_its_model_is_gone(tmp_path: Path) -> None:
     config = comparison(tmp_path, "run.model.path=runs/gone")
     for job in plan(config):
-        job.folder.mkdir(parents=True)
-        (job.folder / "job.json").write_text(json.dumps(job.to_json()))
-        outcome = RunOutcome(job.method, job.seed, str(job.folder))
-        (job.folder / "outcome.json").write_text(json.dumps(outcome.to_json()))
+        row = RunOutcome(job.method, job.seed, str(job.folder), settings=job.to_json())
+        write_row(row, config.rows_folder)
     assert len(compare(config).runs) == 5

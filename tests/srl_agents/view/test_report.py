@@ -139,6 +139,26 @@ def test_a_comparison_in_which_nothing_finished_has_a_page(tmp_path: Path) -> No
     assert not (tmp_path / "report.png").exists()
 
 
+def test_the_tables_say_what_a_method_costs_elsewhere_and_what_is_missing(
+    comparison: Comparison, tmp_path: Path
+) -> None:
+    elsewhere = [outcome(BASE, 0, 0.4).result, outcome("srl <b>", 0, 0.1).result]
+    made = [
+        replace(run, transfer={"gsm8k": other}, commit="c0ffee", weights="0123456789", jobs=3)
+        for run, other in zip(comparison.runs, filter(None, elsewhere), strict=False)
+    ]
+    text = (
+        write_report(replace(comparison, runs=(*made, *comparison.runs[-1:])), tmp_path)
+        .with_suffix(".md")
+        .read_text()
+    )
+    # base: 0.4 · 2.5 / 4 = 25 %; srl: 6.25 %
+    assert "**gsm8k**, where no method was trained. Gain in percentage points" in text
+    assert re.search(r"over the base model: srl <b> -18\.8 \[", text)
+    assert "**Missing:** 1 of 3 runs.\n\n- rlvr seed 1: TrainingDiverged: the loss" in text
+    assert "| srl <b> seed 0 | 3 | 999 | 20 | 01234567 | c0ffee |  |" in text
+
+
 def test_one_figure_fits_a_picture_too(comparison: Comparison, tmp_path: Path) -> None:
     assert png(comparison_figures(comparison)[:1], tmp_path / "one.png").stat().st_size > 1000
 
