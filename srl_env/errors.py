@@ -10,7 +10,8 @@ There are two branches, which must never be confused::
     │   ├── MissingExtra           an optional package that is not installed
     │   ├── SandboxUnavailable     no isolation is available here; says what is missing
     │   ├── CallError              in srl_env.text.tool_calls: a text that is not a tool call
-    │   └── CheckError, InputEnded, LimitReached in srl_env.check and srl_agents.policies
+    │   ├── LimitReached           the limit of a policy's requests or of its cost
+    │   └── CheckError, InputEnded in srl_env.check and srl_agents.policies
     ├── CheckpointError(RuntimeError), TrainingDiverged(RuntimeError) in srl_agents
     └── Failure(RuntimeError)      an infrastructure failure: never a reward of 0
         ├── VerifierTimeout        a verifier missed its deadline
@@ -101,6 +102,10 @@ class MissingExtra(UserError, ImportError):
 
 class SandboxUnavailable(UserError):
     """The requested kind of sandbox cannot run here; the message says what is missing."""
+
+
+class LimitReached(UserError):
+    """The limit of requests or of cost is reached."""
 
 
 class Failure(SrlEnvError, RuntimeError):

@@ -48,7 +48,8 @@ ALLOWED = {
         "testing": "check data environment errors policy problem registration text verifiers",
         "sandbox": "errors seconds text",
         "grading": "errors sandbox seconds text verifiers",
-        "swe": "data errors grading lazy problem rewards sandbox seconds seeding text verifiers",
+        "swe": "data errors grading lazy policy problem rewards sandbox seconds seeding text"
+        " verifiers",
     },
     "srl_tasks": {
         "generated": "",

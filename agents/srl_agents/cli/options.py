@@ -93,6 +93,40 @@ def server_arguments(base_url: str | None, api_key_env: str | None) -> dict[str,
     return {name: value for name, value in server.items() if value is not None}
 
 
+MaxRequests = Annotated[
+    int | None, typer.Option(help="Maximum number of requests, those before a resume included.")
+]
+
+
+MaxCost = Annotated[float | None, typer.Option(help="Maximum cost, in the unit of --prices.")]
+
+
+Prices = Annotated[
+    str | None,
+    typer.Option(metavar="PROMPT,COMPLETION", help="Prices of a million tokens, as 0.25,2."),
+]
+
+
+def spending_limits(
+    max_requests: int | None, max_cost: float | None, prices: str | None, used: Mapping[str, float]
+) -> dict[str, Any]:
+    """The policy's arguments for the limits, less what was used before."""
+    limits: dict[str, Any] = {}
+    if max_requests is not None:
+        limits["max_requests"] = max(0, max_requests - int(used.get("requests", 0)))
+    if max_cost is not None:
+        limits["max_cost"] = max(0.0, max_cost - used.get("cost", 0.0))
+    if prices is not None:
+        try:
+            prompt, completion = map(float, prices.split(","))
+        except ValueError:
+            raise BadOption(
+                f"--prices must be PROMPT,COMPLETION, as 0.25,2; got {prices}"
+            ) from None
+        limits["prices"] = (prompt, completion)
+    return limits
+
+
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
 
 

@@ -24,10 +24,10 @@ from srl_agents.evaluation.plan import choose_problems, plan_episodes
 from srl_agents.expert_data.choice import CHOICES, without_duplicates
 from srl_agents.expert_data.settings import CollectConfig
 from srl_agents.expert_data.solutions import StepsNotChecked, read_solution
-from srl_agents.policies.servers.failures import LimitReached
 from srl_agents.runs.files import write_json
 from srl_agents.runs.settings import read_tree
 from srl_env.environment import ReasoningEnv
+from srl_env.errors import LimitReached
 from srl_env.problem import ExpertTrajectory, Problem
 from srl_env.rollout import Episode
 

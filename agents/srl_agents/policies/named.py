@@ -49,12 +49,12 @@ class PolicySpec:
 
     def load(
         self,
-        env: ReasoningEnv,
+        env: ReasoningEnv | None,
         device: str | None = None,
         seed: int = 0,
         arguments: Mapping[str, Any] | None = None,
     ) -> AnyPolicy:
-        """The policy, for environments like ``env``.
+        """The policy, for environments like ``env``; for none in particular without one.
 
         Its class gets the arguments, and ``device``, ``seed`` and the environment's ``format`` if
         it takes them. Raises BadOption if it cannot be loaded, UnknownName for an argument that it
@@ -64,15 +64,21 @@ class PolicySpec:
         if device is not None and self.source in (_OF_ENGINE, _OF_SERVER):
             raise BadOption(f"{self.name} takes no device; got {device!r}. Fix: omit it")
         positional = () if self.model is None else (self.model,)
-        offered = {"device": device, "seed": seed, "format": env.format}
+        offered = {"device": device, "seed": seed, "format": None if env is None else env.format}
         return own.make(self.name, found, *positional, arguments=arguments or {}, offered=offered)
 
 
 def read_spec(name: str) -> PolicySpec:
     """What a name stands for.
 
-    Raises UnknownName for a misspelled built-in name, BadOption for an unfinished run.
+    Raises UnknownName for a misspelled built-in name, BadOption for an unfinished run or for a
+    server's address.
     """
+    if name.startswith(("http://", "https://")):
+        raise BadOption(
+            f"a server's policy must be openai:MODEL; got its address. Fix: {_SERVER}MODEL with"
+            f" --base-url {name}"
+        )
     if name.startswith(_SERVER):
         return PolicySpec(name, _OF_SERVER, name.removeprefix(_SERVER))
     if name.startswith(_ENGINE):

@@ -1,9 +1,9 @@
 """Tasks made from a repository: in parallel, and resumable.
 
 1. The repository is copied and inspected (``project.py``), and its oracle cases are answered.
-2. Candidates of one bug each are tried in rounds (``coherent.py``, ``plan.py``, ``trial.py``),
-   first those of a bug in several places. What is tried next depends only on what earlier rounds
-   kept, so that neither the number of workers nor an interruption changes the result.
+2. Candidates of one bug each are tried in rounds (``coherent.py``, ``plan.py``, ``trial.py``).
+   Each kind of bug has a quota (``quota.py``). What is tried next depends only on what earlier
+   rounds kept, so that neither the number of workers nor an interruption changes the result.
 3. Bugs that were kept are combined, several to a task.
 4. The tasks are written into the folder, all at once.
 """
@@ -11,41 +11,45 @@
 from __future__ import annotations
 
 import hashlib
-import itertools
 import os
 import tempfile
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from srl_env.errors import BadOption, SandboxFailure
 from srl_env.grading import OracleCase, validate_controls
+from srl_env.policy import Policy
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
 from srl_env.swe.builder.assertions import assertion_cases
+from srl_env.swe.builder.author.author import Author
 from srl_env.swe.builder.cases import answered_cases, asserted_cases, read_cases, recorded_cases
 from srl_env.swe.builder.checkout import warm_probes
-from srl_env.swe.builder.coherent import coherent_bugs
-from srl_env.swe.builder.journal import Journal
+from srl_env.swe.builder.coherent import FINDERS, coherent_bugs
+from srl_env.swe.builder.journal import Journal, journal_path
 from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
 from srl_env.swe.builder.project import copy_repository, inspect_project
-from srl_env.swe.builder.report import BuildReport, count_tasks
-from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext
+from srl_env.swe.builder.quota import Quotas
+from srl_env.swe.builder.report import SEVERAL, BuildReport, count_tasks
+from srl_env.swe.builder.reproduction import Reproduction
+from srl_env.swe.builder.statement import write_statement
+from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext, package_of
 from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
-FORMAT: Final = 4
+FORMAT: Final = 5
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2
-COHERENT_FRACTION: Final = 0.5
+COHERENT_WEIGHT: Final = 4  # there are about a fifth as many kinds of coherent faults as of slips
 SEVERAL_FRACTION: Final = 0.25
 USES_OF_A_BUG: Final = 3
 _CONTROL_ROUNDS: Final = 6
@@ -69,6 +73,7 @@ def build_tasks(
     out: Path,
     options: BuildOptions | None = None,
     *,
+    policy: Policy | None = None,
     sandbox: Sandbox | None = None,
     on_progress: Callable[[BuildProgress], None] = lambda _: None,
 ) -> BuildReport:
@@ -76,8 +81,10 @@ def build_tasks(
 
     path: a checkout or an unpacked source distribution; it is only read. out: a new folder, one
     with an unfinished build of the same, which is resumed, or one with tasks of other repositories.
-    Raises BadOption where no tasks can be made; SandboxUnavailable, SandboxFailure. After an
-    interruption, the same call resumes.
+    policy: writes all bugs, and the words of the statements; options.model is its name. Raises
+    BadOption where no tasks can be made; SandboxUnavailable, SandboxFailure, and what the policy
+    raises. After an interruption, the same call resumes. If the policy reaches a limit, the tasks
+    so far are written, ``BuildReport.model["stopped"]`` names it, and the same call resumes too.
     """
     started = time.monotonic()
     options = options or BuildOptions()
@@ -87,11 +94,13 @@ def build_tasks(
         tree = Path(folder, name)
         copy_repository(path, tree)
         _check_folder(out, name, options.replace)
-        build = _Build(used, options, path, tree, out, on_progress)
+        build = _Build(used, options, path, tree, out, on_progress, policy)
         tasks = build.run()
         TaskWriter(out).put(name, tasks)
     report = build.report(tasks, time.monotonic() - started)
     report.write(out / "report.json")
+    if report.model.get("stopped"):
+        return report
     build.journal.path.unlink()
     if not any(build.journal.path.parent.iterdir()):
         build.journal.path.parent.rmdir()
@@ -109,19 +118,23 @@ class _Build:
         tree: Path,
         out: Path,
         on_progress: Callable[[BuildProgress], None],
+        policy: Policy | None,
     ) -> None:
         self._sandbox, self._options, self._out = sandbox, options, out
         self._on_progress = on_progress
         self._controls = threading.Lock()
         self._dropped: Counter[str] = Counter()
-        self._tried = self._kept = 0
+        self._quotas: dict[str, int] = {}
+        self._exhausted: set[str] = set()
+        self._tried = self._kept = self._single = 0
         self._expected = 1
         self._codes: set[str] = set()
+        self._shown: dict[str, tuple[str, tuple[Reproduction, ...]]] = {}
         self._by_function: Counter[tuple[str, ...]] = Counter()
         self._by_failing: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
-        self._prepare(path, tree)
+        self._prepare(path, tree, policy)
 
-    def _prepare(self, path: Path, tree: Path) -> None:
+    def _prepare(self, path: Path, tree: Path, policy: Policy | None) -> None:
         """Inspects the repository, answers its cases, and adds its correct code to the folder."""
         options, name = self._options, tree.name
         self._show("looking at the repository")
@@ -132,7 +145,8 @@ class _Build:
         self._expected = sum(min(MAX_TRIES, 3 * count) for count in lines)
         writer = TaskWriter(self._out)
         about = {"format": FORMAT, **options.about, "code": _digest(tree, path)}
-        self.journal = Journal(self._out / ".build" / f"{name}.jsonl", about)
+        self.journal = Journal(journal_path(self._out, name), about)
+        self._author = None if policy is None else Author(policy, self.journal, options)
         self._show("answering oracle cases")
         cases, examples = self._cases(path)
         repository = replace(self.project.checkout.repository, cases=cases)
@@ -187,41 +201,66 @@ class _Build:
         """All tasks, in the order in which they were kept."""
         options, quota = self._options, self._options.max_tasks
         several = int(quota * SEVERAL_FRACTION) if quota and options.max_bugs > 1 else 0
-        most = int(quota * COHERENT_FRACTION) if quota else None
-        wide = self._collect(coherent_bugs(self.project, options.seed), most)
-        bugs = single_bugs(self.project, options.seed)
-        narrow = self._collect(bugs, quota and quota - several - len(wide))
-        singles = self._with_splits([*wide, *narrow])
+        wanted = quota and quota - several
+        singles = self._with_splits(self._collect(self._kinds(wanted), wanted))
         tasks = [task for _, task in singles]
+        self._single = len(tasks)
         if options.max_bugs > 1:
             kept = [candidate for candidate, _ in singles]
             more = several_bugs(self.project, kept, options.max_bugs, options.seed)
             wanted = len(tasks) // 3 if quota is None else quota - len(tasks)
-            tasks += [task for _, task in self._collect(_rarely_used(more), wanted)]
+            tasks += [task for _, task in self._collect({SEVERAL: _rarely_used(more)}, wanted)]
+        if self._author is not None:
+            tasks = self._author.in_parallel(self._with_words, tasks)
         if self.journal.get("uncontrolled", "") is not None:
             repository = replace(self.context.repository, uncontrolled=self._uncontrolled())
             TaskWriter(self._out).add_repository(repository, self._code)
         return tasks
 
-    def _collect(self, candidates: Iterator[Candidate], quota: int | None) -> Kept:
-        """The tasks of candidates, at most `quota`, tried in rounds."""
+    def _kinds(self, wanted: int | None) -> dict[str, Iterator[Candidate]]:
+        """The candidates of one fault, by kind."""
+        seed = self._options.seed
+        if self._author is not None:
+            return self._author.candidates(
+                self.project, self.context.examples, wanted, self._on_unusable
+            )
+        kinds = {**coherent_bugs(self.project, seed), **single_bugs(self.project, seed)}
+        return {kind: iter(candidates) for kind, candidates in kinds.items() if candidates}
+
+    def _collect(self, kinds: Mapping[str, Iterator[Candidate]], wanted: int | None) -> Kept:
+        """The tasks of candidates, tried in rounds; every kind has its quota of those wanted."""
+        trials = {kind: self._new_trials(candidates) for kind, candidates in kinds.items()}
+        quotas = Quotas(trials, wanted, dict.fromkeys(FINDERS, COHERENT_WEIGHT))
         kept: Kept = []
-        while quota is None or len(kept) < quota:
-            size = ROUND if quota is None else min(ROUND, quota - len(kept))
-            trials = list(itertools.islice(self._new_trials(candidates), size))
-            if not trials:
-                break
-            for trial, found in zip(trials, self._results(trials), strict=True):
-                candidate, row = trial.candidate, found.get("task")
+        while taken := quotas.take(ROUND):
+            found = self._results([trial for _, trial in taken])
+            for (kind, trial), result in zip(taken, found, strict=True):
+                candidate, row = trial.candidate, result.get("task")
                 if row is None or self._is_common(candidate, tuple(row["fail_to_pass"])):
-                    self._dropped[found.get("dropped", COMMON)] += 1
+                    self._dropped[result.get("dropped", COMMON)] += 1
                     continue
                 task = SWETask.from_row(row, self.context.repository)
+                shown = tuple(map(Reproduction.from_json, result["shown"]))
+                self._shown[task.id] = (candidate.key, shown)
                 kept.append((candidate, task))
+                quotas.kept[kind] += 1
                 self._by_function[candidate.functions] += 1
                 self._by_failing[candidate.functions, task.fail_to_pass] += 1
                 self._kept += 1
+        if wanted is not None:
+            self._quotas |= {kind: int(quotas.quota(kind)) for kind in kinds}
+        self._exhausted |= quotas.exhausted
         return kept
+
+    def _with_words(self, task: SWETask) -> SWETask:
+        """The task, its statement in the words of the model."""
+        assert self._author is not None
+        (key, shown), package = self._shown[task.id], package_of(self.project)
+        seed, words = self._options.seed, self._author.words
+        return replace(task, statement=write_statement(package, shown, key, seed, words))
+
+    def _on_unusable(self, reason: str) -> None:
+        self._dropped[f"model: {reason}"] += 1
 
     def _new_trials(self, candidates: Iterator[Candidate]) -> Iterator[Trial]:
         """Trials of new code in functions that have few tasks."""
@@ -262,11 +301,15 @@ class _Build:
             pool.shutdown(cancel_futures=True)
 
     def _result(self, trial: Trial) -> dict[str, Any]:
-        """{"task": row}, or {"dropped": reason}. A failure of the sandbox is retried once."""
+        """{"task": row, "shown": rows}, or {"dropped": reason}.
+
+        A failure of the sandbox is retried once.
+        """
 
         def compute(*, again: bool = True) -> dict[str, Any]:
             try:
-                return {"task": trial.task(partial(self._is_common, trial.candidate)).to_row()}
+                task, shown = trial.task(partial(self._is_common, trial.candidate))
+                return {"task": task.to_row(), "shown": [asdict(one) for one in shown]}
             except Dropped as dropped:
                 return {"dropped": str(dropped)}
             except SandboxFailure:
@@ -307,6 +350,9 @@ class _Build:
             dropped=dict(self._dropped.most_common()),
             excluded_tests=dict(self.project.excluded),
             excluded_cases=self._excluded_cases,
+            quotas=self._quotas,
+            exhausted=sorted(self._exhausted),
+            model={} if self._author is None else self._author.counts(self._single),
             **count_tasks(tasks),
         )
 
@@ -339,7 +385,8 @@ def _check_folder(out: Path, name: str, replace_tasks: bool) -> None:
     if not out.exists() or not any(out.iterdir()):
         return
     TaskWriter(out)
-    if not replace_tasks and name in TaskSet(out).repositories:
+    unfinished = journal_path(out, name).exists()
+    if not (replace_tasks or unfinished) and name in TaskSet(out).repositories:
         raise BadOption(
             f"{out} already has tasks of a repository {name!r}. Fix: choose another folder (--out) "
             "or name (--name), or replace them (--replace)"

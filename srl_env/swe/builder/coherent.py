@@ -30,7 +30,7 @@ from srl_env.swe.builder.source import Edit, Function, FunctionNode, Source, sit
 
 Bugs = tuple[Mutation, ...]
 
-MAX_TRIES: Final = 300
+MAX_TRIES: Final = 100
 _METHODS: Final = frozenset(
     name for kind in (str, list, dict, set, bytes, tuple, int, float) for name in dir(kind)
 )
@@ -39,20 +39,19 @@ _KEEPS: Final = frozenset(
 )
 
 
-def coherent_bugs(project: Project, seed: int) -> Iterator[Candidate]:
-    """Candidates of bugs in several places that belong together, kinds in turn, at most MAX_TRIES.
+def coherent_bugs(project: Project, seed: int) -> dict[str, list[Candidate]]:
+    """Candidates of bugs in several places that belong together, by kind, at most MAX_TRIES each.
 
     All functions that are changed are of one split.
     """
     targets = {target.id: target for target in project.targets}
-    queues = []
+    kinds = {}
     for name, find in FINDERS.items():
         found = [_candidate(project, targets, bugs) for bugs in find(project.sources)]
         kept = [candidate for candidate in found if candidate is not None]
         order = stream("coherent", project.name, name, seed).permutation(len(kept))
-        queues.append([kept[number] for number in order])
-    turns = itertools.chain.from_iterable(itertools.zip_longest(*queues))
-    return itertools.islice((candidate for candidate in turns if candidate), MAX_TRIES)
+        kinds[name] = [kept[number] for number in order[:MAX_TRIES]]
+    return kinds
 
 
 def _candidate(project: Project, targets: Mapping[str, Target], bugs: Bugs) -> Candidate | None:

@@ -15,6 +15,16 @@ from typing import Any
 from srl_env.errors import BadOption
 
 
+def journal_path(out: Path, name: str) -> Path:
+    """The journal of a build of a repository into a folder."""
+    return out / ".build" / f"{name}.jsonl"
+
+
+def read_rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a journal, what it is about first; [] if there is none."""
+    return [json.loads(line) for line in _complete_lines(path)]
+
+
 class Journal:
     """Results by stage and key, appended to a file.
 
@@ -51,6 +61,16 @@ class Journal:
                 self._found[stage, key] = found
                 self._append({"stage": stage, "key": key, "found": found})
         return self._found[stage, key]
+
+    def replace(self, stage: str, key: str, found: Any) -> None:
+        """Keeps a result, also instead of an earlier one."""
+        with self._lock:
+            self._found[stage, key] = found
+            self._append({"stage": stage, "key": key, "found": found})
+
+    def stage(self, stage: str) -> dict[str, Any]:
+        """The results of a stage by key."""
+        return {key: found for (of, key), found in self._found.items() if of == stage}
 
     def _append(self, row: Mapping[str, Any]) -> None:
         with self.path.open("a", encoding="utf-8") as file:

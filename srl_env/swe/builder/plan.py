@@ -9,7 +9,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import count
+from itertools import islice, zip_longest
 from typing import Final
 
 from srl_env.seeding import stream
@@ -22,11 +22,17 @@ SPLIT_ENDS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Bugs to be tried together, each with its function; all of one split."""
+    """Bugs to be tried together, each with its function; all of one split.
+
+    fails_with: names of the exceptions with which tests must fail; () for any. example: a script
+    that may show the bug, "" without one. A model states both.
+    """
 
     bugs: tuple[Mutation, ...]
     targets: tuple[Target, ...]
     split: str
+    fails_with: tuple[str, ...] = ()
+    example: str = ""
 
     @property
     def key(self) -> str:
@@ -82,22 +88,25 @@ def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
     return found
 
 
-def single_bugs(project: Project, seed: int) -> Iterator[Candidate]:
-    """Candidates of one bug: one for each function in turn, kinds mixed, at most MAX_TRIES each."""
-    bugs = {target.id: _bugs_by_kind(project, target, seed) for target in project.targets}
-    offered = Counter(kind for kinds in bugs.values() for kind in kinds)
-    queues = {
-        target: _queue(bugs[target.id], offered, project.name, target.id, seed)
-        for target in project.targets
+def single_bugs(project: Project, seed: int) -> dict[str, list[Candidate]]:
+    """Candidates of one bug by kind, at most MAX_TRIES of a function.
+
+    Kinds are in a random order, and those of each kind go through the functions in turn.
+    """
+    kinds: dict[str, list[tuple[int, float, Candidate]]] = {}
+    rng = stream("turn", project.name, seed)
+    for target in project.targets:
+        split = split_of(project.name, target.id)
+        turns = Counter[str]()
+        for bug in _bugs(project, target, seed):
+            candidate = Candidate((bug,), (target,), split)
+            kinds.setdefault(bug.kind, []).append((turns[bug.kind], rng.random(), candidate))
+            turns[bug.kind] += 1
+    names = sorted(kinds)
+    return {
+        names[number]: [each[-1] for each in sorted(kinds[names[number]], key=lambda row: row[:2])]
+        for number in rng.permutation(len(names))
     }
-    for turn in count():
-        left = [target for target, queue in queues.items() if turn < min(len(queue), MAX_TRIES)]
-        if not left:
-            return
-        for number in stream("turn", project.name, seed, turn).permutation(len(left)):
-            target = left[number]
-            split = split_of(project.name, target.id)
-            yield Candidate((queues[target][turn],), (target,), split)
 
 
 def several_bugs(
@@ -138,32 +147,14 @@ def difficulty(*, bugs: int, hops: int, failing: int, lines: int, raises: bool) 
     return round(value + 0.15 / failing + (0.0 if raises else 0.15), 3)
 
 
-def _bugs_by_kind(project: Project, target: Target, seed: int) -> dict[str, list[Mutation]]:
-    """A function's bugs by kind, those of each kind in a random order."""
+def _bugs(project: Project, target: Target, seed: int) -> list[Mutation]:
+    """At most MAX_TRIES bugs of a function: kinds in turn, those of each in a random order."""
     kinds: dict[str, list[Mutation]] = {}
     for bug in mutations(project.sources[target.path], target.function):
         kinds.setdefault(bug.kind, []).append(bug)
     rng = stream("bugs", project.name, target.id, seed)
-    return {
-        kind: [bugs[number] for number in rng.permutation(len(bugs))]
-        for kind, bugs in sorted(kinds.items())
-    }
-
-
-def _queue(
-    bugs: Mapping[str, Sequence[Mutation]],
-    offered: Mapping[str, int],
-    repository: str,
-    function: str,
-    seed: int,
-) -> list[Mutation]:
-    """A function's bugs in the order they are tried: kinds in turn, in a random order.
-
-    offered: how many functions have bugs of a kind. Rare kinds tend to come sooner; else most
-    tasks would be of the few kinds that every function has.
-    """
-    rng = stream("kinds", repository, function, seed)
-    places = {kind: rng.exponential() * offered[kind] for kind in bugs}
-    ordered = [bugs[kind] for kind in sorted(bugs, key=lambda kind: places[kind])]
-    longest = max(map(len, ordered), default=0)
-    return [found[turn] for turn in range(longest) for found in ordered if turn < len(found)]
+    mixed = [
+        [bugs[number] for number in rng.permutation(len(bugs))] for _, bugs in sorted(kinds.items())
+    ]
+    turns = (bug for turn in zip_longest(*mixed) for bug in turn if bug is not None)
+    return list(islice(turns, MAX_TRIES))

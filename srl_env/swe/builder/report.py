@@ -7,9 +7,13 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from srl_env.swe.builder.coherent import FINDERS
 from srl_env.swe.task import SWETask
+
+SEVERAL: Final = "several"
+"""The kind of tasks that combine bugs."""
 
 
 @dataclass(frozen=True)
@@ -18,7 +22,9 @@ class BuildReport:
 
     tests, functions, cases: reliable tests, functions they run, oracle cases of the repository.
     tried: candidates; kept: tasks; dropped: numbers of candidates by reason.
-    splits, trust, kinds: numbers of tasks. seconds: of this run of the build.
+    splits, trust, kinds: numbers of tasks. quotas: most tasks of a kind, if a number of tasks was
+    asked for; exhausted: kinds without candidates left. model: what the model wrote, in numbers
+    (``Author.counts``), {} without one. seconds: of this run of the build.
     excluded_tests, excluded_cases: unreliable tests and oracle cases, and why.
     """
 
@@ -33,6 +39,9 @@ class BuildReport:
     splits: Mapping[str, int] = field(default_factory=dict)
     trust: Mapping[str, int] = field(default_factory=dict)
     kinds: Mapping[str, int] = field(default_factory=dict)
+    quotas: Mapping[str, int] = field(default_factory=dict)
+    exhausted: Sequence[str] = ()
+    model: Mapping[str, Any] = field(default_factory=dict)
     excluded_tests: Mapping[str, str] = field(default_factory=dict)
     excluded_cases: Mapping[str, str] = field(default_factory=dict)
 
@@ -45,9 +54,14 @@ class BuildReport:
 
 def count_tasks(tasks: Sequence[SWETask]) -> dict[str, dict[str, int]]:
     """How many tasks there are of each split, trust level and kind of bug."""
-    kinds = Counter(kind for task in tasks for kind in task.metadata["kinds"])
+    kinds = Counter(_kind(task.metadata["kinds"]) for task in tasks)
     return {
         "splits": dict(Counter(task.split for task in tasks)),
         "trust": dict(Counter(task.trust for task in tasks)),
         "kinds": dict(kinds.most_common()),
     }
+
+
+def _kind(kinds: Sequence[str]) -> str:
+    """The kind of a task, of the kinds of its bugs."""
+    return kinds[0] if len(kinds) == 1 or kinds[0] in FINDERS else SEVERAL

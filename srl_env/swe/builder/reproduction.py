@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
-from typing import Final
+from typing import Any, Final
 
 from srl_env.grading import OracleCase
 from srl_env.sandbox import Sandbox
@@ -42,6 +42,15 @@ class Reproduction:
     expected: Outcome
     actual: Outcome
 
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Reproduction:
+        """The reproduction whose ``asdict`` was written as JSON."""
+        outcomes = {
+            name: Outcome(**{**row[name], "calls": tuple(map(tuple, row[name]["calls"]))})
+            for name in ("expected", "actual")
+        }
+        return cls(**{**row, **outcomes})
+
     @property
     def calls(self) -> tuple[tuple[str, int], ...]:
         """The calls from the script to the buggy function, as (path, line)."""
@@ -66,15 +75,18 @@ def reproduce(
     failing: Sequence[OracleCase],
     run: SuiteRun,
     together: Mapping[str, str],
+    written: str = "",
 ) -> Reproduction | None:
     """The best of the scripts that show a bug; None where none does.
 
     files: path → text, with this bug alone. failing: the oracle cases that fail on them.
     run: of the tests, on them. together: the files with all bugs of a task. The script must show
-    the bug there too, and its outcome there is the one reported.
+    the bug there too, and its outcome there is the one reported. written: a script that comes
+    before all others if it shows the bug, "" without one.
     """
     found = []
-    for script in _scripts(project, failing, run):
+    given = [written] if written else []
+    for script in [*given, *_scripts(project, failing, run)]:
         shown = _shown(sandbox, project, target, files, script)
         if shown is not None and files != together:
             shown = _shown(sandbox, project, target, together, script)
@@ -82,9 +94,20 @@ def reproduce(
             found.append(shown)
         if len(found) == MAX_TRIED // 2:
             break
-    found.sort(key=_awkwardness)
+    found.sort(key=lambda one: (one.script != written or not one.calls, awkwardness(one)))
     steady = (one for one in found if _is_steady(sandbox, project, together, one))
     return next(steady, None)
+
+
+def awkwardness(shown: Reproduction) -> tuple[bool, bool, bool, int]:
+    """Sorts scripts first that reach the bug, and whose correct result is a value.
+
+    Of these, those that print two different values.
+    """
+    both_printed = not shown.expected.error and not shown.actual.error
+    length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
+    no_value = bool(shown.expected.error) or shown.expected.text in ("", "None")
+    return not shown.calls, no_value, not both_printed and length > _SHORT, length
 
 
 def gives_away(text: str, script: str, target: Target) -> bool:
@@ -103,7 +126,12 @@ def case_script(case: OracleCase) -> str:
 
 
 def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> Iterator[str]:
-    taken = _shortest(map(case_script, failing))
+    returning = [case for case in failing if case.raises is None and case.expected is not None]
+    others = [case for case in failing if case.raises is not None or case.expected is None]
+    taken = [
+        script for cases in (returning, others) for script in _shortest(map(case_script, cases))
+    ]
+    taken = taken[:MAX_TRIED]
     yield from taken
     if len(taken) < MAX_TRIED:
         bodies = (failure_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
@@ -181,10 +209,3 @@ def quoted(line: str) -> str:
 def _presentable(outcome: Outcome) -> bool:
     text = outcome.text
     return len(text) <= _MAX_OUTPUT and "/workspace" not in text and " at 0x" not in text
-
-
-def _awkwardness(shown: Reproduction) -> tuple[bool, bool, int]:
-    """Sorts scripts first that reach the bug, and print two different values."""
-    both_printed = not shown.expected.error and not shown.actual.error
-    length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
-    return not shown.calls, not both_printed and length > _SHORT, length

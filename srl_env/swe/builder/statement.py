@@ -7,12 +7,13 @@ the seed.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
 
 from srl_env.seeding import stream
+from srl_env.swe.builder.author.sentences import Words
 from srl_env.swe.builder.reproduction import Reproduction
 
 # What goes wrong: {kind: titles}.
@@ -65,13 +66,23 @@ _SEVERAL: Final = (
 _NOTHING: Final = "(nothing)"
 
 
-def write_statement(package: str, shown: Sequence[Reproduction], key: str, seed: int) -> str:
+def write_statement(
+    package: str,
+    shown: Sequence[Reproduction],
+    key: str,
+    seed: int,
+    words: Callable[[str, Reproduction], Words] = lambda _, __: Words(),
+) -> str:
     """The statement for one bug or several, in Markdown.
 
     package: what users call the library. key: names the task; it and the seed choose the wording.
+    words: gives a title and an opening for an example, "" for those chosen here.
     """
     rng = stream("statement", key, seed)
-    sections = [_section(package, one, rng) for one in shown]
+    sections = []
+    for one in shown:
+        (title, opening, *rest), said = _section(package, one, rng), words(package, one)
+        sections.append([said.title or title, said.opening or opening, *rest])
     if len(shown) == 1:
         return "\n\n".join(sections[0]) + "\n"
     *first, last = (f"`{one.subject or package}`" for one in shown)

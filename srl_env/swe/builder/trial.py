@@ -98,8 +98,10 @@ class Trial:
         self.files = {path: source.text for path, source in sources.items()}
         self.digest = " ".join(sources[path].digest for path in sorted(sources))
 
-    def task(self, is_common: Callable[[tuple[str, ...]], bool]) -> SWETask:
-        """The task. Raises Dropped, SandboxFailure.
+    def task(
+        self, is_common: Callable[[tuple[str, ...]], bool]
+    ) -> tuple[SWETask, tuple[Reproduction, ...]]:
+        """The task, and what its statement shows. Raises Dropped, SandboxFailure.
 
         is_common: whether enough tasks of the same functions fail exactly these tests.
         """
@@ -111,6 +113,9 @@ class Trial:
         if is_common(failing):
             raise Dropped(COMMON)
         failing, run = self._failing(tests)
+        if len(failing) > MOST_FAILING * len(tests):
+            raise Dropped("more than half of the tests fail")
+        self._check_reason(run)
         cases = context.failed_cases(context.repository.cases, self.files)
         if cases and not self._is_judged_widely(cases):
             raise Dropped("one result is all that is wrong: the example would give it away")
@@ -122,7 +127,14 @@ class Trial:
             raise Dropped(f"the expert is stuck: {error}") from None
         task = replace(task, steps=steps)
         self._check_grades(task, workspace)
-        return task
+        return task, tuple(repair.shown for repair in repairs if repair.shown)
+
+    def _check_reason(self, run: SuiteRun) -> None:
+        """Raises Dropped where a test fails for another reason than the one that was stated."""
+        stated = self.candidate.fails_with
+        found = {failure_name(run.outcomes[test].text) for test in run.failed}
+        if stated and not found <= {"", *stated}:
+            raise Dropped("a test fails for another reason than the model states")
 
     def _failing(self, tests: tuple[str, ...]) -> tuple[tuple[str, ...], SuiteRun]:
         """The tests that fail, in order, and the run. Raises Dropped for an unusable run."""
@@ -180,7 +192,16 @@ class Trial:
         if alone != self.files:
             run = context.run(alone, target.tests)
         examples = [case for case, _ in context.failed_cases(context.examples, alone)]
-        return reproduce(context.sandbox, context.project, target, alone, examples, run, self.files)
+        return reproduce(
+            context.sandbox,
+            context.project,
+            target,
+            alone,
+            examples,
+            run,
+            self.files,
+            self.candidate.example,
+        )
 
     def _task(
         self, failing: tuple[str, ...], cases: FailedCases, repairs: Sequence[Repair]
@@ -191,7 +212,7 @@ class Trial:
         trust, repository = self._trust(failing, cases), context.repository
         if trust == "controlled":
             repository = replace(repository, uncontrolled=context.uncontrolled())
-        package = _package(context.project)
+        package = package_of(context.project)
         return SWETask(
             id=f"{repository.name}-{candidate.id}",
             repository=repository,
@@ -256,6 +277,19 @@ def _wrong(cases: FailedCases) -> int:
     return sum({case.expression: wrong for case, wrong in cases}.values())
 
 
+def failure_name(text: str) -> str:
+    """The name of the exception at the end of a failure's text; "" where it is cut off.
+
+    Where an exception was missing, it is AssertionError.
+    """
+    ends = re.findall(r"(?:^(?!E ).*\n)E +(.+)", text, re.MULTILINE)
+    if not ends:
+        return ""
+    found = re.match(r"(?:\w+\.)*(\w+)(?=:|$)", ends[-1])
+    name = found[1] if found else ""
+    return "AssertionError" if name == "Failed" or ends[-1].startswith("assert ") else name
+
+
 def _with_function(buggy: str, correct: str, name: str) -> str:
     """A file with one function as in the correct text; others may still have bugs."""
     old, new = Source(buggy).function(name), Source(correct).function(name)
@@ -264,7 +298,7 @@ def _with_function(buggy: str, correct: str, name: str) -> str:
     return "".join([*lines[: old.first - 1], *fixed, *lines[old.last :]])
 
 
-def _package(project: Project) -> str:
+def package_of(project: Project) -> str:
     """What users call the library: the package that has most of its functions."""
     roots, tops = project.checkout.repository.python_path, Counter[str]()
     for target in project.targets:

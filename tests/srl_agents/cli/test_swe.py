@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -99,7 +100,10 @@ def test_a_folder_that_holds_something_else_is_refused(tmp_path: Path) -> None:
 
 
 def test_ctrl_c_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted(*given: object, on_progress: Callable[[BuildProgress], None]) -> BuildReport:
+    def interrupted(
+        *given: object, policy: object, on_progress: Callable[[BuildProgress], None]
+    ) -> BuildReport:
+        assert policy is None
         assert given[2] == BuildOptions(max_tasks=9, jobs=2, name="x")
         on_progress(BuildProgress("trying bugs", 0.5, 3, 10))
         raise KeyboardInterrupt
@@ -114,13 +118,16 @@ def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatc
     report = BuildReport(
         name="one", tests=3, functions=2, cases=4, tried=9, kept=1, seconds=2.0,
         dropped={"no test notices it": 8}, splits={"train": 1},
-        excluded_tests={"test_a.py::test_b": "fails:\nmore"},
+        excluded_tests={"test_a.py::test_b": "fails:\nmore"}, kinds={"comparison": 1},
+        quotas={"comparison": 1, "invariant": 2}, exhausted=["invariant"],
     )  # fmt: skip
     monkeypatch.setattr(build, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 0
     for words in ("no test notices it", "split train", "excluded: test_a.py::test_b: fails:"):
         assert words in done.stdout
+    assert re.search(r"bug comparison +│ +1 of a quota of 1 │", done.stdout)
+    assert re.search(r"bug invariant +│ +0 of a quota of 2, no candidates left │", done.stdout)
     assert "srl-env swe validate tasks" in done.stdout
 
 

@@ -15,10 +15,14 @@ from srl_agents.cli.options import (
     BaseUrl,
     Device,
     Kwargs,
+    MaxCost,
+    MaxRequests,
     PolicyKwargs,
+    Prices,
     json_object,
     options_of,
     server_arguments,
+    spending_limits,
 )
 from srl_agents.expert_data.settings import SAMPLING, CollectConfig
 from srl_env.errors import BadOption
@@ -70,16 +74,9 @@ def collect(
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
     policy_kwargs: PolicyKwargs = "{}",
-    max_requests: Annotated[
-        int | None, typer.Option(help="Maximum number of requests, those before a resume included.")
-    ] = None,
-    max_cost: Annotated[
-        float | None, typer.Option(help="Maximum cost, in the unit of --prices.")
-    ] = None,
-    prices: Annotated[
-        str | None,
-        typer.Option(metavar="PROMPT,COMPLETION", help="Prices of a million tokens, as 0.25,2."),
-    ] = None,
+    max_requests: MaxRequests = None,
+    max_cost: MaxCost = None,
+    prices: Prices = None,
     resume: Annotated[bool, typer.Option("--resume", help="Continue a collection.")] = False,
     **given: Any,
 ) -> None:
@@ -111,7 +108,7 @@ def collect(
     }
     asked = json_object(policy_kwargs, "--policy-kwargs") | server_arguments(base_url, api_key_env)
     used = UsageFile(folder / USAGE).total
-    asked |= _limits(max_requests, max_cost, prices, used)
+    asked |= spending_limits(max_requests, max_cost, prices, used)
     _check_out(out, rejected)
     with held(folder):
         _check_folder(folder, record, resume)
@@ -133,26 +130,6 @@ def collect(
         raise BadOption(
             f"the limit {limit} is reached. Fix: raise it, and continue with {shlex.join(command)}"
         )
-
-
-def _limits(
-    max_requests: int | None, max_cost: float | None, prices: str | None, used: Mapping[str, float]
-) -> dict[str, Any]:
-    """The policy's arguments for the limits, less what was used before."""
-    limits: dict[str, Any] = {}
-    if max_requests is not None:
-        limits["max_requests"] = max(0, max_requests - int(used.get("requests", 0)))
-    if max_cost is not None:
-        limits["max_cost"] = max(0.0, max_cost - used.get("cost", 0.0))
-    if prices is not None:
-        try:
-            prompt, completion = map(float, prices.split(","))
-        except ValueError:
-            raise BadOption(
-                f"--prices must be PROMPT,COMPLETION, as 0.25,2; got {prices}"
-            ) from None
-        limits["prices"] = (prompt, completion)
-    return limits
 
 
 def _check_out(*files: Path | None) -> None:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final
 
 from rich.table import Table
 from rich.text import Text
@@ -55,15 +55,32 @@ def build_table(report: BuildReport) -> Table:
     for reason, count in report.dropped.items():
         grid.add_row(f"  dropped: {reason}", str(count))
     grid.add_row("tasks", str(report.kept), end_section=True)
-    for name, counts in (("split", report.splits), ("trust", report.trust), ("bug", report.kinds)):
+    for name, counts in (("split", report.splits), ("trust", report.trust)):
         for value, count in counts.items():
             grid.add_row(f"  {name} {value}", str(count))
+    for kind in {**report.kinds, **report.quotas}:
+        quota = f" of a quota of {report.quotas[kind]}" if kind in report.quotas else ""
+        left = ", no candidates left" if kind in report.exhausted else ""
+        grid.add_row(f"  bug {kind}", f"{report.kinds.get(kind, 0)}{quota}{left}")
+    for name, value in _model_rows(report.model):
+        grid.add_row(f"  model {name}", value)
     excluded = list(report.excluded_tests.items())
     for test, reason in excluded[:_LISTED]:
         grid.add_row(Text(f"excluded: {test}: {reason.splitlines()[0]}"), "")
     if len(excluded) > _LISTED:
         grid.add_row(f"… and {len(excluded) - _LISTED} more; the report has all", "")
     return grid
+
+
+def _model_rows(model: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """What a model wrote, as pairs of texts."""
+    if not model:
+        return
+    yield "answers", f"{model['answers']}, {model['unusable']} of them no bug"
+    yield "acceptance", f"{model['tasks']} tasks, {model['acceptance']:.0%} of the answers"
+    yield "sentences", f"{model['sentences']} backed, {model['dropped_sentences']} dropped"
+    for name, count in {**model["failures"], **model["usage"]}.items():
+        yield name.replace("_", " "), f"{count:,.6g}"
 
 
 def validation_table(found: Sequence[Validation], times: int) -> Table:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from srl_env.errors import BadOption, PolicyFailure, PromptRefused, UserError
+from srl_env.errors import BadOption, PolicyFailure, PromptRefused
 
 
 class RequestTimeout(PolicyFailure):
@@ -36,10 +36,6 @@ class BadAnswer(PolicyFailure):
 
 class RequestRefused(PromptRefused):
     """A server refused one prompt, for example because it is too long."""
-
-
-class LimitReached(UserError):
-    """The limit of requests or of cost is reached."""
 
 
 class Retryable(Exception):

@@ -23,14 +23,13 @@ from srl_agents.policies.request_seeds import RequestSeeds
 from srl_agents.policies.servers.answers import Answer, read_answer
 from srl_agents.policies.servers.failures import (
     BadAnswer,
-    LimitReached,
     RequestRefused,
     RequestTimeout,
     Retryable,
     read_error,
     unknown_field,
 )
-from srl_env.errors import BadOption, Failure, MissingExtra
+from srl_env.errors import BadOption, Failure, LimitReached, MissingExtra
 from srl_env.policy import Generation, Sampling
 from srl_env.seconds import check_seconds
 from srl_env.text.prompt import Message, MessageCall, Messages

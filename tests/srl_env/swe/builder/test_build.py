@@ -219,6 +219,19 @@ def test_the_report_adds_up(built: tuple[Path, BuildReport]) -> None:
     ]
 
 
+def test_no_kind_is_above_its_quota_while_others_have_candidates(
+    built: tuple[Path, BuildReport],
+) -> None:
+    _, report = built
+    assert report.kinds["several"] == report.quotas["several"] == 1  # int(0.4 * 3)
+    assert sum(report.kinds.values()) == 3
+    below = [kind for kind, quota in report.quotas.items() if report.kinds.get(kind, 0) < quota]
+    for kind, count in report.kinds.items():
+        if count > 1:  # two tasks of more than two kinds: a quota of 1
+            assert set(below) <= {*report.exhausted, kind}
+        assert count <= report.quotas[kind]
+
+
 def test_an_interrupted_build_resumes_and_ends_as_if_uninterrupted(
     built: tuple[Path, BuildReport], shop: Path, sandbox: Sandbox, tmp_path: Path
 ) -> None:
