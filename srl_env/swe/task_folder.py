@@ -263,7 +263,8 @@ def copy_code(source: Path, target: Path, without: Sequence[str] = ()) -> None:
 def code_files(folder: Path) -> Iterator[Path]:
     """The regular files of a repository, relative to it, sorted by folder.
 
-    Excluded: hidden folders (version control, caches), environments, built files and links.
+    Excluded: hidden folders (version control, caches), environments, built files, links, and
+    folders of tasks.
     """
     for here, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if _is_code_folder(Path(here, name)))
@@ -280,7 +281,8 @@ def _is_code_folder(path: Path) -> bool:
         return False
     if name in _MAYBE_BUILT and not (path / "__init__.py").exists():
         return False
-    return not (path / "pyvenv.cfg").exists()
+    of_tasks = (path / "dataset.json").exists() and (path / "tasks.jsonl").exists()
+    return not (path / "pyvenv.cfg").exists() and not of_tasks
 
 
 def code_digest(folder: Path) -> str:

@@ -93,6 +93,7 @@ def build_tasks(
     with _sandbox(sandbox) as used, tempfile.TemporaryDirectory(prefix="srl-build-") as folder:
         tree = Path(folder, name)
         copy_repository(path, tree)
+        read_cases(path)  # before anything runs
         _check_folder(out, name, options.replace)
         build = _Build(used, options, path, tree, out, on_progress, policy)
         tasks = build.run()

@@ -119,9 +119,14 @@ def inspect_project(
     sources = sources_of(tree)
     targets = tuple(_targets(sources, first, stable))
     if not targets:
+        unread = [
+            path for path in filter(is_source_file, _python_files(tree)) if path not in sources
+        ]
+        version = ".".join(map(str, sys.version_info[:2]))
+        more = f"; Python {version} cannot read: {', '.join(unread)}" if unread else ""
         raise BadOption(
             f"{name}: its tests run none of its own functions, so that no bug would be noticed; "
-            f"looked for in: {', '.join(sources) or 'no files beside tests'}"
+            f"looked for in: {', '.join(sources) or 'no files beside tests'}{more}"
         )
     return Project(
         name=name,
@@ -224,6 +229,8 @@ def _require_passing(run: SuiteRun, checkout: Checkout) -> None:
         problem = f"{file} cannot be imported, and no test passes:\n{_reason(text)}"
         if "ModuleNotFoundError" in text or "ImportError" in text:
             problem += f"\nFix: install what it needs into {sys.prefix} (pip install …)"
+            if (checkout.tree / ".gitmodules").exists():
+                problem += ", and fill its submodules (git submodule update --init)"
     elif not run.outcomes:
         problem = f"pytest finds no test in {', '.join(checkout.test_files[:5])}:\n{end}"
     else:

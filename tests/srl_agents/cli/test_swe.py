@@ -118,16 +118,20 @@ def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatc
     report = BuildReport(
         name="one", tests=3, functions=2, cases=4, tried=9, kept=1, seconds=2.0,
         dropped={"no test notices it": 8}, splits={"train": 1},
-        excluded_tests={"test_a.py::test_b": "fails:\nmore"}, kinds={"comparison": 1},
+        excluded_tests={"test_a.py::test_b": "fails: E   more\nE   most"}, kinds={"comparison": 1},
         quotas={"comparison": 1, "invariant": 2}, exhausted=["invariant"],
     )  # fmt: skip
     monkeypatch.setattr(build, "build_tasks", lambda *_, **__: report)
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 0
-    for words in ("no test notices it", "split train", "excluded: test_a.py::test_b: fails:"):
+    for words in (
+        "no test notices it",
+        "split train",
+        "excluded: test_a.py::test_b: fails: E   most",
+    ):
         assert words in done.stdout
     assert re.search(r"bug comparison +│ +1 of a quota of 1 │", done.stdout)
-    assert re.search(r"bug invariant +│ +0 of a quota of 2, no candidates left │", done.stdout)
+    assert re.search(r"without a task +│ +1, 1 of them have no candidates left │", done.stdout)
     assert "srl-env swe validate tasks" in done.stdout
 
 

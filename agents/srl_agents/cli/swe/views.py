@@ -58,15 +58,22 @@ def build_table(report: BuildReport) -> Table:
     for name, counts in (("split", report.splits), ("trust", report.trust)):
         for value, count in counts.items():
             grid.add_row(f"  {name} {value}", str(count))
-    for kind in {**report.kinds, **report.quotas}:
+    for kind, count in report.kinds.items():
         quota = f" of a quota of {report.quotas[kind]}" if kind in report.quotas else ""
         left = ", no candidates left" if kind in report.exhausted else ""
-        grid.add_row(f"  bug {kind}", f"{report.kinds.get(kind, 0)}{quota}{left}")
+        grid.add_row(f"  bug {kind}", f"{count}{quota}{left}")
+    without = [kind for kind in report.quotas if kind not in report.kinds]
+    if without:
+        tried_out = sum(kind in report.exhausted for kind in without)
+        counts = f"{len(without)}, {tried_out} of them have no candidates left"
+        grid.add_row("  kinds of bugs without a task", counts)
     for name, value in _model_rows(report.model):
         grid.add_row(f"  model {name}", value)
     excluded = list(report.excluded_tests.items())
     for test, reason in excluded[:_LISTED]:
-        grid.add_row(Text(f"excluded: {test}: {reason.splitlines()[0]}"), "")
+        about, _, what = reason.partition(": ")
+        last = f": {what.splitlines()[-1]}" if what.strip() else ""
+        grid.add_row(Text(f"excluded: {test}: {about}{last}"), "")
     if len(excluded) > _LISTED:
         grid.add_row(f"… and {len(excluded) - _LISTED} more; the report has all", "")
     return grid

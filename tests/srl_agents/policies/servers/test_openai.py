@@ -24,7 +24,7 @@ from srl_agents.policies.servers.failures import (
     retry_after_s,
 )
 from srl_agents.runs.evaluation import EvalSettings
-from srl_env.errors import BadOption, Failure, MissingExtra
+from srl_env.errors import BadOption, Failure, LimitReached, MissingExtra
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start, rollout
 from srl_env.testing import CountingEnv

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from srl_env.errors import BadOption
+from srl_env.errors import BadData, BadOption
 from srl_env.grading import grade
 from srl_env.sandbox import Sandbox, Snapshot
 from srl_env.swe.builder import build
@@ -268,6 +268,15 @@ def test_built_tasks_are_sound_and_a_spoiled_one_is_not(
     assert not any(item.sound for item in found)
     assert {item.gold for item in found} == {0}
     assert all("dearest" in item.failed for item in found)
+
+
+def test_oracle_cases_that_cannot_be_read_are_named_before_anything_is_written(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    code = write_repository(tmp_path / "shop", {**SHOP, "oracle_cases.toml": "[[case\n"})
+    with pytest.raises(BadData, match="oracle_cases.toml: not TOML"):
+        build_tasks(code, tmp_path / "tasks", sandbox=sandbox)
+    assert not (tmp_path / "tasks").exists()
 
 
 @pytest.mark.parametrize(

@@ -104,6 +104,14 @@ def test_an_installed_package_is_shown(sandbox: Sandbox, repository: Write) -> N
             r"(?s)none of its 1 tests passes.*'this' == 'that'",
         ),
         ({"test_a.py": "def test_a():\n    pass\n"}, "tests run none of its own functions"),
+        (
+            {"test_a.py": "def test_a():\n    pass\n", "shop.py": "print 'Python 2'\n"},
+            r"none of its own functions.*Python 3\.\d+ cannot read: shop\.py",
+        ),
+        (
+            {".gitmodules": "", "test_a.py": "import vendored\n\ndef test_a(): pass\n"},
+            r"(?s)No module named 'vendored'.*git submodule update --init",
+        ),
         ({"test_a.py": "import os\nos._exit(3)\n"}, "exit status 3 before the end"),
     ],
 )
@@ -138,6 +146,9 @@ def test_a_copy_has_no_history_caches_environments_or_cases(
         "build/lib/shop.py": "",
         "shop/build/__init__.py": "",
         "shop.egg-info/PKG-INFO": "",
+        "out/dataset.json": "",  # tasks of an earlier build of the same repository
+        "out/tasks.jsonl": "",
+        "out/repos/shop/prices.py": "",
     }
     copy_repository(repository({**SHOP, **more}), tmp_path / "copy")
     found = {
