@@ -15,7 +15,6 @@ import pytest
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.policies.servers.failures import (
     BadAnswer,
-    LimitReached,
     RateLimited,
     RequestRefused,
     RequestTimeout,
