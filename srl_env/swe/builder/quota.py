@@ -8,9 +8,11 @@ from __future__ import annotations
 import math
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Generic, TypeVar
+from typing import Final, Generic, TypeVar
 
 T = TypeVar("T")
+
+TRIES_OF_A_TASK: Final = 8  # so many count as much as one task, so that others get their turn
 
 
 class Quotas(Generic[T]):
@@ -34,7 +36,7 @@ class Quotas(Generic[T]):
         """
         self._candidates, self._wanted = dict(candidates), wanted
         self._weights = {kind: (weights or {}).get(kind, 1) for kind in candidates}
-        self._pending = Counter[str]()
+        self._pending, self._tried = Counter[str](), Counter[str]()
         self.kept = Counter[str]()
         self.exhausted = set[str]()
 
@@ -51,12 +53,13 @@ class Quotas(Generic[T]):
             below = [kind for kind in self._active() if self._taken(kind) < self.quota(kind)]
             if not below:
                 break
-            kind = min(below, key=lambda kind: (self._taken(kind) + 1) / self._weights[kind])
+            kind = min(below, key=self._fullness)
             candidate = next(self._candidates[kind], None)
             if candidate is None:
                 self.exhausted.add(kind)
                 continue
             self._pending[kind] += 1
+            self._tried[kind] += 1
             taken.append((kind, candidate))
         return taken
 
@@ -70,6 +73,10 @@ class Quotas(Generic[T]):
         left = self._wanted - sum(self._taken(other) for other in self.exhausted)
         share = self._weights[kind] / sum(self._weights[other] for other in active)
         return math.ceil(round(left * share, 6))
+
+    def _fullness(self, kind: str) -> float:
+        """The kind where it is least is next: it has few tasks, and was seldom tried."""
+        return (self._taken(kind) + 1 + self._tried[kind] / TRIES_OF_A_TASK) / self._weights[kind]
 
     def _active(self) -> list[str]:
         return [kind for kind in self._candidates if kind not in self.exhausted]

@@ -180,7 +180,8 @@ class Author:
         except LimitReached as limit:
             self.stopped = str(limit)
             return None
-        self._save_usage()
+        finally:
+            self._save_usage()
         if isinstance(answer, Failure):
             with self._counting:
                 self.failures[type(answer).__name__] += 1

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from srl_env.swe.builder.kinds.kind import Edits, kind, table
-from srl_env.swe.builder.source import Site
+from srl_env.swe.builder.source import Edit, Site
 
 # {class of an operator: its text, what is written for it}
 _COMPARED: Final = table("Lt < <= >; LtE <= <; Gt > >= <; GtE >= >; Eq == !=; NotEq != ==") | {
@@ -62,9 +62,9 @@ def dropped_operand(site: Site, node: ast.BoolOp | ast.BinOp) -> Edits:
     """One of two conditions, or a summand, is missing."""
     if isinstance(node, ast.BoolOp):
         for value in node.values if len(node.values) == 2 else ():
-            yield site.replace(node, _kept(site, value))
+            yield _keep(site, node, value)
     elif isinstance(node.op, ast.Add | ast.Sub):
-        yield site.replace(node, _kept(site, node.left))
+        yield _keep(site, node, node.left)
 
 
 @kind(ast.If, ast.While, ast.IfExp, ast.comprehension)
@@ -82,14 +82,14 @@ def negated_condition(
 def removed_not(site: Site, node: ast.UnaryOp) -> Edits:
     """``not`` is missing."""
     if isinstance(node.op, ast.Not):
-        yield site.replace(node, _kept(site, node.operand))
+        yield _keep(site, node, node.operand)
 
 
 @kind(ast.UnaryOp)
 def removed_sign(site: Site, node: ast.UnaryOp) -> Edits:
     """A minus before an expression is missing."""
     if isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
-        yield site.replace(node, _kept(site, node.operand))
+        yield _keep(site, node, node.operand)
 
 
 @kind(ast.Call, ast.BinOp)
@@ -98,7 +98,7 @@ def off_by_one(site: Site, node: ast.Call | ast.BinOp) -> Edits:
     if isinstance(node, ast.BinOp):
         one = isinstance(node.right, ast.Constant) and node.right.value == 1
         if one and isinstance(node.op, ast.Add | ast.Sub):
-            yield site.replace(node, _kept(site, node.left))
+            yield _keep(site, node, node.left)
     elif isinstance(node.func, ast.Name) and not node.keywords:
         if node.func.id == "range" and len(node.args) in (1, 2):
             stop, text = node.args[-1], site.source.of(node.args[-1])
@@ -201,11 +201,17 @@ def _operators(site: Site, left: ast.AST, right: ast.AST, texts: Sequence[str]) 
             yield site.edit(start + found.start(1), start + found.end(1), other)
 
 
-def _kept(site: Site, node: ast.expr) -> str:
-    """The text of the remaining node, in brackets where it needs them."""
-    text = site.source.of(node)
-    plain = isinstance(node, _SIMPLE) or isinstance(site.parent, _ENCLOSING)
-    return text if plain else f"({text})"
+def _keep(site: Site, node: ast.expr, kept: ast.expr) -> tuple[Edit, ...]:
+    """One operand instead of the whole; brackets around it only where it needs them."""
+    text, (start, end) = site.source.of(kept), site.source.span(node)
+    data = site.source.data
+    before = data[: max(0, start - 1)][-1:].decode("latin-1")
+    bracketed = data[max(0, start - 1) : start] + data[end : end + 1] == b"()"
+    if bracketed and isinstance(kept, _SIMPLE) and not (before.isalnum() or before in "_)]\"'"):
+        return site.edit(start - 1, end + 1, text)
+    if not (bracketed or isinstance(kept, _SIMPLE) or isinstance(site.parent, _ENCLOSING)):
+        text = f"({text})"
+    return site.edit(start, end, text)
 
 
 def _is_no_number(node: ast.AST) -> bool:

@@ -124,6 +124,13 @@ def test_messages_of_exceptions_are_unchanged() -> None:
     assert list(mutations(source, source.functions[0])) == []
 
 
+def test_brackets_around_what_is_gone_go_too() -> None:
+    assert of_kind(f"{HEAD}return b * (1 - a)\n", "dropped_operand") == {f"{HEAD}return b * 1\n"}
+    assert of_kind(f"{HEAD}return b(a - 1)\n", "dropped_operand") == {f"{HEAD}return b(a)\n"}
+    kept = {f"{HEAD}return (b * a) * 2\n"}
+    assert of_kind(f"{HEAD}return (b * a - 1) * 2\n", "dropped_operand") == kept
+
+
 def test_positions_count_bytes() -> None:
     text = "def g(a, b):\n    return f('äöü€', a < b)\r\n"
     assert of_kind(text, "comparison") == {text.replace("<", "<="), text.replace("<", ">")}

@@ -57,3 +57,11 @@ def test_without_a_number_every_candidate_is_tried_and_kinds_take_turns() -> Non
     tried = run(quotas, 2)
     assert Counter(tried) == {"a": 3, "b": 1}
     assert quotas.kept == {"a": 2, "b": 0}
+
+
+def test_a_kind_that_is_tried_in_vain_does_not_keep_others_waiting() -> None:
+    quotas = Quotas({"a": iter([False] * 99), "b": iter([True] * 9)}, 4, {"a": 4})
+    tried = run(quotas, 1)
+    # The quotas are ceil(4 * 4 / 5) = 4 and 1. a is next while (1 + tries / 8) / 4 is at most 1.
+    assert "".join(tried) == "a" * 25 + "b" + "a" * (99 - 25) + "bbb"
+    assert quotas.kept == {"a": 0, "b": 4}
