@@ -51,6 +51,7 @@ _CRASHES: Final = frozenset(
 _TELLING: Final = re.compile(
     r"(?<![a-z])(?:bug|fault|inject|mutat|sabotag|broken|wrong|fixme|todo)", re.IGNORECASE
 )
+_PRIVATE: Final = re.compile(r"(?<![\w\"'])_(?!_)\w")
 _NO_FAULT: Final = frozenset(
     {"__import__", "breakpoint", "compile", "eval", "exec", "exit", "globals", "input", "open"}
     | {"quit", "random", "sys", "os", "time", "subprocess"}
@@ -107,17 +108,31 @@ def _path(line: str) -> str:
 
 
 def _checked_example(script: str) -> str:
+    """The script without comments: it will be in the statement. Raises Unusable."""
     try:
         tree = ast.parse(script)
-    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        script = _without_comments(script)
+    except (SyntaxError, ValueError, RecursionError, MemoryError, tokenize.TokenError):
         raise Unusable("the example is invalid Python") from None
-    calls = [node for node in ast.walk(tree) if isinstance(node, ast.Call)]
-    if not any(isinstance(call.func, ast.Name) and call.func.id == "print" for call in calls):
+    nodes = list(ast.walk(tree))
+    calls = [node.func for node in nodes if isinstance(node, ast.Call)]
+    if not any(isinstance(called, ast.Name) and called.id == "print" for called in calls):
         raise Unusable("the example prints nothing")
-    modules = [node for node in ast.walk(tree) if isinstance(node, ast.Import | ast.ImportFrom)]
-    if len(script) > MAX_EXAMPLE or any("test" in ast.unparse(node) for node in modules):
+    imports = [node for node in nodes if isinstance(node, ast.Import | ast.ImportFrom)]
+    if len(script) > MAX_EXAMPLE or any("test" in ast.unparse(node) for node in imports):
         raise Unusable("the example is too long, or imports tests")
-    return script.strip("\n") + "\n"
+    if _PRIVATE.search(script) or _TELLING.search(script):
+        raise Unusable("the example uses private names, or names itself a fault")
+    return script
+
+
+def _without_comments(script: str) -> str:
+    lines = script.splitlines()
+    for token in tokenize.generate_tokens(io.StringIO(script).readline):
+        if token.type == tokenize.COMMENT:
+            (row, column), line = token.start, lines[token.start[0] - 1]
+            lines[row - 1] = line[:column].rstrip()
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(lines)).strip("\n") + "\n"
 
 
 def read_bug(kind: str, answer: Answer, sources: Mapping[str, Source], function: str) -> Mutation:

@@ -42,6 +42,8 @@ def test_an_answer_is_read() -> None:
     assert read.fails_with == ("AssertionError",)
     assert read.example == EXAMPLE
     assert changed(text) == PRICES.replace("1 - discount", "1 + discount")
+    telling = EXAMPLE.replace("\n\n", "\n# adds the discount\n\n").replace("))", "))  # bug")
+    assert read_answer(answer(block(OLD, NEW), example=telling)).example == EXAMPLE
     assert read_answer(answer(block(OLD, NEW), fails="KeyError, TypeError")).fails_with == (
         "KeyError",
         "TypeError",
@@ -75,6 +77,8 @@ def test_several_blocks_are_one_bug_at_the_function_that_was_asked_for() -> None
         (answer(block(OLD, NEW), example="print(\n"), "example is invalid"),
         (answer(block(OLD, NEW), example="total([1])\n"), "prints nothing"),
         (answer(block(OLD, NEW), example="import tests.x\nprint(1)\n"), "imports tests"),
+        (answer(block(OLD, NEW), example="import a\nprint(a._total(1))\n"), "private names"),
+        (answer(block(OLD, NEW), example="print('wrong sign')\n"), "names itself a fault"),
         (answer(block(OLD, NEW, "tests/test_prices.py")), "no source file"),
         (answer(block(OLD, NEW, "/etc/passwd")), "no source file"),
         (answer(block("    return 1", NEW)), "not exactly once"),
