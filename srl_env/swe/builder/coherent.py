@@ -128,8 +128,8 @@ def _moved_step(sources: Mapping[str, Source]) -> Iterator[Bugs]:
             for call, node in zip(calls, given, strict=True)
             if node is not None
         ]
-        removed = callee.part(_line_removed(callee.source, first))
-        yield from _all_but_one("moved_step", removed, calls, fixed)
+        if removed := _line_removed(callee.source, first):
+            yield from _all_but_one("moved_step", callee.part(removed), calls, fixed)
 
 
 def _moved_default(sources: Mapping[str, Source]) -> Iterator[Bugs]:
@@ -286,8 +286,10 @@ def _invariant(sources: Mapping[str, Source]) -> Iterator[Bugs]:
         for places in kept.values():
             for one, other in itertools.combinations(places, 2):
                 if one.function is not other.function:
-                    parts = [p.part(_line_removed(source, p.node)) for p in (one, other)]
-                    yield tuple(_bug("invariant", part) for part in parts)
+                    cuts = [(p, _line_removed(source, p.node)) for p in (one, other)]
+                    parts = [_bug("invariant", place.part(cut)) for place, cut in cuts if cut]
+                    if len(parts) == 2:
+                        yield tuple(parts)
 
 
 def _statements(node: ast.AST) -> Iterator[ast.stmt]:
@@ -314,10 +316,10 @@ def _upkeep(node: ast.stmt) -> str:
     return ""
 
 
-def _line_removed(source: Source, node: ast.AST) -> Edit:
-    """The edit that removes a statement with its lines, or makes it ``pass`` in a body of one."""
+def _line_removed(source: Source, node: ast.AST) -> Edit | None:
+    """The edit that removes a statement with its lines; None if it is alone in its body."""
     first, last = node.lineno, node.end_lineno or node.lineno  # type: ignore[attr-defined]
-    start, end = source.span(node)
+    start, _ = source.span(node)
     begin = source.line_start(first)
     alone = any(
         isinstance(body := getattr(parent, name, None), list) and body == [node]
@@ -325,7 +327,7 @@ def _line_removed(source: Source, node: ast.AST) -> Edit:
         for name in ("body", "orelse", "finalbody")
     )
     if alone or source.data[begin:start].strip():
-        return Edit(start, end, "pass")
+        return None
     return Edit(begin, source.line_start(last + 1), "")
 
 
@@ -348,8 +350,10 @@ def _missing_case(sources: Mapping[str, Source]) -> Iterator[Bugs]:
 def _cases(source: Source, function: FunctionNode) -> Iterator[tuple[str, ast.AST, Edit]]:
     """(the value, the node that handles it, the edit that removes the handling)."""
     for node in ast.walk(function):
-        if isinstance(node, ast.If) and not node.orelse and (value := _compared(node.test)):
-            yield value, node, _line_removed(source, node)
+        if isinstance(node, ast.If) and not node.orelse:
+            value, cut = _compared(node.test), _line_removed(source, node)
+            if value and cut:
+                yield value, node, cut
         if isinstance(node, ast.Dict):
             yield from _entries(source, node)
         if isinstance(node, ast.Match):

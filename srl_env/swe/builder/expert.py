@@ -40,8 +40,8 @@ def trace(frame, event, result):
         place = f"{path}:{frame.f_code.co_firstlineno}"
         print(place, name, "->", f"{result!r:.80}", file=sys.stderr)
 
-sys.setprofile(trace)
 """
+_TRACING: Final = "sys.setprofile(trace)"
 
 
 class ExpertError(Exception):
@@ -165,7 +165,7 @@ class _Expert:
         """The functions that the example runs, with their results; "" where that shows too much."""
         if shown.actual.error:  # a function that raises has no result
             return ""
-        call = ToolCall("bash", {"command": _heredoc(f"{_TRACER}{shown.script.strip()}")})
+        call = ToolCall("bash", {"command": _heredoc(_traced(shown.script.strip()))})
         observed = without_home(self._bench.call(call))
         many = len(observed.splitlines()) > _MOST_TRACED
         if many or " -> " not in observed or " at 0x" in observed or "Traceback" in observed:
@@ -326,6 +326,17 @@ def _command(script: str) -> str:
     if len(lines) <= 3 and "'" not in script and len(ast.parse(script).body) == len(lines):
         return f"python -c {shlex.quote('; '.join(lines))}"
     return _heredoc(script.strip())
+
+
+def _traced(script: str) -> str:
+    """A script that prints what it runs, without what its first imports run."""
+    after = 0
+    for node in ast.parse(script).body:
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            break
+        after = node.end_lineno or node.lineno
+    lines = script.splitlines()
+    return _TRACER + "\n".join([*lines[:after], _TRACING, *lines[after:]])
 
 
 def _heredoc(script: str) -> str:

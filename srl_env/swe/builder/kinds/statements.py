@@ -30,10 +30,9 @@ def dropped_statement(site: Site, node: ast.AST) -> Edits:
 
 @kind(ast.Return)
 def lost_return(site: Site, node: ast.Return) -> Edits:
-    """A value is computed and not returned."""
-    if not isinstance(node.value, ast.Constant | None):
-        called = isinstance(node.value, ast.Call)
-        yield site.replace(node, site.source.of(node.value) if called else "return")
+    """The result of a call is not returned."""
+    if isinstance(node.value, ast.Call):
+        yield site.replace(node, site.source.of(node.value))
 
 
 @kind(ast.AST)
@@ -54,9 +53,8 @@ def early_return(site: Site, node: ast.AST) -> Edits:
 
 @kind(ast.Break, ast.Continue)
 def wrong_loop_end(site: Site, node: ast.Break | ast.Continue) -> Edits:
-    """``continue`` for ``break``, the reverse, or neither."""
-    other = "continue" if isinstance(node, ast.Break) else "break"
-    yield from site.replacements(node, other, "pass")
+    """``continue`` for ``break``, or the reverse."""
+    yield site.replace(node, "continue" if isinstance(node, ast.Break) else "break")
 
 
 @kind(ast.If)
@@ -75,9 +73,10 @@ def swapped_branches(site: Site, node: ast.If) -> Edits:
 @kind(ast.If)
 def removed_else(site: Site, node: ast.If) -> Edits:
     """A missing else branch."""
-    if _has_plain_else(node) and all(_has_its_lines(site, part) for part in node.orelse):
-        start, end = site.source.span(node.orelse[0])[0], site.source.span(node.orelse[-1])[1]
-        yield site.edit(start, end, "pass")
+    parts = (node.body[-1], *node.orelse)
+    if _has_plain_else(node) and all(_has_its_lines(site, part) for part in parts):
+        begin, end = (block[-1].end_lineno or 0 for block in (node.body, node.orelse))
+        yield site.edit(site.source.line_start(begin + 1), site.source.line_start(end + 1))
 
 
 @kind(ast.YieldFrom)
@@ -127,12 +126,9 @@ def _bound_before(site: Site, line: int) -> set[str]:
 
 
 def _without(site: Site, block: list[ast.stmt], statement: ast.stmt) -> Edits:
-    """The block without one of its statements; `pass` for its only one."""
-    if not _has_its_lines(site, statement):
-        return
-    if len(block) == 1:
-        yield site.replace(statement, "pass")
-    else:
+    """The block without one of its statements; it must have another one that does something."""
+    others = [each for each in block if each is not statement and not only_describes(each)]
+    if others and _has_its_lines(site, statement):
         end = site.source.line_start((statement.end_lineno or statement.lineno) + 1)
         yield site.edit(site.source.line_start(statement.lineno), end)
 

@@ -53,7 +53,7 @@ BLOCKS: dict[str, tuple[str, str]] = {
     ),
     "removed_else": (
         "if a:\n        f(1)\n    else:\n        b = f(2)\n        f(b)",
-        "if a:\n        f(1)\n    else:\n        pass",
+        "if a:\n        f(1)",
     ),
     "yielded_whole": ("yield from a", "yield a"),
 }
