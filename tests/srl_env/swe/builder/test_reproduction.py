@@ -19,4 +19,4 @@ def test_an_example_whose_correct_result_is_a_value_comes_first() -> None:
     fails = shown("a_name", Outcome("15.0\n" * 60, ""), Outcome("", "KeyError: 1", CALLS))
     elsewhere = shown("x", Outcome("2\n", ""), Outcome("3\n", ""))  # not by the buggy function
     ordered = sorted([elsewhere, raises, fails, nothing, value], key=awkwardness)
-    assert [one.subject for one in ordered] == ["a_longer_name", "a_name", "f", "g", "x"]
+    assert [one.subject for one in ordered] == ["a_longer_name", "a_name", "g", "f", "x"]
