@@ -36,7 +36,7 @@ from srl_env.swe.builder.coherent import FINDERS, coherent_bugs
 from srl_env.swe.builder.journal import Journal, journal_path
 from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
-from srl_env.swe.builder.project import copy_repository, inspect_project
+from srl_env.swe.builder.project import Project, copy_repository, inspect_project
 from srl_env.swe.builder.quota import Quotas
 from srl_env.swe.builder.report import SEVERAL, BuildReport, count_tasks
 from srl_env.swe.builder.reproduction import Reproduction
@@ -46,6 +46,7 @@ from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
 FORMAT: Final = 5
+LEAST_TESTS: Final = 2
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
 SAME_FAILING: Final = 2
@@ -142,6 +143,7 @@ class _Build:
         self.project = inspect_project(
             tree, name, self._sandbox, timeout_s=options.test_timeout_s, on_step=self._show
         )
+        _check_tests(self.project)
         lines = (target.function.lines for target in self.project.targets)
         self._expected = sum(min(MAX_TRIES, 3 * count) for count in lines)
         writer = TaskWriter(self._out)
@@ -391,6 +393,18 @@ def _check_folder(out: Path, name: str, replace_tasks: bool) -> None:
         raise BadOption(
             f"{out} already has tasks of a repository {name!r}. Fix: choose another folder (--out) "
             "or name (--name), or replace them (--replace)"
+        )
+
+
+def _check_tests(project: Project) -> None:
+    """Raises BadOption where every failing test is more than half of them."""
+    if len(project.tests) < LEAST_TESTS:
+        excluded = list(project.excluded.items())[:10]
+        names = "\n".join(f"  {test}: {why.splitlines()[-1]}" for test, why in excluded)
+        raise BadOption(
+            f"{project.name}: at least {LEAST_TESTS} tests must always pass, because at most half"
+            f" of them may fail for a bug; got {len(project.tests)}. Fix: add tests, or those that"
+            f" were excluded:\n{names or '  none'}"
         )
 
 

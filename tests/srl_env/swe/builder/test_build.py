@@ -279,6 +279,19 @@ def test_oracle_cases_that_cannot_be_read_are_named_before_anything_is_written(
     assert not (tmp_path / "tasks").exists()
 
 
+def test_a_repository_with_one_test_is_refused_before_bugs_are_tried(
+    tmp_path: Path, sandbox: Sandbox
+) -> None:
+    test = "from shop.prices import total\n\n\ndef test_a():\n    assert total([1]) == 1\n"
+    odd = "import absent_module\n\n\ndef test_b():\n    pass\n"
+    files = {**SHOP, "tests/test_prices.py": test, "tests/test_import.py": odd}
+    code = write_repository(tmp_path / "shop", files)
+    message = r"(?s)at least 2 tests must always pass.*got 1.*No module named 'absent_module'"
+    with pytest.raises(BadOption, match=message):
+        build_tasks(code, tmp_path / "tasks", sandbox=sandbox)
+    assert not (tmp_path / "tasks").exists()
+
+
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
