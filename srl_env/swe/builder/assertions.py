@@ -103,7 +103,7 @@ def _text(path: Path) -> str:
 
 def _script(test: _Test, found: _Assertion, last: str) -> str | None:
     """The last line after what it needs of the test, its parameters, and its module."""
-    lines = [*map(ast.unparse, found.before), last]
+    lines = [*map(ast.unparse, _used(found.before, last)), last]
     used = names_in("\n".join(lines))
     given = [ast.unparse(node) for name, node in test.parameters.items() if name in used]
     try:
@@ -111,6 +111,21 @@ def _script(test: _Test, found: _Assertion, last: str) -> str | None:
     except _CannotError:
         return None
     return None if "self" in names_in(script) else script
+
+
+def _used(before: Sequence[ast.stmt], last: str) -> list[ast.stmt]:
+    """The statements without assignments of plain values that nothing after them uses."""
+    kept: list[ast.stmt] = []
+    names = names_in(last)
+    for statement in reversed(before):
+        stores = isinstance(statement, ast.Assign) and all(
+            isinstance(target, ast.Name) and target.id not in names for target in statement.targets
+        )
+        acts = any(isinstance(node, ast.Call | ast.Await) for node in ast.walk(statement))
+        if not stores or acts:
+            kept.insert(0, statement)
+            names |= names_in(ast.unparse(statement))
+    return kept
 
 
 def _assertions(function: ast.FunctionDef) -> Iterator[_Assertion]:

@@ -75,7 +75,8 @@ def negated_condition(
     for test in node.ifs if isinstance(node, ast.comprehension) else [node.test]:
         if not isinstance(test, ast.UnaryOp | ast.Constant | ast.Compare | ast.NamedExpr):
             text = site.source.of(test)
-            yield site.replace(test, f"not ({text})" if " " in text else f"not {text}")
+            simple = isinstance(test, _SIMPLE) or " " not in text
+            yield site.replace(test, f"not {text}" if simple else f"not ({text})")
 
 
 @kind(ast.UnaryOp)
@@ -127,7 +128,7 @@ def wrong_index(site: Site, node: ast.Subscript) -> Edits:
         yield from site.replacements(chosen, *_OTHER_INDEX.get(site.source.of(chosen), ()))
     elif isinstance(chosen, ast.Slice):
         for bound in filter(None, (chosen.lower, chosen.upper, chosen.step)):
-            yield site.replace(bound, "")
+            yield _without_bound(site, chosen, bound)
             if bound is not chosen.step and not isinstance(bound, ast.Constant | ast.UnaryOp):
                 text = site.source.of(bound)
                 yield from site.replacements(bound, f"{text} + 1", f"{text} - 1")
@@ -199,6 +200,16 @@ def _operators(site: Site, left: ast.AST, right: ast.AST, texts: Sequence[str]) 
     if found:
         for other in texts[1:]:
             yield site.edit(start + found.start(1), start + found.end(1), other)
+
+
+def _without_bound(site: Site, chosen: ast.Slice, bound: ast.expr) -> tuple[Edit, ...]:
+    """A slice without one of its bounds, and without the space beside that."""
+    (start, end), data = site.source.span(bound), site.source.data
+    if bound is chosen.lower and data[end : end + 2] == b" :":
+        end += 1
+    elif data[start - 2 : start] == b": ":
+        start -= 1
+    return site.edit(start, end)
 
 
 def _keep(site: Site, node: ast.expr, kept: ast.expr) -> tuple[Edit, ...]:

@@ -53,6 +53,20 @@ def project(folder: Path, name: str, params: str = "") -> Project:
     )
 
 
+def test_values_that_nothing_uses_are_left_out(tmp_path: Path) -> None:
+    body = """def test_a():
+    prices = [1]
+    wanted = {"sum": 2}
+    sum_ = prices[0]
+    twice(3)
+    found = total(prices)
+    assert found == wanted["sum"]
+"""
+    assert script_of(tmp_path, body, "assert found").endswith(
+        "prices = [1]\ntwice(3)\nfound = total(prices)\nprint(repr(found))\n"
+    )
+
+
 def test_it_ends_with_a_print_of_what_is_asserted(tmp_path: Path) -> None:
     body = """def test_a():
     \"\"\"Totals.\"\"\"

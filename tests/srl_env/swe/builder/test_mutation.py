@@ -131,6 +131,13 @@ def test_brackets_around_what_is_gone_go_too() -> None:
     assert of_kind(f"{HEAD}return (b * a - 1) * 2\n", "dropped_operand") == kept
 
 
+def test_bugs_are_formatted_as_the_code_around_them() -> None:
+    assert of_kind(f"{HEAD}return a[b(1) :]\n", "wrong_index") >= {f"{HEAD}return a[:]\n"}
+    assert of_kind(f"{HEAD}return a[: b(1)]\n", "wrong_index") >= {f"{HEAD}return a[:]\n"}
+    call = f"{HEAD}if g(a, b):\n        return 1\n"
+    assert of_kind(call, "negated_condition") == {call.replace("if g", "if not g")}
+
+
 def test_positions_count_bytes() -> None:
     text = "def g(a, b):\n    return f('äöü€', a < b)\r\n"
     assert of_kind(text, "comparison") == {text.replace("<", "<="), text.replace("<", ">")}
