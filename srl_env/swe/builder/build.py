@@ -293,6 +293,7 @@ class _Build:
         """The results of trials, in their order, some at a time."""
         jobs = self._options.jobs or len(os.sched_getaffinity(0))
         pool = ThreadPoolExecutor(jobs, thread_name_prefix="build")
+        self._show("trying bugs")
         try:
             results = []
             for result in pool.map(self._result, trials):
