@@ -112,7 +112,9 @@ def _compare(folder: Path, measures: list[str], out: Path | None) -> None:
     output.print(measure_table(found))
     for i, one in enumerate(measures):
         for other in measures[i + 1 :]:
-            output.print(disagreement_table(found, one, other))
+            table = disagreement_table(found, one, other)
+            alike = f"{one} and {other} rank no step differently, of {len(found.steps)}."
+            output.print(table if table.row_count else alike)
     out = out or folder.with_name(f"{folder.name}-measures")
     out.mkdir(parents=True, exist_ok=True)
     rows = (json.dumps(asdict(step), ensure_ascii=False) for step in found.steps)

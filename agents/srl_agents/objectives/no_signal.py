@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from srl_agents.objectives.metrics import Metrics
+from srl_env.rewards import OF_TRAINING
 
 _MOSTLY = 0.5
 _MEANS = ("format_fraction", "truncated_fraction", "success", "groups/std")
@@ -21,6 +22,9 @@ class Settings(Protocol):
 
     @property
     def reward_mode(self) -> str: ...
+
+    @property
+    def measure(self) -> str | None: ...
 
     @property
     def max_tokens(self) -> int: ...
@@ -95,6 +99,11 @@ def _all_equal(reward: float, mean: Mapping[str, float], settings: Settings, for
         reason = (
             ": every completion already has the best reward. These problems are too easy to learn"
             " from; train on harder ones (srl-env difficulty)."
+        )
+    elif reward == 0 and settings.measure == OF_TRAINING:
+        reason = (
+            ": no thought changed how likely the expert's step is. Use a format in which the model"
+            " writes thoughts, or another measure."
         )
     else:
         reason = (

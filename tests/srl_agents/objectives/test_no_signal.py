@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from srl_agents.objectives import GRPO
@@ -49,6 +51,12 @@ SRL, RLVR = GRPO(reward_mode="srl", max_tokens=64, min_std=0.05), GRPO(max_token
             {"success": 0.0, "truncated_fraction": 0.1, **rewards(0, 0)},
             ["All rewards are 0: no episode was correct", "too hard", "'srl-rlvr'", "difficulty"],
             "correct format 100%, truncated 10%, correct 0%, rewards 0, 8 groups",
+        ),
+        (
+            replace(SRL, measure="log-likelihood"),
+            rewards(0, 0),
+            ["no thought changed how likely the expert's step is", "a format in which the model"],
+            "correct format 100%, truncated 0%, rewards 0",
         ),
         (
             RLVR,
