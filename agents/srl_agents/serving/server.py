@@ -329,23 +329,33 @@ def _listen(host: str, port: int) -> socket.socket:
 
 def _config(app: App, limits: Limits) -> uvicorn.Config:
     class Impatient(H11Protocol):  # type: ignore[misc]
-        """Closes a connection that sends no whole request in time."""
+        """Closes a connection whose next request does not arrive in time."""
+
+        _late: asyncio.TimerHandle | None = None
+        _upgraded = False
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
-            self._late = self.loop.call_later(limits.request_s, self._give_up)
+            self._wait(True)
+
+        def data_received(self, data: bytes) -> None:
+            super().data_received(data)
+            self._wait(not self._upgraded and (self.cycle is None or self.cycle.response_complete))
 
         def handle_websocket_upgrade(self, event: Any) -> None:
-            self._late.cancel()  # sessions have times of their own
+            self._upgraded = True  # sessions have times of their own
             super().handle_websocket_upgrade(event)
 
         def connection_lost(self, exc: Exception | None) -> None:
-            self._late.cancel()
+            self._wait(False)
             super().connection_lost(exc)
 
-        def _give_up(self) -> None:
-            if self.cycle is None and not self.transport.is_closing():
-                self.transport.close()
+        def _wait(self, waiting: bool) -> None:
+            if waiting and self._late is None:
+                self._late = self.loop.call_later(limits.request_s, self.transport.close)
+            elif not waiting and self._late is not None:
+                self._late.cancel()
+                self._late = None
 
     return uvicorn.Config(
         app,

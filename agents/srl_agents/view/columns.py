@@ -154,11 +154,12 @@ class ColumnLog:
                     f" ({FILTERS[name]}). Fix: leave it out, or view the run's folder"
                 )
         first, total, shown = (number - 1) * size, 0, list[Listed]()
-        for listed in self._listed():
-            if _fits(query, listed):
-                if first <= total < first + size:
-                    shown.append(listed)
-                total += 1
+        for group in range(self._file.num_row_groups):
+            rows, passing = self._passing(group, query)
+            begin, end = max(0, first - total), max(0, first + size - total)
+            if begin < passing and end:
+                shown += self._listed(group, rows, begin, min(end, passing))
+            total += passing
         if not shown and number > 1:
             pages = max(1, -(-total // size))
             raise BadOption(f"page must be at most {pages}; got {number}")
@@ -175,27 +176,47 @@ class ColumnLog:
         text = self._file.read_row_group(group, columns=["row"])["row"][number].as_py()
         return dict(json.loads(text))
 
-    def _listed(self) -> Iterator[Listed]:
+    def _passing(self, group: int, query: Query) -> tuple[Any, int]:
+        """Which rows of a group pass, as a mask, and how many; None for all."""
+        size = int(self._file.metadata.row_group(group).num_rows)
+        if not query:
+            return None, size
+        import pyarrow.compute as pc
+
+        names = [_COLUMN.get(name, name) for name in query]
+        table = self._file.read_row_group(group, columns=names)
+        masks = [
+            _mask(pc, name, value, table[_COLUMN.get(name, name)]) for name, value in query.items()
+        ]
+        mask = masks[0]
+        for other in masks[1:]:
+            mask = pc.and_(mask, other)
+        return mask, pc.sum(mask).as_py() or 0
+
+    def _listed(self, group: int, mask: Any, begin: int, end: int) -> list[Listed]:
         names = list(Listed.__slots__)
-        for group in range(self._file.num_row_groups):
-            columns = self._file.read_row_group(group, columns=names)
-            for values in zip(*(columns[name].to_pylist() for name in names), strict=True):
-                yield Listed(*values)
+        table = self._file.read_row_group(group, columns=names)
+        some = (table if mask is None else table.filter(mask)).slice(begin, end - begin)
+        columns = (some[name].to_pylist() for name in names)
+        return [Listed(*values) for values in zip(*columns, strict=True)]
 
 
-def _fits(query: Query, episode: Listed) -> bool:
-    failures = {episode.failure, "any"} if episode.failure else {"none"}
-    low, high = query.get("reward", (0.0, 0.0))
-    return (
-        query.get("run", "") in episode.run.lower()
-        and query.get("problem", "") in episode.problem.lower()
-        and query.get("verdict", episode.correct) == episode.correct
-        and query.get("part", episode.part) == episode.part
-        and ("failure" not in query or query["failure"] in failures)
-        and (
-            "reward" not in query or (episode.reward is not None and low <= episode.reward <= high)
-        )
-    )
+_COLUMN: Final = {"verdict": "correct"}
+
+
+def _mask(pc: Any, name: str, value: Any, column: Any) -> Any:
+    """Which values of a column pass a filter."""
+    if name in ("run", "problem"):
+        return pc.match_substring(column, value, ignore_case=True)
+    if name == "reward":
+        low, high = value
+        inside = pc.and_(pc.greater_equal(column, low), pc.less_equal(column, high))
+        return pc.fill_null(inside, False)
+    if value is None:
+        return pc.is_null(column)
+    if name == "failure" and value in ("any", "none"):
+        return (pc.equal if value == "none" else pc.not_equal)(column, "")
+    return pc.fill_null(pc.equal(column, value), False)
 
 
 def _arrow() -> tuple[Any, Any]:
