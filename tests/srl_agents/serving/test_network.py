@@ -359,6 +359,7 @@ def test_slow_clients_are_cut_off_and_idle_sessions_end() -> None:
     with serving(SHOP, "--request-s", "5", "--idle-s", "2") as server:
         slow = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(3)]
         slow[0].sendall(b"GET / HTTP/1.1\r\nHost: 127")  # never finished
+        slow[2].sendall(b"GET /health HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\nGET / HTTP/1.1\r\n")
         slow[1].sendall(b"POST /reset HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 100\r\n\r\n{")
         with connect(f"ws://{server.address}/ws") as idle:
             with pytest.raises(ConnectionClosed) as closed:
