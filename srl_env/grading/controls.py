@@ -241,4 +241,5 @@ def _other_exception(expected: ast.expr, rng: random.Random) -> str:
     if known is None:  # one of the repository's own: it may derive from nearly anything
         return "StopAsyncIteration"
     unrelated = [k for k in _EXCEPTIONS if not issubclass(k, known) and not issubclass(known, k)]
-    return rng.choice(unrelated).__name__
+    # Nothing is unrelated to Exception: then one that code hardly ever raises.
+    return rng.choice(unrelated).__name__ if unrelated else "StopAsyncIteration"

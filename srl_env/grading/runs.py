@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import importlib.util
 import json
-import os
 import random
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
@@ -155,10 +154,9 @@ def _run_judge(
 ) -> CommandResult:
     folder = session.workspace
     roots = [folder if path == "." else f"{folder}/{path}" for path in task.python_path]
-    shown = [mount.target or str(mount.source.absolute()) for mount in task.mounts]
     request |= {
         "workspace": folder,
-        "python_path": [*roots, *sorted({os.path.dirname(path) for path in shown})],
+        "python_path": [*roots, *sorted({mount.import_folder for mount in task.mounts})],
         "changed": [f"{folder}/{path}" for path in request.get("changed", ())],
         "own": sorted(task.own_modules),
     }

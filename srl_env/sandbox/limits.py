@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal
 
 from srl_env.errors import BadOption
 from srl_env.seconds import check_seconds
 
 Isolation = Literal["full", "weak", "none"]
+SITE_PACKAGES: Final = "site-packages"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +56,12 @@ class Mount:
 
     source: Path
     target: str | None = None
+
+    @property
+    def import_folder(self) -> str:
+        """The folder that Python imports it from: the one above, or itself as "site-packages"."""
+        path = Path(self.target or self.source.absolute())
+        return str(path if path.name == SITE_PACKAGES else path.parent)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,8 +39,7 @@ def package_mounts(distributions: tuple[str, ...]) -> tuple[Mount, ...]:
 
 def package_folders(mounts: Iterable[Mount]) -> tuple[str, ...]:
     """The folders from which a session imports mounted packages, for PYTHONPATH."""
-    targets = (Path(mount.target or mount.source.absolute()) for mount in mounts)
-    return tuple(sorted({str(target.parent) for target in targets}))
+    return tuple(sorted({mount.import_folder for mount in mounts}))
 
 
 def distributions_of(modules: Iterable[str]) -> tuple[str, ...]:

@@ -22,6 +22,9 @@ from typing import Any, Final, Self
 from srl_env.grading.task import OracleCase, Trust
 from srl_env.grading.values import encode_value, from_json
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.sandbox import Mount
+from srl_env.swe.environments.environment import Environment
+from srl_env.swe.packages import package_mounts
 
 FORMAT: Final = 1
 SPLITS: Final = ("train", "dev", "test")
@@ -34,8 +37,9 @@ class Repository:
 
     tests: pytest ids that always pass on the correct code. cases: oracle cases with the answers
     of the correct code. python_path: folders from which its packages are imported.
-    packages: distributions that its code needs. conftest: whether its tests need its conftest
-    files. uncontrolled: tests that controls cannot judge; trust "controlled" ignores them.
+    packages: distributions that its code needs, as they are installed for this Python.
+    conftest: whether its tests need its conftest files. uncontrolled: tests that controls cannot
+    judge; trust "controlled" ignores them. environment: packages of exact versions.
     """
 
     name: str
@@ -45,16 +49,30 @@ class Repository:
     packages: tuple[str, ...] = ()
     conftest: bool = False
     uncontrolled: tuple[str, ...] = ()
+    environment: Environment | None = None
+
+    @property
+    def mounts(self) -> tuple[Mount, ...]:
+        """The packages that its code needs, for sessions.
+
+        Raises BadOption for one that is not installed, MissingEnvironment.
+        """
+        more = self.environment.mounts if self.environment else ()
+        return (*package_mounts(self.packages), *more)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""
-        return _values(self) | {"cases": [_case_to_json(case) for case in self.cases]}
+        data = _values(self) | {"cases": [_case_to_json(case) for case in self.cases]}
+        data["environment"] = self.environment and self.environment.to_json()
+        return _without_none(data)
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """Reads what ``to_json`` returned. Raises KeyError, TypeError or ValueError."""
         cases = tuple(_case_from_json(case) for case in data.get("cases", ()))
-        return cls(**_tuples(data) | {"cases": cases})
+        environment = data.get("environment")
+        made = {"environment": Environment.from_json(environment)} if environment else {}
+        return cls(**_tuples(data) | {"cases": cases} | made)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,10 @@ from typing import Any, Final
 from srl_env.errors import BadData, BadOption, UnknownName
 from srl_env.grading.task import GradingTask
 from srl_env.sandbox import Change, Snapshot
+from srl_env.swe.cache import CACHE_VARIABLE, cache_folder
 from srl_env.swe.git_folder import GIT_FOLDER, add_git_folder
-from srl_env.swe.packages import package_mounts
 from srl_env.swe.task import CASES_FILE, FORMAT, SPLITS, Repository, SWETask, check_path
 
-CACHE_VARIABLE: Final = "SRL_ENV_CACHE"
 # Version control could hold the fix; caches, builds and environments the correct code.
 _EXCLUDED: Final = frozenset(
     {"__pycache__", "node_modules", "site-packages", CASES_FILE, GIT_FOLDER}
@@ -124,7 +123,7 @@ class TaskSet:
             cases=repository.cases if task.trust == "oracle" else (),
             trust=task.trust,
             python_path=repository.python_path,
-            mounts=package_mounts(repository.packages),
+            mounts=repository.mounts,
             conftest=repository.conftest,
         )
 
@@ -133,8 +132,8 @@ class TaskSet:
 
         It is made once and cached.
 
-        The cache is ``$SRL_ENV_CACHE``, else ``srl-env`` in the user's cache folder. It can be
-        deleted at any time. Raises BadOption where it cannot be written.
+        The cache (``cache_folder``) can be deleted at any time. Raises BadOption where it cannot
+        be written.
         """
         path = cache_folder() / "trees" / self._digest(task)
         if not path.is_dir():
@@ -293,14 +292,6 @@ def code_digest(folder: Path) -> str:
         digest.update(hashlib.sha256((folder / path).read_bytes()).digest())
         digest.update(b"x" if os.access(folder / path, os.X_OK) else b"-")
     return digest.hexdigest()
-
-
-def cache_folder() -> Path:
-    """The folder of files that can be made again."""
-    if os.environ.get(CACHE_VARIABLE):
-        return Path(os.environ[CACHE_VARIABLE])
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(base, "srl-env")
 
 
 def _packed(path: Path, text: str) -> str | list[list[Any]]:

@@ -7,7 +7,7 @@ from typing import Final
 
 from srl_env.grading.runs import importable, pytest_mounts
 from srl_env.sandbox import Sandbox, Session
-from srl_env.swe.packages import package_folders, package_mounts
+from srl_env.swe.packages import package_folders
 from srl_env.swe.task import Repository
 
 # The tree may belong to another user than commands run as. Nothing else of the machine is read.
@@ -25,7 +25,7 @@ def open_workspace(sandbox: Sandbox, tree: Path, repository: Repository) -> Sess
     pytest and the packages that the repository needs come from this installation.
     Raises SandboxFailure, and BadOption for a package that is not installed.
     """
-    mounts = (*pytest_mounts(), *package_mounts(repository.packages))
+    mounts = (*pytest_mounts(), *repository.mounts)
     root = "/workspace" if sandbox.name == "namespaces" else "."
     roots = [root if path == "." else f"{root}/{path}" for path in repository.python_path]
     env = {

@@ -11,7 +11,7 @@ from typing import Any, Final
 from srl_env.grading import GradingTask, warm_judges
 from srl_env.grading.task import own_modules
 from srl_env.sandbox import CommandResult, Limits, Mount, Preload, Sandbox
-from srl_env.swe.packages import package_folders, package_mounts
+from srl_env.swe.packages import package_folders
 from srl_env.swe.task import Repository
 from srl_env.swe.task_folder import files_written
 
@@ -29,18 +29,19 @@ class Checkout:
     """A repository's folder and how its tests are run.
 
     repository: what is known of it so far. test_files: files with tests. timeout_s: the time limit
-    of a run of all tests.
+    of a run of all tests. foreign: the modules that its files import and that it does not have.
     """
 
     tree: Path
     repository: Repository
     test_files: tuple[str, ...]
     timeout_s: float = 120.0
+    foreign: tuple[str, ...] = ()
 
     @property
     def mounts(self) -> tuple[Mount, ...]:
         """The packages that it imports."""
-        return package_mounts(self.repository.packages)
+        return self.repository.mounts
 
     def grading_task(self, **fields: Any) -> GradingTask:
         """A grading task on this folder; fields: its other fields."""
@@ -74,20 +75,24 @@ def run_probe(
     """Runs a module of the folder ``probes`` in a session on a checkout. Raises SandboxFailure.
 
     files: path → text, written over the tree. hash_seed: of a fresh interpreter; None for the
-    preloaded one. packages: installed ones beside those of the repository.
+    preloaded one. packages: those that come first on the path, such as pytest.
     """
-    mounts = (*packages, *checkout.mounts)
     roots = checkout.repository.python_path
-    with sandbox.start(checkout.tree, limits=_LIMITS, mounts=(*mounts, *_PROBING)) as session:
+    with sandbox.start(
+        checkout.tree, limits=_LIMITS, mounts=(*packages, *checkout.mounts, *_PROBING)
+    ) as session:
         session.apply(files_written(files))
         folder, module = session.workspace, f"probes.{name}"
         asked = {
             **request,
             "workspace": folder,
-            "python_path": [f"{folder}/{path}".removesuffix("/.") for path in roots],
+            "python_path": [
+                *(f"{folder}/{path}".removesuffix("/.") for path in roots),
+                *package_folders(checkout.mounts),
+            ],
             "own": sorted(own_modules(checkout.tree, roots)),
             "changed": [f"{folder}/{path}" for path in files],
-            "packages": list(package_folders(mounts)),
+            "packages": list(package_folders(packages)),
         }
         stdin, env = json.dumps(asked).encode(), {"PYTHONHASHSEED": str(hash_seed or 0)}
         fresh = hash_seed is not None

@@ -7,6 +7,7 @@ journal, and ends as the uninterrupted one would have.
 from __future__ import annotations
 
 import json
+import os
 import threading
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -45,7 +46,8 @@ class Journal:
         for line in lines[1:]:
             row = json.loads(line)
             self._found[row["stage"], row["key"]] = row["found"]
-        path.write_bytes(b"".join(line + b"\n" for line in lines))  # without an incomplete line
+        if path.exists():  # without an incomplete line
+            os.truncate(path, sum(len(line) + 1 for line in lines))
         if not lines:
             self._append(about)
 
@@ -73,10 +75,15 @@ class Journal:
         return {key: found for (of, key), found in self._found.items() if of == stage}
 
     def _append(self, row: Mapping[str, Any]) -> None:
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        size = self.path.stat().st_size if self.path.exists() else 0
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        except OSError:  # a full disk: what was written before stays readable
+            os.truncate(self.path, size)
+            raise
 
 
 def _complete_lines(path: Path) -> list[bytes]:
     data = path.read_bytes() if path.exists() else b""
-    return data[: data.rfind(b"\n") + 1].splitlines()
+    return data.split(b"\n")[:-1]

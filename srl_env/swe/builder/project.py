@@ -156,14 +156,14 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
     folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in tests)
     candidates = ["src", "lib", "python", ".", *(folder for folder in folders if folder != ".")]
     found = {module: _root_of(tree, module, candidates) for module in _imports(tree, files)}
-    foreign = [module for module, root in found.items() if root is None]
+    foreign = tuple(module for module, root in found.items() if root is None)
     repository = Repository(
         tree.name,
         python_path=tuple(root for root in candidates if root in found.values()) or (".",),
         packages=tuple(name for name in distributions_of(foreign) if name != "pytest"),
         conftest=any(PurePosixPath(path).name == "conftest.py" for path in files),
     )
-    return Checkout(tree, repository, tests, timeout_s)
+    return Checkout(tree, repository, tests, timeout_s, foreign)
 
 
 def is_test_file(path: str) -> bool:

@@ -36,8 +36,9 @@ class SuiteRun:
     """One run of tests.
 
     ended: "exited", or the limit that ended it. outcomes: per test id.
-    broken: files that could not be collected, and why. Where traced: functions: the functions that
-    each test ran, as "path:line"; calls, parameters: as the probe recorded them.
+    broken: files that could not be collected, and why. parameters: of each test, as source text.
+    Where traced: functions: the functions that each test ran, as "path:line"; calls: as the probe
+    recorded them.
     """
 
     ended: str
@@ -75,8 +76,9 @@ def run_suite(
 ) -> SuiteRun:
     """Runs tests of a checkout. Raises SandboxFailure.
 
-    tests: their ids; None for all. files: path → text, written over the tree. order: seed of their
-    order; None for that of the files. hash_seed: of a fresh interpreter; None for the preloaded
+    tests: their ids, or those of their functions, classes or files; None for all.
+    files: path → text, written over the tree. order: seed of their order; None for that of the
+    files. hash_seed: of a fresh interpreter; None for the preloaded
     one. trace: also records the functions and calls of each test.
     """
     chosen = checkout.test_files if tests is None else files_of(tests)

@@ -37,6 +37,7 @@ _NOT_IN_ROWS: Final[Mapping[str, Callable[[SWETask], object]]] = {
     "split and difficulty": lambda task: True,
     "folders of the import path": lambda task: task.repository.python_path != (".",),
     "packages": lambda task: task.repository.packages,
+    "environment": lambda task: task.repository.environment,
     "metadata": lambda task: task.metadata,
 }
 """What no row holds, and whether a task has it."""

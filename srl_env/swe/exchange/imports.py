@@ -22,8 +22,9 @@ from srl_env.problem import Problem
 from srl_env.sandbox import Sandbox
 from srl_env.swe.builder.project import is_test_file
 from srl_env.swe.mining.history import Commit, Given, History, changes_in, first_line
-from srl_env.swe.mining.mine import NOT_IMPORTED, MineProgress, MineReport, tasks_of_commits
+from srl_env.swe.mining.mine import MineProgress, MineReport, tasks_of_commits
 from srl_env.swe.mining.options import MineOptions
+from srl_env.swe.mining.trial import NOT_IMPORTED
 from srl_env.text.unicode import utf8_safe
 
 _PERSON: Final = {

@@ -17,17 +17,23 @@ class MineOptions:
     since: Date; only commits after it, e.g. 2020-01-31.
     max_tasks: Maximum number of tasks; by default all.
     jobs: Commits at a time; by default one per core.
+    install: Install the packages that a commit declares, from wheels, in environments of their own.
+        Otherwise those installed beside srl-env are used.
     test_timeout_s: Seconds that a run of a commit's tests may take.
+    commit_timeout_s: Seconds after which a commit is given up.
     """
 
     name: str | None = None
     since: str | None = None
     max_tasks: int | None = None
     jobs: int | None = None
+    install: bool = False
     test_timeout_s: float = 120.0
+    commit_timeout_s: float = 300.0
 
     def __post_init__(self) -> None:
-        check_seconds("test_timeout_s", self.test_timeout_s, least=1)
+        for name in ("test_timeout_s", "commit_timeout_s"):
+            check_seconds(name, getattr(self, name), least=1)
         check_name(self.name)
         for name in ("max_tasks", "jobs"):
             value = getattr(self, name)

@@ -83,7 +83,8 @@ def _table(report: MineReport, one: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s")
+    rate = f"{report.per_minute:.0f} {one}s a minute"
+    grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s ({rate})")
     grid.add_column("what")
     grid.add_column("count", justify="right")
     grid.add_row(f"{one}s", str(report.commits), end_section=True)

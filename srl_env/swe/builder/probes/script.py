@@ -25,7 +25,6 @@ def main() -> None:
     request = json.load(sys.stdin.buffer)
     sys.dont_write_bytecode = True
     enter(request)
-    sys.path.extend(request["packages"])
     watcher = Watcher(request["workspace"] + "/", request["function"])
     printed, error = io.StringIO(), ""
     with contextlib.redirect_stdout(printed):

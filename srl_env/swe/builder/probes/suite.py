@@ -59,11 +59,10 @@ class Watcher(Outcomes):
     def pytest_collection_modifyitems(self, items: list[Any]) -> None:
         if self._request["tests"] is not None:
             wanted = set(self._request["tests"])
-            items[:] = [item for item in items if item.nodeid in wanted]
+            items[:] = [item for item in items if not wanted.isdisjoint(_names(item.nodeid))]
         if self._request["order"] is not None:
             random.Random(self._request["order"]).shuffle(items)
-        if self._request["trace"]:
-            self.send({"parameters": {item.nodeid: _parameters(item) for item in items}})
+        self.send({"parameters": {item.nodeid: _parameters(item) for item in items}})
 
     def pytest_runtest_protocol(self, item: Any) -> Any:
         if self._request["trace"]:
@@ -79,6 +78,15 @@ class Watcher(Outcomes):
         if report.failed:
             record |= {"text": str(report.longrepr)[-_TEXT:], "line": _test_line(report)}
         self.send(record)
+
+
+def _names(test: str) -> Iterator[str]:
+    """A test's id, that of its function without parameters, and of its classes and its file."""
+    yield test
+    name = test.partition("[")[0]
+    while name:
+        yield name
+        name = name.rpartition("::")[0]
 
 
 def _parameters(item: Any) -> dict[str, str]:

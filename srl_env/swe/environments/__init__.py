@@ -1,0 +1,1 @@
+"""Environments of packages that tasks need: read from metadata, downloaded, installed, mounted."""
