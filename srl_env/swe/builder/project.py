@@ -27,6 +27,7 @@ from srl_env.swe.workspace import open_workspace
 
 REPEATS: Final = 3
 MAX_SUITE_S: Final = 20.0
+_ROOTS: Final = ("src", "lib", "python", ".")
 _TEST_MODULES: Final = frozenset({"test.py", "tests.py"})
 _TEST_FOLDERS: Final = frozenset({"test", "tests", "testing"})
 _NO_SOURCES: Final = frozenset({"docs", "doc", "examples", "benchmarks", "scripts", "tools"})
@@ -154,12 +155,18 @@ def find_checkout(tree: Path, timeout_s: float = 120.0) -> Checkout:
             "*_test.py, test.py or tests.py"
         )
     folders = dict.fromkeys(str(PurePosixPath(path).parent) for path in tests)
-    candidates = ["src", "lib", "python", ".", *(folder for folder in folders if folder != ".")]
-    found = {module: _root_of(tree, module, candidates) for module in _imports(tree, files)}
+    found = {
+        module: _root_of(tree, module, _ROOTS)
+        or _folder_of_package(files, module)
+        or _root_of(tree, module, [folder for folder in folders if folder != "."])
+        for module in _imports(tree, files)
+    }
+    order = dict.fromkeys([*_ROOTS, *filter(None, found.values()), *folders])
+    roots = tuple(root for root in order if root in found.values())
     foreign = tuple(module for module, root in found.items() if root is None)
     repository = Repository(
         tree.name,
-        python_path=tuple(root for root in candidates if root in found.values()) or (".",),
+        python_path=roots or (".",),
         packages=tuple(name for name in distributions_of(foreign) if name != "pytest"),
         conftest=any(PurePosixPath(path).name == "conftest.py" for path in files),
     )
@@ -209,6 +216,15 @@ def _root_of(tree: Path, module: str, candidates: Sequence[str]) -> str | None:
             return root
         if folder.is_dir() and any(folder.glob("*/*.py")) and not (tree / module).is_dir():
             return root
+    return None
+
+
+def _folder_of_package(files: Sequence[str], module: str) -> str | None:
+    """The top-level folder right below which a package lies; None where there is none."""
+    for path in files:
+        top, *rest = PurePosixPath(path).parts
+        if rest == [module, "__init__.py"] and top not in _NO_SOURCES | _TEST_FOLDERS:
+            return top
     return None
 
 

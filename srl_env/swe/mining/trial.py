@@ -365,14 +365,15 @@ class Trial:
 
 
 def _require_tests(run: SuiteRun) -> None:
-    if run.broken and not run.passed:
-        text = next(iter(run.broken.values()))
+    if not run.passed and (run.broken or not run.outcomes):
+        text = next(iter(run.broken.values()), run.output)
         errors = [line[1:].strip() for line in text.splitlines() if line.startswith("E ")]
-        raise NotHere(f"{NOT_IMPORTED}: {errors[-1] if errors else text[:200]}")
+        raise NotHere(f"{NOT_IMPORTED}: {errors[-1] if errors else text.strip()[-200:]}")
     if run.ended != "exited":
         raise Dropped(f"the test run was ended ({run.ended})")
     if not run.passed:
-        raise Dropped("none of its tests passes after the commit")
+        why = " (all are skipped)" if all(t.skipped for t in run.outcomes.values()) else ""
+        raise Dropped(f"none of its tests passes after the commit{why}")
 
 
 def _split_of(sha: str) -> str:
