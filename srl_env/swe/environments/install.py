@@ -28,7 +28,7 @@ _DOWNLOAD_S: Final = 300.0
 _INSTALL_S: Final = 300.0
 _LIMITS: Final = Limits(
     timeout_s=_INSTALL_S,
-    workspace_bytes=MAX_BYTES,
+    workspace_bytes=2 * MAX_BYTES,
     file_bytes=MAX_BYTES,
     files=200_000,
 )
