@@ -29,8 +29,11 @@ from srl_env.text.tool_calls import EDITOR, Argument, ToolCall
 MAX_HOPS: Final = 4
 _MAX_VIEW: Final = 60
 _AROUND: Final = 3
+_AROUND_OTHERS: Final = 12  # lines outside of functions
 _MOST_TRACED: Final = 30  # lines
 _NAMES: Final = 3
+_FRAME: Final = r'File "(?:[^"]*/)?workspace/([^"]+)", line (\d+)'
+_FAILED: Final = r"^(?:FAILED|ERROR) |^=+ (?:FAILURES|ERRORS) =+$"
 _TRACER: Final = """\
 import os, sys
 
@@ -134,10 +137,10 @@ class _Expert:
     def run_tests(self, tests: Sequence[str], changed: Sequence[str]) -> str:
         """Runs the tests of the changed modules, else all; returns which."""
         related = related_tests(tests, changed)
-        which = f"the tests of {_listed(changed)}" if related else "the tests that are here"
+        which = f"the tests of {_listed(changed)}" if related else "other tests"
         command = f"python -m pytest -qq {' '.join(map(shlex.quote, related or tests))}"
         observed = self.do("bash", {"command": command}, f"I run {which}.")
-        if not observed.rstrip().endswith("[100%]"):
+        if not re.search(r"\[100%\]$", observed, re.M) or re.search(_FAILED, observed, re.M):
             raise ExpertError("the visible tests do not pass")
         return which
 
@@ -156,8 +159,10 @@ class _Expert:
             if traced := self._trace(repair.shown, difference):
                 observed, difference = traced, ""
             hops = self._hops(repair.shown, path, function)
-            places = [(where, hop.first, hop) for where, hop in hops] + places
-        for path, line, function in places:
+            lines = {hop: _frames(observed, where, hop) for where, hop in hops}
+            places = [(p, [hop.first, *lines[hop]][-1], hop) for p, hop in hops] + places
+        # Functions first: what they need of the rest of a file is read afterwards.
+        for path, line, function in sorted(places, key=lambda place: place[2] is None):
             self._read(path, function, line, observed, difference)
             difference = ""
 
@@ -212,7 +217,8 @@ class _Expert:
     def _window(self, path: str, function: Function | None, line: int) -> tuple[int, int]:
         lines = len(self._files[path].splitlines())
         start, end = (function.first, function.last) if function else (line, line)
-        first, last = max(1, start - _AROUND), min(lines, end + _AROUND)
+        around = _AROUND if function else _AROUND_OTHERS
+        first, last = max(1, start - around), min(lines, end + around)
         if last - first >= _MAX_VIEW:
             first = max(first, line - _MAX_VIEW // 2)
             last = min(last, first + _MAX_VIEW)
@@ -268,11 +274,11 @@ def _hunks(text: str, goal: str) -> list[_Hunk]:
 
 def _cause(path: str, hunk: _Hunk) -> str:
     """What is wrong at a place, and what must be there."""
-    old = next((line.strip() for line in hunk.old if line.strip()), "")
-    new = next((line.strip() for line in hunk.new if line.strip()), "")
+    old, new = _telling(hunk.old), _telling(hunk.new)
     for one, other in zip(hunk.old, hunk.new, strict=False):
         if one.strip() != other.strip():
-            old, new = one.strip(), other.strip()
+            if not any(line.lstrip().startswith("#") for line in (one, other)):
+                old, new = one.strip(), other.strip()
             break
     where = f"line {hunk.first} of {path}"
     if old and new and old != new:
@@ -285,17 +291,29 @@ def _cause(path: str, hunk: _Hunk) -> str:
     return f"The layout at {where} is wrong"
 
 
+def _telling(lines: Sequence[str]) -> str:
+    """The first of some lines that is code, else the first that is not blank."""
+    found = [line.strip() for line in lines if line.strip()]
+    return next((line for line in found if not line.startswith("#")), found[0] if found else "")
+
+
 def _frame(observed: str, path: str, function: Function) -> str:
     """What a traceback says of a function; "" where it does not name it."""
-    frames = re.findall(r'File "(?:[^"]*/)?workspace/([^"]+)", line (\d+)', observed)
-    inside = [int(n) for p, n in frames if p == path and function.first <= int(n) <= function.last]
+    inside = _frames(observed, path, function)
     if not inside:
         return ""
-    how = "is raised at" if frames[-1] == (path, str(inside[-1])) else "comes through"
+    innermost = re.findall(_FRAME, observed)[-1] == (path, str(inside[-1]))
+    how = "is raised at" if innermost else "comes through"
     error = observed.rstrip().splitlines()
     last = next((line for line in reversed(error) if re.match(r"[\w.]+(?::|$)", line)), "")
     where = f"line {inside[-1]} of {path}, in `{function.node.name}`"
     return f"{quoted(last.strip())} {how} {where}." if last else f"It fails at {where}."
+
+
+def _frames(observed: str, path: str, function: Function) -> list[int]:
+    """The lines of a function that a traceback names."""
+    frames = [int(line) for where, line in re.findall(_FRAME, observed) if where == path]
+    return [line for line in frames if function.first <= line <= function.last]
 
 
 def _result(observed: str, path: str, function: Function) -> str:

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from srl_env.grading import OracleCase
 from srl_env.sandbox import Sandbox
-from srl_env.swe.builder.assertions import failure_script
+from srl_env.swe.builder.assertions import failure_scripts
 from srl_env.swe.builder.cases import shown_expression
 from srl_env.swe.builder.checkout import NO_FILES
 from srl_env.swe.builder.project import Project, Target
@@ -70,7 +70,7 @@ class Reproduction:
 def reproduce(
     sandbox: Sandbox,
     project: Project,
-    target: Target,
+    target: Target | None,
     files: Mapping[str, str],
     failing: Sequence[OracleCase],
     run: SuiteRun,
@@ -79,6 +79,7 @@ def reproduce(
 ) -> Reproduction | None:
     """The best of the scripts that show a bug; None where none does.
 
+    target: the function with the bug, None if it is in no function.
     files: path → text, with this bug alone. failing: the oracle cases that fail on them.
     run: of the tests, on them. together: the files with all bugs of a task. The script must show
     the bug there too, and its outcome there is the one reported. written: a script that comes
@@ -134,8 +135,11 @@ def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> 
     taken = taken[:MAX_TRIED]
     yield from taken
     if len(taken) < MAX_TRIED:
-        bodies = (failure_script(project, t, run.outcomes[t].line) for t in sorted(run.failed))
-        yield from _shortest(filter(None, bodies))[: MAX_TRIED - len(taken)]
+        tests = ((test, run.outcomes[test].line) for test in sorted(run.failed))
+        bodies = [[*failure_scripts(project, *test)] for test in tests]
+        best = _shortest(scripts[0] for scripts in bodies if scripts)
+        others = _shortest(script for scripts in bodies for script in scripts[1:])
+        yield from [*best, *others][: MAX_TRIED - len(taken)]
 
 
 def _shortest(scripts: Iterable[str]) -> list[str]:
@@ -144,14 +148,21 @@ def _shortest(scripts: Iterable[str]) -> list[str]:
 
 
 def _shown(
-    sandbox: Sandbox, project: Project, target: Target, files: Mapping[str, str], script: str
+    sandbox: Sandbox,
+    project: Project,
+    target: Target | None,
+    files: Mapping[str, str],
+    script: str,
 ) -> Reproduction | None:
     """The reproduction that a script is, if it is one."""
     expected = run_script(sandbox, project.checkout, script, NO_FILES)
-    actual = run_script(sandbox, project.checkout, script, files, target.place)
+    place = target.place if target else None
+    actual = run_script(sandbox, project.checkout, script, files, place)
     if expected is None or actual is None or expected.text == actual.text:
         return None
-    if not all(map(_presentable, (expected, actual))) or gives_away(actual.text, script, target):
+    if not all(map(_presentable, (expected, actual))):
+        return None
+    if target and gives_away(actual.text, script, target):
         return None
     subject = _subject(script, [_function(project, files, *place) for place in actual.calls])
     return Reproduction(script, subject, expected, actual)

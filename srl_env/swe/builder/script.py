@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -85,19 +86,24 @@ def written_script(before: str, last: Sequence[str], check: Callable[[ast.stmt],
     statements = [node for text in last for node in ast.parse(text).body]
     wanted = {name for node in statements for name in loaded_names(node)}
     wanted -= {name for node in statements for name in bound_names(node)}
+    made = set(dir(builtins))
     imports: list[ast.Import | ast.ImportFrom] = []
     rest: list[str] = []
     for node in reversed(ast.parse(before).body):
         if isinstance(node, _Import):
-            node.names = [alias for alias in node.names if _bound(alias) in wanted]
+            node.names = [
+                a for a in node.names if _bound(a) in wanted or _may_bind(a, wanted - made)
+            ]
             if node.names:
                 check(node)
                 imports.append(node)
+                made |= set(bound_names(node))
         elif _matters(node, wanted):
             check(node)
             wanted |= loaded_names(node) | set(bound_names(node))
+            made |= set(bound_names(node))
             blank = "\n" if isinstance(node, FunctionNode | ast.ClassDef) else ""
-            rest.insert(0, (ast.get_source_segment(before, node) or "") + blank)
+            rest.insert(0, _source(before, node) + blank)
     parts = ["\n".join(_import_lines(imports)), "\n".join([*rest, *last])]
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
@@ -109,6 +115,8 @@ def _import_lines(nodes: Iterable[ast.Import | ast.ImportFrom]) -> list[str]:
         for alias in map(ast.unparse, node.names):
             if isinstance(node, ast.Import):
                 names[f"import {alias}"] = set()
+            elif alias == "*":
+                names[f"from {node.module} import *"] = set()
             else:
                 names.setdefault(f"from {node.module} import ", set()).add(alias)
     lines = [head + ", ".join(sorted(found)) for head, found in names.items()]
@@ -133,6 +141,19 @@ def bound_names(node: ast.stmt) -> list[str]:
 def _bound(alias: ast.alias) -> str:
     """The name that an import assigns."""
     return alias.asname or alias.name.partition(".")[0]
+
+
+def _source(text: str, node: ast.stmt) -> str:
+    """The text of a statement of a module, with its decorators."""
+    marks = [mark.lineno for mark in getattr(node, "decorator_list", ())]
+    if not marks:
+        return ast.get_source_segment(text, node) or ""
+    return "\n".join(text.splitlines()[min(marks) - 1 : node.end_lineno])
+
+
+def _may_bind(alias: ast.alias, names: set[str]) -> bool:
+    """Whether an import of everything may assign one of the names."""
+    return alias.name == "*" and bool(names)
 
 
 def _matters(node: ast.stmt, wanted: set[str]) -> bool:

@@ -17,6 +17,7 @@ from srl_env.sandbox.limits import SITE_PACKAGES
 from srl_env.swe.cache import cache_folder
 
 _NAMED: Final = 3
+_SHOWN: Final = "/environment"  # the same on every machine
 
 
 class MissingEnvironment(UserError):
@@ -53,7 +54,7 @@ class Environment:
                 f"these tasks need an environment that is not on this machine ({names}{more}). "
                 "Fix: srl-env swe install DIR, with the tasks' folder"
             )
-        return (Mount(path),)
+        return (Mount(path, f"{_SHOWN}/{SITE_PACKAGES}"),)
 
     def to_json(self) -> dict[str, Any]:
         """The fields as JSON data."""

@@ -14,7 +14,7 @@ from typing import Final
 from srl_env.errors import BadData
 from srl_env.swe.builder.reproduction import Reproduction
 
-MIN_WORDS: Final = 4
+MIN_WORDS: Final = 3
 _TRAILER: Final = re.compile(r"^(?:[A-Z][A-Za-z-]+-by|Change-Id|Cc|See-also|PiperOrigin[\w-]*): ")
 _NUMBER: Final = re.compile(r"#(\d+)\b")
 _REFERENCE: Final = re.compile(
@@ -23,10 +23,12 @@ _REFERENCE: Final = re.compile(
 )
 # What a message says about tests, documents and servers is no part of the fault.
 _CHORE: Final = re.compile(
-    r"\btest_\w|\btest (?:case|suite)s?\b|changelog|\.(?:rst|md)\b|travis|\bCI\b"
+    r"\btest_\w|\btest (?:case|suite)s?\b|\bunit ?tests?\b|changelog|\.(?:rst|md)\b|travis|\bCI\b"
     r"|^\W*(?:add|update|adapt|rewrite|fix)\b.*\b(?:tests?|docs?|documentation|docstrings?)\b",
     re.IGNORECASE,
 )
+_KIND: Final = re.compile(r"\A(?:feat|fix|perf|refactor|chore|revert)(?:\([^)\n]*\))?!?:\s*")
+_CUT: Final = re.compile(r"…[^\w\n]*(?:#\d+\W*)?\n\s*…")  # a long title goes on in the text
 _SHORTEST_LEAK: Final = 8  # characters of a patch's line, without blanks
 
 Issues = Mapping[str, str]
@@ -60,10 +62,11 @@ def described(message: str, issues: Issues, added: Sequence[str]) -> str:
     """What the issue that a commit names says, else its message.
 
     Left out: lines of the patch, references, and what is said about tests and documents.
-    added: the lines that the patch adds. "" where fewer than four words are left.
+    added: the lines that the patch adds. "" where fewer than three words are left.
     """
     number = next((n for n in _NUMBER.findall(message) if n in issues), None)
-    text = issues[number] if number else _without_trailers(message)
+    text = issues[number] if number else _without_trailers(_without_kind(message))
+    text = _CUT.sub("", text, count=1)
     secret = {squeezed for line in added if len(squeezed := _squeezed(line)) >= _SHORTEST_LEAK}
     kept = [
         _without_references(line)
@@ -88,6 +91,12 @@ def write_statement(told: str, shown: Reproduction | None, failure: str) -> str:
     elif failure:
         parts.append(f"A check of this behaviour fails:\n\n```\n{failure}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _without_kind(message: str) -> str:
+    """A message without a first word such as "fix:"."""
+    text = _KIND.sub("", message)
+    return message if text == message else text[:1].upper() + text[1:]
 
 
 def _without_references(line: str) -> str:

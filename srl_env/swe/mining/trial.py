@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import re
 import shutil
 import sys
 import time
@@ -45,10 +46,13 @@ from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
 NOT_IMPORTED: Final = "its tests cannot be imported here"
-MAX_TESTS_S: Final = 10.0
-_OTHERS_S: Final = 20.0
+MAX_TESTS_S: Final = 8.0
+_OTHERS_S: Final = 15.0
 _SPLITS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 _FAILURE_LINES: Final = 8
+_FUNCTIONS: Final = 3
+_VISIBLE: Final = 3
+_VISIBLE_S: Final = 10.0
 _VERSION: Final = '__version__ = version = "0.0.0"\n__version_tuple__ = version_tuple = (0, 0, 0)\n'
 
 
@@ -101,6 +105,7 @@ class Trial:
         self._context, self._sandbox = context, context.sandbox
         self._commit, self._patch, self._tree = commit, patch, tree
         self._folder, self._first_s = folder, first_s
+        self._all_tests: tuple[str, ...] = ()
         self._ends = time.monotonic() + context.options.commit_timeout_s
 
     def made(self) -> str:
@@ -145,6 +150,7 @@ class Trial:
             environment = self._context.environment(declared)
             repository = replace(found.repository, packages=(), environment=environment)
             found = replace(found, repository=repository)
+        self._all_tests = found.test_files
         tests = changed_tests(self._commit)
         if self._commit.given is not None:
             related = self._commit.given.files
@@ -215,7 +221,9 @@ class Trial:
 
     def _others(self, checkout: Checkout) -> list[str]:
         """More tests that pass after the commit, as far as they are done in time."""
-        run = self._run(checkout, {}, timeout_s=_OTHERS_S)
+        files = dict.fromkeys((*checkout.test_files, *self._all_tests))
+        every = replace(checkout, test_files=tuple(files))
+        run = self._run(every, {}, timeout_s=_OTHERS_S)
         return [test for test in run.outcomes if test in run.passed]
 
     def _stable(
@@ -252,13 +260,15 @@ class Trial:
             visible_files=(),
             parameters=right.parameters,
         )
-        for path, function in self._functions():
-            target = Target(path, function, tuple(failing))
-            before = dict(self._patch.before)
+        before, found = dict(self._patch.before), None
+        functions = [*self._functions()][:_FUNCTIONS]
+        targets: list[Target | None] = [Target(*place, tuple(failing)) for place in functions]
+        for target in targets or [None]:
             shown = reproduce(self._sandbox, project, target, before, (), faulty, before)
-            if shown is not None:
+            if shown is not None and (shown.calls or not target):
                 return shown
-        return None
+            found = found or shown
+        return found
 
     def _functions(self) -> Iterator[tuple[str, Any]]:
         """The functions that the patch changes, where the code before has them."""
@@ -315,25 +325,32 @@ class Trial:
         trial.add_repository(repository, self._tree)
         trial.put(repository.name, [task])
         tasks = TaskSet(self._folder)
-        task = self._graded(tasks, self._controlled(tasks, task), shown, checkout)
+        task = self._graded(tasks, self._controlled(tasks, task), shown)
+        trial.add_repository(task.repository, tasks.code(task))
         trial.put(repository.name, [task])
         return task.id
 
     def _controlled(self, tasks: TaskSet, task: SWETask) -> SWETask:
-        """The task at trust "controlled", where controls can judge its tests."""
-        self._time_left()
+        """The task at trust "controlled", where controls can judge the tests that must be fixed."""
         stricter = replace(task, trust="controlled")
-        judged = tasks.grading_task(stricter)
-        complaints = validate_controls(self._sandbox, judged, tasks.gold_snapshot(task), rounds=2)
-        return task if complaints else stricter
+        for _ in range(2):
+            self._time_left()
+            judged, gold = tasks.grading_task(stricter), tasks.gold_snapshot(task)
+            said = validate_controls(self._sandbox, judged, gold, rounds=2)
+            if not said:
+                return stricter
+            unjudged = [t for t in judged.tests if any(line.startswith(f"{t} ") for line in said)]
+            if not unjudged or set(unjudged) & set(task.fail_to_pass):
+                break
+            repository = replace(task.repository, uncontrolled=tuple(unjudged))
+            stricter = replace(stricter, repository=repository)
+        return task
 
-    def _graded(
-        self, tasks: TaskSet, task: SWETask, shown: Reproduction | None, checkout: Checkout
-    ) -> SWETask:
+    def _graded(self, tasks: TaskSet, task: SWETask, shown: Reproduction | None) -> SWETask:
         """The task with the expert's steps, if grading agrees about all three workspaces."""
-        visible = [file for file in checkout.test_files if file not in task.hidden]
         try:
             judged = tasks.grading_task(task)
+            visible = self._visible(tasks, task)
             with open_workspace(self._sandbox, tasks.tree(task), task.repository) as session:
                 repair = Repair(shown, self._patch.after)
                 sources = sources_of(self._tree)
@@ -352,6 +369,27 @@ class Trial:
             if grade(self._sandbox, judged, workspace).resolved != due:
                 raise Dropped(f"{what} is {'not ' if due else ''}graded as resolved")
         return replace(task, steps=steps)
+
+    def _visible(self, tasks: TaskSet, task: SWETask) -> list[str]:
+        """Test files that the policy sees and that pass after the commit; few.
+
+        First those named after a changed module, then those that name one.
+        """
+        changed = [PurePosixPath(path).stem for path in self._patch.after]
+        files = [file for file in self._all_tests if file not in task.hidden]
+        texts = {file: (self._tree / file).read_text("utf-8", "replace") for file in files}
+        naming = [f for f in files if any(re.search(rf"\b{s}\b", texts[f]) for s in changed)]
+        ordered = dict.fromkeys((*related_tests(files, tuple(self._patch.after)), *naming, *files))
+        passing = list[str]()
+        with open_workspace(self._sandbox, tasks.tree(task), task.repository) as session:
+            session.apply(tasks.gold_snapshot(task))
+            for file in list(ordered)[: 2 * _VISIBLE]:
+                if len(passing) < _VISIBLE and self._time_left():
+                    done = session.run(
+                        ["python3", "-m", "pytest", "-qq", file], timeout_s=_VISIBLE_S
+                    )
+                    passing += [file] if done.ok else []
+        return passing
 
     def _difficulty(self, failing: Sequence[str]) -> float:
         """In [0, 1], from files, hunks, lines and failing tests."""

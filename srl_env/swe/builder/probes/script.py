@@ -11,7 +11,7 @@ import json
 import os
 import sys
 import traceback
-from types import FrameType
+from types import FrameType, ModuleType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ def main() -> None:
         try:
             code = compile(request["script"], "<script>", "exec")
             sys.setprofile(watcher.event)
-            exec(code, {"__name__": "__main__"})
+            exec(code, _main_module())
         except BaseException as raised:  # noqa: BLE001  it is part of the answer
             sys.setprofile(None)
             error = "".join(traceback.format_exception_only(type(raised), raised)).strip()
@@ -40,6 +40,12 @@ def main() -> None:
     answer = {"printed": printed.getvalue()[:20_000], "error": error[:5_000]}
     with os.fdopen(os.dup(3), "wb") as report:
         report.write(json.dumps({**answer, "calls": watcher.calls}).encode())
+
+
+def _main_module() -> dict[str, Any]:
+    """The names of a new main module, where classes of the script look for their annotations."""
+    sys.modules["__main__"] = module = ModuleType("__main__")
+    return module.__dict__
 
 
 class Watcher:

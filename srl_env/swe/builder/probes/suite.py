@@ -90,13 +90,14 @@ def _names(test: str) -> Iterator[str]:
 
 
 def _parameters(item: Any) -> dict[str, str]:
-    """The parameters of a test as source text, where they have one."""
-    found = {}
-    for name, value in getattr(getattr(item, "callspec", None), "params", {}).items():
+    """The parameters of a test as source text; "<n>" for the n-th of a mark, which has none."""
+    found, spec = {}, getattr(item, "callspec", None)
+    for name, value in getattr(spec, "params", {}).items():
         try:
             found[name] = Writer().write(value)
         except NotLiteral:
-            found[name] = ""
+            number = getattr(spec, "indices", {}).get(name)
+            found[name] = "" if number is None else f"<{number}>"
     return found
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.swe.builder.assertions import assertion_cases, failure_script
+from srl_env.swe.builder.assertions import assertion_cases, failure_scripts
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.project import Project
 from srl_env.swe.task import Repository
@@ -35,7 +35,7 @@ def script_of(folder: Path, body: str, line: str, name: str = "test_a", params: 
     text = HEAD + body
     (folder / "test_shop.py").write_text(text)
     number = next(n for n, have in enumerate(text.splitlines(), 1) if line in have)
-    return failure_script(project(folder, name, params), f"test_shop.py::{name}", number) or ""
+    return next(failure_scripts(project(folder, name, params), f"test_shop.py::{name}", number), "")
 
 
 def project(folder: Path, name: str, params: str = "") -> Project:

@@ -86,7 +86,7 @@ def test_setup_cfg_tox_and_requirement_files(tmp_path: Path) -> None:
         "[options.extras_require]\ntesting =\n    mock\n"
     )
     (tmp_path / "tox.ini").write_text(
-        "[testenv]\ndeps =\n    py39: backports\n    -r{toxinidir}/requirements/test.txt\n    nose\n"
+        "[testenv]\ndeps =\n  py39: backports\n  -r{toxinidir}/requirements/test.txt\n  nose\n"
     )
     (tmp_path / "requirements").mkdir()
     (tmp_path / "requirements/test.txt").write_text(
