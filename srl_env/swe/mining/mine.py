@@ -93,7 +93,7 @@ def mine_tasks(
     again continues.
     """
     history = History(path)
-    options = replace(options, name=options.name or path.resolve().name)
+    options = replace(options, name=options.name or path.resolve().name.removesuffix(".git"))
     return tasks_of_commits(
         history,
         history.commits(options.since),
@@ -139,8 +139,9 @@ def tasks_of_commits(
         if error.errno not in _FULL:
             raise
         raise BadOption(
-            f"{error.filename or out} cannot be written: {error.strerror}. Progress is saved. "
-            "Fix: make space (TMPDIR names the folder for temporary files), and repeat the command"
+            f"{error.filename or f'{out} or {tempfile.gettempdir()}'} cannot be written: "
+            f"{error.strerror}. Progress is saved. Fix: make space, or set TMPDIR, and repeat "
+            "the command"
         ) from error
     return report
 

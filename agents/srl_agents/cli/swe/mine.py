@@ -38,7 +38,7 @@ def mine(
     from srl_env.swe.mining.statement import read_issues
 
     options = MineOptions(**given)
-    with mining_shown(options.name or path.resolve().name) as show:
+    with mining_shown(options.name or path.resolve().name.removesuffix(".git")) as show:
         report = mine_tasks(
             path, out, options, issues=read_issues(issues) if issues else {}, on_progress=show
         )
