@@ -86,10 +86,11 @@ def written_script(before: str, last: Sequence[str], check: Callable[[ast.stmt],
     statements = [node for text in last for node in ast.parse(text).body]
     wanted = {name for node in statements for name in loaded_names(node)}
     wanted -= {name for node in statements for name in bound_names(node)}
-    made = set(dir(builtins))
+    body = ast.parse(before).body
+    made = {*dir(builtins), *(name for node in body for name in bound_names(node))}
     imports: list[ast.Import | ast.ImportFrom] = []
     rest: list[str] = []
-    for node in reversed(ast.parse(before).body):
+    for node in reversed(body):
         if isinstance(node, _Import):
             node.names = [
                 a for a in node.names if _bound(a) in wanted or _may_bind(a, wanted - made)
@@ -97,11 +98,9 @@ def written_script(before: str, last: Sequence[str], check: Callable[[ast.stmt],
             if node.names:
                 check(node)
                 imports.append(node)
-                made |= set(bound_names(node))
         elif _matters(node, wanted):
             check(node)
             wanted |= loaded_names(node) | set(bound_names(node))
-            made |= set(bound_names(node))
             blank = "\n" if isinstance(node, FunctionNode | ast.ClassDef) else ""
             rest.insert(0, _source(before, node) + blank)
     parts = ["\n".join(_import_lines(imports)), "\n".join([*rest, *last])]

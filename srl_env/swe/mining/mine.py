@@ -37,7 +37,7 @@ from srl_env.swe.environments.install import (
 )
 from srl_env.swe.mining.history import Commit, History
 from srl_env.swe.mining.options import MineOptions
-from srl_env.swe.mining.selection import Patch, changed_sources, meaningful, unfit
+from srl_env.swe.mining.selection import Patch, changed_sources, changed_tests, meaningful, unfit
 from srl_env.swe.mining.statement import Issues
 from srl_env.swe.mining.trial import Dropped, NotHere, OutOfTime, TooSlow, Trial, TrialContext
 from srl_env.swe.task_folder import TaskSet, TaskWriter
@@ -182,14 +182,24 @@ class _Miner:
     ) -> dict[str, dict[str, str]]:
         """{commit: {"task": id} or {"dropped": reason}}, in the order of the history.
 
-        Commits whose tests take longer than ``QUICK_S`` are tried after all others.
+        Commits whose tests take longer than ``QUICK_S`` are tried after all others, and so are
+        later commits that change tests in the same folders.
         """
         outcomes: dict[str, dict[str, str]] = {}
         kept, slow = 0, list[_Pair]()
         pool = ThreadPoolExecutor(jobs := self.options.jobs or len(os.sched_getaffinity(0)))
         most_s = self.options.test_timeout_s
-        first = ((commit, self._patch(commit)) for commit in commits)
-        rounds: list[tuple[Iterator[_Pair], float]] = [(first, min(QUICK_S, most_s))]
+        slow_folders = set[str]()
+
+        def first_round() -> Iterator[_Pair]:
+            for commit in commits:
+                patch = self._patch(commit)
+                if isinstance(patch, Patch) and _folders(commit) & slow_folders:
+                    slow.append((commit, patch))
+                else:
+                    yield commit, patch
+
+        rounds: list[tuple[Iterator[_Pair], float]] = [(first_round(), min(QUICK_S, most_s))]
         if most_s > QUICK_S:
             rounds.append((iter(slow), most_s))
         try:
@@ -200,6 +210,7 @@ class _Miner:
                         return _sorted(outcomes, commits)
                     if "slow" in found and limit_s < most_s:
                         slow.append((commit, patch))
+                        slow_folders |= _folders(commit)
                         continue
                     if "task" in found:
                         self._keep(commit)
@@ -326,6 +337,10 @@ def _in_order(
             yield given, future.result()
     for given, future in waiting:
         yield given, future.result()
+
+
+def _folders(commit: Commit) -> set[str]:
+    return {test.rpartition("/")[0] for test in changed_tests(commit)}
 
 
 def _sorted(

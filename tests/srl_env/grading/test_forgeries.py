@@ -296,6 +296,15 @@ def test_a_control_always_changes_the_value_that_is_expected(value: str) -> None
         assert eval(changed.rpartition("==")[2]) != eval(value)
 
 
+@pytest.mark.parametrize("kind", ["ValueError", "Exception", "BaseException"])
+def test_a_control_always_changes_the_exception_that_is_expected(kind: str) -> None:
+    source = f"def test():\n    with raises({kind}): f()".encode()
+    for seed in range(20):
+        changed = change_expectations(source, {"test"}, random.Random(seed)).decode()
+        assert "raises(" in changed
+        assert f"({kind})" not in changed
+
+
 def test_an_adaptive_forgery_gets_past_controls_and_not_past_the_oracle(
     sandbox: Sandbox, task: GradingTask
 ) -> None:

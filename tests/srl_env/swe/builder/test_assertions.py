@@ -30,15 +30,25 @@ def basket():
 """
 
 
-def script_of(folder: Path, body: str, line: str, name: str = "test_a", params: str = "") -> str:
-    """The script for a test whose failure is at the line that has a text in it."""
+def script_of(
+    folder: Path,
+    body: str,
+    line: str,
+    name: str = "test_a",
+    params: str = "",
+    more: dict[str, str] | None = None,
+) -> str:
+    """The best script for a test whose failure is at the line that has a text in it."""
     text = HEAD + body
     (folder / "test_shop.py").write_text(text)
     number = next(n for n, have in enumerate(text.splitlines(), 1) if line in have)
-    return next(failure_scripts(project(folder, name, params), f"test_shop.py::{name}", number), "")
+    tested = project(folder, name, params, more)
+    return next(failure_scripts(tested, f"test_shop.py::{name}", number), "")
 
 
-def project(folder: Path, name: str, params: str = "") -> Project:
+def project(
+    folder: Path, name: str, params: str = "", more: dict[str, str] | None = None
+) -> Project:
     test = f"test_shop.py::{name}"
     return Project(
         name="shop",
@@ -49,7 +59,7 @@ def project(folder: Path, name: str, params: str = "") -> Project:
         suite_s=1.0,
         seconds={test: 1.0},
         visible_files=(),
-        parameters={test: {"count": params}} if params else {},
+        parameters={test: {"count": params, **(more or {})}} if params else {},
     )
 
 
@@ -114,6 +124,65 @@ def test_what_needs_more_is_no_script(tmp_path: Path, body: str, line: str) -> N
         body, line = body.replace("total([1])", "pytest.approx(1)"), "approx"
     name = "TestB::test_a" if "class" in body else "test_a"
     assert script_of(tmp_path, body, line, name) == ""
+
+
+def test_attributes_of_a_class_and_what_they_need_become_assignments(tmp_path: Path) -> None:
+    body = """class TestB:
+    price = 3
+    prices = [price, 4]
+
+    def test_a(self):
+        assert 7 == total(self.prices)
+"""
+    assert script_of(tmp_path, body, "7 ==", "TestB::test_a") == (
+        "from shop import total\n\nprice = 3\nprices = [price, 4]\nprint(repr(total(prices)))\n"
+    )
+
+
+def test_an_object_as_a_parameter_is_taken_from_its_mark(tmp_path: Path) -> None:
+    body = """@pytest.mark.parametrize("left, count", [(1, Basket(1)), pytest.param(2, Basket(2))])
+def test_a(left, count):
+    assert count.total() == left
+"""
+    script = script_of(tmp_path, body, "== left", params="<1>", more={"left": "2"})
+    assert script == "from shop import Basket\n\ncount = Basket(2)\nprint(repr(count.total()))\n"
+    assert script_of(tmp_path, body, "== left", params="<7>", more={"left": "2"}) == ""
+
+
+def test_helpers_are_imported_and_tests_are_not(tmp_path: Path) -> None:
+    (tmp_path / "tests").mkdir()
+    (tmp_path / "tests/entities.py").write_text("")
+    (tmp_path / "tests/test_more.py").write_text("")
+    head = "from .entities import Thing\nfrom tests.test_more import More\nfrom maths import *\n"
+    for number, (name, due) in enumerate(
+        (
+            ("Thing", "from tests.entities import Thing\n\nprint(repr(Thing()))\n"),
+            ("More", ""),
+            ("cos", "from maths import *\n\nprint(repr(cos()))\n"),
+        )
+    ):
+        text = f"{head}def test_a():\n    assert {name}() == 1\n"
+        (tmp_path / f"tests/test_{number}.py").write_text(text)
+        found = failure_scripts(project(tmp_path, "test_a"), f"tests/test_{number}.py::test_a", 5)
+        assert next(found, "") == due
+
+
+def test_a_failure_before_an_assertion(tmp_path: Path) -> None:
+    body = "def test_a():\n    prices = total('x')\n    assert prices == 3\n"
+    script = "from shop import total\n\nprices = total('x')\nprint(repr(prices))\n"
+    assert script_of(tmp_path, body, "total('x')") == script
+
+
+def test_a_test_without_an_assertion_ends_with_its_last_call(tmp_path: Path) -> None:
+    body = "def test_b():\n    total('y')\n"
+    script = "from shop import total\n\nprint(repr(total('y')))\n"
+    assert script_of(tmp_path, body, "total('y')", "test_b") == script
+
+
+def test_a_class_of_the_module_keeps_its_decorators(tmp_path: Path) -> None:
+    body = "@shop.kept\nclass Thing:\n    a = 1\n\n\ndef test_a():\n    assert Thing() == 1\n"
+    script = script_of(tmp_path, body, "== 1")
+    assert "@shop.kept\nclass Thing:\n    a = 1\n" in script
 
 
 def test_what_tests_compare_becomes_cases(tmp_path: Path) -> None:

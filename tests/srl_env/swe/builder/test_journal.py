@@ -35,3 +35,24 @@ def test_results_of_something_else_are_refused(tmp_path: Path) -> None:
     Journal(tmp_path / "a.jsonl", {"seed": 1})
     with pytest.raises(BadOption, match=r"other options.*delete it"):
         Journal(tmp_path / "a.jsonl", {"seed": 2})
+
+
+def test_a_full_disk_leaves_what_was_written_readable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "a.jsonl"
+    journal = Journal(path, {"seed": 1})
+    journal.result("trial", "one", lambda: 1)
+
+    def half(data: object, **_: object) -> str:
+        with path.open("a") as file:
+            file.write("half a li")
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("srl_env.swe.builder.journal.json.dumps", half)
+        with pytest.raises(OSError, match="No space"):
+            journal.result("trial", "two", lambda: 2)
+    journal.result("trial", "three", lambda: 3)
+    again = Journal(path, {"seed": 1})
+    assert [again.get("trial", key) for key in ("one", "two", "three")] == [1, None, 3]

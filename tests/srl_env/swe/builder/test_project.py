@@ -79,6 +79,18 @@ def test_a_src_layout_and_helpers_beside_the_tests(sandbox: Sandbox, repository:
     assert [target.id for target in project.targets] == ["src/shop/__init__.py:one"]
 
 
+def test_packages_in_folders_of_their_own_are_found(repository: Write) -> None:
+    files = {
+        "libs/shop/__init__.py": "import tools\n",
+        "more/tools/__init__.py": "",
+        "docs/absent/__init__.py": "",
+        "tests/shop/test_one.py": "import absent\nfrom shop import tools\n",
+    }
+    found = find_checkout(repository(files))
+    assert found.repository.python_path == ("libs", "more")
+    assert found.foreign == ("absent",)
+
+
 def test_an_installed_package_is_shown(sandbox: Sandbox, repository: Write) -> None:
     files = {
         "shop.py": "import iniconfig\n\ndef name():\n    return iniconfig.__name__\n",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -23,6 +22,7 @@ from srl_env.swe.environments.install import (
 from srl_env.swe.task import Repository, SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter
 from srl_env.swe.workspace import open_workspace
+from tests.srl_env.swe.wheels import add_wheel
 
 
 @pytest.fixture(scope="module")
@@ -40,19 +40,6 @@ def index(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("PIP_FIND_LINKS", str(folder))
     monkeypatch.setenv("SRL_ENV_CACHE", str(tmp_path / "cache"))
     return folder
-
-
-def add_wheel(folder: Path, name: str, version: str, text: str, needs: str = "") -> None:
-    """Writes a wheel with one module of the same name."""
-    about = f"{name}-{version}.dist-info"
-    metadata = f"Metadata-Version: 2.1\nName: {name}\nVersion: {version}\n"
-    metadata += f"Requires-Dist: {needs}\n" if needs else ""
-    wheel = "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
-    with zipfile.ZipFile(folder / f"{name}-{version}-py3-none-any.whl", "w") as file:
-        file.writestr(f"{name}.py", text)
-        file.writestr(f"{about}/METADATA", metadata)
-        file.writestr(f"{about}/WHEEL", wheel)
-        file.writestr(f"{about}/RECORD", "")
 
 
 def test_an_environment_has_what_the_requirements_need(index: Path, sandbox: Sandbox) -> None:

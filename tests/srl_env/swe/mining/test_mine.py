@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from contextlib import closing
 from pathlib import Path
@@ -14,9 +15,11 @@ from srl_agents.cli.main import app
 from srl_env.errors import BadData, BadOption
 from srl_env.grading import grade
 from srl_env.sandbox import Snapshot, open_sandbox
+from srl_env.swe.environments.environment import Environment, MissingEnvironment
 from srl_env.swe.mining import MineOptions, MineReport, mine_tasks, read_issues
 from srl_env.swe.task_folder import TaskSet
 from tests.srl_env.swe.claims import false_claims
+from tests.srl_env.swe.wheels import add_wheel
 
 CALC = '''"""Sums and means."""
 
@@ -188,6 +191,67 @@ def test_a_commit_that_needs_another_package_is_tried_again_in_the_next_run(tmp_
     (reason,) = report.outcomes.values()
     assert reason.endswith("ModuleNotFoundError: No module named 'not_installed_anywhere'")
     assert (tmp_path / "out/.mine/needs.jsonl").read_text().count("\n") == 1
+
+
+def test_packages_that_a_commit_declares_are_installed_for_its_task(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    add_wheel(tmp_path, "halving", "1.5", "def half(value):\n    return value / 2\n")
+    monkeypatch.setenv("PIP_NO_INDEX", "1")
+    monkeypatch.setenv("PIP_FIND_LINKS", str(tmp_path))
+    monkeypatch.setenv("SRL_ENV_CACHE", str(tmp_path / "cache"))
+    repo = Repo(tmp_path / "needs")
+    setup = "from setuptools import setup\nraise SystemExit\nsetup(install_requires=['halving'])\n"
+    code = "from halving import half\n\n\ndef mean(a, b):\n    return half(a) + b\n"
+    test = "from calc import mean\n\n\ndef test_mean():\n    assert mean(1, 3) == 2.5\n"
+    repo.commit("a", {"setup.py": setup, "calc.py": code, "test_calc.py": test})
+    fixed = code.replace("+ b", "+ half(b)")
+    repo.commit("Halve both", {"calc.py": fixed, "test_calc.py": test.replace("2.5", "2.0")})
+    report = mine_tasks(repo.folder, tmp_path / "out", MineOptions(install=True))
+    assert report.kept == 1, report.dropped
+    (task,) = TaskSet(tmp_path / "out")
+    assert task.repository.environment == Environment(("halving==1.5",))
+    shutil.rmtree(tmp_path / "cache")
+    with closing(open_sandbox()) as sandbox, pytest.raises(MissingEnvironment, match="swe install"):
+        grade(sandbox, TaskSet(tmp_path / "out").grading_task(task), Snapshot((), ()))
+
+
+def test_a_commit_for_another_python_says_so(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "later")
+    about = "[project]\nname = 'calc'\nrequires-python = '>=4'\n"
+    repo.commit("a", {"pyproject.toml": about, "calc.py": CALC, "test_calc.py": TESTS})
+    repo.commit("Mean of nothing is zero", {"calc.py": FIXED, "test_calc.py": MORE})
+    (reason,) = mine_tasks(repo.folder, tmp_path / "out").outcomes.values()
+    assert reason.startswith("it needs Python >=4; this is 3.")
+
+
+def test_tests_that_do_not_end_are_given_up_and_remembered(tmp_path: Path) -> None:
+    repo = Repo(tmp_path / "slow")
+    repo.commit("a", {"calc.py": CALC, "test_calc.py": TESTS})
+    endless = MORE.replace("assert mean([]) == 0.0", "while True:\n        mean([])")
+    repo.commit("Mean of nothing is zero", {"calc.py": FIXED, "test_calc.py": endless})
+    for _ in range(2):
+        report = mine_tasks(repo.folder, tmp_path / "out", MineOptions(test_timeout_s=2))
+        assert list(report.outcomes.values()) == ["its tests take longer than 2 s"]
+    assert (tmp_path / "out/.mine/slow.jsonl").read_text().count("\n") == 2
+
+
+def test_a_full_disk_is_one_line_and_the_run_continues(
+    mined: tuple[Repo, dict[str, str], MineReport, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    repo, _, _, _ = mined
+    with monkeypatch.context() as patched:
+
+        def put(*_: object) -> None:
+            raise OSError(28, "No space left on device", "tasks.jsonl")
+
+        patched.setattr("srl_env.swe.mining.mine.TaskWriter.put", put)
+        with pytest.raises(BadOption, match=r"tasks.jsonl cannot be written: No space.*repeat"):
+            mine_tasks(repo.folder, tmp_path / "out", MineOptions(max_tasks=1))
+    report = mine_tasks(repo.folder, tmp_path / "out", MineOptions(max_tasks=1))
+    assert report.kept == len(TaskSet(tmp_path / "out")) == 1
 
 
 def test_an_issue_that_a_message_names_is_the_statement(
