@@ -102,7 +102,7 @@ def read_declared(tree: Path, imported: Iterable[str]) -> Declared:
                 chosen.setdefault(key, []).append(written)
         for key, texts in chosen.items():
             kept.setdefault(key, texts)  # of the first file that names it
-    if imported & {"pkg_resources", "setuptools"}:
+    if "pkg_resources" in imported:
         kept.setdefault("setuptools", [_SETUPTOOLS])
     return Declared(
         name=name,

@@ -29,7 +29,7 @@ class MineOptions:
     jobs: int | None = None
     install: bool = False
     test_timeout_s: float = 120.0
-    commit_timeout_s: float = 300.0
+    commit_timeout_s: float = 900.0
 
     def __post_init__(self) -> None:
         for name in ("test_timeout_s", "commit_timeout_s"):
