@@ -138,8 +138,8 @@ def _scripts(project: Project, failing: Sequence[OracleCase], run: SuiteRun) -> 
         tests = ((test, run.outcomes[test].line) for test in sorted(run.failed))
         bodies = [[*failure_scripts(project, *test)] for test in tests]
         best = _shortest(scripts[0] for scripts in bodies if scripts)
-        others = _shortest(script for scripts in bodies for script in scripts[1:])
-        yield from [*best, *others][: MAX_TRIED - len(taken)]
+        more = _shortest(script for scripts in bodies for script in scripts[1:])
+        yield from [*best, *more][: MAX_TRIED - len(taken)]
 
 
 def _shortest(scripts: Iterable[str]) -> list[str]:
