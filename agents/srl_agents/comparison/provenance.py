@@ -11,8 +11,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-JOBS = "jobs.jsonl"
-"""The file in the folder of a run with a line for each process that worked on it."""
+from srl_agents.runs.files import write_json
+
+JOBS = "jobs.json"
+"""The file in the folder of a run with the provenance of each process that worked on it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,16 +28,19 @@ class Provenance:
 
 def note(folder: Path, made_by: Provenance) -> None:
     """Adds the process to those that worked on the run in the folder."""
-    with (folder / JOBS).open("a", encoding="utf-8") as file:
-        file.write(json.dumps(asdict(made_by)) + "\n")
+    write_json(folder / JOBS, [*_processes(folder), asdict(made_by)])
 
 
 def noted(folder: Path) -> dict[str, Any]:
     """The fields of a ``RunOutcome`` on where it comes from; several commits are all named."""
-    text = (folder / JOBS).read_text(encoding="utf-8")
-    jobs = [json.loads(line) for line in text.splitlines() if line.endswith("}")]
-    fields = {name: dict.fromkeys(job[name] for job in jobs) for name in jobs[0]}
-    return {name: ", ".join(values) for name, values in fields.items()} | {"jobs": len(jobs)}
+    made = _processes(folder)
+    values = {name: dict.fromkeys(each[name] for each in made) for name in made[0]}
+    return {name: ", ".join(each) for name, each in values.items()} | {"jobs": len(made)}
+
+
+def _processes(folder: Path) -> list[dict[str, str]]:
+    file = folder / JOBS
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else []
 
 
 def commit() -> str:

@@ -5,7 +5,7 @@
 a line. When its standard input ends, or its seconds are used up, it saves its progress and stops,
 and the next one continues. The last one writes the run's row.
 
-A run's folder holds ``job.json``, ``jobs.jsonl``, ``run/`` (the training run), ``curve.json``,
+A run's folder holds ``job.json``, ``jobs.json``, ``run/`` (the training run), ``curve.json``,
 ``training.json`` (after the training), and ``evaluation/``. Finished parts are not repeated. With
 the row, the run's checkpoints are deleted.
 """
