@@ -10,6 +10,7 @@ from sitegen.configuration import configuration
 from sitegen.gallery import gallery
 from sitegen.methods import formulas, methods_table
 from sitegen.modes import modes_table
+from sitegen.study import study
 
 PARTS: Mapping[str, Callable[[], str]] = {
     "commands": commands,
@@ -18,6 +19,7 @@ PARTS: Mapping[str, Callable[[], str]] = {
     "gallery": gallery,
     "methods": methods_table,
     "modes": modes_table,
+    "study": study,
 }
 MARK = re.compile(r"^<!-- generated: (\w+) -->$", re.MULTILINE)
 
