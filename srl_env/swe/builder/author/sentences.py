@@ -31,6 +31,8 @@ _CLAUSES: Final = re.compile(
     r"\b(?=but\b|instead of\b|rather than\b|while\b|whereas\b|and\b|not \ufffc)|[;:,]\s"
 )
 _EXPECTED: Final = _words("should must expect expects expected ought correct correctly would")
+_MODAL: Final = _words("should must expect expects ought would")
+_PRAISE: Final = _EXPECTED - _MODAL
 _OBSERVED: Final = _words(
     """returns returned prints printed gives gave got gets raises raised shows shown produces ends
     fails failed is was are actual actually see does"""
@@ -102,10 +104,12 @@ def is_backed(sentence: str, package: str, shown: Reproduction) -> bool:
     for clause in filter(str.strip, _CLAUSES.split(masked)):
         words = {word.lower() for _, _, word in _ITEM.findall(clause) if word}
         expected = _is_expected(clause, words, before=expected)
+        negated = bool(_NOT.search(clause))
         outcome = shown.expected if expected else shown.actual
-        if words & _ERRORS and not outcome.error and not _NOT.search(clause):
+        claimed = shown.expected if expected != negated else shown.actual
+        if words & _ERRORS and bool(claimed.error) == negated:
             return False
-        said = ""
+        said, results = "", 0
         for number, digits, word in _ITEM.findall(clause):
             if word and word.lower() in _PLAIN:
                 said = word.lower()
@@ -113,9 +117,12 @@ def is_backed(sentence: str, package: str, shown: Reproduction) -> bool:
             item = spans[int(number)] if number else digits or word
             called = item in (package, shown.subject, f"{shown.subject}()")
             called |= said not in _RESULT and _holds(shown.script, item)
-            if not called and not _is_result(item, outcome):
+            is_result = _is_result(item, outcome)
+            if not called and not is_result:
                 return False
-            evidence += 1
+            evidence, results = evidence + 1, results + is_result
+        if words & _PRAISE and not (words & _MODAL or negated or results):
+            return False  # "gives the correct result"
     return evidence > 0
 
 

@@ -30,6 +30,8 @@ ACCEPTS = Reproduction(SCRIPT, "total", RAISES.actual, VALUE.actual)
         (RAISES, "The call fails with `no price`."),
         (ACCEPTS, "It should raise `PriceError`, but it prints `45.0`."),
         (ACCEPTS, "`total` does not raise `PriceError`."),
+        (VALUE, "`total` does not return the correct result."),
+        (VALUE, "`45.0` is not the expected output."),
     ],
 )
 def test_what_was_run_may_be_said(shown: Reproduction, sentence: str) -> None:
@@ -52,6 +54,13 @@ def test_what_was_run_may_be_said(shown: Reproduction, sentence: str) -> None:
         (VALUE, "The fault is in `shop/prices.py`."),
         (VALUE, "`total` is wrong since 1 - discount became 1 + discount."),
         (VALUE, "The result is wrong."),  # no evidence
+        (VALUE, "`total` returns the correct result."),
+        (VALUE, "`total` gives the expected output."),
+        (VALUE, "`45.0` is correct."),
+        (VALUE, "`15.0` is wrong."),
+        (VALUE, "`45.0` is not wrong."),
+        (ACCEPTS, "`total` should not raise an exception."),
+        (RAISES, "`total` does not raise an exception."),
         (VALUE, "`total` returns `45.0` 🙂."),
         (VALUE, "`total` returns `45.0`\u202e."),
         (RAISES, "It should raise `PriceError`."),
