@@ -69,9 +69,12 @@ class Environments:
         """{name: the options of its episodes, which win over a stage's}."""
         return {each.name or each.id: each.episode.options for each in self._weighted}
 
-    def instructions(self, stage: Stage) -> str:
-        """What the formats of a stage's environments ask for, each once."""
-        asked = (self.all[name].format.instructions for name in self._names(stage))
+    def instructions(self, stage: Stage, native_tools: bool = False) -> str:
+        """What the formats of a stage's environments ask for, each once.
+
+        native_tools: whether the policy takes tools.
+        """
+        asked = (_instructions(self.all[name], native_tools) for name in self._names(stage))
         return " ".join(dict.fromkeys(asked))
 
     def pools(self) -> dict[str, EnvPool]:
@@ -182,6 +185,11 @@ class Environments:
                 own = call(env, [items[place] for place in places])
                 found.update(zip(places, own, strict=True))
         return [found[place] for place in range(len(items))]
+
+
+def _instructions(env: ReasoningEnv, native_tools: bool) -> str:
+    native = env.native_format if native_tools else None
+    return env.format.instructions if native is None else native.native_instructions
 
 
 def _only(settings: EnvConfig, problems: ProblemSource) -> list[int] | None:

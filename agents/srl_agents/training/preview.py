@@ -77,6 +77,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
     metrics = found.metrics()
     scale = stage.batch / max(1, len(found.groups))
     refill = min(objective.max_groups, 1 / max(found.informative_fraction, 1e-9))
+    asked = trainer.envs.instructions(stage, trainer.policy.native_tools)
     return Preview(
         stage=stage.name,
         samples=_samples(found),
@@ -85,7 +86,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
         groups=len(found.groups),
         seconds_per_update=scale * (seconds * max(1.0, refill) + train_s),
         peak_memory_bytes=_peak_memory(trainer.policy.device),
-        advice=tuple(_advice(stage, found, metrics, trainer.envs.instructions(stage))),
+        advice=tuple(_advice(stage, found, metrics, asked)),
     )
 
 

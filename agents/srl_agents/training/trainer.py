@@ -203,7 +203,8 @@ class Trainer:
         if len(position.untrained) < most:
             return
         last = position.usage.updates
-        why = stage.objective.why_untrained(position.untrained, self.envs.instructions(stage))
+        asked = self.envs.instructions(stage, self.policy.native_tools)
+        why = stage.objective.why_untrained(position.untrained, asked)
         warning = (
             f"stage {stage.name!r}: updates {last - most + 1} to {last} had no group to train on,"
             f" so nothing was learned from them. {why}"

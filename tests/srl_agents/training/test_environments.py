@@ -94,6 +94,16 @@ def two(tree: dict[str, Any], **changes: Any) -> dict[str, Any]:
     return merged(tree, {"train": {"batch": 6}, "log": {"tensorboard": False}})
 
 
+def test_what_a_format_asks_for_is_said_as_the_policy_sees_it(tree: dict[str, Any]) -> None:
+    del tree["env"]
+    config = make_config({**tree, "env": {"id": "srl/ToolShop-v0"}})
+    envs, (stage, *_) = Environments(config), config.resolved_method.stages
+    assert "You have these tools" in envs.instructions(stage)
+    assert "You have these tools" not in envs.instructions(stage, native_tools=True)
+    assert "Then call exactly one tool" in envs.instructions(stage, native_tools=True)
+    envs.close()
+
+
 def test_metrics_and_rollouts_name_the_environment(tree: dict[str, Any], tmp_path: Path) -> None:
     once = {"budget": {"updates": 2}, "train": {"objective": {"max_groups": 1}}}
     result = train(make_config(merged(two(tree), once)))
