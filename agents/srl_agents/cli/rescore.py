@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from srl_agents.cli.options import Folder
 from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
+
+if TYPE_CHECKING:
+    from srl_agents.evaluation.folder import SavedEvaluation
+    from srl_env.rollout import Episode
 
 app = typer.Typer()
 
@@ -35,7 +40,8 @@ def rescore(
         list[str] | None,
         typer.Option(
             help="Step measures to compare on the same steps: characters, numbers, … or your own"
-            " module:function. Give the option several times."
+            " module:function; log-likelihood loads the model that sampled. Give the option several"
+            " times."
         ),
     ] = None,
     out: Annotated[
@@ -101,14 +107,17 @@ def _compare(folder: Path, measures: list[str], out: Path | None) -> None:
     from srl_agents.evaluation.folder import open_evaluation
     from srl_agents.evaluation.rescore import measure_again
     from srl_agents.runs.files import write_whole
+    from srl_env.rewards import OF_TRAINING
 
     saved = open_evaluation(folder)
     env = saved.make_env()
     for name in measures:
-        env.find_measure(name)
+        if name != OF_TRAINING:
+            env.find_measure(name)
     env.close()
+    by_model = _likelihood(saved) if OF_TRAINING in measures else None
     with evaluation_bar("measuring") as bar:
-        found = measure_again(saved, measures, on_progress=bar)
+        found = measure_again(saved, measures, bar, by_model)
     output.print(measure_table(found))
     for i, one in enumerate(measures):
         for other in measures[i + 1 :]:
@@ -120,6 +129,29 @@ def _compare(folder: Path, measures: list[str], out: Path | None) -> None:
     rows = (json.dumps(asdict(step), ensure_ascii=False) for step in found.steps)
     write_whole(out / "steps.jsonl", "".join(f"{row}\n" for row in rows))
     typer.echo(f"Steps: {out / 'steps.jsonl'}")
+
+
+def _likelihood(saved: SavedEvaluation) -> Callable[[list[Episode]], list[Episode]]:
+    """Adds the part "log-likelihood" by the policy's log-probs, which must be those that sampled.
+
+    Raises BadOption if the policy is not a model on this machine.
+    """
+    from srl_agents.collection.likelihood import LogLikelihood, model_score
+    from srl_agents.policies.named import read_spec
+    from srl_agents.policies.transformers import TransformersPolicy
+    from srl_env.policy import Sampling
+
+    record, env = saved.record, saved.make_env()
+    spec, seed = read_spec(record["policy"]), saved.settings.seed
+    policy = spec.load(env, record["device"], seed, record["policy_arguments"])
+    env.close()
+    if not isinstance(policy, TransformersPolicy):
+        raise BadOption(
+            "measure 'log-likelihood' needs the log-probs of the model that sampled; got policy"
+            f" {record['policy']!r}. Fix: choose other measures, or evaluate a model's folder"
+        )
+    measure = LogLikelihood(env.format, policy, model_score(policy))
+    return lambda episodes: measure.rewarded(episodes, Sampling(saved.settings.temperature))
 
 
 def _verifier(name: str | None) -> Any:

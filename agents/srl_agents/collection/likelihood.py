@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from srl_agents.objectives.batch import Batch
+from srl_agents.policies.transformers import TransformersPolicy
 from srl_env.errors import BadOption
 from srl_env.policy import Sampling
 from srl_env.problem import ExpertStep
@@ -35,6 +36,7 @@ from srl_env.text.format import CompletionFormat, NamedCall, ToolFormat
 from srl_env.text.tool import Tool
 
 LIMIT = 1.0
+ROWS = 64  # of ``model_score``, at once
 Ids = tuple[int, ...]
 Row = tuple[Ids, Ids, int]
 """A prompt, the tokens of a thought and the expert's step after it, and how many are the thought's.
@@ -142,6 +144,22 @@ class LogLikelihood:
         ]
 
 
+def model_score(policy: TransformersPolicy) -> Score:
+    """Scores by a policy's own weights, without gradient."""
+
+    def score(batch: Batch, temperature: float) -> Tensor:
+        found = torch.zeros(len(batch.completions), max(map(len, batch.completions)))
+        for first in range(0, len(found), ROWS):
+            rows = slice(first, first + ROWS)
+            with torch.no_grad():
+                prompts, written = batch.prompts[rows], batch.completions[rows]
+                part = policy.logprobs(prompts, written, temperature)[0]
+            found[rows, : part.shape[1]] = part.float().cpu()
+        return found
+
+    return score
+
+
 def gain(means: Sequence[float], pair: tuple[int, int] | None) -> float | None:
     """The measure of a step from the mean log-probs with and without its thought, clipped."""
     if pair is None:
@@ -154,4 +172,4 @@ def _rewarded(step: Step, value: float | None) -> Step:
     """The step with its new reward; a step that is not measured keeps its own."""
     if value is None:
         return step
-    return replace(step, reward=value, reward_parts={**step.reward_parts, "log_likelihood": value})
+    return replace(step, reward=value, reward_parts={**step.reward_parts, "log-likelihood": value})

@@ -16,7 +16,7 @@ from srl_agents.evaluation.plan import Finished
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation
-from srl_env.rewards import RewardMode, SideBySide
+from srl_env.rewards import OF_TRAINING, RewardMode, SideBySide
 from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.verifiers import Verifier
 
@@ -52,14 +52,23 @@ def rescore(
 
 
 def measure_again(
-    saved: SavedEvaluation, measures: Sequence[str], on_progress: OnProgress | None = None
+    saved: SavedEvaluation,
+    measures: Sequence[str],
+    on_progress: OnProgress | None = None,
+    by_model: Callable[[list[Episode]], list[Episode]] | None = None,
 ) -> Comparison:
-    """The measures of every sampled step, in one replay, with the saved verdicts."""
+    """The measures of every sampled step, in one replay, with the saved verdicts.
+
+    by_model: adds the parts of measures that an environment does not compute, "log-likelihood".
+    """
     kinds = ("sampled", "forced_sampled")
     sampled = replace(saved, finished=tuple(f for f in saved.finished if f[0].kind in kinds))
-    again = rescore(sampled, reward_mode=SideBySide(tuple(measures)), on_progress=on_progress)
-    pairs = zip(sampled.finished, again, strict=True)
-    return compared((replace(new, verdict=old.verdict) for (_, old), (_, new) in pairs), measures)
+    of_texts = tuple(name for name in measures if name != OF_TRAINING)
+    mode = SideBySide(of_texts or ("characters",))
+    again = rescore(sampled, reward_mode=mode, on_progress=on_progress)
+    episodes = [episode for _, episode in again]
+    pairs = zip(sampled.finished, by_model(episodes) if by_model else episodes, strict=True)
+    return compared((replace(new, verdict=old.verdict) for (_, old), new in pairs), measures)
 
 
 def changed_verdicts(before: Sequence[Finished], after: Sequence[Finished]) -> Mapping[str, int]:

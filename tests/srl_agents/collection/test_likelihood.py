@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from srl_agents.collection.likelihood import LogLikelihood
+from srl_agents.collection.likelihood import LogLikelihood, model_score
 from srl_agents.objectives import GRPO
 from srl_agents.objectives.batch import Batch
 from srl_agents.policies import TransformersPolicy
@@ -76,7 +76,7 @@ def test_a_thought_is_worth_what_it_adds_to_the_experts_step_per_token() -> None
     (found,) = measure.rewarded([episode(*texts)], Sampling())
     # (−1.5 − −3) / 3; the same whatever was done then; (−30 + 3) / 3 = −9, clipped; no thought.
     assert [step.reward for step in found.steps] == [0.5, 0.5, -1.0, 0.0, 0.0]
-    assert found.steps[0].reward_parts == {"similarity": 0.5, "format": 1.0, "log_likelihood": 0.5}
+    assert found.steps[0].reward_parts == {"similarity": 0.5, "format": 1.0, "log-likelihood": 0.5}
 
 
 def test_what_is_not_measured_keeps_its_reward() -> None:
@@ -121,10 +121,7 @@ def test_a_format_that_hides_the_action_is_refused() -> None:
 def test_a_model_gives_the_log_probs_of_its_own_tokens() -> None:
     policy = TransformersPolicy(base(), TOKENIZER, seed=0)
 
-    def score(batch: Batch, temperature: float) -> Tensor:
-        return policy.logprobs(batch.prompts, batch.completions, temperature)[0].detach()
-
-    measure = LogLikelihood(thinking.Halves(), policy, score)
+    measure = LogLikelihood(thinking.Halves(), policy, model_score(policy))
     step = episode("cdxx", expert="bbbb")
     prompt = tuple(policy.encode_many([[{"role": "user", "content": "b#"}]])[0])
     generation = replace(step.steps[0].generation, prompt_ids=prompt)
@@ -157,7 +154,7 @@ def test_a_run_is_rewarded_by_it_and_counts_its_positions(tmp_path: Path) -> Non
     steps = [step for row in lines(tmp_path / "run", "rollouts") for step in row["steps"]]
     assert steps
     for step in steps:
-        assert step["reward"] == step["reward_parts"]["log_likelihood"]
+        assert step["reward"] == step["reward_parts"]["log-likelihood"]
         assert -1.0 <= step["reward"] <= 1.0
 
 
