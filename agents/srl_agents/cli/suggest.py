@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shlex
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -24,6 +26,7 @@ from srl_env.text.unicode import escaped
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from srl_agents.evaluation.contrasts import Comparison
     from srl_agents.evaluation.suggestion import Probe, Recommendation
     from srl_env.environment import ReasoningEnv
     from srl_env.problem import Problem
@@ -49,6 +52,10 @@ def suggest(
         str, typer.Option("--model", "-m", help="Model, as the policy of `srl-env eval`.")
     ],
     kwargs: Kwargs = "{}",
+    rows: Annotated[
+        list[Path] | None,
+        typer.Option(help="Folder of rows of a comparison, as evidence; may be repeated."),
+    ] = None,
     device: Device = None,
     base_url: BaseUrl = None,
     api_key_env: ApiKeyEnv = None,
@@ -59,12 +66,14 @@ def suggest(
     from srl_agents.evaluation.suggestion import (
         check_data,
         data_facts,
+        evidence_of,
         read_problems,
         recommend,
     )
     from srl_agents.policies.named import read_spec, trained_decoding
     from srl_agents.runs.validation import validated
 
+    compared = {folder: _compared(folder) for folder in rows or []}
     spec, arguments = read_spec(model), json_object(kwargs)
     if "split" in arguments:
         raise BadOption("the split is given by --split, not in --kwargs")
@@ -82,7 +91,25 @@ def suggest(
     probe = _probe(policy, make_env, problems, settings)
     _print("The model before training", probe.lines())
     whole = arguments | ({"split": split} if split else {})
-    _show(recommend(facts, probe), ["-e", data, "-m", model], whole)
+    found = recommend(facts, probe)
+    for folder, comparison in compared.items():
+        measured = evidence_of(comparison, found.methods, str(folder))
+        found = replace(found, evidence=(*measured, *found.evidence))
+    _show(found, ["-e", data, "-m", model], whole)
+
+
+def _compared(folder: Path) -> Comparison:
+    """The comparison in a folder of rows. Raises BadOption for a folder without any."""
+    from srl_agents.evaluation.contrasts import Comparison
+    from srl_agents.evaluation.rows import read_rows
+
+    found = read_rows(folder)
+    if not found:
+        raise BadOption(
+            f"--rows must be a folder of rows; got {folder}, which has none. Fix: give the folder"
+            " rows of a comparison"
+        )
+    return Comparison({}, tuple(found))
 
 
 def _probe(

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import fmean, pstdev
 
+from srl_agents.evaluation.contrasts import Comparison, coverage, percent
 from srl_agents.evaluation.plan import Key, Kind
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
@@ -164,6 +165,16 @@ def check_data(data: DataFacts) -> None:
             "the data must have demonstrations, or answers that a verifier can judge; got neither."
             " Fix: collect demonstrations with srl-env data collect, or add answers"
         )
+
+
+def evidence_of(comparison: Comparison, methods: Sequence[str], where: str) -> tuple[Evidence, ...]:
+    """What a comparison found, best method first; () if it has none of these methods."""
+    rows = [row for row in comparison.rows if "pass@1" in row.scores]
+    if not {row.method for row in rows} & set(methods):
+        return ()
+    rows.sort(key=lambda row: -row.scores["pass@1"].value)
+    scores = [f"{row.method} {percent(row.scores['pass@1'], interval=True)} %" for row in rows]
+    return (Evidence(f"{where}: {', '.join(scores)}", coverage(rows).rstrip(".")),)
 
 
 def _method(data: DataFacts, probe: Probe) -> Recommendation:

@@ -43,6 +43,7 @@ def test_the_command_that_it_prints_is_one_that_the_shell_reads() -> None:
         (["srl/ModularChain-v0", "-m", "expert", "--kwargs", "[]"], "must be a JSON object"),
         (["srl/ModularChain-v0", "-m", "expert", "--kwargs", '{"split": "dev"}'], "--split"),
         (["srl/ModularChain-v0", "-m", "expert", "-n", "0"], "problems"),
+        (["srl/ModularChain-v0", "-m", "expert", "--rows", "nowhere"], "which has none"),
         (["steps:missing.jsonl", "-m", "expert"], "missing.jsonl"),
     ],
 )

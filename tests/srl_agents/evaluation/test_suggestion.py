@@ -8,11 +8,14 @@ from math import nan
 import pytest
 
 import srl_env
+from srl_agents.evaluation.contrasts import Comparison, RunOutcome
 from srl_agents.evaluation.plan import Key
+from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.suggestion import (
     DataFacts,
     Probe,
     data_facts,
+    evidence_of,
     probe_of,
     read_problems,
     recommend,
@@ -160,3 +163,16 @@ def test_a_probe_counts_mixed_problems_and_steps_at_which_rewards_differ() -> No
 def test_a_probe_without_a_finished_rollout_is_no_probe() -> None:
     with pytest.raises(BadOption, match="VerifierTimeout ended all of them"):
         probe_of({("sampled", 0): episode("a", failed=True)})
+
+
+def run(method: str, *correct: float) -> RunOutcome:
+    result = EvalResult("p", "e", "s", ("a", "b"), {"pass@1": correct}, 2, {}, {}, 0.0)
+    return RunOutcome(method, 0, method, result=result)
+
+
+def test_rows_of_a_comparison_are_evidence_for_the_methods_that_they_have() -> None:
+    comparison = Comparison({}, (run("rlvr", 0.0, 0.0), run("srl", 1.0, 1.0)))
+    (found,) = evidence_of(comparison, ["form", "srl"], "rows/words")
+    assert found.found == "rows/words: srl 100.0 [100.0, 100.0] %, rlvr 0.0 [0.0, 0.0] %"
+    assert "2 problems" in found.scope
+    assert evidence_of(comparison, ["superrl"], "rows/words") == ()
