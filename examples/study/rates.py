@@ -17,9 +17,8 @@ from typing import Any
 
 from srl_agents.cli import comparison_bars
 from srl_agents.comparison import CompareConfig, compare, make_compare_config
-from srl_agents.evaluation.contrasts import Comparison
-from srl_agents.runs import read_tree
-from srl_agents.runs.settings import merged
+from srl_agents.evaluation import Comparison
+from srl_agents.runs import merged, read_tree
 from srl_env.errors import SrlEnvError
 
 FAMILIES = ("chains", "stories", "graphs", "orders")

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from srl_agents.runs.settings import read_tree, with_overrides
+from srl_agents.runs.settings import merged, read_tree, with_overrides
 
-__all__ = ["read_tree", "with_overrides"]
+__all__ = ["merged", "read_tree", "with_overrides"]
