@@ -102,6 +102,10 @@ class _Hunk:
     old: tuple[str, ...]
     new: tuple[str, ...]
 
+    def has_code(self) -> bool:
+        """Whether a line is more than a comment or the beginning of a docstring."""
+        return not all(map(_is_prose, (*self.old, *self.new)))
+
 
 class _Expert:
     def __init__(self, bench: Workbench, files: dict[str, str]) -> None:
@@ -245,7 +249,8 @@ class _Expert:
         for number, (path, old, new) in enumerate(edits):
             before = self._files[path]
             after = self._files[path] = before.replace(old, new)
-            thought = _cause(path, _hunks(before, after)[0])
+            hunks = _hunks(before, after)
+            thought = _cause(path, next(filter(_Hunk.has_code, hunks), hunks[0]))
             if number == 0 and repair.shown is not None:
                 does, should = repair.shown.does, repair.shown.should
                 count = len(edits) - 1
@@ -274,12 +279,10 @@ def _hunks(text: str, goal: str) -> list[_Hunk]:
 
 def _cause(path: str, hunk: _Hunk) -> str:
     """What is wrong at a place, and what must be there."""
-    old, new = _telling(hunk.old), _telling(hunk.new)
-    for one, other in zip(hunk.old, hunk.new, strict=False):
-        if one.strip() != other.strip():
-            if not any(line.lstrip().startswith("#") for line in (one, other)):
-                old, new = one.strip(), other.strip()
-            break
+    lines = zip(hunk.old, hunk.new, strict=False)
+    pairs = [(a.strip(), b.strip()) for a, b in lines if a.strip() != b.strip()]
+    code = [pair for pair in pairs if not any(map(_is_prose, pair))]
+    old, new = code[0] if code else (_telling(hunk.old), _telling(hunk.new))
     where = f"line {hunk.first} of {path}"
     if old and new and old != new:
         number = hunk.first + [line.strip() for line in hunk.old].index(old)
@@ -294,7 +297,12 @@ def _cause(path: str, hunk: _Hunk) -> str:
 def _telling(lines: Sequence[str]) -> str:
     """The first of some lines that is code, else the first that is not blank."""
     found = [line.strip() for line in lines if line.strip()]
-    return next((line for line in found if not line.startswith("#")), found[0] if found else "")
+    return next((line for line in found if not _is_prose(line)), found[0] if found else "")
+
+
+def _is_prose(line: str) -> bool:
+    """Whether a line is a comment or begins a docstring."""
+    return line.strip().startswith(('"""', "'''", "#"))
 
 
 def _frame(observed: str, path: str, function: Function) -> str:
