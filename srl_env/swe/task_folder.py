@@ -6,6 +6,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -68,17 +69,21 @@ class TaskSet:
         repos: Sequence[str] | None = None,
         max_difficulty: float = 1.0,
     ) -> tuple[str, ...]:
-        """The ids of the tasks of a split and of some repositories (None: all), none harder."""
+        """The ids of the tasks of a split and of some repositories (None: all), none harder.
+
+        A mined task's repository is NAME-COMMIT; NAME selects all commits.
+        """
         if split is not None and split not in SPLITS:
             raise UnknownName("split", split, SPLITS)
+        origins = {name: _origin(name) for name in self.repositories}
         for name in repos or ():
-            if name not in self.repositories:
-                raise UnknownName("repository", name, self.repositories)
+            if name not in origins and name not in origins.values():
+                raise UnknownName("repository", name, {*origins, *origins.values()})
         return tuple(
             task_id
             for task_id, entry in self._entries.items()
             if split in (None, entry.split)
-            and (repos is None or entry.repo in repos)
+            and (repos is None or entry.repo in repos or origins[entry.repo] in repos)
             and entry.difficulty <= max_difficulty
         )
 
@@ -292,6 +297,11 @@ def code_digest(folder: Path) -> str:
         digest.update(hashlib.sha256((folder / path).read_bytes()).digest())
         digest.update(b"x" if os.access(folder / path, os.X_OK) else b"-")
     return digest.hexdigest()
+
+
+def _origin(repository: str) -> str:
+    """The name of the repository that a commit's is from; others are their own."""
+    return re.sub(r"-[0-9a-f]{8}$", "", repository)
 
 
 def _packed(path: Path, text: str) -> str | list[list[Any]]:

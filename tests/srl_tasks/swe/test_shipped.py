@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import os
 import re
+import subprocess
+import zlib
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
+from srl_env.errors import UnknownName
 from srl_env.grading import grade, warm_judges
 from srl_env.sandbox import Sandbox, Snapshot, open_sandbox
 from srl_env.swe import validate_tasks
+from srl_env.swe.builder.coherent import FINDERS
+from srl_env.swe.mining.history import History
 from srl_env.swe.task import CASES_FILE, SPLITS, SWETask
 from srl_env.swe.task_folder import TaskSet, code_files
 from srl_env.swe.tools import Workbench
@@ -20,8 +27,10 @@ from srl_env.text.tool_calls import parse_call
 from srl_tasks.swe.problems import SHIPPED
 
 EMPTY = Snapshot((), ())
-MOST_BYTES = 3 << 20
-REPOSITORIES = ("formulate", "gridfile", "pagemill", "roomdiary", "taskweave", "tillbook")
+MOST_BYTES = 10 << 20
+MOST_PACKED_BYTES = 2 << 20
+BUILT = ("formulate", "gridfile", "pagemill", "roomdiary", "stockroom", "taskweave", "tillbook")
+HISTORIES = ("layerconf", "pickrow", "stockroom", "waymark")
 
 
 @pytest.fixture(scope="module")
@@ -37,6 +46,20 @@ def tasks(shipped: TaskSet) -> list[SWETask]:
 
 
 @pytest.fixture(scope="module")
+def built(tasks: list[SWETask]) -> list[SWETask]:
+    return [task for task in tasks if not is_mined(task)]
+
+
+@pytest.fixture(scope="module")
+def mined(tasks: list[SWETask]) -> list[SWETask]:
+    return list(filter(is_mined, tasks))
+
+
+def is_mined(task: SWETask) -> bool:
+    return task.metadata["kinds"] == ["commit"]
+
+
+@pytest.fixture(scope="module")
 def sandbox() -> Iterator[Sandbox]:
     made = open_sandbox(preload=warm_judges())
     yield made
@@ -44,21 +67,74 @@ def sandbox() -> Iterator[Sandbox]:
 
 
 def test_there_are_many_tasks_from_repositories_in_different_areas(
-    shipped: TaskSet, tasks: list[SWETask]
+    shipped: TaskSet, built: list[SWETask], mined: list[SWETask]
 ) -> None:
-    assert shipped.repositories == REPOSITORIES
-    assert len(tasks) >= 120
-    assert min(Counter(task.repository.name for task in tasks).values()) >= 15
-    assert len(set(shipped.ids)) == len(tasks)
+    assert tuple(sorted({task.repository.name for task in built})) == BUILT
+    assert min(Counter(task.repository.name for task in built).values()) >= 10
+    assert tuple(sorted({name_of(task) for task in mined})) == HISTORIES
+    assert len(built) + len(mined) == len(set(shipped.ids)) >= 160
+
+
+def test_a_name_selects_all_commits_of_a_repository(shipped: TaskSet) -> None:
+    ids = shipped.select(repos=["pickrow"])
+    assert len(ids) == 11
+    assert all(task_id.startswith("pickrow-") for task_id in ids)
+    assert shipped.select(repos=["pickrow-e157854b"]) == ("pickrow-e157854b-commit",)
+    assert len(shipped.select(repos=["stockroom"])) > len(
+        shipped.select(repos=["stockroom-7e9d9281"])
+    )
+    with pytest.raises(UnknownName):
+        shipped.select(repos=["pick"])
+
+
+def name_of(task: SWETask) -> str:
+    """The name of a mined task's repository, without the commit."""
+    return task.repository.name.rpartition("-")[0]
+
+
+def test_forty_tasks_are_mined_or_have_a_fault_in_several_functions(tasks: list[SWETask]) -> None:
+    wide = [task for task in tasks if is_mined(task) or set(task.metadata["kinds"]) <= {*FINDERS}]
+    assert len(wide) >= 40
+    assert all(len(task.fail_to_pass) <= len(task.pass_to_pass) for task in wide)
+    assert sum(len(task.change) > 1 for task in wide) >= 5
 
 
 def test_what_ships_is_small() -> None:
     files = [path for path in SHIPPED.rglob("*") if path.is_file() and path.suffix != ".pyc"]
     assert sum(path.stat().st_size for path in files) < MOST_BYTES
+    assert sum(len(zlib.compress(path.read_bytes())) for path in files) < MOST_PACKED_BYTES
 
 
-def test_every_task_is_decided_by_calls_and_by_tests(tasks: list[SWETask]) -> None:
+@pytest.mark.parametrize("name", HISTORIES)
+def test_mined_tasks_are_commits_of_the_history_that_ships(
+    shipped: TaskSet, mined: list[SWETask], tmp_path: Path, name: str
+) -> None:
+    """The mailbox makes the same commits again, and their files are the tasks' code."""
+    who = {"GIT_COMMITTER_NAME": "srl-env", "GIT_COMMITTER_EMAIL": "srl-env@example.org"}
+    env = {**os.environ, **who, "GIT_CONFIG_GLOBAL": os.devnull}
+    run = ["git", "-C", str(tmp_path)]
+    subprocess.run([*run, "init", "-q", "-b", "main"], check=True, env=env)
+    apply = [*run, "am", "-q", "--committer-date-is-author-date", SHIPPED / f"history/{name}.mbox"]
+    subprocess.run(apply, check=True, env=env, capture_output=True)
+    commits = {commit.sha for commit in History(tmp_path).commits()}
+    tasks = [task for task in mined if name_of(task) == name]
+    assert {task.metadata["commit"] for task in tasks} <= commits
     for task in tasks:
+        History(tmp_path).export(task.metadata["commit"], tmp_path / task.id)
+        code, kept = tmp_path / task.id, shipped.code(task)
+        assert list(code_files(code)) == list(code_files(kept))
+        assert all((code / p).read_bytes() == (kept / p).read_bytes() for p in code_files(kept))
+
+
+def test_a_mined_task_is_decided_by_the_tests_of_its_commit(mined: list[SWETask]) -> None:
+    for task in mined:
+        assert task.trust == "controlled"
+        assert task.pass_to_pass
+        assert {test.partition("::")[0] for test in task.fail_to_pass} <= set(task.hidden)
+
+
+def test_every_built_task_is_decided_by_calls_and_by_tests(built: list[SWETask]) -> None:
+    for task in built:
         assert task.trust == "oracle"
         assert len(task.repository.cases) >= 50
         assert task.metadata["wrong_results"] > 1  # the statement shows one
@@ -81,9 +157,9 @@ def test_some_tasks_are_harder_than_others(tasks: list[SWETask]) -> None:
     assert 0.1 < found[len(found) // 2] < 0.5
 
 
-def test_no_function_has_bugs_in_two_splits(tasks: list[SWETask]) -> None:
+def test_no_function_has_bugs_in_two_splits(built: list[SWETask]) -> None:
     splits: dict[tuple[str, str], set[str]] = {}
-    for task in tasks:
+    for task in built:
         for function in task.metadata["functions"]:
             splits.setdefault((task.repository.name, function), set()).add(task.split)
     assert all(len(found) == 1 for found in splits.values())
@@ -106,7 +182,8 @@ def test_a_statement_names_no_file_and_no_oracle_case(
 
 def test_a_statement_tells_what_comes_out_and_what_should(tasks: list[SWETask]) -> None:
     for task in tasks:
-        assert task.statement.count("```") >= 6 * len(task.metadata["kinds"])
+        blocks = 2 if is_mined(task) else 6 * len(task.metadata["kinds"])
+        assert task.statement.count("```") >= blocks
         assert "/workspace" not in task.statement
         assert len(task.statement) < 6_000
 
@@ -127,7 +204,7 @@ def test_an_expert_reproduces_edits_and_submits(tasks: list[SWETask]) -> None:
         assert [call.tool for call in calls].index("submit") == len(calls) - 1
         edits = [call for call in calls if call.arguments.get("command") == "str_replace"]
         assert len(edits) >= len(task.metadata["kinds"])
-        assert 5 <= len(calls) <= 40
+        assert 4 <= len(calls) <= 40
         assert all(step.thought and step.observation for step in task.steps)
 
 
@@ -137,11 +214,11 @@ def test_no_expert_step_ends_in_an_error_of_the_tools(tasks: list[SWETask]) -> N
             assert not (step.observation or "").startswith(("Invalid", "No ", "The text"))
 
 
-@pytest.mark.parametrize("name", REPOSITORIES)
+@pytest.mark.parametrize("name", BUILT)
 def test_a_repository_passes_its_own_tests_and_not_with_a_bug(
-    shipped: TaskSet, tasks: list[SWETask], sandbox: Sandbox, name: str
+    shipped: TaskSet, built: list[SWETask], sandbox: Sandbox, name: str
 ) -> None:
-    task = next(task for task in tasks if task.repository.name == name)
+    task = next(task for task in built if task.repository.name == name)
     judged = shipped.grading_task(task)
     assert set(judged.tests) == set(task.repository.tests)
     assert len(judged.tests) >= 50
@@ -150,9 +227,10 @@ def test_a_repository_passes_its_own_tests_and_not_with_a_bug(
 
 
 def test_an_expert_s_calls_resolve_a_task_when_made_again(
-    shipped: TaskSet, tasks: list[SWETask], sandbox: Sandbox
+    shipped: TaskSet, built: list[SWETask], mined: list[SWETask], sandbox: Sandbox
 ) -> None:
-    assert _resolved_by_expert(shipped, tasks[0], sandbox)
+    assert _resolved_by_expert(shipped, built[0], sandbox)
+    assert _resolved_by_expert(shipped, mined[0], sandbox)
 
 
 @pytest.mark.slow
