@@ -77,7 +77,7 @@ def test_there_are_many_tasks_from_repositories_in_different_areas(
 
 def test_a_name_selects_all_commits_of_a_repository(shipped: TaskSet) -> None:
     ids = shipped.select(repos=["pickrow"])
-    assert len(ids) == 11
+    assert len(ids) == 13
     assert all(task_id.startswith("pickrow-") for task_id in ids)
     assert shipped.select(repos=["pickrow-e157854b"]) == ("pickrow-e157854b-commit",)
     assert len(shipped.select(repos=["stockroom"])) > len(
