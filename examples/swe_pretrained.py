@@ -34,13 +34,12 @@ import torch
 
 import srl_env
 from srl_agents import TransformersPolicy, make_config, train
-from srl_agents.evaluation.statistics import estimate
+from srl_agents.evaluation import estimate
 from srl_env import EnvPool, Policy, ReasoningEnv, Start
 from srl_env.policy import Sampling
 from srl_env.rewards import SideBySide
 from srl_env.rollout import Episode, rollout
 from srl_env.swe import parse_call
-from srl_env.text.tool_calls import EDITOR
 
 TRAINED = ("formulate", "gridfile", "pagemill", "roomdiary")
 HELD_OUT = ("taskweave", "tillbook")
@@ -183,7 +182,7 @@ def first_edit(env: ReasoningEnv, place: int) -> int:
     return next(
         number
         for number, call in enumerate(calls)
-        if call.tool == EDITOR and call.arguments["command"] != "view"
+        if call.tool == "str_replace_editor" and call.arguments["command"] != "view"
     )
 
 
