@@ -155,7 +155,7 @@ def test_the_page_on_software_engineering_runs(
     here: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     run_program(program(DOCS / "swe.md"))
-    assert "0.0 False oracle {'sandbox': 'namespaces'" in capsys.readouterr().out
+    assert "0.0 False controlled {'sandbox': 'namespaces'" in capsys.readouterr().out
 
 
 @pytest.mark.slow
