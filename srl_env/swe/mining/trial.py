@@ -50,6 +50,7 @@ MAX_TESTS_S: Final = 8.0
 _OTHERS_S: Final = 15.0
 _SPLITS: Final = (("train", 0.7), ("dev", 0.8), ("test", 1.0))
 _FAILURE_LINES: Final = 8
+_CONTROL_ROUNDS: Final = 5
 _FUNCTIONS: Final = 3
 _VISIBLE: Final = 3
 _VISIBLE_S: Final = 10.0
@@ -333,7 +334,7 @@ class Trial:
     def _controlled(self, tasks: TaskSet, task: SWETask) -> SWETask:
         """The task at trust "controlled", where controls can judge the tests that must be fixed."""
         stricter = replace(task, trust="controlled")
-        for _ in range(2):
+        for _ in range(_CONTROL_ROUNDS):
             self._time_left()
             judged, gold = tasks.grading_task(stricter), tasks.gold_snapshot(task)
             said = validate_controls(self._sandbox, judged, gold, rounds=2)
@@ -342,6 +343,7 @@ class Trial:
             unjudged = [t for t in judged.tests if any(line.startswith(f"{t} ") for line in said)]
             if not unjudged or set(unjudged) & set(task.fail_to_pass):
                 break
+            unjudged += stricter.repository.uncontrolled
             repository = replace(task.repository, uncontrolled=tuple(unjudged))
             stricter = replace(stricter, repository=repository)
         return task
