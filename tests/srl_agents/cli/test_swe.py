@@ -141,3 +141,15 @@ def test_a_build_without_tasks_is_an_error(monkeypatch: pytest.MonkeyPatch) -> N
     done = run("build", "one", "--out", "tasks")
     assert done.exit_code == 2
     assert "no bug made a task" in done.stderr
+
+
+def test_a_model_without_tasks_is_to_be_a_stronger_one(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    text = "class Model:\n    def generate(self, batch, sampling):\n        return []\n"
+    (tmp_path / "own.py").write_text(text)
+    report = BuildReport("one", 3, 2, 4, 0, 0, 2.0, dropped={"model: no blocks": 9})
+    monkeypatch.setattr(build, "build_tasks", lambda *_, **__: report)
+    done = run("build", "one", "--out", "tasks", "--model", "own.py")
+    assert done.exit_code == 2
+    assert "Fix: use a stronger model" in done.stderr

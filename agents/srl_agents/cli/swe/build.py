@@ -87,9 +87,8 @@ def build(
         command = shlex.join(["srl-env", *sys.argv[1:]])
         raise BadOption(f"the limit {limit} is reached. Fix: raise it, and continue with {command}")
     if not report.kept:
-        raise BadOption(
-            "no bug made a task; the report has the reasons. Fix: add tests, or make them stricter"
-        )
+        fix = "use a stronger model" if options.model else "add tests, or make them stricter"
+        raise BadOption(f"no bug made a task; the report has the reasons. Fix: {fix}")
 
 
 def _writer(options: BuildOptions, device: str | None, arguments: Mapping[str, Any]) -> Policy:
