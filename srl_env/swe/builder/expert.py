@@ -281,7 +281,7 @@ def _cause(path: str, hunk: _Hunk) -> str:
     """What is wrong at a place, and what must be there."""
     lines = zip(hunk.old, hunk.new, strict=False)
     pairs = [(a.strip(), b.strip()) for a, b in lines if a.strip() != b.strip()]
-    code = [pair for pair in pairs if not any(map(_is_prose, pair))]
+    code = [(a, b) for a, b in pairs if _code(a) and _code(b) and _code(a) != _code(b)]
     old, new = code[0] if code else (_telling(hunk.old), _telling(hunk.new))
     where = f"line {hunk.first} of {path}"
     if old and new and old != new:
@@ -298,6 +298,11 @@ def _telling(lines: Sequence[str]) -> str:
     """The first of some lines that is code, else the first that is not blank."""
     found = [line.strip() for line in lines if line.strip()]
     return next((line for line in found if not _is_prose(line)), found[0] if found else "")
+
+
+def _code(line: str) -> str:
+    """A line without a comment at its end; "" for prose."""
+    return "" if _is_prose(line) else re.sub(r"\s+#.*", "", line).strip()
 
 
 def _is_prose(line: str) -> bool:

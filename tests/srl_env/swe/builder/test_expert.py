@@ -29,6 +29,11 @@ def test_a_traceback_through_the_standard_library_does_not_tell_where_that_lies(
         ),
         ('    """Half."""\n', '    """A third."""\n', '`"""Half."""` must be `"""A third."""`'),
         ("    return 2\n", "    # as agreed\n    return 2\n", "`# as agreed` is missing"),
+        (
+            "    a = 1  # one\n    return 2\n",
+            "    a = 1  # two\n    return 3\n",
+            "`return 2` must be `return 3`",
+        ),
     ],
 )
 def test_a_cause_is_a_line_of_code_where_the_change_has_one(old: str, new: str, said: str) -> None:
