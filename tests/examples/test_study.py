@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -9,9 +10,11 @@ import pytest
 from examples.study.bases import BASES
 from examples.study.rates import FAMILIES, RATES, best, grid, without_rates
 from sitegen.study import FAMILIES as SHOWN
-from srl_agents.comparison.config import load_compare_config, plan
+from srl_agents.comparison.config import CompareConfig, plan
 from srl_agents.evaluation.contrasts import Comparison, RunOutcome
 from srl_agents.evaluation.scoring import EvalResult
+from srl_agents.runs.config import RunConfig
+from srl_agents.runs.settings import read_tree, without_off
 
 STUDY = Path("examples/study")
 FILES = sorted(path.stem for path in STUDY.glob("*.toml"))
@@ -22,39 +25,46 @@ def test_the_page_shows_every_file() -> None:
     assert sorted(SHOWN) == FILES
 
 
+@cache
+def runs(name: str) -> list[RunConfig]:
+    """The trainings of a file from its first base with its first seed."""
+    tree = read_tree(STUDY / f"{name}.toml")
+    first = tree | {"bases": tree["bases"][:1], "seeds": tree["seeds"][:1], "base": False}
+    return [job.run for job in plan(CompareConfig.model_validate(without_off(first)))]
+
+
 @pytest.mark.parametrize("name", FILES)
 def test_every_run_of_a_file_is_valid_and_has_the_same_budget(name: str) -> None:
-    config = load_compare_config(STUDY / f"{name}.toml")
-    jobs = [job for job in plan(config) if job.train]
-    assert len(jobs) == len(config.methods) * 3 * len(config.seeds)
-    assert {job.run.budget.tokens for job in jobs} == {1_200_000}
-    assert {Path(base).name for base in config.bases} <= set(BASES)
-    assert config.evaluation.split == "test"
-    assert {job.run.env.options["split"] for job in jobs if job.run.env} == {"train"}
-    assert str(config.rows) == f"docs/results/study/{name}"
+    tree = read_tree(STUDY / f"{name}.toml")
+    assert len(runs(name)) == len(tree["methods"])
+    assert {run.budget.tokens for run in runs(name)} == {1_200_000}
+    assert {Path(base).name for base in tree["bases"]} <= set(BASES)
+    assert len(tree["bases"]) == 3
+    assert tree["evaluation"]["split"] == "test"
+    assert tree["run"]["env"]["options"]["split"] == "train"
+    assert tree["rows"] == f"docs/results/study/{name}"
 
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_methods_of_a_family_differ_in_nothing_but_the_method(family: str) -> None:
-    config = load_compare_config(STUDY / f"{family}.toml")
-    assert set(config.methods) >= EIGHT
-    assert len(config.methods) == (14 if family in ("chains", "stories") else 8)
-    assert config.seeds == (1, 2, 3)
-    jobs = [job.run for job in plan(config) if job.train]
-    assert all(job.env == jobs[0].env for job in jobs)
-    assert all(job.optimizer == jobs[0].optimizer for job in jobs)
-    assert {stage.batch for job in jobs for stage in job.resolved_method.stages} == {16}
+    tree = read_tree(STUDY / f"{family}.toml")
+    assert set(tree["methods"]) >= EIGHT
+    assert len(tree["methods"]) == (14 if family in ("chains", "stories") else 8)
+    assert tree["seeds"] == [1, 2, 3]
+    first, *others = runs(family)
+    assert all(run.env == first.env for run in others)
+    assert all(run.optimizer == first.optimizer for run in others)
+    assert {stage.batch for run in runs(family) for stage in run.resolved_method.stages} == {16}
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_rates_are_chosen_on_another_base_and_on_development_problems(family: str) -> None:
-    config, tuned = load_compare_config(STUDY / f"{family}.toml"), grid(family)
-    assert len(tuned.methods) == len(RATES) * len(config.methods)
-    assert not set(tuned.bases) & set(config.bases)
+def test_rates_are_chosen_on_another_base_and_on_development_problems() -> None:
+    tree, tuned = read_tree(STUDY / "orders.toml"), grid("orders")
+    assert len(tuned.methods) == len(RATES) * len(tree["methods"])
+    assert not set(tuned.bases) & set(tree["bases"])
     assert tuned.evaluation.split == "dev"
-    assert tuned.rows != config.rows
-    jobs = [job for job in plan(tuned) if job.train]
-    lrs = {stage.lr for job in jobs for stage in job.run.resolved_method.stages}
+    assert tuned.rows != tree["rows"]
+    trained = [job.run for job in plan(tuned)]
+    lrs = {stage.lr for run in trained for stage in run.resolved_method.stages}
     assert lrs == set(RATES)
 
 
