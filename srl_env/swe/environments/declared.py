@@ -38,7 +38,10 @@ _OTHER_NAMES: Final = {
 _LOOKS_UP: Final = re.compile(r"importlib[._]metadata|importlib import metadata|pkg_resources")
 _SETUPTOOLS: Final = "setuptools<81"
 _TEST_RUNNERS: Final = frozenset({"pytest", "setuptools"})
-_MAX_DEPTH: Final = 5
+_NAME: Final = re.compile(r"[A-Za-z0-9](?:[\w.-]*[A-Za-z0-9])?", re.ASCII)  # PEP 508
+_MAX_INCLUDED: Final = 100  # files or groups, each at most once
+_MAX_ITEMS: Final = 10_000  # in a list of setup.py
+_MAX_TEXT: Final = 500  # of a requirement
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ def read_declared(tree: Path, imported: Iterable[str]) -> Declared:
         _of_tox(_ini(tree / "tox.ini"), tree),
         *(_Found(tests=tuple(_lines(tree, path))) for path in _requirement_files(tree)),
     ]
-    name = next((one.name for one in found if one.name), "")
+    name = next((one.name for one in found if _NAME.fullmatch(one.name)), "")
     kept, refused = dict[str, list[str]](), list[str]()
     for one in found:
         chosen = dict[str, list[str]]()
@@ -133,9 +136,11 @@ def _requirement(text: str) -> tuple[str, str, bool] | None:
     URL. None for what is no requirement."""
     from packaging.requirements import InvalidRequirement, Requirement  # pytest brings it
 
+    if len(text) > _MAX_TEXT:
+        return None
     try:
         needed = Requirement(text)
-    except InvalidRequirement:
+    except (InvalidRequirement, RecursionError):
         return None
     try:
         here = needed.marker is None or needed.marker.evaluate({"extra": ""})
@@ -206,13 +211,16 @@ def _of_project(data: Mapping[str, Any]) -> _Found:
     """PEP 621 and PEP 735."""
     project, groups = _table(data, "project"), _table(data, "dependency-groups")
 
-    def members(name: str, depth: int = 0) -> Iterator[str]:
+    def members(name: str, seen: set[str]) -> Iterator[str]:
         items = groups.get(name)
         for item in items if isinstance(items, list) else ():
             if isinstance(item, str):
                 yield item
-            elif isinstance(item, dict) and depth < _MAX_DEPTH:
-                yield from members(str(item.get("include-group")), depth + 1)
+            elif isinstance(item, dict):
+                included = str(item.get("include-group"))
+                if included not in seen and len(seen) < _MAX_INCLUDED:
+                    seen.add(included)
+                    yield from members(included, seen)
 
     return _Found(
         name=_string(project.get("name")),
@@ -220,7 +228,7 @@ def _of_project(data: Mapping[str, Any]) -> _Found:
         needs=_strings(project.get("dependencies")),
         tests=(
             *_of_groups(_table(project, "optional-dependencies")),
-            *(text for group in groups if _TESTS.search(group) for text in members(group)),
+            *(text for group in groups if _TESTS.search(group) for text in members(group, {group})),
         ),
     )
 
@@ -266,7 +274,7 @@ def _poetry(name: str, value: Any, *, optional: bool) -> Iterator[str]:
 
 def _poetry_versions(text: str) -> str:
     """Poetry's versions ("^1.2", "~1.2", "1.2.*", "1.2") as a specifier; "" for alternatives."""
-    if "|" in text:
+    if "|" in text or len(text) > _MAX_TEXT:
         return ""
     return ",".join(filter(None, map(_poetry_version, re.split(r"[,\s]+(?=[\^~<>=!\d*])", text))))
 
@@ -313,9 +321,12 @@ def _of_setup_cfg(data: configparser.ConfigParser) -> _Found:
 def _of_setup_py(text: str) -> _Found:
     """The arguments of setup() that are literals, or names that are assigned literals."""
     try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
+        return _of_setup_call(ast.parse(text))
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
         return _Found()
+
+
+def _of_setup_call(tree: ast.Module) -> _Found:
     known: dict[str, Any] = {}
     for node in tree.body:
         if isinstance(node, ast.Assign) and isinstance(node.targets[0], ast.Name):
@@ -353,8 +364,9 @@ def _value(node: ast.expr, known: Mapping[str, Any]) -> Any:
         return {_string(_value(k, known)): _value(v, known) for k, v in pairs if k is not None}
     if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
         left, right = _value(node.left, known), _value(node.right, known)
-        same = isinstance(left, list) and isinstance(right, list)
-        return left + right if same else left
+        if isinstance(left, list) and isinstance(right, list):
+            return (left + right)[:_MAX_ITEMS]
+        return left
     return node.value if isinstance(node, ast.Constant) else None
 
 
@@ -365,7 +377,7 @@ def _of_tox(data: configparser.ConfigParser, tree: Path) -> _Found:
         if section.startswith("testenv"):
             for line in data.get(section, "deps", raw=True, fallback="").splitlines():
                 plain = re.sub(r"^[\w{},.!-]+:\s+", "", line.strip())  # "py39: name"
-                texts += _expanded(tree, tree, plain.replace("{toxinidir}/", ""))
+                texts += _expanded(tree, tree, plain.replace("{toxinidir}/", ""), set())
     return _Found(tests=tuple(texts))
 
 
@@ -373,18 +385,21 @@ def _requirement_files(tree: Path) -> list[Path]:
     return sorted({path for pattern in _REQUIREMENT_FILES for path in tree.glob(pattern)})
 
 
-def _lines(tree: Path, path: Path, depth: int = 0) -> Iterator[str]:
-    """The requirements in a file, and in those that it includes."""
+def _lines(tree: Path, path: Path, seen: set[Path] | None = None) -> Iterator[str]:
+    """The requirements in a file, and in those that it includes. seen: what was read already."""
+    seen = {path.resolve()} if seen is None else seen
     for line in re.sub(r"\\\n", "", _text(path)).splitlines():
         plain = re.sub(r"(?:^|\s)(?:#|--hash).*", "", line).strip()
-        yield from _expanded(tree, path.parent, plain, depth)
+        yield from _expanded(tree, path.parent, plain, seen)
 
 
-def _expanded(tree: Path, folder: Path, line: str, depth: int = 0) -> Iterator[str]:
+def _expanded(tree: Path, folder: Path, line: str, seen: set[Path]) -> Iterator[str]:
     if match := re.match(r"(?:-r|--requirement)[\s=]*(\S+)", line):
         path = (folder / match[1]).resolve()
-        if depth < _MAX_DEPTH and path.is_relative_to(tree.resolve()):
-            yield from _lines(tree, path, depth + 1)
+        inside = path.is_relative_to(tree.resolve())
+        if inside and path not in seen and len(seen) < _MAX_INCLUDED:
+            seen.add(path)
+            yield from _lines(tree, path, seen)
     elif line and not line.startswith(("-", ".", "/", "{")):
         yield line
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import sys
 import sysconfig
 from collections.abc import Mapping
@@ -17,6 +18,8 @@ from srl_env.sandbox.limits import SITE_PACKAGES
 from srl_env.swe.cache import cache_folder
 
 _NAMED: Final = 3
+_PACKAGE: Final = re.compile(r"[A-Za-z0-9][\w.-]*==\w[\w.!+-]*", re.ASCII)
+_PROJECT: Final = re.compile(r"(?:[A-Za-z0-9][\w.-]*)?", re.ASCII)
 _SHOWN: Final = "/environment"  # the same on every machine
 
 
@@ -29,11 +32,19 @@ class Environment:
     """What a repository needs beside Python's standard library and pytest.
 
     packages: "name==version", sorted. project: the name of the repository's own distribution,
-    whose version its code may look up; "" if there is none.
+    whose version its code may look up; "" if there is none. Raises ValueError for anything else:
+    pip would take a path or a URL, and the project's name is part of a path.
     """
 
     packages: tuple[str, ...]
     project: str = ""
+
+    def __post_init__(self) -> None:
+        for text in self.packages:
+            if not _PACKAGE.fullmatch(text):
+                raise ValueError(f"a package must be name==version; got {text!r:.80}")
+        if not _PROJECT.fullmatch(self.project):
+            raise ValueError(f"project must be a distribution's name; got {self.project!r:.80}")
 
     @property
     def folder(self) -> Path:
@@ -62,5 +73,5 @@ class Environment:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """Reads what ``to_json`` returned. Raises KeyError or TypeError."""
+        """Reads what ``to_json`` returned. Raises KeyError, TypeError or ValueError."""
         return cls(tuple(map(str, data["packages"])), str(data.get("project", "")))

@@ -1,8 +1,8 @@
 """Making environments: wheels are downloaded here, and installed in a sandbox.
 
 The download runs pip with exact names only, and takes no package but a wheel, so that nothing of a
-project or of a package runs on this machine. pip unpacks the wheels in a session without network,
-and only regular files come out of it.
+project or of a package runs on this machine; pip cannot start other programs. The wheels are
+unpacked by pip in a session without network, and only regular files come out of it.
 """
 
 from __future__ import annotations
@@ -34,6 +34,17 @@ _LIMITS: Final = Limits(
 )
 _PYTEST: Final = ("pytest", "pluggy", "iniconfig")
 _METADATA: Final = "Metadata-Version: 2.1\nName: {name}\nVersion: 0.0.0\n"
+# A wheel may need a package at a URL or in a folder, which pip would build, or clone with git.
+_PIP_ALONE: Final = """
+import runpy, sys
+
+def forbid(event, arguments):
+    if event in ("subprocess.Popen", "os.system", "os.exec", "os.fork", "os.posix_spawn"):
+        raise PermissionError("only wheels are downloaded: pip must start no other program")
+
+sys.addaudithook(forbid)
+runpy.run_module("pip", run_name="__main__", alter_sys=True)
+"""
 _OPTIONS: Final = ("--no-input", "--disable-pip-version-check", "--quiet")
 
 
@@ -82,9 +93,9 @@ def _require_isolation(sandbox: Sandbox) -> None:
 def _download(requirements: Sequence[str], wheels: Path, *options: str) -> None:
     """Downloads wheels of the requirements, and of what they need. options: of pip."""
     for text in requirements:
-        if not re.fullmatch(r"[A-Za-z0-9][^@\s]*", text):
+        if not re.fullmatch(r"[A-Za-z0-9][^@:/\\\s]*", text):
             raise CannotInstall(f"requirements must be names with versions; got {text!r}")
-    command = [sys.executable, "-m", "pip", "download", *_OPTIONS, *options]
+    command = [sys.executable, "-c", _PIP_ALONE, "download", *_OPTIONS, *options]
     command += ["--only-binary=:all:", "--dest", str(wheels), "--", *requirements]
     try:
         done = subprocess.run(
@@ -205,4 +216,6 @@ def _reason(text: str) -> str:
     """What pip says went wrong, in one line."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     errors = [line.removeprefix("ERROR: ") for line in lines if line.startswith("ERROR:")]
+    if "Exception:" in errors:  # a traceback, which ends with the reason
+        errors = []
     return (errors or lines or ["no reason given"])[-1][:300]

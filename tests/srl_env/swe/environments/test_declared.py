@@ -126,6 +126,25 @@ def test_files_that_cannot_be_read_declare_nothing(tmp_path: Path, files: dict[s
     assert read_declared(tmp_path, {"a"}).requirements == ()
 
 
+def test_files_made_to_take_forever_are_read_at_once(tmp_path: Path) -> None:
+    included = ", ".join(30 * ['{include-group = "test%d"}'])
+    groups = "\n".join(f"test{i} = [{included}]" % (30 * (i + 1,)) for i in range(8))
+    poetry = f"a = '^{'9' * 5000}'\nb = '{30_000 * ', '}'\nc = {{version = '1', markers = "
+    poetry += f"'{3000 * '('}'}}"
+    files = {
+        "pyproject.toml": f"[dependency-groups]\n{groups}\n[tool.poetry.dependencies]\n{poetry}",
+        "requirements.txt": 200 * "-r requirements.txt\n-r ./x/../requirements.txt\n" + "d\n",
+        "setup.py": "n = ['e']\n" + 40 * "n = n + n\n" + "setup(install_requires=n)",
+    }
+    names = declared(tmp_path, {"d"}, **files).requirements
+    assert names == ("a", "b", "d", "e")
+
+
+@pytest.mark.parametrize("name", ["/tmp/outside", "../up", "a\\nName: b", "a b", ""])
+def test_a_name_that_is_no_distribution_is_not_taken(tmp_path: Path, name: str) -> None:
+    assert not declared(tmp_path, set(), **{"pyproject.toml": f'project.name = "{name}"'}).name
+
+
 def test_versions_of_python() -> None:
     major, minor = sys.version_info[:2]
     assert takes_python(f">={major}.{minor}")

@@ -81,11 +81,45 @@ def test_grading_uses_the_environment_and_its_compiled_files(
 def test_what_cannot_be_installed_is_one_line(index: Path, sandbox: Sandbox) -> None:
     add_wheel(index, "one", "1.0", "", needs="two==2")
     (index / "source-1.0.tar.gz").write_bytes(b"")
-    for requirement in ("one", "absent", "source", "one==3", "-r/etc/passwd", "a@file:///x"):
+    refused = ("-r/etc/passwd", "a@file:///x", "file:///x", "x/../y")
+    for requirement in ("one", "absent", "source", "one==3", *refused):
         with pytest.raises(CannotInstall) as caught:
             make_environment(sandbox, [requirement])
         assert "\n" not in str(caught.value)
     assert not list((index.parent / "cache").rglob("site-packages"))
+
+
+@pytest.mark.parametrize("place", ["file://{}", "git+https://localhost:9{}"])
+def test_nothing_of_a_package_is_built_here(
+    index: Path, sandbox: Sandbox, tmp_path: Path, place: str
+) -> None:
+    evil = tmp_path / "evil"
+    evil.mkdir()
+    (evil / "setup.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    add_wheel(index, "one", "1.0", "", needs="evil @ " + place.format(evil))
+    with pytest.raises(
+        CannotInstall, match=r"start no other program|No permission to execute 'git'"
+    ):
+        make_environment(sandbox, ["one"])
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(
+    ("package", "project"),
+    [
+        ("file:///evil", ""),
+        ("git+file:///evil", ""),
+        ("evil/../../evil==1", ""),
+        ("-r/etc/passwd", ""),
+        ("one", ""),
+        ("one==1", "/outside/shop"),
+        ("one==1", "../shop"),
+        ("one==1", "shop\nName: other"),
+    ],
+)
+def test_tasks_cannot_name_paths_or_urls(package: str, project: str) -> None:
+    with pytest.raises(ValueError, match="must be"):
+        Environment.from_json({"packages": [package], "project": project})
 
 
 def test_without_isolation_nothing_is_installed(index: Path) -> None:
