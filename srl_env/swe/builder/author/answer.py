@@ -86,11 +86,11 @@ def read_answer(text: str) -> Answer:
     if len(text) > _MAX_CHARACTERS:
         raise Unusable("the answer is too long")
     text = text.replace("\r\n", "\n") + "\n"
+    if text.count("<<<<<<< SEARCH") > MAX_BLOCKS:  # before they are looked for, which takes time
+        raise Unusable("the answer has too many blocks")
     blocks = [Block(_path(m["path"]), m["old"], m["new"]) for m in _BLOCK.finditer(text)]
     if not blocks or text.count("<<<<<<< SEARCH") != len(blocks):
         raise Unusable("the answer has no blocks in the format")
-    if len(blocks) > MAX_BLOCKS:
-        raise Unusable("the answer has too many blocks")
     fails = _FAILS.findall(text)
     if len(fails) != 1:
         raise Unusable("the answer does not say with what tests fail")

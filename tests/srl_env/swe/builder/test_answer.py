@@ -112,3 +112,8 @@ def test_an_unknown_kind_of_text_never_raises_anything_else() -> None:
                 bug(text.encode("utf-8", "replace").decode())
             except Unusable:
                 continue
+
+
+def test_an_answer_of_many_openings_is_refused_at_once() -> None:
+    with pytest.raises(Unusable, match="too many blocks"):
+        read_answer(1_100 * "a\n<<<<<<< SEARCH\n=======\n")
