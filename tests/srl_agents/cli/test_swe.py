@@ -131,7 +131,7 @@ def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatc
     ):
         assert words in done.stdout
     assert re.search(r"bug comparison +│ +1 of a quota of 1 │", done.stdout)
-    assert re.search(r"without a task +│ +1, 1 of them have no candidates left │", done.stdout)
+    assert re.search(r"without a task +│ +1 \(1 ran out of candidates\) │", done.stdout)
     assert "srl-env swe validate tasks" in done.stdout
 
 

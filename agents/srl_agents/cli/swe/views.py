@@ -65,7 +65,7 @@ def build_table(report: BuildReport) -> Table:
     without = [kind for kind in report.quotas if kind not in report.kinds]
     if without:
         tried_out = sum(kind in report.exhausted for kind in without)
-        said = f"{len(without)}, {tried_out} of them have no candidates left"
+        said = f"{len(without)} ({tried_out} ran out of candidates)"
         grid.add_row("  kinds of bugs without a task", said)
     for name, value in _model_rows(report.model):
         grid.add_row(f"  model {name}", value)
