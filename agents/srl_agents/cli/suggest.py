@@ -107,7 +107,7 @@ def _compared(folder: Path) -> Comparison:
     if not found:
         raise BadOption(
             f"--rows must be a folder of rows; got {folder}, which has none. Fix: give the folder"
-            " rows of a comparison"
+            " OUT/rows of a comparison"
         )
     return Comparison({}, tuple(found))
 
@@ -149,6 +149,7 @@ def _show(found: Recommendation, words: list[str], arguments: Mapping[str, Any])
         command += ["--kwargs", json.dumps(dict(arguments))] if arguments else []
         for key, value in found.settings.items():
             command += ["--set", f"{key}={value}"]
+        command += ["--set", "budget.updates=200"]
         _print("Command", [shlex.join(command)])
     if not found.evidence:
         _print("Evidence", ["None of our own: no comparison here has measured this case."])

@@ -71,6 +71,8 @@ def print_report(report: MineReport, out: Path, one: str) -> None:
     """
     from srl_agents.cli.console import output
 
+    rate = f"{report.per_minute:.0f} {one}s a minute"
+    typer.echo(f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s ({rate})")
     output.print(_table(report, one))
     typer.echo(f"Tasks: {out}\nReport: {out / f'mined-{report.name}.json'}")
     typer.echo(f"Check them: srl-env swe validate {out}")
@@ -83,8 +85,7 @@ def _table(report: MineReport, one: str) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    rate = f"{report.per_minute:.0f} {one}s a minute"
-    grid = Table(title=f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s ({rate})")
+    grid = Table()
     grid.add_column("what")
     grid.add_column("count", justify="right")
     grid.add_row(f"{one}s", str(report.commits), end_section=True)
