@@ -19,7 +19,7 @@ export HF_HUB_OFFLINE ?= 1
 help:
 	@echo "make setup      what the other targets need, in $(VENV): 2.2 GB"
 	@echo "make demo       train the small model four ways and compare them (runs/demo/report.html)"
-	@echo "make real       train a downloaded model, SmolLM2-135M: SRL, then RLVR (runs/real/report.html); an hour on two idle cores"
+	@echo "make real       train a downloaded model, SmolLM2-135M: SRL, then RLVR (runs/real/report.html)"
 	@echo "make test       the tests, in minutes"
 	@echo "make test-slow  the slow tests: kill and resume, whole trainings"
 	@echo "make test-vllm  the tests with vLLM, on the CPU, in an environment of its own ($(VLLM_VENV), 2.8 GB)"

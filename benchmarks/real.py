@@ -102,7 +102,7 @@ def sampling(folder: Path, groups: int) -> tuple[Callable[[], Any], Callable[[],
 
 
 def update(folder: Path, groups: int) -> tuple[Callable[[], Any], Callable[[], Any]]:
-    """An optimiser step of ours, and one of TRL's trainer, on the same ids."""
+    """One optimiser step of this library, and one of TRL's trainer, on the same ids."""
     from srl_agents.objectives import GRPO
     from srl_agents.objectives.batch import Batch, TrainingBatches
     from srl_agents.objectives.loss import completion_weights

@@ -24,7 +24,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,21 +45,34 @@ Progress = Callable[[int, float], None]
 """Called after each update with its number, from 1, and its loss."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Rates:
+    """How a base is optimised.
+
+    muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
+    ``warmup`` updates and fall to 0 from the fraction ``decay_from`` of the updates on.
+    """
+
+    updates: int = 1600
+    muon_lr: float = 0.006
+    adam_lr: float = 3e-3
+    warmup: int = 100
+    decay_from: float = 0.5
+    max_grad_norm: float = 1.0
+
+
 @dataclass(frozen=True, slots=True)
-class Recipe:
+class Recipe(Rates):
     """Everything the base model depends on besides the code.
 
     family: of the problems, one of SOURCES. lengths, weights: numbers of definitions, and how often
     each is drawn. rows, bare_rows: rows of one batch. bare: the largest fraction of batches of bare
     steps; below it, the fraction is the running mean of their loss.
     out_of_turn, largest_jump: see ``problem_tree``.
-    muon_lr: for the matrices inside the layers; adam_lr: for all else. Both rise over
-    ``warmup`` updates and fall to 0 from the fraction ``decay_from`` of the updates on.
     """
 
     seed: int = 0
     taps: int = 5
-    updates: int = 1600
     family: str = "modular_chain"
     lengths: tuple[int, ...] = (1, 2, 3, 4)
     weights: tuple[float, ...] = (0.1, 0.2, 0.3, 0.4)
@@ -68,11 +81,6 @@ class Recipe:
     bare: float = 0.7
     out_of_turn: float = 0.3
     largest_jump: int = 14
-    muon_lr: float = 0.006
-    adam_lr: float = 3e-3
-    warmup: int = 100
-    decay_from: float = 0.5
-    max_grad_norm: float = 1.0
 
     def key(self) -> str:
         """Names this recipe and this file's code: a cached model is reused if both are the same."""
@@ -98,21 +106,6 @@ def base_model(recipe: Recipe, cache: Path, progress: Progress | None = None) ->
     return folder
 
 
-class Rates(Protocol):
-    """The settings of the optimisers, as in ``Recipe``."""
-
-    @property
-    def updates(self) -> int: ...
-    @property
-    def muon_lr(self) -> float: ...
-    @property
-    def adam_lr(self) -> float: ...
-    @property
-    def warmup(self) -> int: ...
-    @property
-    def decay_from(self) -> float: ...
-
-
 def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, Any]:
     """The model (fp32, on the CPU) and its tokenizer."""
     tokenizer = character_tokenizer(ALPHABET)
@@ -120,7 +113,6 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
     config.conv_L_cache = recipe.taps
     model = build(config, tokenizer, derive_seed("demo base", recipe.seed))
     decoder = make_decoder(model)
-    params = [param for param in model.parameters() if param.requires_grad]
     optimizers = make_optimizers(model, recipe)
     rng = stream("demo base", "batches", recipe.seed)
     encode = _encoder(tokenizer)
@@ -131,16 +123,22 @@ def train_base(recipe: Recipe, progress: Progress | None = None) -> tuple[Any, A
         bare = rng.random() < min(recipe.bare, bare_loss)
         tree = bare_tree(rng, encode, recipe) if bare else next(problems)
         loss = mean_loss(decoder.score(tree), tree)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        optimizer_step(loss, optimizers, recipe)
         if bare:
             bare_loss += 0.1 * (float(loss.detach()) - bare_loss)
         if progress is not None:
             progress(update, float(loss.detach()))
     return model, tokenizer
+
+
+def optimizer_step(loss: Tensor, optimizers: list[torch.optim.Optimizer], rates: Rates) -> None:
+    """One step down the gradient of the loss, which is clipped over all parameters."""
+    loss.backward()  # type: ignore[no-untyped-call]
+    params = [p for each in optimizers for group in each.param_groups for p in group["params"]]
+    torch.nn.utils.clip_grad_norm_(params, rates.max_grad_norm)
+    for optimizer in optimizers:
+        optimizer.step()
+        optimizer.zero_grad()
 
 
 def mean_loss(scores: TokenScores, tree: TokenTree) -> Tensor:

@@ -19,7 +19,13 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
 from transformers import PreTrainedTokenizerFast
 
 import srl_env
-from examples.demo.base import make_optimizers, mean_loss, set_learning_rate
+from examples.demo.base import (
+    Rates,
+    make_optimizers,
+    mean_loss,
+    optimizer_step,
+    set_learning_rate,
+)
 from srl_agents import TransformersPolicy
 from srl_agents.models import CONFIGS, build
 from srl_agents.nn import TokenTree, make_decoder
@@ -30,7 +36,7 @@ PAD, EOS, UNKNOWN = "<pad>", "<eos>", "<unk>"
 
 
 @dataclass(frozen=True, slots=True)
-class TextRecipe:
+class TextRecipe(Rates):
     """Everything the base model depends on besides the code.
 
     env, options: the environment and its arguments, without split. pieces: a regular expression
@@ -45,15 +51,9 @@ class TextRecipe:
     clause_ends: str = ".?>\n"
     seed: int = 0
     taps: int = 5
-    updates: int = 1600
     problems: int = 6000
     rows: int = 24
     largest_jump: int = 14
-    muon_lr: float = 0.006
-    adam_lr: float = 3e-3
-    warmup: int = 100
-    decay_from: float = 0.5
-    max_grad_norm: float = 1.0
 
 
 def train_base(
@@ -72,16 +72,11 @@ def train_base(
     rng = stream("study base", recipe.env, recipe.seed)
     trees = _trees(rng, [encoded(policy, env, text) for text in texts], tokenizer, recipe)
     optimizers = make_optimizers(model, recipe)
-    params = [param for param in model.parameters() if param.requires_grad]
     for update in range(1, recipe.updates + 1):
         set_learning_rate(optimizers, recipe, update)
         tree = next(trees)
         loss = mean_loss(decoder.score(tree), tree)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(params, recipe.max_grad_norm)
-        for optimizer in optimizers:
-            optimizer.step()
-            optimizer.zero_grad()
+        optimizer_step(loss, optimizers, recipe)
         if progress is not None:
             progress(update, float(loss.detach()))
     return model, tokenizer

@@ -95,7 +95,7 @@ def suggest(
     for folder, comparison in compared.items():
         measured = evidence_of(comparison, found.methods, str(folder))
         found = replace(found, evidence=(*measured, *found.evidence))
-    _show(found, ["-e", data, "-m", model], whole)
+    _show(found, ["-e", data, "-m", model if spec.is_model else "MODEL"], whole)
 
 
 def _compared(folder: Path) -> Comparison:

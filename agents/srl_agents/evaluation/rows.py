@@ -23,7 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from srl_agents.evaluation.contrasts import RunOutcome
-from srl_env.errors import BadData, BadOption, MissingExtra
+from srl_env.errors import BadData, BadOption
+from srl_env.lazy import optional_import
 
 SUFFIX = ".parquet"
 ROWS = "rows"
@@ -40,7 +41,7 @@ def write_row(outcome: RunOutcome, folder: Path) -> Path:
 
     Raises OSError if it cannot be written; then the earlier one is unchanged.
     """
-    pa, parquet = _arrow()
+    pa, parquet = arrow()
     path = row_path(folder, Path(outcome.folder).name)
     folder.mkdir(parents=True, exist_ok=True)
     draft = path.with_name(f".{path.name}.part")
@@ -57,7 +58,7 @@ def write_row(outcome: RunOutcome, folder: Path) -> Path:
 
 def read_row(path: Path) -> RunOutcome:
     """The row in a file. Raises BadData if it cannot be read."""
-    pa, parquet = _arrow()
+    pa, parquet = arrow()
     try:
         (columns,) = parquet.read_table(path).to_pylist(maps_as_pydicts="strict")
         return RunOutcome.from_json(_from_columns(columns))
@@ -110,12 +111,11 @@ def _from_columns(columns: dict[str, Any]) -> dict[str, Any]:
     return columns
 
 
-def _arrow() -> tuple[Any, Any]:
-    try:
+def arrow() -> tuple[Any, Any]:
+    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises MissingExtra."""
+    with optional_import("train", "pyarrow"):
         import pyarrow
         from pyarrow import parquet
-    except ImportError as error:
-        raise MissingExtra("pyarrow", "train") from error
     return pyarrow, parquet
 
 

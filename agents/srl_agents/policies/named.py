@@ -43,6 +43,11 @@ class PolicySpec:
     runs: tuple[RunConfig, ...] = ()
 
     @property
+    def is_model(self) -> bool:
+        """Whether it is a model's folder or hub name, which can be trained."""
+        return self.source == _OF_MODEL
+
+    @property
     def on_server(self) -> bool:
         """Whether a server computes it."""
         return self.source == _OF_SERVER

@@ -196,7 +196,7 @@ def _told(message: str) -> Any:
 
 
 def _result(shown: Shown) -> Any:
-    """What an agent is told of a step: the answer, and at the end the grade."""
+    """The answer to an agent's step, and at the end the grade."""
     verdict = shown.info.get("verdict") or {}
     correct = verdict.get("correct")
     told = {"reward": shown.reward, "done": shown.done, "correct": correct}

@@ -103,7 +103,7 @@ class Served:
 def serve(served: Served, report: Callable[[str], None]) -> int:
     """Serves until SIGINT or SIGTERM; returns how many environments could not be closed.
 
-    report: called with a line of text for whoever started the server.
+    report: called with each line to print.
     Raises ``BadOption`` for a port in use, and what making the environment raises.
     """
     env = served.make()

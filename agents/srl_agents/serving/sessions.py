@@ -46,7 +46,7 @@ class Sessions:
     """All sessions of a server.
 
     opened: how many there were. stopping: set once the server is being stopped; then no session is
-    opened, and clients are told at their next message.
+    opened, and the next message of a client is answered with that.
     """
 
     def __init__(self, make: Callable[[], ServedEpisodes], limits: Limits) -> None:

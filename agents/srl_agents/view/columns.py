@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from srl_agents.evaluation.rows import arrow
 from srl_agents.view.lines import read_lines
 from srl_agents.view.query import FILTERS, Query
 from srl_agents.view.sources import ViewedRun
-from srl_env.errors import BadData, BadOption, MissingExtra
+from srl_env.errors import BadData, BadOption
 
 SUFFIX: Final = ".parquet"
 FILTERED: Final = ("run", "problem", "reward", "verdict", "failure", "part")
@@ -61,7 +62,7 @@ def write_columns(runs: Sequence[ViewedRun], path: Path) -> int:
 
     Raises ``BadData`` for a line that is not an episode, ``BadOption`` if there is none.
     """
-    pa, parquet = _arrow()
+    pa, parquet = arrow()
     schema = pa.schema(
         [
             ("number", pa.int64()),
@@ -129,7 +130,7 @@ class ColumnLog:
 
     def __init__(self, path: Path) -> None:
         """Raises ``BadData`` for any other file."""
-        pa, parquet = _arrow()
+        pa, parquet = arrow()
         try:
             self._file = parquet.ParquetFile(path)
         except (OSError, pa.ArrowException) as error:
@@ -217,12 +218,3 @@ def _mask(pc: Any, name: str, value: Any, column: Any) -> Any:
     if name == "failure" and value in ("any", "none"):
         return (pc.equal if value == "none" else pc.not_equal)(column, "")
     return pc.fill_null(pc.equal(column, value), False)
-
-
-def _arrow() -> tuple[Any, Any]:
-    try:
-        import pyarrow
-        from pyarrow import parquet
-    except ModuleNotFoundError:
-        raise MissingExtra("pyarrow", "data") from None
-    return pyarrow, parquet

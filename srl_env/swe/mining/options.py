@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from datetime import date
 
 from srl_env.errors import BadOption
 from srl_env.seconds import check_seconds
@@ -35,7 +36,17 @@ class MineOptions:
         for name in ("test_timeout_s", "commit_timeout_s"):
             check_seconds(name, getattr(self, name), least=1)
         check_name(self.name)
+        if self.since is not None:
+            _check_date(self.since)
         for name in ("max_tasks", "jobs"):
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise BadOption(f"{name} must be at least 1; got {value}")
+
+
+def _check_date(text: str) -> None:
+    """Raises BadOption: git takes any text, and reads what is no date as today."""
+    try:
+        date.fromisoformat(text)
+    except ValueError:
+        raise BadOption(f"since must be a date, as 2020-01-31; got {text!r}") from None

@@ -31,7 +31,8 @@ def test_the_command_that_it_prints_is_one_that_the_shell_reads() -> None:
     _, output = run("srl/ModularChain-v0", "-m", "random", "--kwargs", HIDDEN, *FEW)
     (line,) = [line for line in output.splitlines() if "srl-env train" in line]
     words = shlex.split(line)
-    assert words[:6] == ["srl-env", "train", "-e", "srl/ModularChain-v0", "-m", "random"]
+    assert words[:5] == ["srl-env", "train", "-e", "srl/ModularChain-v0", "-m"]
+    assert words[5] == "MODEL"  # "random" cannot be trained
     assert words[-2:] == ["--set", "budget.updates=200"]  # a training without a budget is refused
     assert "Scope: " in output
 

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import nan
+from pathlib import Path
 
 import pytest
 
 import srl_env
+from srl_agents.evaluation import suggestion
 from srl_agents.evaluation.contrasts import Comparison, RunOutcome
 from srl_agents.evaluation.plan import Key
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.suggestion import (
     DataFacts,
+    Evidence,
     Probe,
     data_facts,
     evidence_of,
@@ -176,3 +180,15 @@ def test_rows_of_a_comparison_are_evidence_for_the_methods_that_they_have() -> N
     assert found.found == "rows/words: srl 100.0 [100.0, 100.0] %, rlvr 0.0 [0.0, 0.0] %"
     assert "2 problems" in found.scope
     assert evidence_of(comparison, ["superrl"], "rows/words") == ()
+
+
+@pytest.mark.parametrize(
+    "name", [n for n, v in vars(suggestion).items() if isinstance(v, Evidence)]
+)
+def test_every_percentage_of_the_evidence_stands_on_the_page_that_it_names(name: str) -> None:
+    found = getattr(suggestion, name).found
+    (page,) = re.findall(r"\((docs/\S+\.md)\)", found)
+    text = (Path(__file__).parents[3] / page).read_text(encoding="utf-8")
+    for listed in re.findall(r"((?:[\d.]+(?:, | and ))*[\d.]+) %", found):
+        for number in re.findall(r"[\d.]+", listed):
+            assert re.search(rf"(?<![\d.]){re.escape(number)}(?![\d]|\.\d)", text), number

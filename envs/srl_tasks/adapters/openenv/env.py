@@ -53,8 +53,8 @@ class OpenEnvEnv(ReasoningEnv):
     **Observation.** The server's. One of ``srl-env serve`` sends the whole prompt, which is shown
     as it is. From others, the first observation, the actions so far and the answer to each.
 
-    **Action.** A text, sent as ``action_field`` of OpenEnv's action. To a server of ours, the whole
-    completion; its own format reads it. To others, the action of the ``format``.
+    **Action.** A text, sent as ``action_field`` of OpenEnv's action. ``srl-env serve`` gets the
+    whole completion, and its own format reads it. Other servers get the action of the ``format``.
 
     **Expert.** None here, so the modes are "world", "rlvr", "score" and the controls. What a server
     rewards is chosen with ``reset_options``, for ours ``{"reward_mode": "srl"}``.

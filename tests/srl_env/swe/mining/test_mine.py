@@ -312,3 +312,10 @@ def test_nothing_of_a_repository_runs_outside_the_sandbox(tmp_path: Path) -> Non
     report = mine_tasks(repo.folder, tmp_path / "out")
     assert not ran.exists()
     assert report.kept == 1
+
+
+@pytest.mark.parametrize("text", ["notadate", "yesterday", "2020-13-01", ""])
+def test_since_is_a_date_and_nothing_that_git_would_read_as_today(text: str) -> None:
+    assert MineOptions(since="2020-01-31").since == "2020-01-31"
+    with pytest.raises(BadOption, match="since must be a date"):
+        MineOptions(since=text)
