@@ -192,7 +192,8 @@ class Author:
     def _save_usage(self) -> None:
         counts = cast(Any, getattr(self._policy, "usage", None))
         if counts is not None:
-            self._journal.replace(_USAGE, self._process, asdict(counts))
+            with self._counting:  # so that no earlier count replaces a later one
+                self._journal.replace(_USAGE, self._process, asdict(counts))
 
 
 def recorded_usage(path: Path) -> dict[str, float]:

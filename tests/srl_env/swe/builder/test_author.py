@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,13 @@ import pytest
 from srl_env.errors import Failure, LimitReached, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.sandbox import Sandbox
-from srl_env.swe.builder.author.author import recorded_usage
+from srl_env.swe.builder.author.author import Author, recorded_usage
 from srl_env.swe.builder.build import build_tasks
-from srl_env.swe.builder.journal import journal_path
+from srl_env.swe.builder.journal import Journal, journal_path
 from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.report import BuildReport
+from srl_env.swe.builder.reproduction import Reproduction
+from srl_env.swe.builder.script import Outcome
 from srl_env.swe.builder.trial import failure_name
 from srl_env.swe.builder.validation import validate_tasks
 from srl_env.swe.task_folder import TaskSet
@@ -200,3 +203,35 @@ def test_failed_requests_are_counted_and_kinds_have_quotas(
 )  # fmt: skip
 def test_the_exception_of_a_failed_test_is_read(text: str, name: str) -> None:
     assert failure_name(text) == name
+
+
+def test_the_last_count_of_several_threads_is_the_one_that_is_saved(tmp_path: Path) -> None:
+    saving, saved = threading.Event(), threading.Event()
+
+    class SlowFirst(Journal):
+        def replace(self, stage: str, key: str, found: Any) -> None:
+            if not saving.is_set():
+                saving.set()
+                saved.wait(0.5)  # the second count comes in between, if it may
+            super().replace(stage, key, found)
+            saved.set()
+
+    class Counted(Model):
+        concurrent = True
+
+        def generate(
+            self, batch: Sequence[Messages], sampling: Sampling
+        ) -> Sequence[Generation | Failure]:
+            if "second" in batch[0][0]["content"]:
+                saving.wait(5)
+            self.usage.requests += 1
+            return [Generation("nothing")]
+
+    path = tmp_path / "journal.jsonl"
+    author = Author(Counted(), SlowFirst(path, {}), BuildOptions())
+    examples = [
+        Reproduction(f"print('{name}')", "", Outcome("1", "", ()), Outcome("2", "", ()))
+        for name in ("first", "second")
+    ]
+    author.in_parallel(lambda shown: author.words("shop", shown), examples)
+    assert recorded_usage(path) == {"requests": 2}
