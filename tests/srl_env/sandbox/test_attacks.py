@@ -162,6 +162,8 @@ TAKE = """
     def touch(memory, size):
         for at in range(0, size, 4096):
             memory[at] = 1
+            if at % (8 << 20) == 0:
+                time.sleep(0.01)  # where no cgroup bounds memory, it is counted every 30 ms
     def one():
         touch(bytearray(SIZE), SIZE)
         return True
@@ -216,6 +218,7 @@ SOCKETS = """
                         queued += end.send(bytes(65536))
                 except BlockingIOError:
                     pass
+            time.sleep(0.02)  # sockets are counted every 30 ms, and 40 MB can be queued in fewer
     except OSError:
         pass
     os.write(1, b"PWNED" if queued >= 40 << 20 else b"%d " % queued)
