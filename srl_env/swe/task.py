@@ -23,7 +23,7 @@ from srl_env.grading.task import OracleCase, Trust
 from srl_env.grading.values import encode_value, from_json
 from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
 from srl_env.sandbox import Mount
-from srl_env.swe.environments.environment import Environment
+from srl_env.swe.dependencies.environment import Environment
 from srl_env.swe.packages import package_mounts
 
 FORMAT: Final = 1

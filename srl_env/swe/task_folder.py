@@ -151,6 +151,12 @@ class TaskSet:
                 ) from error
         return path
 
+    def digest(self, task_id: str) -> str:
+        """A digest of all that grading a task depends on."""
+        task = self.task(task_id)
+        parts = [self._digest(task), task.to_row(), task.repository.to_json()]
+        return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
     def _make_tree(self, task: SWETask, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix="making-") as folder:

@@ -28,9 +28,9 @@ from srl_env.sandbox import Sandbox, open_sandbox
 from srl_env.swe.builder.checkout import warm_probes
 from srl_env.swe.builder.journal import Journal
 from srl_env.swe.builder.options import check_name
-from srl_env.swe.environments.declared import Declared
-from srl_env.swe.environments.environment import Environment
-from srl_env.swe.environments.install import (
+from srl_env.swe.dependencies.declared import Declared
+from srl_env.swe.dependencies.environment import Environment
+from srl_env.swe.dependencies.install import (
     CannotInstall,
     make_environment,
     restore_environment,

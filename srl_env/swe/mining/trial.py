@@ -29,13 +29,13 @@ from srl_env.swe.builder.project import (
 from srl_env.swe.builder.reproduction import Reproduction, reproduce
 from srl_env.swe.builder.source import Source
 from srl_env.swe.builder.suite import SuiteRun, related_tests, run_suite
-from srl_env.swe.environments.declared import (
+from srl_env.swe.dependencies.declared import (
     Declared,
     looks_up_versions,
     read_declared,
     takes_python,
 )
-from srl_env.swe.environments.environment import Environment
+from srl_env.swe.dependencies.environment import Environment
 from srl_env.swe.mining.history import Commit, History
 from srl_env.swe.mining.options import MineOptions
 from srl_env.swe.mining.selection import Patch, changed_tests

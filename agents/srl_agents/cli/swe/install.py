@@ -16,7 +16,7 @@ def install(
 ) -> None:
     """Installs the packages that tasks need: wheels are downloaded, and unpacked in a sandbox."""
     from srl_env.sandbox import open_sandbox
-    from srl_env.swe.environments.install import restore_environment
+    from srl_env.swe.dependencies.install import restore_environment
     from srl_env.swe.task_folder import TaskSet
 
     tasks = TaskSet(folder)

@@ -15,7 +15,7 @@ from srl_agents.cli.main import app
 from srl_env.errors import BadData, BadOption
 from srl_env.grading import grade
 from srl_env.sandbox import Snapshot, open_sandbox
-from srl_env.swe.environments.environment import Environment, MissingEnvironment
+from srl_env.swe.dependencies.environment import Environment, MissingEnvironment
 from srl_env.swe.mining import MineOptions, MineReport, mine_tasks, read_issues
 from srl_env.swe.task_folder import TaskSet
 from tests.srl_env.swe.claims import false_claims

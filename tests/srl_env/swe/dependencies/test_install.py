@@ -13,8 +13,8 @@ from srl_agents.cli.main import app
 from srl_env.errors import BadOption, SandboxUnavailable
 from srl_env.grading import GradingTask, OracleCase, grade
 from srl_env.sandbox import LocalSandbox, Sandbox, Snapshot, open_sandbox
-from srl_env.swe.environments.environment import Environment, MissingEnvironment
-from srl_env.swe.environments.install import (
+from srl_env.swe.dependencies.environment import Environment, MissingEnvironment
+from srl_env.swe.dependencies.install import (
     CannotInstall,
     make_environment,
     restore_environment,

@@ -21,7 +21,7 @@ from srl_env.errors import BadOption, SandboxUnavailable, UserError
 from srl_env.sandbox import CommandResult, Limits, Mount, Sandbox, Snapshot
 from srl_env.sandbox.limits import SITE_PACKAGES
 from srl_env.swe.cache import CACHE_VARIABLE
-from srl_env.swe.environments.environment import Environment
+from srl_env.swe.dependencies.environment import Environment
 
 MAX_BYTES: Final = 1 << 30
 _DOWNLOAD_S: Final = 300.0

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.swe.environments.declared import Declared, read_declared, takes_python
+from srl_env.swe.dependencies.declared import Declared, read_declared, takes_python
 
 
 def declared(folder: Path, imported: set[str], **files: str) -> Declared:
