@@ -32,6 +32,8 @@ class Generation:
     finish_reason: "stop" (stop token or stop string) or "length" (truncated at the token limit).
     forced: [start, end) in token_ids of ids that were written for the policy, which ended its
     thought (``Sampling.max_thinking_tokens``). They are context: not sampled, with log-probs of 0.
+    version: of the weights that sampled it, the oldest if they changed meanwhile, in updates of a
+    training that samples ahead; None elsewhere.
     """
 
     text: str
@@ -40,6 +42,7 @@ class Generation:
     prompt_ids: tuple[int, ...] = ()
     finish_reason: FinishReason = "stop"
     forced: tuple[int, int] = (0, 0)
+    version: int | None = None
 
     @property
     def length(self) -> int:
@@ -74,6 +77,8 @@ class Generation:
         row["forced"] = list(self.forced)
         if not any(self.forced):
             del row["forced"]
+        if self.version is None:
+            del row["version"]
         return row | {name: list(row[name]) for name in TOKEN_FIELDS}
 
     @classmethod

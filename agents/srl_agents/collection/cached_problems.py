@@ -6,17 +6,19 @@ generated or file-backed source would make or read it each time.
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 
 from srl_env.problem import Problem, ProblemSource
 
 
 class CachedSource:
-    """A source that keeps the ``size`` problems that were used last."""
+    """A source that keeps the ``size`` problems that were used last. Threads may share it."""
 
     def __init__(self, source: ProblemSource, size: int = 4096) -> None:
         self.source, self.size = source, size
         self._kept: OrderedDict[int, Problem] = OrderedDict()
+        self._lock = threading.RLock()
 
     @property
     def name(self) -> str:
@@ -27,14 +29,16 @@ class CachedSource:
         return len(self.source)
 
     def __getitem__(self, index: int) -> Problem:
-        if index in self._kept:
-            self._kept.move_to_end(index)
-            return self._kept[index]
-        problem = self._kept[index] = self.source[index]
-        if len(self._kept) > self.size:
-            self._kept.popitem(last=False)
-        return problem
+        with self._lock:
+            if index in self._kept:
+                self._kept.move_to_end(index)
+                return self._kept[index]
+            problem = self._kept[index] = self.source[index]
+            if len(self._kept) > self.size:
+                self._kept.popitem(last=False)
+            return problem
 
     def index_of(self, problem_id: str) -> int:
         """As the source's."""
-        return self.source.index_of(problem_id)
+        with self._lock:
+            return self.source.index_of(problem_id)

@@ -133,20 +133,35 @@ class CollectorSource:
         self, found: Collected, request: GroupRequest, points: Sequence[tuple[int, StartPoint]]
     ) -> None:
         """Adds the episodes of ``request.size`` copies of each numbered point."""
-        found.starts |= {number: self._start(request, number, point) for number, point in points}
-        team, began = self.collector.team, time.perf_counter()
-        if request.experts:
-            experts = team.all_gather(self._experts(request, team.part(points)))
-            found.experts |= {episode.group: episode for episode in experts}
-            found.seconds_environment += time.perf_counter() - began
-            began = time.perf_counter()
-        jobs = self._jobs(request, team.part(points), found.experts)
-        results = self.collector.rollouts.run(jobs)
+        team = self.collector.team
+        mine = team.part(points)
+        self._note(found, request, points, mine)
+        began = time.perf_counter()
+        results = self.collector.rollouts.run(self._jobs(request, mine, found.experts))
         _count_seconds(found, results, time.perf_counter() - began)
         began = time.perf_counter()
         episodes = team.all_gather([e for result in results for e in result.episodes])
         if team.size > 1:
             found.seconds_waiting += time.perf_counter() - began
+        self._add(found, request, episodes)
+
+    def _note(
+        self,
+        found: Collected,
+        request: GroupRequest,
+        points: Sequence[tuple[int, StartPoint]],
+        mine: Sequence[tuple[int, StartPoint]],
+    ) -> None:
+        """Notes the starts of points, and their experts. mine: those of this process."""
+        found.starts |= {number: self._start(request, number, point) for number, point in points}
+        if request.experts:
+            began = time.perf_counter()
+            experts = self.collector.team.all_gather(self._experts(request, mine))
+            found.experts |= {episode.group: episode for episode in experts}
+            found.seconds_environment += time.perf_counter() - began
+
+    def _add(self, found: Collected, request: GroupRequest, episodes: list[Episode]) -> None:
+        """Adds the episodes of all processes, and forms the groups."""
         if request.model_measure:
             assert self.collector.measured is not None, "the trainer gives it"
             began = time.perf_counter()

@@ -12,10 +12,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
-from srl_env.errors import Failure
+from srl_env.errors import Failure, SrlEnvError
 from srl_env.policy import Generation, Policy, Sampling
 from srl_env.rollout import EnvPools, Episode, Start, rollout
 from srl_env.text.prompt import Messages
+
+
+class WorkerLost(Failure):
+    """The workers that ran an episode died or hung, on every try."""
+
+
+class NoWorkersLeft(SrlEnvError, RuntimeError):
+    """No worker starts any more, or none has finished a job; fix the cause and resume."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -151,6 +151,11 @@ class Objective(Checked, ABC):
         """Whether the environment must say which steps are acceptable."""
         return False
 
+    @property
+    def needs_correction(self) -> bool:
+        """Whether samples of earlier weights would be taken for the current weights' own."""
+        return self.compares and getattr(self, "sampler_correction", None) is None
+
     def needs_old_logprobs(self, steps: int) -> bool:
         """Whether the loss compares with the weights before the update. steps: in one pass."""
         return self.passes * steps > 1

@@ -62,10 +62,11 @@ class Collected:
 
     batch: how many groups are trained on at most. min_std: as in ``GroupRequest``. starts: of the
     episodes, by the number of their group. experts: the expert's episode from each of them, for
-    groups with expert rows. profiled: episodes that only chose the starts. start_metrics: numbers
-    of the starts.
+    groups with expert rows. profiled: episodes that only chose the starts. dropped: those of
+    weights that are too old. start_metrics: numbers of the starts.
     seconds_sampling: inside the policy. seconds_environment: in environments and rewards. If
-    workers run the episodes, both are parts of the time that passed here, in the workers' ratio.
+    workers run the episodes, both are parts of the time that passed here, in the workers' ratio. If
+    they run them ahead, both are the workers' own seconds.
     seconds_waiting: for other processes; 0 if there are none.
     """
 
@@ -77,6 +78,7 @@ class Collected:
     experts: dict[int, Episode] = field(default_factory=dict)
     demonstrations: Batch | None = None
     profiled: list[Episode] = field(default_factory=list)
+    dropped: list[Episode] = field(default_factory=list)
     start_metrics: Metrics = field(default_factory=dict)
     seconds_sampling: float = 0.0
     seconds_environment: float = 0.0

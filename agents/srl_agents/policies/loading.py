@@ -58,6 +58,12 @@ def load_worker(settings: PolicyConfig, model: ModelConfig, seed: int, gpus: flo
     return _make(settings.sampler, training)
 
 
+def load_own_sampler(settings: PolicyConfig, model: ModelConfig, seed: int) -> Any:
+    """What samples in this process beside the trained model, on the same device; its weights are
+    those of ``worker_weights``."""
+    return _make(settings.sampler, Training(settings, model, derive_seed("sampling", seed)))
+
+
 def worker_weights(settings: PolicyConfig, model: nn.Module) -> Iterator[tuple[str, Tensor]]:
     """The weights that a worker's sampler takes, by name. BadOption if it takes none."""
     found = _class(settings.sampler)

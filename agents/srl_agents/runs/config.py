@@ -149,7 +149,7 @@ class PolicyConfig(Section):
     sampler: "transformers" (the model itself), "vllm", "vllm-server", or your own policy, as
     FILE.py or module:Class. engine: further arguments of ``vllm.LLM``, or of your own policy.
     sampler_correction: the objective's ``sampler_correction`` if another engine than the trained
-    model samples, for stages that set none; None trusts the engine's log-probs.
+    model samples, or earlier weights, for stages that set none; None trusts the engine's log-probs.
     rows: completions that vLLM samples at once.
     base_url: the server for "vllm-server", as http://localhost:8000.
     """
@@ -187,19 +187,36 @@ class RolloutConfig(Section):
     engine: this process ("local"), or Ray's actors ("ray"). job_groups: groups that run together as
     a job. With the same number, one process and any number of workers give the same run. None
     means 8 for ray, and all at once for local, which is fastest.
-    workers: actors, each with its own processor, environments and policy. gpus: of each worker; a
-    fraction is allowed. address: of a running cluster, as for ``ray.init``; None starts one here.
+    max_staleness: how many updates old the weights of a sample may be that is trained on. 0 samples
+    and updates in turn. Above 0 ``workers`` sample ahead while the model is updated, each in a
+    thread of this process with its own environments and copy of the model, or in an actor.
+    continue_episodes: whether an episode continues under new weights. Otherwise a worker takes them
+    when its job is done.
+    workers: actors, each with its own processor, environments and policy; or threads that sample
+    ahead. gpus: of each worker; a fraction is allowed. address: of a running cluster, as for
+    ``ray.init``; None starts one here.
     deadline_s: for one job, and for a worker's start; a worker that misses it is replaced.
     retries: how often a lost job is reissued before its episodes count as failed.
     """
 
     engine: Literal["local", "ray"] = "local"
     job_groups: Annotated[int | None, Field(ge=1)] = None
+    max_staleness: Annotated[int, Field(ge=0)] = 0
+    continue_episodes: bool = False
     workers: Annotated[int, Field(ge=1)] = 2
     gpus: Annotated[float, Field(ge=0)] = 0.0
     address: str | None = None
     deadline_s: Annotated[float, Field(gt=0)] = 1800.0
     retries: Annotated[int, Field(ge=0)] = 2
+
+    @model_validator(mode="after")
+    def _continues_if_weights_change(self) -> Self:
+        if self.continue_episodes and not self.max_staleness:
+            raise ValueError(
+                "rollout.continue_episodes: weights change between updates alone. Fix: set"
+                " rollout.max_staleness above 0"
+            )
+        return self
 
     @property
     def groups_per_job(self) -> int | None:
@@ -313,6 +330,16 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
+    def _samples_ahead_here(self) -> Self:
+        elsewhere = self.rollout.engine == "ray" or self.policy.sampler == "vllm-server"
+        if self.rollout.max_staleness and elsewhere:
+            raise ValueError(
+                "rollout.max_staleness must be 0 where Ray's workers or a server sample. Fix: set"
+                " rollout.engine to 'local', and policy.sampler to 'transformers' or 'vllm'"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _names_of_environments_differ(self) -> Self:
         if self.env is not None and self.envs:
             raise ValueError("env and envs: give one of them, [env] or several [[envs]]")
@@ -334,6 +361,16 @@ class RunConfig(Section):
         return self.method_at("")
 
     @property
+    def samples(self) -> bool:
+        """Whether a stage samples completions."""
+        return any(stage.objective.samples for stage in self.resolved_method.stages)
+
+    @property
+    def samples_ahead(self) -> bool:
+        """Whether workers sample while the model is updated."""
+        return self.rollout.max_staleness > 0 and self.samples
+
+    @property
     def needs_reference(self) -> bool:
         """Whether the run compares with its first weights, in the loss or in the log."""
         objectives = [stage.objective for stage in self.resolved_method.stages]
@@ -348,7 +385,7 @@ class RunConfig(Section):
 
     def method_at(self, where: str) -> Method:
         """``resolved_method``; errors name keys below the dotted place ``where``."""
-        own = self.policy.sampler == "transformers"
+        own = self.policy.sampler == "transformers" and not self.rollout.max_staleness
         correction = None if own else self.policy.sampler_correction
         return resolved(self.method, self.train, self.stages, correction, where)
 
@@ -363,6 +400,13 @@ def make_config(tree: Tree, where: str = "") -> RunConfig:
     if not config.environments:
         raise missing(dotted(where, "env"))
     for stage in config.method_at(where).stages:
+        if config.rollout.max_staleness and stage.objective.needs_correction:
+            key = dotted(where, f"stages.{stage.name}.objective.sampler_correction")
+            raise BadOption(
+                f"{key} must be set where rollout.max_staleness is above 0; got none. Fix: leave"
+                " both it and policy.sampler_correction at their defaults, or choose an objective"
+                " that has one"
+            )
         for name in stage.envs:
             if name not in config.environments or not config.envs:
                 raise UnknownName(f"environment of stage {stage.name!r}", name, config.environments)

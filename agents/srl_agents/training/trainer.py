@@ -22,7 +22,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_agents.collection.collector import TRAIN, Collector
+from srl_agents.collection.ahead.loading import load_ahead, offered
+from srl_agents.collection.collector import TRAIN, Collector, CollectorSource
 from srl_agents.collection.environments import Environments
 from srl_agents.collection.ray.workers import ray_workers
 from srl_agents.collection.runners import LocalRollouts, Rollouts
@@ -69,8 +70,10 @@ class Trainer:
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         if team.main:
             _log.info("Computation: %s", self.policy.decoder.path)
+        self.ahead = load_ahead(config, self.envs) if config.samples_ahead else None
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
-        here = config.policy if self.workers is None else PolicyConfig()
+        elsewhere = self.workers is not None or self.ahead is not None
+        here = PolicyConfig() if elsewhere else config.policy
         self.engine = load_sampler(here, config.model, config.seed, self.policy, self.folder, team)
         self.sampler = self.engine or self.policy
         self.collector = Collector(
@@ -104,6 +107,8 @@ class Trainer:
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
+        if self.ahead is not None:
+            self.ahead.offer(offered(config.policy, self.policy.model, self.ahead.version))
 
     @property
     def stage(self) -> Stage:
@@ -157,10 +162,10 @@ class Trainer:
         number, began = self.position.usage.updates + 1, time.perf_counter()
         self.starts.progress = self.clock.stage_fraction()
         stage, objective = self.stage, self.stage.objective.at(self.starts.progress)
-        source = self.collector.source(self.starts, stage.batch, TRAIN, number)
-        collected = objective.collect(source)
+        collected = objective.collect(self._source(stage.batch, number))
         self.positions.add("sample", sampling_positions(collected.episodes))
         self.positions.add("profile", sampling_positions(collected.profiled))
+        self.positions.add("dropped", sampling_positions(collected.dropped))
         metrics = {**collected.metrics(), **self._drift(collected.episodes, log)}
         metrics |= self.collector.rollouts.metrics()
         data = objective.training_batches(collected, stage.batch, self.envs.max_steps)
@@ -168,6 +173,8 @@ class Trainer:
             data = with_teacher_prompts(data, collected, objective, self.envs.all, self.policy)
             metrics |= self._learn(data, objective, self.clock.learning_rate())
         metrics |= self._auxiliary(number)
+        if data is not None or "auxiliary/loss" in metrics:
+            metrics |= self._offer_weights()
         every = self.config.log.rollouts_every
         if collected.episodes and every and (number - 1) % every == 0:
             episodes = collected.episodes[: self.config.log.rollouts_kept]
@@ -181,6 +188,7 @@ class Trainer:
         usage = self.position.usage
         metrics |= {f"tokens/{phase}": float(count) for phase, count in counts.items() if count}
         metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
+        metrics |= {} if self.ahead is None else self.ahead.metrics(seconds)
         log.metrics(number, stage.name, metrics)
         second = "auxiliary/loss" in metrics or metrics.get("auxiliary/held")
         self._note_untrained(data is None and not second, metrics, log)
@@ -270,6 +278,20 @@ class Trainer:
             receiver.push_weights(self.policy.model)
         return {"time/push": time.perf_counter() - began}
 
+    def _offer_weights(self) -> Metrics:
+        """The next version of the weights, for what samples ahead; the seconds that took."""
+        if self.ahead is None:
+            return {}
+        began = time.perf_counter()
+        weights = offered(self.config.policy, self.policy.model, self.ahead.version + 1)
+        self.ahead.offer(weights)
+        return {"time/push": time.perf_counter() - began}
+
+    def _source(self, batch: int, number: int) -> CollectorSource:
+        """The source of the stage's update of that number."""
+        source = self.collector.source(self.starts, batch, TRAIN, number)
+        return source if self.ahead is None else self.ahead.source(source)
+
     # When a stage is over
 
     def _run_end_reason(self, log: RunLog) -> str | None:
@@ -316,6 +338,8 @@ class Trainer:
         )
 
     def _rollouts(self) -> Rollouts:
+        if self.ahead is not None:
+            return self.ahead.stream
         if self.workers is not None:
             return self.workers
         at_once = self.config.rollout.groups_per_job
@@ -348,6 +372,7 @@ class Trainer:
             "starts": self.starts.state(),
             "buffer": [] if self.buffer is None else self.buffer.problems,
             "log_offsets": log.durable_offsets(),
+            "ahead": None if self.ahead is None else self.ahead.state(self.starts),
         }
         self.saver.save(self.position.usage.updates, counters)
 
@@ -358,13 +383,14 @@ class Trainer:
         self.starts.restore(state.counters["starts"])
         if self.buffer is not None:
             self.buffer.problems = state.counters["buffer"]
+        if self.ahead is not None and state.counters.get("ahead") is not None:
+            self.ahead.restore(state.counters["ahead"], self.starts)
         self.log_offsets = state.counters["log_offsets"]
         self.saver.restore(state.tensors)
 
 
 def _on_ray(config: RunConfig) -> bool:
-    sampled = any(stage.objective.samples for stage in config.resolved_method.stages)
-    return config.rollout.engine == "ray" and sampled
+    return config.rollout.engine == "ray" and config.samples and not config.samples_ahead
 
 
 def _last_good(folder: Path) -> str:

@@ -24,12 +24,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from srl_agents.collection.ray.actor import Parts, RolloutActor
-from srl_agents.collection.runners import Job, Result
+from srl_agents.collection.runners import Job, NoWorkersLeft, Result, WorkerLost
 from srl_agents.parallel.team import Team
 from srl_agents.runs.config import RolloutConfig, RunConfig
 from srl_agents.runs.environment import make_env
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadOption, Failure, MissingExtra, SrlEnvError, UserError
+from srl_env.errors import BadOption, MissingExtra, UserError
 from srl_env.rollout import failed_episode
 
 if TYPE_CHECKING:
@@ -40,14 +40,6 @@ if TYPE_CHECKING:
     Weights = Callable[[nn.Module], Iterable[tuple[str, Tensor]]]
 
 _STORE_BYTES = 512 * 2**20  # of a cluster that is started here, for episodes in transit
-
-
-class WorkerLost(Failure):
-    """The workers that ran an episode died or hung, on every try."""
-
-
-class NoWorkersLeft(SrlEnvError, RuntimeError):
-    """No worker starts any more, or none has finished a job; fix the cause and resume."""
 
 
 class RayWorkers:
