@@ -151,14 +151,20 @@ class PolicyConfig(Section):
     sampler_correction: the objective's ``sampler_correction`` if another engine than the trained
     model samples, or earlier weights, for stages that set none; None trusts the engine's log-probs.
     rows: completions that vLLM samples at once.
-    base_url: the server for "vllm-server", as http://localhost:8000.
+    base_url: the server for "vllm-server", as http://localhost:8000; or a list of servers that
+    sample ahead of the updates.
     """
 
     sampler: Annotated[str, AfterValidator(_sampler)] = "transformers"
     sampler_correction: SamplerCorrection | None = "token-tis"
     rows: Annotated[int, Field(ge=1)] = 256
     engine: dict[str, Any] = Field(default_factory=dict)
-    base_url: str | None = None
+    base_url: str | list[str] | None = None
+
+    @property
+    def base_urls(self) -> list[str]:
+        """The addresses of its servers."""
+        return [self.base_url] if isinstance(self.base_url, str) else self.base_url or []
 
     @model_validator(mode="after")
     def _a_server_or_none(self) -> Self:
@@ -168,7 +174,7 @@ class PolicyConfig(Section):
                     "policy.base_url: only a server has one. Fix: set policy.sampler to"
                     " 'vllm-server'"
                 )
-        elif self.base_url is None:
+        elif not self.base_urls:
             raise ValueError(
                 "policy.base_url: the sampler 'vllm-server' needs the server's address, as"
                 " http://localhost:8000"
@@ -331,11 +337,15 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _samples_ahead_here(self) -> Self:
-        elsewhere = self.rollout.engine == "ray" or self.policy.sampler == "vllm-server"
-        if self.rollout.max_staleness and elsewhere:
+        if self.rollout.max_staleness and self.rollout.engine == "ray":
             raise ValueError(
-                "rollout.max_staleness must be 0 where Ray's workers or a server sample. Fix: set"
-                " rollout.engine to 'local', and policy.sampler to 'transformers' or 'vllm'"
+                "rollout.max_staleness must be 0 where Ray's workers sample. Fix: set"
+                " rollout.engine to 'local'"
+            )
+        if len(self.policy.base_urls) > 1 and not self.rollout.max_staleness:
+            raise ValueError(
+                "policy.base_url must be one server where rollout.max_staleness is 0; got"
+                f" {len(self.policy.base_urls)}. Fix: set rollout.max_staleness to 1 or more"
             )
         return self
 

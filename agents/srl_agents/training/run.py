@@ -160,10 +160,9 @@ def _changed(before: RunConfig, now: RunConfig) -> list[str]:
 
 def _begun(folder: Path) -> bool:
     """Whether a run wrote anything besides what it writes before its first update."""
-    from srl_agents.policies.servers.vllm_server import SERVER_ADAPTERS, SERVER_WEIGHTS
-
-    before = {"config.json", ".config.json", SERVER_WEIGHTS, SERVER_ADAPTERS, LOCK}
-    return any(path.name not in before for path in folder.iterdir())
+    before = {"config.json", ".config.json", LOCK}
+    names = [path.name for path in folder.iterdir()]
+    return any(name not in before and not name.startswith("sampler") for name in names)
 
 
 @contextmanager

@@ -22,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_agents.collection.ahead.loading import load_ahead, offered
+from srl_agents.collection.ahead.loading import load_ahead
 from srl_agents.collection.collector import TRAIN, Collector, CollectorSource
 from srl_agents.collection.environments import Environments
 from srl_agents.collection.ray.workers import ray_workers
@@ -70,7 +70,9 @@ class Trainer:
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         if team.main:
             _log.info("Computation: %s", self.policy.decoder.path)
-        self.ahead = load_ahead(config, self.envs) if config.samples_ahead else None
+        self.ahead = None
+        if config.samples_ahead:
+            self.ahead, self.offered = load_ahead(config, self.envs, self.policy, team)
         self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
         elsewhere = self.workers is not None or self.ahead is not None
         here = PolicyConfig() if elsewhere else config.policy
@@ -108,7 +110,7 @@ class Trainer:
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
         if self.ahead is not None:
-            self.ahead.offer(offered(config.policy, self.policy.model, self.ahead.version))
+            self.ahead.offer(self.offered(self.policy.model, self.ahead.version))
 
     @property
     def stage(self) -> Stage:
@@ -283,8 +285,7 @@ class Trainer:
         if self.ahead is None:
             return {}
         began = time.perf_counter()
-        weights = offered(self.config.policy, self.policy.model, self.ahead.version + 1)
-        self.ahead.offer(weights)
+        self.ahead.offer(self.offered(self.policy.model, self.ahead.version + 1))
         return {"time/push": time.perf_counter() - began}
 
     def _source(self, batch: int, number: int) -> CollectorSource:

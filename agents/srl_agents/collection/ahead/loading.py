@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Any
 
@@ -10,33 +10,36 @@ from torch import nn
 
 from srl_agents.collection.ahead.local import LocalRunner
 from srl_agents.collection.ahead.producer import Ahead
+from srl_agents.collection.ahead.servers import Servers
 from srl_agents.collection.ahead.stream import JobStream, Runner
 from srl_agents.collection.ahead.versioned import Versioned, Weights
 from srl_agents.collection.environments import Environments
+from srl_agents.parallel.team import Team
 from srl_agents.policies.loading import load_own_sampler, worker_weights
+from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.config import PolicyConfig, RunConfig
 
+Offered = Callable[[nn.Module, int], Weights]
+"""The model's weights as they are now, for samplers that load them later; and their version."""
 
-def load_ahead(config: RunConfig, envs: Environments) -> Ahead:
-    """The runners of a training, without weights. Raises what loading a sampler raises."""
+
+def load_ahead(
+    config: RunConfig, envs: Environments, policy: TransformersPolicy, team: Team
+) -> tuple[Ahead, Offered]:
+    """The runners of a training, without weights, and what makes these.
+
+    Raises what loading a sampler raises.
+    """
     settings = config.rollout
-    stream = JobStream(
-        list(_local(config, envs)),
-        envs.all,
-        retries=settings.retries,
-        patience_s=settings.deadline_s,
-    )
-    return Ahead(stream, settings.max_staleness, settings.job_groups)
-
-
-def offered(settings: PolicyConfig, model: nn.Module, version: int) -> Weights:
-    """The model's weights as they are now, for samplers that load them later."""
-    named = [(name, value.detach().clone()) for name, value in worker_weights(settings, model)]
-    return Weights(version, partial(_load, named))
-
-
-def _load(named: Any, policy: Any) -> None:
-    policy.load_weights(named)
+    runners: list[Runner]
+    if config.policy.sampler == "vllm-server":
+        servers = Servers(config, policy, team)
+        runners = list(servers.runners(envs.pools, settings.workers))
+        offered: Offered = servers.offered
+    else:
+        runners, offered = list(_local(config, envs)), partial(_copied, config.policy)
+    stream = JobStream(runners, envs.all, retries=settings.retries, patience_s=settings.deadline_s)
+    return Ahead(stream, settings.max_staleness, settings.job_groups), offered
 
 
 def _local(config: RunConfig, envs: Environments) -> Iterator[Runner]:
@@ -47,3 +50,12 @@ def _local(config: RunConfig, envs: Environments) -> Iterator[Runner]:
             sampler = load_own_sampler(config.policy, config.model, config.seed)
             shared = Versioned(sampler, config.rollout.continue_episodes)
         yield LocalRunner(f"sampler {number + 1}", envs.pools(), shared)
+
+
+def _copied(settings: PolicyConfig, model: nn.Module, version: int) -> Weights:
+    named = [(name, value.detach().clone()) for name, value in worker_weights(settings, model)]
+    return Weights(version, partial(_load, named))
+
+
+def _load(named: Any, policy: Any) -> None:
+    policy.load_weights(named)

@@ -52,8 +52,7 @@ class Versioned:
 
     def offer(self, weights: Weights) -> None:
         """Notes the weights to load next; later ones replace them."""
-        with self._changed:
-            self._offered = weights
+        self._offered = weights  # without the lock, which is held while others are loaded
 
     @contextmanager
     def job(self) -> Iterator[None]:

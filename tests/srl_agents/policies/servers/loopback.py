@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, Self
@@ -86,11 +85,15 @@ class Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         length = int(self.headers["Content-Length"])
         self.body = json.loads(self.rfile.read(length))
-        with suppress(BrokenPipeError, ConnectionResetError):
+        try:
             self.server.next_reply(self)(self)
+        except (BrokenPipeError, ConnectionResetError):
+            self.close_connection = True
 
     def do_GET(self) -> None:
         self.body = {}
+        if self.server.sick:
+            stalls(self)
         says({"object": "list", "data": [{"id": "served", "object": "model"}]})(self)
 
     def log_message(self, format: str, *args: Any) -> None:
@@ -100,14 +103,15 @@ class Handler(BaseHTTPRequestHandler):
 class Loopback(ThreadingHTTPServer):
     """A context manager. ``requests``: bodies, with "path" and "key" added, in order of arrival.
 
-    script: the first replies; afterwards it says ``answer`` of the request.
+    script: the first replies; afterwards it says ``answer`` of the request. sick: whether checks of
+    its health get no answer.
     """
 
     daemon_threads = True
 
     def __init__(self, *script: Reply, answer: Callable[[Request], Any] | None = None) -> None:
         super().__init__(("127.0.0.1", 0), Handler)
-        self.script, self.requests = list(script), list[Request]()
+        self.script, self.requests, self.sick = list(script), list[Request](), False
         self.answer = answer or (lambda request: chat("fine"))
         self.closing, self._lock = threading.Event(), threading.Lock()
 

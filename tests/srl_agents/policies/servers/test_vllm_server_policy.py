@@ -19,7 +19,12 @@ from safetensors.torch import load_file
 
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.policies import TransformersPolicy
-from srl_agents.policies.servers.failures import BadAnswer, RequestRefused, ServerError
+from srl_agents.policies.servers.failures import (
+    BadAnswer,
+    RequestRefused,
+    ServerError,
+    ServerUnreachable,
+)
 from srl_agents.policies.servers.vllm_server import VLLMServerPolicy
 from srl_agents.policies.vllm.worker import model_shape
 from srl_agents.runs.checkpoint import CannotWrite
@@ -30,7 +35,7 @@ from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Message
 from tests.srl_agents import letters
-from tests.srl_agents.policies.servers.loopback import Reply, hangs_up, refuses, says
+from tests.srl_agents.policies.servers.loopback import Reply, hangs_up, refuses, says, stalls
 from tests.srl_agents.policies.servers.vllm_fake import FakeVLLM
 
 pytest.importorskip("openai")
@@ -264,6 +269,27 @@ def test_what_passes_is_asked_for_again(server: FakeVLLM, connect: Connect) -> N
     server.script = [hangs_up]
     policy.push_weights(server.policy.model)
     assert len(server.handed) == 1
+
+
+def test_a_server_that_hangs_is_unreachable_and_not_waited_for(
+    server: FakeVLLM, trained: TransformersPolicy, tmp_path: Path
+) -> None:
+    policy = VLLMServerPolicy(server.root, trained, tmp_path / "weights", health_s=0.05)
+    assert len(policy.generate(asked("a"), GREEDY)) == 1
+    server.script, server.sick = [stalls], True
+    with pytest.raises(ServerUnreachable, match="missed 3 checks of its health"):
+        policy.generate(asked("a"), GREEDY)
+    policy.close()
+
+
+def test_weights_are_loaded_under_requests_that_run_only_where_they_may_continue(
+    server: FakeVLLM, trained: TransformersPolicy, tmp_path: Path
+) -> None:
+    for continues in (False, True):
+        policy = VLLMServerPolicy(server.root, trained, tmp_path / "weights", continues=continues)
+        policy.push_weights(trained.model)
+        assert server.requests[-1]["path"].endswith("?reset_running_requests=true") == continues
+        policy.close()
 
 
 def test_no_server_is_said_in_a_line(trained: TransformersPolicy, tmp_path: Path) -> None:
