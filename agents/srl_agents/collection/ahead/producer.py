@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 import time
-from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby, starmap
@@ -57,7 +56,7 @@ class Ahead:
     expected: int = 0
     pending: dict[int, StartPoint] = field(default_factory=dict)
     experts: dict[int, Episode] = field(default_factory=dict)
-    spare: deque[Group] = field(default_factory=deque)
+    spare: list[Group] = field(default_factory=list)
     again: list[StartPoint] = field(default_factory=list)
     _starts: AnyStarts | None = None
     _numbers: int = 0
@@ -169,7 +168,7 @@ class AheadSource(CollectorSource):
             tried += kept.values()
             again = starmap(self.starts.record, self._results(found, kept))
             ahead.again += [point for point in again if point is not None]
-        ahead.expected = len(tried) + dropped
+        ahead.expected = len(tried)  # not what was dropped, or each drop would lead to more
         found.start_metrics = self.starts.metrics(tried)
         ahead.note({"time/idle": idle, "staleness/dropped": float(dropped)}, found.episodes)
         return found
@@ -192,10 +191,12 @@ class AheadSource(CollectorSource):
 
     def _take(self, count: int) -> list[Group]:
         """The next groups of all processes, at most ``count``."""
-        spare, team = self.ahead.spare, self.collector.team
-        if (wanted := count - len(spare)) > 0:
-            spare += team.all_gather(self.ahead.pull(math.ceil(wanted / team.size)))
-        return [spare.popleft() for _ in range(min(count, len(spare)))]
+        ahead, team = self.ahead, self.collector.team
+        if (wanted := count - len(ahead.spare)) > 0:
+            ahead.spare += team.all_gather(ahead.pull(math.ceil(wanted / team.size)))
+            ahead.spare.sort(key=lambda group: group.number)
+        taken, ahead.spare = ahead.spare[:count], ahead.spare[count:]
+        return taken
 
     def _add_groups(
         self,

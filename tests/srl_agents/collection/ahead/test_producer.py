@@ -182,3 +182,14 @@ def test_the_log_has_the_fraction_of_the_time_that_the_learner_waited() -> None:
     numbers = learner.update()
     assert numbers["idle_fraction"] == pytest.approx(numbers["time/idle"] / 10)
     assert learner.ahead.metrics(10.0) == {}
+
+
+def test_drops_do_not_make_the_next_updates_begin_more_than_they_take() -> None:
+    learner = Learner(most=1)
+    learner.stream.hold = 2
+    learner.update()
+    learner.update()
+    learner.stream.done.extend(learner.stream.held)
+    found = [learner.update() for _ in range(6)]
+    assert [numbers["staleness/dropped"] for numbers in found] == [2.0, 0.0, 0.0, 0.0, 0.0, 0.0]
+    assert max(numbers["staleness/pending"] for numbers in found) == 4.0
