@@ -14,8 +14,9 @@ from importlib import import_module
 from importlib.metadata import entry_points
 
 import typer
+from typer.core import TyperCommand
 
-from srl_agents.cli.user_errors import one_line_errors
+from srl_agents.cli.user_errors import ValueNamingCommand, one_line_errors
 
 COMMANDS = (
     "list init check play fetch train eval compare view plot data swe rescore difficulty monitor"
@@ -43,6 +44,8 @@ def _guard(commands: typer.Typer) -> None:
     for command in commands.registered_commands:
         if command.callback is not None:
             command.callback = one_line_errors(command.callback)
+        if command.cls is TyperCommand:
+            command.cls = ValueNamingCommand
     for group in commands.registered_groups:
         if group.typer_instance is not None:
             _guard(group.typer_instance)

@@ -5,9 +5,10 @@ from __future__ import annotations
 import errno
 from collections.abc import Callable
 from functools import wraps
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
 import typer
+from typer.core import TyperCommand
 
 from srl_env.errors import BadOption, MissingExtra, SrlEnvError, UserError
 from srl_env.text.unicode import escaped
@@ -39,6 +40,20 @@ def one_line_errors(command: Callable[P, None]) -> Callable[P, None]:
             raise _exit(_file_error(error)) from None
 
     return guarded
+
+
+class ValueNamingCommand(TyperCommand):
+    """A command whose message about a value that cannot be read repeats the value."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """As typer's; typer leaves the value to the cause, an error of pydantic."""
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as error:
+            if hasattr(error.__cause__, "errors"):
+                given = error.__cause__.errors()[0]["input"]
+                error.message = f"{error.message.removesuffix('.')}; got {given!r}"
+            raise
 
 
 def _file_error(error: OSError) -> BadOption:

@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 from srl_env.errors import BadOption
 
 ADAPTER = "adapter_config.json"
 _TOKENIZER_FILES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+_MOST_NAMED = 6
 _FOLDERS = (".", "/", "~", "models/", "runs/")  # the last two are where our own models lie
 
 
@@ -95,6 +97,18 @@ def _is_run(folder: Path) -> bool:
         return False
 
 
+def _models_below(folder: Path) -> str:
+    """The models of the runs of a comparison or of another folder of runs; "" without any."""
+    found = sorted(path.parent for depth in (2, 3, 4) for path in _configs(folder, depth))
+    named = [str(path) for path in found[:_MOST_NAMED]]
+    more = f" or one of {len(found) - _MOST_NAMED} more" if found[_MOST_NAMED:] else ""
+    return " or ".join(named) + more
+
+
+def _configs(folder: Path, depth: int) -> Iterator[Path]:
+    return folder.glob("/".join(["*"] * (depth - 1) + ["model", "config.json"]))
+
+
 def _check_folder(folder: Path) -> None:
     if (folder / "model" / "config.json").is_file():
         raise BadOption(f"{folder} is a run, not a model; did you mean {folder / 'model'}?")
@@ -111,8 +125,8 @@ def _check_folder(folder: Path) -> None:
         _check_base(folder)
     elif not (folder / "config.json").is_file():
         raise BadOption(
-            f"{folder} holds no config.json; it is not a Hugging Face checkpoint. "
-            "Give the folder that save_pretrained wrote"
+            f"{folder} holds no config.json; it is not a Hugging Face checkpoint. Give"
+            f" {_models_below(folder) or 'the folder that save_pretrained wrote'}"
         )
     if not any((folder / name).is_file() for name in _TOKENIZER_FILES):
         raise BadOption(

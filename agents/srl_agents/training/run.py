@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import threading
 from collections.abc import Iterator
@@ -17,7 +18,7 @@ from srl_agents.runs.input_checks import check_inputs
 from srl_agents.runs.lock import LOCK, held
 from srl_agents.runs.settings import read_tree
 from srl_agents.training.progress import TrainResult
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, UserError
 
 if TYPE_CHECKING:
     from srl_agents.parallel.team import Team
@@ -42,7 +43,7 @@ def train(
     together.
     Raises BadOption if another process writes the folder, or if it holds a run and ``resume`` is
     not set, or another run. Raises what ``check_inputs`` raises, before there is a folder, and
-    TrainingDiverged, CannotWrite, CannotRead and BadData.
+    BadOption for a model that cannot be read, which leaves none; TrainingDiverged, CannotWrite, CannotRead and BadData.
     """
     from srl_agents.models.loading import find_device
     from srl_agents.parallel.team import join
@@ -52,12 +53,13 @@ def train(
     if not resume:
         _check_inputs(config)
     team = join(find_device(None if config.model.device == "auto" else config.model.device))
-    with held(folder) if team.main else nullcontext():
-        if team.main:
-            _claim(folder, config, resume)
-            for place in (folder, folder / "checkpoints"):
-                remove_drafts(place)
-        return _train(config, resume, team, on_progress or (lambda _: None), on_preview)
+    with _removed_if_refused(folder) if team.main else nullcontext():
+        with held(folder) if team.main else nullcontext():
+            if team.main:
+                _claim(folder, config, resume)
+                for place in (folder, folder / "checkpoints"):
+                    remove_drafts(place)
+            return _train(config, resume, team, on_progress or (lambda _: None), on_preview)
 
 
 def sample(config: RunConfig) -> Preview | None:
@@ -146,6 +148,18 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
             f"{folder} must be resumed with the settings of {file}; got others for"
             f" {', '.join(changed)}"
         )
+
+
+@contextmanager
+def _removed_if_refused(folder: Path) -> Iterator[None]:
+    """Removes a folder that the block made, if a user's mistake ends it before anything began."""
+    made = not folder.exists()
+    try:
+        yield
+    except UserError:
+        if made and folder.is_dir() and not _begun(folder):
+            shutil.rmtree(folder)
+        raise
 
 
 def _changed(before: RunConfig, now: RunConfig) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -330,6 +331,37 @@ def test_train_takes_the_environments_arguments_as_json() -> None:
 def test_mistakes_end_with_one_line(arguments: list[str], message: str) -> None:
     assert message in fails(*arguments)
     assert not Path("runs").exists()
+
+
+@pytest.mark.parametrize(
+    ("arguments", "option", "given"),
+    [
+        (["train", "--seconds", "abc"], "'--seconds'", "'abc'"),
+        (["eval", "-m", "expert", "-n", "two"], "'--problems'", "'two'"),
+        (["compare", "a.toml", "--jobs", "0"], "'--jobs'", "'0'"),
+        (["swe", "mine", ".", "-o", "x", "--jobs", "some"], "'--jobs'", "'some'"),
+        (["swe", "mine", ".", "-o", "x", "--issues", "none.json"], "'--issues'", "'none.json'"),
+    ],
+)
+def test_a_value_that_an_option_cannot_take_is_repeated(
+    arguments: list[str], option: str, given: str
+) -> None:
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert option in result.stderr
+    assert given in result.stderr
+
+
+def test_a_model_that_cannot_be_read_leaves_no_folder(model: str) -> None:
+    damaged = Path(shutil.copytree(model, "damaged"))
+    (damaged / "model.safetensors").write_bytes(b"cut off")
+    asked = ["train", "-e", CHAIN, "-m", "damaged", "--seconds", "1", "-o"]
+    assert "cannot be read" in fails(*asked, "runs/first")
+    assert not Path("runs/first").exists()
+    Path("runs/mine").mkdir()
+    Path("runs/mine/notes.txt").write_text("not the run's")
+    assert "cannot be read" in fails(*asked, "runs/mine")
+    assert Path("runs/mine/notes.txt").exists()
 
 
 @pytest.mark.parametrize("dry", [["--dry-run"], []], ids=["dry", "trained"])

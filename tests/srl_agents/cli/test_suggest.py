@@ -42,6 +42,7 @@ def test_the_command_that_it_prints_is_one_that_the_shell_reads() -> None:
     [
         (["srl/ModularChain-v1", "-m", "expert"], "Did you mean"),
         (["srl/ModularChain-v0", "-m", "expret"], "Did you mean"),
+        (["srl/ModularChain-v0", "-m", "./nowhere"], "no folder './nowhere'"),
         (["srl/ModularChain-v0", "-m", "expert", "--kwargs", "[]"], "must be a JSON object"),
         (["srl/ModularChain-v0", "-m", "expert", "--kwargs", '{"split": "dev"}'], "--split"),
         (["srl/ModularChain-v0", "-m", "expert", "-n", "0"], "problems"),

@@ -50,6 +50,18 @@ def test_a_finished_run_stands_for_its_model(tmp_path: Path) -> None:
     assert config.model.path == str(tmp_path / "model")
 
 
+def test_a_folder_of_runs_in_place_of_a_model_is_answered_with_their_models(tmp_path: Path) -> None:
+    models = [tmp_path / "study" / "runs" / f"srl-{seed}" / "run" / "model" for seed in range(8)]
+    for model in models:
+        model.mkdir(parents=True)
+        (model / "config.json").write_text("{}")
+    named = " or ".join(map(str, models[:6]))
+    for folder in (tmp_path / "study", tmp_path / "study" / "runs"):
+        with pytest.raises(BadOption) as raised:
+            check_model(str(folder))
+        assert str(raised.value).endswith(f"Give {named} or one of 2 more")
+
+
 def test_a_run_in_place_of_its_model_is_answered_with_the_model(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
     for folder in (tmp_path, tmp_path / "model"):

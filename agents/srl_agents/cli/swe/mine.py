@@ -29,7 +29,12 @@ def mine(
     path: Annotated[Path, typer.Argument(help="Git repository of a Python project.")],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="DIR", help="Folder for the tasks.")],
     issues: Annotated[
-        Path | None, typer.Option(help='JSON file of issues with "number", "title" and "body".')
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help='JSON file of issues with "number", "title" and "body".',
+        ),
     ] = None,
     **given: Any,
 ) -> None:
@@ -37,11 +42,9 @@ def mine(
     from srl_env.swe.mining.mine import mine_tasks
     from srl_env.swe.mining.statement import read_issues
 
-    options = MineOptions(**given)
+    options, told = MineOptions(**given), read_issues(issues) if issues else {}
     with mining_shown(options.name or path.resolve().name.removesuffix(".git")) as show:
-        report = mine_tasks(
-            path, out, options, issues=read_issues(issues) if issues else {}, on_progress=show
-        )
+        report = mine_tasks(path, out, options, issues=told, on_progress=show)
     print_report(report, out, "commit")
 
 
