@@ -29,6 +29,7 @@ LARGEST = 500
 FEWEST_FOR_ALL_KINDS = 10
 
 ANSWER_NOTE = "The last step is the answer alone: a line with #### and the number."
+SENTENCE_NOTE = "Each step is a sentence with one calculation, as in: Ben has 12 + 5 = 17 coins."
 
 PEOPLE = (
     "Ada", "Ben", "Cleo", "Dan", "Elif", "Finn", "Gita", "Hugo", "Iris", "Jon", "Kira", "Leo",
@@ -84,15 +85,17 @@ class WordProblemEnv(GeneratedEnv):
 
     **Action.** ``<think>…</think>`` and one sentence: "Ben has 12 + 5 = 17 coins." A question
     about two people takes one more, "Together they have 51 + 12 = 63 coins." or "The difference
-    is 51 - 12 = 39 coins."; the last action is the answer, "#### 63".
+    is 51 - 12 = 39 coins."; the last action is the answer, "#### 63". With ``answer_line=False``
+    there is no such line, and the sentence about whom the question asks is the last action.
 
     **Expert.** One sentence for each calculation, with the problem's sentence as its thought, then
-    the answer: ``difficulty`` + 1 steps.
+    the answer: ``difficulty`` + 1 steps, or ``difficulty`` without the line.
 
     **Reward.** By the reward mode; "srl" compares the actions without their thoughts.
 
     **Episode end.** After the expert's last step (continuation "expert") or the first action
-    with "####" (continuation "policy"); truncated after ``max_steps``.
+    with "####" (continuation "policy"); truncated after ``max_steps``. With
+    ``answer_line=False``, after the first action with "=" that has the asked name before it.
 
     **Info.** That of ``ReasoningEnv``. ``legal`` is True for a sentence that gives a person
     (or pair) the correct amount, if all amounts it follows from are given or correctly stated, and
@@ -114,12 +117,22 @@ class WordProblemEnv(GeneratedEnv):
         split: Split = "train",
         max_problems: int = NOMINAL_SIZE,
         largest: int = LARGEST,
+        answer_line: bool = True,
         **options: Any,
     ) -> None:
         """The arguments are those of ``WordProblemSource``; options: of ``ReasoningEnv``."""
-        source = WordProblemSource(difficulty, split, max_problems, largest)
-        defaults: dict[str, Any] = {"style": PromptStyle(note=ANSWER_NOTE)}
-        super().__init__(source, NumericVerifier(), **defaults | options)
+        source = WordProblemSource(difficulty, split, max_problems, largest, answer_line)
+        self._answer_line = answer_line
+        note, marker = (ANSWER_NOTE, "####") if answer_line else (SENTENCE_NOTE, "=")
+        defaults: dict[str, Any] = {"style": PromptStyle(note=note)}
+        super().__init__(source, NumericVerifier(marker), **defaults | options)
+
+    def is_final(self, action: str) -> bool:
+        """Whether an action states the answer; without a line for it, by the asked name."""
+        if self._answer_line or not super().is_final(action):
+            return super().is_final(action)
+        *_, last = self.problem.metadata["facts"]
+        return last.partition("=")[0] in action.partition("=")[0].lower().split()
 
     def fact(self, action: str) -> str:
         """ "ben=17" for "Ben has 12 + 5 = 17 coins."; the text itself if it states no fact."""
@@ -169,13 +182,15 @@ class Cast(NamedTuple):
 class WordProblemSource(GeneratedSource[Opening]):
     """Stories with ``difficulty`` calculations and one expert each.
 
-    largest: the largest amount in a problem, apart from totals.
+    largest: the largest amount in a problem, apart from totals. answer_line: whether the last step
+    is the answer alone; otherwise the sentence about whom the question asks is the last.
     """
 
     family: ClassVar[str] = "word_problem"
     limits: ClassVar[tuple[int, int]] = (1, len(PEOPLE) - 1)
 
     largest: int = LARGEST
+    answer_line: bool = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -187,8 +202,10 @@ class WordProblemSource(GeneratedSource[Opening]):
 
     @property
     def variant(self) -> str:
-        """The largest amount, unless it is the default."""
-        return "" if self.largest == LARGEST else f"({self.largest})"
+        """The largest amount and the form of the answer, unless they are the defaults."""
+        parts = [str(self.largest)] * (self.largest != LARGEST)
+        parts += ["sentences"] * (not self.answer_line)
+        return f"({','.join(parts)})" if parts else ""
 
     def open(self, rng: random.Random, level: int) -> Opening:
         """An amount, a relation, and a question; with one calculation only about one person."""
@@ -214,6 +231,8 @@ class WordProblemSource(GeneratedSource[Opening]):
             )
             facts[cast.fact(who)] = [cast.fact(i) for i in grounds if i]
         question, answer = _ask(rng, opening.asked, cast, steps, facts)
+        if self.answer_line:
+            _state(answer, question, steps, facts)
         prompt = " ".join((*sentences, question))
         return self.solved(problem_id, prompt, str(answer), steps, difficulty=level, facts=facts)
 
@@ -309,17 +328,23 @@ def _ask(
     last = len(cast.names) - 1
     if asked == "one":
         question = f"How many {cast.things} does {cast.names[last]} have?"
-        answer, fact = cast.amounts[last], cast.fact(last)
+        answer = cast.amounts[last]
     else:
         other = rng.choice([i for i in range(last) if cast.amounts[i] != cast.amounts[last]])
         high, low = sorted((last, other), key=cast.amounts.__getitem__, reverse=True)
         question, action, answer = _compare(asked, cast, high, low)
-        fact = f"{asked}={answer}"
         steps.append(ExpertStep(action, thought=f"{question} {cast.has(high)} {cast.has(low)}"))
-        facts[fact] = [cast.fact(i) for i in (high, low) if i]
-    steps.append(ExpertStep(f"#### {answer}", thought=question))
-    facts[f"#### {answer}"] = [fact]
+        facts[f"{asked}={answer}"] = [cast.fact(i) for i in (high, low) if i]
     return question, answer
+
+
+def _state(
+    answer: int, question: str, steps: list[ExpertStep], facts: dict[str, list[str]]
+) -> None:
+    """Adds the line with the answer, which follows from the last fact."""
+    *_, last = facts
+    steps.append(ExpertStep(f"#### {answer}", thought=question))
+    facts[f"#### {answer}"] = [last]
 
 
 def _compare(asked: str, cast: Cast, high: int, low: int) -> tuple[str, str, int]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from srl_env.data import ListSource
 from srl_env.errors import BadOption
 from srl_env.problem import Problem
 from srl_tasks.generated.word_problem import (
@@ -201,3 +202,46 @@ def test_no_amount_but_a_total_is_above_the_largest() -> None:
 def test_a_largest_amount_that_cannot_work_is_refused(largest: Any) -> None:
     with pytest.raises(BadOption, match="largest must be a whole number of at least 10"):
         WordProblemSource(3, largest=largest)
+
+
+def test_without_an_answer_line_the_experts_last_sentence_ends_a_solution() -> None:
+    env = WordProblemEnv(difficulty=(1, 4), answer_line=False, format="lines")
+    assert env.problems.name == "word_problem(sentences)/train/1-4"
+    for index in range(40):
+        problem = env.problems[index]
+        env.reset(options={"problem": index, "reward_mode": "rlvr"})
+        *_, answer = solve(problem.prompt)
+        actions = problem.trajectories[0].actions
+        assert len(actions) == problem.metadata["difficulty"]
+        assert f"= {answer} " in actions[-1]
+        for action in actions[:-1]:
+            assert not env.step(action)[2]
+        *_, ended, _, info = env.step(actions[-1])
+        assert ended and info["legal"] and info["verdict"]["correct"]
+
+
+@pytest.mark.parametrize(
+    ("action", "ends"),
+    [
+        ("Yara has 19 * 3 = 57 pencils.", True),
+        ("So yara has 19 + 3 = 22.", True),  # wrong, and final
+        ("Yara has 57 pencils.", False),
+        ("Leo has 19 * 3 = 57, as Yara has.", False),
+        ("Yaras have 19 * 3 = 57 pencils.", False),
+    ],
+)
+def test_without_an_answer_line_the_asked_name_before_an_equation_ends_a_solution(
+    action: str, ends: bool
+) -> None:
+    problem = Problem(
+        id="asked",
+        prompt="Leo has 19 pencils. Yara has 3 times as many pencils as Leo. How many has Yara?",
+        answer="57",
+        metadata={"facts": {"yara=57": []}},
+    )
+    env = WordProblemEnv(difficulty=1, answer_line=False, format="lines")
+    env.problems = ListSource([problem], "asked")
+    env.reset(options={"problem": 0, "reward_mode": "rlvr"})
+    *_, ended, _, info = env.step(action)
+    assert ended is ends
+    assert (ended and info["verdict"]["correct"]) is (action == "Yara has 19 * 3 = 57 pencils.")
