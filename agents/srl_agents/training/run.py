@@ -43,7 +43,8 @@ def train(
     together.
     Raises BadOption if another process writes the folder, or if it holds a run and ``resume`` is
     not set, or another run. Raises what ``check_inputs`` raises, before there is a folder, and
-    BadOption for a model that cannot be read, which leaves none; TrainingDiverged, CannotWrite, CannotRead and BadData.
+    TrainingDiverged, CannotWrite, CannotRead and BadData. A user's mistake that is found before
+    anything began, such as a model that cannot be read, leaves no folder.
     """
     from srl_agents.models.loading import find_device
     from srl_agents.parallel.team import join
@@ -53,13 +54,12 @@ def train(
     if not resume:
         _check_inputs(config)
     team = join(find_device(None if config.model.device == "auto" else config.model.device))
-    with _removed_if_refused(folder) if team.main else nullcontext():
-        with held(folder) if team.main else nullcontext():
-            if team.main:
-                _claim(folder, config, resume)
-                for place in (folder, folder / "checkpoints"):
-                    remove_drafts(place)
-            return _train(config, resume, team, on_progress or (lambda _: None), on_preview)
+    with _own(folder) if team.main else nullcontext():
+        if team.main:
+            _claim(folder, config, resume)
+            for place in (folder, folder / "checkpoints"):
+                remove_drafts(place)
+        return _train(config, resume, team, on_progress or (lambda _: None), on_preview)
 
 
 def sample(config: RunConfig) -> Preview | None:
@@ -151,11 +151,15 @@ def _claim(folder: Path, config: RunConfig, resume: bool) -> None:
 
 
 @contextmanager
-def _removed_if_refused(folder: Path) -> Iterator[None]:
-    """Removes a folder that the block made, if a user's mistake ends it before anything began."""
+def _own(folder: Path) -> Iterator[None]:
+    """The folder, held for the block.
+
+    It is removed again if it is new, and a user's mistake ends the block before anything began.
+    """
     made = not folder.exists()
     try:
-        yield
+        with held(folder):
+            yield
     except UserError:
         if made and folder.is_dir() and not _begun(folder):
             shutil.rmtree(folder)

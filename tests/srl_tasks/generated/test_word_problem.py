@@ -217,7 +217,7 @@ def test_without_an_answer_line_the_experts_last_sentence_ends_a_solution() -> N
         for action in actions[:-1]:
             assert not env.step(action)[2]
         *_, ended, _, info = env.step(actions[-1])
-        assert ended and info["legal"] and info["verdict"]["correct"]
+        assert (ended, info["legal"], info["verdict"]["correct"]) == (True, True, True)
 
 
 @pytest.mark.parametrize(
