@@ -201,6 +201,8 @@ def _field_types(cls: Any, loc: Sequence[str]) -> dict[str, Any]:
     (section,) = [t for t in _alternatives(found[loc[0]]) if t is not type(None)]
     if get_origin(section) is tuple:  # a list of tables
         return _field_types(get_args(section)[0], loc[2:])
+    if get_origin(section) is dict:  # tables with names
+        return _field_types(get_args(section)[1], loc[2:])
     return _field_types(section, loc[1:])
 
 

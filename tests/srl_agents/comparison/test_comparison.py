@@ -233,6 +233,8 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
         ({"seeds": 3}, BadOption, r"seeds must be a list, as \[3\]; got 3"),
         ({"methods": "sft"}, BadOption, r"methods must be a list, as \['sft'\]; got 'sft'"),
         ({"run": 3}, BadOption, "run must be a table of settings; got 3"),
+        ({"transfer": {"x": 3}}, BadOption, r"^transfer\.x must be a table with .*; got 3$"),
+        ({"transfer": {"x": {"problms": 3}}}, UnknownName, r"'transfer\.x\.problms'\. Did you mean"),
         (
             {"curve": {"every_s": float("inf")}},
             BadOption,
