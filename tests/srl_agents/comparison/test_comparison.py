@@ -234,7 +234,11 @@ def test_a_comparison_is_read_from_toml_with_overrides(tmp_path: Path) -> None:
         ({"methods": "sft"}, BadOption, r"methods must be a list, as \['sft'\]; got 'sft'"),
         ({"run": 3}, BadOption, "run must be a table of settings; got 3"),
         ({"transfer": {"x": 3}}, BadOption, r"^transfer\.x must be a table with .*; got 3$"),
-        ({"transfer": {"x": {"problms": 3}}}, UnknownName, r"'transfer\.x\.problms'\. Did you mean"),
+        (
+            {"transfer": {"x": {"problms": 3}}},
+            UnknownName,
+            r"'transfer\.x\.problms'\. Did you mean",
+        ),
         (
             {"curve": {"every_s": float("inf")}},
             BadOption,
