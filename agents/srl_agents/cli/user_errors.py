@@ -50,8 +50,9 @@ class ValueNamingCommand(TyperCommand):
         try:
             return super().parse_args(ctx, args)
         except typer.BadParameter as error:
-            if hasattr(error.__cause__, "errors"):
-                given = error.__cause__.errors()[0]["input"]
+            cause: Any = error.__cause__
+            if hasattr(cause, "errors"):
+                given = cause.errors()[0]["input"]
                 error.message = f"{error.message.removesuffix('.')}; got {given!r}"
             raise
 
