@@ -58,6 +58,12 @@ def load_worker(settings: PolicyConfig, model: ModelConfig, seed: int, gpus: flo
     return _make(settings.sampler, training)
 
 
+def samples_with_a_copy(settings: PolicyConfig) -> bool:
+    """Whether the sampler is a copy of the model, of which there may be several."""
+    found = _class(settings.sampler)
+    return isinstance(found, type) and issubclass(found, Copy)
+
+
 def load_own_sampler(settings: PolicyConfig, model: ModelConfig, seed: int) -> Any:
     """What samples in this process beside the trained model, on the same device; its weights are
     those of ``worker_weights``."""

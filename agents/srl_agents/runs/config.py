@@ -337,11 +337,6 @@ class RunConfig(Section):
 
     @model_validator(mode="after")
     def _samples_ahead_here(self) -> Self:
-        if self.rollout.max_staleness and self.rollout.engine == "ray":
-            raise ValueError(
-                "rollout.max_staleness must be 0 where Ray's workers sample. Fix: set"
-                " rollout.engine to 'local'"
-            )
         if len(self.policy.base_urls) > 1 and not self.rollout.max_staleness:
             raise ValueError(
                 "policy.base_url must be one server where rollout.max_staleness is 0; got"

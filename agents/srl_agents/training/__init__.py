@@ -8,7 +8,14 @@ from srl_env.lazy import lazy_names
 
 if TYPE_CHECKING:
     from srl_agents.training.memory import cached_tokens, estimate
+    from srl_agents.training.throughput import Rates, Throughput, predict_throughput
 
-__all__ = ["cached_tokens", "estimate"]
+__all__ = ["Rates", "Throughput", "cached_tokens", "estimate", "predict_throughput"]
 
-__getattr__, __dir__ = lazy_names(__name__, {"memory": ("cached_tokens", "estimate")})
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "memory": ("cached_tokens", "estimate"),
+        "throughput": ("Rates", "Throughput", "predict_throughput"),
+    },
+)

@@ -15,7 +15,7 @@ from srl_agents.collection.ahead.stream import JobStream, Runner
 from srl_agents.collection.ahead.versioned import Versioned, Weights
 from srl_agents.collection.environments import Environments
 from srl_agents.parallel.team import Team
-from srl_agents.policies.loading import load_own_sampler, worker_weights
+from srl_agents.policies.loading import load_own_sampler, samples_with_a_copy, worker_weights
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.config import PolicyConfig, RunConfig
 
@@ -32,13 +32,26 @@ def load_ahead(
     """
     settings = config.rollout
     runners: list[Runner]
-    if config.policy.sampler == "vllm-server":
+    offered: Offered
+    after: Callable[[], None] | None = None
+    if settings.engine == "ray":
+        from srl_agents.collection.ahead.actors import Actors
+
+        actors = Actors(config, policy.model, team)
+        runners, offered, after = list(actors.runners), actors.offered, actors.close
+    elif config.policy.sampler == "vllm-server":
         servers = Servers(config, policy, team)
         runners = list(servers.runners(envs.pools, settings.workers))
-        offered: Offered = servers.offered
+        offered = servers.offered
     else:
         runners, offered = list(_local(config, envs)), partial(_copied, config.policy)
-    stream = JobStream(runners, envs.all, retries=settings.retries, patience_s=settings.deadline_s)
+    stream = JobStream(
+        runners,
+        envs.all,
+        retries=settings.retries,
+        patience_s=settings.deadline_s,
+        at_end=after,
+    )
     return Ahead(stream, settings.max_staleness, settings.job_groups), offered
 
 
@@ -46,7 +59,7 @@ def _local(config: RunConfig, envs: Environments) -> Iterator[Runner]:
     """Threads, each with a copy of the model; other samplers are shared by all."""
     shared: Versioned | None = None
     for number in range(config.rollout.workers):
-        if shared is None or config.policy.sampler == "transformers":
+        if shared is None or samples_with_a_copy(config.policy):
             sampler = load_own_sampler(config.policy, config.model, config.seed)
             shared = Versioned(sampler, config.rollout.continue_episodes)
         yield LocalRunner(f"sampler {number + 1}", envs.pools(), shared)

@@ -93,13 +93,14 @@ class JobStream:
         *,
         retries: int = 2,
         patience_s: float = 1800.0,
+        at_end: Callable[[], None] | None = None,
     ) -> None:
         """envs: by name, for lost episodes. retries: of a lost job. patience_s: how long all
-        runners may be lost at the same time."""
+        runners may be lost at the same time. at_end: called once all are closed."""
         self.groups_per_job: int | None = 1
         self.slots = len(runners)
         self._runners, self._envs = list(runners), envs
-        self._retries, self._patience_s = retries, patience_s
+        self._retries, self._patience_s, self._at_end = retries, patience_s, at_end
         self._tasks: dict[int, _Task] = {}
         self._waiting, self._done = deque[int](), deque[int]()
         self._lost: dict[str, _Lost] = {}
@@ -171,6 +172,8 @@ class JobStream:
             thread.join(timeout=_LONGEST_WAIT_S)
         for runner in self._runners:
             runner.close()
+        if self._at_end is not None:
+            self._at_end()
 
     def _add(self, jobs: Sequence[Job], ahead: bool) -> int:
         with self._changed:

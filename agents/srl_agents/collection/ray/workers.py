@@ -66,8 +66,8 @@ class RayWorkers:
         self.groups_per_job, self._settings = settings.groups_per_job, settings
         self._envs = env if isinstance(env, Mapping) else {"": env}
         self._weights = weights
-        self._ray = _import_ray()
-        self._ours = _connect(self._ray, settings, store_bytes)
+        self._ray = import_ray()
+        self._ours = connect(self._ray, settings, store_bytes)
         self._version, self._handed = 0, list[Any]()
         self._counts = Counter[str]()
         actor = self._ray.remote(RolloutActor).options(
@@ -76,7 +76,7 @@ class RayWorkers:
         self._actor = partial(actor.remote, make, os.getcwd())
         self._workers = [_Worker() for _ in range(settings.workers)]
         try:
-            _check_size(self._ray, settings)
+            check_size(self._ray, settings)
             for worker in self._workers:
                 self._start(worker)
             while not self.places:  # the others may start later
@@ -175,7 +175,7 @@ class RayWorkers:
                 return
             raise
         except self._ray.exceptions.RayError as error:
-            self._lose(worker, work, f"ended: {_first_line(error)}")
+            self._lose(worker, work, f"ended: {first_line(error)}")
             return
         if worker.job is None:
             worker.place = answer
@@ -260,22 +260,32 @@ def ray_workers(config: RunConfig, policy: TransformersPolicy, team: Team) -> Ra
     """
     from srl_agents.policies.loading import worker_weights
 
-    if team.size > 1 and config.rollout.address is None:
-        raise BadOption(
-            "rollout.address: several training processes need one Ray cluster; start it with "
-            "'ray start --head', and set the address to 'auto' or HOST:PORT"
-        )
+    check_address(config.rollout, team)
     model = policy.model
-    size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
     workers = RayWorkers(
         partial(training_parts, config),
         {name: make_env(settings) for name, settings in config.environments.items()},
         config.rollout,
         weights=partial(worker_weights, config.policy),
-        store_bytes=_STORE_BYTES + 3 * size,  # the last weights, the next, and spare room
+        store_bytes=store_bytes(model),
     )
     workers.push_weights(model)
     return workers
+
+
+def check_address(settings: RolloutConfig, team: Team) -> None:
+    """Raises BadOption if several processes train without a named cluster."""
+    if team.size > 1 and settings.address is None:
+        raise BadOption(
+            "rollout.address: several training processes need one Ray cluster; start it with "
+            "'ray start --head', and set the address to 'auto' or HOST:PORT"
+        )
+
+
+def store_bytes(model: nn.Module) -> int:
+    """Room for the last trained weights, the next, and spare room, beside episodes."""
+    size = sum(p.numel() * p.element_size() for p in model.parameters() if p.requires_grad)
+    return _STORE_BYTES + 3 * size
 
 
 def training_parts(config: RunConfig) -> Parts:
@@ -294,7 +304,8 @@ def training_parts(config: RunConfig) -> Parts:
     return environments.pools(), policy
 
 
-def _import_ray() -> Any:
+def import_ray() -> Any:
+    """The package; raises MissingExtra."""
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     try:
         return importlib.import_module("ray")
@@ -304,7 +315,7 @@ def _import_ray() -> Any:
         raise MissingExtra("ray", "ray") from None
 
 
-def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
+def connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
     """Joins the named cluster, or starts one; False if there is one already."""
     if ray.is_initialized():
         return False
@@ -320,7 +331,7 @@ def _connect(ray: Any, settings: RolloutConfig, store_bytes: int) -> bool:
     except (ConnectionError, OSError, RuntimeError, ValueError) as error:
         raise BadOption(
             f"rollout.address: no Ray cluster at {settings.address or 'this machine'}: "
-            f"{_first_line(error)}"
+            f"{first_line(error)}"
         ) from error
     return True
 
@@ -332,7 +343,7 @@ def _reach(address: str) -> None:
         socket.create_connection((host, int(port)), timeout=20).close()
 
 
-def _check_size(ray: Any, settings: RolloutConfig) -> None:
+def check_size(ray: Any, settings: RolloutConfig) -> None:
     """Raises BadOption if the cluster is too small for the workers, busy or not."""
     there = ray.cluster_resources()
     for name, key, each in (("processors", "CPU", 1.0), ("GPUs", "GPU", settings.gpus)):
@@ -343,5 +354,6 @@ def _check_size(ray: Any, settings: RolloutConfig) -> None:
             )
 
 
-def _first_line(error: Exception) -> str:
+def first_line(error: Exception) -> str:
+    """Of its message, or its name."""
     return (str(error).strip() or type(error).__name__).splitlines()[0]
