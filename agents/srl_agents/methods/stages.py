@@ -131,6 +131,7 @@ class Stage(Checked):
             problems.append(
                 "starts.prefix decides how many expert steps are given; set starts.at to 'problem'"
             )
+        problems += self._unreachable()
         for name in ("prefix", "profile"):
             if getattr(self.starts, name) is not None and not self.objective.samples:
                 problems.append(f"starts.{name} needs an objective that samples; set it to 'off'")
@@ -141,6 +142,19 @@ class Stage(Checked):
             )
         if problems:
             raise BadOption(f"stage {self.name!r}: {problems[0]}")
+
+    def _unreachable(self) -> list[str]:
+        """Rewards in its rules that no start can get."""
+        most, profile = self.objective.highest_score, self.starts.profile
+        rules = {
+            "until.reward": self.until.reward,
+            "starts.profile.below": None if profile is None else profile.below,
+        }
+        return [
+            f"{name} must be at most {most:g}, the highest reward; got {value:g}"
+            for name, value in rules.items()
+            if value is not None and value > most
+        ]
 
     @property
     def needs(self) -> frozenset[Need]:

@@ -22,6 +22,7 @@ Torch is imported inside methods: configurations are read without it.
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -171,6 +172,11 @@ class Objective(Checked, ABC):
     def score(self, metrics: Metrics) -> float:
         """The number that a stage's ``until`` rules watch; higher is better."""
         return -metrics["loss"]
+
+    @property
+    def highest_score(self) -> float:
+        """A bound of ``score`` and of the reward of a start, for mistakes in a stage."""
+        return math.inf
 
     def summary(self, updates: Sequence[Metrics]) -> str:
         """What was learned in these updates of a stage, or why nothing was."""

@@ -108,6 +108,11 @@ class Form(Sampled):
         """The fraction of samples that keep the format."""
         return metrics.get("format_fraction", 0.0)
 
+    @property
+    def highest_score(self) -> float:
+        """All of them."""
+        return 1.0
+
     def summary(self, updates: Sequence[Metrics]) -> str:
         """How the fraction of samples in the format changed."""
         values = [update["format_fraction"] for update in updates if "format_fraction" in update]

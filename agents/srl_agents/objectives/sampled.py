@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -197,6 +198,18 @@ class Sampled(Objective):
     def score(self, metrics: Metrics) -> float:
         """The mean reward."""
         return metrics.get("reward", 0.0)
+
+    @property
+    def highest_score(self) -> float:
+        """The mode's highest reward; infinite if it states none, or steps' rewards may add up."""
+        mode = get_reward_mode(self.reward_mode)
+        shown = getattr(mode, "reward_range", None)
+        once = (
+            (self.continuation or mode.default_continuation) == "expert"
+            or (self.granularity or mode.default_granularity) == "solution"
+            or self.reward_mode == "rlvr"
+        )
+        return shown[1] if shown is not None and once else math.inf
 
     def summary(self, updates: Sequence[Metrics]) -> str:
         """How reward and success changed, and how many groups were trained on."""

@@ -8,12 +8,15 @@ from dataclasses import replace
 
 import pytest
 
+from srl_agents.methods.profile import Profile
 from srl_agents.methods.rlvr import RLVR
 from srl_agents.methods.sft import SFT
 from srl_agents.methods.shipped import get_method, methods, register_method
 from srl_agents.methods.srl import SRL
-from srl_agents.methods.stages import Method, Starts, Until
+from srl_agents.methods.stages import Method, Stage, Starts, Until
 from srl_agents.objectives import GRPO, NLL
+from srl_agents.objectives.form import Form
+from srl_agents.objectives.sampled import Sampled
 from srl_env.errors import BadOption, UnknownName
 from srl_env.rewards import get_reward_mode
 
@@ -117,3 +120,25 @@ def test_a_stage_that_a_rule_may_end_sooner_may_take_the_whole_budget() -> None:
 def test_impossible_settings_are_refused(make: Callable[[], object], message: str) -> None:
     with pytest.raises(BadOption, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("objective", "most"),
+    [
+        (GRPO(), "1"),
+        (GRPO(reward_mode="srl"), "1"),
+        (GRPO(reward_mode="holistic"), "1"),
+        (GRPO(reward_mode="hybrid", granularity="solution"), "1"),
+        (Form(), "1"),
+    ],
+)
+def test_a_rule_for_a_reward_above_the_highest_is_refused(objective: Sampled, most: str) -> None:
+    Stage("s", objective, until=Until(reward=1))
+    with pytest.raises(BadOption, match=rf"^stage 's': until.reward must be at most {most}, the h"):
+        Stage("s", objective, until=Until(reward=2))
+    with pytest.raises(BadOption, match=r"starts.profile.below must be at most 1, .*; got 3$"):
+        Stage("s", objective, Starts(profile=Profile(below=3)))
+
+
+def test_rewards_that_add_up_over_an_episode_have_no_highest() -> None:
+    Stage("s", GRPO(reward_mode="hybrid"), until=Until(reward=2))
