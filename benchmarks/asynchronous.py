@@ -1,7 +1,7 @@
 """Sampling ahead of the updates against sampling and updating in turn, over seeds.
 
     python benchmarks/asynchronous.py
-    python benchmarks/asynchronous.py --updates 24 --seeds 0 1 2 3 4 --staleness 0 1 2 --jobs 2
+    python benchmarks/asynchronous.py --updates 60 --seeds 0 1 2 3 4 --staleness 0 1 2 --jobs 2
 
 What costs time here waits, as sandboxes, servers and GPUs do, so the figures hardly depend on the
 processor. Each step in an environment waits for a time from an exponential distribution (its mean
@@ -17,8 +17,9 @@ over the seeds, without each run's first four updates:
 - staleness, mean and largest, and the groups that were dropped;
 - the mean reward of the last quarter, and its difference from that in turn, paired by seed, with
   a 95 % interval (t distribution);
-- predicted: the seconds that ``srl_agents.training.throughput`` computes from the seconds of a job
-  and of an update without its waiting, measured in the same runs.
+- predicted: the seconds that ``srl_agents.training.predict_throughput`` computes from those of a
+  job and of an update without its waiting, measured in the same runs. The std of a job's seconds is
+  that of the waits in its environments.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ import sys
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -161,7 +163,7 @@ def main() -> None:
     if options.run is not None:
         train(make_config(json.loads(options.run)))
         return
-    with TemporaryDirectory() as folder:
+    with nullcontext(options.out) if options.out else TemporaryDirectory() as folder:
         base = _save_base(Path(folder) / "base")
         runs = {
             (most, seed): _settings(options, base, Path(folder) / f"run-{most}-{seed}", most, seed)
@@ -225,11 +227,13 @@ class _Run:
             reward=mean("reward", last),
         )
 
-    def predicted(self, most: int, workers: int) -> float:
+    def predicted(self, most: int, workers: int, world_s: float) -> float:
         """The seconds of an update by the model of throughput."""
+        slowest = sum(1 / n**2 for n in range(1, GROUP_SIZE + 1))  # variance, of as many waits
         rates = Rates(
             update_s=self.seconds - self.idle_s,
             job_s=self.job_s,
+            job_std_s=world_s * (STEPS * slowest) ** 0.5,
             groups=self.groups,
             workers=workers,
             max_staleness=most,
@@ -247,7 +251,9 @@ def _line(options: Any, most: int, own: Sequence[_Run], in_turn: Sequence[_Run])
         pairs = list(zip(own, in_turn, strict=True))
         times = f"{statistics.median(other.seconds / run.seconds for run, other in pairs):.2f}"
         difference = _interval([run.reward - other.reward for run, other in pairs])
-    predicted = statistics.fmean(run.predicted(most, options.workers) for run in own)
+    predicted = statistics.fmean(
+        run.predicted(most, options.workers, options.world_s) for run in own
+    )
     staleness = f"{mean['staleness']:.2f} / {max(run.most_stale for run in own):.0f}"
     return (
         f"{most:>2}{mean['seconds']:>9.2f}{times:>6}{idle:>6.0%}{staleness:>11}"
@@ -294,7 +300,9 @@ def _settings(options: Any, base: Path, out: Path, most: int, seed: int) -> dict
 
 
 def _run_elsewhere(tree: Mapping[str, Any]) -> None:
-    """A run in a process of its own."""
+    """A run in a process of its own, unless it is there already."""
+    if (Path(tree["out"]) / "model").is_dir():
+        return
     command = [sys.executable, str(Path(__file__).resolve()), "--run", json.dumps(tree)]
     subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
 
@@ -320,13 +328,14 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2, 3, 4])
     parser.add_argument("--staleness", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--updates", type=int, default=24)
+    parser.add_argument("--updates", type=int, default=60)
     parser.add_argument("--workers", type=int, default=8)
     parser.add_argument("--lr", type=float, default=1e-3)
     parser.add_argument("--world-s", type=float, default=0.3, help="mean wait of a step")
     parser.add_argument("--policy-s", type=float, default=0.1, help="wait of a call")
     parser.add_argument("--update-s", type=float, default=1.5, help="wait of an update")
     parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--out", help="keeps the runs, and takes those that are there")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     return parser.parse_args()
 

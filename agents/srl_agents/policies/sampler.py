@@ -20,8 +20,9 @@ class Sampler(Policy, Protocol):
 
     Its generations need ``token_ids``, ``logprobs`` at the sampling temperature, and
     ``prompt_ids``. If it has a class method ``for_training(training)``, that makes it. Otherwise
-    it is made with the arguments in ``policy.engine``, and ``generator`` is seeded. Ray's workers
-    need ``load_weights(named)``, and a static method ``weights(model)`` that gives these.
+    it is made with the arguments in ``policy.engine``, and ``generator`` is seeded. Ray's workers,
+    and workers that sample ahead, need ``load_weights(named)``, and a static method
+    ``weights(model)`` that gives these.
     """
 
     @property

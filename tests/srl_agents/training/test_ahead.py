@@ -13,6 +13,7 @@ from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from srl_env.errors import BadOption
 from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.training.test_trainer import kill_once_at
 
 AHEAD = {"rollout": {"max_staleness": 1}}
 
@@ -45,6 +46,26 @@ def test_a_run_resumes_with_the_versions_and_numbers_it_had(tree: dict[str, Any]
     assert [line["update"] for line in updates(folder)] == list(range(1, 9))
     rows = [row for row in lines(folder, "rollouts") if row["update"] > 4]
     assert min(s["generation"]["version"] for row in rows for s in row["steps"]) >= 4
+
+
+@pytest.mark.slow
+def test_a_killed_learner_loses_what_was_in_flight_alone(tree: dict[str, Any]) -> None:
+    changes: dict[str, Any] = {
+        "method": "srl-rlvr",
+        "budget": {"updates": 12},
+        "stages": {"srl": {"until": {"informative": 1.0, "probe_every": 2, "probe_groups": 2}}},
+        "checkpoint": {"every": 3},
+    }
+    config = make_config(merged(merged(tree, AHEAD), changes))
+    for update in (1, 5, 10):
+        kill_once_at(config, update)
+    assert train(config, resume=True).finished
+    found = updates(Path(config.out))
+    assert [line["update"] for line in found] == list(range(1, 13))
+    assert {line["stage"] for line in found} == {"srl", "rlvr"}
+    assert all(line["failures"] == 0 for line in found)
+    numbers = [row["group"] for row in lines(Path(config.out), "rollouts")]
+    assert len(set(numbers)) == len(numbers) / 8  # 8 copies of each; none is numbered twice
 
 
 def test_a_run_may_begin_to_sample_ahead_and_stop_again(tree: dict[str, Any]) -> None:

@@ -113,6 +113,14 @@ def test_adapters_are_trained_on_what_vllm_samples(tree: dict[str, Any]) -> None
     assert largest_gap(lines) < 1e-4
 
 
+def test_an_engine_in_this_process_samples_ahead_of_the_updates(tree: dict[str, Any]) -> None:
+    pytest.importorskip("vllm")
+    lines = run(tree, rollout={"max_staleness": 1, "job_groups": 1})
+    assert max(line["staleness/max"] for line in lines) <= 1
+    assert all(line["failures"] == 0 for line in lines)
+    assert_learned(lines)
+
+
 def test_each_of_two_processes_has_an_engine_with_the_weights_of_both(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
@@ -247,6 +255,16 @@ def test_a_run_on_a_server_learns(served: dict[str, Any]) -> None:
     assert largest_gap(lines) < 1e-4
     assert all(line["failures"] == 0 for line in lines)
     assert "time/push" in lines[0]
+    assert_learned(lines)
+
+
+@pytest.mark.parametrize("continues", [False, True])
+def test_a_server_samples_ahead_of_the_updates(served: dict[str, Any], continues: bool) -> None:
+    rollout = {"max_staleness": 1, "job_groups": 1, "continue_episodes": continues}
+    served["policy"]["base_url"] = [served["policy"]["base_url"]]
+    lines = run(served, rollout=rollout)
+    assert max(line["staleness/max"] for line in lines) <= 1
+    assert all(line["failures"] == line["workers/lost"] == 0 for line in lines)
     assert_learned(lines)
 
 

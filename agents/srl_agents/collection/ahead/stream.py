@@ -168,8 +168,9 @@ class JobStream:
         with self._changed:
             self._closed = True
             self._changed.notify_all()
+        until = time.monotonic() + _LONGEST_WAIT_S
         for thread in self._threads:
-            thread.join(timeout=_LONGEST_WAIT_S)
+            thread.join(timeout=max(0.0, until - time.monotonic()))
         for runner in self._runners:
             runner.close()
         if self._at_end is not None:
