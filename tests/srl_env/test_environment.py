@@ -596,7 +596,8 @@ def test_modes_that_read_no_verdict_ask_for_none_on_the_experts_steps(mode: str)
         granularity="step",
     )
     *_, last = steps(env, COUNT_2)
-    assert last[2] and math.isfinite(last[1])
+    assert last[2]
+    assert math.isfinite(last[1])
     assert last[4]["verdict"] is None
     started(env, reward_mode=mode, continuation="expert", granularity="step", start_step=2)
     (alone,) = steps(env, COUNT_2[2:])  # the policy's own solution
