@@ -101,6 +101,8 @@ _OTHER_WORDS = {
     "policy.sampler_correction": "policy.sampler_cap tis importance_sampling_correction",
     "policy.sampler": "sampler use_vllm policy.engine_name policy.backend",
     "rollout.workers": "workers num_workers",
+    "rollout.max_staleness": "max_staleness staleness max_off_policy_steps max_async_level"
+    " staleness_threshold max_head_offpolicyness",
     "checkpoint.every": "save_every save_steps save_interval",
     "checkpoint.keep": "save_total_limit",
     "log.tracker": "tracker wandb report_to logger",

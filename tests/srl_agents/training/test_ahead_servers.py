@@ -5,6 +5,10 @@ The servers are fakes on loopback; vLLM's own is in ``test_vllm.py``.
 
 from __future__ import annotations
 
+import socket
+import subprocess
+import sys
+import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -16,6 +20,7 @@ from srl_agents.collection.runners import NoWorkersLeft
 from srl_agents.policies import TransformersPolicy
 from srl_agents.runs.config import make_config
 from srl_agents.runs.settings import merged
+from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadOption
 from tests.srl_agents import letters
@@ -89,6 +94,55 @@ def test_a_server_that_comes_back_gets_the_weights_again(
     assert sum(line["workers/lost"] for line in found) >= 1
     assert sum(line["failures"] for line in found) == 0
     assert one.handed[1] in one.handed[2:]  # the version it had
+
+
+SERVE = """
+import sys, time
+from tests.srl_agents.policies.servers.vllm_fake import FakeVLLM
+from tests.srl_agents.training.test_ahead_servers import fake
+FakeVLLM.port = int(sys.argv[1])
+with fake(1):
+    print("serves", flush=True)
+    time.sleep(600)
+"""
+
+
+def serve(port: int) -> subprocess.Popen[str]:
+    """A server in a process of its own, once it answers."""
+    command = [sys.executable, "-c", SERVE, str(port)]
+    root = Path(__file__).parents[3]
+    process = subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    assert process.stdout.readline() == "serves\n"
+    return process
+
+
+@pytest.mark.slow
+def test_a_run_waits_for_a_server_that_is_killed_and_started_again(tree: dict[str, Any]) -> None:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    processes = [serve(port)]
+
+    def kill_after_the_second(progress: Progress) -> None:
+        if progress.update == 2:
+            processes[-1].kill()
+            processes[-1].wait()
+            threading.Thread(target=lambda: processes.append(serve(port))).start()
+
+    changes = {"policy": {"base_url": [f"http://127.0.0.1:{port}"]}, "budget": {"updates": 5}}
+    tree = merged(tree, changes)
+    try:
+        train(make_config(tree), on_progress=kill_after_the_second)
+    finally:
+        for process in processes:
+            process.kill()
+            process.communicate()
+    found = updates(Path(tree["out"]))
+    assert len(processes) == 2
+    assert [line["update"] for line in found] == [1, 2, 3, 4, 5]
+    assert sum(line["workers/lost"] for line in found) >= 1
+    assert sum(line["failures"] for line in found) == 0
 
 
 @pytest.mark.slow

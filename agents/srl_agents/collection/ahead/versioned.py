@@ -58,8 +58,9 @@ class Versioned:
     def job(self) -> Iterator[None]:
         """What runs a job holds this meanwhile."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._new or self.continues or not self._running)
-            self._load()
+            if not self.continues:  # else before each request, in turn with other requests
+                self._changed.wait_for(lambda: not self._new or not self._running)
+                self._load()
             self._running += 1
         try:
             yield

@@ -60,6 +60,29 @@ def test_on_request_an_episode_continues_under_new_weights() -> None:
         assert said(policy) == ("weights 2", 2)
 
 
+def test_weights_are_never_loaded_while_a_policy_that_takes_turns_samples() -> None:
+    inside, free = threading.Event(), threading.Event()
+
+    class Slow(Named):
+        def generate(self, batch: Sequence[Messages], sampling: Sampling) -> list[Any]:
+            before = self.name
+            inside.set()
+            assert free.wait(10)
+            return [Generation(before + self.name)]
+
+    policy = Versioned(Slow(), continues=True)
+    policy.offer(weights(1))
+    found = list[tuple[str, int | None]]()
+    thread = threading.Thread(target=lambda: found.append(said(policy)))
+    thread.start()
+    assert inside.wait(10)
+    policy.offer(weights(2))
+    with policy.job():  # another job begins meanwhile
+        free.set()
+        thread.join(10)
+    assert found == [("weights 1weights 1", 1)]
+
+
 def test_a_job_waits_for_those_that_run_under_earlier_weights() -> None:
     policy, begun = Versioned(Named()), threading.Event()
     policy.offer(weights(1))

@@ -108,9 +108,10 @@ class Loopback(ThreadingHTTPServer):
     """
 
     daemon_threads = True
+    port = 0  # any that is free
 
     def __init__(self, *script: Reply, answer: Callable[[Request], Any] | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), Handler)
+        super().__init__(("127.0.0.1", self.port), Handler)
         self.script, self.requests, self.sick = list(script), list[Request](), False
         self.answer = answer or (lambda request: chat("fine"))
         self.closing, self._lock = threading.Event(), threading.Lock()
