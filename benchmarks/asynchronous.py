@@ -1,7 +1,7 @@
 """Sampling ahead of the updates against sampling and updating in turn, over seeds.
 
     python benchmarks/asynchronous.py
-    python benchmarks/asynchronous.py --updates 60 --seeds 0 1 2 3 4 --staleness 0 1 2 --jobs 2
+    python benchmarks/asynchronous.py --updates 60 --seeds 0 1 2 3 4 --staleness 0 1 2 --jobs 4
 
 What costs time here waits, as sandboxes, servers and GPUs do, so the figures hardly depend on the
 processor. Each step in an environment waits for a time from an exponential distribution (its mean
@@ -334,7 +334,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--world-s", type=float, default=0.3, help="mean wait of a step")
     parser.add_argument("--policy-s", type=float, default=0.1, help="wait of a call")
     parser.add_argument("--update-s", type=float, default=1.5, help="wait of an update")
-    parser.add_argument("--jobs", type=int, default=1, help="runs at the same time")
+    parser.add_argument("--jobs", type=int, default=4, help="runs at the same time")
     parser.add_argument("--out", help="keeps the runs, and takes those that are there")
     parser.add_argument("--run", help=argparse.SUPPRESS)
     return parser.parse_args()
