@@ -12,6 +12,7 @@ Every mistake raises ``UnknownName`` or ``BadOption`` with the dotted key.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
@@ -164,7 +165,8 @@ class PolicyConfig(Section):
     @property
     def base_urls(self) -> list[str]:
         """The addresses of its servers."""
-        return [self.base_url] if isinstance(self.base_url, str) else self.base_url or []
+        urls = [self.base_url] if isinstance(self.base_url, str) else self.base_url or []
+        return [url.rstrip("/").removesuffix("/v1") for url in urls]
 
     @model_validator(mode="after")
     def _a_server_or_none(self) -> Self:
@@ -179,6 +181,10 @@ class PolicyConfig(Section):
                 "policy.base_url: the sampler 'vllm-server' needs the server's address, as"
                 " http://localhost:8000"
             )
+        elif twice := [url for url, n in Counter(self.base_urls).items() if n > 1]:
+            raise ValueError(
+                f"policy.base_url must name each server once; got {twice[0]} several times"
+            )
         elif self.engine:
             raise ValueError(
                 f"policy.engine must be empty for a server; got {', '.join(self.engine)}. Fix: pass"
@@ -192,7 +198,8 @@ class RolloutConfig(Section):
 
     engine: this process ("local"), or Ray's actors ("ray"). job_groups: groups that run together as
     a job. With the same number, one process and any number of workers give the same run. None
-    means 8 for ray, and all at once for local, which is fastest.
+    means 8 for ray, and all at once for local, which is fastest; ahead of the updates, at most 8,
+    so that every worker has a job.
     max_staleness: how many updates old the weights of a sample may be that is trained on. 0 samples
     and updates in turn. Above 0 ``workers`` sample ahead while the model is updated, each in a
     thread of this process with its own environments and copy of the model, or in an actor.

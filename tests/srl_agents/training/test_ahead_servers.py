@@ -202,6 +202,12 @@ def test_no_server_and_another_model_are_said_before_the_first_update(
     assert len(updates(run(tree))) == 4
 
 
+def test_a_server_is_named_once(tree: dict[str, Any], servers: list[FakeVLLM]) -> None:
+    twice = [servers[0].root, f"{servers[0].root}/v1/"]
+    with pytest.raises(BadOption, match="policy.base_url must name each server once; got http"):
+        make_config(merged(tree, {"policy": {"base_url": twice}}))
+
+
 def test_several_servers_need_a_bound_on_staleness(tree: dict[str, Any]) -> None:
     with pytest.raises(BadOption, match="policy.base_url must be one server where rollout.max"):
         make_config(merged(tree, {"rollout": {"max_staleness": 0}}))
