@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ def test_both_of_sb3s_vector_environments_step_it() -> None:
 
 
 def test_a_failing_environment_leaves_the_network_finite() -> None:
-    env = DummyVecEnv([lambda: CandidateSteps(CountingEnv(FailingVerifier()), 3, encoder=SMALL)])
+    failing = partial(CountingEnv, FailingVerifier(), continuation="expert", reward_mode="rlvr")
+    env = DummyVecEnv([lambda: CandidateSteps(failing(), 3, encoder=SMALL)])
     agent = PPO(ScorerPolicy, env, n_steps=32, batch_size=16, seed=0)
     agent.learn(64)
     assert env.envs[0].get_wrapper_attr("failures")["VerifierTimeout"] > 3
