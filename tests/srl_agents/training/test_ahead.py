@@ -29,7 +29,7 @@ def test_a_run_learns_from_samples_of_bounded_staleness(tree: dict[str, Any]) ->
     folder = run(tree, AHEAD, {"budget": {"updates": 8}})
     found = updates(folder)
     assert all(line["groups/trained"] == 4 for line in found)
-    assert max(line["staleness/max"] for line in found) == 1
+    assert max(line["staleness/max"] for line in found) <= 1
     assert all(0 <= line["idle_fraction"] <= 1 for line in found)
     assert all(line["workers/lost"] == 0 for line in found)
     versions = {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -97,17 +98,18 @@ def test_jobs_that_belong_together_arrive_together(make: Make) -> None:
 
 
 def test_what_is_waited_for_at_once_goes_before_what_waits(make: Make) -> None:
-    free, seen = threading.Event(), list[int]()
+    began, seen, streams = threading.Event(), list[int](), list[JobStream]()
 
     def say(job: Job, wanted: Callable[[], bool]) -> None:
         seen.append(job.starts[0].group)
-        if job.starts[0].group == 1:
-            free.wait(10)
+        began.set()
+        while seen == [1] and len(streams[0]._tasks) < 3:
+            time.sleep(0.001)
 
-    stream = make(Told(say=say))
-    for group in (1, 2):
-        stream.submit([job(group)])
-    threading.Timer(0.05, free.set).start()
+    streams.append(stream := make(Told(say=say)))
+    stream.submit([job(1)])
+    assert began.wait(10)
+    stream.submit([job(2)])
     assert groups(stream.run([job(3)])) == [3]
     assert groups(stream.take() + stream.take()) == [1, 2]
     assert seen == [1, 3, 2]
