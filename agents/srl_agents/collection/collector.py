@@ -240,13 +240,10 @@ class CollectorSource:
             if group.start in points:
                 counts = group.informative(found.min_std)
                 informative[group.start] = informative.get(group.start, False) or counts
-        sound: dict[int, list[Episode]] = {}
-        for episode in found.episodes:
-            if episode.failure is None:
-                sound.setdefault(episode.group, []).append(episode)
+        sound = [episode for episode in found.episodes if episode.failure is None]
         results = list[tuple[StartPoint, StartResult]]()
         for number, counts in informative.items():
-            own = sound.get(number, [])
+            own = [episode for episode in sound if episode.group == number]
             correct = tuple(e.verdict["correct"] for e in own if e.verdict is not None)
             rewards = tuple(episode.total_reward for episode in own)
             results.append((points[number], StartResult(rewards, correct, counts)))

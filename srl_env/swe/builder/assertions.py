@@ -1,27 +1,35 @@
 """The assertions of tests, as oracle cases and as scripts.
 
-Only tests that need nothing but imports, helpers, parameters, and attributes of their class can be
-used. A script has neither the name of its test nor that of its file.
+Only tests that need nothing but imports, helpers, parameters, simple fixtures, and the members of
+their class can be used (``testing_code``). A script has neither the name of its test nor that of
+its file.
 """
 
 from __future__ import annotations
 
 import ast
+import builtins
+import copy
 import functools
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Final
 
 from srl_env.swe.builder.project import Project, is_test_file
-from srl_env.swe.builder.script import names_in, written_script
+from srl_env.swe.builder.script import loaded_names, names_in, written_script
 from srl_env.swe.builder.source import FunctionNode
+from srl_env.swe.builder.testing_code import STATE, TestCode, read_test
 
 PER_TEST: Final = 2
+_COMPOUND: Final = (ast.For, ast.While, ast.If, ast.With, ast.Try)
+_NOTHING: Final = ast.Constant(None)
+_BUILTINS: Final = frozenset(dir(builtins))
 _TESTING: Final = frozenset({"pytest", "unittest", "__future__", "hypothesis", "mock"})
-
-_COMPARING: Final = ("Equal", "True", "False", "None")  # unittest's, by their first argument
+_MARKS: Final = ("pytest", "unittest", "mock", "patch", "fixture")
+_FIRST: Final = ("True", "False", "None", "IsInstance", "Greater", "Less", "Regex", "GreaterEqual")
+_SIDES: Final = ("Equal", "Equals", "assertIs", "IsNot", "AlmostEqual", "CountEqual")
 
 
 class _CannotError(Exception):
@@ -32,46 +40,56 @@ class _CannotError(Exception):
 class _Assertion:
     """A value that a test looks at, and the statements before it.
 
-    raises: it must raise. others: more values that may show a failure.
+    node: the statement. raises: it must raise. others: more values that may show a failure.
+    around: the statement of the test that it is inside of; None if it is not inside of one.
     """
 
+    node: ast.stmt
     before: tuple[ast.stmt, ...]
     value: ast.expr
-    lines: range
     raises: bool = False
     others: tuple[ast.expr, ...] = ()
+    around: ast.stmt | None = None
 
+    @property
+    def last_line(self) -> int:
+        return self.node.end_lineno or self.node.lineno
 
-@dataclass(frozen=True)
-class _Test:
-    """A test's function, and what is around it.
-
-    text: of its file. parameters: its parameters, and the attributes of its class, as assignments.
-    folder, path: of the repository, and of the file in it.
-    """
-
-    text: str
-    function: ast.FunctionDef
-    parameters: dict[str, ast.stmt]
-    folder: Path
-    path: str
+    def printed(self, value: ast.expr) -> str:
+        """The statement that prints a value where it is looked at."""
+        shown = f"print(repr({ast.unparse(value)}))"
+        if self.around is None:
+            return shown
+        made = _Printed(self.node, ast.parse(shown).body[0]).visit(copy.deepcopy(self.around))
+        return ast.unparse(ast.fix_missing_locations(made)) if made else shown
 
 
 def failure_scripts(project: Project, test: str, line: int) -> Iterator[str]:
     """Scripts for a test that failed at a line of its file, the best first.
 
     They do what the test does before the first assertion at or after that line, and print what it
-    looks at; or what its last call returns, where there is no assertion.
+    looks at; or what its last call returns, where there is no assertion. The last ones also make
+    the calls that earlier assertions make.
     """
-    parsed = _parsed(project, test)
+    parsed = read_test(project, test)
     if parsed is None:
         return
-    places = (*_assertions(parsed.function), *_last_call(parsed.function))
-    found = next((place for place in places if line <= place.lines[-1]), None)
-    for value in (found.value, *found.others) if found else ():
-        script = _script(parsed, found, f"print(repr({ast.unparse(value)}))") if found else None
-        if script and parsed.function.name not in script:
-            yield script
+    used = {name for source in project.sources.values() for name in source.attributes}
+    seen = set[str]()
+    for effects in (False, True):
+        places = (*_assertions(parsed, effects=effects), *_last_call(parsed))
+        found = next((place for place in places if line <= place.last_line), None)
+        for value in (found.value, *found.others) if found else ():
+            script = _script(parsed, found, found.printed(value)) if found else None
+            if script and script not in seen and parsed.name not in script:
+                seen.add(script)
+                yield _without_unused_methods(script, used)
+
+
+def failing_code(project: Project, test: str, line: int) -> str:
+    """What a test does, as it is written, up to a line of its file; "" if that is not known."""
+    parsed = read_test(project, test)
+    return parsed.until(line) if parsed else ""
 
 
 def assertion_cases(project: Project) -> Iterator[tuple[str, str, str]]:
@@ -80,109 +98,90 @@ def assertion_cases(project: Project) -> Iterator[tuple[str, str, str]]:
     At most PER_TEST of a test.
     """
     for test in project.tests:
-        parsed = _parsed(project, test)
+        parsed = read_test(project, test)
         if parsed is None:
             continue
-        compared = [found for found in _assertions(parsed.function) if not found.raises]
-        for number, found in enumerate(compared[-PER_TEST:], 1):
-            expression = ast.unparse(found.value)
-            script = _script(parsed, found, expression)
+        found = [one for one in _assertions(parsed) if not one.raises and one.around is None]
+        for number, one in enumerate(found[-PER_TEST:], 1):
+            expression = ast.unparse(one.value)
+            script = _script(parsed, one, expression)
             if script is not None:
                 yield f"{test} {number}", script.removesuffix(f"{expression}\n"), expression
 
 
-def _parsed(project: Project, test: str) -> _Test | None:
-    """None for a test that is no plain function, or that needs fixtures."""
-    path, _, name = test.partition("::")
-    try:
-        text = _text(project.checkout.tree / path)
-        scope: ast.AST = ast.parse(text)
-    except (SyntaxError, UnicodeDecodeError, RecursionError):
-        return None
-    owner: ast.AST = scope
-    for part in name.partition("[")[0].split("::"):
-        body: list[ast.AST] = getattr(scope, "body", [])
-        owner, scope = (
-            scope,
-            next((n for n in body if getattr(n, "name", None) == part), ast.Pass()),
-        )
-    if not isinstance(scope, ast.FunctionDef):
-        return None
-    given = project.parameters.get(test, {})
-    texts = {name: _argument(scope, name, text) for name, text in given.items()}
-    names = [a.arg for a in scope.args.args if a.arg not in ("self", "cls")]
-    if not all(texts.get(name) for name in names):
-        return None
-    known: dict[str, ast.stmt] = {n: ast.parse(f"{n} = {texts[n]}").body[0] for n in names}
-    if isinstance(owner, ast.ClassDef):
-        known = _attributes(owner, scope) | known
-    return _Test(text, scope, known, project.checkout.tree, path)
-
-
-def _argument(function: ast.FunctionDef, name: str, text: str) -> str:
-    """The source of a parameter's value: as given, or, of "<n>", the n-th of its mark; else ""."""
-    number = re.fullmatch(r"<(\d+)>", text)
-    if number is None:
-        return text
-    for mark in function.decorator_list:
-        if not isinstance(mark, ast.Call) or "parametrize" not in ast.unparse(mark.func):
-            continue
-        if len(mark.args) < 2 or not isinstance(mark.args[1], ast.List | ast.Tuple):
-            continue
-        names = re.findall(r"\w+", ast.unparse(mark.args[0]))
-        rows = mark.args[1].elts
-        if name in names and int(number[1]) < len(rows):
-            row = rows[int(number[1])]
-            if isinstance(row, ast.Call) and ast.unparse(row.func).endswith("param"):
-                values = row.args
-            else:
-                several = len(names) > 1 and isinstance(row, ast.Tuple | ast.List)
-                values = row.elts if several else [row]  # type: ignore[attr-defined]
-            return ast.unparse(values[names.index(name)]) if len(values) == len(names) else ""
-    return ""
-
-
-def _attributes(owner: ast.ClassDef, function: ast.FunctionDef) -> dict[str, ast.stmt]:
-    """Attributes of a test's class as assignments. ``self.a`` becomes ``a`` in the function."""
-    known: dict[str, ast.stmt] = {}
-    for node in owner.body:
-        targets = node.targets if isinstance(node, ast.Assign) else [ast.Pass()]
-        if len(targets) == 1 and isinstance(targets[0], ast.Name):
-            known[targets[0].id] = node
-    _WithoutSelf(known).visit(function)
-    return known
-
-
-class _WithoutSelf(ast.NodeTransformer):
-    def __init__(self, known: Mapping[str, ast.stmt]) -> None:
-        self._known = known
-
-    def visit_Attribute(self, node: ast.Attribute) -> ast.AST:  # ast's name
-        own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
-        if own and node.attr in self._known:
-            return ast.copy_location(ast.Name(node.attr, node.ctx), node)
-        return self.generic_visit(node)
-
-
-@functools.lru_cache(maxsize=64)
-def _text(path: Path) -> str:
-    return path.read_bytes().decode()
-
-
-def _script(test: _Test, found: _Assertion, last: str) -> str | None:
-    """The last line after what it needs of the test, its parameters, and its module."""
+def _script(test: TestCode, found: _Assertion, last: str) -> str | None:
+    """The last statement after what it needs of the test, its class, and its module."""
     lines = [*map(ast.unparse, _used(found.before, last)), last]
-    used, given = set(names_in("\n".join(lines))), list[str]()
-    for name, node in reversed(test.parameters.items()):  # later ones may need earlier ones
-        if name in used:
-            given.insert(0, ast.unparse(node))
-            used |= names_in(given[0])
+    used = set(names_in("\n".join(lines)))
+    for _ in test.known:  # what is used may use more
+        used |= {
+            name
+            for known in used & set(test.known)
+            for node in test.known[known]
+            for name in names_in(ast.unparse(node))
+        }
+    given = [
+        ast.unparse(node) + ("\n" if isinstance(node, FunctionNode) else "")
+        for name, nodes in test.known.items()
+        if name in used
+        for node in nodes
+    ]
     try:
         check = functools.partial(_check_usable, test)
         script = written_script(test.text, [*given, *lines], check)
     except _CannotError:
         return None
-    return None if "self" in names_in(script) else script
+    tree = ast.parse(script)
+    return None if _reads_unset_state(tree) else script
+
+
+def _reads_unset_state(tree: ast.Module) -> bool:
+    """Whether a script reads of a test's object what nothing sets, such as a method of unittest."""
+    own = [
+        node
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Attribute)
+        and isinstance(node.value, ast.Name)
+        and node.value.id == STATE
+    ]
+    read = {node.attr for node in own if isinstance(node.ctx, ast.Load)}
+    return not read <= {node.attr for node in own if not isinstance(node.ctx, ast.Load)}
+
+
+def _without_unused_methods(script: str, used: Collection[str]) -> str:
+    """A script whose classes have only special methods, and those that it or the code under test
+    may call. used: the names of attributes in that code.
+    """
+    tree, lines = ast.parse(script), [*script.splitlines(), None][:-1]
+    classes = [node for node in tree.body if isinstance(node, ast.ClassDef)]
+    while unused := [
+        (owner, method)
+        for owner in classes
+        for method in owner.body
+        if isinstance(method, FunctionNode)
+        and not method.name.endswith("__")
+        and method.name not in used
+        and method.name not in _mentioned(tree, method)
+    ]:
+        for owner, method in unused:
+            owner.body.remove(method)
+            first = min([method.lineno, *(mark.lineno for mark in method.decorator_list)])
+            end = method.end_lineno or first
+            lines[first - 1 : end] = [None] * (end - first + 1)
+            if not owner.body:
+                owner.body.append(ast.Pass())
+                lines[first - 1] = " " * method.col_offset + "pass"
+    kept = "\n".join(line for line in lines if line is not None)
+    return re.sub(r"\n{3,}", "\n\n", kept).strip("\n") + "\n"
+
+
+def _mentioned(node: ast.AST, without: ast.AST) -> set[str]:
+    """The names and attributes in code, but for one node."""
+    if node is without:
+        return set()
+    own = {node.id} if isinstance(node, ast.Name) else set[str]()
+    own |= {node.attr} if isinstance(node, ast.Attribute) else set()
+    return own.union(*(_mentioned(child, without) for child in ast.iter_child_nodes(node)))
 
 
 def _used(before: Sequence[ast.stmt], last: str) -> list[ast.stmt]:
@@ -200,31 +199,136 @@ def _used(before: Sequence[ast.stmt], last: str) -> list[ast.stmt]:
     return kept
 
 
-def _assertions(function: ast.FunctionDef) -> Iterator[_Assertion]:
+def _assertions(test: TestCode, *, effects: bool = False) -> Iterator[_Assertion]:
+    """The assertions of a test, in their order.
+
+    effects: whether the statements before one have the calls of earlier assertions.
+    """
     before: list[ast.stmt] = []
-    for statement in function.body:
-        lines = range(statement.lineno, (statement.end_lineno or statement.lineno) + 1)
-        called = statement.value if isinstance(statement, ast.Expr) else None
-        if isinstance(statement, ast.Assert):
-            value, *others = _looked_at(statement.test)
-            yield _Assertion(tuple(before), value, lines, others=tuple(others))
-        elif isinstance(statement, ast.With) and _names(statement.items[0].context_expr, "aises"):
-            *first, last = statement.body
-            if isinstance(last, ast.Expr):
-                yield _Assertion((*before, *first), last.value, lines, raises=True)
-        elif isinstance(called, ast.Call) and _names(called, ".assert"):
-            if called.args and any(_names(called, name) for name in _COMPARING):
-                yield _Assertion(tuple(before), called.args[0], lines)
-        elif not isinstance(called, ast.Constant):
-            before.append(statement)
+    for statement in test.body:
+        if values := _looked_at(statement):
+            raises = _expects_exception(statement)
+            more = _first_statements(statement) if raises else ()
+            if values[0] is not _NOTHING:
+                yield _Assertion(statement, (*before, *more), values[0], raises, values[1:])
+            if effects and not raises:
+                before += _calls(values)
+            continue
+        for inner in _within(statement):
+            values = () if isinstance(inner, ast.With) else _looked_at(inner)
+            if values and values[0] is not _NOTHING:
+                yield _Assertion(inner, tuple(before), values[0], False, values[1:], statement)
+        if not _is_text(statement):
+            quiet = _Printed(None, None).visit(copy.deepcopy(statement))
+            if isinstance(quiet, ast.stmt):
+                before.append(ast.fix_missing_locations(quiet))
 
 
-def _last_call(function: ast.FunctionDef) -> Iterator[_Assertion]:
+def _calls(values: Sequence[ast.expr]) -> list[ast.stmt]:
+    """The values that call more than built-in functions, as statements."""
+    sides = values[:-1] if len(values) > 1 else values  # the last is the whole comparison
+    called = [
+        side
+        for side in sides
+        if any(
+            isinstance(node, ast.Call) and ast.unparse(node.func) not in _BUILTINS
+            for node in ast.walk(side)
+        )
+    ]
+    return [ast.fix_missing_locations(ast.copy_location(ast.Expr(side), side)) for side in called]
+
+
+class _Printed(ast.NodeTransformer):
+    """Statements without their assertions; one of them is replaced."""
+
+    def __init__(self, chosen: ast.stmt | None, print_: ast.stmt | None) -> None:
+        self._place = (chosen.lineno, chosen.col_offset) if chosen else None
+        self._print = print_
+
+    def visit(self, node: ast.AST) -> ast.AST | None:
+        if not isinstance(node, ast.stmt):
+            return self.generic_visit(node)
+        if self._place == (node.lineno, node.col_offset) and not isinstance(node, _COMPOUND):
+            return self._print
+        if _looked_at(node):
+            return None
+        made = self.generic_visit(node)
+        if isinstance(made, _COMPOUND) and not made.body:
+            return None
+        return made
+
+
+def _within(statement: ast.stmt) -> Iterator[ast.stmt]:
+    """The statements inside of a compound one, in their order."""
+    if isinstance(statement, _COMPOUND):
+        for name in ("body", "orelse", "finalbody"):
+            for node in getattr(statement, name, ()):
+                yield node
+                yield from _within(node)
+
+
+def _looked_at(node: ast.stmt) -> tuple[ast.expr, ...]:
+    """The values that an assertion looks at, the best first; () if a statement is none."""
+    if isinstance(node, ast.Assert):
+        return _compared(node.test)
+    if isinstance(node, ast.With):
+        if not _names(node.items[0].context_expr, "aises"):
+            return ()
+        last = node.body[-1]
+        return (last.value if isinstance(last, ast.Expr | ast.Assign) else _NOTHING,)
+    if not isinstance(node, ast.Expr) or not _names(node.value, ".assert"):
+        return ()
+    assert isinstance(node.value, ast.Call)
+    called, given = ast.unparse(node.value.func), node.value.args
+    if called.endswith("Raises") and len(given) > 1:
+        return (ast.Call(given[1], given[2:], node.value.keywords),)
+    if called.endswith(_SIDES) and len(given) > 1:
+        how = ast.Is() if called.endswith(("Is", "IsNot")) else ast.Eq()
+        return (*_sides(given[0], given[1]), ast.Compare(given[0], [how], [given[1]]))
+    if called.endswith("In") and len(given) > 1:
+        return (ast.Compare(given[0], [ast.In()], [given[1]]), given[1])
+    if called.endswith(_FIRST) and given:
+        return _compared(given[0])
+    if ".assert_" in called and len(given) > 1 and "raises" not in called:
+        return _sides(given[0], given[1])
+    return (_NOTHING,) if called.startswith("self.assert") else ()
+
+
+def _compared(test: ast.expr) -> tuple[ast.expr, ...]:
+    """What is compared with a known value, or the whole assertion; then what else may differ."""
+    if isinstance(test, ast.UnaryOp) and isinstance(test.op, ast.Not):
+        return _compared(test.operand)
+    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
+        return (test,)
+    if not isinstance(test.ops[0], ast.Eq | ast.Is):
+        return (test,)
+    return (*_sides(test.left, test.comparators[0]), test)
+
+
+def _sides(*sides: ast.expr) -> tuple[ast.expr, ...]:
+    """Those sides of a comparison that the code under test computes; both if neither is."""
+    computed = [s for s in sides if loaded_names(s) - _BUILTINS]
+    return tuple(computed or sides)
+
+
+def _expects_exception(node: ast.stmt) -> bool:
+    value = node.value if isinstance(node, ast.Expr) else None
+    return isinstance(node, ast.With) or (value is not None and _names(value, "aises"))
+
+
+def _first_statements(node: ast.stmt) -> Sequence[ast.stmt]:
+    return node.body[:-1] if isinstance(node, ast.With) else ()
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _last_call(test: TestCode) -> Iterator[_Assertion]:
     """The last statement of a test, if it is a call: it must not raise."""
-    *before, last = function.body
+    *before, last = test.body
     if isinstance(last, ast.Expr | ast.Assign) and isinstance(last.value, ast.Call):
-        lines = range(last.lineno, (last.end_lineno or last.lineno) + 1)
-        yield _Assertion(tuple(before), last.value, lines)
+        yield _Assertion(last, tuple(before), last.value)
 
 
 def _names(node: ast.expr, part: str) -> bool:
@@ -232,23 +336,16 @@ def _names(node: ast.expr, part: str) -> bool:
     return isinstance(node, ast.Call) and part in ast.unparse(node.func)
 
 
-def _looked_at(test: ast.expr) -> tuple[ast.expr, ...]:
-    """What is compared with a known value, or the whole assertion; then what else may differ."""
-    if not isinstance(test, ast.Compare) or len(test.ops) != 1:
-        return (test,)
-    sides = [s for s in (test.left, *test.comparators) if not isinstance(s, ast.Constant)]
-    known = isinstance(test.ops[0], ast.Eq | ast.Is)
-    return (*sides, test) if known and sides else (test,)
-
-
-def _check_usable(test: _Test, node: ast.stmt) -> None:
+def _check_usable(test: TestCode, node: ast.stmt) -> None:
     """Raises _CannotError for what a script outside the tests cannot have.
 
     A relative import becomes one from the repository's root.
     """
     modules: Sequence[str] = ()
-    if isinstance(node, FunctionNode) and (node.decorator_list or "test" in node.name):
-        raise _CannotError
+    if isinstance(node, FunctionNode):
+        marks = " ".join(map(ast.unparse, node.decorator_list))
+        if "test" in node.name or any(word in marks for word in _MARKS):
+            raise _CannotError
     if isinstance(node, ast.Import):
         modules = [alias.name for alias in node.names]
     elif isinstance(node, ast.ImportFrom):

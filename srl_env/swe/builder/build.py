@@ -35,7 +35,14 @@ from srl_env.swe.builder.checkout import warm_probes
 from srl_env.swe.builder.coherent import FINDERS, coherent_bugs
 from srl_env.swe.builder.journal import Journal, journal_path
 from srl_env.swe.builder.options import BuildOptions
-from srl_env.swe.builder.plan import MAX_TRIES, Candidate, fill_splits, several_bugs, single_bugs
+from srl_env.swe.builder.plan import (
+    MAX_TRIES,
+    Candidate,
+    fill_splits,
+    joined,
+    several_bugs,
+    single_bugs,
+)
 from srl_env.swe.builder.project import Project, copy_repository, inspect_project
 from srl_env.swe.builder.quota import Quotas
 from srl_env.swe.builder.report import SEVERAL, BuildReport, count_tasks
@@ -45,7 +52,7 @@ from srl_env.swe.builder.trial import COMMON, Dropped, Trial, TrialContext, pack
 from srl_env.swe.task import SWETask
 from srl_env.swe.task_folder import TaskSet, TaskWriter, code_digest
 
-FORMAT: Final = 5
+FORMAT: Final = 6
 LEAST_TESTS: Final = 2
 ROUND: Final = 32
 PER_FUNCTION: Final = 8
@@ -53,6 +60,8 @@ SAME_FAILING: Final = 2
 COHERENT_WEIGHT: Final = 4  # there are about a fifth as many kinds of coherent faults as of slips
 SEVERAL_FRACTION: Final = 0.25
 USES_OF_A_BUG: Final = 3
+APART: Final = "its functions are in two splits"
+TOLD: Final = "the same report as another"
 _CONTROL_ROUNDS: Final = 6
 _CONTROLS_S: Final = 15.0
 
@@ -132,6 +141,8 @@ class _Build:
         self._expected = 1
         self._codes: set[str] = set()
         self._shown: dict[str, tuple[str, tuple[Reproduction, ...]]] = {}
+        self._split: dict[str, str] = {}  # of functions that have tasks
+        self._told: set[tuple[str, str, str]] = set()  # examples of tasks
         self._by_function: Counter[tuple[str, ...]] = Counter()
         self._by_failing: Counter[tuple[tuple[str, ...], tuple[str, ...]]] = Counter()
         self._prepare(path, tree, policy)
@@ -242,7 +253,15 @@ class _Build:
                 if row is None or self._is_common(candidate, tuple(row["fail_to_pass"])):
                     self._dropped[result.get("dropped", COMMON)] += 1
                     continue
-                task = SWETask.from_row(row, self.context.repository)
+                if (split := self._split_of(candidate)) is None:
+                    self._dropped[APART] += 1
+                    continue
+                if kind != SEVERAL and self._is_told(result["shown"]):
+                    self._dropped[TOLD] += 1
+                    continue
+                candidate = replace(candidate, split=split)
+                self._split |= dict.fromkeys(candidate.changed, split)
+                task = replace(SWETask.from_row(row, self.context.repository), split=split)
                 shown = tuple(map(Reproduction.from_json, result["shown"]))
                 self._shown[task.id] = (candidate.key, shown)
                 kept.append((candidate, task))
@@ -270,6 +289,9 @@ class _Build:
         for candidate in candidates:
             if self._by_function[candidate.functions] >= PER_FUNCTION:
                 continue
+            if self._split_of(candidate) is None:
+                self._dropped[APART] += 1
+                continue
             try:
                 trial = Trial(self.context, candidate)
             except Dropped as dropped:
@@ -280,6 +302,19 @@ class _Build:
                 continue
             self._codes.add(trial.digest)
             yield trial
+
+    def _split_of(self, candidate: Candidate) -> str | None:
+        """The split of the functions that have tasks; None if these are of two splits."""
+        found = {self._split[name] for name in candidate.changed if name in self._split}
+        return None if len(found) > 1 else (found or {candidate.split}).pop()
+
+    def _is_told(self, shown: Sequence[Mapping[str, Any]]) -> bool:
+        """Whether the reports of other tasks show all this; else it is noted."""
+        told = {(one["script"], one["actual"]["printed"], one["actual"]["error"]) for one in shown}
+        if told <= self._told:
+            return True
+        self._told |= told
+        return False
 
     def _is_common(self, candidate: Candidate, failing: tuple[str, ...]) -> bool:
         """Whether enough tasks of the same functions were kept, or fail exactly these tests."""
@@ -326,13 +361,14 @@ class _Build:
 
     def _with_splits(self, singles: Kept) -> Kept:
         """The tasks in splits of which none is empty, where that is possible."""
-        hashed = {name: candidate.split for candidate, _ in singles for name in candidate.changed}
-        splits = fill_splits(self.project.name, hashed)
+        groups = joined(candidate.changed for candidate, _ in singles)
+        found = {groups[name]: self._split[name] for name in groups}
+        splits = fill_splits(self.project.name, found)
+        self._split = {name: splits[group] for name, group in groups.items()}
         return [
             (replace(candidate, split=split), replace(task, split=split))
             for candidate, task in singles
-            for split, *more in ({splits[name] for name in candidate.changed},)
-            if not more
+            for split in (splits[groups[candidate.changed[0]]],)
         ]
 
     def _show(self, doing: str) -> None:

@@ -25,6 +25,7 @@ from srl_env.swe.task import CASES_FILE
 
 MAX_CASES: Final = 200
 PER_FUNCTION: Final = 8
+TEMPORARY: Final = "/tmp/"
 _MANY: Final = 1_000
 _OPEN, _CLOSE = "list(itertools.islice(", f", {_MANY}))"
 _RUNS: Final[Sequence[Mapping[str, str] | None]] = (
@@ -84,6 +85,8 @@ def recorded_cases(calls: Iterable[Mapping[str, str]]) -> tuple[Draft, ...]:
     """The calls that tests made, as cases: some for each function, from short to long."""
     chosen: dict[str, list[Mapping[str, str]]] = {}
     for call in sorted(calls, key=lambda call: (len(call["expression"]), call["expression"])):
+        if TEMPORARY in call["setup"] + call["expression"]:  # a file of the test's own
+            continue
         if call["kind"] not in ("function", "method", "module", "type"):
             chosen.setdefault(call["of"], []).append(call)
     drafts = [

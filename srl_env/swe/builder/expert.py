@@ -23,6 +23,7 @@ from srl_env.swe.builder.edits import valid_replacements
 from srl_env.swe.builder.reproduction import Reproduction, quoted
 from srl_env.swe.builder.source import Function, Source
 from srl_env.swe.builder.suite import related_tests
+from srl_env.swe.builder.watched import watched
 from srl_env.swe.tools import Workbench
 from srl_env.text.tool_calls import EDITOR, Argument, ToolCall
 
@@ -35,15 +36,22 @@ _NAMES: Final = 3
 _FRAME: Final = r'File "(?:[^"]*/)?workspace/([^"]+)", line (\d+)'
 _FAILED: Final = r"^(?:FAILED|ERROR) |^=+ (?:FAILURES|ERRORS) =+$"
 _TRACER: Final = """\
-import os, sys
+import os, re, sys
 
 def trace(frame, event, result):
     path, name = os.path.relpath(frame.f_code.co_filename), frame.f_code.co_name
     if event == "return" and not path.startswith((".", "<")) and name[0] != "<":
         place = f"{path}:{frame.f_code.co_firstlineno}"
-        print(place, name, "->", f"{result!r:.80}", file=sys.stderr)
+        shown = re.sub(" at 0x[0-9a-f]+", "", repr(result))[:80]
+        print(place, name, "->", shown, file=sys.stderr)
 
 """
+_TRACER_ONCE: Final = _TRACER.replace("def trace", "seen = set()\n\ndef trace").replace(
+    "        print(place",
+    "        if (place, shown) not in seen:\n"
+    "            seen.add((place, shown))\n"
+    "            print(place",
+)
 _TRACING: Final = "sys.setprofile(trace)"
 
 
@@ -63,12 +71,17 @@ class Repair:
 
 
 def solve(
-    bench: Workbench, repairs: Sequence[Repair], before: Mapping[str, str], tests: Sequence[str]
+    bench: Workbench,
+    repairs: Sequence[Repair],
+    before: Mapping[str, str],
+    tests: Sequence[str],
+    reaching: Sequence[str] = (),
 ) -> tuple[ExpertStep, ...]:
     """The steps of a solution, made in a workspace.
 
     before: the workspace's Python files, path → text. tests: its test files, which pass after all
-    repairs. Raises ExpertError where an observation is not what it must be.
+    repairs. reaching: those that run the changed functions. Raises ExpertError where an observation
+    is not what it must be.
     """
     expert = _Expert(bench, dict(before))
     for repair in repairs:
@@ -78,7 +91,7 @@ def solve(
     if repairs[0].shown is not None:
         done.append("what the report shows is as it should be")
     if tests:
-        done.append(f"{expert.run_tests(tests, changed)} pass")
+        done.append(f"{expert.run_tests(tests, reaching, changed)} pass")
     summary = " and ".join(done) or "the change is made"
     expert.do("submit", {}, f"{summary[0].upper()}{summary[1:]}. I submit it.")
     return tuple(expert.steps)
@@ -95,16 +108,37 @@ def without_home(observation: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _Hunk:
-    """The first and the last line before a change (last < first: only added), and the lines."""
+    """The first and the last line before a change (last < first: only added), and the lines.
+
+    prose: those of the lines that are of a docstring.
+    """
 
     first: int
     last: int
     old: tuple[str, ...]
     new: tuple[str, ...]
+    prose: frozenset[str] = frozenset()
 
+    @property
+    def removed(self) -> list[str]:
+        """The lines that are no more there; those of code, where code has changed."""
+        return self._telling(_only(self.old, self.new))
+
+    @property
+    def added(self) -> list[str]:
+        """The lines that are new; those of code, where code has changed."""
+        return self._telling(_only(self.new, self.old))
+
+    @property
     def has_code(self) -> bool:
-        """Whether a line is more than a comment or the beginning of a docstring."""
-        return not all(map(_is_prose, (*self.old, *self.new)))
+        """Whether a line differs that is more than a comment or a docstring."""
+        return any(map(self._is_code, (*_only(self.old, self.new), *_only(self.new, self.old))))
+
+    def _is_code(self, line: str) -> bool:
+        return line not in self.prose and bool(_code(line))
+
+    def _telling(self, lines: Sequence[str]) -> list[str]:
+        return [line for line in lines if self._is_code(line)] if self.has_code else [*lines]
 
 
 class _Expert:
@@ -132,18 +166,27 @@ class _Expert:
             _require(shown.actual.text, observed)
             difference = f"It {shown.does}; it should {shown.should}."
         self._locate(repair, observed, difference)
-        self._edit(repair)
+        self._edit(repair, self._checked(repair))
         if shown is not None:
             again = f"I run the example again: it must {shown.should}."
             observed = self.do("bash", example, again)
             _require(shown.expected.text, observed)
 
-    def run_tests(self, tests: Sequence[str], changed: Sequence[str]) -> str:
-        """Runs the tests of the changed modules, else all; returns which."""
+    def run_tests(
+        self, tests: Sequence[str], reaching: Sequence[str], changed: Sequence[str]
+    ) -> str:
+        """Runs the tests of the changed modules, else those that run them, else all."""
         related = related_tests(tests, changed)
-        which = f"the tests of {_listed(changed)}" if related else "other tests"
+        which, thought = "other tests", "I run other tests, to see that nothing else has changed."
+        if related:
+            which = f"the tests of {_listed(changed)}"
+        elif reaching:
+            which = "the other tests that run the changed code"
+        if related or reaching:
+            thought = f"I run {which}."
+        related = related or tuple(reaching)
         command = f"python -m pytest -qq {' '.join(map(shlex.quote, related or tests))}"
-        observed = self.do("bash", {"command": command}, f"I run {which}.")
+        observed = self.do("bash", {"command": command}, thought)
         if not re.search(r"\[100%\]$", observed, re.M) or re.search(_FAILED, observed, re.M):
             raise ExpertError("the visible tests do not pass")
         return which
@@ -174,10 +217,14 @@ class _Expert:
         """The functions that the example runs, with their results; "" where that shows too much."""
         if shown.actual.error:  # a function that raises has no result
             return ""
-        call = ToolCall("bash", {"command": _heredoc(_traced(shown.script.strip()))})
-        observed = without_home(self._bench.call(call))
+        for tracer in (_TRACER, _TRACER_ONCE):
+            script = _traced(tracer, shown.script.strip())
+            call = ToolCall("bash", {"command": _heredoc(script)})
+            observed = without_home(self._bench.call(call))
+            if len(observed.splitlines()) <= _MOST_TRACED:
+                break
         many = len(observed.splitlines()) > _MOST_TRACED
-        if many or " -> " not in observed or " at 0x" in observed or "Traceback" in observed:
+        if many or " -> " not in observed or "Traceback" in observed:
             return ""
         thought = f"{difference} I trace which functions of the repository it runs."
         return self._record(call, thought, observed)
@@ -232,6 +279,8 @@ class _Expert:
         """The line at which a search finds a function."""
         command = f'grep -rnE "def {name}\\(" --include="*.py" .'
         thought = f"{difference} I search for `{name}`." if difference else f"Where is `{name}`?"
+        if not difference and any(f"{name}(" in (step.observation or "") for step in self.steps):
+            thought = f"I have seen a call of `{name}`. Where is it?"
         observed = self.do("bash", {"command": command}, thought)
         found = re.search(rf"^\./{re.escape(path)}:(\d+):", observed, re.MULTILINE)
         if found is None:
@@ -240,7 +289,30 @@ class _Expert:
 
     # -- editing ---------------------------------------------------------------------------
 
-    def _edit(self, repair: Repair) -> None:
+    def _checked(self, repair: Repair) -> str:
+        """What the wrong and the correct expression give where the example runs them; else ""."""
+        if repair.shown is None or len(repair.after) != 1:
+            return ""
+        ((path, goal),) = repair.after.items()
+        before, after = Source(self._files[path], path), Source(goal, path)
+        hunks = _hunks(before.text, goal)
+        function = before.function_at(max(1, min(hunks[0].first, hunks[0].last)))
+        found = watched(before, after, function) if function and len(hunks) == 1 else None
+        if found is None or not any(p == path and a <= found.line <= b for p, a, b in self._seen):
+            return ""
+        script = _heredoc(found.script(repair.shown.script.strip()))
+        call = ToolCall("bash", {"command": script})
+        observed = without_home(self._bench.call(call))
+        values = found.values(observed)
+        if values is None or len(observed.splitlines()) > _MOST_TRACED or " at 0x" in observed:
+            return ""
+        old, new = quoted(found.old), quoted(found.new)
+        where = f"line {found.line} of {path}"
+        self._record(call, f"I suspect {old} in {where}. I print it and {new} there.", observed)
+        return f" When it runs, {old} is {quoted(values[0])} and {new} is {quoted(values[1])}."
+
+    def _edit(self, repair: Repair, evidence: str) -> None:
+        """evidence: what was seen at the place, a sentence or ""."""
         edits = [
             (path, old, new)
             for path, goal in repair.after.items()
@@ -250,7 +322,7 @@ class _Expert:
             before = self._files[path]
             after = self._files[path] = before.replace(old, new)
             hunks = _hunks(before, after)
-            thought = _cause(path, next(filter(_Hunk.has_code, hunks), hunks[0]))
+            thought = _cause(path, next((hunk for hunk in hunks if hunk.has_code), hunks[0]))
             if number == 0 and repair.shown is not None:
                 does, should = repair.shown.does, repair.shown.should
                 count = len(edits) - 1
@@ -258,7 +330,7 @@ class _Expert:
                 more = f"; with {others}, the example must {should}"
                 why = f": this is why the example {does} and does not {should}"
                 thought += more if len(edits) > 1 else why
-            thought += "."
+            thought += "." + (evidence if number == 0 else "")
             edit = {"command": "str_replace", "path": path, "old_str": old, "new_str": new}
             if "edited" not in self.do(EDITOR, edit, thought).lower():
                 raise ExpertError(f"an edit of {path} is refused")
@@ -270,8 +342,9 @@ class _Expert:
 def _hunks(text: str, goal: str) -> list[_Hunk]:
     old, new = text.splitlines(), goal.splitlines()
     matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    prose = _docstring_lines(text) | _docstring_lines(goal)
     return [
-        _Hunk(min(a + 1, max(1, len(old))), b, tuple(old[a:b]), tuple(new[c:d]))
+        _Hunk(min(a + 1, max(1, len(old))), b, tuple(old[a:b]), tuple(new[c:d]), prose)
         for kind, a, b, c, d in matcher.get_opcodes()
         if kind != "equal"
     ]
@@ -279,25 +352,60 @@ def _hunks(text: str, goal: str) -> list[_Hunk]:
 
 def _cause(path: str, hunk: _Hunk) -> str:
     """What is wrong at a place, and what must be there."""
-    lines = zip(hunk.old, hunk.new, strict=False)
-    pairs = [(a.strip(), b.strip()) for a, b in lines if a.strip() != b.strip()]
-    code = [(a, b) for a, b in pairs if _code(a) and _code(b) and _code(a) != _code(b)]
-    old, new = code[0] if code else (_telling(hunk.old), _telling(hunk.new))
+    removed, added = hunk.removed, hunk.added
     where = f"line {hunk.first} of {path}"
-    if old and new and old != new:
-        number = hunk.first + [line.strip() for line in hunk.old].index(old)
-        return f"In line {number} of {path}, {quoted(old)} must be {quoted(new)}"
-    if new and not old:
-        return f"Before {where}, {quoted(new)} is missing"
-    if old and not new:
-        return f"In {where}, {quoted(old)} must not be there"
+    if removed:
+        texts = [_plain(line) for line in hunk.old]
+        where = f"line {hunk.first + texts.index(_plain(removed[0]))} of {path}"
+    if removed and added and len(removed) != len(added):
+        begin, end = _beginning(removed), _beginning(added)
+        return f"From {where} on, {begin} must become {end}"
+    if removed and added:
+        return f"In {where}, {quoted(_plain(removed[0]))} must be {quoted(_plain(added[0]))}"
+    if added:
+        place = "At" if any(line.strip() for line in hunk.old) else "Before"
+        return f"{place} {where}, {_block(added)} missing"
+    if removed:
+        return f"In {where}, {quoted(_plain(removed[0]))} must not be there"
+    lines = [line.strip() for line in hunk.old]
+    code = [line for line in hunk.old if _code(line) and line.rstrip() not in hunk.new]
+    if code and lines == [line.strip() for line in hunk.new]:
+        return f"From {where} on, {_beginning(code)} must be in another block"
+    if len(lines) > 1 and sorted(map(_plain, lines)) == sorted(map(_plain, hunk.new)):
+        return f"From {where} on, {len(lines)} lines are in the wrong order"
     return f"The layout at {where} is wrong"
 
 
-def _telling(lines: Sequence[str]) -> str:
-    """The first of some lines that is code, else the first that is not blank."""
-    found = [line.strip() for line in lines if line.strip()]
-    return next((line for line in found if not _is_prose(line)), found[0] if found else "")
+def _docstring_lines(text: str) -> frozenset[str]:
+    """The lines of docstrings."""
+    lines, found = text.splitlines(), set[str]()
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+            found.update(lines[node.lineno - 1 : node.end_lineno])
+    return frozenset(found)
+
+
+def _beginning(lines: Sequence[str]) -> str:
+    """How many lines there are, and the first of them."""
+    count = "the line" if len(lines) == 1 else f"{len(lines)} lines that begin with"
+    return f"{count} {quoted(_plain(lines[0]))}"
+
+
+def _block(lines: Sequence[str]) -> str:
+    """The first of some lines, how many follow, and "is" or "are"."""
+    more = len(lines) - 1
+    rest = f" and {more} more line{'s' if more > 1 else ''} are" if more else " is"
+    return f"{quoted(_plain(lines[0]))}{rest}"
+
+
+def _only(lines: Sequence[str], others: Sequence[str]) -> list[str]:
+    """The lines that are not among others, whatever comma or comment ends them."""
+    known = set(map(_plain, others))
+    return [line for line in lines if line.strip() and _plain(line) not in known]
+
+
+def _plain(line: str) -> str:
+    return (_code(line) or line.strip()).removesuffix(",")
 
 
 def _code(line: str) -> str:
@@ -359,7 +467,7 @@ def _command(script: str) -> str:
     return _heredoc(script.strip())
 
 
-def _traced(script: str) -> str:
+def _traced(tracer: str, script: str) -> str:
     """A script that prints what it runs, without what its first imports run."""
     after = 0
     for node in ast.parse(script).body:
@@ -367,7 +475,7 @@ def _traced(script: str) -> str:
             break
         after = node.end_lineno or node.lineno
     lines = script.splitlines()
-    return _TRACER + "\n".join([*lines[:after], _TRACING, *lines[after:]])
+    return tracer + "\n".join([*lines[:after], _TRACING, *lines[after:]])
 
 
 def _heredoc(script: str) -> str:

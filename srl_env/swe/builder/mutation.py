@@ -7,7 +7,7 @@ A bug is a few edits of the text inside one function, or of several that belong 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from srl_env.errors import BadData
 from srl_env.swe.builder.kinds import KINDS
@@ -31,13 +31,25 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Mutation:
-    """One bug: its kind, its file and function, its edits there, and its parts elsewhere."""
+    """One bug: its kind, its file and function, its edits there, and its parts elsewhere.
+
+    completion: the edits that correct it as whoever made the other ones would, by going on; None
+    where only taking all edits back does.
+    """
 
     kind: str
     path: str
     function: str
     edits: tuple[Edit, ...]
     more: tuple[Part, ...] = ()
+    completion: Part | None = None
+
+    @property
+    def completed(self) -> Mutation | None:
+        """The change with its completion; None where there is none."""
+        if self.completion is None:
+            return None
+        return replace(self, more=(*self.more, self.completion), completion=None)
 
     @property
     def parts(self) -> tuple[Part, ...]:

@@ -33,7 +33,7 @@ class BuildOptions:
 
     name: str | None = None
     max_tasks: int | None = None
-    max_bugs: int = 2
+    max_bugs: int = 1
     seed: int = 0
     jobs: int | None = None
     test_timeout_s: float = 120.0

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, zip_longest
 from typing import Final
@@ -57,20 +57,30 @@ class Candidate:
 
 
 def split_of(repository: str, function: str) -> str:
-    """The split of a function, by the hash of its name: no function is in two.
+    """The split of a function, by the hash of its name.
 
-    About 70 % are train, 10 % dev, 20 % test. ``fill_splits`` fills empty splits.
+    About 70 % are train, 10 % dev, 20 % test. The functions of one task are of one split, that of
+    the first; with ``fill_splits``, no split is empty.
     """
     digest = hashlib.sha256(f"{repository}:{function}".encode()).digest()
     fraction = int.from_bytes(digest[:8], "big") / 2**64
     return next(name for name, end in SPLIT_ENDS if fraction < end)
 
 
+def joined(tasks: Iterable[Sequence[str]]) -> dict[str, str]:
+    """{function: the name of its group}. Functions of the same task are of the same group."""
+    groups: dict[str, set[str]] = {}
+    for names in tasks:
+        group = set(names).union(*(groups[name] for name in names if name in groups))
+        groups |= dict.fromkeys(group, group)
+    return {name: min(group) for name, group in groups.items()}
+
+
 def fill_splits(repository: str, splits: Mapping[str, str]) -> dict[str, str]:
     """The functions' splits, with functions moved into empty splits.
 
-    splits: {function: its split by ``split_of``}, of the functions that have tasks. With three or
-    more functions, no split is empty; fewer keep their splits. An empty split gets one function of
+    splits: {function, or group of functions: its split}, of those that have tasks. With three or
+    more, no split is empty; fewer keep their splits. An empty split gets one function of
     the largest: the one whose hash with the split's name is least. So a function that is added
     later changes at most the moved ones.
     """

@@ -16,7 +16,7 @@ from typing import Any, Final
 from srl_env.grading import OracleCase
 from srl_env.sandbox import Sandbox
 from srl_env.swe.builder.assertions import failure_scripts
-from srl_env.swe.builder.cases import shown_expression
+from srl_env.swe.builder.cases import TEMPORARY, shown_expression
 from srl_env.swe.builder.checkout import NO_FILES
 from srl_env.swe.builder.project import Project, Target
 from srl_env.swe.builder.script import Outcome, bound_names, names_in, run_script, written_script
@@ -28,19 +28,25 @@ _MAX_OUTPUT: Final = 600
 _MAX_SCRIPT: Final = 1_200
 _SHORT: Final = 260
 _QUOTED: Final = 100
+_BROKEN: Final = ("NameError", "UnboundLocalError", "ImportError", "ModuleNotFoundError")
+_COMPARES: Final = re.compile(r"^print\(.* (?:==|is) .*\)\n?\Z", re.MULTILINE)
+_LEAST_DOCUMENTED: Final = 20
+_MOST_DOCUMENTED: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
     """A script that shows a bug: its outcome on the correct code, and on the buggy one.
 
-    subject: the public name that the script is about; "" where there is none.
+    subject: the public name that the script is about; "" where there is none. documented: the
+    first sentence of its docstring, "" where there is none.
     """
 
     script: str
     subject: str
     expected: Outcome
     actual: Outcome
+    documented: str = ""
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Reproduction:
@@ -88,6 +94,8 @@ def reproduce(
     found = []
     given = [written] if written else []
     for script in [*given, *_scripts(project, failing, run)]:
+        if TEMPORARY in script:  # what is there when a test runs is not there for a reader
+            continue
         shown = _shown(sandbox, project, target, files, script)
         if shown is not None and files != together:
             shown = _shown(sandbox, project, target, together, script)
@@ -97,18 +105,40 @@ def reproduce(
             break
     found.sort(key=lambda one: (one.script != written or not one.calls, awkwardness(one)))
     steady = (one for one in found if _is_steady(sandbox, project, together, one))
-    return next(steady, None)
+    best = next(steady, None)
+    return best and _with_plain_print(sandbox, project, target, together, best)
 
 
-def awkwardness(shown: Reproduction) -> tuple[bool, bool, bool, int]:
+def _with_plain_print(
+    sandbox: Sandbox,
+    project: Project,
+    target: Target | None,
+    files: Mapping[str, str],
+    shown: Reproduction,
+) -> Reproduction:
+    """The reproduction without ``repr`` in its last line, if it prints the same."""
+    start, last = "print(repr(", shown.script.rstrip("\n").rpartition("\n")[2]
+    if not (last.startswith(start) and last.endswith("))")):
+        return shown
+    shorter = f"print({last.removeprefix(start)[:-2]})"
+    script = shown.script.rstrip("\n").removesuffix(last) + f"{shorter}\n"
+    plain = _shown(sandbox, project, target, files, script)
+    texts = shown.expected.text, shown.actual.text
+    same = plain is not None and (plain.expected.text, plain.actual.text) == texts
+    return plain if plain is not None and same else shown
+
+
+def awkwardness(shown: Reproduction) -> tuple[bool, bool, bool, bool, int]:
     """Sorts scripts first that reach the bug, and whose correct result is a value.
 
-    Of these, those that print two different values.
+    Of these, those that print two different values. Whether something equals a value says less
+    than the value itself.
     """
     both_printed = not shown.expected.error and not shown.actual.error
     length = len(shown.script) + len(shown.expected.text) + len(shown.actual.text)
     no_value = bool(shown.expected.error) or shown.expected.text in ("", "None")
-    return not shown.calls, no_value, not both_printed and length > _SHORT, length
+    compares = shown.expected.text in ("True", "False") and bool(_COMPARES.search(shown.script))
+    return not shown.calls, compares, no_value, not both_printed and length > _SHORT, length
 
 
 def gives_away(text: str, script: str, target: Target) -> bool:
@@ -160,12 +190,14 @@ def _shown(
     actual = run_script(sandbox, project.checkout, script, files, place)
     if expected is None or actual is None or expected.text == actual.text:
         return None
+    if expected.error.partition(":")[0] in _BROKEN:  # the script lacks something of the test
+        return None
     if not all(map(_presentable, (expected, actual))):
         return None
     if target and gives_away(actual.text, script, target):
         return None
     subject = _subject(script, [_function(project, files, *place) for place in actual.calls])
-    return Reproduction(script, subject, expected, actual)
+    return Reproduction(script, subject, expected, actual, documented(project.sources, subject))
 
 
 def _is_steady(
@@ -187,12 +219,15 @@ def _function(project: Project, files: Mapping[str, str], path: str, line: int) 
 
 
 def _subject(script: str, called: Sequence[str]) -> str:
-    """The first of the called functions that the script names; else what it last calls."""
+    """The first of the called functions that the script names, with its class if that is named.
+
+    Else what the script last calls.
+    """
     names = names_in(script)
     for function in called:
         owner, _, name = function.rpartition(".")
         if name in names and not name.startswith("_"):
-            return name
+            return function if owner in names else name
         if name.startswith("_") and owner and owner in names:
             return owner
     body = ast.parse(script).body
@@ -200,6 +235,21 @@ def _subject(script: str, called: Sequence[str]) -> str:
     imported = {name for node in imports for name in bound_names(node)}
     last = [n.id for n in ast.walk(body[-1]) if isinstance(n, ast.Name) and n.id in imported]
     return next(iter(last or sorted(imported)), "")
+
+
+def documented(sources: Mapping[str, Source], subject: str) -> str:
+    """The first sentence of the docstring of a function or class; "" where it is not known."""
+    found = {
+        ast.get_docstring(node) or ""
+        for source in sources.values()
+        for name, node in source.documented
+        if subject and (name == subject or name.endswith(f".{subject}"))
+    }
+    text = found.pop() if len(found) == 1 else ""
+    first = " ".join(text.partition("\n\n")[0].split())
+    sentence = re.split(r"(?<=[.!?]) ", first)[0]
+    fits = _LEAST_DOCUMENTED <= len(sentence) <= _MOST_DOCUMENTED and sentence[0].isupper()
+    return sentence if fits and not sentence.startswith((">>>", ":", "@")) else ""
 
 
 def _behaviour(outcome: Outcome, other: Outcome, prints: str, ends: str) -> str:
@@ -219,4 +269,5 @@ def quoted(line: str) -> str:
 
 def _presentable(outcome: Outcome) -> bool:
     text = outcome.text
-    return len(text) <= _MAX_OUTPUT and "/workspace" not in text and " at 0x" not in text
+    private = ("/workspace", TEMPORARY, " at 0x")
+    return len(text) <= _MAX_OUTPUT and not any(part in text for part in private)

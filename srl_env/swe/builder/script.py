@@ -104,7 +104,19 @@ def written_script(before: str, last: Sequence[str], check: Callable[[ast.stmt],
             blank = "\n" if isinstance(node, FunctionNode | ast.ClassDef) else ""
             rest.insert(0, _source(before, node) + blank)
     parts = ["\n".join(_import_lines(imports)), "\n".join([*rest, *last])]
-    return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
+    joined = "\n\n".join(part.strip("\n") for part in parts if part)
+    return _spaced(joined) + "\n"
+
+
+def _spaced(text: str) -> str:
+    """A text with a blank line before each function and class."""
+    lines = list[str]()
+    for line in text.splitlines():
+        starts = line.startswith(("def ", "class ", "@", "async def "))
+        if starts and lines and lines[-1] and not lines[-1].startswith("@"):
+            lines.append("")
+        lines.append(line)
+    return "\n".join(lines)
 
 
 def _import_lines(nodes: Iterable[ast.Import | ast.ImportFrom]) -> list[str]:

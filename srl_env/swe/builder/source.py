@@ -71,6 +71,12 @@ class Source:
             starts.append(starts[-1] + len(line) + 1)
         return starts
 
+    @cached_property
+    def attributes(self) -> frozenset[str]:
+        """The names of all attributes that it uses."""
+        nodes = (node for node in ast.walk(self.tree) if isinstance(node, ast.Attribute))
+        return frozenset(node.attr for node in nodes)
+
     @property
     def line_end(self) -> str:
         """The end of new lines."""
@@ -109,6 +115,13 @@ class Source:
     def functions(self) -> tuple[Function, ...]:
         """The outermost functions of the module and the methods of its classes."""
         return tuple(_functions(self.tree, ""))
+
+    @cached_property
+    def documented(self) -> tuple[tuple[str, FunctionNode | ast.ClassDef], ...]:
+        """The functions of ``functions`` and the outermost classes, by name."""
+        classes = [node for node in self.tree.body if isinstance(node, ast.ClassDef)]
+        functions = [(function.name, function.node) for function in self.functions]
+        return (*functions, *((node.name, node) for node in classes))
 
     def function(self, name: str) -> Function:
         """The function of that name."""

@@ -1,8 +1,7 @@
 """A problem statement as a user would file it: a call, its result, and the correct result.
 
-It is written from reproductions alone, so that it names only public calls, and every sentence says
-what was run. The wording depends on
-the seed.
+It is written from reproductions alone, so that it names only public calls. Every sentence says what
+was run, or what a docstring says. The wording depends on the seed.
 """
 
 from __future__ import annotations
@@ -108,10 +107,18 @@ def _section(package: str, shown: Reproduction, rng: np.random.Generator) -> lis
     return [
         _pick(rng, _TITLES[kind]).format(**words),
         _pick(rng, _OPENINGS).format(**words),
+        *_documented(shown),
         f"{_pick(rng, _EXAMPLE)}\n\n```python\n{shown.script.strip()}\n```",
         f"{labels[0]}\n\n```\n{shown.actual.text or _NOTHING}\n```",
         f"{labels[1]}\n\n```\n{shown.expected.text or _NOTHING}\n```",
     ]
+
+
+def _documented(shown: Reproduction) -> list[str]:
+    """What the docstring of the subject says: what is right in general, not in one example."""
+    if not shown.documented:
+        return []
+    return [f"The documentation of `{shown.subject}` says: {shown.documented}"]
 
 
 def _pick(rng: np.random.Generator, choices: Sequence[str]) -> str:

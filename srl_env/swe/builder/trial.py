@@ -29,6 +29,7 @@ from srl_env.swe.tools import Workbench
 from srl_env.swe.workspace import open_workspace
 
 MOST_FAILING: Final = 0.5
+MOST_TAKEN_BACK: Final = 4  # functions
 COMMON: Final = "like others: same function, same failing tests"
 _HANGS_S: Final = 10.0
 
@@ -178,6 +179,10 @@ class Trial:
             shown = self._shown(bug, target, run)
             if shown is None:
                 raise Dropped("no short example shows it")
+            if completed := self._completed(bug):
+                after = {path: text for path, text in completed.items() if text != now[path]}
+                found.append(Repair(shown, after))
+                continue
             for part in bug.parts:
                 if part.edits:
                     correct = self._context.project.sources[part.path].text
@@ -186,6 +191,23 @@ class Trial:
         if len({repair.shown.script for repair in found if repair.shown}) < len(found):
             raise Dropped("one example shows several bugs")
         return found
+
+    def _completed(self, bug: Mutation) -> dict[str, str] | None:
+        """The files in which a change was completed, if that corrects it; None where not.
+
+        Raises Dropped where taking everything back would be a long way.
+        """
+        context, completed = self._context, bug.completed
+        if completed is None or len(self.candidate.bugs) > 1:
+            return None
+        files = {path: source.text for path, source in context.buggy([completed]).items()}
+        run = context.run(files, context.project.tests)
+        failed = run.ended != "exited" or run.failed or run.broken
+        if not failed and not context.failed_cases(context.repository.cases, files):
+            return files
+        if len(bug.parts) > MOST_TAKEN_BACK:
+            raise Dropped("its callers are many, and tests call it themselves")
+        return None
 
     def _shown(self, bug: Mutation, target: Target, run: SuiteRun) -> Reproduction | None:
         context, alone = self._context, self._alone(bug)
@@ -250,8 +272,10 @@ class Trial:
         context = self._context
         before = {path: source.text for path, source in context.project.sources.items()}
         visible = [file for file in context.project.visible_files if file not in task.hidden]
+        tests = [test for target in self.candidate.targets for test in target.tests]
+        reaching = [file for file in files_of(tests) if file in visible]
         with open_workspace(context.sandbox, context.tasks.tree(task), task.repository) as session:
-            steps = solve(Workbench(session), repairs, before | self.files, visible)
+            steps = solve(Workbench(session), repairs, before | self.files, visible, reaching)
             try:
                 return steps, session.snapshot()
             except OSError as error:

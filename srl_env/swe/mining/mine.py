@@ -42,7 +42,7 @@ from srl_env.swe.mining.statement import Issues
 from srl_env.swe.mining.trial import Dropped, NotHere, OutOfTime, TooSlow, Trial, TrialContext
 from srl_env.swe.task_folder import TaskSet, TaskWriter
 
-FORMAT: Final = 3
+FORMAT: Final = 4
 QUICK_S: Final = 10.0
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES)
 _NO_ISSUES: Final[Issues] = {}

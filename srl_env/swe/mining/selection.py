@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import difflib
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -92,6 +92,41 @@ def meaningful(before: Mapping[str, str | None], after: Mapping[str, str | None]
         {p: old for p, (old, _) in kept.items()}, {p: new for p, (_, new) in kept.items()}
     )
     return "it changes too many lines" if patch.lines > MAX_LINES else patch
+
+
+def without_layout(before: str, after: str) -> str:
+    """A text with those of a patch's hunks that change code: no layout, comments or docstrings.
+
+    Raises SyntaxError or ValueError where a text is no Python.
+    """
+    old, new = before.splitlines(keepends=True), after.splitlines(keepends=True)
+    matcher = difflib.SequenceMatcher(None, old, new, autojunk=False)
+    hunks = list[tuple[int, int, int, int]]()
+    for kind, a, b, c, d in matcher.get_opcodes():
+        if kind == "replace" and b - a == d - c:  # line by line
+            hunks += [(a + n, a + n + 1, c + n, c + n + 1) for n in range(b - a)]
+        elif kind != "equal":
+            hunks.append((a, b, c, d))
+    kept, due = list(hunks), _code(after)
+    for hunk in hunks:
+        fewer = [other for other in kept if other != hunk]
+        try:
+            same = _code(_patched(old, new, fewer)) == due
+        except SyntaxError:
+            same = False
+        kept = fewer if same else kept
+    return _patched(old, new, kept)
+
+
+def _patched(
+    old: Sequence[str], new: Sequence[str], hunks: Sequence[tuple[int, int, int, int]]
+) -> str:
+    """The old lines with some hunks."""
+    lines, at = list[str](), 0
+    for a, b, c, d in hunks:
+        lines += [*old[at:a], *new[c:d]]
+        at = b
+    return "".join([*lines, *old[at:]])
 
 
 def _is_source(path: str) -> bool:

@@ -21,6 +21,11 @@ _REFERENCE: Final = re.compile(
     r"\s*\(?(?:\b(?:close[sd]?|fix(?:e[sd])?|resolve[sd]?|refs?|see)\b)?[:\s]*(?:\bgh-|#)\d+\b\)?",
     re.IGNORECASE,
 )
+_DANGLING: Final = re.compile(
+    r",?(?: as)?(?: (?:discussed|described|mentioned|reported|requested|suggested|proposed))?"
+    r" (?:in|by|per|from|via|of|see|at|on)$",
+    re.IGNORECASE,
+)
 # What a message says about tests, documents and servers is no part of the fault.
 _CHORE: Final = re.compile(
     r"\btest_\w|\btest (?:case|suite)s?\b|\bunit ?tests?\b|changelog|\.(?:rst|md)\b|travis|\bCI\b"
@@ -29,6 +34,7 @@ _CHORE: Final = re.compile(
 )
 _KIND: Final = re.compile(r"\A(?:feat|fix|perf|refactor|chore|revert)(?:\([^)\n]*\))?!?:\s*")
 _CUT: Final = re.compile(r"…[^\w\n]*(?:#\d+\W*)?\n\s*…")  # a long title goes on in the text
+_ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
 _SHORTEST_LEAK: Final = 8  # characters of a patch's line, without blanks
 
 Issues = Mapping[str, str]
@@ -77,19 +83,23 @@ def described(message: str, issues: Issues, added: Sequence[str]) -> str:
     return clean if len(re.findall(r"[A-Za-z]{2,}", clean)) >= MIN_WORDS else ""
 
 
-def write_statement(told: str, shown: Reproduction | None, failure: str) -> str:
-    """The statement from its parts, each "" or None where there is none.
+def write_statement(told: str, shown: Sequence[Reproduction], code: str, failure: str) -> str:
+    """The statement from its parts, each of them empty where there is none.
 
-    told: as ``described`` returns it. shown: a script with its two results. failure: what a test
-    reported, used where no script shows the fault.
+    told: as ``described`` returns it. shown: scripts with their two results. Used where no script
+    shows the fault: code, what a test does until it fails; failure, what it reported.
     """
     parts = [told] if told else []
-    if shown is not None:
-        parts.append(f"To reproduce:\n\n```python\n{shown.script.strip()}\n```")
-        parts.append(f"Actual result:\n\n```\n{shown.actual.text or '(nothing)'}\n```")
-        parts.append(f"Expected result:\n\n```\n{shown.expected.text or '(nothing)'}\n```")
-    elif failure:
-        parts.append(f"A check of this behaviour fails:\n\n```\n{failure}\n```")
+    for number, one in enumerate(shown):
+        head = "Another example" if number else "To reproduce"
+        parts.append(f"{head}:\n\n```python\n{one.script.strip()}\n```")
+        parts.append(f"Actual result:\n\n```\n{one.actual.text or '(nothing)'}\n```")
+        parts.append(f"Expected result:\n\n```\n{one.expected.text or '(nothing)'}\n```")
+    if failure and not shown:
+        if code:
+            parts.append(f"A check of this behaviour fails:\n\n```python\n{code}\n```")
+        said = "It ends with" if code else "A check of this behaviour fails"
+        parts.append(f"{said}:\n\n```\n{_ADDRESS.sub('', failure)}\n```")
     return "\n\n".join(parts) + "\n"
 
 
@@ -101,6 +111,8 @@ def _without_kind(message: str) -> str:
 
 def _without_references(line: str) -> str:
     shorter = _REFERENCE.sub("", line).rstrip()
+    if shorter != line.rstrip():
+        shorter = _DANGLING.sub("", shorter)
     return line if shorter == line else re.sub(r"^[\s:;,.-]+(?=\w)", "", shorter)
 
 

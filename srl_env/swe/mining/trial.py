@@ -16,6 +16,7 @@ from typing import Any, Final
 from srl_env.errors import BadData, BadOption
 from srl_env.grading import grade, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot
+from srl_env.swe.builder.assertions import failing_code
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.expert import ExpertError, Repair, solve
 from srl_env.swe.builder.project import (
@@ -38,7 +39,7 @@ from srl_env.swe.dependencies.declared import (
 from srl_env.swe.dependencies.environment import Environment
 from srl_env.swe.mining.history import Commit, History
 from srl_env.swe.mining.options import MineOptions
-from srl_env.swe.mining.selection import Patch, changed_tests
+from srl_env.swe.mining.selection import Patch, changed_tests, without_layout
 from srl_env.swe.mining.statement import Issues, described, write_statement
 from srl_env.swe.task import SWETask, check_path
 from srl_env.swe.task_folder import TaskSet, TaskWriter
@@ -54,6 +55,9 @@ _FAILURE_LINES: Final = 8
 _CONTROL_ROUNDS: Final = 5
 _FUNCTIONS: Final = 3
 _VISIBLE: Final = 3
+_TRIED: Final = 4
+_EXAMPLES: Final = 3
+_SHORT: Final = 900
 _VISIBLE_S: Final = 10.0
 _VERSION: Final = '__version__ = version = "0.0.0"\n__version_tuple__ = version_tuple = (0, 0, 0)\n'
 
@@ -131,8 +135,10 @@ class Trial:
         failing, passing = self._stable(checkout, failing, passing)
         if not failing:
             raise Dropped("no changed test fails before the commit and passes after it")
-        shown = self._shown(checkout, right, faulty, failing)
-        statement = self._statement(shown, faulty, failing)
+        project = self._project(checkout, right)
+        shown = self._shown(project, faulty, failing)
+        examples = [shown, *self._more(project, faulty, failing, shown)] if shown else []
+        statement = self._statement(project, examples, faulty, failing)
         return self._written(checkout, failing, passing, shown, statement)
 
     def _checkout(self) -> Checkout:
@@ -248,11 +254,8 @@ class Trial:
             [t for t in kept if t in passing and t in before.passed],
         )
 
-    def _shown(
-        self, checkout: Checkout, right: SuiteRun, faulty: SuiteRun, failing: Sequence[str]
-    ) -> Reproduction | None:
-        """A script, made from a failing test, that shows the fault."""
-        project = Project(
+    def _project(self, checkout: Checkout, right: SuiteRun) -> Project:
+        return Project(
             name=self._tree.name,
             checkout=checkout,
             excluded={},
@@ -263,6 +266,11 @@ class Trial:
             visible_files=(),
             parameters=right.parameters,
         )
+
+    def _shown(
+        self, project: Project, faulty: SuiteRun, failing: Sequence[str]
+    ) -> Reproduction | None:
+        """A script, made from a failing test, that shows the fault."""
         before, found = dict(self._patch.before), None
         functions = [*self._functions()][:_FUNCTIONS]
         targets: list[Target | None] = [Target(*place, tuple(failing)) for place in functions]
@@ -272,6 +280,22 @@ class Trial:
                 return shown
             found = found or shown
         return found
+
+    def _more(
+        self, project: Project, faulty: SuiteRun, failing: Sequence[str], shown: Reproduction
+    ) -> Sequence[Reproduction]:
+        """Examples of other tests that fail: one test seldom shows all that is asked for."""
+        functions = {test.rpartition("::")[2].partition("[")[0]: test for test in failing}
+        before, found = dict(self._patch.before), [shown]
+        for test in list(functions.values())[:_TRIED]:
+            self._time_left()
+            run = replace(faulty, outcomes={test: faulty.outcomes[test]})
+            one = reproduce(self._sandbox, project, None, before, (), run, before)
+            if one and len(one.script) <= _SHORT and not any(_alike(one, two) for two in found):
+                found.append(one)
+            if len(found) == _EXAMPLES:
+                break
+        return found[1:]
 
     def _functions(self) -> Iterator[tuple[str, Any]]:
         """The functions that the patch changes, where the code before has them."""
@@ -286,17 +310,24 @@ class Trial:
                     yield path, function
 
     def _statement(
-        self, shown: Reproduction | None, faulty: SuiteRun, failing: Sequence[str]
+        self,
+        project: Project,
+        shown: Sequence[Reproduction],
+        faulty: SuiteRun,
+        failing: Sequence[str],
     ) -> str:
         if self._commit.given is not None:
             return self._commit.given.statement
         added = [line for _, _, new in self._patch.hunks for line in new]
         told = described(self._commit.message, self._context.issues, added)
-        text = faulty.outcomes[failing[0]].text
-        failure = [line[1:].strip() for line in text.splitlines() if line.startswith("E")]
-        if not told and shown is None:
+        outcomes = {test: faulty.outcomes[test] for test in failing}
+        codes = [(failing_code(project, test, o.line), o) for test, o in outcomes.items()]
+        code, outcome = min(codes, key=lambda one: (not one[0], len(one[0])))
+        lines = outcome.text.splitlines()
+        failure = [line[1:].strip() for line in lines if line.startswith("E")]
+        if not told and not shown:
             raise Dropped("its message says too little, and no short script shows the fault")
-        return write_statement(told, shown, "\n".join(failure[:_FAILURE_LINES]))
+        return write_statement(told, shown, code, "\n".join(failure[:_FAILURE_LINES]))
 
     def _written(
         self,
@@ -356,11 +387,12 @@ class Trial:
             judged = tasks.grading_task(task)
             visible = self._visible(tasks, task)
             with open_workspace(self._sandbox, tasks.tree(task), task.repository) as session:
-                repair = Repair(shown, self._patch.after)
+                before, after = self._patch.before, self._patch.after
+                goal = {path: without_layout(before[path], text) for path, text in after.items()}
+                repair = Repair(shown, goal)
                 sources = sources_of(self._tree)
-                before = {path: source.text for path, source in sources.items()}
-                before |= self._patch.before
-                steps = solve(Workbench(session), [repair], before, visible)
+                files = {path: source.text for path, source in sources.items()} | dict(before)
+                steps = solve(Workbench(session), [repair], files, visible)
                 left = session.snapshot()
         except (BadData, ExpertError, OSError) as error:
             raise Dropped(f"the expert cannot finish: {error}") from None
@@ -404,6 +436,13 @@ class Trial:
             0.02 * len(failing),
         )
         return min(1.0, sum(parts))
+
+
+def _alike(one: Reproduction, other: Reproduction) -> bool:
+    """Whether two examples end alike: with the same line, or in the same two ways."""
+    ends = [shown.script.rstrip().rpartition("\n")[2] for shown in (one, other)]
+    texts = [(shown.actual.text, shown.expected.text) for shown in (one, other)]
+    return ends[0] == ends[1] or texts[0] == texts[1]
 
 
 def _require_tests(run: SuiteRun) -> None:

@@ -14,12 +14,13 @@ from srl_agents.cli.main import app
 from srl_env.errors import SandboxUnavailable
 from srl_env.grading import OracleCase
 from srl_env.sandbox import open_sandbox
-from srl_env.swe.builder import build
+from srl_env.swe.builder import build, validation
 from srl_env.swe.builder.build import BuildProgress
 from srl_env.swe.builder.options import BuildOptions
 from srl_env.swe.builder.report import BuildReport
+from srl_env.swe.builder.validation import progress_path
 from srl_env.swe.task import Repository, SWETask
-from srl_env.swe.task_folder import TaskWriter
+from srl_env.swe.task_folder import TaskSet, TaskWriter
 
 
 @pytest.fixture(autouse=True)
@@ -112,6 +113,20 @@ def test_ctrl_c_says_how_to_resume(monkeypatch: pytest.MonkeyPatch) -> None:
     done = run("build", "one", "--out", "tasks", "--max-tasks", "9", "-j", "2", "--name", "x")
     assert done.exit_code == 130
     assert "The same command resumes the build" in done.stderr
+
+
+def test_an_interrupted_validation_says_how_to_resume(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(tasks: TaskSet, **given: object) -> None:
+        assert given["progress"] == progress_path(tasks, 3)
+        raise KeyboardInterrupt
+
+    write_tasks(tmp_path / "tasks")
+    monkeypatch.setattr(validation, "validate_tasks", interrupted)
+    done = run("validate", "tasks", "--times", "3")
+    assert done.exit_code == 130
+    assert "the same command resumes" in done.stderr
 
 
 def test_the_report_says_what_was_dropped_and_why(monkeypatch: pytest.MonkeyPatch) -> None:

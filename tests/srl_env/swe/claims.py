@@ -33,6 +33,11 @@ def _unfounded(step: ExpertStep, earlier: Sequence[str], statement: str) -> Iter
     for name, place, value in re.findall(r"`(\w+)` \((\S+:\d+)\) returns `([^`]*)`", thought):
         if f"{place} {name} -> {value.removesuffix('…')}" not in _last_trace(earlier):
             yield f"{name} returns {value}"
+    for values in re.findall(r"When it runs, (.*) is (.*) and (.*) is (.*)\\.$", thought):
+        old, old_value, new, new_value = (text.strip("` ").removesuffix("…") for text in values)
+        printed = [f"{old} -> {old_value}", f"{new} -> {new_value}"]
+        if not all(any(line.startswith(p) for line in last.splitlines()) for p in printed):
+            yield f"when it runs: {values}"
     for value in re.findall(r"It (?:prints|ends with) `([^`]*)`; it should", thought):
         if value.removesuffix("…") not in last:
             yield f"it prints {value}"

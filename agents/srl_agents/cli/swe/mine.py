@@ -75,10 +75,13 @@ def print_report(report: MineReport, out: Path, one: str) -> None:
     from srl_agents.cli.console import output
 
     rate = f"{report.per_minute:.0f} {one}s a minute"
-    typer.echo(f"{report.name}: {report.kept} tasks in {report.seconds:.0f} s ({rate})")
+    tasks = "1 task" if report.kept == 1 else f"{report.kept} tasks"
+    typer.echo(f"{report.name}: {tasks} in {report.seconds:.0f} s ({rate})")
     output.print(_table(report, one))
     typer.echo(f"Tasks: {out}\nReport: {out / f'mined-{report.name}.json'}")
     typer.echo(f"Check them: srl-env swe validate {out}")
+    if not report.commits:
+        raise BadOption(f"there is no {one} to make a task of")
     if not report.kept:
         raise BadOption(f"no {one} made a task; the table says why")
 

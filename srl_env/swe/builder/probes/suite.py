@@ -102,9 +102,9 @@ def _parameters(item: Any) -> dict[str, str]:
 
 
 def _test_line(report: Any) -> int:
-    """The last line in the test's own file that a failure went through; 0 if there is none."""
-    file = report.nodeid.partition("::")[0]
-    lines = [line for path, line in _entries(report.longrepr) if path.endswith(file)]
+    """The last line in the file of the test's function that a failure went through; else 0."""
+    entries = list(_entries(report.longrepr))
+    lines = [line for path, line in entries if path == entries[0][0]]
     return lines[-1] if lines else 0
 
 

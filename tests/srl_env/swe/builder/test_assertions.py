@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.swe.builder.assertions import assertion_cases, failure_scripts
+from srl_env.swe.builder.assertions import assertion_cases, failing_code, failure_scripts
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.project import Project
 from srl_env.swe.task import Repository
@@ -41,7 +41,7 @@ def script_of(
     """The best script for a test whose failure is at the line that has a text in it."""
     text = HEAD + body
     (folder / "test_shop.py").write_text(text)
-    number = next(n for n, have in enumerate(text.splitlines(), 1) if line in have)
+    number = next((n for n, have in enumerate(text.splitlines(), 1) if line in have), 1)
     tested = project(folder, name, params, more)
     return next(failure_scripts(tested, f"test_shop.py::{name}", number), "")
 
@@ -87,7 +87,7 @@ def test_it_ends_with_a_print_of_what_is_asserted(tmp_path: Path) -> None:
 """
     assert script_of(tmp_path, body, "2.5") == (
         "from shop import total\n\n"
-        "RATE = 0.5\ndef twice(value):\n    return 2 * value\n\n"
+        "RATE = 0.5\n\ndef twice(value):\n    return 2 * value\n\n"
         "prices = [1, twice(2)]\nprint(repr(total(prices, RATE)))\n"
     )
 
@@ -113,7 +113,7 @@ def test_a_parameter_that_is_only_expected_is_left_out(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("body", "line"),
     [
-        ("def test_a(basket):\n    assert basket.total() == 0\n", "basket.total"),
+        ("def test_a(tmp_path):\n    assert total(tmp_path) == 0\n", "total(tmp_path)"),
         ("def test_a():\n    assert total([1]) == pytest.approx(1, pytest)\n", "nowhere"),
         ("class TestB:\n    def test_a(self):\n        assert self.x == 0\n", "self.x"),
         ("async def test_a():\n    assert total([]) == 0\n", "total([])"),
@@ -137,6 +137,119 @@ def test_attributes_of_a_class_and_what_they_need_become_assignments(tmp_path: P
     assert script_of(tmp_path, body, "7 ==", "TestB::test_a") == (
         "from shop import total\n\nprice = 3\nprices = [price, 4]\nprint(repr(total(prices)))\n"
     )
+
+
+def test_a_fixture_of_the_module_is_made_in_place(tmp_path: Path) -> None:
+    body = "def test_a(basket):\n    assert not basket.total()\n"
+    script = "from shop import Basket\n\nbasket = Basket()\nprint(repr(basket.total()))\n"
+    assert script_of(tmp_path, body, "basket.total") == script
+
+
+@pytest.mark.parametrize(
+    ("end", "due"),
+    [
+        ("return till", "from shop import Till\n\ntill = Till(1)\nprint(repr(till.total()))\n"),
+        ("yield till\n    till.close()", ""),  # what comes after it would be lost
+    ],
+)
+def test_a_fixture_of_a_conftest_is_made_in_place(tmp_path: Path, end: str, due: str) -> None:
+    fixture = f"@pytest.fixture\ndef till():\n    till = Till(1)\n    {end}\n"
+    (tmp_path / "conftest.py").write_text(f"import pytest\nfrom shop import Till\n\n\n{fixture}")
+    body = "def test_a(till):\n    assert till.total() == 1\n"
+    assert script_of(tmp_path, body, "till.total") == due
+
+
+def test_an_assertion_in_a_loop_becomes_a_print_in_the_loop(tmp_path: Path) -> None:
+    body = """def test_a():
+    for number in (1, 2):
+        assert number
+        assert total([number]) == number
+    assert total([]) == 0
+"""
+    assert script_of(tmp_path, body, "== number") == (
+        "from shop import total\n\nfor number in (1, 2):\n    print(repr(total([number])))\n"
+    )
+
+
+UNITTEST = """import unittest
+
+from . import Totals
+
+
+class BasketTest(Totals, unittest.TestCase):
+    rate = 2
+
+    def basket(self, price):
+        return Basket(price * self.rate)
+
+    def setUp(self):
+        self.empty = Basket()
+
+    def test_a(self):
+        basket = self.basket(3)
+        self.assertEqual(6, basket.total())
+        self.assertIn(6, self.empty.prices())
+        with self.assertRaises(ValueError):
+            basket.add(-1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("line", "due"),
+    [
+        ("6, basket", "basket = make_basket(3)\nprint(repr(basket.total()))\n"),
+        ("assertIn", "basket = make_basket(3)\nprint(repr(6 in empty.prices()))\n"),
+        ("add(-1)", "basket = make_basket(3)\nprint(repr(basket.add(-1)))\n"),
+    ],
+)
+def test_a_unittest_loses_its_class(tmp_path: Path, line: str, due: str) -> None:
+    (tmp_path / "__init__.py").write_text("")
+    script = script_of(tmp_path, UNITTEST, line, "BasketTest::test_a")
+    start = (
+        "rate = 2\n\ndef make_basket(price):\n    return Basket(price * rate)\n\nempty = Basket()\n"
+    )
+    assert script == f"from shop import Basket\n\n{start}{due}"
+
+
+def test_a_test_of_a_base_class_in_another_module_has_the_names_of_both(tmp_path: Path) -> None:
+    mixin = """from shop import total
+
+
+class Totals:
+    def test_b(self):
+        assert total(self.basket(1)) == 2
+"""
+    (tmp_path / "__init__.py").write_text(mixin)
+    script = script_of(tmp_path, UNITTEST, "nowhere", "BasketTest::test_b")
+    assert script == (
+        "from shop import Basket, total\n\nrate = 2\n\ndef basket(price):\n"
+        "    return Basket(price * rate)\n\nempty = Basket()\nprint(repr(total(basket(1))))\n"
+    )
+
+
+def test_the_code_of_a_test_ends_at_a_line(tmp_path: Path) -> None:
+    (tmp_path / "__init__.py").write_text("")
+    (tmp_path / "test_shop.py").write_text(HEAD + UNITTEST)
+    number = (HEAD + UNITTEST).splitlines().index("        self.assertEqual(6, basket.total())") + 1
+    tested = project(tmp_path, "BasketTest::test_a")
+    assert failing_code(tested, "test_shop.py::BasketTest::test_a", number) == (
+        "basket = self.basket(3)\nself.assertEqual(6, basket.total())"
+    )
+
+
+def test_another_script_makes_the_calls_of_earlier_assertions(tmp_path: Path) -> None:
+    body = """def test_a():
+    basket = Basket()
+    assert len([1]) == 1
+    assert basket.add(3) is None
+    assert basket.total() == 3
+"""
+    (tmp_path / "test_shop.py").write_text(HEAD + body)
+    line = len((HEAD + body).splitlines())
+    found = list(failure_scripts(project(tmp_path, "test_a"), "test_shop.py::test_a", line))
+    start = "from shop import Basket\n\nbasket = Basket()\n"
+    assert found[0] == f"{start}print(repr(basket.total()))\n"
+    assert f"{start}basket.add(3)\nprint(repr(basket.total()))\n" in found
 
 
 def test_an_object_as_a_parameter_is_taken_from_its_mark(tmp_path: Path) -> None:

@@ -51,7 +51,7 @@ def built(
 ) -> tuple[Path, BuildReport]:
     """The tasks of an uninterrupted build with one worker."""
     out = tmp_path_factory.mktemp("tasks")
-    options = BuildOptions(max_tasks=3, seed=3, jobs=1)
+    options = BuildOptions(max_tasks=3, max_bugs=2, seed=3, jobs=1)
     return out, build_tasks(shop, out, options, sandbox=sandbox)
 
 
@@ -240,7 +240,7 @@ def test_an_interrupted_build_resumes_and_ends_as_if_uninterrupted(
             raise KeyboardInterrupt
 
     out = tmp_path / "tasks"
-    options = BuildOptions(max_tasks=3, seed=3, jobs=3)
+    options = BuildOptions(max_tasks=3, max_bugs=2, seed=3, jobs=3)
     with pytest.raises(KeyboardInterrupt):
         build_tasks(shop, out, options, sandbox=sandbox, on_progress=interrupt)
     journal = out / ".build" / "shop.jsonl"

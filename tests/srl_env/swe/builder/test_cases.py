@@ -92,7 +92,7 @@ def test_helpers_keep_their_text_and_are_checked() -> None:
     checked = []
     text = "x = 3\n\ndef helper(a):\n    # why\n    return  a+x\n"
     script = written_script(text, ["print(helper(1))"], lambda node: checked.append(node.lineno))
-    assert script == "x = 3\ndef helper(a):\n    # why\n    return  a+x\n\nprint(helper(1))\n"
+    assert script == "x = 3\n\ndef helper(a):\n    # why\n    return  a+x\n\nprint(helper(1))\n"
     assert checked == [3, 1]
 
 

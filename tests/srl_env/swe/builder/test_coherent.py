@@ -80,6 +80,19 @@ def test_parameters_change_places_and_one_call_is_forgotten() -> None:
     assert (second.path, second.function) == ("shop.py", "line")
 
 
+def test_a_changed_contract_is_completed_at_the_call_that_was_forgotten() -> None:
+    sources = {path: Source(text, path) for path, text in FILES.items()}
+    (bug,), _ = FINDERS["parameter_order"](sources)
+    assert bug.completed is not None
+    shop = mutated(sources["shop.py"], bug.completed)
+    assert shop is not None
+    assert shop.text == SHOP.replace("price(net, 2)", "price(2, net)").replace(
+        "price(net, 3)", "price(3, net)"
+    )
+    (one, _), *_ = FINDERS["invariant"](sources)
+    assert one.completed is None
+
+
 def test_a_step_moves_to_the_callers_and_one_does_not_take_it() -> None:
     _, (fault, files) = faults("moved_step")
     assert ".strip" not in files["text.py"]
@@ -151,3 +164,60 @@ def test_the_key_of_a_fault_names_all_its_edits() -> None:
     keys = [fault.key for kind in contracts for fault, _ in faults(kind)]
     assert len(set(keys)) == len(keys)
     assert all(" & " in key for key in keys)
+
+
+CHAIN = """\
+def size(kind):
+    if kind == "box":
+        return 1
+    elif kind == "bag":
+        return 2
+    else:
+        return 3
+
+
+def weight(kind):
+    return 5 if kind in ("box", "bag", "tin") else 6
+"""
+
+
+@pytest.mark.parametrize(
+    ("value", "due"),
+    [
+        ("box", '    if kind == "bag":\n        return 2\n    else:\n'),
+        ("bag", '    if kind == "box":\n        return 1\n    else:\n'),
+    ],
+)
+def test_a_branch_of_a_chain_and_a_choice_are_cases(value: str, due: str) -> None:
+    made = [files["a.py"] for _, files in faults("missing_case", {"a.py": CHAIN})]
+    (text,) = [text for text in made if f'kind == "{value}"' not in text]
+    assert due in text
+    left = {"box": '("bag", "tin")', "bag": '("box", "tin")'}[value]
+    assert f"kind in {left}" in text
+
+
+ALIKE = """\
+def one(items, key=None):
+    if len(items) > 3:
+        items = items[:3]
+    return sorted(items, key=key)
+
+
+def two(items, key=None):
+    return len(items) > 3, max(items), sorted(set(items), key=key, reverse=True)
+"""
+
+
+def test_a_rule_of_two_functions_is_wrong_in_both_in_the_same_way() -> None:
+    made = {files["a.py"] for _, files in faults("shared_rule", {"a.py": ALIKE})}
+    assert ALIKE.replace("> 3", ">= 3") in made
+    assert all(text.count("len(items) > 3") == 0 for text in made)
+    kinds = {fault.kind for fault, _ in faults("shared_rule", {"a.py": ALIKE})}
+    assert kinds == {"shared_rule"}
+
+
+def test_two_functions_no_longer_pass_an_argument() -> None:
+    (_, files), *_ = faults("shared_argument", {"a.py": ALIKE})
+    assert files["a.py"] == ALIKE.replace("(items, key=key)", "(items)").replace(
+        "(set(items), key=key, ", "(set(items), "
+    )

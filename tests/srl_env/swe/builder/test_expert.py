@@ -34,6 +34,41 @@ def test_a_traceback_through_the_standard_library_does_not_tell_where_that_lies(
             "    a = 1  # two\n    return 3\n",
             "`return 2` must be `return 3`",
         ),
+        (
+            "    return g(\n        1,\n        2\n    )\n",
+            "    return g(\n        2,\n        1\n    )\n",
+            "From line 3 of a.py on, 2 lines are in the wrong order.",
+        ),
+        (
+            "    return g(\n        1\n    )\n",
+            "    return g(\n        1,\n        b=2,\n    )\n",
+            "At line 3 of a.py, `b=2` is missing.",
+        ),
+        (
+            '    """Half.\n\n    As it is.\n    """\n    return 2\n',
+            '    """Half.\n\n    As it was\n    before.\n    """\n    return 3\n',
+            "`return 2` must be `return 3`",
+        ),
+        (
+            "    if a:\n        b = 1\n        c = 2\n",
+            "    if a:\n        pass\n    b = 1\n    c = 2\n",
+            "At line 3 of a.py, `pass` is missing",
+        ),
+        (
+            "    for a in b:\n        c = 1\n        return 2\n",
+            "    for a in b:\n        c = 1\n    return 2\n",
+            "From line 4 of a.py on, the line `return 2` must be in another block",
+        ),
+        (
+            "    a = 1\n    return a\n",
+            "    return 3\n",
+            "line 2 of a.py on, 2 lines that begin with `a = 1` must become the line `return 3`",
+        ),
+        (
+            "    return 1\n",
+            "    if a:\n        return 2\n    return 1\n",
+            "Before line 2 of a.py, `if a:` and 1 more line are missing.",
+        ),
     ],
 )
 def test_a_cause_is_a_line_of_code_where_the_change_has_one(old: str, new: str, said: str) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from srl_env.swe.builder.plan import difficulty, fill_splits, split_of
+from srl_env.swe.builder.plan import difficulty, fill_splits, joined, split_of
 
 
 def test_splits_are_about_seventy_ten_twenty() -> None:
@@ -64,3 +64,8 @@ def test_a_function_that_is_added_moves_two_others_at_most() -> None:
         before = fill_splits("shop", by_hash([f"a.py:f{number}" for number in range(size)]))
         after = fill_splits("shop", by_hash([f"a.py:f{number}" for number in range(size + 1)]))
         assert sum(after[name] != split for name, split in before.items()) <= 3
+
+
+def test_functions_of_the_same_tasks_are_one_group() -> None:
+    found = joined([("b", "c"), ("d",), ("c", "a"), ("e", "f"), ("d",)])
+    assert found == {"a": "a", "b": "a", "c": "a", "d": "d", "e": "e", "f": "e"}

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from srl_env.swe.builder.reproduction import Reproduction, awkwardness
+import pytest
+
+from srl_env.swe.builder.reproduction import Reproduction, awkwardness, documented
 from srl_env.swe.builder.script import Outcome
+from srl_env.swe.builder.source import Source
 
 CALLS = (("shop.py", 3),)
 
@@ -20,3 +23,46 @@ def test_an_example_whose_correct_result_is_a_value_comes_first() -> None:
     elsewhere = shown("x", Outcome("2\n", ""), Outcome("3\n", ""))  # not by the buggy function
     ordered = sorted([elsewhere, raises, fails, nothing, value], key=awkwardness)
     assert [one.subject for one in ordered] == ["a_longer_name", "a_name", "g", "f", "x"]
+
+
+def test_a_value_comes_before_whether_it_equals_another() -> None:
+    equal = Reproduction(
+        "print(f() == [])\n", "f", Outcome("True\n", ""), Outcome("False", "", CALLS)
+    )
+    value = Reproduction("print(f())\n", "f", Outcome("[]\n", ""), Outcome("[1, 2]", "", CALLS))
+    truth = Reproduction("print(good())\n", "f", Outcome("True\n", ""), Outcome("False", "", CALLS))
+    assert sorted([equal, value, truth], key=awkwardness) == [value, truth, equal]
+
+
+@pytest.mark.parametrize(
+    ("subject", "said"),
+    [
+        ("total", "The sum of some prices, with a discount."),
+        ("Basket.add", ""),  # too short to say anything
+        ("Basket", "What someone wants to buy, with its prices."),
+        ("add", ""),  # the docstrings of two functions differ
+        ("nowhere", ""),
+        ("", ""),
+    ],
+)
+def test_the_first_sentence_of_a_docstring_is_quoted(subject: str, said: str) -> None:
+    text = '''
+def total(prices):
+    """The sum of some prices,
+    with a discount. More.
+
+    And more."""
+
+
+class Basket:
+    """What someone wants to buy, with its prices."""
+
+    def add(self, price):
+        """Adds."""
+
+
+class Shop:
+    def add(self, basket):
+        """Adds a basket to those that were sold."""
+'''
+    assert documented({"shop.py": Source(text, "shop.py")}, subject) == said

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from srl_env.swe.builder.reproduction import Reproduction
 from srl_env.swe.builder.script import Outcome
 from srl_env.swe.builder.statement import write_statement
@@ -56,3 +58,9 @@ def test_several_bugs_are_numbered() -> None:
     text = write_statement("shop", [WRONG, RAISES], "a", 0)
     assert "\n## 1. " in text
     assert "\n## 2. " in text
+
+
+def test_what_the_documentation_says_comes_before_the_example() -> None:
+    text = write_statement("shop", [replace(WRONG, documented="Adds up prices.")], "a", 0)
+    assert text.splitlines()[4] == "The documentation of `total` says: Adds up prices."
+    assert "documentation" not in write_statement("shop", [WRONG], "a", 0)

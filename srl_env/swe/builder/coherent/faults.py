@@ -4,8 +4,9 @@
   argument, or has another default; its callers are adapted, and one is forgotten.
 - A broken invariant: two methods of a class no longer keep an attribute up to date.
 - A missing case: two functions no longer know a value that both handled.
+- A shared rule (``shared_rules``): what several functions do alike is wrong in all of them.
 
-A changed contract is one bug. The others are two, and the report shows both.
+A changed contract is one bug. The others are two or three, and the report shows each.
 
 Calls are resolved by name: only names that the project defines once. Whether a fault makes a test
 fail is not known here.
@@ -18,17 +19,17 @@ import builtins
 import itertools
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from srl_env.seeding import stream
+from srl_env.swe.builder.coherent.places import Bugs, Place, bug_at
+from srl_env.swe.builder.coherent.shared_rules import shared_argument, shared_rule
 from srl_env.swe.builder.kinds.operators import other_constants
-from srl_env.swe.builder.mutation import Mutation, Part
+from srl_env.swe.builder.mutation import Part
 from srl_env.swe.builder.plan import Candidate, split_of
 from srl_env.swe.builder.project import Project, Target
 from srl_env.swe.builder.source import Edit, Function, FunctionNode, Source, sites
-
-Bugs = tuple[Mutation, ...]
 
 MAX_TRIES: Final = 100
 _METHODS: Final = frozenset(
@@ -42,7 +43,7 @@ _KEEPS: Final = frozenset(
 def coherent_bugs(project: Project, seed: int) -> dict[str, list[Candidate]]:
     """Candidates of bugs in several places that belong together, by kind, at most MAX_TRIES each.
 
-    All functions that are changed are of one split.
+    Their split is that of the first function.
     """
     targets = {target.id: target for target in project.targets}
     kinds = {}
@@ -55,36 +56,13 @@ def coherent_bugs(project: Project, seed: int) -> dict[str, list[Candidate]]:
 
 
 def _candidate(project: Project, targets: Mapping[str, Target], bugs: Bugs) -> Candidate | None:
-    """The bugs at the functions where they show; None if no test runs one, or if splits differ."""
+    """The bugs at the functions where they show; None if no test runs one."""
     found = [targets.get(f"{bug.path}:{bug.function}") for bug in bugs]
     shown = tuple(target for target in found if target is not None)
-    candidate = Candidate(bugs, shown, "")
-    splits = {split_of(project.name, place) for place in candidate.changed}
-    if len(shown) < len(bugs) or len(candidate.changed) < 2 or len(splits) > 1:
+    if len(shown) < len(bugs):
         return None
-    return replace(candidate, split=splits.pop())
-
-
-@dataclass(frozen=True, slots=True)
-class _Place:
-    """A node in a function of a file."""
-
-    source: Source
-    function: Function
-    node: ast.AST
-
-    def part(self, *edits: Edit) -> Part:
-        return Part(self.source.path, self.function.name, edits)
-
-
-def _bug(kind: str, shows: Part, *others: Part) -> Mutation:
-    """The bug; shows: the part in the function where it shows."""
-    joined: dict[tuple[str, str], tuple[Edit, ...]] = {}
-    for part in (shows, *others):
-        key = part.path, part.function
-        joined[key] = joined.get(key, ()) + part.edits
-    first, *more = (Part(path, name, edits) for (path, name), edits in joined.items())
-    return Mutation(kind, first.path, first.function, first.edits, tuple(more))
+    candidate = Candidate(bugs, shown, split_of(project.name, shown[0].id))
+    return candidate if len(candidate.changed) > 1 else None
 
 
 # -- a changed contract --------------------------------------------------------------------
@@ -150,27 +128,28 @@ def _moved_default(sources: Mapping[str, Source]) -> Iterator[Bugs]:
 
 
 def _all_but_one(
-    kind: str, contract: Part, calls: Sequence[_Place], fixed: Sequence[Part]
+    kind: str, contract: Part, calls: Sequence[Place], fixed: Sequence[Part]
 ) -> Iterator[Bugs]:
     """One bug for each call that is forgotten."""
     if len(calls) < 2:
         return
     for number, forgotten in enumerate(calls):
         others = [part for place, part in enumerate(fixed) if place != number]
-        yield (_bug(kind, forgotten.part(), contract, *others),)
+        bug = bug_at(kind, forgotten.part(), contract, *others)
+        yield (replace(bug, completion=fixed[number]),)
 
 
-def _called(sources: Mapping[str, Source]) -> Iterator[tuple[_Place, list[_Place]]]:
+def _called(sources: Mapping[str, Source]) -> Iterator[tuple[Place, list[Place]]]:
     """Functions whose name the project defines once, and all calls of each in functions."""
-    defined: dict[str, list[_Place]] = defaultdict(list)
-    calls: dict[str, list[_Place]] = defaultdict(list)
+    defined: dict[str, list[Place]] = defaultdict(list)
+    calls: dict[str, list[Place]] = defaultdict(list)
     mentioned = Counter[str]()
     for source in sources.values():
         for function in source.functions:
-            defined[function.node.name].append(_Place(source, function, function.node))
+            defined[function.node.name].append(Place(source, function, function.node))
             for site in sites(source, function):
                 if isinstance(site.node, ast.Call) and (name := _name(site.node.func)):
-                    calls[name].append(_Place(source, function, site.node))
+                    calls[name].append(Place(source, function, site.node))
         for node in ast.walk(source.tree):
             mentioned[_name(node)] += 1
     for name, places in defined.items():
@@ -190,7 +169,7 @@ def _name(node: ast.AST) -> str:
     return node.id if isinstance(node, ast.Name) else ""
 
 
-def _starred(call: _Place) -> bool:
+def _starred(call: Place) -> bool:
     node = call.node
     assert isinstance(node, ast.Call)
     return any(isinstance(arg, ast.Starred) for arg in node.args) or any(
@@ -209,25 +188,25 @@ def _plain_parameters(function: Function) -> list[ast.arg]:
     return [] if given.posonlyargs else names[_is_method(function) :]
 
 
-def _argument(call: _Place, number: int) -> ast.expr | None:
+def _argument(call: Place, number: int) -> ast.expr | None:
     """A positional argument of a call; None if it is passed by name."""
     node = call.node
     assert isinstance(node, ast.Call)
     return node.args[number] if number < len(node.args) else None
 
 
-def _two_arguments(call: _Place, number: int) -> tuple[ast.expr, ast.expr] | None:
+def _two_arguments(call: Place, number: int) -> tuple[ast.expr, ast.expr] | None:
     one, other = _argument(call, number), _argument(call, number + 1)
     return None if one is None or other is None else (one, other)
 
 
-def _gives(call: _Place, number: int, name: str) -> bool:
+def _gives(call: Place, number: int, name: str) -> bool:
     node = call.node
     assert isinstance(node, ast.Call)
     return number < len(node.args) or any(keyword.arg == name for keyword in node.keywords)
 
 
-def _swap(place: _Place, one: ast.AST, other: ast.AST) -> Part:
+def _swap(place: Place, one: ast.AST, other: ast.AST) -> Part:
     source = place.source
     return place.part(
         Edit(*source.span(one), source.of(other)), Edit(*source.span(other), source.of(one))
@@ -235,7 +214,7 @@ def _swap(place: _Place, one: ast.AST, other: ast.AST) -> Part:
 
 
 def _put(
-    template: str, uses: Sequence[tuple[int, int]], begin: int, call: _Place, argument: ast.expr
+    template: str, uses: Sequence[tuple[int, int]], begin: int, call: Place, argument: ast.expr
 ) -> str:
     """An expression with an argument in place of its parameter."""
     text, data, at = "", template.encode(), 0
@@ -248,7 +227,7 @@ def _put(
     return text + data[at:].decode()
 
 
-def _with_keyword(call: _Place, name: str, value: str) -> Part:
+def _with_keyword(call: Place, name: str, value: str) -> Part:
     """A call with one more argument, before its closing bracket."""
     node = call.node
     assert isinstance(node, ast.Call)
@@ -275,19 +254,19 @@ def _without_docstring(body: Sequence[ast.stmt]) -> Sequence[ast.stmt]:
 def _invariant(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """Two methods of a class no longer keep an attribute up to date."""
     for source in sources.values():
-        kept: dict[tuple[str, str], list[_Place]] = defaultdict(list)
+        kept: dict[tuple[str, str], list[Place]] = defaultdict(list)
         for function in source.functions:
             owner = function.name.rpartition(".")[0]
             if not owner or function.node.name == "__init__":
                 continue
             for statement in _statements(function.node):
                 if attribute := _upkeep(statement):
-                    kept[owner, attribute].append(_Place(source, function, statement))
+                    kept[owner, attribute].append(Place(source, function, statement))
         for places in kept.values():
             for one, other in itertools.combinations(places, 2):
                 if one.function is not other.function:
                     cuts = [(p, _line_removed(source, p.node)) for p in (one, other)]
-                    parts = [_bug("invariant", place.part(cut)) for place, cut in cuts if cut]
+                    parts = [bug_at("invariant", place.part(cut)) for place, cut in cuts if cut]
                     if len(parts) == 2:
                         yield tuple(parts)
 
@@ -336,32 +315,75 @@ def _line_removed(source: Source, node: ast.AST) -> Edit | None:
 
 def _missing_case(sources: Mapping[str, Source]) -> Iterator[Bugs]:
     """Two functions no longer know a value that both handled in a branch or an entry."""
-    known: dict[str, list[tuple[_Place, Edit]]] = defaultdict(list)
+    known: dict[str, list[tuple[Place, Edit]]] = defaultdict(list)
     for source in sources.values():
         for function in source.functions:
             for value, node, edit in _cases(source, function.node):
-                known[value].append((_Place(source, function, node), edit))
+                known[value].append((Place(source, function, node), edit))
     for handled in known.values():
         for (one, cut), (other, cut_too) in itertools.combinations(handled, 2):
             if one.function is not other.function:
-                yield _bug("missing_case", one.part(cut)), _bug("missing_case", other.part(cut_too))
+                yield (
+                    bug_at("missing_case", one.part(cut)),
+                    bug_at("missing_case", other.part(cut_too)),
+                )
 
 
 def _cases(source: Source, function: FunctionNode) -> Iterator[tuple[str, ast.AST, Edit]]:
     """(the value, the node that handles it, the edit that removes the handling)."""
     for node in ast.walk(function):
-        if isinstance(node, ast.If) and not node.orelse:
-            value, cut = _compared(node.test), _line_removed(source, node)
+        if isinstance(node, ast.If):
+            value, cut = _compared(node.test), _branch_removed(source, node)
             if value and cut:
                 yield value, node, cut
-        if isinstance(node, ast.Dict):
+        elif isinstance(node, ast.Dict):
             yield from _entries(source, node)
+        elif collection := _choices(node):
+            for choice, cut in _elements(source, collection):
+                yield choice, node, cut
         if isinstance(node, ast.Match):
             for case in node.cases[:-1]:
                 if isinstance(case.pattern, ast.MatchValue) and (v := _value(case.pattern.value)):
                     first, last = case.pattern.lineno, case.body[-1].end_lineno or 0
                     begin, end = source.line_start(first), source.line_start(last + 1)
                     yield v, case, Edit(begin, end, "")
+
+
+def _branch_removed(source: Source, node: ast.If) -> Edit | None:
+    """The edit that removes a branch: a whole statement, or one of a chain."""
+    start, _ = source.span(node)
+    if source.data[start : start + 4] == b"elif":
+        last = node.body[-1].end_lineno or node.lineno
+        return Edit(source.line_start(node.lineno), source.line_start(last + 1), "")
+    if not node.orelse:
+        return _line_removed(source, node)
+    following, _ = source.span(node.orelse[0])
+    if source.data[following : following + 4] != b"elif":
+        return None  # what is under "else" would have to move
+    return Edit(start, following + len("el"), "")
+
+
+def _choices(node: ast.AST) -> ast.Tuple | ast.List | ast.Set | None:
+    """The collection of values that a condition compares with."""
+    given: ast.AST | None = None
+    if isinstance(node, ast.Compare) and len(node.ops) == 1 and isinstance(node.ops[0], ast.In):
+        given = node.comparators[0]
+    elif isinstance(node, ast.Call) and _name(node.func) == "isinstance" and len(node.args) == 2:
+        given = node.args[1]
+    return given if isinstance(given, ast.Tuple | ast.List | ast.Set) else None
+
+
+def _elements(source: Source, node: ast.Tuple | ast.List | ast.Set) -> Iterator[tuple[str, Edit]]:
+    """(a value of a collection, the edit that removes it); two others are left."""
+    if len(node.elts) < 3:
+        return
+    spans = [source.span(element) for element in node.elts]
+    for number, element in enumerate(node.elts):
+        value = _value(element) or (ast.unparse(element) if isinstance(element, ast.Name) else "")
+        if value and number + 1 < len(spans):
+            yield value, Edit(spans[number][0], spans[number + 1][0], "")
+        elif value:
+            yield value, Edit(spans[number - 1][1], spans[number][1], "")
 
 
 def _entries(source: Source, node: ast.Dict) -> Iterator[tuple[str, ast.AST, Edit]]:
@@ -396,5 +418,7 @@ FINDERS: Final[Mapping[str, Finder]] = {
     "moved_default": _moved_default,
     "invariant": _invariant,
     "missing_case": _missing_case,
+    "shared_rule": shared_rule,
+    "shared_argument": shared_argument,
 }
 """The kinds by name."""
