@@ -472,7 +472,7 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_it_serves(tree: dict[s
 
 
 def test_failures_leave_the_sample_out_and_are_counted(tree: dict[str, Any]) -> None:
-    result = train(configured(tree, env={"options": {"fails_on": "a"}}))
+    result = train(configured(tree, method="rlvr", env={"options": {"fails_on": "a"}}))
     line = updates(result.folder)[0]
     assert 0 < line["failures"] < line["episodes"]
     assert line["failures/VerifierTimeout"] == line["failures"]
