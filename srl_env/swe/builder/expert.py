@@ -256,7 +256,11 @@ class _Expert:
         thought = f"I read {path} from line {first}."
         if function is not None:
             name = function.node.name
-            if evidence := _frame(observed, path, function) or _result(observed, path, function):
+            if any(
+                p == path and a <= function.last and function.first <= b for p, a, b in self._seen
+            ):
+                thought = f"I read on in `{name}`."
+            elif evidence := _frame(observed, path, function) or _result(observed, path, function):
                 thought = f"{evidence} I read it."
             else:
                 found = self._search(name, path, difference)

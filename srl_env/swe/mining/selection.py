@@ -14,6 +14,7 @@ from srl_env.swe.mining.history import SUBMODULE, Commit
 
 MAX_FILES: Final = 8
 MAX_LINES: Final = 400
+_VERSIONS: Final = ("__version__", "__version_info__", "version", "VERSION")
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +96,9 @@ def meaningful(before: Mapping[str, str | None], after: Mapping[str, str | None]
 
 
 def without_layout(before: str, after: str) -> str:
-    """A text with those of a patch's hunks that change code: no layout, comments or docstrings.
+    """A text with those of a patch's hunks that change code.
+
+    No layout, comments, docstrings or numbers of versions.
 
     Raises SyntaxError or ValueError where a text is no Python.
     """
@@ -107,11 +110,11 @@ def without_layout(before: str, after: str) -> str:
             hunks += [(a + n, a + n + 1, c + n, c + n + 1) for n in range(b - a)]
         elif kind != "equal":
             hunks.append((a, b, c, d))
-    kept, due = list(hunks), _code(after)
+    kept, due = list(hunks), _code(after, _VERSIONS)
     for hunk in hunks:
         fewer = [other for other in kept if other != hunk]
         try:
-            same = _code(_patched(old, new, fewer)) == due
+            same = _code(_patched(old, new, fewer), _VERSIONS) == due
         except SyntaxError:
             same = False
         kept = fewer if same else kept
@@ -133,12 +136,18 @@ def _is_source(path: str) -> bool:
     return path.endswith(".py") and is_source_file(path)
 
 
-def _code(text: str) -> str:
-    """The syntax tree without positions and docstrings."""
+def _code(text: str, without: Sequence[str] = ()) -> str:
+    """The syntax tree without positions, docstrings, and assignments to some names."""
     tree = ast.parse(text)
     for node in ast.walk(tree):
         if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
             first = node.body[0] if node.body else None
             if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant):
                 node.body = node.body[1:]
+    tree.body = [node for node in tree.body if not _assigns(node, without)]
     return ast.dump(tree)
+
+
+def _assigns(node: ast.stmt, names: Sequence[str]) -> bool:
+    targets = node.targets if isinstance(node, ast.Assign) else ()
+    return any(isinstance(target, ast.Name) and target.id in names for target in targets)

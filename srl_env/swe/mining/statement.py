@@ -29,6 +29,7 @@ _DANGLING: Final = re.compile(
 # What a message says about tests, documents and servers is no part of the fault.
 _CHORE: Final = re.compile(
     r"\btest_\w|\btest (?:case|suite)s?\b|\bunit ?tests?\b|changelog|\.(?:rst|md)\b|travis|\bCI\b"
+    r"|^\W*(?:thx|thanks|thank you)\b"
     r"|^\W*(?:add|update|adapt|rewrite|fix)\b.*\b(?:tests?|docs?|documentation|docstrings?)\b",
     re.IGNORECASE,
 )
@@ -90,6 +91,8 @@ def write_statement(told: str, shown: Sequence[Reproduction], code: str, failure
     shows the fault: code, what a test does until it fails; failure, what it reported.
     """
     parts = [told] if told else []
+    if shown and shown[0].subject and not told:
+        parts.append(f"`{shown[0].subject}` does not do what it should")
     for number, one in enumerate(shown):
         head = "Another example" if number else "To reproduce"
         parts.append(f"{head}:\n\n```python\n{one.script.strip()}\n```")

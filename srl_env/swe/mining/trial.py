@@ -389,7 +389,7 @@ class Trial:
             with open_workspace(self._sandbox, tasks.tree(task), task.repository) as session:
                 before, after = self._patch.before, self._patch.after
                 goal = {path: without_layout(before[path], text) for path, text in after.items()}
-                repair = Repair(shown, goal)
+                repair = Repair(shown, {p: text for p, text in goal.items() if text != before[p]})
                 sources = sources_of(self._tree)
                 files = {path: source.text for path, source in sources.items()} | dict(before)
                 steps = solve(Workbench(session), [repair], files, visible)

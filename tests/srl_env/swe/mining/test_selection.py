@@ -40,3 +40,9 @@ def test_a_patch_of_code_alone_stays_as_it_is() -> None:
     after = BEFORE.replace("1+off", "1-off").replace("len(prices)", "max(1, len(prices))")
     assert without_layout(BEFORE, after) == after
     assert without_layout(BEFORE, BEFORE) == BEFORE
+
+
+def test_the_number_of_a_version_is_no_work() -> None:
+    before = '__version__ = "1.0"\nRATE = 1\n'
+    after = '__version__ = "1.1"\nRATE = 2\n'
+    assert without_layout(before, after) == '__version__ = "1.0"\nRATE = 2\n'

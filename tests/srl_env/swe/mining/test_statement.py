@@ -18,6 +18,7 @@ from srl_env.swe.mining.statement import described, write_statement
         ("Sums are rounded\n\n* Added unit tests of sums", "Sums are rounded"),
         ("Change `juxt` to return a tuple as discussed in #23", "Change `juxt` to return a tuple"),
         ("Sort what comes in", "Sort what comes in"),
+        ("Support empty lists\n\nthx", "Support empty lists"),
         ("Fix it", ""),
     ],
 )
@@ -44,4 +45,6 @@ def test_without_a_script_the_code_of_a_test_is_shown_without_addresses() -> Non
     text = write_statement("It fails.", [], "total(basket)", "TypeError: <Basket at 0x7f01>")
     assert "check of this behaviour fails:\n\n```python\ntotal(basket)\n```" in text
     assert text.endswith("It ends with:\n\n```\nTypeError: <Basket>\n```\n")
+    shown = Reproduction("print(total([]))\n", "total", Outcome("0\n", ""), Outcome("None\n", ""))
+    assert write_statement("", [shown], "", "").startswith("`total` does not do what it should\n")
     assert "It ends with" not in write_statement("It fails.", [], "", "TypeError")
