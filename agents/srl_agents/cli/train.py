@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -14,7 +16,7 @@ from srl_agents.cli.console import errors, printed_log, training_bar
 from srl_agents.cli.folders import fresh_folder, resume_hint
 from srl_agents.cli.options import Env, Kwargs, Overrides, json_object, with_flags
 from srl_agents.methods import methods
-from srl_env.errors import BadOption
+from srl_env.errors import BadOption, SrlEnvError
 
 if TYPE_CHECKING:
     from srl_agents.runs.config import RunConfig
@@ -67,6 +69,7 @@ def train(
     ] = False,
 ) -> None:
     """Train a language model in an environment, by a method made of stages."""
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # its warnings carry stack traces
     from srl_agents.models.publish import check_can_publish
     from srl_agents.runs.config import make_config
     from srl_agents.runs.input_checks import check_inputs
@@ -126,28 +129,44 @@ def _resolved(config: RunConfig) -> dict[str, Any]:
 
 
 def _train(config: RunConfig, resume: bool, push_to_hub: str | None) -> None:
-    from srl_agents.parallel.team import leave
+    from srl_agents.parallel.team import launched, leave
     from srl_agents.training.run import train
 
-    if os.environ.get("RANK", "0") != "0":  # another process of a launcher, which prints nothing
-        if not train(config, resume=resume).finished:
-            raise KeyboardInterrupt
-        leave()
-        return
-    errors.print(f"Run folder: {config.out}", highlight=False)
-    out = Path(config.out)
+    out, team = Path(config.out), launched()
     saved = out / "checkpoints"
     other_run = saved.exists() and not resume
-    again = ["srl-env", "train", "--resume", str(out)]
-    with resume_hint(again, None if other_run else saved):
-        with printed_log("srl_agents.training.trainer"), training_bar(out.name) as bar:
-            result = train(config, resume=resume, on_progress=bar, on_preview=show_preview)
-        if not result.finished:
+    alone = ["srl-env", "train"]
+    start = (
+        alone if team.size == 1 else ["accelerate", "launch", "...", "-m", "srl_agents", "train"]
+    )
+    with resume_hint([*start, "--resume", str(out)], None if other_run else saved), _one_voice():
+        if not team.main:  # prints nothing else
+            result = train(config, resume=resume)
+        else:
+            errors.print(f"Run folder: {config.out}", highlight=False)
+            with printed_log("srl_agents.training.trainer"), training_bar(out.name) as bar:
+                result = train(config, resume=resume, on_progress=bar, on_preview=show_preview)
+        leave()
+        if team.main and not result.finished:
             raise KeyboardInterrupt
-    leave()
+    if not team.main:
+        return
     _show(result, config)
     if push_to_hub is not None:
         _publish(out, push_to_hub)
+
+
+@contextmanager
+def _one_voice() -> Iterator[None]:
+    """If several processes of a launcher end, only the first reports why."""
+    from srl_agents.parallel.team import first_to_end
+
+    try:
+        yield
+    except (SrlEnvError, OSError, KeyboardInterrupt):
+        if first_to_end():
+            raise
+        raise typer.Exit(1) from None
 
 
 def _publish(out: Path, repo: str) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -18,6 +19,7 @@ import torch
 from torch import Tensor
 from torch import distributed as dist
 
+from srl_agents.parallel.watch import Watch
 from srl_env.errors import BadOption
 
 T = TypeVar("T")
@@ -74,19 +76,43 @@ class Team:
 ALONE = Team()
 
 
+_VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT")
+_watch: Watch | None = None
+
+
 def launched() -> Team:
-    """This process's place, from the launcher's environment variables."""
+    """This process's place, from the launcher's environment variables; BadOption if one is missing
+    or is not a number."""
     if "RANK" not in os.environ:
         return ALONE
-    return Team(int(os.environ["RANK"]), int(os.environ.get("WORLD_SIZE", "1")))
+    given = {name: os.environ.get(name, "") for name in _VARIABLES}
+    if given["WORLD_SIZE"] in ("", "1") and given["RANK"] == "0":
+        return ALONE
+    for name, value in given.items():
+        if not value or (name != "MASTER_ADDR" and not value.isdecimal()):
+            what = "a number" if value else "set where RANK is"
+            raise BadOption(
+                f"the variable {name} must be {what}; got {value or 'none'}. Fix:"
+                " start the processes with accelerate launch or torchrun, which set"
+                f" {', '.join(_VARIABLES)}"
+            )
+    if int(given["RANK"]) >= int(given["WORLD_SIZE"]):
+        raise BadOption(
+            f"the variable RANK must be below WORLD_SIZE; got {given['RANK']} and"
+            f" {given['WORLD_SIZE']}. Fix: number the processes from 0"
+        )
+    return Team(int(given["RANK"]), int(given["WORLD_SIZE"]))
 
 
-def join(device: torch.device) -> Team:
+def join(device: torch.device, resume: str = "--resume") -> Team:
     """This process's team, connected: gloo between CPUs, NCCL between GPUs, one for each process.
 
-    device: to compute on. If a launcher started several processes, raises BadOption for a GPU
-    with a number, and ImportError without accelerate.
+    From now on all processes end if one is gone; see ``watch``. device: to compute on. resume: the
+    option that resumes the run, for messages. If a launcher started several processes, raises
+    BadOption for a GPU with a number or if they do not come together, and ImportError without
+    accelerate.
     """
+    global _watch
     team = launched()
     if team.size == 1:
         return ALONE
@@ -98,11 +124,35 @@ def join(device: torch.device) -> Team:
     from accelerate import PartialState
 
     on_cpu = device.type == "cpu"
-    PartialState(cpu=on_cpu, backend="gloo" if on_cpu else f"cpu:gloo,{device.type}:nccl")
-    return Team(dist.get_rank(), dist.get_world_size())
+    try:
+        PartialState(cpu=on_cpu, backend="gloo" if on_cpu else f"cpu:gloo,{device.type}:nccl")
+    except (RuntimeError, ValueError) as error:
+        where = f"{os.environ['MASTER_ADDR']}:{os.environ['MASTER_PORT']}"
+        why = str(error).partition("\n")[0]
+        raise BadOption(
+            f"{team.size} processes must meet at {where}; got rank {team.rank} with: {why}. Fix:"
+            " start as many as WORLD_SIZE says, with a free MASTER_PORT that all can reach"
+        ) from None
+    if _watch is None:
+        _watch = Watch(team.rank, team.size, resume)
+    return team
+
+
+def until_known() -> AbstractContextManager[None]:
+    """See ``Watch.until_known``; nothing for a single process."""
+    return nullcontext() if _watch is None else _watch.until_known()
+
+
+def first_to_end() -> bool:
+    """Whether this process should report its error: of several that end, only the first does."""
+    return _watch is None or _watch.first_to_end()
 
 
 def leave() -> None:
-    """Disconnects at the end of a process's work; does nothing for a single process."""
+    """Disconnects at the end of all processes' work; does nothing for a single process."""
+    global _watch
+    if _watch is not None:
+        _watch.end()
+        _watch = None
     if dist.is_available() and dist.is_initialized():
         dist.destroy_process_group()

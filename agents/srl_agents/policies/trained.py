@@ -18,6 +18,7 @@ from srl_agents.models.room import TRAINED
 from srl_agents.nn.families import causal_lm
 from srl_agents.nn.linear import Map
 from srl_agents.nn.score import Continuation, Decoder, States, TokenTree, make_decoder
+from srl_agents.parallel.agreement import check_same, weights_digest
 from srl_agents.parallel.sharding import shard, whole_weights
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.chat_template import set_arguments
@@ -57,12 +58,16 @@ def load_policy(
     """The policy to train, with the weights of ``checkpoint`` if given.
 
     seed: the run's, for sampling and new adapters. team: the processes that train together.
-    Raises BadOption if the model cannot be loaded, CannotRead if the checkpoint cannot.
+    Raises BadOption if the model cannot be loaded, or is another one in another process, and
+    CannotRead if the checkpoint cannot be loaded.
     """
     sharded = will_shard(settings, team)
     model, tokenizer = load_parts(
         settings, seed, checkpoint, torch.device("cpu") if sharded else None
     )
+    if team.size > 1:
+        fix = "give every machine the same model"
+        check_same(team, "weights", {"digest of the model": weights_digest(model)}, fix)
     if settings.gradient_checkpointing:
         _recompute_activations(model)
     if sharded:

@@ -44,17 +44,21 @@ def train(
     Raises BadOption if another process writes the folder, or if it holds a run and ``resume`` is
     not set, or another run. Raises what ``check_inputs`` raises, before there is a folder, and
     TrainingDiverged, CannotWrite, CannotRead and BadData. A user's mistake that is found before
-    anything began, such as a model that cannot be read, leaves no folder.
+    anything began, such as a model that cannot be read, leaves no folder. If another process of
+    the launcher is gone, this one prints a line and ends; see ``srl_agents.parallel.watch``.
     """
     from srl_agents.models.loading import find_device
-    from srl_agents.parallel.team import join
+    from srl_agents.parallel.team import join, launched, until_known
     from srl_agents.runs.checkpoint import remove_drafts
 
-    folder = Path(config.out)
-    if not resume:
+    folder, together = Path(config.out), launched().size > 1
+    if not (resume or together):
         _check_inputs(config)
-    team = join(find_device(None if config.model.device == "auto" else config.model.device))
-    with _own(folder) if team.main else nullcontext():
+    device = find_device(None if config.model.device == "auto" else config.model.device)
+    team = join(device, f"--resume {folder}")
+    with until_known(), _own(folder) if team.main else nullcontext():
+        if together:
+            _check_together(team, config, resume)
         if team.main:
             _claim(folder, config, resume)
             for place in (folder, folder / "checkpoints"):
@@ -91,16 +95,19 @@ def _train(
     import torch
 
     from srl_agents.models.loading import without_notices
+    from srl_agents.parallel.agreement import check_same
     from srl_agents.runs.checkpoint import checkpoints
     from srl_agents.runs.files import write_whole
     from srl_agents.training.card import CARD, model_card
     from srl_agents.training.preview import preview
     from srl_agents.training.trainer import Trainer
 
-    team.wait()
+    team.wait()  # until the folder is this run's
     if config.model.threads is not None:
         torch.set_num_threads(config.model.threads)
     found = checkpoints(Path(config.out) / "checkpoints") if resume else []
+    seen = {"last checkpoint": found[-1].name if found else "none"}
+    check_same(team, "files", seen, f"keep {config.out} where all machines see it")
     with _interruptible(team.size == 1) as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None, team)
         try:
@@ -114,6 +121,23 @@ def _train(
     if result.finished and team.main:
         write_whole(Path(config.out) / CARD, model_card(config))
     return result
+
+
+def _check_together(team: Team, config: RunConfig, resume: bool) -> None:
+    """Raises what a single process would, and BadOption if the processes do not fit together."""
+    from srl_agents.parallel.agreement import check_same, flat, software
+
+    settings = {**flat(config.model_dump(mode="json")), "resume": resume}
+    check_same(team, "settings", settings, "start all with the same command and files")
+    check_same(team, "software", software(), "install the same versions on every machine")
+    if not resume:
+        _check_inputs(config)
+    for stage in config.resolved_method.stages:
+        if stage.batch < team.size:
+            raise BadOption(
+                f"the batch of stage {stage.name!r} must have a group for each of {team.size}"
+                f" processes; got {stage.batch}. Fix: raise train.batch, or start fewer processes"
+            )
 
 
 def _check_inputs(config: RunConfig) -> None:

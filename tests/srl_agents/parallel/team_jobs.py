@@ -12,6 +12,10 @@ from typing import Any
 
 from srl_agents.parallel.team import leave
 
+PLACE = {"RANK": "0", "LOCAL_RANK": "0", "WORLD_SIZE": "2"}
+PLACE |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": "29500"}
+"""The launcher's variables in the first of two processes."""
+
 
 def together(size: int, job: Callable[..., Any], *arguments: Any) -> list[Any]:
     """What ``job(*arguments)`` gives in each of ``size`` processes, that of rank 0 first."""
@@ -46,7 +50,8 @@ def _run(
         end.send((job(*arguments), None))
     except BaseException:  # noqa: BLE001 (the test fails with it)
         end.send((None, traceback.format_exc()))
-    leave()
+    else:
+        leave()  # together; after an error the others do not come
 
 
 def _free_port() -> int:

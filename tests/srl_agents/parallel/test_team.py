@@ -32,7 +32,7 @@ from srl_env.policy import Generation, Sampling
 from srl_env.rollout import Episode
 from srl_env.text.prompt import Messages
 from tests.srl_agents import letters, locks
-from tests.srl_agents.parallel.team_jobs import together
+from tests.srl_agents.parallel.team_jobs import PLACE, together
 
 TOKENIZER = character_tokenizer("0123456789abcdefghijklmnopqrst+-*,:?>();#")
 CPU = torch.device("cpu")
@@ -358,8 +358,8 @@ def test_one_gpu_by_its_number_is_not_enough_for_several_processes(
 ) -> None:
     from srl_env.errors import BadOption
 
-    monkeypatch.setenv("RANK", "0")
-    monkeypatch.setenv("WORLD_SIZE", "2")
+    for name, value in PLACE.items():
+        monkeypatch.setenv(name, value)
     with pytest.raises(BadOption, match="must be 'cuda' for 2 processes.*got 'cuda:1'"):
         join(torch.device("cuda:1"))
 
