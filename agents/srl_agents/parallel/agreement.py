@@ -59,6 +59,6 @@ def weights_digest(model: torch.nn.Module) -> str:
     """A digest of a whole model's names, shapes and values."""
     digest = hashlib.sha256()
     for name, tensor in model.state_dict().items():
-        values = torch.hash_tensor(tensor.detach()).item() if tensor.numel() else 0
+        values = torch.hash_tensor(tensor.detach().cpu()).item() if tensor.numel() else 0
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype} {values}\n".encode())
     return digest.hexdigest()[:12]
