@@ -73,6 +73,8 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
     finally:
         generator.set_state(before)
         trainer.policy.weights_changed()  # prompts that are cached now would change last bits
+        if trainer.engine is not None:
+            trainer.engine.push_weights(trainer.policy.model)  # which forgets them too
         trainer.positions.take()  # what is sampled beforehand is no part of the budget
     metrics = found.metrics()
     scale = stage.batch / max(1, len(found.groups))
