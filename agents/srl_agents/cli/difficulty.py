@@ -8,7 +8,6 @@ from typing import Annotated
 import typer
 
 from srl_agents.cli.options import Folder
-from srl_agents.runs.files import write_json
 from srl_env.errors import BadOption
 
 app = typer.Typer()
@@ -48,10 +47,10 @@ def difficulty(
     if out is not None and out.exists() and not force:
         raise BadOption(f"--out must be a new file; got {out}. Fix: --force replaces it")
     found = rate(open_evaluation(folder), hard_below=hard_below, easy_from=easy_from)
-    count = len(found.of(bands))
+    count = int(found.of(bands).sum())
     output.print(difficulty_table(found))
     if out is not None:
         if not count:
             raise BadOption(f"no problem is {' or '.join(bands)}; {out} was not written")
-        write_json(out, found.to_json(bands))
+        found.write(out, bands)
         typer.echo(f"{out}: {count} problems ({', '.join(bands)})")

@@ -211,9 +211,10 @@ def _evaluate_all(
 ) -> None:
     """Evaluates each policy into the folder, and prints the scores."""
     from srl_agents.cli.tables import evaluation_table, gain_table
-    from srl_agents.evaluation.episodes import EpisodeFile
+    from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
     from srl_agents.evaluation.evaluator import evaluate
-    from srl_agents.evaluation.folder import EPISODES, RESULT, SETTINGS
+    from srl_agents.evaluation.folder import SETTINGS
+    from srl_agents.evaluation.results import RESULT, write_result
     from srl_agents.evaluation.scoring import score_gains
 
     write_json(folder / SETTINGS, record)
@@ -227,11 +228,11 @@ def _evaluate_all(
                 make_env,
                 settings,
                 name=name,
-                episodes=EpisodeFile(place / EPISODES),
+                episodes=EpisodeLog(place / EPISODES),
                 on_progress=None if name == "human" else bar,
             )
         results.append(replace(result, env=record["env"]))
-        write_json(place / RESULT, results[-1].to_json())
+        write_result(place, results[-1])
         output.print(evaluation_table(results[-1]))
     if len(results) == 2:
         gain = score_gains(*results)

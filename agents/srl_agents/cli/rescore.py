@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from srl_env.rollout import Episode
 
 app = typer.Typer()
+
+_AT_ONCE = 512
 
 
 @app.command(
@@ -52,11 +55,12 @@ def rescore(
     """Judge saved rollouts again: another reward mode, verifier or step measures; no inference."""
     from srl_agents.cli.console import evaluation_bar, output
     from srl_agents.cli.tables import rescore_table
-    from srl_agents.evaluation.episodes import EpisodeFile
-    from srl_agents.evaluation.folder import EPISODES, RESULT, SETTINGS, open_evaluation
-    from srl_agents.evaluation.rescore import changed_verdicts, step_rewards
+    from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
+    from srl_agents.evaluation.folder import SETTINGS, open_evaluation
+    from srl_agents.evaluation.rescore import Changes
     from srl_agents.evaluation.rescore import rescore as judge
-    from srl_agents.evaluation.scoring import score
+    from srl_agents.evaluation.results import RESULT, write_result
+    from srl_agents.evaluation.scoring import Scores
     from srl_agents.evaluation.statistics import estimate
     from srl_agents.runs.lock import held
     from srl_env.rewards import get_reward_mode
@@ -79,21 +83,27 @@ def rescore(
     out = out or folder.with_name(f"{folder.name}-rescored")
     if (out / SETTINGS).exists():
         raise BadOption(f"--out must be a new folder; got {out}, which holds an evaluation")
-    with evaluation_bar("judging") as bar:
-        judged = judge(saved, reward_mode=reward_mode, verifier=judge_by, on_progress=bar)
-    names = {"policy": saved.record["policy"], "env": saved.record["env"], "source": saved.source}
-    before, after = (score(each, saved.settings, **names) for each in (saved.finished, judged))
+    before, after, changes = Scores(saved.plan), Scores(saved.plan), Changes()
     again = {"from": str(folder), "reward_mode": reward_mode, "verifier": verifier}
-    with held(out):
-        EpisodeFile(out / EPISODES).add({planned.key: episode for planned, episode in judged})
+    with held(out), evaluation_bar("judging") as bar:
+        log = EpisodeLog(out / EPISODES)
+        judged = judge(saved, reward_mode=reward_mode, verifier=judge_by, on_progress=bar)
+        while some := list(islice(judged, _AT_ONCE)):
+            log.add({planned.number: (planned.kind, new) for planned, _, new in some})
+            for planned, old, new in some:
+                before.add(planned.kind, planned.number, old)
+                after.add(planned.kind, planned.number, new)
+                changes.add(planned, old, new)
+        names = {"policy": saved.record["policy"], "env": saved.record["env"]}
+        was, found = (each.result(**names, source=saved.source) for each in (before, after))
         write_json(out / SETTINGS, {**saved.record, "rescored": again})
-        write_json(out / RESULT, after.to_json())
+        write_result(out, found)
     rng = stream("bootstrap", saved.source)
-    old, new = (
-        {"reward of a step": estimate(step_rewards(finished), rng=rng), **result.estimates()}
-        for finished, result in ((saved.finished, before), (judged, after))
+    one, other = (
+        {"reward of a step": estimate(rewards, rng=rng), **result.estimates()}
+        for rewards, result in ((changes.before, was), (changes.after, found))
     )
-    output.print(rescore_table(after.policy, old, new, changed_verdicts(saved.finished, judged)))
+    output.print(rescore_table(found.policy, one, other, changes.changed))
     typer.echo(f"Result: {out / RESULT}\nEpisodes: {out / EPISODES}")
 
 

@@ -116,9 +116,12 @@ def _probe(
     policy: Any, make_env: Any, problems: list[Problem], settings: EvaluationConfig
 ) -> Probe:
     """The probe, on problems with demonstrations if there are any."""
+    from tempfile import TemporaryDirectory
+
     from srl_agents.cli.console import evaluation_bar
-    from srl_agents.evaluation.episodes import EpisodeFile
+    from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
     from srl_agents.evaluation.evaluator import evaluate
+    from srl_agents.evaluation.plan import Plan, choose_problems
     from srl_agents.evaluation.suggestion import probe_of
     from srl_env.data import ListSource
 
@@ -130,11 +133,12 @@ def _probe(
         env.problems = source
         return env
 
-    file = EpisodeFile(None)
     settings = settings.model_copy(update={"similarity": bool(shown)})
-    with evaluation_bar("probe") as bar:
-        evaluate(policy, make, settings, name="probe", episodes=file, on_progress=bar)
-    return probe_of(file.episodes)
+    with TemporaryDirectory() as folder, evaluation_bar("probe") as bar:
+        log = EpisodeLog(Path(folder) / EPISODES)
+        evaluate(policy, make, settings, name="probe", episodes=log, on_progress=bar)
+        plan = Plan(choose_problems(source, settings), settings)
+        return probe_of({b.kind: [e for _, e in log.read(b.numbers)] for b in plan.blocks})
 
 
 def _show(found: Recommendation, words: list[str], arguments: Mapping[str, Any]) -> None:

@@ -85,11 +85,11 @@ def difficulty_table(found: Difficulty) -> Table:
 
     grid = _table(f"{found.source}, by {found.policy}", "band", "problems", "fraction", "pass@1")
     for band in BANDS:
-        rated = found.of([band])
-        rates = [one.pass_rate for one in rated]
-        if rated:
-            span = "" if band == "unknown" else f"{min(rates):.2f} … {max(rates):.2f}"
-            grid.add_row(band, f"{len(rated):,}", f"{len(rated) / len(found.rated):.1%}", span)
+        rates = found.pass_rates[found.of([band])]
+        if len(rates):
+            span = "" if band == "unknown" else f"{rates.min():.2f} … {rates.max():.2f}"
+            fraction = len(rates) / len(found.problem_ids)
+            grid.add_row(band, f"{len(rates):,}", f"{fraction:.1%}", span)
     return grid
 
 

@@ -23,14 +23,14 @@ PAGE = "view.html"
     epilog="[bold]srl-env view runs/first[/]  writes runs/first/view.html\n\n"
     "[bold]srl-env view runs/compare runs/eval-first-001 -o both.html[/]\n\n"
     "[bold]srl-env view runs/first --terminal --where group=dropped --where step=0-2[/]\n\n"
-    "[bold]srl-env view runs/first --columns first.parquet[/]  for very many episodes; then"
-    " [bold]srl-env view first.parquet --page 2 --where verdict=wrong[/]"
+    "[bold]srl-env view runs/first --page 2 --where verdict=wrong[/]  lists episodes, also of"
+    " millions; [bold]--episode NO.[/] shows one"
 )
 def view(
     runs: Annotated[
         list[Path],
         typer.Argument(
-            metavar="RUN…", help="Folders of runs, comparisons, evaluations; files of rollouts."
+            metavar="RUN…", help="Folders of runs, comparisons, evaluations; files of a log."
         ),
     ],
     out: Annotated[
@@ -44,7 +44,8 @@ def view(
         list[str] | None,
         typer.Option(
             help="Filter of steps, in the terminal: run=, problem=, step=, reward=, verdict=,"
-            " failure=, group=, form=, part=, text=; may be repeated.",
+            " failure=, group=, form=, part=, text=; may be repeated. Episodes have no step=,"
+            " group=, form= and text=.",
             metavar="NAME=VALUE",
         ),
     ] = None,
@@ -55,48 +56,43 @@ def view(
         int | None,
         typer.Option(min=1, help="Maximum number of steps, evenly chosen. By default 200000."),
     ] = None,
-    columns: Annotated[
-        Path | None,
-        typer.Option(
-            metavar="FILE.parquet",
-            help="File of columns to write, one row for each episode, instead of a page.",
-        ),
-    ] = None,
     page: Annotated[
-        int | None, typer.Option(min=1, help="Page to show of a file of columns.")
+        int | None, typer.Option(min=1, help="Page of the list of episodes, in the terminal.")
     ] = None,
+    episode: Annotated[
+        int | None, typer.Option(min=0, help="Number of an episode in its list, in the terminal.")
+    ] = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the episode as one JSON object.")
+    ] = False,
     tokens: Annotated[
         bool, typer.Option(help="Include token ids and log-probs in the page.")
     ] = True,
 ) -> None:
     """Show what happened in a run, step by step: one HTML page that needs no network."""
-    from srl_agents.view.columns import SUFFIX, write_columns
     from srl_agents.view.index import MOST_STEPS
     from srl_agents.view.page import write_page
     from srl_agents.view.paging import show_episode, show_page
     from srl_agents.view.sources import find_runs
     from srl_agents.view.terminal import show
 
-    if len(runs) == 1 and runs[0].suffix == SUFFIX:
-        if terminal or out is not None or columns is not None:
-            raise BadOption(f"{runs[0]} is shown by page in the terminal; take --page or --step")
-        if step is not None:
-            show_episode(runs[0], output, step)
+    if page is not None or episode is not None:
+        if terminal or out is not None or step is not None or steps is not None:
+            raise BadOption("--page and --episode list episodes; leave out the other views")
+        if episode is None:
+            show_page(find_runs(runs), output, number=page or 1, filters=where or [])
         else:
-            show_page(runs[0], output, number=page or 1, filters=where or [])
+            show_episode(find_runs(runs), output, episode, as_json=as_json)
         return
-    if page is not None:
-        raise BadOption(f"--page is for a file of columns; got {runs[0]}. Fix: --columns makes one")
-    if columns is not None:
-        if columns.suffix != SUFFIX:
-            raise BadOption(f"--columns must be a file that ends with {SUFFIX}; got {columns}")
-        count = write_columns(find_runs(runs), columns)
-        output.print(f"Columns: {columns} ({count:,} episodes)", soft_wrap=True, markup=False)
-        return
+    if as_json:
+        raise BadOption("--json must be with --episode; got neither an episode nor its number")
     if terminal and out is not None:
         raise BadOption("--terminal writes no page; leave --out or --terminal out")
     if not terminal and (where or step is not None):
-        raise BadOption("--where and --step are for --terminal; the page has its own filters")
+        raise BadOption(
+            "--where and --step must be with --terminal, or --where with --page; the page has its"
+            " own filters"
+        )
     found, most = find_runs(runs), steps or MOST_STEPS
     if terminal:
         show(found, output, filters=where or [], step=step, most_steps=most)

@@ -32,7 +32,7 @@ from srl_agents.comparison.config import INTERRUPTED, JOB, Job
 from srl_agents.comparison.input_checks import check_splits
 from srl_agents.comparison.provenance import Provenance, commit, note, noted, processor
 from srl_agents.evaluation.contrasts import CurvePoint, RunOutcome, TrainingPoint
-from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.plan import split_maker
 from srl_agents.evaluation.rows import check_weights, read_rows, write_row
@@ -203,13 +203,13 @@ def _evaluated(job: Job, outcome: RunOutcome, policy: AnyPolicy, report: Report)
             fraction = _TRAINING_FRACTION + (1 - _TRAINING_FRACTION) * part
             report("evaluating", fraction, f"{name} {done} of {total} episodes".strip())
 
-        file = job.folder / "-".join(["evaluation", *filter(None, [name])]) / "episodes.jsonl"
+        folder = job.folder / "-".join(["evaluation", *filter(None, [name])])
         results[name] = evaluate(
             policy,
             split_maker(env_id, options, settings.split),
             settings,
             name=job.method,
-            episodes=EpisodeFile(file),
+            episodes=EpisodeLog(folder / EPISODES),
             on_progress=on_progress,
         )
     return replace(outcome, result=results.pop(""), transfer=results)

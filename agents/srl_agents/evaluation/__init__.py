@@ -1,7 +1,7 @@
 """Policies evaluated on unseen problems, and the analysis of saved evaluations."""
 
 from srl_agents.evaluation.contrasts import Comparison
-from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.episodes import EpisodeLog
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
 from srl_agents.evaluation.plan import choose_problems, split_maker
@@ -12,7 +12,7 @@ from srl_agents.runs.evaluation import EvalSettings
 
 __all__ = [
     "Comparison",
-    "EpisodeFile",
+    "EpisodeLog",
     "Estimate",
     "EvalResult",
     "EvalSettings",

@@ -1,135 +1,156 @@
-"""Evaluated episodes on disk: one JSON line each, and the texts of unfinished ones."""
+"""Evaluated episodes on disk, and the texts of unfinished ones."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from srl_agents.evaluation.plan import Key, Planned
-from srl_agents.runs.files import write_json, write_whole
+import numpy as np
+from numpy.typing import NDArray
+
+from srl_agents.evaluation.plan import Plan
+from srl_agents.runs.episode_rows import EpisodeRows, Row
+from srl_agents.runs.files import write_json
 from srl_env.errors import BadData
 from srl_env.policy import Generation
 from srl_env.problem import ProblemSource
 from srl_env.rollout import Episode
 
-UNFINISHED = "unfinished.json"
+EPISODES, UNFINISHED = "episodes", "unfinished.json"
+_CHECKED = 64
+"""Of finished parts every so many episodes are compared with the source of problems."""
 
 
-class EpisodeFile:
-    """``episodes.jsonl``: each episode as soon as it is finished.
+class EpisodeLog:
+    """The folder ``episodes``: each episode of an evaluation as soon as it is finished, by number.
 
-    ``unfinished.json`` beside it holds what the policy has written in unfinished episodes. A line
-    that a killed process left incomplete is removed when the file is opened. For one thread at a
-    time.
+    ``unfinished.json`` beside it holds what the policy has written in unfinished episodes. No
+    episode stays in memory. For one thread at a time.
     """
 
-    def __init__(self, path: Path | None) -> None:
-        """Opens or makes the file; None keeps the episodes in memory only.
+    def __init__(self, path: Path | None, *, repair: bool = True) -> None:
+        """Opens or makes the log (``EpisodeRows``); None only counts.
 
         Raises BadData for a complete line that is not an episode.
         """
         self.path = path
-        self.episodes: dict[Key, Episode] = {}
-        self._written: dict[Key, Sequence[Generation]] = {}
-        if path is None:
-            return
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists():
-            self.episodes, end = _complete_lines(path)
-            with path.open("r+b") as file:
-                file.truncate(end)
-        self._written = _read_unfinished(path.with_name(UNFINISHED))
+        self.rows = None if path is None else EpisodeRows(path, repair=repair)
+        self._counted = 0  # without a path
+        self._written: dict[int, Sequence[Generation]] = {}
+        if path is not None:
+            self._written = _read_unfinished(path.with_name(UNFINISHED))
 
-    def check(self, plan: Sequence[Planned], source: ProblemSource) -> None:
-        """Raises BadData if the file has episodes that are not of this plan."""
-        known = {planned.key: planned for planned in plan}
-        for key, episode in self.episodes.items():
-            path = self.path or Path("episodes")
-            if key not in known:
+    @property
+    def count(self) -> int:
+        """How many episodes are finished."""
+        return self._counted if self.rows is None else self.rows.count
+
+    def __contains__(self, number: int) -> bool:
+        return self.rows is not None and number in self.rows
+
+    def check(self, plan: Plan, source: ProblemSource) -> None:
+        """Raises BadData if the log has episodes that are not of this plan.
+
+        Of the parts that are complete, every 64th episode is compared.
+        """
+        for number, kind, problem in self._compared():
+            if number >= len(plan) or plan[number].kind != kind:
                 raise BadData(
-                    f"{path}: {key[0]} episode {key[1]} is not part of an evaluation with these"
-                    " settings. Fix: evaluate into another folder"
+                    f"{self._where(number)}: {kind} episode {number} is not part of an evaluation"
+                    " with these settings. Fix: evaluate into another folder"
                 )
-            known[key].check(episode, source, path)
+            expected = source[int(plan[number].start.options["problem"])].id
+            if problem != expected:
+                raise BadData(
+                    f"{self._where(number)}: the problem of episode {number} must be {expected!r}"
+                    f" of {source.name}, whose problems have changed since; got {problem!r}. Fix:"
+                    " evaluate into another folder"
+                )
 
-    def add(self, episodes: Mapping[Key, Episode]) -> None:
-        """Appends finished episodes."""
-        self.episodes.update(episodes)
-        if self.path is not None and episodes:
-            with self.path.open("a", encoding="utf-8", newline="\n") as file:
-                file.write(_lines(episodes))
+    def add(self, episodes: Mapping[int, tuple[str, Episode]]) -> None:
+        """Appends finished episodes: {number: (kind, episode)}."""
+        if self.rows is None:
+            self._counted += len(episodes)
+        else:
+            self.rows.add({n: {"kind": kind, **e.to_json()} for n, (kind, e) in episodes.items()})
+        for number in episodes:
+            self._written.pop(number, None)
 
-    def written(self, key: Key) -> tuple[Generation, ...]:
+    def drop_failed(self) -> None:
+        """Forgets the episodes that an infrastructure failure ended, so that they are run again."""
+        failed = (
+            number
+            for columns in self.columns("number", "failure")
+            for number, failure in zip(*columns, strict=True)
+            if failure
+        )
+        if self.rows is not None:
+            self.rows.drop(list(failed))
+
+    def read(self, numbers: Iterable[int] | None = None) -> Iterator[tuple[int, Episode]]:
+        """The finished episodes of these numbers, ascending; or all."""
+        for number, row in () if self.rows is None else self.rows.read(numbers):
+            yield number, self._episode(number, row)
+
+    def has(self, numbers: range) -> NDArray[np.bool_]:
+        """For each number whether the episode is finished."""
+        return np.zeros(len(numbers), bool) if self.rows is None else self.rows.has(numbers)
+
+    def columns(self, *names: str) -> Iterator[tuple[list[Any], ...]]:
+        """Small columns of the finished episodes, as ``EpisodeRows.columns``."""
+        return iter(()) if self.rows is None else self.rows.columns(*names)
+
+    def written(self, number: int) -> tuple[Generation, ...]:
         """What the policy had written in an interrupted episode."""
-        return tuple(self._written.get(key, ()))
+        return tuple(self._written.get(number, ()))
 
-    def save_unfinished(self, written: Mapping[Key, Sequence[Generation]]) -> None:
+    def save_unfinished(self, written: Mapping[int, Sequence[Generation]]) -> None:
         """Saves what the policy has written in unfinished episodes."""
         if self.path is None or not written:
             return
         self._written.update(written)
         rows = [
-            {"kind": kind, "place": place, "written": [one.to_json() for one in made]}
-            for (kind, place), made in self._written.items()
-            if (kind, place) not in self.episodes
+            {"number": number, "written": [one.to_json() for one in made]}
+            for number, made in self._written.items()
         ]
         write_json(self.path.with_name(UNFINISHED), rows)
 
-    def finish(self, order: Sequence[Key]) -> None:
-        """Sorts the episodes by that order, so that the file does not depend on interruptions."""
-        if self.path is None:
-            return
-        if list(self.episodes) != list(order):
-            self.episodes = {key: self.episodes[key] for key in order}
-            write_whole(self.path, _lines(self.episodes))
-        self.path.with_name(UNFINISHED).unlink(missing_ok=True)
+    def finish(self) -> None:
+        """Puts the episodes in order, so that the files do not depend on interruptions."""
+        if self.path is not None and self.rows is not None:
+            self.rows.sort()
+            self.path.with_name(UNFINISHED).unlink(missing_ok=True)
+
+    def _compared(self) -> Iterator[tuple[int, str, str]]:
+        """(number, kind, problem) of the episodes to compare with a plan."""
+        for columns in self.columns("number", "part", "problem"):
+            for number, kind, problem in zip(*columns, strict=True):
+                if self.rows and (number % _CHECKED == 0 or not self.rows.is_full(number)):
+                    yield number, kind, problem
+
+    def _episode(self, number: int, row: Row) -> Episode:
+        try:
+            fields = {name: value for name, value in row.items() if name not in ("number", "kind")}
+            return Episode.from_json(fields)
+        except (ValueError, TypeError, LookupError, AttributeError) as error:
+            raise BadData(
+                f"{self._where(number)}: must be an episode of an evaluation; got"
+                f" {type(error).__name__}: {error}. Fix: evaluate into another folder"
+            ) from error
+
+    def _where(self, number: int) -> str:
+        return "episodes" if self.rows is None else self.rows.where(number)
 
 
-def read_episodes(path: Path) -> dict[Key, Episode]:
-    """The episodes in an evaluation's ``episodes.jsonl``, which is not changed.
-
-    Raises BadData for a missing file, and for a complete line that is not an episode.
-    """
-    if not path.is_file():
-        raise BadData(f"{path} must hold the episodes of an evaluation; got no such file")
-    return _complete_lines(path)[0]
-
-
-def _lines(episodes: Mapping[Key, Episode]) -> str:
-    rows = ({"kind": k, "place": p} | episode.to_json() for (k, p), episode in episodes.items())
-    return "".join(json.dumps(row) + "\n" for row in rows)
-
-
-def _complete_lines(path: Path) -> tuple[dict[Key, Episode], int]:
-    """The episodes of the complete lines, and where the last of these ends, in bytes."""
-    episodes: dict[Key, Episode] = {}
-    end = 0
-    with path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.endswith(b"\n"):
-                break
-            try:
-                row = json.loads(line)
-                key = str(row.pop("kind")), int(row.pop("place"))
-                episodes[key] = Episode.from_json(row)
-            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
-                raise BadData(
-                    f"{path}:{number}: must be an episode of an evaluation; got {line[:40]!r}. Fix:"
-                    " evaluate into another folder"
-                ) from error
-            end += len(line)
-    return episodes, end
-
-
-def _read_unfinished(path: Path) -> dict[Key, Sequence[Generation]]:
+def _read_unfinished(path: Path) -> dict[int, Sequence[Generation]]:
     if not path.is_file():
         return {}
     try:
         rows = json.loads(path.read_text(encoding="utf-8"))
         return {
-            (row["kind"], row["place"]): tuple(map(Generation.from_json, row["written"]))
-            for row in rows
+            int(row["number"]): tuple(map(Generation.from_json, row["written"])) for row in rows
         }
     except (ValueError, KeyError, TypeError) as error:
         raise BadData(

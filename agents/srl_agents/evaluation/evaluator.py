@@ -16,20 +16,14 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, replace
-from queue import Empty, SimpleQueue
-from threading import Lock
+from itertools import islice
+from threading import Event, Lock
 from typing import TYPE_CHECKING, Any, cast
 
 from srl_agents.evaluation.batch_size import BatchSize
-from srl_agents.evaluation.episodes import EpisodeFile
-from srl_agents.evaluation.plan import (
-    SAMPLED,
-    Kind,
-    Planned,
-    choose_problems,
-    plan_episodes,
-)
-from srl_agents.evaluation.scoring import EvalResult, score
+from srl_agents.evaluation.episodes import EpisodeLog
+from srl_agents.evaluation.plan import SAMPLED, Block, Plan, Planned, choose_problems
+from srl_agents.evaluation.scoring import EvalResult, Scores
 from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
@@ -54,7 +48,7 @@ def evaluate(
     settings: EvalSettings | None = None,
     *,
     name: str = "policy",
-    episodes: EpisodeFile | None = None,
+    episodes: EpisodeLog | None = None,
     on_progress: OnProgress | None = None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> EvalResult:
@@ -62,7 +56,7 @@ def evaluate(
 
     make_env: Makes a new environment of the split to evaluate, equal to the others.
     name: Name of the policy in the result.
-    episodes: File that keeps every finished episode, and what unfinished ones have written.
+    episodes: Log that keeps every finished episode, and what unfinished ones have written.
     Episodes in it are not run again.
     clock: Seconds, to measure how fast the policy answers.
     A policy's torch generator is restored afterwards. If the policy counts its requests in
@@ -72,27 +66,24 @@ def evaluate(
     settings = (settings or EvalSettings()).filled(max_tokens=_MAX_TOKENS)
     _check_parallel(policy, settings)
     began, before = time.perf_counter(), _usage(policy)
-    file = episodes or EpisodeFile(None)
+    log = episodes or EpisodeLog(None)
     pools = [EnvPool(make_env) for _ in range(settings.parallel)]
     try:
         (env,) = pools[0].take(1)
-        plan = plan_episodes(choose_problems(env.problems, settings), settings)
-        file.check(plan, env.problems)
-        running = _Evaluation(policy, settings, plan, file, on_progress, clock)
+        plan = Plan(choose_problems(env.problems, settings), settings)
+        log.check(plan, env.problems)
+        scores = Scores(plan)
+        running = _Evaluation(policy, plan, log, scores, on_progress, clock)
         with _seeded(policy, settings):
-            for kind in dict.fromkeys(planned.kind for planned in plan):
-                running.run(kind, pools)
+            for block in plan.blocks:
+                running.run(block, pools)
     finally:
         for pool in pools:
             pool.close()
-    file.finish([planned.key for planned in plan])
-    result = score(
-        [(planned, file.episodes[planned.key]) for planned in plan],
-        settings,
-        policy=name,
-        env=env.spec.id if env.spec else type(env).__name__,
-        source=env.problems.name,
-    )
+    log.finish()
+    scores.add_saved(log)
+    spec = env.spec.id if env.spec else type(env).__name__
+    result = scores.result(policy=name, env=spec, source=env.problems.name)
     return replace(
         result,
         seconds=time.perf_counter() - began,
@@ -107,31 +98,29 @@ class _Evaluation:
     def __init__(
         self,
         policy: AnyPolicy,
-        settings: EvalSettings,
-        plan: Sequence[Planned],
-        file: EpisodeFile,
+        plan: Plan,
+        log: EpisodeLog,
+        scores: Scores,
         on_progress: OnProgress | None,
         clock: Callable[[], float],
     ) -> None:
-        self._policy, self._settings, self._plan, self._file = policy, settings, plan, file
+        self._policy, self._plan, self._log, self._scores = policy, plan, log, scores
+        self._settings = plan.settings
         self._on_progress, self._clock = on_progress or (lambda done, total: None), clock
-        self._lock = Lock()  # of the file and of on_progress
+        self._lock, self._stopped = Lock(), Event()  # of the log, the scores and on_progress
         self._add([])
 
-    def run(self, kind: Kind, pools: Sequence[EnvPool]) -> None:
+    def run(self, block: Block, pools: Sequence[EnvPool]) -> None:
         """Runs the missing episodes of a kind, in one thread for each pool."""
-        waiting = SimpleQueue[Planned]()
-        for planned in self._plan:
-            if planned.kind == kind and planned.key not in self._file.episodes:
-                waiting.put(planned)
-        temperature = self._settings.temperature if kind in SAMPLED else 0.0
+        waiting = (self._plan[number] for number in block.numbers if number not in self._log)
+        temperature = self._settings.temperature if block.kind in SAMPLED else 0.0
         sampling = Sampling(temperature, cast(int, self._settings.max_tokens))
 
         def work(pool: EnvPool) -> None:
             try:
                 self._work(waiting, EpisodeRunner(pool, self._policy, sampling))
             except BaseException:
-                _take(waiting)  # the other threads then end with what they have started
+                self._stopped.set()  # the other threads then end with what they have started
                 raise
 
         if len(pools) == 1:
@@ -140,15 +129,15 @@ class _Evaluation:
         with ThreadPoolExecutor(len(pools), thread_name_prefix="srl-env-eval") as threads:
             list(threads.map(work, pools))
 
-    def _work(self, waiting: SimpleQueue[Planned], runner: EpisodeRunner) -> None:
+    def _work(self, waiting: Iterator[Planned], runner: EpisodeRunner) -> None:
         """Runs waiting episodes; the batch size limits the episodes of a step."""
         running: list[tuple[Planned, LiveEpisode]] = []
         size, saved = BatchSize(self._settings.at_once), self._clock()
         try:
             while True:
-                new = _take(waiting, size.rows - len(runner.live))
+                new = self._take(waiting, size.rows - len(runner.live))
                 starts = [
-                    replace(planned.start, written=self._file.written(planned.key))
+                    replace(planned.start, written=self._log.written(planned.number))
                     for planned in new
                 ]
                 running += zip(new, runner.add(starts), strict=True)
@@ -170,29 +159,25 @@ class _Evaluation:
         finally:
             self._save(running)
 
-    def _add(self, ended: Sequence[tuple[Planned, LiveEpisode]]) -> None:
-        """Saves finished episodes and reports progress."""
-        episodes = {planned.key: run.episode() for planned, run in ended}
+    def _take(self, waiting: Iterator[Planned], most: int) -> list[Planned]:
+        """Takes at most this many waiting episodes; none after an error in another thread."""
         with self._lock:
-            self._file.add(episodes)
-            self._on_progress(len(self._file.episodes), len(self._plan))
+            return [] if self._stopped.is_set() else list(islice(waiting, max(0, most)))
+
+    def _add(self, ended: Sequence[tuple[Planned, LiveEpisode]]) -> None:
+        """Saves and scores finished episodes, and reports progress."""
+        episodes = {planned.number: (planned.kind, run.episode()) for planned, run in ended}
+        with self._lock:
+            self._log.add(episodes)
+            for number, (kind, episode) in episodes.items():
+                self._scores.add(kind, number, episode)
+            self._on_progress(self._log.count, len(self._plan))
 
     def _save(self, running: Sequence[tuple[Planned, LiveEpisode]]) -> None:
         """Saves what the policy has written in unfinished episodes."""
-        written = {p.key: [step.generation for step in run.steps] for p, run in running}
+        written = {p.number: [step.generation for step in run.steps] for p, run in running}
         with self._lock:
-            self._file.save_unfinished({key: made for key, made in written.items() if made})
-
-
-def _take(waiting: SimpleQueue[Planned], most: int | None = None) -> list[Planned]:
-    """Takes at most this many waiting episodes; None takes all."""
-    taken: list[Planned] = []
-    while most is None or len(taken) < most:
-        try:
-            taken.append(waiting.get_nowait())
-        except Empty:
-            break
-    return taken
+            self._log.save_unfinished({number: made for number, made in written.items() if made})
 
 
 def _check_parallel(policy: AnyPolicy, settings: EvalSettings) -> None:

@@ -3,35 +3,33 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-from srl_agents.evaluation.episodes import read_episodes
-from srl_agents.evaluation.plan import (
-    Finished,
-    Kind,
-    choose_problems,
-    plan_episodes,
-    split_maker,
-)
+import numpy as np
+from numpy.typing import NDArray
+
+from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
+from srl_agents.evaluation.plan import Block, Finished, Kind, Plan, choose_problems, split_maker
 from srl_agents.runs.evaluation import EvaluationConfig
 from srl_agents.runs.settings import read_tree
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadData
 from srl_env.rollout import Episode
 
-SETTINGS, EPISODES, RESULT = "settings.json", "episodes.jsonl", "result.json"
+SETTINGS = "settings.json"
 
 
 @dataclass(frozen=True, slots=True)
 class SavedEvaluation:
-    """An evaluation's folder.
+    """An evaluation's folder. Its episodes are read when they are asked for.
 
     record: the arguments of ``srl-env eval``. settings: how it evaluated. make_env: makes an
-    environment like the evaluated one. source: the name of its problems. finished: the episodes,
-    with their plans; of each problem all episodes of a kind, or none.
+    environment like the evaluated one. source: the name of its problems. complete: {kind: whether
+    each problem has all its episodes}; others are not read.
     """
 
     folder: Path
@@ -39,15 +37,29 @@ class SavedEvaluation:
     settings: EvaluationConfig
     make_env: Callable[[], ReasoningEnv]
     source: str
-    finished: tuple[Finished, ...]
+    plan: Plan
+    log: EpisodeLog
+    complete: Mapping[Kind, NDArray[np.bool_]]
+
+    def count(self, *kinds: Kind) -> int:
+        """The number of episodes of some kinds, or of all."""
+        return sum(
+            int(self.complete[block.kind].sum()) * block.copies for block in self._blocks(kinds)
+        )
+
+    def episodes(self, *kinds: Kind) -> Iterator[Finished]:
+        """The episodes of some kinds, or of all, with their plans, in order."""
+        for block in self._blocks(kinds):
+            for number, episode in self.log.read(block.groups(self.complete[block.kind])):
+                yield self.plan[number], episode
 
     def by_problem(self, kind: Kind = "sampled") -> Iterator[tuple[int, Sequence[Episode]]]:
         """(index of a problem in its source, its episodes of a kind), in order."""
-        for index, group in groupby(
-            (pair for pair in self.finished if pair[0].kind == kind),
-            key=lambda pair: pair[0].start.options["problem"],
-        ):
-            yield index, [episode for _, episode in group]
+        for group, found in groupby(self.episodes(kind), key=lambda pair: pair[0].start.group):
+            yield self.plan.indices[group], [episode for _, episode in found]
+
+    def _blocks(self, kinds: Sequence[Kind]) -> list[Block]:
+        return [block for block in self.plan.blocks if not kinds or block.kind in kinds]
 
 
 def open_evaluation(folder: Path) -> SavedEvaluation:
@@ -58,19 +70,22 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     """
     if not (folder / SETTINGS).is_file():
         raise BadData(f"{folder} must be written by srl-env eval; got no {SETTINGS} in it")
+    path = folder / EPISODES
+    if not path.is_dir():
+        raise BadData(f"{path} must hold the episodes of an evaluation; got no such folder")
     record = read_tree(folder / SETTINGS)
     settings = EvaluationConfig(**record["settings"])
     make_env = split_maker(record["env"], record["arguments"], record["split"])
-    env = make_env()
-    plan = plan_episodes(choose_problems(env.problems, settings), settings)
-    file = folder / EPISODES
-    found = read_episodes(file)
-    for planned in plan:
-        if planned.key in found:
-            planned.check(found[planned.key], env.problems, file)
-    env.close()
-    missing = {(p.kind, p.start.group) for p in plan if p.key not in found}
-    finished = tuple((p, found[p.key]) for p in plan if (p.kind, p.start.group) not in missing)
-    if not finished:
-        raise BadData(f"{file}: no problem has all its episodes yet. Fix: resume the evaluation")
-    return SavedEvaluation(folder, record, settings, make_env, env.problems.name, finished)
+    log = EpisodeLog(path, repair=False)
+    with closing(make_env()) as env:
+        plan = Plan(choose_problems(env.problems, settings), settings)
+        log.check(plan, env.problems)
+    complete: dict[Kind, NDArray[np.bool_]] = {
+        block.kind: np.all(log.has(block.numbers).reshape(-1, block.copies), axis=1)
+        for block in plan.blocks
+    }
+    if not any(each.any() for each in complete.values()):
+        raise BadData(f"{path}: no problem has all its episodes yet. Fix: resume the evaluation")
+    return SavedEvaluation(
+        folder, record, settings, make_env, env.problems.name, plan, log, complete
+    )

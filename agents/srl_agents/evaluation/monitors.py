@@ -12,6 +12,7 @@ rather than any number with zero.
 from __future__ import annotations
 
 import re
+from array import array
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -59,7 +60,7 @@ def monitor(saved: SavedEvaluation) -> dict[str, tuple[float, ...]]:
     Over the sampled rollouts that did not fail. Monitors that never apply are absent.
     """
     env = saved.make_env()
-    table: dict[str, list[float]] = {name: [] for name in MONITORS}
+    table = {name: array("d") for name in MONITORS}
     for index, episodes in saved.by_problem("sampled"):
         problem, extract = env.problems[index], env.verifier.extract
         samples = [Sample(e, problem, extract) for e in episodes if e.failure is None]

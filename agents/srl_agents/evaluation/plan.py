@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from array import array
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import accumulate
 from typing import Any, Literal, cast, overload
+
+import numpy as np
+from numpy.typing import NDArray
 
 import srl_env
 from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption, SrlEnvError, UnknownName
+from srl_env.errors import BadOption, SrlEnvError, UnknownName
 from srl_env.problem import Problem, ProblemSource
 from srl_env.rollout import Episode, Start
 from srl_env.seeding import derive_seed, stream
@@ -20,9 +24,6 @@ Kind = Literal["sampled", "greedy", "forced", "forced_sampled"]
 """How an episode is made. The forced kinds start each step after the expert's own steps."""
 SAMPLED: tuple[Kind, ...] = ("sampled", "forced_sampled")
 FORCED: tuple[Kind, ...] = ("forced", "forced_sampled")
-
-Key = tuple[str, int]
-"""An episode's kind, and its place among those of the kind."""
 
 _NO_LIMIT = 1 << 30  # steps
 
@@ -79,15 +80,17 @@ def _no_problems(env_id: str, arguments: Mapping[str, Any], split: str | None) -
     return f"{message}. Fix: a split with problems: {', '.join(filled)}"
 
 
-def choose_problems(source: ProblemSource, settings: EvalSettings) -> list[int]:
+def choose_problems(source: ProblemSource, settings: EvalSettings) -> Sequence[int]:
     """The indices of the problems to evaluate, in ascending order, without repeats."""
     size = len(source)
     if settings.problems >= size:
-        return list(range(size))
-    rng, chosen = stream("evaluation", source.name, settings.seed), set[int]()
-    while len(chosen) < settings.problems:  # sources may be too large for a permutation
-        chosen.add(int(rng.integers(size)))
-    return sorted(chosen)
+        return range(size)
+    rng, drawn = stream("evaluation", source.name, settings.seed), np.empty(0, np.int64)
+    while len(drawn) < settings.problems:  # sources may be too large for a permutation
+        drawn = np.append(drawn, rng.integers(size, size=settings.problems))
+        _, first = np.unique(drawn, return_index=True)
+        drawn = drawn[np.sort(first)]  # without repeats, in the order of drawing
+    return array("q", np.sort(drawn[: settings.problems]).tobytes())
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,56 +116,87 @@ class ChosenProblems(Sequence[Problem]):
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """One episode of an evaluation: its place among those of its kind, and where it starts."""
+    """One episode of an evaluation: its number, and where it starts."""
 
     kind: Kind
-    place: int
+    number: int
     start: Start
-
-    @property
-    def key(self) -> Key:
-        """The key that the episode is saved under."""
-        return self.kind, self.place
-
-    def check(self, saved: Episode, source: ProblemSource, path: Path) -> None:
-        """Raises BadData if the saved episode is of another problem.
-
-        This happens when the file of problems has changed since.
-        """
-        problem = source[cast(int, self.start.options["problem"])]
-        if saved.problem_id != problem.id:
-            raise BadData(
-                f"{path}: the problem of episode {self.kind} {self.place} must be"
-                f" {saved.problem_id!r}; got {problem.id!r} of {source.name}, whose problems have"
-                " changed since. Fix: evaluate into another folder"
-            )
 
 
 Finished = tuple[Planned, Episode]
 """A finished episode with its plan."""
 
 
-def plan_episodes(indices: Sequence[int], settings: EvalSettings) -> list[Planned]:
-    """Every episode to run; the episodes of each problem are neighbours."""
-    kinds: list[tuple[Kind, int]] = [("sampled", settings.rollouts)]
-    kinds += [("greedy", 1)] if settings.greedy else []
-    if settings.similarity:
-        kinds += [("forced", 1), ("forced_sampled", settings.rollouts)]
-    return [
-        Planned(kind, group * copies + copy, _start(kind, index, group, copy, settings))
-        for kind, copies in kinds
-        for group, index in enumerate(indices)
-        for copy in range(copies)
-    ]
+@dataclass(frozen=True, slots=True)
+class Block:
+    """The episodes of one kind: ``copies`` of each problem, numbered from ``first``."""
+
+    kind: Kind
+    copies: int
+    first: int
+    problems: int
+
+    def __len__(self) -> int:
+        return self.problems * self.copies
+
+    @property
+    def numbers(self) -> range:
+        """The numbers of all its episodes."""
+        return range(self.first, self.first + len(self))
+
+    def place(self, number: int) -> int:
+        """The place of an episode's problem among the chosen ones."""
+        return (number - self.first) // self.copies
+
+    def group(self, place: int) -> range:
+        """The numbers of the episodes of the problem at that place."""
+        first = self.first + place * self.copies
+        return range(first, first + self.copies)
+
+    def groups(self, wanted: NDArray[np.bool_]) -> Iterator[int]:
+        """The numbers of the episodes of some problems, in order."""
+        return (number for place in np.flatnonzero(wanted) for number in self.group(int(place)))
 
 
-def group_by_problem(finished: Sequence[Finished]) -> dict[Kind, list[list[Episode]]]:
-    """{kind: for each problem, its episodes}, in order."""
-    found: dict[Kind, dict[int, list[Episode]]] = {}
-    for planned, episode in finished:
-        groups = found.setdefault(planned.kind, {})
-        groups.setdefault(planned.start.group, []).append(episode)
-    return {kind: list(groups.values()) for kind, groups in found.items()}
+@dataclass(frozen=True, slots=True)
+class Plan(Sequence[Planned]):
+    """Every episode to run, by number; nothing of them is kept in memory.
+
+    indices: of the problems in their source. The episodes of a kind, and of a problem in it, are
+    neighbours.
+    """
+
+    indices: Sequence[int]
+    settings: EvalSettings
+
+    @property
+    def blocks(self) -> list[Block]:
+        """The kinds, in order."""
+        settings, problems = self.settings, len(self.indices)
+        kinds: list[tuple[Kind, int]] = [("sampled", settings.rollouts)]
+        kinds += [("greedy", 1)] if settings.greedy else []
+        if settings.similarity:
+            kinds += [("forced", 1), ("forced_sampled", settings.rollouts)]
+        firsts = accumulate((copies * problems for _, copies in kinds), initial=0)
+        return [Block(*kind, first, problems) for kind, first in zip(kinds, firsts, strict=False)]
+
+    def __len__(self) -> int:
+        return sum(map(len, self.blocks))
+
+    @overload
+    def __getitem__(self, number: int) -> Planned: ...
+    @overload
+    def __getitem__(self, number: slice) -> list[Planned]: ...
+    def __getitem__(self, number: int | slice) -> Planned | list[Planned]:
+        """The episode of that number."""
+        if isinstance(number, slice):
+            return [self[one] for one in range(len(self))[number]]
+        for block in self.blocks:
+            if number in block.numbers:
+                group, copy = block.place(number), (number - block.first) % block.copies
+                start = _start(block.kind, self.indices[group], group, copy, self.settings)
+                return Planned(block.kind, number, start)
+        raise IndexError(f"the plan has {len(self)} episodes; there is no number {number}")
 
 
 def _start(kind: Kind, index: int, group: int, copy: int, settings: EvalSettings) -> Start:

@@ -6,13 +6,16 @@ them. So its step checker, its similarity and its expert are used, and its world
 
 from __future__ import annotations
 
+from array import array
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from dataclasses import replace
+from itertools import islice
 
 from srl_agents.evaluation.folder import SavedEvaluation
 from srl_agents.evaluation.measures import Comparison, compared
-from srl_agents.evaluation.plan import Finished
+from srl_agents.evaluation.plan import Finished, Kind, Planned
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Generation
@@ -21,17 +24,20 @@ from srl_env.rollout import EnvPool, Episode, Start, rollout
 from srl_env.verifiers import Verifier
 
 OnProgress = Callable[[int, int], None]
+Judged = tuple[Planned, Episode, Episode]
+"""An episode with its plan, as it was and judged again."""
+
 _AT_ONCE = 512
 
 
 def rescore(
     saved: SavedEvaluation,
-    *,
+    *kinds: Kind,
     reward_mode: str | RewardMode | None = None,
     verifier: Verifier | None = None,
     on_progress: OnProgress | None = None,
-) -> list[Finished]:
-    """The episodes judged again, in order.
+) -> Iterator[Judged]:
+    """The episodes of some kinds, or of all, judged again, in order.
 
     reward_mode: None for each episode's own. verifier: None for the environment's. An episode that
     a failure ended keeps this failure. Raises BadOption if neither is given, and
@@ -39,16 +45,25 @@ def rescore(
     """
     if reward_mode is None and verifier is None:
         raise BadOption("rescoring needs a reward mode, a verifier, or both; got neither")
+    _make_env(saved, verifier).close()
     pool = EnvPool(lambda: _make_env(saved, verifier))
-    judged: list[Finished] = []
-    try:
-        for begin in range(0, len(saved.finished), _AT_ONCE):
-            judged += _replayed(pool, saved.finished[begin : begin + _AT_ONCE], reward_mode)
+    return _rescored(saved, kinds, pool, reward_mode, on_progress)
+
+
+def _rescored(
+    saved: SavedEvaluation,
+    kinds: Sequence[Kind],
+    pool: EnvPool,
+    reward_mode: str | RewardMode | None,
+    on_progress: OnProgress | None,
+) -> Iterator[Judged]:
+    done, total, finished = 0, saved.count(*kinds), saved.episodes(*kinds)
+    with closing(pool):
+        while some := list(islice(finished, _AT_ONCE)):
+            yield from _replayed(pool, some, reward_mode)
+            done += len(some)
             if on_progress is not None:
-                on_progress(len(judged), len(saved.finished))
-    finally:
-        pool.close()
-    return judged
+                on_progress(done, total)
 
 
 def measure_again(
@@ -61,30 +76,36 @@ def measure_again(
 
     by_model: adds the parts of measures that an environment does not compute, "log-likelihood".
     """
-    kinds = ("sampled", "forced_sampled")
-    sampled = replace(saved, finished=tuple(f for f in saved.finished if f[0].kind in kinds))
     of_texts = tuple(name for name in measures if name != OF_TRAINING)
     mode = SideBySide(of_texts or ("characters",))
-    again = rescore(sampled, reward_mode=mode, on_progress=on_progress)
-    episodes = [episode for _, episode in again]
-    pairs = zip(sampled.finished, by_model(episodes) if by_model else episodes, strict=True)
-    return compared((replace(new, verdict=old.verdict) for (_, old), new in pairs), measures)
+    judged = rescore(saved, "sampled", "forced_sampled", reward_mode=mode, on_progress=on_progress)
+    again = [replace(new, verdict=old.verdict) for _, old, new in judged]
+    return compared(by_model(again) if by_model else again, measures)
 
 
-def changed_verdicts(before: Sequence[Finished], after: Sequence[Finished]) -> Mapping[str, int]:
-    """The number of episodes for each change of verdict: {"wrong → correct": 3, …}."""
-    pairs = zip(before, after, strict=True)
-    changes = Counter((_verdict(one), _verdict(other)) for (_, one), (_, other) in pairs)
-    return {" → ".join(c): count for c, count in sorted(changes.items()) if c[0] != c[1]}
+class Changes:
+    """What a rescoring changed, episode by episode.
 
+    verdicts: the number of episodes for each change, as {("wrong", "correct"): 3}. before, after:
+    the mean reward of a step in each sampled episode that did not fail.
+    """
 
-def step_rewards(finished: Sequence[Finished]) -> tuple[float, ...]:
-    """The mean reward of a step in each sampled episode that did not fail, in order."""
-    return tuple(
-        episode.total_reward / len(episode.steps)
-        for planned, episode in finished
-        if planned.kind == "sampled" and episode.failure is None and episode.steps
-    )
+    def __init__(self) -> None:
+        self.verdicts = Counter[tuple[str, str]]()
+        self.before, self.after = array("d"), array("d")
+
+    def add(self, planned: Planned, old: Episode, new: Episode) -> None:
+        """Counts one episode."""
+        self.verdicts[_verdict(old), _verdict(new)] += 1
+        for rewards, episode in ((self.before, old), (self.after, new)):
+            if planned.kind == "sampled" and episode.failure is None and episode.steps:
+                rewards.append(episode.total_reward / len(episode.steps))
+
+    @property
+    def changed(self) -> dict[str, int]:
+        """{"wrong → correct": 3, …}."""
+        changes = sorted(self.verdicts.items())
+        return {" → ".join(change): count for change, count in changes if change[0] != change[1]}
 
 
 def _verdict(episode: Episode) -> str:
@@ -106,13 +127,12 @@ def _make_env(saved: SavedEvaluation, verifier: Verifier | None) -> ReasoningEnv
 
 def _replayed(
     pool: EnvPool, finished: Sequence[Finished], reward_mode: str | RewardMode | None
-) -> list[Finished]:
+) -> Iterator[Judged]:
     starts = [_start(planned.start, episode, reward_mode) for planned, episode in finished]
     episodes = rollout(pool, _EndOfRecording(), starts)
-    return [
-        (planned, replace(new, failure=old.failure) if _was_stopped(new, old) else new)
-        for (planned, old), new in zip(finished, episodes, strict=True)
-    ]
+    for (planned, old), new in zip(finished, episodes, strict=True):
+        stopped = _was_stopped(new, old)
+        yield planned, old, replace(new, failure=old.failure) if stopped else new
 
 
 def _start(start: Start, episode: Episode, reward_mode: str | RewardMode | None) -> Start:

@@ -10,23 +10,22 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import compress, groupby
 from math import isnan, nan
 from typing import Annotated, Any
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import BeforeValidator, TypeAdapter
 
-from srl_agents.evaluation.plan import Finished, Kind, group_by_problem
+from srl_agents.evaluation.episodes import EpisodeLog
+from srl_agents.evaluation.plan import Kind, Plan
 from srl_agents.evaluation.statistics import Estimate, difference, estimate, pass_at_k
-from srl_agents.runs.evaluation import EvalSettings
 from srl_env.errors import BadOption
 from srl_env.rollout import Episode
 from srl_env.seeding import stream
 
-Scored = Mapping[Kind, Sequence[Sequence[Episode]]]
-"""For each kind, for each problem in order, its episodes."""
-
-
+Values = NDArray[np.float64]
 Score = Annotated[float, BeforeValidator(lambda value: nan if value is None else value)]
 """A number; null in JSON is NaN."""
 
@@ -36,7 +35,7 @@ class EvalResult:
     """One policy on one set of problems.
 
     policy, env, source: what was evaluated on what; the source's name includes the split.
-    scores: {name: one value per problem, NaN where there is none}; see ``score_episodes``.
+    scores: {name: one value per problem, NaN where there is none}; see ``Scores.table``.
     episodes: number of episodes, failures included. failures: {kind: episodes that it ended}.
     policy_faults: episodes whose policy made judging fail; they count as wrong.
     settings: how it was evaluated, JSON-safe. seconds: wall clock time. usage: requests, tokens
@@ -73,44 +72,98 @@ class EvalResult:
         return TypeAdapter(cls).validate_python(data)
 
 
-def score(
-    finished: Sequence[Finished], settings: EvalSettings, *, policy: str, env: str, source: str
-) -> EvalResult:
-    """The result of all episodes of an evaluation."""
-    groups = group_by_problem(finished)
-    episodes = [episode for _, episode in finished]
-    failures = Counter(e.failure["type"] for e in episodes if e.failure is not None)
-    return EvalResult(
-        policy=policy,
-        env=env,
-        source=source,
-        problem_ids=tuple(group[0].problem_id for group in groups.get("sampled", [])),
-        scores=score_episodes(groups, settings.ks),
-        episodes=len(episodes),
-        failures=dict(sorted(failures.items())),
-        policy_faults=sum(episode.policy_fault is not None for episode in episodes),
-        settings=settings.model_dump(mode="json"),
-        seconds=0.0,
-    )
+class Scores:
+    """The scores of an evaluation, made problem by problem; no episode is kept.
 
-
-def score_episodes(scored: Scored, ks: Sequence[int]) -> dict[str, tuple[float, ...]]:
-    """{score: its value for each problem}; scores without any value are absent.
-
-    pass@k for each k, where pass@1 is the mean over rollouts (avg@k); greedy: 1 or 0; legal:
-    fraction of legal steps, if the environment has a step checker; legal_and_correct: fraction of
-    rollouts that are correct *and* have legal steps only; similarity, sampled_similarity: greedy
-    and at the temperature, mean over the expert's steps, 0 for a step in the wrong format; format:
-    fraction of steps in the right format; steps, tokens: per rollout; truncated: fraction of steps
-    that reached the token limit; entropy: in nats per token, the mean of −log p over the sampled
-    tokens, which estimates it, for policies that give log-probs.
+    An episode waits until all of its problem and kind are there, and is then in a few numbers.
     """
-    sampled = [_sound(episodes) for episodes in scored.get("sampled", [])]
-    n, c = [len(e) for e in sampled], [sum(map(_correct, e)) for e in sampled]
-    table = {f"pass@{k}": tuple(pass_at_k(n, c, k).tolist()) for k in ks} if sampled else {}
-    for name, (kind, measure) in _SCORES.items():
-        table[name] = tuple(measure(_sound(episodes)) for episodes in scored.get(kind, []))
-    return {name: values for name, values in table.items() if not all(map(isnan, values))}
+
+    def __init__(self, plan: Plan) -> None:
+        self.plan = plan
+        self._of_kind = {block.kind: block for block in plan.blocks}
+        self._waiting: dict[range, dict[int, Episode]] = {}
+        self._made = {kind: np.zeros(block.problems, bool) for kind, block in self._of_kind.items()}
+        self._ids = [""] * len(plan.indices)
+        self._counts = np.zeros((2, len(plan.indices)), np.int32)  # rollouts, correct
+        self._values: dict[str, Values] = {}
+        self._episodes, self._faults, self._failures = 0, 0, Counter[str]()
+
+    def add(self, kind: Kind, number: int, episode: Episode) -> None:
+        """One episode of the plan, in any order."""
+        block = self._of_kind[kind]
+        numbers = block.group(block.place(number))
+        members = self._waiting.setdefault(numbers, {})
+        members[number] = episode
+        if len(members) == block.copies:
+            del self._waiting[numbers]
+            self._add_problem(kind, block.place(number), [members[n] for n in numbers])
+
+    def add_saved(self, log: EpisodeLog) -> None:
+        """The episodes of a log for problems that are not complete yet, as far as they are there.
+
+        Problems that stay incomplete are scored by the episodes that there are.
+        """
+        self._waiting.clear()
+        for kind, block in self._of_kind.items():
+            saved = log.read(block.groups(~self._made[kind]))
+            for place, found in groupby(saved, lambda one, block=block: block.place(one[0])):  # type: ignore[misc]
+                self._add_problem(kind, place, [episode for _, episode in found])
+
+    def _add_problem(self, kind: Kind, place: int, episodes: Sequence[Episode]) -> None:
+        sound = [episode for episode in episodes if episode.failure is None]
+        self._made[kind][place] = True
+        self._episodes += len(episodes)
+        self._faults += sum(episode.policy_fault is not None for episode in episodes)
+        self._failures.update(e.failure["type"] for e in episodes if e.failure is not None)
+        if kind == "sampled":
+            self._ids[place] = episodes[0].problem_id
+            self._counts[:, place] = len(sound), sum(map(_correct, sound))
+        for name, (of_kind, measure) in _SCORES.items():
+            if of_kind == kind and not isnan(value := measure(sound)):
+                if name not in self._values:
+                    self._values[name] = np.full(len(self._ids), nan)
+                self._values[name][place] = value
+
+    def table(self) -> dict[str, tuple[float, ...]]:
+        """{score: its value for each problem}; scores without any value are absent.
+
+        pass@k for each k, where pass@1 is the mean over rollouts (avg@k); greedy: 1 or 0; legal:
+        fraction of legal steps, if the environment has a step checker; legal_and_correct: fraction
+        of rollouts that are correct *and* have legal steps only; similarity, sampled_similarity:
+        greedy and at the temperature, mean over the expert's steps, 0 for a step in the wrong
+        format; format: fraction of steps in the right format; steps, tokens: per rollout;
+        truncated: fraction of steps that reached the token limit; entropy: in nats per token, the
+        mean of −log p over the sampled tokens, which estimates it, for policies that give
+        log-probs.
+        """
+        made = self._made["sampled"]
+        found = {
+            f"pass@{k}": pass_at_k(self._counts[0, made], self._counts[1, made], k)
+            for k in self.plan.settings.ks
+        }
+        found |= {name: self._values[name][made] for name in _SCORES if name in self._values}
+        return {name: shared(v) for name, v in found.items() if not np.isnan(v).all()}
+
+    def result(self, *, policy: str, env: str, source: str) -> EvalResult:
+        """The result, without the time it took."""
+        return EvalResult(
+            policy=policy,
+            env=env,
+            source=source,
+            problem_ids=tuple(compress(self._ids, self._made["sampled"])),
+            scores=self.table(),
+            episodes=self._episodes,
+            failures=dict(sorted(self._failures.items())),
+            policy_faults=self._faults,
+            settings=self.plan.settings.model_dump(mode="json"),
+            seconds=0.0,
+        )
+
+
+def shared(values: Iterable[float]) -> tuple[float, ...]:
+    """The values, equal ones as one object: a million scores need little memory."""
+    known: dict[float, float] = {}
+    return tuple(nan if isnan(v) else known.setdefault(v, v) for v in map(float, values))
 
 
 def score_gains(before: EvalResult, after: EvalResult) -> dict[str, Estimate]:
@@ -136,10 +189,6 @@ def without_nan(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [without_nan(v) for v in value]
     return None if isinstance(value, float) and isnan(value) else value
-
-
-def _sound(episodes: Sequence[Episode]) -> list[Episode]:
-    return [episode for episode in episodes if episode.failure is None]
 
 
 def _correct(episode: Episode) -> bool:

@@ -32,6 +32,11 @@ Draws = NDArray[np.int64]
 LEVEL = 0.95
 """The coverage of every interval."""
 
+MOST_DRAWN = 100_000
+"""Problems of one run that are drawn one by one; of more, those with equal scores together."""
+_MANY_ALIKE = 1000  # problems for each different score
+_DRAWN_AT_ONCE = 1 << 24  # problems, of all resamples together
+
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
     """The unbiased chance that at least one of k rollouts is correct, from n of which c are.
@@ -44,9 +49,10 @@ def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:
     total, correct = np.broadcast_arrays(np.asarray(n, np.float64), np.asarray(c, np.float64))
     if k < 1 or (correct < 0).any() or (correct > total).any():
         raise BadOption(f"pass@k needs k ≥ 1 and 0 ≤ c ≤ n; got k={k}, n={total}, c={correct}")
-    drawn = np.arange(k).reshape(-1, *([1] * total.ndim))
+    all_wrong = np.ones(total.shape)
     with np.errstate(invalid="ignore", divide="ignore"):
-        all_wrong = np.clip((total - correct - drawn) / (total - drawn), 0.0, 1.0).prod(axis=0)
+        for drawn in range(k):
+            all_wrong *= np.clip((total - correct - drawn) / (total - drawn), 0.0, 1.0)
     return np.asarray(np.where(total < k, np.nan, 1.0 - all_wrong))
 
 
@@ -98,13 +104,54 @@ def _percentiles(wholes: Sequence[_Whole], rng: np.random.Generator, resamples: 
     """The mean of one table, or that of the first minus that of the second."""
     bases = wholes[0].draw_bases(rng, resamples)
     runs = [whole.draw_runs(rng, resamples, bases) for whole in wholes]
-    problems = _draws(rng, resamples, wholes[0].problems)
-    drawn = [
-        whole.resampled_means(each, problems) for whole, each in zip(wholes, runs, strict=True)
-    ]
+    drawn = _resampled_means(wholes, runs, rng)
     values = [float(mean(whole.table.ravel())) for whole in wholes]
     value = values[0] - sum(values[1:])
     return _with_interval(value, drawn[0] - sum(drawn[1:]))
+
+
+def _resampled_means(
+    wholes: Sequence[_Whole], runs: Sequence[Draws], rng: np.random.Generator
+) -> list[Scores]:
+    """Each table's means (resamples,) over its drawn runs and over problems drawn for all.
+
+    As many resamples at once as fit into memory; the draws are the same.
+    """
+    resamples, problems = len(runs[0]), wholes[0].problems
+    if problems > MOST_DRAWN and all(len(whole.table) == 1 for whole in wholes):
+        tables = np.concatenate([whole.table for whole in wholes])
+        kinds, sizes = _kinds(tables)
+        if len(sizes) * _MANY_ALIKE <= problems:
+            return _multinomial_means(kinds, sizes, resamples, rng)
+    size = max(1, _DRAWN_AT_ONCE // max(1, problems))
+    found: list[list[Scores]] = [[] for _ in wholes]
+    for begin in range(0, resamples, size):
+        drawn = _draws(rng, min(size, resamples - begin), problems)
+        for means, whole, each in zip(found, wholes, runs, strict=True):
+            means.append(whole.resampled_means(each[begin : begin + size], drawn))
+    return [np.concatenate(means) for means in found]
+
+
+def _kinds(tables: Scores) -> tuple[Scores, Draws]:
+    """The different columns of (tables, P), and how often each occurs."""
+    codes = np.zeros(tables.shape[1], np.int64)
+    for row in tables:
+        values, places = np.unique(row, return_inverse=True)
+        codes = np.unique(codes * len(values) + places, return_inverse=True)[1]
+    _, first, sizes = np.unique(codes, return_index=True, return_counts=True)
+    return tables[:, first], sizes
+
+
+def _multinomial_means(
+    kinds: Scores, sizes: Draws, resamples: int, rng: np.random.Generator
+) -> list[Scores]:
+    """The means (resamples,) of each table over drawn problems, of which many have equal scores.
+
+    How many problems of a kind a resample has is multinomial.
+    """
+    known = ~np.isnan(kinds)
+    drawn = rng.multinomial(sizes.sum(), sizes / sizes.sum(), size=resamples).T
+    return list(_ratio(np.where(known, kinds, 0.0) @ drawn, known.astype(np.int64) @ drawn))
 
 
 def _with_interval(value: float, found: Scores) -> Estimate:
@@ -353,9 +400,10 @@ def _ratio(total: Scores, count: Scores | Draws) -> Scores:
 
 def _counts(draws: Draws, places: int) -> Scores:
     """(size, places): how often each row draws each place; −1 is none."""
-    counts = np.zeros((len(draws), places + 1))
-    np.add.at(counts, (np.arange(len(draws))[:, None], draws), 1.0)
-    return counts[:, :places]
+    counts = np.empty((len(draws), places))
+    for row, drawn in zip(counts, draws, strict=True):
+        row[:] = np.bincount(drawn + 1, minlength=places + 1)[1:]
+    return counts
 
 
 def _draws(rng: np.random.Generator, size: int, n: int) -> Draws:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from statistics import fmean, pstdev
 
 from srl_agents.evaluation.contrasts import Comparison, coverage, percent
-from srl_agents.evaluation.plan import Key, Kind
+from srl_agents.evaluation.plan import Kind
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption
 from srl_env.problem import Problem
@@ -288,14 +289,16 @@ def data_facts(env: ReasoningEnv, problems: Sequence[Problem]) -> DataFacts:
     )
 
 
-def probe_of(episodes: Mapping[Key, Episode]) -> Probe:
-    """The probe in the episodes of an evaluation, with similarity if it was measured.
+def probe_of(episodes: Mapping[Kind, Sequence[Episode]]) -> Probe:
+    """The probe in the episodes of an evaluation by kind, with similarity if it was measured.
 
     Raises BadOption if infrastructure failures ended all of them.
     """
-    sampled, forced = _of_problems(episodes, "sampled"), _of_problems(episodes, "forced_sampled")
+    sampled = _by_problem(episodes.get("sampled", ()))
+    forced = _by_problem(episodes.get("forced_sampled", ()))
     if not sampled:
-        failed = sorted({e.failure["type"] for e in episodes.values() if e.failure is not None})
+        every = chain.from_iterable(episodes.values())
+        failed = sorted({e.failure["type"] for e in every if e.failure is not None})
         raise BadOption(
             f"the probe must finish some rollouts; {', '.join(failed)} ended all of them. Fix:"
             " repair that, and run it again"
@@ -323,11 +326,11 @@ def _differ(forced: Iterable[Sequence[Episode]]) -> list[bool]:
     ]
 
 
-def _of_problems(episodes: Mapping[Key, Episode], kind: Kind) -> list[list[Episode]]:
-    """For each problem, its episodes of that kind, without infrastructure failures."""
+def _by_problem(episodes: Sequence[Episode]) -> list[list[Episode]]:
+    """For each problem, its episodes without infrastructure failures."""
     found: dict[str, list[Episode]] = {}
-    for (each, _), episode in episodes.items():
-        if each == kind and episode.failure is None:
+    for episode in episodes:
+        if episode.failure is None:
             found.setdefault(episode.problem_id, []).append(episode)
     return list(found.values())
 

@@ -1,31 +1,31 @@
 """Solutions sampled from a policy, checked, and kept as expert data.
 
-    collected = collect(policy, make_env, CollectConfig(problems=50), Path("teacher.collect"))
-    write_jsonl("teacher.jsonl", collected.problems)
+    collected = collect(policy, make_env, CollectConfig(problems=50), Path("teacher.jsonl"))
 
-Every finished episode is saved in the folder at once, so that a killed collection asks for none a
-second time. Episodes that failed are run again by the next call, and are never data. What is kept
-depends on the saved episodes and the settings alone.
+Every finished episode is saved in ``teacher.jsonl.collect`` at once, so that a killed collection
+asks for none a second time. Episodes that failed are run again by the next call, and are never
+data. What is kept depends on the saved episodes and the settings alone.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
-from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.episodes import EPISODES, EpisodeLog
 from srl_agents.evaluation.evaluator import OnProgress, evaluate
-from srl_agents.evaluation.plan import choose_problems, plan_episodes
+from srl_agents.evaluation.plan import Plan, choose_problems
 from srl_agents.expert_data.choice import CHOICES, without_duplicates
 from srl_agents.expert_data.settings import CollectConfig
 from srl_agents.expert_data.solutions import StepsNotChecked, read_solution
 from srl_agents.runs.files import write_json
 from srl_agents.runs.settings import read_tree
+from srl_env.data.files.write import open_writer
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import LimitReached
 from srl_env.problem import ExpertTrajectory, Problem
@@ -34,24 +34,23 @@ from srl_env.rollout import Episode
 if TYPE_CHECKING:
     from srl_env.rollout import AnyPolicy
 
-EPISODES, USAGE = "episodes.jsonl", "usage.json"
+USAGE = "usage.json"
 
 
 @dataclass(slots=True)
 class Collected:
     """What was collected.
 
-    problems: those with a kept solution, which are their only experts. rejected: those with
-    rejected solutions, in the same form, with the reasons in metadata["rejected"]. sampled: the
-    number of solutions. planned: how many are to be sampled. verdicts: {verdict: solutions}.
-    duplicates: accepted solutions that repeat another. kept: solutions in ``problems``. failures:
-    {type: solutions without a verdict}. tokens: in completions, as far as the policy counts them.
-    usage: the policy's counts of requests, tokens and cost, those before a resume included.
-    stopped: the limit that ended the sampling early.
+    problems: the number of those with a kept solution. rejected: of those with rejected solutions.
+    sampled: the number of solutions. planned: how many are to be sampled. verdicts: {verdict:
+    solutions}. duplicates: accepted solutions that repeat another. kept: solutions that were
+    written. failures: {type: solutions without a verdict}. tokens: in completions, as far as the
+    policy counts them. usage: the policy's counts of requests, tokens and cost, those before a
+    resume included. stopped: the limit that ended the sampling early.
     """
 
-    problems: list[Problem] = field(default_factory=list)
-    rejected: list[Problem] = field(default_factory=list)
+    problems: int = 0
+    rejected: int = 0
     planned: int = 0
     sampled: int = 0
     verdicts: Counter[str] = field(default_factory=Counter)
@@ -70,34 +69,41 @@ class Collected:
     def to_json(self) -> dict[str, Any]:
         """The counts."""
         names = ("planned", "sampled", "duplicates", "kept", "tokens", "usage", "acceptance")
-        counts = {name: getattr(self, name) for name in names}
+        counts = {name: getattr(self, name) for name in (*names, "problems")}
         return counts | {
-            "problems": len(self.problems),
             "verdicts": dict(self.verdicts),
             "failures": dict(self.failures),
             "stopped": None if self.stopped is None else str(self.stopped),
         }
 
 
+def collection_folder(out: Path) -> Path:
+    """The folder that keeps the episodes of a collection, and what the policy used."""
+    return out.with_name(f"{out.name}.collect")
+
+
 def collect(
     policy: AnyPolicy,
     make_env: Callable[[], ReasoningEnv],
     settings: CollectConfig,
-    folder: Path,
+    out: Path,
     *,
+    rejected: Path | None = None,
     name: str = "policy",
     on_progress: OnProgress | None = None,
 ) -> Collected:
-    """The policy's accepted solutions of the environment's problems.
+    """Samples solutions of the environment's problems, and writes the accepted ones.
 
-    folder: keeps the episodes and what the policy used. name: the ``source`` of the solutions.
-    on_progress: as for ``evaluate``. Raises what ``evaluate`` raises, apart from LimitReached: then
-    it returns what there is.
+    out: file of the problems with a kept solution, which are their only experts; FILE.jsonl,
+    FILE.parquet, or a folder for ``datasets``; it is replaced. rejected: file of the problems with
+    rejected solutions, in the same form, with the reasons in metadata["rejected"]. name: the
+    ``source`` of the solutions. on_progress: as for ``evaluate``. Raises what ``evaluate`` raises,
+    apart from LimitReached: then it writes what there is.
     """
+    folder = collection_folder(out)
     used, stopped = UsageFile(folder / USAGE, policy), None
-    file = EpisodeFile(folder / EPISODES)
-    for key in [key for key, episode in file.episodes.items() if episode.failure]:
-        del file.episodes[key]
+    log = EpisodeLog(folder / EPISODES)
+    log.drop_failed()
 
     def saved(done: int, total: int) -> None:
         used.save()
@@ -105,21 +111,24 @@ def collect(
             on_progress(done, total)
 
     try:
-        evaluate(policy, make_env, settings, name=name, episodes=file, on_progress=saved)
+        evaluate(policy, make_env, settings, name=name, episodes=log, on_progress=saved)
     except LimitReached as limit:
         stopped = limit
     finally:
         used.save()
-    with closing(make_env()) as env:
-        plan = plan_episodes(choose_problems(env.problems, settings), settings)
-        found = [
-            (planned, file.episodes[planned.key])
-            for planned in plan
-            if planned.key in file.episodes
-        ]
-        collected = Collected(planned=len(plan), usage=used.total, stopped=stopped)
-        for index, group in groupby(found, lambda pair: pair[0].start.options["problem"]):
-            _read(collected, env, env.problems[index], [e for _, e in group], settings, name)
+    with closing(make_env()) as env, ExitStack() as files:
+        paths = [path for path in (out, rejected) if path is not None]
+        writers = [files.enter_context(open_writer(path, force=True)) for path in paths]
+        plan = Plan(choose_problems(env.problems, settings), settings)
+        block = plan.blocks[0]
+        collected = Collected(planned=len(block), usage=used.total, stopped=stopped)
+        found = log.read(block.numbers)
+        for place, group in groupby(found, key=lambda pair: block.place(pair[0])):
+            problem = env.problems[plan.indices[place]]
+            pair = _read(collected, env, problem, [e for _, e in group], settings, name)
+            for writer, made in zip(writers, pair, strict=False):
+                if made is not None:
+                    writer.add(made)
     return collected
 
 
@@ -130,8 +139,8 @@ def _read(
     episodes: Sequence[Episode],
     settings: CollectConfig,
     name: str,
-) -> None:
-    """Adds the solutions of one problem."""
+) -> tuple[Problem | None, Problem | None]:
+    """Counts the solutions of one problem; returns it with the kept and with the rejected ones."""
     accepted, rejected = list[ExpertTrajectory](), list[ExpertTrajectory]()
     reasons = list[str]()
     for episode in episodes:
@@ -155,11 +164,13 @@ def _read(
     collected.duplicates += len(accepted) - len(different)
     kept = CHOICES[settings.keep](different, settings.per_problem)
     collected.kept += len(kept)
-    if kept:
-        collected.problems.append(replace(problem, trajectories=tuple(kept)))
-    if rejected:
-        metadata = {**problem.metadata, "rejected": reasons}
-        collected.rejected.append(replace(problem, trajectories=tuple(rejected), metadata=metadata))
+    collected.problems += bool(kept)
+    collected.rejected += bool(rejected)
+    metadata = {**problem.metadata, "rejected": reasons}
+    return (
+        replace(problem, trajectories=tuple(kept)) if kept else None,
+        replace(problem, trajectories=tuple(rejected), metadata=metadata) if rejected else None,
+    )
 
 
 class UsageFile:

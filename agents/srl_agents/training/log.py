@@ -1,9 +1,9 @@
-"""The log of a run: JSONL, and optionally TensorBoard and trackers.
+"""The log of a run: files, and optionally TensorBoard and trackers.
 
-``metrics.jsonl`` has a line per update and per event (as a stage that ends, and why).
-``rollouts.jsonl`` has episodes with the signal of each step. A resumed run truncates both to their
-length at its checkpoint, so no line appears twice, and the unfinished line of a killed run is
-removed. Other damage is an error, and the file stays as it is.
+``metrics.jsonl`` has a line per update and per event (as a stage that ends, and why). ``rollouts``
+has episodes with the signal of each step (``srl_agents.runs.episode_rows``). A resumed run
+truncates both to their length at its checkpoint, so nothing appears twice, and the unfinished line
+of a killed run is removed. Other damage is an error, and the file stays as it is.
 """
 
 from __future__ import annotations
@@ -22,9 +22,11 @@ from typing import Any, TextIO
 from srl_agents.objectives.groups import Signal
 from srl_agents.runs.checkpoint import CannotWrite
 from srl_agents.runs.config import RunConfig
+from srl_agents.runs.episode_rows import ROLLOUTS, EpisodeRows
 from srl_env.errors import BadData, BadOption, MissingExtra
 from srl_env.rollout import Episode
 
+METRICS = "metrics.jsonl"
 Offsets = dict[str, int]
 
 
@@ -32,34 +34,37 @@ class RunLog:
     """The open log files of one run. A context manager."""
 
     def __init__(self, folder: Path, config: RunConfig, offsets: Offsets, update: int) -> None:
-        """offsets: the length in bytes to which each file is truncated first; {} for empty files.
+        """offsets: the bytes of ``metrics`` and the number of ``rollouts`` to which the log is
+        truncated first; {} for an empty one.
 
         update: the last one whose numbers stay. A missing file is started again, which is an
         event. Raises MissingExtra or BadOption if TensorBoard or the tracker is not installed,
         and BadData, without changes, if a file is damaged before that length.
         """
-        names = ("metrics", "rollouts")
-        paths = {name: folder / f"{name}.jsonl" for name in names}
-        sizes = {name: offsets.get(name, 0) for name in names}
-        gone = [name for name in names if sizes[name] and not paths[name].exists()]
-        sizes |= dict.fromkeys(gone, 0)
-        for name in names:
-            if sizes[name]:
-                deque(read_log(paths[name], sizes[name]), maxlen=0)
+        path, log = folder / METRICS, folder / ROLLOUTS
+        gone = [each.name for each in (path, log) if offsets.get(each.stem) and not each.exists()]
+        size = 0 if path.name in gone else offsets.get(path.stem, 0)
+        count = 0 if log.name in gone else offsets.get(log.stem, 0)
+        if size:
+            deque(read_log(path, size), maxlen=0)
+        found = EpisodeRows(log, repair=False)
+        if not found.has(range(count)).all():
+            raise _damaged(log, found.count, f"{found.count} episodes of {count}")
         self._tracker = _tracker(config)
         self._board = _tensorboard(folder, update) if config.log.tensorboard else None
-        self._files = {name: _reopened(paths[name], sizes[name]) for name in names}
+        self._metrics, self._rollouts = _reopened(path, size), EpisodeRows(log)
+        with _writing(log):
+            self._rollouts.truncate(count)
         for name in gone:
-            reason = f"{name}.jsonl was gone when update {update} was resumed; it was started again"
+            reason = f"{name} was gone when update {update} was resumed; it was started again"
             self.event(update, config.resolved_method.stages[0].name, "log", reason)
 
     def __enter__(self) -> RunLog:
         return self
 
     def __exit__(self, failed: type[BaseException] | None, *_: object) -> None:
-        for file in self._files.values():
-            with suppress(OSError) if failed else nullcontext():  # the first error is reported
-                file.close()
+        with suppress(OSError) if failed else nullcontext():  # the first error is reported
+            self._metrics.close()
         if self._board is not None:
             self._board.close()
         if self._tracker is not None:
@@ -67,7 +72,7 @@ class RunLog:
 
     def metrics(self, update: int, stage: str, numbers: Mapping[str, float]) -> None:
         """Writes one update's numbers everywhere."""
-        self._write("metrics", {"update": update, "stage": stage, **numbers})
+        self._write({"update": update, "stage": stage, **numbers})
         self._send(update, numbers)
 
     def event(
@@ -80,7 +85,7 @@ class RunLog:
     ) -> None:
         """Writes an event after an update, its reason, and what was measured then."""
         named = {"update": update, "stage": stage, "event": event, "reason": reason}
-        self._write("metrics", {**named, **numbers})
+        self._write({**named, **numbers})
         self._send(update, numbers)
 
     def rollouts(
@@ -90,21 +95,22 @@ class RunLog:
         episodes: Iterable[Episode],
         signals: Mapping[tuple[int, int], Signal] | None = None,
     ) -> None:
-        """Writes episodes to ``rollouts.jsonl``.
+        """Writes episodes to ``rollouts``.
 
-        signals: {(episode, step): its signal}, as an objective's ``signals``. Each line has one
+        signals: {(episode, step): its signal}, as an objective's ``signals``. Each row has one
         for each of its steps, null if there is none.
         """
-        found = signals or {}
+        found, rows = signals or {}, dict[int, dict[str, Any]]()
         for number, episode in enumerate(episodes):
             theirs = [found.get((number, step.index)) for step in episode.steps]
-            record = {
+            rows[self._rollouts.count + number] = {
                 "update": update,
                 "stage": stage,
                 **episode.to_json(),
                 "signals": [signal and asdict(signal) for signal in theirs],
             }
-            self._write("rollouts", record)
+        with _writing(self._rollouts.path):
+            self._rollouts.add(rows)
 
     def _send(self, update: int, numbers: Mapping[str, float]) -> None:
         """To TensorBoard and the tracker."""
@@ -115,42 +121,49 @@ class RunLog:
             self._tracker.log(dict(numbers), step=update)
 
     def durable_offsets(self) -> Offsets:
-        """The files' lengths in bytes, after all of them are on the disk."""
+        """The lengths as ``offsets``, after all of the log is on the disk."""
         if self._board is not None:
             self._board.flush()
-        offsets = {}
-        for name, file in self._files.items():
-            with _writing(file):
-                file.flush()
-                os.fsync(file.fileno())
-            offsets[name] = file.tell()
-        return offsets
+        with _writing(Path(self._metrics.name)):
+            self._metrics.flush()
+            os.fsync(self._metrics.fileno())
+            self._rollouts.make_durable()
+        return {"metrics": self._metrics.tell(), "rollouts": self._rollouts.count}
 
-    def _write(self, name: str, record: Mapping[str, Any]) -> None:
-        file = self._files[name]
-        with _writing(file):
-            file.write(json.dumps(record) + "\n")
-            file.flush()
+    def _write(self, record: Mapping[str, Any]) -> None:
+        with _writing(Path(self._metrics.name)):
+            self._metrics.write(json.dumps(record) + "\n")
+            self._metrics.flush()
 
 
 class NoLog(RunLog):
     """Writes nothing: the log of processes other than the main one."""
 
     def __init__(self) -> None:
-        self._tracker, self._board, self._files = None, None, {}
+        self._tracker, self._board = None, None
 
-    def _write(self, name: str, record: Mapping[str, Any]) -> None:
+    def __exit__(self, *_: object) -> None:
+        """Nothing is open."""
+
+    def rollouts(self, *_: Any, **__: Any) -> None:
+        """Nothing."""
+
+    def durable_offsets(self) -> Offsets:
+        """Nothing is written."""
+        return {}
+
+    def _write(self, record: Mapping[str, Any]) -> None:
         """Nothing."""
 
 
 @contextmanager
-def _writing(file: TextIO) -> Iterator[None]:
+def _writing(path: Path) -> Iterator[None]:
     """Turns an error of the disk into CannotWrite."""
     try:
         yield
     except OSError as error:
         raise CannotWrite(
-            f"{file.name} cannot be written ({error.strerror}); checkpoints are unchanged. Fix:"
+            f"{path} cannot be written ({error.strerror}); checkpoints are unchanged. Fix:"
             " free space, then resume"
         ) from error
 

@@ -1,22 +1,22 @@
-"""Rollouts in columns: one entry per episode and per step. The texts stay in their files.
+"""Rollouts in columns: one entry per episode and per step. The texts stay in their logs.
 
-Texts come from the row: while the index is made (the page), or later from the episode's place in
-its file (the terminal).
+Texts come from the row: while the index is made (the page), or later from the episode's log (the
+terminal).
 """
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from itertools import groupby
 from typing import Any
 
-from srl_agents.view.lines import count_in, read_line, read_lines
+from srl_agents.runs.episode_rows import EpisodeRows, Row
 from srl_agents.view.sources import Phase, ViewedRun
 from srl_env.errors import BadData
 
-Row = dict[str, Any]
 OnEpisode = Callable[["EpisodeEntry", Row], None]
 
 MOST_STEPS = 200_000
@@ -29,7 +29,7 @@ class EpisodeEntry:
 
     run: index into the runs. update: of training, else None. part: the stage, or the kind of
     evaluation. group: rollouts of one start share the number. correct: None without a verdict.
-    failure: the type, or "". first, count: of its steps. place: path and offset.
+    failure: the type, or "". first, count: of its steps. place: its log, and its number there.
     """
 
     number: int
@@ -44,7 +44,7 @@ class EpisodeEntry:
     failure: str
     first: int
     count: int
-    place: tuple[Path, int]
+    place: tuple[EpisodeRows, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,41 +86,61 @@ def make_index(
     most_steps: files with more steps are thinned evenly, by whole groups. on_episode: called with
     every entry and its row. Raises BadData for a line that is not an episode.
     """
-    files = [(i, phase, path) for i, run in enumerate(runs) for phase, path in run.rollouts]
-    total = sum(count_in(path, _STEP_MARK) for _, _, path in files)
+    logs = [
+        (i, phase, EpisodeRows(path, repair=False))
+        for i, run in enumerate(runs)
+        for phase, path in run.rollouts
+    ]
+    total = sum(sum(steps) for _, _, log in logs for (steps,) in log.columns("steps"))
     every = max(1, math.ceil(total / most_steps))
-    index = Index([], [], 0)
-    read = 0
-    groups: dict[tuple[Any, ...], int] = {}
-    for run, phase, path in files:
-        for number, (offset, row) in enumerate(read_lines(path), 1):
+    index, first = Index([], [], 0), 0
+    for run, phase, log in logs:
+        groups = _groups(log, first)
+        for (number, text), group in zip(log.texts(), groups, strict=True):
+            first = max(first, group + 1)
+            if group % every:
+                continue
             try:
-                key = (run, phase, *(row.get(name) for name in _GROUP_KEYS), row["problem_id"])
-                group = groups.setdefault(key, len(groups))
-                read += len(row["steps"])
-                if group % every == 0:
-                    _add(index, row, run, phase, group, (path, offset))
+                row = json.loads(text)
+                _add(index, row, run, phase, group, (log, number))
             except (KeyError, TypeError, IndexError, ValueError) as error:
                 raise BadData(
-                    f"{path}:{number}: not a rollout ({type(error).__name__}: {error}). Fix: use a "
-                    "file that srl-env train or srl-env eval wrote"
+                    f"{log.where(number)}: not a rollout ({type(error).__name__}: {error}). Fix:"
+                    " use a log that srl-env train or srl-env eval wrote"
                 ) from None
-            if on_episode and group % every == 0:
+            if on_episode:
                 on_episode(index.episodes[-1], row)
-    return Index(index.episodes, index.steps, read - len(index.steps))
+    return Index(index.episodes, index.steps, total - len(index.steps))
 
 
 def read_row(episode: EpisodeEntry) -> Row:
-    """The line of an episode."""
-    return read_line(*episode.place)
+    """The row of an episode."""
+    return next(read_rows([episode]))
 
 
-_STEP_MARK = b'"reward_parts"'
-_GROUP_KEYS = ("update", "kind", "part", "group")
+def read_rows(episodes: Iterable[EpisodeEntry]) -> Iterator[Row]:
+    """The rows of episodes in the order of the index."""
+    for log, members in groupby(episodes, lambda episode: episode.place[0]):
+        for _, row in log.read(episode.place[1] for episode in members):
+            yield row
+
+
+def _groups(log: EpisodeRows, first: int) -> Iterator[int]:
+    """The number of the group of each episode of a log; the first one's is ``first``.
+
+    The rollouts of one start are of one update, or neighbours.
+    """
+    together, known = None, dict[tuple[Any, ...], int]()
+    for columns in log.columns("update", "part", "group", "problem"):
+        for update, part, group, problem in zip(*columns, strict=True):
+            now = (update, part, group if update is None else None)
+            if now != together:
+                first, together, known = first + len(known), now, {}
+            yield known.setdefault((group, problem), first + len(known))
 
 
 def _add(
-    index: Index, row: Row, run: int, phase: Phase, group: int, place: tuple[Path, int]
+    index: Index, row: Row, run: int, phase: Phase, group: int, place: tuple[EpisodeRows, int]
 ) -> None:
     verdict, number = row["verdict"], len(index.episodes)
     episode = EpisodeEntry(

@@ -10,9 +10,6 @@ from typing import IO, Any
 
 from srl_env.errors import BadData, BadOption
 
-Line = tuple[int, dict[str, Any]]
-"""The offset of a line in its file, in bytes, and its object."""
-
 
 @contextmanager
 def _opened(path: Path) -> Iterator[IO[bytes]]:
@@ -23,25 +20,16 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         raise BadOption(f"{path} cannot be read: {error.strerror}") from error
 
 
-def read_lines(path: Path) -> Iterator[Line]:
+def read_lines(path: Path) -> Iterator[dict[str, Any]]:
     """The objects in a JSONL file, without a last line that has no end.
 
     Raises BadData for any other line that is not a JSON object, BadOption if the file cannot be
     read.
     """
-    offset = 0
     with _opened(path) as file:
         for number, line in enumerate(file, 1):
             if line.endswith(b"\n"):
-                yield offset, _object(path, number, line)
-            offset += len(line)
-
-
-def read_line(path: Path, offset: int) -> dict[str, Any]:
-    """The object at an offset that ``read_lines`` gave."""
-    with _opened(path) as file:
-        file.seek(offset)
-        return _object(path, 0, file.readline())
+                yield _object(path, number, line)
 
 
 def read_object(path: Path) -> dict[str, Any]:
@@ -56,12 +44,6 @@ def unfinished(path: Path) -> bool:
         size = file.seek(0, 2)
         file.seek(max(0, size - 1))
         return file.read() not in (b"", b"\n")
-
-
-def count_in(path: Path, piece: bytes) -> int:
-    """How often some bytes occur in a file, within its lines."""
-    with _opened(path) as file:
-        return sum(line.count(piece) for line in file)
 
 
 def _object(path: Path, number: int, line: bytes) -> dict[str, Any]:

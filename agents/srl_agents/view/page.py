@@ -22,8 +22,9 @@ from typing import Any
 import numpy as np
 
 from srl_agents.evaluation.contrasts import BASE, TITLES
+from srl_agents.runs.episode_rows import Row
 from srl_agents.view.curves import AXES, CURVES, Band
-from srl_agents.view.index import MOST_STEPS, EpisodeEntry, Index, Row, StepEntry, make_index
+from srl_agents.view.index import MOST_STEPS, EpisodeEntry, Index, StepEntry, make_index
 from srl_agents.view.sources import ViewedRun, method_curves, methods_of, score_rows
 from srl_agents.view.story import Told, ending, result, told
 from srl_agents.view.template import content_hash, fill, part

@@ -1,10 +1,9 @@
-"""A page of a file of columns in the terminal, and one of its episodes."""
+"""A page of the episodes of some runs in the terminal, and one episode."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,17 +11,20 @@ from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from srl_agents.view.columns import ColumnLog
+from srl_agents.view.listing import Listing
 from srl_agents.view.query import read_query
+from srl_agents.view.sources import ViewedRun
 from srl_env.text.unicode import escaped
 
 ROWS = 50
 """Episodes on a page."""
 
 
-def show_page(path: Path, console: Console, *, number: int, filters: Sequence[str]) -> None:
+def show_page(
+    runs: Sequence[ViewedRun], console: Console, *, number: int, filters: Sequence[str]
+) -> None:
     """Prints one page of the episodes that pass the filters."""
-    page = ColumnLog(path).page(number, ROWS, read_query(filters))
+    page = Listing(runs).page(number, ROWS, read_query(filters))
     grid = Table(box=SIMPLE_HEAD, pad_edge=False)
     grid.add_column("no.", justify="right")
     for name in ("run", "where", "problem"):
@@ -41,15 +43,23 @@ def show_page(path: Path, console: Console, *, number: int, filters: Sequence[st
     pages = max(1, -(-page.total // ROWS))
     console.print(
         f"page {number:,} of {pages:,}: {page.total:,} of {page.count:,} episodes; --page and"
-        " --where choose others, --step NO. shows one",
+        " --where choose others, --episode NO. shows one",
         style="dim",
         highlight=False,
     )
 
 
-def show_episode(path: Path, console: Console, number: int) -> None:
-    """Prints one episode: its first prompt, and each step with what the world answered."""
-    row: dict[str, Any] = ColumnLog(path).episode(number)
+def show_episode(
+    runs: Sequence[ViewedRun], console: Console, number: int, *, as_json: bool = False
+) -> None:
+    """Prints one episode: its first prompt, and each step with what the world answered.
+
+    as_json: prints the row of the log instead.
+    """
+    row = Listing(runs).episode(number)
+    if as_json:
+        console.print(json.dumps(row), soft_wrap=True, markup=False, highlight=False)
+        return
     console.print(Text(escaped(f"{row['problem_id']} · no. {number}"), style="bold"))
     for step in row["steps"][:1]:
         for message in step["messages"]:

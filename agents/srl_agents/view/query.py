@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
 from typing import Any
 
-from srl_agents.view.index import EpisodeEntry, Index, StepEntry, read_row
+from srl_agents.view.index import EpisodeEntry, Index, StepEntry, read_rows
 from srl_agents.view.sources import ViewedRun
 from srl_env.errors import BadOption, UnknownName
 from srl_env.text.prompt import message_text
@@ -72,9 +72,12 @@ def find_steps(query: Query, runs: Sequence[ViewedRun], index: Index) -> list[in
     if "text" not in query:
         return found
     with_text: list[int] = []
-    for place, members in groupby(found, lambda number: index.steps[number].episode):
-        episode = index.episodes[place]
-        row = read_row(episode)
+    of_episodes = [
+        (index.episodes[place], list(members))
+        for place, members in groupby(found, lambda number: index.steps[number].episode)
+    ]
+    rows = read_rows(episode for episode, _ in of_episodes)
+    for (episode, members), row in zip(of_episodes, rows, strict=True):
         with_text += [n for n in members if query["text"] in _texts(row, n - episode.first)]
     return with_text
 

@@ -14,14 +14,16 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any, Literal
 
 from srl_agents.evaluation.contrasts import BASE, RESULTS, Comparison, CurvePoint, Row, RunOutcome
+from srl_agents.evaluation.episodes import EPISODES
+from srl_agents.evaluation.results import RESULT, read_result
 from srl_agents.evaluation.rows import ROWS, read_row, row_path
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.statistics import Estimate
+from srl_agents.runs.episode_rows import ROLLOUTS, EpisodeRows
 from srl_agents.view.curves import Axis, Band, Series, band, series, stage_changes
 from srl_agents.view.lines import read_lines, read_object, unfinished
 from srl_env.data.files.streams import Paths
@@ -33,7 +35,7 @@ Update = Mapping[str, Any]
 
 _EXPECTED = (
     "Fix: give the folder of a run (srl-env train), a comparison (srl-env compare) or an evaluation"
-    " (srl-env eval), or a file of rollouts (.jsonl)"
+    " (srl-env eval), or a file of a log (.jsonl, .parquet)"
 )
 
 _SHOWN = (None, "stage_end", "evaluation")
@@ -50,7 +52,7 @@ class ViewedRun:
     method, seed: what it is compared as. An evaluation's method is its policy; runs of one method
     with different settings get the name of the first such run too. updates: of its training,
     without events; events: (update, stage, reason) of stages that ended; other events, such as
-    warnings, are notes. curve: evaluations during training. rollouts: files of episodes with their
+    warnings, are notes. curve: evaluations during training. rollouts: logs of episodes with their
     phase. options: the environment's. tokenizer: a file that turns ids into text, if there is one.
     notes: for the reader. base: the model it started from, if a comparison has several.
     """
@@ -79,7 +81,7 @@ class ViewedRun:
     @property
     def empty(self) -> bool:
         """Whether it has nothing to show."""
-        return not (self.updates or self.scores or any(p.stat().st_size for _, p in self.rollouts))
+        return not (self.updates or self.scores or any(_has_episodes(p) for _, p in self.rollouts))
 
     @property
     def last(self) -> Update:
@@ -185,7 +187,7 @@ def _runs_in(path: Path) -> list[ViewedRun]:
         return [_job(path, None)]
     if (path / "config.json").is_file() and "budget" in read_object(path / "config.json"):
         return [_training(path)]
-    if (path / "settings.json").is_file() or (path / "episodes.jsonl").is_file():
+    if (path / "settings.json").is_file() or (path / EPISODES).is_dir():
         return _evaluation(path)
     marks = ("metrics.jsonl", RESULTS, "settings.json")
     below = sorted(f.name for f in path.iterdir() if any((f / mark).is_file() for mark in marks))
@@ -196,7 +198,10 @@ def _runs_in(path: Path) -> list[ViewedRun]:
 
 
 def _file(path: Path) -> ViewedRun:
-    training = any("update" in row for _, row in islice(read_lines(path), 1))
+    rows = EpisodeRows(path, repair=False)
+    training = any(
+        update is not None for (updates,) in rows.columns("update") for update in updates
+    )
     phase: Phase = "training" if training else "evaluation"
     rollouts = ((phase, path),)
     return ViewedRun(
@@ -245,12 +250,12 @@ def _setup(run: ViewedRun) -> object:
 
 def _training(path: Path) -> ViewedRun:
     settings = read_object(path / "config.json")
-    metrics, rollouts = path / "metrics.jsonl", path / "rollouts.jsonl"
-    rows = [row for _, row in read_lines(metrics)] if metrics.is_file() else []
+    metrics, rollouts = path / "metrics.jsonl", path / ROLLOUTS
+    rows = list(read_lines(metrics)) if metrics.is_file() else []
     method, envs = settings.get("method"), settings.get("envs") or [settings["env"]]
     notes = _cut_notes(metrics) + _cut_notes(rollouts)
     notes += tuple(r["reason"] for r in rows if r.get("event") not in _SHOWN)
-    if rows and not (rollouts.is_file() and rollouts.stat().st_size):
+    if rows and not _has_episodes(rollouts):
         every = settings.get("log", {}).get("rollouts_every")
         notes += (
             f"This run logged no rollouts (log.rollouts_every is {every}), so there are curves but"
@@ -268,7 +273,7 @@ def _training(path: Path) -> ViewedRun:
             (r["update"], r["stage"], r["reason"]) for r in rows if r.get("event") == "stage_end"
         ),
         curve=_curve(rows),
-        rollouts=(("training", rollouts),) if rollouts.is_file() else (),
+        rollouts=(("training", rollouts),) if rollouts.is_dir() else (),
         settings=settings,
         tokenizer=_tokenizer(path, settings["model"]["path"]),
         notes=notes,
@@ -291,14 +296,14 @@ def _evaluation(path: Path) -> list[ViewedRun]:
     settings = read_object(file) if file.is_file() else {}
     alone = path / "alone"
     found = [_evaluated(path, settings)]
-    if (alone / "episodes.jsonl").is_file():
+    if (alone / EPISODES).is_dir():
         found.insert(0, replace(_evaluated(alone, settings), name=f"{path.name} (alone)"))
     return found
 
 
 def _evaluated(path: Path, settings: Mapping[str, Any]) -> ViewedRun:
-    episodes, file = path / "episodes.jsonl", path / "result.json"
-    result = EvalResult.from_json(read_object(file)) if file.is_file() else None
+    episodes = path / EPISODES
+    result = read_result(path) if (path / RESULT).is_file() else None
     policy = result.policy if result else str(settings.get("policy", path.name))
     return ViewedRun(
         name=path.name,
@@ -308,7 +313,7 @@ def _evaluated(path: Path, settings: Mapping[str, Any]) -> ViewedRun:
         env=str(settings.get("env", result.env if result else "")),
         options=_with_split(settings.get("arguments", {}), settings),
         result=result,
-        rollouts=(("evaluation", episodes),) if episodes.is_file() else (),
+        rollouts=(("evaluation", episodes),) if episodes.is_dir() else (),
         settings=settings,
         tokenizer=_tokenizer(Path(settings.get("policy", "")), None),
         notes=_cut_notes(episodes) + (() if result else ("This evaluation is not finished.",)),
@@ -373,8 +378,8 @@ def _job(path: Path, outcome: RunOutcome | None) -> ViewedRun:
 def _with_evaluation(run: ViewedRun, path: Path, job: Mapping[str, Any]) -> ViewedRun:
     """A comparison's run with the rollouts of its evaluation."""
     env = job.get("run", {}).get("env", {})
-    evaluation = path / "evaluation" / "episodes.jsonl"
-    if evaluation.is_file():
+    evaluation = path / "evaluation" / EPISODES
+    if evaluation.is_dir():
         notes = tuple(note for note in run.notes if not note.startswith("This run logged no"))
         rollouts = (*run.rollouts, ("evaluation", evaluation))
         run = replace(run, rollouts=rollouts, notes=notes + _cut_notes(evaluation))
@@ -385,10 +390,19 @@ def _with_evaluation(run: ViewedRun, path: Path, job: Mapping[str, Any]) -> View
     return replace(run, env=run.env or env.get("id", ""), tokenizer=tokenizer)
 
 
+def _has_episodes(log: Path) -> bool:
+    files = log.iterdir() if log.is_dir() else [log]
+    return any(file.is_file() and file.stat().st_size for file in files)
+
+
 def _cut_notes(path: Path) -> tuple[str, ...]:
-    if path.is_file() and unfinished(path):
-        return (f"The last line of {path.name} is unfinished, so it is not shown.",)
-    return ()
+    """A note for each file of lines, or of those in a folder, whose last line is unfinished."""
+    files = sorted(path.glob("*.jsonl")) if path.is_dir() else [path]
+    return tuple(
+        f"The last line of {file.name} is unfinished, so it is not shown."
+        for file in files
+        if file.suffix == ".jsonl" and file.is_file() and unfinished(file)
+    )
 
 
 def _tokenizer(path: Path, model: str | None) -> Path | None:

@@ -18,12 +18,12 @@ from rich.table import Table
 from rich.text import Text
 
 from srl_agents.evaluation.contrasts import TITLES, percent, score_columns
+from srl_agents.runs.episode_rows import Row
 from srl_agents.view.curves import CURVES
 from srl_agents.view.index import (
     MOST_STEPS,
     EpisodeEntry,
     Index,
-    Row,
     StepEntry,
     make_index,
     read_row,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from itertools import count
 from math import isnan
@@ -14,13 +14,13 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from srl_agents.cli.main import app
-from srl_agents.evaluation.difficulty import Rated, rate
-from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.difficulty import BANDS, rate
+from srl_agents.evaluation.episodes import EpisodeLog
 from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.folder import SavedEvaluation, open_evaluation
 from srl_agents.evaluation.monitors import Sample, coherence, little_work, monitor, repeats, skipped
 from srl_agents.evaluation.plan import split_maker
-from srl_agents.evaluation.rescore import changed_verdicts, measure_again, rescore, step_rewards
+from srl_agents.evaluation.rescore import Changes, Judged, measure_again, rescore
 from srl_agents.runs.evaluation import EvalSettings
 from srl_agents.runs.problem_file import indices_of, read_problem_ids
 from srl_env.data.sources.listed import ListSource
@@ -72,8 +72,15 @@ def evaluation(folder: Path, text: Text, **settings: Any) -> SavedEvaluation:
     folder.mkdir()
     (folder / "settings.json").write_text(json.dumps(record))
     maker = split_maker(ENV, SAMPLE, SPLIT)
-    evaluate(Scripted(text), maker, how, episodes=EpisodeFile(folder / "episodes.jsonl"))
+    evaluate(Scripted(text), maker, how, episodes=EpisodeLog(folder / "episodes"))
     return open_evaluation(folder)
+
+
+def changes_of(judged: Iterable[Judged]) -> Changes:
+    changes = Changes()
+    for each in judged:
+        changes.add(*each)
+    return changes
 
 
 def run(*arguments: object) -> Result:
@@ -85,17 +92,17 @@ def run(*arguments: object) -> Result:
 
 def test_another_mode_gives_the_rewards_that_the_recording_would_have_had(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", lambda env, _: env.expert_completion())
-    judged = rescore(saved, reward_mode="srl")
-    planned, episodes = zip(*judged, strict=True)
-    assert planned == tuple(planned for planned, _ in saved.finished)
+    judged = list(rescore(saved, reward_mode="srl"))
+    planned, before, episodes = zip(*judged, strict=True)
+    assert list(zip(planned, before, strict=True)) == list(saved.episodes())
     assert all(step.reward == 1.0 for e in episodes for step in e.steps)
     assert {e.reward_mode for e in episodes} == {"srl"}
-    assert step_rewards(judged) == (1.0,) * 12
-    before = [episode for _, episode in saved.finished]
+    changes = changes_of(judged)
+    assert list(changes.after) == [1.0] * 12
     assert [[s.generation for s in e.steps] for e in episodes] == [
         [s.generation for s in e.steps] for e in before
     ]
-    assert changed_verdicts(saved.finished, judged) == {}
+    assert changes.changed == {}
 
 
 def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path) -> None:
@@ -103,13 +110,13 @@ def test_another_verifier_judges_what_was_written_where_it_ended(tmp_path: Path)
         return f"<think></think>#### {env.problem.answer}{'.0' if place % 4 else ''}"
 
     saved = evaluation(tmp_path / "eval", thousands)
-    assert all(e.correct for _, e in saved.finished)
-    judged = rescore(saved, verifier=ExactVerifier("####"))
-    assert [e.correct for _, e in judged] == [True, False, False, False] * 3
-    assert changed_verdicts(saved.finished, judged) == {"correct → wrong": 9}
+    assert all(e.correct for _, e in saved.episodes())
+    judged = list(rescore(saved, verifier=ExactVerifier("####")))
+    assert [e.correct for _, _, e in judged] == [True, False, False, False] * 3
+    assert changes_of(judged).changed == {"correct → wrong": 9}
     # A marker that is never written: the episode ends where it ended, and is wrong, not failed.
     unseen = rescore(saved, verifier=ExactVerifier("§"))
-    assert [(e.correct, e.failure) for _, e in unseen] == [(False, None)] * 12
+    assert [(e.correct, e.failure) for _, _, e in unseen] == [(False, None)] * 12
 
 
 def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: Path) -> None:
@@ -119,7 +126,7 @@ def test_what_the_policy_did_not_finish_fails_again_and_is_not_wrong(tmp_path: P
         return env.expert_completion()
 
     saved = evaluation(tmp_path / "eval", breaks)
-    episodes = [episode for _, episode in rescore(saved, reward_mode="srl")]
+    episodes = [episode for _, _, episode in rescore(saved, reward_mode="srl")]
     assert all(e.correct is None and len(e.steps) == 1 for e in episodes)
     assert episodes[0].failure == {"type": "PolicyFailure", "message": "the server is gone"}
 
@@ -155,14 +162,14 @@ def test_rescored_by_a_coin_equal_completions_draw_apart_and_the_same_again(
 ) -> None:
     saved = evaluation(tmp_path / "eval", lambda *_: "<think></think>#### 1", rollouts=200)
     judged = rescore(saved, reward_mode="random")
-    rewards = {planned.key: episode.total_reward for planned, episode in judged}
+    rewards = {planned.number: episode.total_reward for planned, _, episode in judged}
     for begin in (0, 200, 400):
-        assert 70 < sum(rewards["sampled", begin + copy] for copy in range(200)) < 130
-    file = tmp_path / "eval" / "episodes.jsonl"
+        assert 70 < sum(rewards[begin + copy] for copy in range(200)) < 130
+    file = tmp_path / "eval" / "episodes/000000.jsonl"
     file.write_text("".join(file.read_text().splitlines(keepends=True)[200:]))  # two of three
-    again = rescore(open_evaluation(tmp_path / "eval"), reward_mode="random")
+    again = list(rescore(open_evaluation(tmp_path / "eval"), reward_mode="random"))
     assert len(again) == 400
-    assert all(episode.total_reward == rewards[planned.key] for planned, episode in again)
+    assert all(episode.total_reward == rewards[planned.number] for planned, _, episode in again)
 
 
 def test_a_rescoring_that_changes_nothing_is_refused(tmp_path: Path) -> None:
@@ -178,7 +185,7 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
     assert "reward of a step" in result.output
     again = open_evaluation(tmp_path / "eval-rescored")
     assert again.record["rescored"]["reward_mode"] == "format"
-    assert {e.reward_mode for _, e in again.finished} == {"format"}
+    assert {e.reward_mode for _, e in again.episodes()} == {"format"}
     found = json.loads((tmp_path / "eval-rescored" / "result.json").read_text())
     assert found["episodes"] == 12
     assert run("rescore", tmp_path / "eval", "--verifier", "exact").exit_code == 2
@@ -196,7 +203,8 @@ def test_rescore_writes_an_evaluation_that_can_be_opened(tmp_path: Path) -> None
 
 def test_problems_are_rated_by_how_often_they_were_solved(tmp_path: Path) -> None:
     found = rate(evaluation(tmp_path / "eval", one_shot), hard_below=0.5)
-    rated = [(one.rollouts, one.correct, one.band, one.pass_rate) for one in found.rated]
+    bands = [BANDS[band] for band in found.bands]
+    rated = list(zip(found.rollouts, found.correct, bands, found.pass_rates, strict=True))
     assert rated == [(4, 4, "easy", 1.0), (4, 1, "hard", 0.25), (4, 4, "easy", 1.0)]
     assert found.source == "gsm8k-sample/train"
 
@@ -212,9 +220,8 @@ def test_failed_rollouts_do_not_count(tmp_path: Path, right: int, failed: int, b
         return f"<think></think>#### {env.problem.answer if place < right else '-77'}"
 
     found = rate(evaluation(tmp_path / "eval", text, problems=1))
-    (rated,) = found.rated
-    assert rated == Rated(rated.problem_id, 4 - failed, right, band)
-    assert isnan(rated.pass_rate) is (band == "unknown")
+    assert (found.rollouts, found.correct, found.bands) == (4 - failed, right, BANDS.index(band))
+    assert isnan(found.pass_rates[0]) is (band == "unknown")
 
 
 def test_difficulty_writes_what_training_reads(tmp_path: Path) -> None:
@@ -222,7 +229,7 @@ def test_difficulty_writes_what_training_reads(tmp_path: Path) -> None:
     command = ("difficulty", tmp_path / "eval", "--hard-below", 0.5, "-b", "hard", "-o", out)
     assert run(*command).exit_code == 0
     source = saved.make_env().problems
-    hard = [r.problem_id for r in rate(saved, hard_below=0.5).of(["hard"])]
+    hard = list(rate(saved, hard_below=0.5).ids_of(["hard"]))
     assert read_problem_ids(out) == hard
     assert [source[i].id for i in indices_of(out, source)] == sorted(hard, key=source.index_of)
     assert run(*command).exit_code == 2
@@ -346,21 +353,18 @@ def test_a_folder_without_an_evaluation_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(BadData, match="got no settings.json in it"):
         open_evaluation(tmp_path)
     saved = evaluation(tmp_path / "eval", one_shot)
-    (saved.folder / "episodes.jsonl").write_text("")
+    (saved.folder / "episodes/000000.jsonl").write_text("")
     with pytest.raises(BadData, match="no problem has all its episodes yet"):
         open_evaluation(saved.folder)
 
 
 def test_opening_leaves_an_unfinished_file_as_it_is(tmp_path: Path) -> None:
     saved = evaluation(tmp_path / "eval", one_shot)
-    path = saved.folder / "episodes.jsonl"
+    path = saved.folder / "episodes/000000.jsonl"
     half = path.read_bytes()[:-100]
     path.write_bytes(half)
     again = open_evaluation(saved.folder)
-    assert (len(saved.finished), len(again.finished)) == (
-        12,
-        8,
-    )  # of the third problem one is cut off
+    assert (saved.count(), again.count()) == (12, 8)  # of the third problem one is cut off
     assert path.read_bytes() == half
 
 

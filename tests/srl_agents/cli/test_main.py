@@ -398,7 +398,7 @@ def test_eval_writes_scores_episodes_and_settings() -> None:
     assert found["estimates"]["pass@1"] == {"value": 1.0, "low": 1.0, "high": 1.0}
     assert found["source"] == "modular_chain/test/7"
     assert (found["env"], found["policy"], found["failures"]) == (CHAIN, "expert", {})
-    assert len((folder / "episodes.jsonl").read_text().splitlines()) == 6 * 6
+    assert len((folder / "episodes/000000.jsonl").read_text().splitlines()) == 6 * 6
     for said in (
         "expert on 6 problems of modular_chain/test/7",
         "pass@1 (avg@2) %",
@@ -440,7 +440,7 @@ def test_an_interrupted_eval_says_how_to_resume_and_resumes() -> None:
     process = subprocess.Popen(
         [*command, *asked], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    episodes = Path("out/episodes.jsonl")
+    episodes = Path("out/episodes/000000.jsonl")
     while not (episodes.exists() and episodes.stat().st_size):
         assert process.poll() is None
         time.sleep(0.05)

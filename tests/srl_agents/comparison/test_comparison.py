@@ -20,6 +20,7 @@ from srl_agents.comparison.input_checks import check_bases
 from srl_agents.comparison.scheduler import JobProgress, compare
 from srl_agents.comparison.worker import run_job, training_points
 from srl_agents.evaluation.contrasts import BASE, Comparison
+from srl_agents.evaluation.episodes import EpisodeLog
 from srl_agents.evaluation.rows import read_row
 from srl_agents.models.small import build, character_tokenizer
 from srl_agents.runs.settings import with_overrides
@@ -363,7 +364,7 @@ def test_a_run_is_trained_looked_at_and_evaluated(tmp_path: Path, model: str) ->
     assert reported[0][0] == "training"
     assert reported[-1] == ("evaluating", 1.0)
     assert reported == sorted(reported, key=lambda pair: pair[1])
-    assert len((folder / "evaluation" / "episodes.jsonl").read_text().splitlines()) == 6
+    assert EpisodeLog(folder / "evaluation" / "episodes").count == 6
     assert replace(read_row(rows / "job.parquet"), folder=outcome.folder) == outcome
     assert (outcome.jobs, len(outcome.weights), outcome.model) == (1, 32, model)
     assert outcome.commit

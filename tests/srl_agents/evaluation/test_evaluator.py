@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
 from collections import Counter
@@ -21,14 +20,14 @@ from rich.console import Console
 
 from srl_agents.cli.tables import evaluation_table
 from srl_agents.evaluation.batch_size import ROUND_S, BatchSize, next_rows
-from srl_agents.evaluation.episodes import EpisodeFile
+from srl_agents.evaluation.episodes import EpisodeLog
 from srl_agents.evaluation.evaluator import evaluate
-from srl_agents.evaluation.plan import choose_problems, taken_split
-from srl_agents.evaluation.scoring import EvalResult, score_episodes, score_gains
+from srl_agents.evaluation.plan import Plan, choose_problems, taken_split
+from srl_agents.evaluation.scoring import EvalResult, Scores, score_gains
 from srl_agents.evaluation.statistics import Estimate
 from srl_agents.runs.evaluation import EvalSettings
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import BadData, BadOption, UnknownName, UserError, VerifierTimeout
+from srl_env.errors import BadOption, UnknownName, UserError, VerifierTimeout
 from srl_env.policy import Generation, Sampling
 from srl_env.problem import Problem
 from srl_env.rollout import Episode, Step
@@ -187,7 +186,11 @@ def test_a_text_that_a_verifier_cannot_judge_counts_as_wrong_and_raises_no_score
 
 def test_a_rollout_that_failed_leaves_its_problem_with_one_fewer() -> None:
     good, bad, failed = episode(True), episode(False), episode(None)
-    scores = score_episodes({"sampled": [[good, bad, failed], [failed, failed, good]]}, (1, 2))
+    plan = Plan(range(2), EvalSettings(rollouts=3, ks=(1, 2), greedy=False))
+    made = Scores(plan)
+    for number, one in enumerate([good, bad, failed, failed, failed, good]):
+        made.add("sampled", number, one)
+    scores = made.table()
     assert scores["pass@1"] == (0.5, 1.0)
     assert scores["pass@2"][0] == 1.0
     assert isnan(scores["pass@2"][1])
@@ -223,7 +226,7 @@ def test_greedy_rollouts_are_made_at_temperature_0() -> None:
 def test_problems_are_drawn_without_repeats_and_alike_for_every_policy() -> None:
     source = CountingEnv().problems
     two = EvalSettings(problems=2)
-    assert choose_problems(source, EvalSettings(problems=50)) == [0, 1, 2]
+    assert choose_problems(source, EvalSettings(problems=50)) == range(3)
     assert len(set(choose_problems(source, two))) == 2
     assert choose_problems(source, two) == choose_problems(source, two)
     draws = {tuple(choose_problems(source, EvalSettings(problems=2, seed=s))) for s in range(20)}
@@ -292,12 +295,16 @@ DRAWN = EvalSettings(problems=3, rollouts=8)
 def killed(policy: Draws, path: Path) -> None:
     """Evaluates until the policy dies; what a kill at that moment would leave is left."""
     folder, left = path.parent / "running", path.parent / "left"
+    folder.mkdir()
     policy.before_each = [lambda: shutil.copytree(folder, left, dirs_exist_ok=True)]
-    file = EpisodeFile(folder / path.name)
+    file = EpisodeLog(folder / path.name)
     with pytest.raises(KeyboardInterrupt):
         evaluate(policy, ENDLESS, DRAWN, episodes=file, clock=policy.clock)
-    for name in os.listdir(left):
-        shutil.copy(left / name, path.parent / name)
+    shutil.copytree(left, path.parent, dirs_exist_ok=True)
+
+
+def text(log: Path) -> bytes:
+    return (log / "000000.jsonl").read_bytes()
 
 
 @pytest.mark.parametrize("seconds_a_row", [0.0, 4.0, 100.0])
@@ -305,40 +312,41 @@ def killed(policy: Draws, path: Path) -> None:
 def test_a_killed_evaluation_ends_as_one_that_was_not_and_asks_little_again(
     tmp_path: Path, died_after: int, seconds_a_row: float
 ) -> None:
-    whole, path = tmp_path / "whole.jsonl", tmp_path / "episodes.jsonl"
+    whole, path = tmp_path / "whole", tmp_path / "episodes"
     alone = Draws()
-    expected = evaluate(alone, ENDLESS, DRAWN, episodes=EpisodeFile(whole))
+    expected = evaluate(alone, ENDLESS, DRAWN, episodes=EpisodeLog(whole))
     dies = Draws(seconds_a_row, died_after)
     killed(dies, path)
     resumed = Draws()
-    found = evaluate(resumed, ENDLESS, DRAWN, episodes=EpisodeFile(path))
+    found = evaluate(resumed, ENDLESS, DRAWN, episodes=EpisodeLog(path))
     assert found.scores == expected.scores
-    assert path.read_bytes() == whole.read_bytes()
+    assert text(path) == text(whole)
     assert sorted({*dies.seeds, *resumed.seeds}) == sorted(alone.seeds)
     assert not (tmp_path / "unfinished.json").exists()
     if seconds_a_row == 4.0:  # each round takes at least ten seconds after the first, and is saved
         assert len(dies.seeds) + len(resumed.seeds) - len(alone.seeds) <= 8
     # Nothing is left to run: a policy that always fails is never asked.
-    again = evaluate(Draws(died_after=0), ENDLESS, DRAWN, episodes=EpisodeFile(path))
+    again = evaluate(Draws(died_after=0), ENDLESS, DRAWN, episodes=EpisodeLog(path))
     assert again.scores == expected.scores
 
 
 def test_a_line_that_a_kill_truncated_is_run_again(tmp_path: Path) -> None:
-    whole, path = tmp_path / "whole.jsonl", tmp_path / "episodes.jsonl"
-    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeFile(whole))
-    data = whole.read_bytes()
-    path.write_bytes(data[: len(data) * 2 // 3])
-    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeFile(path))
-    assert path.read_bytes() == data
+    whole, path = tmp_path / "whole", tmp_path / "episodes"
+    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeLog(whole))
+    data = text(whole)
+    path.mkdir()
+    (path / "000000.jsonl").write_bytes(data[: len(data) * 2 // 3])
+    evaluate(Draws(), ENDLESS, DRAWN, episodes=EpisodeLog(path))
+    assert text(path) == data
 
 
 def test_what_is_finished_is_on_disk_before_the_policy_is_asked_again(tmp_path: Path) -> None:
-    path = tmp_path / "episodes.jsonl"
+    path = tmp_path / "episodes"
     policy, finished = Draws(4.0), list[int]()
     found = list[tuple[int, float]]()
 
     def look() -> None:
-        lines = path.read_bytes().count(b"\n") if path.exists() else 0
+        lines = text(path).count(b"\n") if path.exists() else 0
         assert lines == (finished[-1] if finished else 0)
         found.append((lines, policy.now))
 
@@ -347,7 +355,7 @@ def test_what_is_finished_is_on_disk_before_the_policy_is_asked_again(tmp_path: 
         policy,
         ENDLESS,
         DRAWN.model_copy(update={"rollouts": 100}),
-        episodes=EpisodeFile(path),
+        episodes=EpisodeLog(path),
         on_progress=lambda done, _: finished.append(done),
         clock=policy.clock,
     )
@@ -390,28 +398,6 @@ def test_the_batch_size_settles_where_a_round_is_neither_short_nor_long() -> Non
     partly = BatchSize(512)
     partly.update(3, 1.0)  # the last episodes: says nothing of a full round
     assert partly.rows == 1
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"some": "data"}',
-        '{"kind": "sampled", "place": 0, "steps": []}',
-        '{"kind": "sampled", "place": null, "steps": []}',
-        '{"kind": "sampled", "place": 0, "steps": [7]}',
-        *("[]", "7", "", "\x00", "[" * 100_000),
-    ],
-    ids=range(9),
-)
-def test_a_line_that_is_no_episode_is_named_and_nothing_overwritten(
-    tmp_path: Path, line: str
-) -> None:
-    path = tmp_path / "episodes.jsonl"
-    path.write_text(f"{line}\n")
-    with pytest.raises(BadData, match=r"episodes\.jsonl:1: must be an episode") as caught:
-        EpisodeFile(path)
-    assert len(str(caught.value)) < 500
-    assert path.read_text() == f"{line}\n"
 
 
 def test_a_torch_generator_is_seeded_and_given_back() -> None:
@@ -479,14 +465,14 @@ def test_threads_side_by_side_give_the_same_result_and_can_be_resumed(
     alone = evaluate(Coin(4), CountingEnv, settings)
     both = settings.model_copy(update={"parallel": 2})
     seen: list[tuple[int, int]] = []
-    file = EpisodeFile(tmp_path / "episodes.jsonl")
+    file = EpisodeLog(tmp_path / "episodes")
     found = evaluate(
         Waiting(4), CountingEnv, both, episodes=file, on_progress=lambda *at: seen.append(at)
     )
     assert found.scores == alone.scores
     assert (seen[0], seen[-1]) == ((0, 16), (16, 16))
     assert seen == sorted(seen)
-    again = EpisodeFile(tmp_path / "episodes.jsonl")
+    again = EpisodeLog(tmp_path / "episodes")
     assert evaluate(Waiting(4), CountingEnv, both, episodes=again).scores == alone.scores
 
 

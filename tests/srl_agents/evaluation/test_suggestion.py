@@ -12,7 +12,7 @@ import pytest
 import srl_env
 from srl_agents.evaluation import suggestion
 from srl_agents.evaluation.contrasts import Comparison, RunOutcome
-from srl_agents.evaluation.plan import Key
+from srl_agents.evaluation.plan import Kind
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.evaluation.suggestion import (
     DataFacts,
@@ -148,13 +148,17 @@ def episode(
 
 
 def test_a_probe_counts_mixed_problems_and_steps_at_which_rewards_differ() -> None:
-    episodes: dict[Key, Episode] = {
-        ("sampled", 0): episode("a", (0.0, True), correct=True),
-        ("sampled", 1): episode("a", (0.0, False)),
-        ("sampled", 2): episode("b", (0.0, True)),
-        ("sampled", 3): episode("b", (0.0, True), failed=True),
-        ("forced_sampled", 0): episode("a", (1.0, True), (0.5, True)),
-        ("forced_sampled", 1): episode("a", (1.0, True), (0.1, True)),
+    episodes: dict[Kind, list[Episode]] = {
+        "sampled": [
+            episode("a", (0.0, True), correct=True),
+            episode("a", (0.0, False)),
+            episode("b", (0.0, True)),
+            episode("b", (0.0, True), failed=True),
+        ],
+        "forced_sampled": [
+            episode("a", (1.0, True), (0.5, True)),
+            episode("a", (1.0, True), (0.1, True)),
+        ],
     }
     found = probe_of(episodes)
     assert found.success == 0.25  # the mean over problems of 1/2 and 0
@@ -166,7 +170,7 @@ def test_a_probe_counts_mixed_problems_and_steps_at_which_rewards_differ() -> No
 
 def test_a_probe_without_a_finished_rollout_is_no_probe() -> None:
     with pytest.raises(BadOption, match="VerifierTimeout ended all of them"):
-        probe_of({("sampled", 0): episode("a", failed=True)})
+        probe_of({"sampled": [episode("a", failed=True)]})
 
 
 def run(method: str, *correct: float) -> RunOutcome:

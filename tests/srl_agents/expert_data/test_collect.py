@@ -111,9 +111,11 @@ def test_a_killed_collection_asks_for_no_finished_solution_again(tmp_path: Path,
     assert asked[5] == asked[3]
     assert asked[6:] == [line for line in dict.fromkeys(asked) for _ in range(3)][5:]
     assert len(rows(out)) == 4
-    text = (tmp_path / "teacher.jsonl.collect" / "episodes.jsonl").read_text(encoding="utf-8")
-    keys = [json.loads(line)["place"] for line in text.splitlines()]
-    assert keys == list(range(12))
+    text = (tmp_path / "teacher.jsonl.collect" / "episodes/000000.jsonl").read_text(
+        encoding="utf-8"
+    )
+    numbers = [json.loads(line)["number"] for line in text.splitlines()]
+    assert numbers == list(range(12))
 
 
 def test_tool_worlds_keep_their_turns_and_their_answers(tmp_path: Path) -> None:

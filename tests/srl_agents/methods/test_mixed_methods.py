@@ -144,7 +144,7 @@ def left_behind(folder: Path) -> dict[str, Any]:
             {name: value for name, value in line.items() if not name.startswith(clock)}
             for line in lines(folder)
         ],
-        "rollouts": (folder / "rollouts.jsonl").read_bytes(),
+        "rollouts": (folder / "rollouts/000000.jsonl").read_bytes(),
         "model": (folder / "model" / "model.safetensors").read_bytes(),
     }
 

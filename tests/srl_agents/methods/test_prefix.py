@@ -200,7 +200,7 @@ def test_a_schedule_that_gives_nothing_is_rlvr_to_the_bit(
 ) -> None:
     rlvr = trained(tree, tmp_path / "rlvr")
     assert trained(tree, tmp_path / "off", method, **off) == rlvr
-    kept = "rollouts.jsonl"
+    kept = "rollouts/000000.jsonl"
     assert (tmp_path / "off" / kept).read_bytes() == (tmp_path / "rlvr" / kept).read_bytes()
 
 

@@ -168,7 +168,7 @@ class Replayed:
     """Writes again what a run has logged, in the same order."""
 
     def __init__(self, folder: Path) -> None:
-        lines = (folder / "rollouts.jsonl").read_text().splitlines()
+        lines = (folder / "rollouts/000000.jsonl").read_text().splitlines()
         fields = Episode.__dataclass_fields__
         rows = [json.loads(line) for line in lines]
         episodes = [Episode.from_json({name: row[name] for name in fields}) for row in rows]

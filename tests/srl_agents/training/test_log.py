@@ -181,7 +181,7 @@ def test_episodes_are_written_with_a_signal_for_each_step(tmp_path: Path) -> Non
     episode = Episode("p", 0, "srl", "expert", "step", tuple(steps), None, None, 3)
     with RunLog(tmp_path, config(), {}, 0) as log:
         log.rollouts(7, "srl", [episode], {(0, 1): Signal(1.5, 0.25, "trained")})
-    row = json.loads((tmp_path / "rollouts.jsonl").read_text())
+    row = json.loads((tmp_path / "rollouts/000000.jsonl").read_text())
     assert (row["update"], row["group"]) == (7, 3)
     assert row["signals"] == [None, {"advantage": 1.5, "std": 0.25, "outcome": "trained"}]
     assert [step["expert_action"] for step in row["steps"]] == ["y", "y"]

@@ -102,6 +102,6 @@ def training_run(
     }
     (folder / "config.json").write_text(json.dumps(config))
     write_lines(folder / "metrics.jsonl", updates(rewards or (0.1, 0.4, 0.7)))
-    write_lines(folder / "rollouts.jsonl", rollouts)
+    write_lines(folder / "rollouts/000000.jsonl", rollouts)
     character_tokenizer("abcdefghijklmnopqrstuvwxyz").save_pretrained(folder / "model")
     return folder

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from srl_agents.evaluation.results import write_result
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.page import write_page
 from srl_agents.view.sources import find_runs
@@ -86,11 +87,11 @@ def opened(browser: Any, tmp_path: Path) -> Iterator[Open]:
 
 def evaluation(folder: Path, rows: list[dict[str, Any]]) -> Path:
     """The folder of a finished evaluation."""
-    write_lines(folder / "episodes.jsonl", rows)
+    write_lines(folder / "episodes/000000.jsonl", rows)
     names = ("pass@1", "pass@2", "greedy", "legal", "legal_and_correct", "similarity")
     scores = dict.fromkeys(names, (0.0, 0.0))
     result = EvalResult("m" * 60, "srl/X-v0", "x/test", ("a", "b"), scores, 3, {}, {}, 1.0)
-    (folder / "result.json").write_text(json.dumps(result.to_json()))
+    write_result(folder, result)
     (folder / "settings.json").write_text(json.dumps({"policy": "m", "env": "srl/X-v0"}))
     return folder
 

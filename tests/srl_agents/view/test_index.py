@@ -75,7 +75,7 @@ def test_of_too_many_steps_whole_groups_are_left_out(tmp_path: Path) -> None:
 def test_a_line_that_is_no_rollout_is_named(tmp_path: Path) -> None:
     rows = [*group("a"), {"update": 1, "problem_id": "p", "steps": [{"action": "b"}]}]
     runs = find_runs([training_run(tmp_path / "bad", rows)])
-    with pytest.raises(BadData, match=r"rollouts\.jsonl:2: not a rollout \(KeyError: 'verdict'\)"):
+    with pytest.raises(BadData, match=r"000000\.jsonl:2: must be an episode; got .*KeyError"):
         make_index(runs, most_steps=100)
 
 

@@ -28,7 +28,9 @@ def chain_row(number: int, *, right: bool, steps: int = 2, difficulty: int = 2) 
 @pytest.fixture
 def evaluation(tmp_path: Path) -> Path:
     folder = tmp_path / "eval"
-    write_lines(folder / "episodes.jsonl", [chain_row(n, right=n % 2 == 0) for n in range(4)])
+    write_lines(
+        folder / "episodes/000000.jsonl", [chain_row(n, right=n % 2 == 0) for n in range(4)]
+    )
     settings = {"policy": "x", "env": "srl/ModularChain-v0", "arguments": {"difficulty": 2}}
     (folder / "settings.json").write_text(json.dumps(settings | {"split": "train"}))
     return folder

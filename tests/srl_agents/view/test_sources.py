@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from srl_agents.evaluation.contrasts import Comparison, CurvePoint, RunOutcome, TrainingPoint
+from srl_agents.evaluation.results import write_result
 from srl_agents.evaluation.scoring import EvalResult
 from srl_agents.view.sources import find_runs, run_series, score_rows
 from srl_env.errors import BadData, BadOption
@@ -25,7 +26,7 @@ def test_a_training_run_has_its_updates_rollouts_and_tokenizer(tmp_path: Path) -
     (run,) = find_runs([training_run(tmp_path / "first", group("abc"))])
     assert (run.name, run.method, run.seed, run.env) == ("first", "srl", 7, "srl/ModularChain-v0")
     assert [update["reward"] for update in run.updates] == [0.1, 0.4, 0.7]
-    assert run.rollouts == (("training", tmp_path / "first" / "rollouts.jsonl"),)
+    assert run.rollouts == (("training", tmp_path / "first" / "rollouts"),)
     assert run.tokenizer == tmp_path / "first" / "model" / "tokenizer.json"
     assert run.notes == ()
 
@@ -88,11 +89,11 @@ def test_a_comparison_is_its_runs_with_scores_and_curves(tmp_path: Path) -> None
 
 def test_an_evaluation_has_its_scores_and_its_policy(tmp_path: Path) -> None:
     folder = tmp_path / "eval"
-    write_lines(folder / "episodes.jsonl", [episode(step("abc"), update=None)])
+    write_lines(folder / "episodes/000000.jsonl", [episode(step("abc"), update=None)])
     settings = {"policy": "runs/first", "env": "srl/X-v0", "arguments": {"difficulty": 2}}
     (folder / "settings.json").write_text(json.dumps(settings | {"split": "test"}))
     assert find_runs([folder])[0].notes == ("This evaluation is not finished.",)
-    (folder / "result.json").write_text(json.dumps(result(1.0, 0.0).to_json()))
+    write_result(folder, result(1.0, 0.0))
     (run,) = find_runs([folder])
     assert (run.method, run.env) == ("x", "srl/X-v0")
     assert run.options == {"difficulty": 2, "split": "test"}
@@ -144,7 +145,7 @@ def test_a_folder_of_runs_names_them(tmp_path: Path) -> None:
 
 def test_an_empty_run_is_said_to_be_empty(tmp_path: Path) -> None:
     folder = training_run(tmp_path / "run")
-    for name in ("metrics.jsonl", "rollouts.jsonl"):
+    for name in ("metrics.jsonl", "rollouts/000000.jsonl"):
         (folder / name).write_text("")
     with pytest.raises(BadOption, match=r"is empty: no update, no score and no rollout"):
         find_runs([folder])

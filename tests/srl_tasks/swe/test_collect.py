@@ -10,6 +10,7 @@ import pytest
 import srl_env
 from srl_agents.expert_data.collect import collect
 from srl_agents.expert_data.settings import CollectConfig
+from srl_env.data import JsonlSource
 from srl_env.errors import Failure, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages
@@ -58,11 +59,13 @@ def test_solutions_that_are_not_resolved_are_kept_as_negatives_with_what_they_sa
         Scripted(),
         lambda: srl_env.make("srl/SWE-v0", path=str(tiny_tasks), split="train"),
         settings,
-        tmp_path / "collect",
+        tmp_path / "kept.jsonl",
+        rejected=tmp_path / "rejected.jsonl",
     )
     assert found.verdicts == {"accepted": 2, "wrong": 4}
     assert found.failures == {"PolicyFailure": 1}
-    (accepted,), (rejected,) = found.problems, found.rejected
+    assert (found.problems, found.rejected) == (1, 1)
+    (accepted,), (rejected,) = (JsonlSource(tmp_path / f"{n}.jsonl") for n in ("kept", "rejected"))
     assert [solution.actions for solution in accepted.trajectories] == [
         (REPAIR, SUBMIT),
         (REPAIR, LOOK, LOOK),

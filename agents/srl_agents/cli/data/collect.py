@@ -30,7 +30,6 @@ from srl_env.text.unicode import escaped
 
 if TYPE_CHECKING:
     from srl_agents.expert_data.collect import Collected
-    from srl_env.problem import Problem
 
 app = typer.Typer()
 
@@ -83,8 +82,9 @@ def collect(
     """Sample solutions from a policy; keep those that the verifier accepts, as expert data."""
     from srl_agents.cli.console import evaluation_bar
     from srl_agents.cli.folders import resume_hint
+    from srl_agents.evaluation.episodes import EPISODES
     from srl_agents.evaluation.plan import split_maker, taken_split
-    from srl_agents.expert_data.collect import EPISODES, USAGE, UsageFile
+    from srl_agents.expert_data.collect import USAGE, UsageFile, collection_folder
     from srl_agents.expert_data.collect import collect as collect_from
     from srl_agents.policies.named import read_spec, trained_decoding
     from srl_agents.runs.files import write_json
@@ -97,7 +97,7 @@ def collect(
     defaults = _SERVER if spec.on_server else {}
     settings = validated(CollectConfig, {**defaults, **given}, "")
     settings = settings.filled(**trained_decoding(spec.runs))
-    folder = out.with_name(f"{out.name}.collect")
+    folder = collection_folder(out)
     split = taken_split(env, arguments, settings.split)
     record = {
         "policy": policy,
@@ -119,11 +119,13 @@ def collect(
         write_json(folder / RECORD, record)
         command = ["srl-env", *sys.argv[1:], *([] if resume else ["--resume"])]
         with resume_hint(command, folder / EPISODES), evaluation_bar(policy) as bar:
-            found = collect_from(teacher, make_env, settings, folder, name=policy, on_progress=bar)
+            found = collect_from(
+                *(teacher, make_env, settings, out),
+                rejected=rejected,
+                name=policy,
+                on_progress=bar,
+            )
         write_json(folder / REPORT, found.to_json())
-        _write(out, found.problems)
-        if rejected is not None:
-            _write(rejected, found.rejected)
     typer.echo(escaped(_report(found, out, rejected)))
     if found.stopped is not None:
         limit = str(found.stopped).partition(" is reached")[0].replace("_", "-")
@@ -168,14 +170,6 @@ def _check_folder(folder: Path, record: Mapping[str, Any], resume: bool) -> None
         )
 
 
-def _write(path: Path, problems: list[Problem]) -> None:
-    from srl_env.data.files.write import open_writer
-
-    with open_writer(path, force=True) as writer:
-        for problem in problems:
-            writer.add(problem)
-
-
 def _report(found: Collected, out: Path, rejected: Path | None) -> str:
     """What was sampled and written, one line each."""
     wrong = {name: n for name, n in found.verdicts.items() if name != "accepted"}
@@ -194,9 +188,9 @@ def _report(found: Collected, out: Path, rejected: Path | None) -> str:
         lines.append(f"used: {', '.join(counts)}")
     elif found.tokens:
         lines.append(f"used: {found.tokens:,} completion tokens")
-    lines.append(f"{out}: {len(found.problems):,} problems, {found.kept:,} solutions")
+    lines.append(f"{out}: {found.problems:,} problems, {found.kept:,} solutions")
     if rejected is not None:
-        lines.append(f"{rejected}: rejected solutions of {len(found.rejected):,} problems")
+        lines.append(f"{rejected}: rejected solutions of {found.rejected:,} problems")
     return "\n".join(lines)
 
 
