@@ -16,6 +16,7 @@ from typing import Any
 import transformers
 
 from srl_agents.models.small import build, character_tokenizer
+from srl_agents.runs.episode_rows import ROLLOUTS, EpisodeRows
 from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import VerifierTimeout
@@ -123,6 +124,8 @@ def settings(base: Path, out: Path) -> dict[str, Any]:
 
 def lines(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
     """The rows of a run's log."""
+    if name == ROLLOUTS:
+        return [row for _, row in EpisodeRows(folder / name).read()]
     text = (folder / f"{name}.jsonl").read_text(encoding="utf-8")
     return [json.loads(line) for line in text.splitlines()]
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from srl_agents.evaluation.plan import Plan
-from srl_agents.runs.episode_rows import EpisodeRows, Row
+from srl_agents.runs.episode_rows import PART, EpisodeRows, Row, arrow
 from srl_agents.runs.files import write_json
 from srl_env.errors import BadData
 from srl_env.policy import Generation
@@ -53,8 +53,11 @@ class EpisodeLog:
     def check(self, plan: Plan, source: ProblemSource) -> None:
         """Raises BadData if the log has episodes that are not of this plan.
 
-        Of the parts that are complete, every 64th episode is compared.
+        Of the parts that are complete, every 64th episode is compared. Raises MissingExtra for a
+        plan whose log needs pyarrow, if it is not installed.
         """
+        if self.rows is not None and len(plan) >= PART:
+            arrow()
         for number, kind, problem in self._compared():
             if number >= len(plan) or plan[number].kind != kind:
                 raise BadData(

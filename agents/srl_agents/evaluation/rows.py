@@ -23,8 +23,8 @@ from pathlib import Path
 from typing import Any
 
 from srl_agents.evaluation.contrasts import RunOutcome
+from srl_agents.runs.episode_rows import arrow
 from srl_env.errors import BadData, BadOption
-from srl_env.lazy import optional_import
 
 SUFFIX = ".parquet"
 ROWS = "rows"
@@ -109,14 +109,6 @@ def _from_columns(columns: dict[str, Any]) -> dict[str, Any]:
     for tree in (columns, *filter(None, results)):
         tree["settings"] = json.loads(tree["settings"])
     return columns
-
-
-def arrow() -> tuple[Any, Any]:
-    """The modules ``pyarrow`` and ``pyarrow.parquet``. Raises MissingExtra."""
-    with optional_import("train", "pyarrow"):
-        import pyarrow
-        from pyarrow import parquet
-    return pyarrow, parquet
 
 
 def _schema(pa: Any) -> Any:

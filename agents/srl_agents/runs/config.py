@@ -283,7 +283,7 @@ class LogConfig(Section):
     """What is written besides ``metrics.jsonl``; 0 turns an item off.
 
     tensorboard: also write TensorBoard files. tracker: also log to it. rollouts_every: write
-    episodes to ``rollouts.jsonl`` every this many updates. rollouts_kept: at most this many
+    episodes to ``rollouts/`` every this many updates. rollouts_kept: at most this many
     episodes each time. warn_after: warn after this many updates in a row without a group to train
     on. kl_every: measure the KL to the run's first weights every this many updates, which keeps a
     copy of them in memory.

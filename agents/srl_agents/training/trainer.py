@@ -6,7 +6,7 @@ One update goes from starts to rollouts, groups, advantages, loss and optimiser 
 module counts usage, asks the ``stage_clock`` when a stage ends, writes the log, and saves
 checkpoints from which a killed run resumes. Under a launcher each process runs all of this, and the
 main one writes; see ``srl_agents.parallel.team``. The folder holds ``config.json``,
-``metrics.jsonl``, ``rollouts.jsonl``, ``tensorboard/``, ``checkpoints/`` and at the end ``model/``,
+``metrics.jsonl``, ``rollouts/``, ``tensorboard/``, ``checkpoints/`` and at the end ``model/``,
 an ordinary Hugging Face folder, with its card, ``README.md``. With evaluations during the run,
 ``best/`` is another. If a server samples, it also holds the server's weights.
 """
