@@ -31,8 +31,8 @@ peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 atexit.register(lambda: pathlib.Path("peak").write_text(str(peak())))
 app()
 """
-SAMPLED = "-m expert --split all --granularity solution -r 1 -n {problems}"
-FILE = "-e steps:problems.jsonl"
+SAMPLED = "-m expert --granularity solution -r 1 -n {problems}"
+FILE = "--split all -e steps:problems.jsonl"
 COMMANDS = {
     "file": f"eval {SAMPLED} {FILE} --no-greedy -o file",
     "generator": f"eval {SAMPLED} -e srl/ModularChain-v0 --no-greedy -o generator",
@@ -72,7 +72,7 @@ def prepare(folder: Path, problems: int) -> None:
             row = {"id": f"sum/{number}", "prompt": f"{number} + 1 =", "answer": f"{number + 1}"}
             file.write(json.dumps(row | {"steps": steps}) + "\n")
     tokenizer = character_tokenizer("0123456789+=# ")
-    for part in (tokenizer, build("lfm2", tokenizer, 0)):
+    for part in (tokenizer, build("lfm2-0.3m", tokenizer, 0)):
         part.save_pretrained(folder / "base")
 
 
