@@ -35,7 +35,7 @@ LEVEL = 0.95
 MOST_DRAWN = 100_000
 """Problems of one run that are drawn one by one; of more, those with equal scores together."""
 _MANY_ALIKE = 1000  # problems for each different score
-_DRAWN_AT_ONCE = 1 << 24  # problems, of all resamples together
+_DRAWN_AT_ONCE = 1 << 20  # problems, of all resamples together
 
 
 def pass_at_k(n: ArrayLike, c: ArrayLike, k: int) -> Scores:

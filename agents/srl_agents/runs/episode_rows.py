@@ -311,7 +311,7 @@ def _opened(path: Path) -> Any:
     """The Parquet file of a part."""
     pa, parquet = arrow()
     try:
-        file = parquet.ParquetFile(path, memory_map=True)
+        file = parquet.ParquetFile(path)
         missing = {*COLUMNS, "row"} - {*file.schema_arrow.names}
     except pa.ArrowException as error:
         raise BadData(f"{path} must be a part of a log; got {str(error).splitlines()[0]}") from None
