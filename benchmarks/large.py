@@ -4,9 +4,9 @@
     python benchmarks/large.py --problems 1000000 --only eval difficulty list
 
 Each command runs in its own process: on 64 problems, and on all. The difference of the peaks
-(``ru_maxrss``) is what the problems cost above the imports; pyarrow is imported in both. The policy
-is the expert, and problems have one short step, so what is measured is the work around episodes.
-``file`` evaluates a file of JSON lines, ``generator`` problems that are made on request.
+(``VmHWM``, on Linux) is what the problems cost above the imports; pyarrow is imported in both. The
+policy is the expert, and problems have one short step, so what is measured is the work around
+episodes. ``file`` evaluates a file of JSON lines, ``generator`` problems that are made on request.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from srl_agents.models.small import build, character_tokenizer
 
 SMALL = 64
 RUN = """
-import atexit, pathlib, resource
+import atexit, pathlib, re
 import pyarrow.parquet
 from srl_agents.cli import app
-peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-atexit.register(lambda: pathlib.Path("peak").write_text(str(peak())))
+peak = lambda: re.search(r"VmHWM:\\s+(\\d+)", pathlib.Path("/proc/self/status").read_text())[1]
+atexit.register(lambda: pathlib.Path("peak").write_text(peak()))
 app()
 """
 SAMPLED = "-m expert --granularity solution -r 1 -n {problems}"

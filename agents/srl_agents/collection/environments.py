@@ -192,7 +192,7 @@ def _instructions(env: ReasoningEnv, native_tools: bool) -> str:
     return env.format.instructions if native is None else native.native_instructions
 
 
-def _only(settings: EnvConfig, problems: ProblemSource) -> list[int] | None:
+def _only(settings: EnvConfig, problems: ProblemSource) -> Sequence[int] | None:
     return None if settings.problems is None else indices_of(Path(settings.problems), problems)
 
 

@@ -72,7 +72,7 @@ def evaluate(
         (env,) = pools[0].take(1)
         plan = Plan(choose_problems(env.problems, settings), settings)
         log.check(plan, env.problems)
-        scores = Scores(plan)
+        scores = Scores(plan, log)
         running = _Evaluation(policy, plan, log, scores, on_progress, clock)
         with _seeded(policy, settings):
             for block in plan.blocks:

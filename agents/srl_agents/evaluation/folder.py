@@ -80,10 +80,7 @@ def open_evaluation(folder: Path) -> SavedEvaluation:
     with closing(make_env()) as env:
         plan = Plan(choose_problems(env.problems, settings), settings)
         log.check(plan, env.problems)
-    complete: dict[Kind, NDArray[np.bool_]] = {
-        block.kind: np.all(log.has(block.numbers).reshape(-1, block.copies), axis=1)
-        for block in plan.blocks
-    }
+    complete = {block.kind: block.complete(log.has) for block in plan.blocks}
     if not any(each.any() for each in complete.values()):
         raise BadData(f"{path}: no problem has all its episodes yet. Fix: resume the evaluation")
     return SavedEvaluation(

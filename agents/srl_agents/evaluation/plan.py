@@ -127,6 +127,10 @@ Finished = tuple[Planned, Episode]
 """A finished episode with its plan."""
 
 
+Has = Callable[[range], NDArray[np.bool_]]
+"""For each number whether the episode is there."""
+
+
 @dataclass(frozen=True, slots=True)
 class Block:
     """The episodes of one kind: ``copies`` of each problem, numbered from ``first``."""
@@ -152,6 +156,14 @@ class Block:
         """The numbers of the episodes of the problem at that place."""
         first = self.first + place * self.copies
         return range(first, first + self.copies)
+
+    def some(self, has: Has) -> NDArray[np.bool_]:
+        """For each problem whether some of its episodes are there."""
+        return np.any(has(self.numbers).reshape(-1, self.copies), axis=1)
+
+    def complete(self, has: Has) -> NDArray[np.bool_]:
+        """For each problem whether all of its episodes are there."""
+        return np.all(has(self.numbers).reshape(-1, self.copies), axis=1)
 
     def groups(self, wanted: NDArray[np.bool_]) -> Iterator[int]:
         """The numbers of the episodes of some problems, in order."""

@@ -78,11 +78,13 @@ class Scores:
     An episode waits until all of its problem and kind are there, and is then in a few numbers.
     """
 
-    def __init__(self, plan: Plan) -> None:
+    def __init__(self, plan: Plan, log: EpisodeLog | None = None) -> None:
+        """log: problems of which it has some episodes now are left to ``add_saved``."""
         self.plan = plan
         self._of_kind = {block.kind: block for block in plan.blocks}
         self._waiting: dict[range, dict[int, Episode]] = {}
         self._made = {kind: np.zeros(block.problems, bool) for kind, block in self._of_kind.items()}
+        self._begun = {} if log is None else {b.kind: b.some(log.has) for b in plan.blocks}
         self._ids = [""] * len(plan.indices)
         self._counts = np.zeros((2, len(plan.indices)), np.int32)  # rollouts, correct
         self._values: dict[str, Values] = {}
@@ -91,6 +93,8 @@ class Scores:
     def add(self, kind: Kind, number: int, episode: Episode) -> None:
         """One episode of the plan, in any order."""
         block = self._of_kind[kind]
+        if self._begun and self._begun[kind][block.place(number)]:
+            return
         numbers = block.group(block.place(number))
         members = self._waiting.setdefault(numbers, {})
         members[number] = episode

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from array import array
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from srl_env.errors import BadData, UnknownName
@@ -30,13 +31,14 @@ def read_problem_ids(path: Path) -> list[str]:
     return list(dict.fromkeys(ids))
 
 
-def indices_of(path: Path, source: ProblemSource) -> list[int]:
+def indices_of(path: Path, source: ProblemSource) -> Sequence[int]:
     """The indices of a file's problems in a source, ascending.
 
     Raises BadData for a problem that the source does not have, and as ``read_problem_ids``.
     """
     try:
-        return sorted(source.index_of(problem_id) for problem_id in read_problem_ids(path))
+        found = array("q", map(source.index_of, read_problem_ids(path)))
+        return array("q", sorted(found))
     except UnknownName as error:
         raise BadData(
             f"{path}: {error} It must be in {source.name}. Fix: rate the problems that are trained"

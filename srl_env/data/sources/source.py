@@ -54,7 +54,8 @@ class RowSource(ABC):
         self.name = name if split is None else f"{name}/{split}"
         self.convert = convert
         self.report: DropReport | None = None
-        self._hashes: npt.NDArray[np.uint64] | None = None  # of the ids, (N,)
+        self._hashes: npt.NDArray[np.uint64] | None = None  # of the ids, (N,), ascending
+        self._order = np.empty(0, np.int64)  # the index of each hash
         self._keys = self._locate()
         if split is not None or on_bad_row == "drop":
             rows = self._read_all(lambda p: not split or split_of(split_key(p), fractions) == split)
@@ -100,7 +101,9 @@ class RowSource(ABC):
 
         Raises ``UnknownName`` if there is none, ``BadData`` if a row is bad.
         """
-        for index in np.flatnonzero(self._known_hashes() == np.uint64(text_hash(problem_id))):
+        hashes, wanted = self._known_hashes(), np.uint64(text_hash(problem_id))
+        begin, end = np.searchsorted(hashes, wanted), np.searchsorted(hashes, wanted, "right")
+        for index in self._order[begin:end]:
             if self[int(index)].id == problem_id:
                 return int(index)
         some = [self[index].id for index in range(min(3, len(self)))]
@@ -122,7 +125,9 @@ class RowSource(ABC):
         if self._hashes is None:
             rows = self._read_all()
             self._raise_first(rows)
-            self._hashes = np.array(list(rows.first), np.uint64)
+            hashes = np.fromiter(rows.first, np.uint64, len(rows.first))
+            self._order = np.argsort(hashes, kind="stable")
+            self._hashes = hashes[self._order]
         return self._hashes
 
     def _raise_first(self, rows: _Rows) -> None:

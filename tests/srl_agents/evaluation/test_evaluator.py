@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import re
 import shutil
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from io import StringIO
 from itertools import count, pairwise
@@ -25,7 +26,9 @@ from srl_agents.evaluation.evaluator import evaluate
 from srl_agents.evaluation.plan import Plan, choose_problems, taken_split
 from srl_agents.evaluation.scoring import EvalResult, Scores, score_gains
 from srl_agents.evaluation.statistics import Estimate
+from srl_agents.runs import episode_rows
 from srl_agents.runs.evaluation import EvalSettings
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
 from srl_env.errors import BadOption, UnknownName, UserError, VerifierTimeout
 from srl_env.policy import Generation, Sampling
@@ -398,6 +401,45 @@ def test_the_batch_size_settles_where_a_round_is_neither_short_nor_long() -> Non
     partly = BatchSize(512)
     partly.update(3, 1.0)  # the last episodes: says nothing of a full round
     assert partly.rows == 1
+
+
+@pytest.mark.parametrize("begun", [None, 0, 75])
+def test_no_more_episodes_are_in_memory_than_run_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, begun: int | None
+) -> None:
+    monkeypatch.setattr(episode_rows, "PART", 16)
+    one = CountingEnv().problems[0]
+    source = ListSource([replace(one, id=f"{n}") for n in range(60)], "many")
+    settings = EvalSettings(problems=60, rollouts=2, greedy=False, at_once=4)
+    path, alive = tmp_path / "episodes", list[int]()
+
+    def make() -> CountingEnv:
+        env = CountingEnv()
+        env.problems = source
+        return env
+
+    def look(done: int, total: int) -> None:
+        alive.append(sum(isinstance(one, Episode) for one in gc.get_objects()))
+        if begun and done >= begun and not path.with_name("stopped").exists():
+            path.with_name("stopped").touch()
+            raise KeyboardInterrupt
+
+    def run() -> EvalResult:
+        log = None if begun is None else EpisodeLog(path)
+        return evaluate(Coin(1), make, settings, episodes=log, on_progress=look)
+
+    whole = evaluate(Coin(1), make, settings)
+    before = sum(isinstance(one, Episode) for one in gc.get_objects())
+    if begun:
+        with pytest.raises(KeyboardInterrupt):
+            run()
+    found = run()
+    assert found.episodes == 120
+    assert found.problem_ids == whole.problem_ids
+    assert max(alive) - before <= 2 * 4
+    if begun is not None:
+        assert len(list(path.glob("*.parquet"))) == 7
+        assert EpisodeLog(path).count == 120
 
 
 def test_a_torch_generator_is_seeded_and_given_back() -> None:
