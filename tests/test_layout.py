@@ -71,7 +71,7 @@ ALLOWED = {
         "expert_data": "evaluation policies runs",
         "integrations": "policies",
         "serving": "",
-        "view": "evaluation",
+        "view": "evaluation runs",
         "training": "collection evaluation methods models nn objectives parallel policies runs",
         "comparison": "evaluation methods models policies runs training",
         "cli": "collection comparison evaluation expert_data integrations methods models parallel"

@@ -21,6 +21,7 @@ from typer.testing import CliRunner
 import srl_env
 from srl_agents.cli.main import app
 from srl_agents.evaluation.evaluator import evaluate
+from srl_agents.evaluation.results import read_result
 from srl_agents.integrations import (
     CandidateSteps,
     HashedNgrams,
@@ -201,11 +202,11 @@ def test_eval_says_what_a_chooser_gains(tmp_path: Path) -> None:
     assert chosen.exit_code == 0, chosen.output
     assert "gain of choosing, on the same problems" in chosen.stdout
     gain = json.loads((out / "gain.json").read_text())
-    results = [json.loads((folder / "result.json").read_text()) for folder in (out / "alone", out)]
-    alone, with_chooser = (np.mean(result["scores"]["format"]) for result in results)
+    results = [read_result(folder) for folder in (out / "alone", out)]
+    alone, with_chooser = (np.mean(result.scores["format"]) for result in results)
     assert gain["format"]["value"] == pytest.approx(with_chooser - alone)
-    assert results[0]["problem_ids"] == results[1]["problem_ids"]
-    assert results[1]["policy"] == f"random with {tmp_path / 'chooser'}"
+    assert results[0].problem_ids == results[1].problem_ids
+    assert results[1].policy == f"random with {tmp_path / 'chooser'}"
     assert "was trained in" not in chosen.stderr
     again = CliRunner().invoke(app, ["eval", "--resume", str(out)])
     assert again.exit_code == 0, again.output
