@@ -159,11 +159,11 @@ class Block:
 
     def some(self, has: Has) -> NDArray[np.bool_]:
         """For each problem whether some of its episodes are there."""
-        return np.any(has(self.numbers).reshape(-1, self.copies), axis=1)
+        return np.asarray(np.any(has(self.numbers).reshape(-1, self.copies), axis=1))
 
     def complete(self, has: Has) -> NDArray[np.bool_]:
         """For each problem whether all of its episodes are there."""
-        return np.all(has(self.numbers).reshape(-1, self.copies), axis=1)
+        return np.asarray(np.all(has(self.numbers).reshape(-1, self.copies), axis=1))
 
     def groups(self, wanted: NDArray[np.bool_]) -> Iterator[int]:
         """The numbers of the episodes of some problems, in order."""
