@@ -8,6 +8,7 @@ from math import comb, isnan, nan
 import numpy as np
 import pytest
 
+from srl_agents.evaluation import statistics
 from srl_agents.evaluation.statistics import (
     Scores,
     _student_quantile,
@@ -270,3 +271,28 @@ def test_a_performance_profile_is_the_fraction_of_runs_above_each_threshold() ->
     runs = np.array([[0.0], [0.25], [0.5], [1.0]])
     found = performance_profile([runs], [0.0, 0.25, 0.75, 1.0], rng=rng())
     assert [each.value for each in found] == [0.75, 0.5, 0.25, 0.0]
+
+
+def test_resamples_in_parts_are_those_made_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.0, 0.25, 1.0, np.nan, 0.5] * 8)
+    whole = estimate(scores, rng=np.random.default_rng(3))
+    monkeypatch.setattr(statistics, "_DRAWN_AT_ONCE", 100)  # two of 40 problems
+    assert estimate(scores, rng=np.random.default_rng(3)) == whole
+
+
+def test_problems_with_equal_scores_are_drawn_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    scores = np.array([0.0, 1.0, np.nan, 1.0] * 50)
+    other = np.array([1.0, 1.0, 0.0, 0.0] * 50)
+    one_by_one = estimate(scores, rng=np.random.default_rng(3))
+    apart = difference(scores, other, rng=np.random.default_rng(3))
+    monkeypatch.setattr(statistics, "MOST_DRAWN", 100)
+    monkeypatch.setattr(statistics, "_MANY_ALIKE", 1)
+    together = estimate(scores, rng=np.random.default_rng(3))
+    assert together.value == 2 / 3
+    assert together.low == pytest.approx(one_by_one.low, abs=0.02)
+    assert together.high == pytest.approx(one_by_one.high, abs=0.02)
+    both = difference(scores, other, rng=np.random.default_rng(3))
+    assert both.low == pytest.approx(apart.low, abs=0.03)
+    assert both.high == pytest.approx(apart.high, abs=0.03)
+    same = difference(scores, scores, rng=np.random.default_rng(3))
+    assert (same.value, same.low, same.high) == (0.0, 0.0, 0.0)  # drawn in pairs
