@@ -86,12 +86,6 @@ def failure_scripts(project: Project, test: str, line: int) -> Iterator[str]:
                 yield _without_unused_methods(script, used)
 
 
-def failing_code(project: Project, test: str, line: int) -> str:
-    """What a test does, as it is written, up to a line of its file; "" if that is not known."""
-    parsed = read_test(project, test)
-    return parsed.until(line) if parsed else ""
-
-
 def assertion_cases(project: Project) -> Iterator[tuple[str, str, str]]:
     """What the tests compare with a value, as oracle cases: name, setup, expression.
 

@@ -28,6 +28,8 @@ _MOST_MODULES: Final = 8
 _METHOD_MARKS: Final = ("staticmethod", "classmethod")
 _OPENED: Final = ("subTest", "subtests.test", "pytest.warns", "assertWarns", "does_not_raise")
 
+_UNREADABLE: Final = (OSError, SyntaxError, ValueError, RecursionError)
+
 Known = dict[str, tuple[ast.stmt, ...]]
 """{name: the statements that make it}."""
 
@@ -55,9 +57,15 @@ class TestCode:
         """The function's name."""
         return self.function.name
 
-    def until(self, line: int) -> str:
-        """The text of the function's body up to the statement at a line."""
-        body = [node for node in self.function.body if not _is_text(node)]
+
+def failing_code(project: Project, test: str, line: int) -> str:
+    """What a test does, as it is written, up to a line of its file; "" if that is not known."""
+    try:
+        found = _found(project, test)
+        if found is None:
+            return ""
+        function, home = found[:2]
+        body = [node for node in function.body if not _is_text(node)]
         ends = [
             node.end_lineno or node.lineno
             for part in body
@@ -65,26 +73,22 @@ class TestCode:
             if isinstance(node, ast.stmt)
             and ((node.lineno <= line and not _has_body(node)) or node.lineno == line)
         ]
-        if not ends:
-            return ""
-        lines = _text(self.folder / self.path).splitlines()[body[0].lineno - 1 : max(ends)]
+        lines = home.text.splitlines()[body[0].lineno - 1 : max(ends)] if ends else []
         return textwrap.dedent("\n".join(lines)).rstrip()
+    except _UNREADABLE:
+        return ""
 
 
 def read_test(project: Project, test: str) -> TestCode | None:
     """A test's code; None where it is no plain function, or needs what only pytest has."""
-    path, _, name = test.partition("::")
     folder = project.checkout.tree
     try:
-        *classes, function = name.partition("[")[0].split("::")
-        module = _Module(folder, path)
-        chain = module.classes(classes)
-        found = _function(chain, module, function)
-    except (OSError, SyntaxError, ValueError, RecursionError):
+        found = _found(project, test)
+    except _UNREADABLE:
         return None
     if found is None:
         return None
-    node, home = found
+    node, home, module, chain = found
     given = project.parameters.get(test, {})
     arguments = [a.arg for a in node.args.args if a.arg not in _SELVES]
     known: Known = {}
@@ -110,6 +114,18 @@ def read_test(project: Project, test: str) -> TestCode | None:
         home.path,
         node,
     )
+
+
+def _found(
+    project: Project, test: str
+) -> tuple[ast.FunctionDef, _Module, _Module, list[_Class]] | None:
+    """A test's function, its module, that of the test's id, and its classes."""
+    path, _, name = test.partition("::")
+    *classes, function = name.partition("[")[0].split("::")
+    module = _Module(project.checkout.tree, path)
+    chain = module.classes(classes)
+    found = _function(chain, module, function)
+    return (*found, module, chain) if found else None
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,6 @@ from typing import Any, Final
 from srl_env.errors import BadData, BadOption
 from srl_env.grading import grade, validate_controls
 from srl_env.sandbox import Sandbox, Snapshot
-from srl_env.swe.builder.assertions import failing_code
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.expert import ExpertError, Repair, solve
 from srl_env.swe.builder.project import (
@@ -30,6 +29,7 @@ from srl_env.swe.builder.project import (
 from srl_env.swe.builder.reproduction import Reproduction, reproduce
 from srl_env.swe.builder.source import Source
 from srl_env.swe.builder.suite import SuiteRun, related_tests, run_suite
+from srl_env.swe.builder.testing_code import failing_code
 from srl_env.swe.dependencies.declared import (
     Declared,
     looks_up_versions,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from srl_env.swe.builder.assertions import assertion_cases, failing_code, failure_scripts
+from srl_env.swe.builder.assertions import assertion_cases, failure_scripts
 from srl_env.swe.builder.checkout import Checkout
 from srl_env.swe.builder.project import Project
+from srl_env.swe.builder.testing_code import failing_code
 from srl_env.swe.task import Repository
 
 HEAD = """import pytest
@@ -235,6 +236,13 @@ def test_the_code_of_a_test_ends_at_a_line(tmp_path: Path) -> None:
     assert failing_code(tested, "test_shop.py::BasketTest::test_a", number) == (
         "basket = self.basket(3)\nself.assertEqual(6, basket.total())"
     )
+
+
+def test_the_code_of_a_test_is_known_though_pytest_makes_its_arguments(tmp_path: Path) -> None:
+    text = "def test_a(tmp_path):\n    path = tmp_path / 'a'\n    assert path.exists()\n"
+    (tmp_path / "test_shop.py").write_text(text)
+    found = failing_code(project(tmp_path, "test_a"), "test_shop.py::test_a", 3)
+    assert found == "path = tmp_path / 'a'\nassert path.exists()"
 
 
 def test_another_script_makes_the_calls_of_earlier_assertions(tmp_path: Path) -> None:
