@@ -245,6 +245,27 @@ def test_adapters_are_pushed_merged(engine: VLLMPolicy, ours: TransformersPolicy
     assert gap(sampled(engine, Sampling(max_tokens=24)), policy) < 1e-4
 
 
+def test_an_engine_with_lora_samples_with_the_adapters_that_it_is_handed(folder: Path) -> None:
+    pytest.importorskip("vllm")
+    tokenizer = character_tokenizer(ALPHABET)
+    engine = VLLMPolicy(folder, dtype="float32", enable_lora=True, max_lora_rank=8, **OPTIONS)
+    settings = peft.LoraConfig(r=4, target_modules="all-linear", task_type="CAUSAL_LM")
+    adapted: Any = peft.get_peft_model(make_model(), settings)
+    policy = TransformersPolicy(adapted, tokenizer)
+    for _ in range(2):  # the second version takes the place of the first
+        for name, parameter in adapted.named_parameters():
+            if "lora_" in name:
+                parameter.data = 0.2 * torch.randn_like(parameter)
+        assert gap(sampled(engine, Sampling(max_tokens=24)), policy) > 0.05
+        engine.push_weights(adapted)
+        assert gap(sampled(engine, Sampling(max_tokens=24)), policy) < 1e-4
+    assert (
+        gap(sampled(engine, Sampling(max_tokens=24)), TransformersPolicy(make_model(), tokenizer))
+        > 0.05
+    )
+    engine.close()
+
+
 def test_the_weights_of_an_adapted_model_are_those_of_the_merged_one() -> None:
     settings = peft.LoraConfig(r=4, target_modules="all-linear", init_lora_weights=False)
     adapted: Any = peft.get_peft_model(make_model(tied=False), settings)
