@@ -2,9 +2,9 @@
 
     python benchmarks/environment.py
 
-Steps are timed one by one, and the median is given, because a machine that does other work
-lengthens some of them. CPU seconds are those of this process. Ratios compare with the named
-alternative in the same run.
+Steps are timed one by one in CPU time of this thread, and the median is given. A scored step
+compares 40 characters with the expert's 40, as SRL does. CPU seconds are those of this process.
+Ratios compare with the named alternative in the same run.
 """
 
 from __future__ import annotations
@@ -21,40 +21,53 @@ from pathlib import Path
 from gymnasium.vector import AutoresetMode, SyncVectorEnv
 
 from srl_env.batch.vector import VectorEnv
+from srl_env.data import ListSource
 from srl_env.environment import ReasoningEnv
-from srl_env.testing import CountingEnv, SlowWorldEnv
+from srl_env.problem import ExpertStep, ExpertTrajectory, Problem
+from srl_env.testing import CountingEnv, CountingVerifier, SlowWorldEnv
 
 STEPS = 20_000
 ENVIRONMENTS = 10_000
 ROUNDS = 6
 SLOW = 32
 IMPORTS = 9
-LIMIT_US = 30.0
+LIMIT_US = 15.0
+EXPERT = "we add the two numbers and get 12 + 7=19"
+SIMILAR = "we add both numbers to get 12 + 7 = 20 !"
 
 make: Callable[..., ReasoningEnv] = partial(CountingEnv, reward_mode="rlvr")
 
 
 def main() -> None:
     """Measures everything and prints one table."""
-    rows = [*step_rows(), *many_rows(), *slow_rows(), *import_rows()]
+    rows = [*step_rows(make(), "<think>on</think>say 1", "rlvr")]
+    rows += step_rows(scored_env(), f"<think>on</think>{SIMILAR}", "srl, 40 characters")
+    rows += [*many_rows(), *slow_rows(), *import_rows()]
     width = max(len(name) for name, _ in rows)
     print("\n".join(f"{name:<{width}}  {value}" for name, value in rows))
 
 
-def step_rows() -> list[tuple[str, str]]:
-    """The cost of step and reset; rlvr, so that no similarity is in it."""
-    env = make()
-    steps_us, resets_us, completion = [], [], "<think>on</think>say 1"
+def scored_env() -> ReasoningEnv:
+    """A problem of nine equal steps, the last of which no episode here reaches."""
+    steps = tuple(ExpertStep(EXPERT) for _ in range(9))
+    problem = Problem("sum", "Add some numbers.", "19", (ExpertTrajectory(steps),))
+    source = ListSource((problem,), "sums/train")
+    return ReasoningEnv(source, CountingVerifier(), reward_mode="srl")
+
+
+def step_rows(env: ReasoningEnv, completion: str, mode: str) -> list[tuple[str, str]]:
+    """The cost of step and reset."""
+    steps_us, resets_us, options = [], [], {"problem": len(env.problems) - 1, "max_steps": 8}
     while len(steps_us) < STEPS:
-        resets_us.append(_microseconds(partial(env.reset, options={"problem": 2, "max_steps": 8})))
+        resets_us.append(_microseconds(partial(env.reset, options=options)))
         steps_us += [_microseconds(partial(env.step, completion)) for _ in range(8)]
     median = statistics.median(steps_us)
     verdict = "within" if median <= LIMIT_US else "ABOVE"
     p90 = statistics.quantiles(steps_us, n=10)[-1]
     return [
-        (f"step, median of {len(steps_us)}", f"{median:.1f} µs ({verdict} {LIMIT_US:.0f} µs)"),
-        ("step, 90th percentile", f"{p90:.1f} µs"),
-        (f"reset, median of {len(resets_us)}", f"{statistics.median(resets_us):.1f} µs"),
+        (f"step, {mode}, median", f"{median:.1f} µs ({verdict} {LIMIT_US:.0f} µs)"),
+        (f"step, {mode}, 90th percentile", f"{p90:.1f} µs"),
+        (f"reset, {mode}, median", f"{statistics.median(resets_us):.1f} µs"),
     ]
 
 
@@ -113,9 +126,9 @@ def import_rows() -> list[tuple[str, str]]:
 
 
 def _microseconds(call: Callable[[], object]) -> float:
-    start = time.perf_counter_ns()
+    start = time.thread_time_ns()
     call()
-    return (time.perf_counter_ns() - start) / 1e3
+    return (time.thread_time_ns() - start) / 1e3
 
 
 def _steps_per_second(*competitors: VectorEnv | SyncVectorEnv) -> list[float]:

@@ -94,8 +94,9 @@ class ReasoningEnv(gymnasium.Env[str, str]):
     - After a step: ``action`` (without the thought), ``format_ok``, ``format_error`` (what broke
       the format, or None), ``legal`` (None without a step checker).
     - At the end: ``verdict``, from the verifier in every mode. It is None if the judged steps are
-      the expert's: under continuation "expert", unless the only action ends the solution. It is
-      also None under continuation "expert" if the problem has no answer and the mode needs none.
+      the expert's: under continuation "expert", unless the only action ends the solution. Then
+      modes that never read it do not cause one. It is also None under continuation "expert" if the
+      problem has no answer and the mode needs none.
     - On failure: ``failure`` ({"type", "message"}). The reward is NaN, the episode is truncated,
       and there is no verdict.
 
@@ -333,8 +334,8 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         try:
             record = self.advance(action)
             if record.to_judge:
-                record = replace(record, verdict=judge(self, record))
-            record, earned = reward(self.reward_mode, record)
+                record.verdict = judge(self, record)
+            record, earned = reward(self._current().mode, record)
         except Failure as failure:
             return self.fail(failure)
         return self.settle(record, earned)
@@ -363,20 +364,21 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         self.expects(action)
         state = self._current()
         completion = utf8_safe(action)
-        state.parsed, state.legal = read_step(self, self.format.parse(completion)), None
-        state.format_ok = state.format_ok and state.parsed.ok
+        state.parsed = parsed = read_step(self, self.format.parse(completion))
+        state.legal, state.format_ok = None, state.format_ok and parsed.ok
         state.open = False  # until ``settle``
-        own, index = state.parsed.action, state.index
+        own, index = parsed.action, state.index
         before = tuple([turn.action for turn in state.history])
         expert = state.expert_action(self.style.join)
         if state.granularity == "step":
             state.legal = read_legal(self, self.legal(state.problem, before, own))
         terminated, fault = move(self, state, own)
         truncated = not terminated and state.taken >= state.max_steps
+        ended, alone = terminated or truncated, terminated and index == state.start_step
         return StepRecord(
             problem=state.problem,
             completion=completion,
-            parsed=state.parsed,
+            parsed=parsed,
             index=index,
             start_step=state.start_step,
             expert_action=expert,
@@ -388,10 +390,10 @@ class ReasoningEnv(gymnasium.Env[str, str]):
             truncated=truncated,
             legal=state.legal,
             verdict=fault,
-            rng=self._reward_rng() if terminated or truncated else None,
+            rng=self._reward_rng() if ended else None,
             format_ok_so_far=state.format_ok,
             measure=self.find_measure(self.measure if state.measure is None else state.measure),
-            judged=self._judged(state),
+            judged=not ended or self._judged(state, alone),
             find_measure=self.find_measure,
             world_reward=None if fault else self._rewarded_by_world(state),
         )
@@ -609,32 +611,39 @@ class ReasoningEnv(gymnasium.Env[str, str]):
         own = state.world_live and state.continuation == "policy"
         return self.world_reward() if own else None
 
-    def _judged(self, state: EpisodeState) -> bool:
-        """Whether the episode's end has a verdict; it always has if the policy's steps count."""
+    def _judged(self, state: EpisodeState, alone: bool) -> bool:
+        """Whether the episode's end has a verdict; it always has if the policy's steps count.
+
+        alone: whether the verdict is on the policy's action alone, as it ends the solution.
+        """
         if state.continuation == "policy":
             return True
-        if not needs_verifier(state.mode) and self.lacks_answer(state.problem):
+        if state.world_live and not self.plain_judge:
             return False
-        return not state.world_live or self.plain_judge
+        return needs_verifier(state.mode) or (alone and not self.lacks_answer(state.problem))
 
     def find_measure(self, chosen: str | Measure) -> Measure:
         """The chosen measure; ``BadOption`` for "accepts" without a step checker."""
-        if chosen == "accepts" and not self.has_accepts:
+        if chosen != "accepts":
+            return measure_named(chosen, self.measures)
+        if not self.has_accepts:
             raise BadOption(
                 f"measure 'accepts' needs an environment that checks steps; got "
                 f"{type(self).__name__}, which does not. Fix: override accepts() or legal(), or "
                 f"choose another measure: {', '.join(sorted({*MEASURES, *self.measures}))}"
             )
-        return self.accepts if chosen == "accepts" else measure_named(chosen, self.measures)
+        return self.accepts
 
     def _drawn(
         self, options: Mapping[str, Any], rng: np.random.Generator
     ) -> tuple[Problem, tuple[ExpertStep, ...]]:
         """The episode's problem, and the steps of one of its experts."""
         problem = choose_problem(self.problems, options.get("problem"), rng)
-        if not problem.trajectories:
+        experts = problem.trajectories
+        if not experts:
             return problem, ()
-        return problem, problem.trajectories[int(rng.integers(len(problem.trajectories)))].steps
+        # One of one needs no random number: ``integers(1)`` takes none from the stream either.
+        return problem, experts[int(rng.integers(len(experts))) if len(experts) > 1 else 0].steps
 
     def _native(self, options: Mapping[str, Any], granularity: Granularity) -> ToolFormat | None:
         """The format, if tools are native in an episode with these options."""

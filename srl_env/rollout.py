@@ -222,7 +222,8 @@ class EpisodeRunner:
                 "Fix: use one of srl_agents.policies"
             )
         self._pools = {"": envs} if isinstance(envs, EnvPool) else dict(envs)
-        self._policy, self._sampling = policy, sampling or Sampling()
+        self._oracle = policy if isinstance(policy, PrivilegedPolicy) else None
+        self._policy, self._sampling = cast(Policy, policy), sampling or Sampling()
         self._free: dict[str, list[ReasoningEnv]] = {name: [] for name in self._pools}
         self._used = Counter[str]()
         self.live: list[LiveEpisode] = []
@@ -277,9 +278,12 @@ class EpisodeRunner:
             i: one.start.written[len(one.steps)] for i, one in enumerate(live) if one.replaying
         }
         batches: dict[Sampling, list[int]] = {}
+        known: dict[tuple[int, Granularity, bool], Sampling] = {}
         for i, one in enumerate(live):
             if i not in made:
-                batches.setdefault(self._sampling_in(one.env), []).append(i)
+                kind = (id(one.env.format), one.env.granularity, one.env.native_tools)
+                how = known[kind] = known.get(kind) or self._sampling_in(one.env)
+                batches.setdefault(how, []).append(i)
         for how, members in batches.items():
             made.update(zip(members, self._asked([live[i] for i in members], how), strict=True))
         return [made[i] for i in range(len(live))]
@@ -290,13 +294,13 @@ class EpisodeRunner:
         return {"native_tools": True, **start.options} if native else start.options
 
     def _sampling_in(self, env: ReasoningEnv) -> Sampling:
-        if isinstance(self._policy, PrivilegedPolicy):
+        if self._oracle is not None:
             return self._sampling
         return self._sampling.for_format(env.format, env.granularity, env.native_tools)
 
     def _asked(self, live: Sequence[LiveEpisode], how: Sampling) -> Sequence[Generation | Failure]:
-        if isinstance(self._policy, PrivilegedPolicy):
-            return _counted(self._policy.act([one.env for one in live]), len(live))
+        if self._oracle is not None:
+            return _counted(self._oracle.act([one.env for one in live]), len(live))
         prompts: list[Messages] = [one.info["messages"] for one in live]
         turns = tuple([sampled_turns(o.env, o.env.continuation, o.steps) for o in live])
         sampling = replace(how, seeds=_seeds(live), turns=turns if any(turns) else ())

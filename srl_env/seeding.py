@@ -32,12 +32,16 @@ def derive_seed(*keys: str | int) -> int:
 
 def _digest(keys: tuple[str | int, ...], size: int) -> bytes:
     """The hash of the keys, each after its type and length."""
-    digest = hashlib.blake2b(digest_size=size)
-    for key in keys:
-        kind, data = (b"s", key) if isinstance(key, str) else (b"i", str(int(key)))
-        encoded = data.encode("utf-8", "surrogatepass")
-        digest.update(b"%b%d:%b" % (kind, len(encoded), encoded))
-    return digest.digest()
+    encoded = b"".join([_encoded(key) for key in keys])
+    return hashlib.blake2b(encoded, digest_size=size).digest()
+
+
+def _encoded(key: str | int) -> bytes:
+    if isinstance(key, str):
+        data = key.encode("utf-8", "surrogatepass")
+        return b"s%d:%b" % (len(data), data)
+    digits = str(int(key))
+    return f"i{len(digits)}:{digits}".encode()
 
 
 class _Hashed(ISeedSequence):

@@ -7,7 +7,9 @@ in one process, verdicts and rewards are made in batches, and slow worlds wait i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import chain
 from typing import Any, TypeAlias
 
@@ -87,9 +89,10 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         each = self._read_each(shared.pop("each", None))
         seeds = self._read_seeds(seed)
         infos: list[Info | None] = [None] * self.num_envs
-        self._reset(
-            chosen, infos, [seeds[i] for i in chosen], [{**shared, **each[i]} for i in chosen]
-        )
+        with _without_collection():
+            self._reset(
+                chosen, infos, [seeds[i] for i in chosen], [{**shared, **each[i]} for i in chosen]
+            )
         return tuple(self._observations), _batched(infos)
 
     def step(
@@ -100,6 +103,12 @@ class VectorEnv(gymnasium.vector.VectorEnv[Texts, Sequence[str], NDArray[Any]]):
         Rewards are float64, NaN where the library failed. All arrays are new.
         """
         self._one_each("actions", actions)
+        with _without_collection():
+            return self._step(actions)
+
+    def _step(
+        self, actions: Sequence[str]
+    ) -> tuple[Texts, NDArray[Any], NDArray[Any], NDArray[Any], Info]:
         infos: list[Info | None] = [None] * self.num_envs
         rewards = np.zeros(self.num_envs)
         terminated = np.zeros(self.num_envs, dtype=np.bool_)
@@ -225,25 +234,44 @@ def _made(make: Any) -> ReasoningEnv:
     return env
 
 
+@contextmanager
+def _without_collection() -> Iterator[None]:
+    """Pauses the cyclic garbage collector.
+
+    A step makes objects by the hundred thousand, and the collector would visit those of all
+    environments again and again, which takes longer than the step.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
 def _batched(infos: Sequence[Info | None]) -> Info:
-    rows = [info or {} for info in infos]
+    filled = [i for i, info in enumerate(infos) if info]
+    return _batch([info for info in infos if info], np.array(filled, dtype=np.intp), len(infos))
+
+
+def _batch(rows: Sequence[Info], places: NDArray[np.intp], size: int) -> Info:
+    """``size`` rows as arrays; the given ones are at these places."""
     batch: Info = {}
     for key in dict.fromkeys(chain.from_iterable(rows)):
-        chosen = [i for i, row in enumerate(rows) if key in row]
-        batch[key] = _column([rows[i][key] for i in chosen], chosen, len(rows))
-        batch[f"_{key}"] = mask = np.zeros(len(rows), dtype=np.bool_)
+        having = np.fromiter((key in row for row in rows), dtype=np.bool_, count=len(rows))
+        chosen = places[having]
+        batch[key] = _column([row[key] for row in rows if key in row], chosen, size)
+        batch[f"_{key}"] = mask = np.zeros(size, dtype=np.bool_)
         mask[chosen] = True
     return batch
 
 
-def _column(values: Sequence[Any], chosen: Sequence[int], size: int) -> Any:
+def _column(values: Sequence[Any], chosen: NDArray[np.intp], size: int) -> Any:
     """The values of one key at their places, as an array or a dictionary of arrays."""
     kinds = set(map(type, values))
     if kinds == {dict}:
-        rows: list[Info | None] = [None] * size
-        for i, value in zip(chosen, values, strict=True):
-            rows[i] = value
-        return _batched(rows)
+        return _batch(values, chosen, size)
     whole = kinds == {int} and -(2**63) <= min(values) <= max(values) < 2**63
     if kinds in ({bool}, {float}) or whole:
         array: NDArray[Any] = np.zeros(size, dtype=kinds.pop())

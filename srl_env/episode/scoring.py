@@ -67,12 +67,11 @@ def finished(envs: Sequence[Steppable], moved: Sequence[StepRecord | Failure]) -
 
 def overlapped(envs: Sequence[Steppable], calls: Sequence[Callable[[], T]]) -> list[T | Failure]:
     """The result or ``Failure`` of each call; those of slow worlds run in parallel threads."""
-    waiting = {}
-    if len(envs) > 1:
-        threads = _threads(os.getpid())
-        waiting = {
-            i: threads.submit(attempted, calls[i]) for i, env in enumerate(envs) if env.slow_world
-        }
+    slow = [i for i, env in enumerate(envs) if env.slow_world]
+    if len(envs) == 1 or not slow:
+        return [attempted(call) for call in calls]
+    threads = _threads(os.getpid())
+    waiting = {i: threads.submit(attempted, calls[i]) for i in slow}
     here = {i: attempted(call) for i, call in enumerate(calls) if i not in waiting}
     return [waiting[i].result() if i in waiting else here[i] for i in range(len(calls))]
 
@@ -114,7 +113,7 @@ def _judged(
             if isinstance(verdict, Failure):
                 judged[i] = verdict
             else:
-                judged[i] = replace(record, verdict=verdict)
+                record.verdict = verdict
     return judged
 
 

@@ -57,8 +57,8 @@ def expert_turns(env: WorldEnv, state: EpisodeState, end: int) -> tuple[Turn, ..
     steps = state.steps[state.index : end]
     observed: Sequence[str | None]
     if not state.world_live:
-        observed = [step.observation for step in steps]
-    elif state.index == state.taken == 0:
+        return tuple([Turn(utf8_safe(s.action), read_answer(env, s.observation)) for s in steps])
+    if state.index == state.taken == 0:
         actions = [step.action for step in steps]
         observed = _timed(env, partial(env.world_replay, actions), max(1, len(actions)))
     else:

@@ -39,9 +39,11 @@ class TextMeasure:
         return self.text(action, context.expert_action or "")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(
+    slots=True
+)  # not frozen: one is made at every step, and frozen takes three times as long
 class StepRecord:
-    """Everything that a reward may use after one step.
+    """Everything that a reward may use after one step. Reward modes must not change it.
 
     - completion: what the policy wrote. parsed: the same, read by the completion format.
     - index: the step's number in the whole solution. start_step: how many expert steps were given.
@@ -53,8 +55,8 @@ class StepRecord:
     - verdict: on the history and this action, at the step that ends the episode; None before, and
       if ``judged`` is False. Under continuation "expert" the history is the expert's.
     - find_measure: the environment's measures by name.
-    - judged: False if the verdict would be on a world that only the expert has moved, or if the
-      problem lacks the answer.
+    - judged: False at the end of an episode whose verdict is not made: it would be on a world that
+      only the expert has moved, or on the expert's steps with a mode that never reads it.
     - rng: the episode's stream for random rewards, a new one for each copy of a start; None before
       the episode's end.
     - format_ok_so_far: whether every step of the episode, this one included, kept the format.

@@ -24,7 +24,7 @@ class RewardMode(Protocol):
     A mode may state a ``reward_range``, the (least, greatest) reward of a step. ``check_env``
     checks that its rewards stay in it. A mode that never reads the verdict may state
     ``needs_verifier = False``. Then problems need no answer while the expert's steps are the
-    history.
+    history, and no verdict is made on these.
     """
 
     @property
@@ -116,11 +116,12 @@ class FunctionMode:
             results = _side_by_side(self.function, steps)
         else:
             results = [self.function(step) for step in steps]
-        return [self._reward(result, step) for result, step in zip(results, steps, strict=True)]
+        return [
+            result if isinstance(result, StepReward) else self._reward(result, step)
+            for result, step in zip(results, steps, strict=True)
+        ]
 
     def _reward(self, result: Any, step: StepRecord) -> StepReward:
-        if isinstance(result, StepReward):
-            return result
         value = _number(result)
         if value is None:
             raise BadOption(
@@ -228,13 +229,15 @@ def _check_name(name: object) -> None:
 def score_all(mode: RewardMode, records: Sequence[StepRecord]) -> list[StepReward]:
     """One finite reward for each record; ``BadOption`` if the mode returns anything else."""
     rewards = mode.score(records) if records else []
-    wrong = [reward for reward in rewards if not isinstance(reward, StepReward)]
-    if wrong:
-        raise BadOption(
-            f"score() of reward mode {mode.name!r} must return StepReward objects; got "
-            f"{type(wrong[0]).__name__} {wrong[0]!r:.80}"
-        )
-    if len(rewards) != len(records) or not all(math.isfinite(r.value) for r in rewards):
+    finite = 0
+    for reward in rewards:
+        if not isinstance(reward, StepReward):
+            raise BadOption(
+                f"score() of reward mode {mode.name!r} must return StepReward objects; got "
+                f"{type(reward).__name__} {reward!r:.80}"
+            )
+        finite += math.isfinite(reward.value)
+    if not finite == len(rewards) == len(records):
         raise BadOption(
             f"reward mode {mode.name!r} must give one finite reward for each of "
             f"{len(records)} steps; got {[reward.value for reward in rewards][:10]}"

@@ -587,6 +587,23 @@ def test_a_verifier_that_fails_is_never_a_reward(mode: str) -> None:
         env.step("x")
 
 
+@pytest.mark.parametrize("mode", ["srl", "holistic", "format", "random"])
+def test_modes_that_read_no_verdict_ask_for_none_on_the_experts_steps(mode: str) -> None:
+    env = started(
+        CountingEnv(verifier=FailingVerifier()),
+        reward_mode=mode,
+        continuation="expert",
+        granularity="step",
+    )
+    *_, last = steps(env, COUNT_2)
+    assert last[2]
+    assert math.isfinite(last[1])
+    assert last[4]["verdict"] is None
+    started(env, reward_mode=mode, continuation="expert", granularity="step", start_step=2)
+    (alone,) = steps(env, COUNT_2[2:])  # the policy's own solution
+    assert_failed(alone, "VerifierTimeout")
+
+
 def test_a_world_that_fails_ends_the_episode() -> None:
     env = SlowWorldEnv(fail_at=2, reward_mode="rlvr")
     started(env)

@@ -240,10 +240,13 @@ class CollectorSource:
             if group.start in points:
                 counts = group.informative(found.min_std)
                 informative[group.start] = informative.get(group.start, False) or counts
-        sound = [episode for episode in found.episodes if episode.failure is None]
+        sound: dict[int, list[Episode]] = {}
+        for episode in found.episodes:
+            if episode.failure is None:
+                sound.setdefault(episode.group, []).append(episode)
         results = list[tuple[StartPoint, StartResult]]()
         for number, counts in informative.items():
-            own = [episode for episode in sound if episode.group == number]
+            own = sound.get(number, [])
             correct = tuple(e.verdict["correct"] for e in own if e.verdict is not None)
             rewards = tuple(episode.total_reward for episode in own)
             results.append((points[number], StartResult(rewards, correct, counts)))

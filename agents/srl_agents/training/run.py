@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
 import signal
@@ -110,6 +111,7 @@ def _train(
     check_same(team, "files", seen, f"keep {config.out} where all machines see it")
     with _interruptible(team.size == 1) as interrupted, without_notices():
         trainer = Trainer(config, found[-1] if found else None, team)
+        gc.freeze()  # the garbage collector need not visit all that is loaded again and again
         try:
             if team.any(on_preview is not None) and not found:  # all processes sample for it
                 shown = preview(trainer)
@@ -117,6 +119,7 @@ def _train(
                     on_preview(shown)
             result = trainer.run(interrupted, on_progress)
         finally:
+            gc.unfreeze()
             trainer.close()
     if result.finished and team.main:
         write_whole(Path(config.out) / CARD, model_card(config))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import gc
 from collections.abc import Sequence
 from typing import Any
 
@@ -196,6 +197,27 @@ def test_a_failing_reset_is_an_episode_that_fails_on_its_first_step(mode: str) -
     assert truncated.tolist() == [False, True]
     last = infos["final_info"] if mode == "SameStep" else infos
     assert last["failure"]["type"][1] == "WorldFailure"
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_a_step_leaves_the_garbage_collector_as_it_was(before: bool) -> None:
+    seen = list[bool]()
+
+    class Watching(CountingEnv):
+        def is_final(self, action: str) -> bool:
+            seen.append(gc.isenabled())
+            return super().is_final(action)
+
+    envs = VectorEnv([functools.partial(Watching, reward_mode="rlvr")] * 2)
+    envs.reset(seed=0)
+    enabled = gc.isenabled()
+    try:
+        (gc.enable if before else gc.disable)()
+        envs.step(["<think></think>say 1"] * 2)
+        assert gc.isenabled() == before
+    finally:
+        (gc.enable if enabled else gc.disable)()
+    assert seen == [False, False]
 
 
 def test_ten_thousand_environments_step_together() -> None:

@@ -50,6 +50,7 @@ class PrefixCache:
     def __init__(self, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._held: deque[Prefilled] = deque()
+        # By the hash of a prompt's whole blocks, 0 for none, and the tokens after them.
         self._index: dict[tuple[int, Ids], CachedPrefix] = {}
 
     def clear(self) -> None:
@@ -75,14 +76,15 @@ class PrefixCache:
 
     def find(self, prompt: Ids, below: int) -> CachedPrefix | None:
         """The longest known beginning of a prompt that has less than ``below`` tokens."""
-        best = None
-        for key in _keys(prompt):
-            found = self._index.get(key)
+        best, blocks, chain = None, 0, 0
+        for value in _chain(prompt):
+            found = self._index.get((value, ()))
             if found is None:
                 break
-            best = found
-        for key in _tail_keys(prompt, 0 if best is None else best.length // _BLOCK_TOKENS):
-            found = self._index.get(key)
+            best, blocks, chain = found, blocks + 1, value
+        begin = blocks * _BLOCK_TOKENS
+        for end in range(min(len(prompt), begin + _BLOCK_TOKENS - 1), begin, -1):
+            found = self._index.get((chain, prompt[begin:end]))
             if found is not None:
                 best = found
                 break
@@ -94,44 +96,20 @@ class PrefixCache:
 
     def _register(self, prefilled: Prefilled) -> None:
         for row, prompt in enumerate(prefilled.prompts):
-            length = 0
-            for key in _keys(prompt):
+            length = value = 0
+            for value in _chain(prompt):
                 length += _BLOCK_TOKENS
-                self._index[key] = CachedPrefix(prefilled, row, length)
-            chain, tail = _ending(prompt)
-            if tail:
-                self._index[chain, tail] = CachedPrefix(prefilled, row, len(prompt))
+                self._index[value, ()] = CachedPrefix(prefilled, row, length)
+            if tail := prompt[length:]:
+                self._index[value, tail] = CachedPrefix(prefilled, row, len(prompt))
 
 
 def _chain(prompt: Ids) -> Iterator[int]:
-    """A hash of the prompt's first 0, 1, 2 … whole blocks."""
+    """A hash of the prompt's first 1, 2 … whole blocks."""
     value = 0
-    yield value
     for end in range(_BLOCK_TOKENS, len(prompt) + 1, _BLOCK_TOKENS):
         value = hash((value, prompt[end - _BLOCK_TOKENS : end]))
         yield value
-
-
-def _keys(prompt: Ids) -> Iterator[tuple[int, Ids]]:
-    """A key for each whole number of blocks from one on."""
-    values = _chain(prompt)
-    next(values)
-    for value in values:
-        yield value, ()
-
-
-def _ending(prompt: Ids) -> tuple[int, Ids]:
-    """The key of a whole prompt: its blocks, and the tokens after them."""
-    *_, value = _chain(prompt)
-    return value, prompt[len(prompt) // _BLOCK_TOKENS * _BLOCK_TOKENS :]
-
-
-def _tail_keys(prompt: Ids, blocks: int) -> Iterator[tuple[int, Ids]]:
-    """Keys of prompts that end within the block after ``blocks`` whole ones, longest first."""
-    begin = blocks * _BLOCK_TOKENS
-    _, *later = [0, *_chain(prompt[:begin])]
-    for end in range(min(len(prompt), begin + _BLOCK_TOKENS - 1), begin, -1):
-        yield later[-1], prompt[begin:end]
 
 
 def _common(first: Sequence[int], second: Sequence[int]) -> int:
