@@ -13,7 +13,7 @@ from srl_tasks.generated import WordProblemEnv
 
 STYLE = PromptStyle(
     step_task="",
-    problem="{problem} Answer in one short sentence with the next calculation.",
+    problem="{problem} Answer in one short sentence with the calculation.",
 )
 
 
