@@ -20,15 +20,15 @@ def test_the_table_of_memory_is_what_the_code_prints(
     (tmp_path / "examples").symlink_to(ROOT / "examples")
     monkeypatch.chdir(tmp_path)
     run_program(program(PAGE))
-    (shown,) = texts(PAGE, "text")
-    assert capsys.readouterr().out == shown
+    assert capsys.readouterr().out == texts(PAGE, "text")[-1]
 
 
 def test_the_commands_name_configurations_that_are_there() -> None:
     named = [
         words[words.index("--config") + 1] for words in commands(PAGE, "sh") if "--config" in words
     ]
-    assert [ROOT / name for name in named] == [LARGE / "one_gpu.toml", LARGE / "eight_gpus.toml"]
+    ours = [ROOT / name for name in named if name.startswith("examples/")]
+    assert ours == [LARGE / "one_gpu.toml", LARGE / "eight_gpus.toml"]
 
 
 @pytest.mark.parametrize("name", ["one_gpu", "eight_gpus"])

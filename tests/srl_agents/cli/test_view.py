@@ -42,7 +42,7 @@ def test_the_terminal_shows_what_is_asked_for_and_ends_where_nobody_types(run: P
 
 
 def test_options_that_do_not_go_together_are_refused(run: Path) -> None:
-    assert "--where and --step are for --terminal" in fails("view", run, "--step", 1)
+    assert "--where and --step must be with --terminal" in fails("view", run, "--step", 1)
     assert "--terminal writes no page" in fails("view", run, "-t", "-o", "x.html")
 
 
