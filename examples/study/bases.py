@@ -65,7 +65,7 @@ BASES: dict[str, symbols.Recipe | TextRecipe] = {
     "chains-0": _chains(0),
     "chains-1": _chains(2),
     "chains-2": _chains(4),
-    "chains-tuning": _chains(5),
+    "chains-tuning": _chains(6),
     "graphs-0": _graphs(0),
     "graphs-1": _graphs(1),
     "graphs-2": _graphs(2),
