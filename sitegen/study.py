@@ -55,7 +55,11 @@ def study(folder: Path = ROWS) -> str:
     if not found:
         return "No run of the study has finished yet."
     parts = [_family(name, comparison) for name, comparison in found.items()]
-    return "\n\n".join([*parts, *_all({name: found[name] for name in COMPARED if name in found})])
+    parts += _all({name: found[name] for name in COMPARED if name in found})
+    parts += [
+        _rates(name, rows) for name in COMPARED if (rows := read_rows(folder / f"{name}-rates"))
+    ]
+    return "\n\n".join(parts)
 
 
 def _family(name: str, comparison: Comparison) -> str:
@@ -122,7 +126,29 @@ def _transfer(runs: Sequence[RunOutcome]) -> str:
         for result in run.transfer.values()
         if "pass@1" in result.scores
     ]
-    return f"{100 * np.mean(found):.1f}" if found else "–"
+    return _percent(float(np.mean(found)) if found else None)
+
+
+def _rates(name: str, rows: Sequence[RunOutcome]) -> str:
+    about = "pass@1 % on development problems, one run for each rate. The best rate is used above."
+    return f"### Rates: {FAMILIES[name].lower()}\n\n{about}\n\n{rates_table(rows)}"
+
+
+def rates_table(rows: Sequence[RunOutcome]) -> str:
+    """pass@1 of each method at each learning rate."""
+    scores: dict[str, dict[float, float]] = {}
+    for row in rows:
+        run = row.settings["run"]
+        if row.result is not None:
+            score = float(np.nanmean(row.result.scores["pass@1"]))
+            scores.setdefault(run["method"], {})[run["train"]["lr"]] = score
+    rates = sorted({rate for own in scores.values() for rate in own})
+    body = [[m, *(_percent(own.get(rate)) for rate in rates)] for m, own in scores.items()]
+    return as_markdown(["method", *(f"{rate:g}" for rate in rates)], body)
+
+
+def _percent(score: float | None) -> str:
+    return "–" if score is None else f"{100 * score:.1f}"
 
 
 def _number(found: Estimate | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -89,3 +90,16 @@ def test_the_figure_draws_the_base_and_the_best_methods() -> None:
     axes = Figure().subplots()
     figure.draw(axes)
     assert [line.get_label() for line in axes.get_lines()] == ["base", "srl", "sft-rlvr"]
+
+
+def test_the_rates_of_a_family_stand_beside_each_other(tmp_path: Path) -> None:
+    tried = (("srl", 1e-4, 0.25), ("srl", 1e-3, 1.0), ("rlvr", 1e-3, 0.0))
+    for method, rate, score in tried:
+        run = outcome(f"{method}-{rate:g}", "x", 0, score, score)
+        settings = {"run": {"method": method, "train": {"lr": rate}}}
+        write_row(replace(run, settings=settings), tmp_path / "chains-rates")
+    write_row(RUNS[0], tmp_path / "chains")
+    page = study(tmp_path)
+    assert "### Rates: chains of ten definitions" in page
+    assert cells(page, "srl") == ["srl", "25.0", "100.0"]
+    assert cells(page, "rlvr") == ["rlvr", "–", "0.0"]
