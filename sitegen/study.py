@@ -48,18 +48,15 @@ THRESHOLDS = np.linspace(0, 1, 41)
 
 
 def study(folder: Path = ROWS) -> str:
-    """The part of the page: a table and a figure for each family with rows, one over all."""
+    """The part of the page: a table and a figure for each family with rows, one over all, rates."""
     found = {
         name: Comparison({}, tuple(rows)) for name in FAMILIES if (rows := read_rows(folder / name))
     }
-    if not found:
-        return "No run of the study has finished yet."
     parts = [_family(name, comparison) for name, comparison in found.items()]
     parts += _all({name: found[name] for name in COMPARED if name in found})
-    parts += [
-        _rates(name, rows) for name in COMPARED if (rows := read_rows(folder / f"{name}-rates"))
-    ]
-    return "\n\n".join(parts)
+    rates = {name: read_rows(folder / f"{name}-rates") for name in COMPARED}
+    parts += [_rates(name, rows) for name, rows in rates.items() if rows]
+    return "\n\n".join(parts) or "No run of the study has finished yet."
 
 
 def _family(name: str, comparison: Comparison) -> str:
@@ -130,7 +127,7 @@ def _transfer(runs: Sequence[RunOutcome]) -> str:
 
 
 def _rates(name: str, rows: Sequence[RunOutcome]) -> str:
-    about = "pass@1 % on development problems, one run for each rate. The best rate is used above."
+    about = "pass@1 % on development problems, one run for each rate. The runs use the best one."
     return f"### Rates: {FAMILIES[name].lower()}\n\n{about}\n\n{rates_table(rows)}"
 
 

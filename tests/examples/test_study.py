@@ -37,7 +37,7 @@ def runs(name: str) -> list[RunConfig]:
 def test_every_run_of_a_file_is_valid_and_has_the_same_budget(name: str) -> None:
     tree = read_tree(STUDY / f"{name}.toml")
     assert len(runs(name)) == len(tree["methods"])
-    assert {run.budget.tokens for run in runs(name)} == {1_200_000}
+    assert {run.budget.tokens for run in runs(name)} == {2_400_000}
     assert {Path(base).name for base in tree["bases"]} <= set(BASES)
     assert len(tree["bases"]) == 3
     assert tree["evaluation"]["split"] == "test"

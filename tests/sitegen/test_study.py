@@ -98,7 +98,6 @@ def test_the_rates_of_a_family_stand_beside_each_other(tmp_path: Path) -> None:
         run = outcome(f"{method}-{rate:g}", "x", 0, score, score)
         settings = {"run": {"method": method, "train": {"lr": rate}}}
         write_row(replace(run, settings=settings), tmp_path / "chains-rates")
-    write_row(RUNS[0], tmp_path / "chains")
     page = study(tmp_path)
     assert "### Rates: chains of ten definitions" in page
     assert cells(page, "srl") == ["srl", "25.0", "100.0"]
