@@ -39,9 +39,8 @@ class TextMeasure:
         return self.text(action, context.expert_action or "")
 
 
-@dataclass(
-    slots=True
-)  # not frozen: one is made at every step, and frozen takes three times as long
+# Not frozen: one is made at every step, and a frozen one takes three times as long to make.
+@dataclass(slots=True)
 class StepRecord:
     """Everything that a reward may use after one step. Reward modes must not change it.
 

@@ -343,7 +343,7 @@ class RunConfig(Section):
         return self
 
     @model_validator(mode="after")
-    def _samples_ahead_here(self) -> Self:
+    def _several_servers_sample_ahead(self) -> Self:
         if len(self.policy.base_urls) > 1 and not self.rollout.max_staleness:
             raise ValueError(
                 "policy.base_url must be one server where rollout.max_staleness is 0; got"

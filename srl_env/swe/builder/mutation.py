@@ -33,8 +33,8 @@ class Part:
 class Mutation:
     """One bug: its kind, its file and function, its edits there, and its parts elsewhere.
 
-    completion: the edits that correct it as whoever made the other ones would, by going on; None
-    where only taking all edits back does.
+    completion: the edits that correct it by finishing what its other edits began, as for a caller
+    that was forgotten. None where it is only corrected by undoing all of its edits.
     """
 
     kind: str

@@ -14,6 +14,7 @@ from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from srl_env.errors import BadOption
 from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.ray_cluster import small_cluster
 from tests.srl_agents.training.test_ray import DEADLY
 
 ray = pytest.importorskip("ray")
@@ -23,16 +24,8 @@ pytestmark = pytest.mark.filterwarnings("ignore::ResourceWarning")
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    ray.init(
-        address="local",
-        num_cpus=3,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with small_cluster():
+        yield
 
 
 @pytest.fixture

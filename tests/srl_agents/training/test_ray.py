@@ -13,6 +13,7 @@ from srl_agents.runs.config import make_config
 from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
 from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.ray_cluster import small_cluster
 
 ray = pytest.importorskip("ray")
 # Ray leaves files and sockets to the garbage collector.
@@ -47,16 +48,8 @@ class DeadlyLetters(Letters):
 
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
-    ray.init(
-        address="local",
-        num_cpus=3,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with small_cluster():
+        yield
 
 
 @pytest.fixture

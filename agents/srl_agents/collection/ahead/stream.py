@@ -83,7 +83,7 @@ class _Lost:
 class JobStream:
     """Runs jobs on its runners; ``Rollouts`` for a ``Collector``, and more.
 
-    groups_per_job: as of ``Rollouts``; whoever submits may change it.
+    groups_per_job: as of ``Rollouts``; it may be changed before jobs are submitted.
     """
 
     def __init__(

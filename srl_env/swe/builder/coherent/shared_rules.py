@@ -1,6 +1,6 @@
 """Faults in what several functions do alike: all of them get the same mistake.
 
-The functions share no code, so that whoever corrects one must look for the others.
+The functions share no code. To correct all of them, one must look for the others.
 """
 
 from __future__ import annotations

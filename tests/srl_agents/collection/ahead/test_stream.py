@@ -1,4 +1,4 @@
-"""Jobs in threads: order, losses, errors and ends. Runners are fakes that do as they are told."""
+"""Jobs in threads: order, losses, errors and ends. The runners are fakes that follow a script."""
 
 from __future__ import annotations
 

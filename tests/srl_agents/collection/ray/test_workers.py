@@ -28,6 +28,7 @@ from srl_env.rollout import EnvPool, Start
 from srl_env.seeding import stream
 from srl_env.testing import CountingEnv
 from srl_env.text.prompt import Messages
+from tests.srl_agents.ray_cluster import small_cluster
 
 ray = pytest.importorskip("ray")
 # Ray leaves files and sockets to the garbage collector.
@@ -40,16 +41,8 @@ SCRIPT = Path(__file__)
 def cluster() -> Iterator[None]:
     """One for all tests; the test's own code goes to the workers by value."""
     ray.cloudpickle.register_pickle_by_value(sys.modules[__name__])
-    ray.init(
-        address="local",
-        num_cpus=3,
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level="ERROR",
-        object_store_memory=100 * 2**20,
-    )
-    yield
-    ray.shutdown()
+    with small_cluster():
+        yield
 
 
 class Seeds:
