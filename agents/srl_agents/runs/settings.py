@@ -50,16 +50,17 @@ def with_overrides(tree: Tree, overrides: Iterable[str]) -> dict[str, Any]:
     """The tree with each ``key.key=value`` set in it.
 
     A value is read as TOML (``3e-4``, ``true``, ``[1, 2]``), a list or a table also as JSON
-    (``{"a": 1}``), and everything else as plain text.
+    (``{"a": 1}``), and everything else as plain text. A table changes the keys that it has;
+    ``{}`` empties what is there.
     """
     for override in overrides:
         key, equals, value = override.partition("=")
         if not equals or not key.strip():
             raise BadOption(f"an override must be KEY=VALUE, as train.lr=3e-4; got {override!r}")
-        change: Any = _value(value.strip())
-        for part in reversed(key.strip().split(".")):
-            change = {part: change}
-        tree = merged(tree, change)
+        leaf = _value(value.strip())
+        if leaf == {}:
+            tree = with_leaf(tree, key.strip(), None)  # else nothing would be merged into it
+        tree = with_leaf(tree, key.strip(), leaf)
     return dict(tree)
 
 

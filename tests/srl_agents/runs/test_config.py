@@ -99,6 +99,23 @@ def test_toml_and_json_files_with_overrides(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("transfer={}", {"transfer": {}, "seeds": [1]}),
+        ("transfer.a={}", {"transfer": {"a": {}, "b": 2}, "seeds": [1]}),
+        ("transfer={b = 3}", {"transfer": {"a": {"n": 1}, "b": 3}, "seeds": [1]}),
+        ('transfer={"c": 4}', {"transfer": {"a": {"n": 1}, "b": 2, "c": 4}, "seeds": [1]}),
+        ("new={}", {"transfer": {"a": {"n": 1}, "b": 2}, "seeds": [1], "new": {}}),
+    ],
+)
+def test_an_empty_table_empties_and_any_other_changes_its_own_keys(
+    override: str, expected: dict[str, Any]
+) -> None:
+    tree = {"transfer": {"a": {"n": 1}, "b": 2}, "seeds": [1]}
+    assert with_overrides(tree, [override]) == expected
+
+
+@pytest.mark.parametrize(
     ("override", "suggestion"),
     [
         ("outt=x", "'outt'. Did you mean 'out'?"),
