@@ -10,6 +10,7 @@ from dataclasses import dataclass, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, Protocol, runtime_checkable
 
 from srl_env.errors import Failure
+from srl_env.text.stops import ended_early
 
 if TYPE_CHECKING:
     from srl_env.text.format import CompletionFormat
@@ -121,8 +122,15 @@ class Sampling:
 
     @property
     def engine_stop(self) -> list[str]:
-        """The stop strings for an engine that ends a completion at the first of them."""
+        """The stop strings for an engine that ends a completion at the first of them.
+
+        It samples what may have ``ended_early`` once more, with the same seed and ``thoughts``.
+        """
         return [] if self.thoughts else [string for string in self.stop if string]
+
+    def ended_early(self, made: Generation) -> bool:
+        """Whether ``engine_stop`` may have ended a completion where no stop string counts."""
+        return made.finish_reason == "stop" and ended_early(made.text, self.engine_stop)
 
     def for_format(
         self, format: CompletionFormat, granularity: str, native: bool = False

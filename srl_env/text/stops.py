@@ -13,14 +13,21 @@ def find_stop(text: str, stop: Sequence[str]) -> int | None:
     A stop string counts from the first visible character on, and not inside a thought, which is
     between think tags at the start of the text. So a blank line before a step does not end it.
     """
-    start = _visible(text, 0)
-    if text.startswith(OPEN, start):
-        closed = text.find(CLOSE, start)
-        if closed < 0:
-            return None
-        start = _visible(text, closed + len(CLOSE))
+    start = _counted_from(text)
+    if start is None:
+        return None
     places = [(text.find(string, start), len(string)) for string in stop if string]
     return min((place + length for place, length in places if place >= 0), default=None)
+
+
+def ended_early(text: str, stop: Sequence[str]) -> bool:
+    """Whether an engine that stops at any of these strings may have ended a text where none counts:
+    in a thought, or before anything visible.
+    """
+    if not stop or find_stop(text, stop) is not None:
+        return False
+    start = _counted_from(text)
+    return start in (None, len(text)) or any(string in text for string in stop)
 
 
 def cut(text: str, stop: Sequence[str]) -> str:
@@ -30,7 +37,16 @@ def cut(text: str, stop: Sequence[str]) -> str:
 
 def thought_is_open(text: str) -> bool:
     """Whether a text begins with a thought between think tags that is not closed."""
-    return text.startswith(OPEN, _visible(text, 0)) and CLOSE not in text
+    return _counted_from(text) is None
+
+
+def _counted_from(text: str) -> int | None:
+    """From where on stop strings count; None in a thought that is not closed."""
+    start = _visible(text, 0)
+    if not text.startswith(OPEN, start):
+        return start
+    closed = text.find(CLOSE, start)
+    return None if closed < 0 else _visible(text, closed + len(CLOSE))
 
 
 def _visible(text: str, start: int) -> int:

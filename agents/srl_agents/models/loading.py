@@ -110,10 +110,12 @@ def _check_architecture(source: str) -> None:
         with nullcontext() if Path(source).is_dir() else hub_or_cache():
             config = transformers.AutoConfig.from_pretrained(source)
     except (OSError, ValueError) as error:
+        said = _first_line(error).rstrip(".")
         raise BadOption(
-            f"no model can be read from {source!r}, which is no folder here: {_first_line(error)}"
+            f"no model can be read from {source!r}, which is no folder here: {said}. Fix: check the"
+            " name and the network, or give a folder that holds config.json and the weights"
             if not Path(source).is_dir()
-            else f"no model can be read from {source!r}: {_first_line(error)}"
+            else f"no model can be read from {source!r}: {said}"
         ) from error
     known = set(MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.values())
     made_for = config.architectures or [MODEL_FOR_CAUSAL_LM_MAPPING_NAMES.get(config.model_type)]

@@ -6,7 +6,7 @@ import pytest
 
 from srl_env.policy import Sampling
 from srl_env.text.format import Brackets, ThinkTags
-from srl_env.text.stops import cut, find_stop
+from srl_env.text.stops import cut, ended_early, find_stop
 
 
 @pytest.mark.parametrize(
@@ -24,6 +24,24 @@ from srl_env.text.stops import cut, find_stop
 )
 def test_a_line_ends_after_the_thought_and_after_visible_text(text: str, before: str) -> None:
     assert cut(text, ("\n",)) == before
+
+
+@pytest.mark.parametrize(
+    ("text", "early"),
+    [
+        ("", True),  # many servers remove the string and do not name it
+        ("\n", True),
+        ("\n2", True),  # of the string "\n2"
+        ("<think>two\n", True),
+        ("<think>two lines</think>\n", True),
+        ("2 + 2 = 4\n", False),
+        ("<think>two</think> 4\n", False),
+        ("2 + 2", False),
+    ],
+)
+def test_an_engine_ends_early_where_its_string_does_not_count(text: str, early: bool) -> None:
+    assert ended_early(text, ("\n", "\n2")) is early
+    assert not ended_early(text, ())
 
 
 def test_the_first_of_several_strings_ends_the_step_and_empty_ones_never() -> None:

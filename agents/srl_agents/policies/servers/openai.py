@@ -187,7 +187,10 @@ class OpenAIPolicy:
         """The answer to one prompt, after at most ``retries`` further requests."""
         for attempt in itertools.count():
             try:
-                return self._succeeded(await self._send(messages, sampling, seed, attempt > 0))
+                made = self._succeeded(await self._send(messages, sampling, seed, attempt > 0))
+                if not sampling.ended_early(made):
+                    return made
+                return await self._ask(messages, replace(sampling, thoughts=True), seed)
             except RequestRefused as refused:
                 self.usage.failed += 1
                 return refused

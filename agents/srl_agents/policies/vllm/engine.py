@@ -10,6 +10,7 @@ import importlib
 import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from os import PathLike
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -128,6 +129,8 @@ class VLLMPolicy:
         sampling = self._prompts.native(sampling)
         prompts = self.encode_many(batch, sampling.prefill, sampling.tools, sampling.turns)
         check_request(prompts, sampling)
+        if sampling.temperature > 2:
+            raise BadOption(f"vLLM's temperature must be at most 2; got {sampling.temperature:g}")
 
         def sample(fitting: list[int], how: Sampling) -> list[Generation | Failure]:
             chosen = [prompts[i] for i in fitting]
@@ -203,12 +206,17 @@ class VLLMPolicy:
         outputs = self.llm.generate(requests, params, use_tqdm=False, **lora)
         completions = [output.outputs[0] for output in outputs]
         ids = [list(completion.token_ids) for completion in completions]
-        return [
+        made = [
             self._prompts.generation(
                 prompt, tuple(row), _logprobs(completion), _finish(completion), sampling
             )
             for prompt, row, completion in zip(prompts, ids, completions, strict=True)
         ]
+        early = [row for row, one in enumerate(made) if sampling.ended_early(one)]
+        how = replace(sampling, thoughts=True, seeds=tuple(seeds)).of(early)
+        for row, whole in zip(early, self._sample([prompts[row] for row in early], how), strict=True):
+            made[row] = whole
+        return made
 
     def _params(self, sampling: Sampling, seed: int) -> Any:
         stop = sampling.engine_stop

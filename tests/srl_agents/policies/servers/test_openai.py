@@ -114,6 +114,22 @@ def test_a_completion_that_may_think_is_cut_here_and_not_by_the_server(make: Mak
     assert "stop" not in request
 
 
+@pytest.mark.parametrize("delivered", ["", "\n", "<think>a"])
+def test_a_step_that_the_server_ended_before_it_began_is_asked_for_whole(
+    make: Make, delivered: str
+) -> None:
+    def says_more(request: Any) -> Any:
+        return chat(delivered if "stop" in request else "\n<think>a\nb</think>\n c\nd")
+
+    with Loopback(answer=says_more) as server:
+        policy = make(server, seed=3)
+        (made,) = ask(policy, "a", stop=("\n",))
+        first, second = server.requests
+    assert made == Generation("\n<think>a\nb</think>\n c\n")
+    assert first["seed"] == second["seed"]  # the server writes the same once more
+    assert (policy.usage.requests, policy.usage.retries) == (2, 0)
+
+
 def test_a_prefill_goes_to_models_without_a_chat_template_only(make: Make) -> None:
     written = {"choices": [{"text": "a\nb</think>c\nd"}]}
     with Loopback(says(written)) as server:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -25,6 +26,7 @@ from srl_agents.training.learner import Learner
 from srl_env.errors import BadOption, MissingExtra, PolicyFailure
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Message
+from srl_env.text.stops import cut
 
 # vLLM and what it imports warn of their own deprecations.
 pytestmark = pytest.mark.filterwarnings("default")
@@ -137,6 +139,24 @@ def test_the_stop_string_stays_in_text_and_ids(
     assert cut.finish_reason == "stop"
 
 
+def test_a_stop_string_before_anything_visible_does_not_end_a_completion(
+    engine: VLLMPolicy, ours: TransformersPolicy
+) -> None:
+    ours.model.model.norm.weight.data *= 0.01  # all letters are about as likely
+    engine.push_weights(ours.model)
+    how = Sampling(max_tokens=8, seeds=tuple(range(256)))
+    whole = sampled(engine, how, *[QUESTIONS[1]] * 256)
+    begins = [row for row, one in enumerate(whole) if one.text[:1] in (" ", "\n")]
+    assert begins
+    stopped = replace(how.of(begins), stop=(" ", "\n"))
+    for row, made in zip(
+        begins, sampled(engine, stopped, *[QUESTIONS[1]] * len(begins)), strict=True
+    ):
+        assert made.text == cut(whole[row].text, stopped.stop)
+        assert made.token_ids == whole[row].token_ids[: len(made.token_ids)]
+        assert made.text.strip() or len(made.token_ids) == 8
+
+
 def test_the_token_that_ends_a_text_is_among_the_ids(
     engine: VLLMPolicy, ours: TransformersPolicy
 ) -> None:
@@ -221,6 +241,11 @@ def test_a_prompt_that_fills_the_context_fails_alone(engine: VLLMPolicy) -> None
 def test_an_empty_prompt_is_refused(engine: VLLMPolicy) -> None:
     with pytest.raises(BadOption, match="at least one token"):
         engine.generate(asked(""), Sampling())
+
+
+def test_a_temperature_that_vllm_does_not_take_is_refused(engine: VLLMPolicy) -> None:
+    with pytest.raises(BadOption, match="vLLM's temperature must be at most 2; got 3"):
+        engine.generate(asked("a"), Sampling(3.0))
 
 
 def test_making_an_engine_leaves_the_number_of_threads_to_others(engine: VLLMPolicy) -> None:
