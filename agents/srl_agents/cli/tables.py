@@ -19,11 +19,15 @@ if TYPE_CHECKING:
     from srl_agents.evaluation.scoring import EvalResult
     from srl_agents.evaluation.statistics import Estimate
 
-_LENGTHS = {"steps": "steps of a rollout", "tokens": "tokens of a rollout"}
+_NO_FRACTIONS = {
+    "steps": "steps of a rollout",
+    "tokens": "tokens of a rollout",
+    "entropy": "entropy, nats per token",
+}
 _TITLES = TITLES | {
     "format": "steps in the right format",
     "truncated": "steps truncated at the token limit",
-    **_LENGTHS,
+    **_NO_FRACTIONS,
 }
 
 
@@ -129,7 +133,9 @@ def evaluation_table(result: EvalResult) -> Table:
         if name == "pass@1":
             title = f"pass@1 (avg@{result.settings.get('rollouts', 'k')}) %"
         low, high = scale * found.low, scale * found.high
-        grid.add_row(title, f"{scale * found.value:.1f}", f"{low:.1f} … {high:.1f}")
+        digits = 2 if name == "entropy" else 1
+        value, span = f"{scale * found.value:.{digits}f}", f"{low:.{digits}f} … {high:.{digits}f}"
+        grid.add_row(title, value, span)
     for kind, count in result.failures.items():
         grid.add_row(f"failed: {kind}", str(count), f"of {result.episodes} episodes")
     if faults := result.policy_faults:
@@ -174,4 +180,4 @@ def _cell(found: Estimate | None, scale: float = 1) -> str:
 def _title(name: str) -> tuple[str, float]:
     """A score's title, and the factor of its unit."""
     title = _TITLES.get(name, name)
-    return (title, 1.0) if name in _LENGTHS else (f"{title} %", 100.0)
+    return (title, 1.0) if name in _NO_FRACTIONS else (f"{title} %", 100.0)

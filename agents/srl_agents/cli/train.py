@@ -205,7 +205,7 @@ def show_preview(preview: Preview) -> None:
         f"format kept {numbers.get('format_fraction', 0):.0%}",
         f"truncated {numbers.get('truncated_fraction', 0):.0%}",
         f"std of rewards {numbers.get('groups/std', 0):.2g}",
-        f"about {preview.seconds_per_update:.2g} s an update",
+        f"about {float(f'{preview.seconds_per_update:.2g}'):,g} s an update",
         f"peak memory {preview.peak_memory_bytes / 2**30:.1f} GiB",
     ]
     errors.print(" · ".join(parts), highlight=False)

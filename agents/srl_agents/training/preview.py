@@ -39,7 +39,7 @@ class Preview:
     was sampled, named as in ``metrics.jsonl``. informative: groups that can be trained on, of
     ``groups``: those with rewards that differ, or all of them where a teacher decides.
     seconds_per_update: an estimate. peak_memory_bytes: of the process or the GPU. advice: what to
-    change; () where training can work.
+    change; () where training can work, or where an earlier stage teaches the model first.
     """
 
     stage: str
@@ -61,6 +61,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
 
     Of several processes, each samples its part.
     """
+    first = trainer.clock.stages[0]
     stage = next((stage for stage in trainer.clock.stages if stage.objective.compares), None)
     if stage is None:
         return None
@@ -88,7 +89,7 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
         groups=len(found.groups),
         seconds_per_update=scale * (seconds * max(1.0, refill) + train_s),
         peak_memory_bytes=_peak_memory(trainer.policy.device),
-        advice=tuple(_advice(stage, found, metrics, asked)),
+        advice=tuple(_advice(stage, found, metrics, asked)) if stage is first else (),
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 from srl_agents.models.small import character_tokenizer
@@ -112,7 +113,10 @@ CODER = QWEN.replace(
 """,
 )
 
+SMOLLM2 = Path(__file__).parents[3].joinpath("examples/smollm2/tools.jinja").read_text()
+
 SPECIAL = {
+    "smollm2": (SMOLLM2, ("<|im_start|>", "<|im_end|>")),
     "qwen": (QWEN, ("<|im_start|>", "<|im_end|>")),
     "coder": (CODER, ("<|im_start|>", "<|im_end|>")),
     "llama": (LLAMA, ("<|start|>", "<|body|>", "<|eot_id|>")),

@@ -74,6 +74,14 @@ def test_what_cannot_work_is_said_before_the_first_update(
     assert not (tmp_path / "out").exists()
 
 
+def test_a_run_that_teaches_the_format_first_is_not_advised_to(base: Path, tmp_path: Path) -> None:
+    settings = tree(base, tmp_path / "out", reward_mode="format") | {"method": ["form", "srl"]}
+    settings["stages"] = {"form": {"objective": {"reward_mode": "srl"}}}
+    found = sample(make_config(settings))
+    assert found is not None
+    assert (found.stage, found.informative, found.advice) == ("srl", 0, ())
+
+
 def test_a_method_without_samples_has_no_preview(base: Path, tmp_path: Path) -> None:
     assert sample(make_config(tree(base, tmp_path / "out") | {"method": "sft"})) is None
 

@@ -214,8 +214,9 @@ class VLLMPolicy:
         ]
         early = [row for row, one in enumerate(made) if sampling.ended_early(one)]
         how = replace(sampling, thoughts=True, seeds=tuple(seeds)).of(early)
-        for row, whole in zip(early, self._sample([prompts[row] for row in early], how), strict=True):
-            made[row] = whole
+        again = self._sample([prompts[row] for row in early], how)
+        for row, one in zip(early, again, strict=True):
+            made[row] = one
         return made
 
     def _params(self, sampling: Sampling, seed: int) -> Any:
