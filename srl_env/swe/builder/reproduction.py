@@ -19,7 +19,7 @@ from srl_env.swe.builder.assertions import failure_scripts
 from srl_env.swe.builder.cases import TEMPORARY, shown_expression
 from srl_env.swe.builder.checkout import NO_FILES
 from srl_env.swe.builder.project import Project, Target
-from srl_env.swe.builder.script import Outcome, bound_names, names_in, run_script, written_script
+from srl_env.swe.builder.script import Outcome, names_in, run_script, written_script
 from srl_env.swe.builder.source import Source
 from srl_env.swe.builder.suite import SuiteRun
 
@@ -52,7 +52,11 @@ class Reproduction:
     def from_json(cls, row: Mapping[str, Any]) -> Reproduction:
         """The reproduction whose ``asdict`` was written as JSON."""
         outcomes = {
-            name: Outcome(**{**row[name], "calls": tuple(map(tuple, row[name]["calls"]))})
+            name: Outcome(
+                row[name]["printed"],
+                row[name]["error"],
+                *(tuple(map(tuple, row[name].get(key, ()))) for key in ("calls", "entered")),
+            )
             for name in ("expected", "actual")
         }
         return cls(**{**row, **outcomes})
@@ -196,7 +200,11 @@ def _shown(
         return None
     if target and gives_away(actual.text, script, target):
         return None
-    subject = _subject(script, [_function(project, files, *place) for place in actual.calls])
+    called, entered = (
+        [_function(project, files, *place) for place in places]
+        for places in (actual.calls, actual.entered)
+    )
+    subject = subject_of(script, () if actual.error else called, entered)
     return Reproduction(script, subject, expected, actual, documented(project.sources, subject))
 
 
@@ -218,23 +226,22 @@ def _function(project: Project, files: Mapping[str, str], path: str, line: int) 
     return function.name if function else ""
 
 
-def _subject(script: str, called: Sequence[str]) -> str:
-    """The first of the called functions that the script names, with its class if that is named.
+def subject_of(script: str, called: Sequence[str], entered: Sequence[str]) -> str:
+    """What the last statement of a script calls: what the title says to be wrong.
 
-    Else what the script last calls.
+    It is the first function on the way to the fault if that statement names it, else the last one
+    that the script itself entered. called: the functions on the way. "" where none is named.
     """
-    names = names_in(script)
-    for function in called:
-        owner, _, name = function.rpartition(".")
-        if name in names and not name.startswith("_"):
-            return function if owner in names else name
-        if name.startswith("_") and owner and owner in names:
-            return owner
-    body = ast.parse(script).body
-    imports = (node for node in body if isinstance(node, ast.Import | ast.ImportFrom))
-    imported = {name for node in imports for name in bound_names(node)}
-    last = [n.id for n in ast.walk(body[-1]) if isinstance(n, ast.Name) and n.id in imported]
-    return next(iter(last or sorted(imported)), "")
+    last = ast.unparse(ast.parse(script).body[-1])
+    for functions, text in ((called, last), (entered[::-1], script)):
+        names, known = names_in(text), names_in(script)
+        for function in functions:
+            owner, _, name = function.rpartition(".")
+            if name in names and not name.startswith("_"):
+                return function
+            if name == "__init__" and owner in known:
+                return owner
+    return ""
 
 
 def documented(sources: Mapping[str, Source], subject: str) -> str:

@@ -24,11 +24,14 @@ class Outcome:
     """What a script printed, and the exception it ended with ("ValueError: message") or "".
 
     calls: the calls that led to the function asked about, outermost first, as (path, line).
+    entered: the last functions of the checkout that the script itself called, in order; those that
+    an exception came through, outermost last.
     """
 
     printed: str
     error: str
     calls: tuple[tuple[str, int], ...] = ()
+    entered: tuple[tuple[str, int], ...] = ()
 
     @property
     def text(self) -> str:
@@ -66,8 +69,8 @@ def run_script(
         answer = json.loads(done.report)
     except ValueError:
         raise SandboxFailure(f"a script's answer cannot be read: {done.report[-200:]!r}") from None
-    calls = tuple((path, line) for path, line in answer["calls"])
-    return Outcome(answer["printed"], answer["error"], calls)
+    calls, entered = (tuple(map(tuple, answer[key])) for key in ("calls", "entered"))
+    return Outcome(answer["printed"], answer["error"], calls, entered)
 
 
 def names_in(script: str) -> frozenset[str]:

@@ -36,6 +36,7 @@ _CHORE: Final = re.compile(
 _KIND: Final = re.compile(r"\A(?:feat|fix|perf|refactor|chore|revert)(?:\([^)\n]*\))?!?:\s*")
 _CUT: Final = re.compile(r"…[^\w\n]*(?:#\d+\W*)?\n\s*…")  # a long title goes on in the text
 _ADDRESS: Final = re.compile(r" at 0x[0-9a-f]+")
+_ASKED: Final = "The change that is asked for, in its author's words:"
 _SHORTEST_LEAK: Final = 8  # characters of a patch's line, without blanks
 
 Issues = Mapping[str, str]
@@ -68,7 +69,8 @@ def read_issues(path: Path) -> Issues:
 def described(message: str, issues: Issues, added: Sequence[str]) -> str:
     """What the issue that a commit names says, else its message.
 
-    Left out: lines of the patch, references, and what is said about tests and documents.
+    Left out: lines of the patch, references, and what is said about tests and documents. What a
+    message says after its title is quoted.
     added: the lines that the patch adds. "" where fewer than three words are left.
     """
     number = next((n for n in _NUMBER.findall(message) if n in issues), None)
@@ -81,7 +83,9 @@ def described(message: str, issues: Issues, added: Sequence[str]) -> str:
         if not _CHORE.search(line) and not any(part in _squeezed(line) for part in secret)
     ]
     clean = re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip()
-    return clean if len(re.findall(r"[A-Za-z]{2,}", clean)) >= MIN_WORDS else ""
+    if len(re.findall(r"[A-Za-z]{2,}", clean)) < MIN_WORDS:
+        return ""
+    return clean if number else _quoted_body(clean)
 
 
 def write_statement(told: str, shown: Sequence[Reproduction], code: str, failure: str) -> str:
@@ -104,6 +108,15 @@ def write_statement(told: str, shown: Sequence[Reproduction], code: str, failure
         said = "It ends with" if code else "A check of this behaviour fails"
         parts.append(f"{said}:\n\n```\n{_ADDRESS.sub('', failure)}\n```")
     return "\n\n".join(parts) + "\n"
+
+
+def _quoted_body(message: str) -> str:
+    """A message whose paragraphs after the title are a quotation: they speak of the code after."""
+    title, _, body = message.partition("\n\n")
+    if not body:
+        return message
+    quoted = "\n".join(f"> {line}".rstrip() for line in body.splitlines())
+    return f"{title}\n\n{_ASKED}\n\n{quoted}"
 
 
 def _without_kind(message: str) -> str:

@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 else:
     from judges.entry import enter
 
+_SCRIPT = "<script>"
+_ENTERED = 9
+
 
 def main() -> None:
     """Reads the request, runs the script, answers."""
@@ -29,17 +32,23 @@ def main() -> None:
     printed, error = io.StringIO(), ""
     with contextlib.redirect_stdout(printed):
         try:
-            code = compile(request["script"], "<script>", "exec")
+            code = compile(request["script"], _SCRIPT, "exec")
             sys.setprofile(watcher.event)
             exec(code, _main_module())
         except BaseException as raised:  # noqa: BLE001  it is part of the answer
             sys.setprofile(None)
+            watcher.note_failure(raised)
             error = "".join(traceback.format_exception_only(type(raised), raised)).strip()
         finally:
             sys.setprofile(None)
-    answer = {"printed": printed.getvalue()[:20_000], "error": error[:5_000]}
+    answer = {
+        "printed": printed.getvalue()[:20_000],
+        "error": error[:5_000],
+        "calls": watcher.calls,
+        "entered": watcher.entered,
+    }
     with os.fdopen(os.dup(3), "wb") as report:
-        report.write(json.dumps({**answer, "calls": watcher.calls}).encode())
+        report.write(json.dumps(answer).encode())
 
 
 def _main_module() -> dict[str, Any]:
@@ -52,20 +61,31 @@ class Watcher:
     """A profile function that finds the calls that first led to a function.
 
     function: [path, first line, last line], or empty. calls: [path, line] from the script's own
-    call inwards; empty where the function was not run.
+    call inwards; empty where the function was not run. entered: what the script itself called of
+    the workspace, in order; after a failure what it failed in, the script's own call last.
     """
 
     def __init__(self, root: str, function: list[Any]) -> None:
         self._root, self._function = root, function
         self.calls: list[tuple[str, int]] = []
+        self.entered: list[tuple[str, int]] = []
 
     def event(self, frame: FrameType, event: str, _: Any) -> None:
-        """Notes the calls when the function is entered."""
-        if event == "call" and self._function and not self.calls:
-            place = self._place(frame)
+        """Notes what the script calls, and the calls when the function is entered."""
+        if event != "call" or (place := self._place(frame)) is None:
+            return
+        caller = frame.f_back
+        if caller is not None and caller.f_code.co_filename == _SCRIPT:
+            self.entered = [*self.entered[-_ENTERED:], place]
+        if self._function and not self.calls:
             path, first, last = self._function
-            if place is not None and place[0] == path and first <= place[1] <= last:
+            if place[0] == path and first <= place[1] <= last:
                 self._note(frame)
+
+    def note_failure(self, raised: BaseException) -> None:
+        """Notes what an exception came through."""
+        frames = (frame for frame, _ in traceback.walk_tb(raised.__traceback__))
+        self.entered = [place for frame in frames if (place := self._place(frame))][::-1]
 
     def _note(self, innermost: FrameType) -> None:
         frame: FrameType | None = innermost

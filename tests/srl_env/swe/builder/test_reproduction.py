@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from srl_env.swe.builder.reproduction import Reproduction, awkwardness, documented
-from srl_env.swe.builder.script import Outcome
+from srl_env.sandbox import Sandbox
+from srl_env.swe.builder.checkout import NO_FILES
+from srl_env.swe.builder.project import find_checkout
+from srl_env.swe.builder.reproduction import Reproduction, awkwardness, documented, subject_of
+from srl_env.swe.builder.script import Outcome, run_script
 from srl_env.swe.builder.source import Source
+from tests.srl_env.swe.builder.conftest import SHOP, Write
 
 CALLS = (("shop.py", 3),)
 
@@ -66,3 +70,50 @@ class Shop:
         """Adds a basket to those that were sold."""
 '''
     assert documented({"shop.py": Source(text, "shop.py")}, subject) == said
+
+
+_STOCK = """\
+from stock import Stock, days_left
+stock = Stock()
+stock.receive("a", 5)
+stock.ship("o")
+"""
+
+
+@pytest.mark.parametrize(
+    ("last", "called", "entered", "subject"),
+    [
+        (
+            "print(days_left(stock, 10))",
+            ["Stock.ship"],
+            ["Stock.receive", "days_left"],
+            "days_left",
+        ),
+        ("print(len(stock.ship('p')))", [], ["Stock.ship", "Stock.reserve"], "Stock.ship"),
+        ("print(stock.sort().rows())", ["Table.sort"], ["Table.sort", "Table.rows"], "Table.sort"),
+        ("print(Stock())", [], ["Stock.receive", "Stock.__init__", "Stock.__repr__"], "Stock"),
+        ("print(made(1))", ["_build"], ["wrapper"], ""),
+    ],
+)
+def test_the_subject_is_what_the_last_statement_calls(
+    last: str, called: list[str], entered: list[str], subject: str
+) -> None:
+    assert subject_of(_STOCK + last, called, entered) == subject
+
+
+@pytest.mark.parametrize(
+    ("last", "entered"),
+    [
+        ("print(dearest([total([1]), 2]))", [4, 11]),  # lines of shop/prices.py
+        ("print(dearest([1])); total([None])", [4]),
+        ("print(dearest([1])); None.lost", []),  # the script itself fails
+    ],
+)
+def test_what_a_script_calls_is_noted_and_what_it_fails_in(
+    last: str, entered: list[int], repository: Write, sandbox: Sandbox
+) -> None:
+    checkout = find_checkout(repository(SHOP))
+    script = f"from shop.prices import dearest, total\n{last}\n"
+    outcome = run_script(sandbox, checkout, script, NO_FILES)
+    assert outcome is not None
+    assert outcome.entered == tuple(("shop/prices.py", line) for line in entered)

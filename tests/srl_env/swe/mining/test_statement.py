@@ -27,6 +27,16 @@ def test_kinds_chores_and_cut_titles(message: str, said: str | None) -> None:
     assert described(message, {}, []) == expected
 
 
+def test_what_a_message_says_of_the_code_after_the_commit_is_a_quotation() -> None:
+    message = "Choices hold for each item\n\nThe list was compared.\n\nItems are compared now."
+    assert described(message, {}, []) == (
+        "Choices hold for each item\n\nThe change that is asked for, in its author's words:\n\n"
+        "> The list was compared.\n>\n> Items are compared now."
+    )
+    issue = {"7": "Choices of lists\n\nThey never hold."}
+    assert described("Fix #7\n\nItems are compared now.", issue, []) == issue["7"]
+
+
 def test_examples_come_with_both_results() -> None:
     shown = [
         Reproduction(f"print({n})", "", Outcome("1\n", ""), Outcome("", "KeyError: 2"))
