@@ -34,6 +34,8 @@ _AROUND_OTHERS: Final = 12  # lines outside of functions
 _MOST_TRACED: Final = 30  # lines
 _NAMES: Final = 3
 _FRAME: Final = r'File "(?:[^"]*/)?workspace/([^"]+)", line (\d+)'
+# Where one exception's traceback ends and the next one's begins.
+_CHAINED: Final = re.compile(r"^(?:The above exception was|During handling of) .*:$", re.M)
 _FAILED: Final = r"^(?:FAILED|ERROR) |^=+ (?:FAILURES|ERRORS) =+$"
 _TRACER: Final = """\
 import os, re, sys
@@ -424,9 +426,10 @@ def _is_prose(line: str) -> bool:
 
 def _frame(observed: str, path: str, function: Function) -> str:
     """What a traceback says of a function; "" where it does not name it."""
-    inside = _frames(observed, path, function)
-    if not inside:
+    parts = [part for part in _CHAINED.split(observed) if _frames(part, path, function)]
+    if not parts:
         return ""
+    observed, inside = parts[-1], _frames(parts[-1], path, function)
     innermost = re.findall(_FRAME, observed)[-1] == (path, str(inside[-1]))
     how = "is raised at" if innermost else "comes through"
     error = observed.rstrip().splitlines()

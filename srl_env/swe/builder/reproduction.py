@@ -110,26 +110,44 @@ def reproduce(
     found.sort(key=lambda one: (one.script != written or not one.calls, awkwardness(one)))
     steady = (one for one in found if _is_steady(sandbox, project, together, one))
     best = next(steady, None)
-    return best and _with_plain_print(sandbox, project, target, together, best)
+    if best is None or best.script == written:
+        return best
+
+    def shortened(shown: Reproduction, script: str) -> Reproduction:
+        """The reproduction by a shorter script, if it prints the same."""
+        other = _shown(sandbox, project, target, together, script)
+        texts = shown.expected.text, shown.actual.text
+        same = other is not None and (other.expected.text, other.actual.text) == texts
+        return other if other is not None and same else shown
+
+    for index in reversed(range(len(ast.parse(best.script).body) - 1)):
+        if without := without_statement(best.script, index):
+            best = shortened(best, without)
+    return shortened(best, plain) if (plain := _with_plain_print(best.script)) else best
 
 
-def _with_plain_print(
-    sandbox: Sandbox,
-    project: Project,
-    target: Target | None,
-    files: Mapping[str, str],
-    shown: Reproduction,
-) -> Reproduction:
-    """The reproduction without ``repr`` in its last line, if it prints the same."""
-    start, last = "print(repr(", shown.script.rstrip("\n").rpartition("\n")[2]
+def without_statement(script: str, index: int) -> str:
+    """A script without one of its statements, and what only that needs; "" where it is needed."""
+    body = ast.parse(script).body
+    if index >= len(body) - 1 or isinstance(body[index], ast.Import | ast.ImportFrom):
+        return ""
+    lines, (first, last), (end, _) = script.splitlines(), _span(body[index]), _span(body[-1])
+    before = "\n".join([*lines[: first - 1], *lines[last : end - 1]])
+    return written_script(before, ["\n".join(lines[end - 1 :])], lambda _: None)
+
+
+def _span(node: ast.stmt) -> tuple[int, int]:
+    """The first and the last line of a statement, with its decorators."""
+    marks = [mark.lineno for mark in getattr(node, "decorator_list", ())]
+    return min([node.lineno, *marks]), node.end_lineno or node.lineno
+
+
+def _with_plain_print(script: str) -> str:
+    """A script without ``repr`` in its last line; "" where that has none."""
+    start, last = "print(repr(", script.rstrip("\n").rpartition("\n")[2]
     if not (last.startswith(start) and last.endswith("))")):
-        return shown
-    shorter = f"print({last.removeprefix(start)[:-2]})"
-    script = shown.script.rstrip("\n").removesuffix(last) + f"{shorter}\n"
-    plain = _shown(sandbox, project, target, files, script)
-    texts = shown.expected.text, shown.actual.text
-    same = plain is not None and (plain.expected.text, plain.actual.text) == texts
-    return plain if plain is not None and same else shown
+        return ""
+    return script.rstrip("\n").removesuffix(last) + f"print({last.removeprefix(start)[:-2]})\n"
 
 
 def awkwardness(shown: Reproduction) -> tuple[bool, bool, bool, bool, int]:

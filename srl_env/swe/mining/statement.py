@@ -128,7 +128,7 @@ def _without_kind(message: str) -> str:
 def _without_references(line: str) -> str:
     shorter = _REFERENCE.sub("", line).rstrip()
     if shorter != line.rstrip():
-        shorter = _DANGLING.sub("", shorter)
+        shorter = re.sub(r"(?<=[.!?])[\s.]+$", "", _DANGLING.sub("", shorter))
     return line if shorter == line else re.sub(r"^[\s:;,.-]+(?=\w)", "", shorter)
 
 

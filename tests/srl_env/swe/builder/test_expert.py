@@ -9,6 +9,8 @@ from typing import cast
 import pytest
 
 from srl_env.swe.builder.expert import Repair, solve, without_home
+from srl_env.swe.builder.reproduction import Reproduction
+from srl_env.swe.builder.script import Outcome
 from srl_env.swe.tools import Workbench
 from srl_env.text.tool_calls import ToolCall
 
@@ -80,3 +82,37 @@ def test_a_cause_is_a_line_of_code_where_the_change_has_one(old: str, new: str, 
     files = {"a.py": f"def f():\n{old}"}
     steps = solve(cast(Workbench, Bench()), [repair], files, ())
     assert any(said in (step.thought or "") for step in steps)
+
+
+_CHAINED = """\
+Traceback (most recent call last):
+  File "/workspace/a.py", line 2, in f
+    yield next(iter(()))
+StopIteration
+
+The above exception was the direct cause of the following exception:
+
+Traceback (most recent call last):
+  File "<stdin>", line 2, in <module>
+RuntimeError: generator raised StopIteration
+(exit status 1)"""
+
+
+def test_of_chained_exceptions_the_one_is_named_that_a_function_raises() -> None:
+    answers = iter(
+        [_CHAINED, "     2\t    yield next(iter(()))", "a.py has been edited.", "[]", ""]
+    )
+
+    class Bench:
+        def call(self, call: ToolCall) -> str:
+            return next(answers)
+
+    expected, actual = (
+        Outcome("[]", ""),
+        Outcome("", "RuntimeError: generator raised StopIteration"),
+    )
+    shown = Reproduction("from a import f\nprint([*f()])\n", "f", expected, actual)
+    files = {"a.py": "def f():\n    yield next(iter(()))\n"}
+    repair = Repair(shown, {"a.py": "def f():\n    yield from ()\n"})
+    steps = solve(cast(Workbench, Bench()), [repair], files, ())
+    assert steps[1].thought == "`StopIteration` is raised at line 2 of a.py, in `f`. I read it."

@@ -7,7 +7,13 @@ import pytest
 from srl_env.sandbox import Sandbox
 from srl_env.swe.builder.checkout import NO_FILES
 from srl_env.swe.builder.project import find_checkout
-from srl_env.swe.builder.reproduction import Reproduction, awkwardness, documented, subject_of
+from srl_env.swe.builder.reproduction import (
+    Reproduction,
+    awkwardness,
+    documented,
+    subject_of,
+    without_statement,
+)
 from srl_env.swe.builder.script import Outcome, run_script
 from srl_env.swe.builder.source import Source
 from tests.srl_env.swe.builder.conftest import SHOP, Write
@@ -117,3 +123,27 @@ def test_what_a_script_calls_is_noted_and_what_it_fails_in(
     outcome = run_script(sandbox, checkout, script, NO_FILES)
     assert outcome is not None
     assert outcome.entered == tuple(("shop/prices.py", line) for line in entered)
+
+
+_LONG = """\
+from shop import Basket, total
+
+def given():
+    return 3
+spare = Basket(given())
+
+class Item:
+    price = 3
+print(total([Item()]))
+"""
+
+
+def test_an_example_is_shortened_by_a_statement_and_what_only_that_needs() -> None:
+    without_spare = without_statement(_LONG, 2)
+    assert without_spare == (
+        "from shop import total\n\nclass Item:\n    price = 3\n\nprint(total([Item()]))\n"
+    )
+    assert without_statement(_LONG, 0) == without_statement(_LONG, 4) == ""
+    assert (
+        without_statement(without_spare, 1) == "from shop import total\n\nprint(total([Item()]))\n"
+    )

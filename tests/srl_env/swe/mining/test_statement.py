@@ -18,6 +18,7 @@ from srl_env.swe.mining.statement import described, write_statement
         ("Sums are rounded\n\n* Added unit tests of sums", "Sums are rounded"),
         ("Change `juxt` to return a tuple as discussed in #23", "Change `juxt` to return a tuple"),
         ("Sort what comes in", "Sort what comes in"),
+        ("Raise where the length is wrong. Fixes #2.", "Raise where the length is wrong."),
         ("Support empty lists\n\nthx", "Support empty lists"),
         ("Fix it", ""),
     ],
