@@ -21,6 +21,7 @@ from typing import Final
 from srl_env.problem import ExpertStep
 from srl_env.swe.builder.edits import valid_replacements
 from srl_env.swe.builder.reproduction import Reproduction, quoted
+from srl_env.swe.builder.script import bound_names
 from srl_env.swe.builder.source import Function, Source
 from srl_env.swe.builder.suite import related_tests
 from srl_env.swe.builder.watched import watched
@@ -168,6 +169,8 @@ class _Expert:
             _require(shown.actual.text, observed)
             difference = f"It {shown.does}; it should {shown.should}."
         self._locate(repair, observed, difference)
+        for path, goal in repair.after.items():
+            self._look_up(path, goal)
         self._edit(repair, self._checked(repair))
         if shown is not None:
             again = f"I run the example again: it must {shown.should}."
@@ -292,6 +295,19 @@ class _Expert:
         if found is None:
             raise ExpertError(f"searching for {name} does not find it")
         return found[1]
+
+    def _look_up(self, path: str, goal: str) -> None:
+        """Searches for what the edits use of a file and nothing has shown yet."""
+        text, shown = self._files[path], "\n".join(step.observation or "" for step in self.steps)
+        added = "\n".join(line for hunk in _hunks(text, goal) for line in hunk.added)
+        own = {name for node in ast.parse(text).body for name in bound_names(node)}
+        used = [word for word in re.findall(r"\w+", added) if word in own]
+        used += [name for name in re.findall(r"\bself\.(\w+)", added) if f"self.{name}" in text]
+        new = [name for name in dict.fromkeys(used) if not re.search(rf"\b{name}\b", shown)]
+        if names := new[:_NAMES]:
+            command = f"grep -nwE '{'|'.join(names)}' {shlex.quote(path)} | head -20"
+            quoted_names = " and ".join(f"`{name}`" for name in names)
+            self.do("bash", {"command": command}, f"I look up {quoted_names} in {path}.")
 
     # -- editing ---------------------------------------------------------------------------
 

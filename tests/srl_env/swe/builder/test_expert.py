@@ -116,3 +116,20 @@ def test_of_chained_exceptions_the_one_is_named_that_a_function_raises() -> None
     repair = Repair(shown, {"a.py": "def f():\n    yield from ()\n"})
     steps = solve(cast(Workbench, Bench()), [repair], files, ())
     assert steps[1].thought == "`StopIteration` is raised at line 2 of a.py, in `f`. I read it."
+
+
+def test_the_expert_looks_up_what_its_edit_uses_and_nothing_has_shown() -> None:
+    calls = list[ToolCall]()
+
+    class Bench:
+        def call(self, call: ToolCall) -> str:
+            calls.append(call)
+            return "./a.py:7:def f(x):\n     8\t    return spare\nThe file a.py has been edited."
+
+    head = "import re\n\nLIMIT = 3\nspare = []\n\n\n"
+    files = {"a.py": f"{head}def f(x):\n    return spare\n"}
+    repair = Repair(None, {"a.py": f"{head}def f(x):\n    return spare[:LIMIT] or other\n"})
+    steps = solve(cast(Workbench, Bench()), [repair], files, ())
+    looked = [step.thought for step in steps if "look up" in (step.thought or "")]
+    assert looked == ["I look up `LIMIT` in a.py."]
+    assert "grep -nwE 'LIMIT' a.py | head -20" in [call.arguments.get("command") for call in calls]

@@ -150,7 +150,8 @@ def test_a_statement_says_what_the_message_says_without_the_patch(
 ) -> None:
     _, shas, _, out = mined
     statement = TaskSet(out).task(f"calc-{shas['again'][:8]}-commit").statement
-    assert statement.startswith("Return 0.0 for the mean of no numbers\n\nAn empty list made")
+    assert statement.startswith("Return 0.0 for the mean of no numbers\n\nThe change that is asked")
+    assert "\n\n> An empty list made" in statement
     for secret in ("#7", "return 0.0\n", "if not values", "test_mean", "Signed-off"):
         assert secret not in statement
     assert "ZeroDivisionError" in statement
