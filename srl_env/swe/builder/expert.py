@@ -350,7 +350,7 @@ class _Expert:
                 count = len(edits) - 1
                 others = "one more edit" if count == 1 else f"{count} more edits"
                 more = f"; with {others}, the example must {should}"
-                why = f": this is why the example {does} and does not {should}"
+                why = f": this is why the example {does}; it must {should}"
                 thought += more if len(edits) > 1 else why
             thought += "." + (evidence if number == 0 else "")
             edit = {"command": "str_replace", "path": path, "old_str": old, "new_str": new}

@@ -120,6 +120,8 @@ def reproduce(
         same = other is not None and (other.expected.text, other.actual.text) == texts
         return other if other is not None and same else shown
 
+    if not best.expected.text and (longer := with_print(best.script)):
+        best = _shown(sandbox, project, target, together, longer) or best
     for index in reversed(range(len(ast.parse(best.script).body) - 1)):
         if without := without_statement(best.script, index):
             best = shortened(best, without)
@@ -140,6 +142,14 @@ def _span(node: ast.stmt) -> tuple[int, int]:
     """The first and the last line of a statement, with its decorators."""
     marks = [mark.lineno for mark in getattr(node, "decorator_list", ())]
     return min([node.lineno, *marks]), node.end_lineno or node.lineno
+
+
+def with_print(script: str) -> str:
+    """A script that prints what its last statement assigns to a name; "" for other statements."""
+    match ast.parse(script).body[-1]:
+        case ast.Assign(targets=[ast.Name(name)]):
+            return f"{script}print({name})\n"
+    return ""
 
 
 def _with_plain_print(script: str) -> str:

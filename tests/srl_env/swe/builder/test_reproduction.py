@@ -12,6 +12,7 @@ from srl_env.swe.builder.reproduction import (
     awkwardness,
     documented,
     subject_of,
+    with_print,
     without_statement,
 )
 from srl_env.swe.builder.script import Outcome, run_script
@@ -147,3 +148,8 @@ def test_an_example_is_shortened_by_a_statement_and_what_only_that_needs() -> No
     assert (
         without_statement(without_spare, 1) == "from shop import total\n\nprint(total([Item()]))\n"
     )
+
+
+def test_an_example_prints_what_it_assigns_last() -> None:
+    assert with_print("from a import f\nx = f()\n") == "from a import f\nx = f()\nprint(x)\n"
+    assert with_print("from a import f\nx, y = f()\n") == with_print("f()\n") == ""
