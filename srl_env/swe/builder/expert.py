@@ -204,7 +204,8 @@ class _Expert:
             (path, line, Source(self._files[path], path).function_at(line))
             for path, after in repair.after.items()
             for hunk in _hunks(self._files[path], after)
-            for line in [max(1, min(hunk.first, hunk.last))]  # where lines are added: the one above
+            # Its first and last line; where lines are added, the one above.
+            for line in dict.fromkeys(max(1, n) for n in (min(hunk.first, hunk.last), hunk.last))
         ]
         path, _, function = places[0]
         if repair.shown is not None and not (function and _frame(observed, path, function)):

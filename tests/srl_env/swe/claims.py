@@ -42,15 +42,18 @@ def _unfounded(step: ExpertStep, earlier: Sequence[str], statement: str) -> Iter
         if value.removesuffix("…") not in last:
             yield f"it prints {value}"
     for line, path in re.findall(r"is raised at line (\d+) of (\S+), in", thought):
-        frames = re.findall(r'File "\S*?workspace/(\S+)", line (\d+)', last)
-        if not frames or frames[-1] != (path, line):
+        runs = (re.findall(r'File "\S*?workspace/(\S+)", line (\d+)', text) for text in earlier)
+        if not any(frames and frames[-1] == (path, line) for frames in runs):
             yield f"raised at line {line} of {path}"
-    if "pass" in thought and not last.rstrip().endswith("[100%]"):
+    if re.search(r"\bpass\b", re.sub(r"`[^`]*`", "", thought)) and not last.rstrip().endswith(
+        "[100%]"
+    ):
         yield "tests pass"
 
 
 def _last_trace(earlier: Sequence[str]) -> str:
-    return next((text for text in reversed(earlier) if " -> " in text), "")
+    traces = (text for text in reversed(earlier) if re.search(r"^\S+:\d+ \w+ -> ", text, re.M))
+    return next(traces, "")
 
 
 def _spans(thought: str) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fractions
+import re
 import sys
 from typing import cast
 
@@ -133,3 +134,20 @@ def test_the_expert_looks_up_what_its_edit_uses_and_nothing_has_shown() -> None:
     looked = [step.thought for step in steps if "look up" in (step.thought or "")]
     assert looked == ["I look up `LIMIT` in a.py."]
     assert "grep -nwE 'LIMIT' a.py | head -20" in [call.arguments.get("command") for call in calls]
+
+
+def test_the_expert_reads_a_change_to_its_last_line() -> None:
+    class Bench:
+        def call(self, call: ToolCall) -> str:
+            return "./a.py:1:def f():\nThe file a.py has been edited."
+
+    lines = [f"    a{n} = {n}\n" for n in range(150)]
+    after = ["    a9 = 0\n", *(f"    b{n} = {n}\n" for n in range(10, 140))]
+    files = {"a.py": "def f():\n" + "".join(lines)}
+    goal = "def f():\n" + "".join([*lines[:9], *after, *lines[140:]])
+    steps = solve(cast(Workbench, Bench()), [Repair(None, {"a.py": goal})], files, ())
+    views = [step.action for step in steps if ">view<" in step.action]
+    seen = [range(int(a), int(b) + 1) for a, b in re.findall(r"\[(\d+), (\d+)\]", "".join(views))]
+    assert len(seen) == 2
+    assert any(11 in part for part in seen)  # line 11 has a9
+    assert any(141 in part for part in seen)  # line 141 has a139
