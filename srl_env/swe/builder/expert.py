@@ -214,10 +214,17 @@ class _Expert:
             hops = self._hops(repair.shown, path, function)
             lines = {hop: _frames(observed, where, hop) for where, hop in hops}
             places = [(p, [hop.first, *lines[hop]][-1], hop) for p, hop in hops] + places
+            places = self._raised_at(observed) + places
         # Functions first: what they need of the rest of a file is read afterwards.
         for path, line, function in sorted(places, key=lambda place: place[2] is None):
             self._read(path, function, line, observed, difference)
             difference = ""
+
+    def _raised_at(self, observed: str) -> list[tuple[str, int, Function | None]]:
+        """Where the repository's code raises what a run ends with: [] or one place."""
+        frames = [(p, int(line)) for p, line in re.findall(_FRAME, observed) if p in self._files]
+        found = [(p, line, Source(self._files[p], p).function_at(line)) for p, line in frames[-1:]]
+        return [place for place in found if place[-1]]
 
     def _trace(self, shown: Reproduction, difference: str) -> str:
         """The functions that the example runs, with their results; "" where that shows too much."""
@@ -289,6 +296,8 @@ class _Expert:
         """The line at which a search finds a function."""
         command = f'grep -rnE "def {name}\\(" --include="*.py" .'
         thought = f"{difference} I search for `{name}`." if difference else f"Where is `{name}`?"
+        if not difference and any(f"{name}(" in step.action for step in self.steps):
+            thought = f"The example calls `{name}`. Where is it?"
         if not difference and any(f"{name}(" in (step.observation or "") for step in self.steps):
             thought = f"I have seen a call of `{name}`. Where is it?"
         observed = self.do("bash", {"command": command}, thought)

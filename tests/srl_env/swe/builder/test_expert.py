@@ -151,3 +151,35 @@ def test_the_expert_reads_a_change_to_its_last_line() -> None:
     assert len(seen) == 2
     assert any(11 in part for part in seen)  # line 11 has a9
     assert any(141 in part for part in seen)  # line 141 has a139
+
+
+_ELSEWHERE = """\
+Traceback (most recent call last):
+  File "<stdin>", line 4, in <module>
+  File "/workspace/a.py", line 14, in take
+    raise ValueError(count)
+ValueError: 3
+(exit status 1)"""
+
+
+def test_the_expert_first_reads_where_an_exception_is_raised_though_the_fault_is_elsewhere() -> (
+    None
+):
+    answers = iter([_ELSEWHERE, "", "./a.py:1:def put(x):", "", "a.py has been edited.", "[]", ""])
+
+    class Bench:
+        def call(self, call: ToolCall) -> str:
+            return next(answers)
+
+    head = "def put(x):\n    x.append(1)\n    x.append(2)\n"
+    rest = "\n" * 9 + "def take(x):\n    raise ValueError(count)\n"
+    script = "from a import put, take\nx = []\nput(x)\nprint(take(x))\n"
+    shown = Reproduction(script, "take", Outcome("[]", ""), Outcome("", "ValueError: 3"))
+    repair = Repair(shown, {"a.py": head.replace("    x.append(2)\n", "") + rest})
+    far = {"a.py": head + rest}
+    steps = solve(cast(Workbench, Bench()), [repair], far, ())
+    thoughts = [step.thought for step in steps]
+    assert thoughts[1:3] == [
+        "`ValueError: 3` is raised at line 14 of a.py, in `take`. I read it.",
+        "The example calls `put`. Where is it?",
+    ]
