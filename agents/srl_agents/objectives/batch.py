@@ -50,7 +50,7 @@ class Batch:
 class TrainingBatches:
     """What one update trains on: a batch for each optimiser step of a pass.
 
-    fraction: what each step counts as (``srl_agents.training.learner.partial_step``).
+    fraction: what each step counts as (``srl_agents.training.partial_step``).
     unanimous: the completions that ``max_drop`` protects; None if there are none.
     """
 

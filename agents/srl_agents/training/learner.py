@@ -12,8 +12,9 @@ are gathered, and their gradients summed, layer by layer in each micro-batch.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -27,40 +28,28 @@ from srl_agents.nn.score import (
     make_decoder,
     tree_of,
 )
-from srl_agents.objectives.base import Objective, Scores
+from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import Batch, TrainingBatches
-from srl_agents.objectives.loss import kl_estimate, weighted_sum
+from srl_agents.objectives.loss import weighted_sum
 from srl_agents.objectives.teacher import TeacherRequest
 from srl_agents.parallel.sharding import is_sharded, whole
 from srl_agents.parallel.team import ALONE, Team
 from srl_agents.policies.trained import Reference
 from srl_agents.runs.config import OptimizerConfig
+from srl_agents.training.halving import halve
 from srl_agents.training.packing import MicroBatch, even_tokens, micro_batches, my_part
+from srl_agents.training.partial_step import partial_step
 from srl_agents.training.positions import SCORED, TRAINED, Positions, pass_positions
+from srl_agents.training.scored_batch import ScoredBatch, differences
 from srl_env.errors import SrlEnvError
 
 Numbers = dict[str, float]
 
 _OF_SAMPLED = ("sampler_gap", "kl_to_start")  # means over tokens that the policy sampled
-_LEAST_STEP = 2.0**-6  # an update is not halved any further
 
 
 class TrainingDiverged(SrlEnvError, RuntimeError):
     """The loss, its gradient or the weights became NaN or infinite."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Part:
-    """A batch, and its log-probs (B, T) under other weights if the loss needs them.
-
-    old: before this update's first step. reference: the run's first weights. teacher: the
-    teacher's, in its prompts.
-    """
-
-    batch: Batch
-    old: Tensor | None = None
-    reference: Tensor | None = None
-    teacher: Tensor | None = None
 
 
 class Learner:
@@ -130,7 +119,10 @@ class Learner:
         ]
         means = {name: sum(step[name] for step in steps) / len(steps) for name in steps[0]}
         if data.unanimous is not None:
-            means["step_fraction"] = self._halved(before, data.unanimous, objective)
+            assert objective.max_drop is not None, "unanimous completions are collected for it"
+            drop = partial(self._largest_drop, data.unanimous, objective)
+            most = -math.log1p(-objective.max_drop)
+            means["step_fraction"] = halve(self.parameters, before, drop, most)
         return {"lr": lr * data.fraction, **means}
 
     def scored(self, batch: Batch, temperature: float, phase: str) -> Tensor:
@@ -162,7 +154,9 @@ class Learner:
             self.team.all_reduce([found])
         return found
 
-    def _part(self, batch: Batch, objective: Objective, steps: int, measure_kl: bool) -> _Part:
+    def _part(
+        self, batch: Batch, objective: Objective, steps: int, measure_kl: bool
+    ) -> ScoredBatch:
         """The batch with what its loss compares with, by weights before the first step."""
         old = reference = None
         if objective.needs_old_logprobs(steps):
@@ -178,9 +172,9 @@ class Learner:
             decoder = self.teachers[request.weights]
             self._count("teacher", seen)
             teacher = self.logprobs(decoder, seen, objective.temperature, gather=True)
-        return _Part(batch, old, reference, teacher)
+        return ScoredBatch(batch, old, reference, teacher)
 
-    def _step(self, part: _Part, objective: Objective, fraction: float) -> Numbers:
+    def _step(self, part: ScoredBatch, objective: Objective, fraction: float) -> Numbers:
         """One optimiser step on a batch, its gradient summed over micro-batches."""
         self._count("train", part.batch, TRAINED)
         request = objective.teacher_request
@@ -217,21 +211,6 @@ class Learner:
         if not torch.isfinite(norm):
             raise TrainingDiverged(f"weights of norm {float(norm):g} after the step")
 
-    def _halved(self, before: Sequence[Tensor], unanimous: Batch, objective: Objective) -> float:
-        """Halves the update until no completion lost too much; the fraction of it that is left.
-
-        before: the weights it began with. Source: the line search of TRPO, arXiv:1502.05477,
-        appendix C, on another measure.
-        """
-        assert objective.max_drop is not None, "unanimous completions are collected for it"
-        most, fraction = -math.log1p(-objective.max_drop), 1.0
-        while fraction > _LEAST_STEP and self._largest_drop(unanimous, objective) > most:
-            fraction /= 2
-            with torch.no_grad():
-                for now, old in zip(self.parameters, before, strict=True):
-                    now.add_(old).div_(2)
-        return fraction
-
     def _largest_drop(self, unanimous: Batch, objective: Objective) -> float:
         """The largest fall of a completion's log-prob, in nats; 0 if none fell."""
         self._count("max_drop", unanimous)
@@ -245,14 +224,14 @@ class Learner:
         return max(self.team.all_gather([max(drops)]))
 
     def _loss(
-        self, part: _Part, micro: MicroBatch, objective: Objective
+        self, part: ScoredBatch, micro: MicroBatch, objective: Objective
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """A micro-batch's part of the loss, and sums over its tokens for the log."""
         found = self._token_scores(part.batch, micro, objective)
-        mask, scores = found.mask, _scores(part, micro, found)
+        mask, scores = found.mask, part.scores(micro, found)
         weights = part.batch.weights[list(micro.rows)].to(mask.device)
         loss = weighted_sum(list(objective.loss_terms(scores)), mask, weights)
-        numbers = {"entropy": found.entropy, **_differences(scores)}
+        numbers = {"entropy": found.entropy, **differences(scores)}
         if part.teacher is not None:
             numbers["teacher_failures"] = part.teacher[list(micro.rows), : mask.shape[1]].isnan()
         sums = {name: value.detach().where(mask, 0.0).sum() for name, value in numbers.items()}
@@ -302,71 +281,3 @@ class Learner:
         tokens = even_tokens(*rows, self.settings.micro_batch_tokens, ranks)
         parts = micro_batches(*rows, tokens, self.decoder.shares_prefixes)
         return my_part(parts, self.team.rank, ranks)
-
-
-def partial_step(optimizer: torch.optim.Optimizer, fraction: float) -> None:
-    """A step of AdamW that counts as a ``fraction`` of one, 0 < fraction ≤ 1.
-
-    The learning rate is multiplied by the fraction, and with it the weight decay. The running
-    means move by a fraction of a step: the betas are raised to its power, and the step counter
-    grows by it. So an uncertain gradient moves the weights little, now and, through the means,
-    later. Scaling the gradient would do neither: Adam divides the scale out.
-    """
-    if fraction == 1:
-        optimizer.step()
-        return
-    before = [(group["lr"], group["betas"]) for group in optimizer.param_groups]
-    for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
-        group["lr"], group["betas"] = lr * fraction, tuple(beta**fraction for beta in betas)
-    for state in optimizer.state.values():
-        state["step"].div_(fraction)  # counted in steps of this length, as the betas now are
-    optimizer.step()
-    for state in optimizer.state.values():
-        state["step"].mul_(fraction)
-    for group, (lr, betas) in zip(optimizer.param_groups, before, strict=True):
-        group["lr"], group["betas"] = lr, betas
-
-
-def _scores(part: _Part, micro: MicroBatch, found: TokenScores) -> Scores:
-    """What the loss terms of a micro-batch are made from."""
-    logprobs = found.logprobs
-    rows, width, device = list(micro.rows), logprobs.shape[1], logprobs.device
-    old = None if part.old is None else part.old[rows, :width]
-    sampled = expert = None
-    if part.batch.given:
-        given = torch.tensor([part.batch.given[row] for row in rows], device=device)
-        expert = found.mask & (torch.arange(width, device=device) < given.unsqueeze(1))
-    if part.batch.sampler_logprobs:
-        values = [part.batch.sampler_logprobs[row] for row in rows]
-        padded = [[*row, *[0.0] * (width - len(row))] for row in values]
-        sampled = torch.tensor(padded, device=device)
-        if expert is not None:
-            sampled = torch.where(expert, logprobs.detach() if old is None else old, sampled)
-    teacher = None if part.teacher is None else part.teacher[rows, :width]
-    if teacher is not None:  # where its server failed, it has no opinion
-        teacher = torch.where(teacher.isnan(), logprobs.detach(), teacher)
-    return Scores(
-        logprobs,
-        found.mask,
-        part.batch.advantages[rows].to(device, logprobs.dtype),
-        old,
-        sampled,
-        None if part.reference is None else part.reference[rows, :width],
-        teacher,
-        found.divergence,
-        expert,
-        found.entropy,
-    )
-
-
-def _differences(scores: Scores) -> dict[str, Tensor]:
-    """How far the log-probs are from the sampler's and from the run's first weights, (B, T)."""
-    logprobs, found = scores.logprobs.detach(), dict[str, Tensor]()
-    if scores.sampled is not None:
-        trained = logprobs if scores.old is None else scores.old
-        found["sampler_gap"] = (trained - scores.sampled).abs()
-    if scores.reference is not None:
-        found["kl_to_start"] = kl_estimate(logprobs, scores.reference)
-        if scores.expert is not None:
-            found["kl_to_start"] = found["kl_to_start"].where(~scores.expert, 0.0)
-    return found
