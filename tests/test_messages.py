@@ -9,11 +9,8 @@ from __future__ import annotations
 import importlib
 import json
 import os
-import resource
-import signal
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +31,7 @@ from srl_env.rewards.registry import FunctionMode, reward_mode
 from srl_env.rollout import rollout
 from srl_env.testing import CountingVerifier, SlowWorldEnv, counting_problem
 from srl_env.verifiers import NumericVerifier
+from tests.full_disk import files_of_at_most
 
 Mistake = Callable[[Path], object]
 MISTAKES: dict[str, tuple[Mistake, str]] = {}
@@ -665,19 +663,6 @@ def ours(call: Callable[..., Any], *arguments: Any) -> None:
         call(*arguments)
     except gymnasium.error.ResetNeeded as error:
         raise SrlEnvError(str(error)) from error
-
-
-@contextmanager
-def files_of_at_most(size: int) -> Iterator[None]:
-    """The system refuses longer files, as a full disk does."""
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, before)
-        signal.signal(signal.SIGXFSZ, handler)
 
 
 @pytest.mark.parametrize("name", MISTAKES)

@@ -3,10 +3,7 @@ disk."""
 
 from __future__ import annotations
 
-import resource
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -130,24 +127,6 @@ def make_model(tokenizer: Any) -> Callable[[str], Any]:
         return model
 
     return make
-
-
-@pytest.fixture
-def files_of_at_most() -> Callable[[int], AbstractContextManager[None]]:
-    """A context in which the system refuses files longer than so many bytes, as a full disk."""
-
-    @contextmanager
-    def limited(size: int) -> Iterator[None]:
-        before = resource.getrlimit(resource.RLIMIT_FSIZE)
-        handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
-        try:
-            yield
-        finally:
-            resource.setrlimit(resource.RLIMIT_FSIZE, before)
-            signal.signal(signal.SIGXFSZ, handler)
-
-    return limited
 
 
 @pytest.fixture(scope="session")

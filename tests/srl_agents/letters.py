@@ -130,6 +130,23 @@ def lines(folder: Path, name: str = "metrics") -> list[dict[str, Any]]:
     return [json.loads(line) for line in text.splitlines()]
 
 
+def left_behind(folder: Path) -> dict[str, Any]:
+    """All that a run leaves, without what depends on the clock or on workers."""
+    chance = ("time/", "tokens_per_s/", "seconds", "workers/")
+    return {
+        "metrics": [
+            {
+                name: value
+                for name, value in line.items()
+                if not name.removeprefix("auxiliary/").startswith(chance)
+            }
+            for line in lines(folder)
+        ],
+        "rollouts": (folder / "rollouts/000000.jsonl").read_bytes(),
+        "model": (folder / "model" / "model.safetensors").read_bytes(),
+    }
+
+
 def updates(folder: Path) -> list[dict[str, Any]]:
     """The metrics of each update."""
     return [line for line in lines(folder) if "event" not in line]

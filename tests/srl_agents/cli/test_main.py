@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -434,21 +435,26 @@ def test_a_person_can_be_evaluated() -> None:
     assert read_tree("runs/eval-human-001/result.json")["episodes"] == 1
 
 
-def test_an_interrupted_eval_says_how_to_resume_and_resumes() -> None:
-    command = [sys.executable, "-c", "from srl_agents.cli import app; app()", "eval"]
-    asked = ["-m", "expert", "-e", CHAIN, "-n", "1200", "-r", "1", "-o", "out"]
+def interrupted(arguments: Sequence[str], file: Path) -> str:
+    """What the command says that gets a Ctrl-C once it has written to a file."""
+    command = [sys.executable, "-c", "from srl_agents.cli import app; app()", *arguments]
     process = subprocess.Popen(
-        [*command, *asked], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
     )
-    episodes = Path("out/episodes/000000.jsonl")
-    while not (episodes.exists() and episodes.stat().st_size):
+    while not (file.exists() and file.stat().st_size):
         assert process.poll() is None
         time.sleep(0.05)
     process.send_signal(signal.SIGINT)
     said = process.communicate()[1]
     assert process.returncode == 130
-    assert "srl-env eval --resume out" in said
     assert "Traceback" not in said
+    return said
+
+
+def test_an_interrupted_eval_says_how_to_resume_and_resumes() -> None:
+    asked = ["eval", "-m", "expert", "-e", CHAIN, "-n", "1200", "-r", "1", "-o", "out"]
+    episodes = Path("out/episodes/000000.jsonl")
+    assert "srl-env eval --resume out" in interrupted(asked, episodes)
     before = episodes.read_text().splitlines()
     assert 1 <= len(before) < 2400
     assert run("eval", "--resume", "out").exit_code == 0
@@ -521,20 +527,9 @@ def test_no_command_writes_into_a_folder_that_another_process_writes(model: str)
 
 
 def test_an_interrupted_training_says_how_to_resume(model: str) -> None:
-    command = [sys.executable, "-c", "from srl_agents.cli import app; app()"]
     asked = train_arguments(model, "--set", "budget.updates=100000", "-o", "long")
-    process = subprocess.Popen(
-        [*command, *asked], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
-    )
-    metrics = Path("long/metrics.jsonl")
-    while not (metrics.exists() and metrics.stat().st_size):
-        assert process.poll() is None
-        time.sleep(0.05)
-    process.send_signal(signal.SIGINT)
-    said = process.communicate()[1]
-    assert process.returncode == 130
+    said = interrupted(asked, Path("long/metrics.jsonl"))
     assert "srl-env train --resume long" in said
-    assert "Traceback" not in said
     assert list(Path("long/checkpoints").glob("update-*"))
     assert "has not finished" in fails("eval", "-m", "long")
 

@@ -33,7 +33,7 @@ from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadOption, UnknownName
 from tests.srl_agents import locks
-from tests.srl_agents.letters import LETTERS, lines, settings, updates
+from tests.srl_agents.letters import LETTERS, left_behind, lines, settings, updates
 
 METHODS = ("luffy", "rl-plus", "prefix-rft", "superrl", "relift")
 
@@ -134,19 +134,6 @@ def test_a_buffer_may_be_used_every_few_updates_with_what_it_holds() -> None:
 
 def configured(tree: dict[str, Any], out: Path, method: str, **changes: Any) -> Any:
     return make_config(merged(merged(tree, {"out": str(out), "method": method}), changes))
-
-
-def left_behind(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, without what depends on the clock."""
-    clock = ("time/", "tokens_per_s/", "seconds", "auxiliary/time/", "auxiliary/tokens_per_s/")
-    return {
-        "metrics": [
-            {name: value for name, value in line.items() if not name.startswith(clock)}
-            for line in lines(folder)
-        ],
-        "rollouts": (folder / "rollouts/000000.jsonl").read_bytes(),
-        "model": (folder / "model" / "model.safetensors").read_bytes(),
-    }
 
 
 OFF: dict[str, dict[str, Any]] = {

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -19,6 +17,7 @@ from srl_agents.runs.checkpoint import (
     remove_drafts,
     save_checkpoint,
 )
+from tests.full_disk import files_of_at_most
 
 STATE = TrainerState({"update": 7}, {"weights": torch.arange(3.0)})
 
@@ -71,9 +70,7 @@ def test_a_failure_while_writing_leaves_the_earlier_ones(tmp_path: Path) -> None
     load_state(first)
 
 
-def test_a_system_that_takes_no_more_bytes_is_a_clear_error(
-    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
-) -> None:
+def test_a_system_that_takes_no_more_bytes_is_a_clear_error(tmp_path: Path) -> None:
     first = save(tmp_path, 1)
     large = TrainerState({}, {"weights": torch.zeros(100_000)})
     with files_of_at_most(50_000), pytest.raises(CannotWrite, match="free space"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -19,6 +18,7 @@ from srl_agents.training.log import RunLog
 from srl_env.errors import BadData, BadOption
 from srl_env.policy import Generation
 from srl_env.rollout import Episode, Step
+from tests.full_disk import files_of_at_most
 
 
 def config(**log: Any) -> RunConfig:
@@ -135,9 +135,7 @@ def test_a_log_that_was_moved_away_is_started_again_and_says_so(tmp_path: Path) 
     RunLog(tmp_path, config(), again, 6).__exit__(None)
 
 
-def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(
-    tmp_path: Path, files_of_at_most: Callable[[int], AbstractContextManager[None]]
-) -> None:
+def test_a_full_disk_is_a_clear_error_and_what_was_written_stays(tmp_path: Path) -> None:
     def write() -> None:
         with RunLog(tmp_path, config(), {}, 0) as log:
             log.metrics(1, "srl", {"reward": 0.5})

@@ -22,24 +22,11 @@ from srl_agents.training.learner import TrainingDiverged
 from srl_agents.training.progress import Progress
 from srl_agents.training.run import train
 from srl_env.errors import BadData, BadOption, UserError
-from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.letters import left_behind, lines, updates
 
 
 def configured(tree: dict[str, Any], **changes: Any) -> RunConfig:
     return make_config(merged(tree, changes))
-
-
-def left_behind(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, without what depends on the clock."""
-    timed = ("time/", "tokens_per_s/", "seconds")
-    return {
-        "metrics": [
-            {name: value for name, value in line.items() if not name.startswith(timed)}
-            for line in lines(folder)
-        ],
-        "rollouts": (folder / "rollouts/000000.jsonl").read_bytes(),
-        "model": (folder / "model" / "model.safetensors").read_bytes(),
-    }
 
 
 def test_a_tiny_run_learns(tree: dict[str, Any]) -> None:
