@@ -22,14 +22,17 @@ weights of some sizes, handed out to all workers, from the model to the last wor
 from __future__ import annotations
 
 import argparse
+import itertools
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from srl_agents.collection.ray.workers import RayWorkers
+from srl_agents.collection.ray.packed_weights import handed_out
+from srl_agents.collection.ray.runners import ray_stream
 from srl_agents.collection.runners import Job, LocalRollouts, Rollouts
+from srl_agents.collection.stream import JobStream
 from srl_agents.runs.config import RolloutConfig
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPool, Start
@@ -147,8 +150,10 @@ def _line(work: Work, counts: Sequence[int], repeats: int) -> str:
 
 
 def _weights_line(megabytes: int, counts: Sequence[int], repeats: int) -> str:
+    import ray
     import torch
 
+    versions = itertools.count()
     model = torch.nn.Linear(512, megabytes * 2**20 // 4 // 512, bias=False)
     work = Work("weights", jobs=1, copies=2)
     best = []
@@ -156,8 +161,8 @@ def _weights_line(megabytes: int, counts: Sequence[int], repeats: int) -> str:
         workers = _workers(work.parts, count)
         small = Job((Start({"problem": 0, "max_steps": 1}, seed=0),), Sampling(), seed=0)
 
-        def hand_out(workers: RayWorkers = workers, small: Job = small, n: int = count) -> None:
-            workers.push_weights(model)
+        def hand_out(workers: JobStream = workers, small: Job = small, n: int = count) -> None:
+            workers.offer(handed_out(ray, model.named_parameters(), next(versions)))
             workers.run([small] * n)
 
         best += _best_seconds([hand_out], repeats + 1)
@@ -165,11 +170,9 @@ def _weights_line(megabytes: int, counts: Sequence[int], repeats: int) -> str:
     return f"{megabytes:<24}{'':12}" + "".join(f"{seconds:16.2f}" for seconds in best)
 
 
-def _workers(parts: Callable[[], Any], count: int) -> RayWorkers:
+def _workers(parts: Callable[[], Any], count: int) -> JobStream:
     settings = RolloutConfig(engine="ray", workers=count)
-    return RayWorkers(
-        parts, CountingEnv(), settings, weights=lambda model: model.named_parameters()
-    )
+    return ray_stream(parts, {"": CountingEnv()}, settings)
 
 
 def _best_seconds(calls: Sequence[Callable[[], Any]], repeats: int) -> list[float]:

@@ -1,8 +1,8 @@
 """What runs episodes: jobs, in this process or by workers elsewhere.
 
 A job with a seed gives the same episodes wherever it runs: the seed is set on the policy's
-generator, and nothing computed for another job is reused. ``collection.ray.workers`` runs jobs on
-Ray's actors.
+generator, and nothing computed for another job is reused. ``collection.stream`` runs jobs on
+workers.
 """
 
 from __future__ import annotations

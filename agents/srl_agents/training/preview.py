@@ -66,16 +66,14 @@ def preview(trainer: Trainer, max_groups: int = MAX_GROUPS, max_s: float = MAX_S
     if stage is None:
         return None
     objective = cast(Sampled, stage.objective)
-    generator = trainer.sampler.generator
+    generator = trainer.samplers.policy.generator
     before = generator.get_state()
     try:
         found, seconds = _sampled(trainer, stage, objective, max_groups, max_s)
         train_s = _training_seconds(trainer, objective, found)
     finally:
         generator.set_state(before)
-        trainer.policy.weights_changed()  # prompts that are cached now would change last bits
-        if trainer.engine is not None:
-            trainer.engine.push_weights(trainer.policy.model)  # which forgets them too
+        trainer.samplers.forget()
         trainer.positions.take()  # what is sampled beforehand is no part of the budget
     metrics = found.metrics()
     scale = stage.batch / max(1, len(found.groups))

@@ -22,11 +22,9 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from srl_agents.collection.ahead.loading import load_ahead
-from srl_agents.collection.collector import TRAIN, Collector, CollectorSource
+from srl_agents.collection.collector import TRAIN, Collector
 from srl_agents.collection.environments import Environments
-from srl_agents.collection.ray.workers import ray_workers
-from srl_agents.collection.runners import LocalRollouts, Rollouts
+from srl_agents.collection.samplers import load_samplers
 from srl_agents.collection.teacher_prompts import with_teacher_prompts
 from srl_agents.methods.budget import why_informative
 from srl_agents.methods.mixed.buffer import Buffer
@@ -36,11 +34,10 @@ from srl_agents.objectives.base import Objective
 from srl_agents.objectives.batch import Batch, TrainingBatches
 from srl_agents.objectives.metrics import Metrics
 from srl_agents.parallel.team import ALONE, Team
-from srl_agents.policies.loading import load_sampler
 from srl_agents.policies.teachers import load_teachers
 from srl_agents.policies.trained import load_policy, load_reference
 from srl_agents.runs.checkpoint import TrainerState, checkpoints, load_state
-from srl_agents.runs.config import PolicyConfig, RunConfig
+from srl_agents.runs.config import RunConfig
 from srl_agents.training.evaluations import BEST, Evaluations
 from srl_agents.training.learner import Learner, TrainingDiverged
 from srl_agents.training.log import RunLog
@@ -70,16 +67,9 @@ class Trainer:
         self.policy = load_policy(config.model, config.seed, checkpoint, team)
         if team.main:
             _log.info("Computation: %s", self.policy.decoder.path)
-        self.ahead = None
-        if config.samples_ahead:
-            self.ahead, self.offered = load_ahead(config, self.envs, self.policy, team)
-        self.workers = ray_workers(config, self.policy, team) if _on_ray(config) else None
-        elsewhere = self.workers is not None or self.ahead is not None
-        here = PolicyConfig() if elsewhere else config.policy
-        self.engine = load_sampler(here, config.model, config.seed, self.policy, self.folder, team)
-        self.sampler = self.engine or self.policy
+        self.samplers = load_samplers(config, self.envs, self.policy, team)
         self.collector = Collector(
-            self._rollouts(),
+            self.samplers.rollouts,
             config.seed,
             team,
             partial(self.envs.demonstrations, self.policy),
@@ -102,15 +92,14 @@ class Trainer:
             team=team,
             positions=self.positions,
         )
-        self.saver = Saver(config, team, self.policy, self.sampler, self.learner)
+        self.saver = Saver(config, team, self.policy, self.samplers.policy, self.learner)
         self.learner.optimizer = self.learner.fresh_optimizer(self.stage.betas)
         self._begin_starts()
         self.evaluations = Evaluations(config, team)
         self.log_offsets: dict[str, int] = {}
         if checkpoint is not None:
             self._restore(load_state(checkpoint))
-        if self.ahead is not None:
-            self.ahead.offer(self.offered(self.policy.model, self.ahead.version))
+        self.samplers.begin()
 
     @property
     def stage(self) -> Stage:
@@ -153,18 +142,17 @@ class Trainer:
         )
 
     def close(self) -> None:
-        """Closes the environments, with their worlds, and the engine."""
-        self.collector.rollouts.close()
+        """Closes what samples, and the environments with their worlds."""
+        self.samplers.close()
         self.envs.close()
-        if self.engine is not None:
-            self.engine.close()
 
     def _update(self, log: RunLog) -> Metrics:
         """One update of the current stage: collected, trained on, logged."""
         number, began = self.position.usage.updates + 1, time.perf_counter()
         self.starts.progress = self.clock.stage_fraction()
         stage, objective = self.stage, self.stage.objective.at(self.starts.progress)
-        collected = objective.collect(self._source(stage.batch, number))
+        source = self.collector.source(self.starts, stage.batch, TRAIN, number)
+        collected = objective.collect(self.samplers.source(source))
         self.positions.add("sample", sampling_positions(collected.episodes))
         self.positions.add("profile", sampling_positions(collected.profiled))
         self.positions.add("dropped", sampling_positions(collected.dropped))
@@ -176,7 +164,7 @@ class Trainer:
             metrics |= self._learn(data, objective, self.clock.learning_rate())
         metrics |= self._auxiliary(number)
         if data is not None or "auxiliary/loss" in metrics:
-            metrics |= self._offer_weights()
+            metrics |= self.samplers.end_update()
         every = self.config.log.rollouts_every
         if collected.episodes and every and (number - 1) % every == 0:
             episodes = collected.episodes[: self.config.log.rollouts_kept]
@@ -190,7 +178,7 @@ class Trainer:
         usage = self.position.usage
         metrics |= {f"tokens/{phase}": float(count) for phase, count in counts.items() if count}
         metrics |= {"seconds": usage.seconds, "tokens": float(usage.tokens)}
-        metrics |= {} if self.ahead is None else self.ahead.metrics(seconds)
+        metrics |= self.samplers.metrics(seconds)
         log.metrics(number, stage.name, metrics)
         second = "auxiliary/loss" in metrics or metrics.get("auxiliary/held")
         self._note_untrained(data is None and not second, metrics, log)
@@ -198,11 +186,9 @@ class Trainer:
 
     def _evaluate(self, log: RunLog) -> None:
         """Scores the policy on held-out problems, and keeps it if no earlier one was better."""
-        if self.evaluations.run(self.sampler, self.position, self.stage.name, log):
+        if self.evaluations.run(self.samplers.policy, self.position, self.stage.name, log):
             self.saver.save_model(BEST)
-        self.policy.weights_changed()  # prompts that are cached now would change last bits
-        if self.engine is not None:
-            self.engine.push_weights(self.policy.model)  # which forgets them too
+        self.samplers.forget()
 
     def _note_untrained(self, untrained: bool, metrics: Metrics, log: RunLog) -> None:
         """Warns, once per stage, after several updates in a row that trained on nothing."""
@@ -264,34 +250,11 @@ class Trainer:
             ) from None
         seconds = time.perf_counter() - began
         timed = {"time/update": seconds, "tokens_per_s/update": data.tokens / seconds}
-        return {**numbers, **timed, **self._push_weights()}
+        return {**numbers, **timed, **self.samplers.push()}
 
     def _score(self, batch: Batch, temperature: float) -> Tensor:
         """Log-probs (B, T) of completions by the current weights."""
         return self.learner.scored(batch, temperature, "likelihood")
-
-    def _push_weights(self) -> Metrics:
-        """Sends the new weights to engines and workers; the seconds that took."""
-        receivers = [each for each in (self.engine, self.workers) if each is not None]
-        if not receivers:
-            return {}
-        began = time.perf_counter()
-        for receiver in receivers:
-            receiver.push_weights(self.policy.model)
-        return {"time/push": time.perf_counter() - began}
-
-    def _offer_weights(self) -> Metrics:
-        """The next version of the weights, for what samples ahead; the seconds that took."""
-        if self.ahead is None:
-            return {}
-        began = time.perf_counter()
-        self.ahead.offer(self.offered(self.policy.model, self.ahead.version + 1))
-        return {"time/push": time.perf_counter() - began}
-
-    def _source(self, batch: int, number: int) -> CollectorSource:
-        """The source of the stage's update of that number."""
-        source = self.collector.source(self.starts, batch, TRAIN, number)
-        return source if self.ahead is None else self.ahead.source(source)
 
     # When a stage is over
 
@@ -333,18 +296,10 @@ class Trainer:
     def _progress(self, metrics: Metrics) -> Progress:
         """The whole run's progress, and the policy to look at between updates."""
         usage = self.position.usage
-        policy = self.sampler if self.learner.sharded else self.policy
+        policy = self.samplers.policy if self.learner.sharded else self.policy
         return Progress(
             usage.updates, self.stage.name, self.clock.fraction(), usage, metrics, policy
         )
-
-    def _rollouts(self) -> Rollouts:
-        if self.ahead is not None:
-            return self.ahead.stream
-        if self.workers is not None:
-            return self.workers
-        at_once = self.config.rollout.groups_per_job
-        return LocalRollouts(self.envs.pools(), self.sampler, at_once)
 
     def _begin_starts(self) -> None:
         """The stage's starts, and the buffer of its second objective."""
@@ -373,7 +328,7 @@ class Trainer:
             "starts": self.starts.state(),
             "buffer": [] if self.buffer is None else self.buffer.problems,
             "log_offsets": log.durable_offsets(),
-            "ahead": None if self.ahead is None else self.ahead.state(self.starts),
+            "ahead": self.samplers.state(self.starts),
         }
         self.saver.save(self.position.usage.updates, counters)
 
@@ -384,14 +339,9 @@ class Trainer:
         self.starts.restore(state.counters["starts"])
         if self.buffer is not None:
             self.buffer.problems = state.counters["buffer"]
-        if self.ahead is not None and state.counters.get("ahead") is not None:
-            self.ahead.restore(state.counters["ahead"], self.starts)
+        self.samplers.restore(state.counters.get("ahead"), self.starts)
         self.log_offsets = state.counters["log_offsets"]
         self.saver.restore(state.tensors)
-
-
-def _on_ray(config: RunConfig) -> bool:
-    return config.rollout.engine == "ray" and config.samples and not config.samples_ahead
 
 
 def _last_good(folder: Path) -> str:

@@ -12,10 +12,10 @@ from torch import Tensor
 
 from srl_agents.collection.ahead.producer import Ahead
 from srl_agents.collection.ahead.rules import versions
-from srl_agents.collection.ahead.stream import JobStream
-from srl_agents.collection.ahead.versioned import Versioned, Weights
 from srl_agents.collection.collector import Collector
 from srl_agents.collection.runners import Job, Result, run_job
+from srl_agents.collection.stream import JobStream
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives import GRPO

@@ -15,7 +15,7 @@ from srl_agents.training.run import train
 from srl_env.errors import BadOption
 from tests.srl_agents.letters import lines, updates
 from tests.srl_agents.ray_cluster import small_cluster
-from tests.srl_agents.training.test_ray import DEADLY
+from tests.srl_agents.training.test_ray import kills_twice
 
 ray = pytest.importorskip("ray")
 # Ray leaves files and sockets to the garbage collector.
@@ -62,12 +62,7 @@ def test_workers_sample_ahead_with_versions_and_continue_on_request(tree: dict[s
 def test_a_killed_worker_is_replaced_and_only_its_job_is_done_again(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    file = tmp_path / "deadly.py"
-    file.write_text(DEADLY, encoding="utf-8")
-    for number in range(2):
-        (tmp_path / f"kill-{number}").touch()
-    deadly = {"env": {"id": str(file), "options": {"folder": str(tmp_path)}}}
-    found = updates(run(merged(tree, deadly)))
+    found = updates(run(merged(tree, kills_twice(tmp_path))))
     assert not list(tmp_path.glob("kill-*"))
     assert len(found) == 4
     assert sum(line["workers/lost"] for line in found) == 2
@@ -91,7 +86,7 @@ def test_workers_that_die_at_their_start_end_the_run_in_one_line_and_it_resumes(
         encoding="utf-8",
     )
     tree = merged(tree, {"env": {"id": str(file)}, "rollout": {"retries": 1, "workers": 1}})
-    with pytest.raises(NoWorkersLeft, match="no worker starts, in 2 attempts") as error:
+    with pytest.raises(NoWorkersLeft, match="nothing samples any more, in 2 attempts") as error:
         run(tree)
     assert "\n" not in str(error.value)
     (tmp_path / "fixed").touch()

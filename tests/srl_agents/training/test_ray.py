@@ -12,7 +12,7 @@ import pytest
 from srl_agents.runs.config import make_config
 from srl_agents.runs.settings import merged
 from srl_agents.training.run import train
-from tests.srl_agents.letters import lines, updates
+from tests.srl_agents.letters import left_behind, lines, updates
 from tests.srl_agents.ray_cluster import small_cluster
 
 ray = pytest.importorskip("ray")
@@ -46,6 +46,15 @@ class DeadlyLetters(Letters):
 """
 
 
+def kills_twice(folder: Path) -> dict[str, Any]:
+    """The settings of an environment that kills the process it is in, twice."""
+    file = folder / "deadly.py"
+    file.write_text(DEADLY, encoding="utf-8")
+    for number in range(2):
+        (folder / f"kill-{number}").touch()
+    return {"env": {"id": str(file), "options": {"folder": str(folder)}}}
+
+
 @pytest.fixture(scope="module", autouse=True)
 def cluster() -> Iterator[None]:
     with small_cluster():
@@ -70,19 +79,6 @@ def run(tree: dict[str, Any], out: Path, *changes: dict[str, Any], resume: bool 
         tree = merged(tree, change)
     train(make_config(tree), resume=resume)
     return out
-
-
-def left_behind(folder: Path) -> dict[str, Any]:
-    """All that a run leaves, without what depends on the clock and on the workers."""
-    others = ("time/", "tokens_per_s/", "seconds", "workers/")
-    return {
-        "metrics": [
-            {name: value for name, value in line.items() if not name.startswith(others)}
-            for line in lines(folder)
-        ],
-        "rollouts": (folder / "rollouts/000000.jsonl").read_bytes(),
-        "model": (folder / "model" / "model.safetensors").read_bytes(),
-    }
 
 
 def test_a_run_on_workers_is_that_of_one_process_to_the_bit(
@@ -113,11 +109,7 @@ def test_it_does_not_depend_on_the_number_of_workers(
 def test_it_does_not_depend_on_workers_that_are_killed(
     tree: dict[str, Any], tmp_path: Path
 ) -> None:
-    file = tmp_path / "deadly.py"
-    file.write_text(DEADLY, encoding="utf-8")
-    for number in range(2):
-        (tmp_path / f"kill-{number}").touch()
-    deadly = {"env": {"id": str(file), "options": {"folder": str(tmp_path)}}}
+    deadly = kills_twice(tmp_path)
     there = run(tree, tmp_path / "there", deadly, ON_RAY)
     assert not list(tmp_path.glob("kill-*"))
     assert sum(line.get("workers/lost", 0) for line in lines(there)) == 2

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
 from srl_agents.collection.ahead.local import LocalRunner
 from srl_agents.collection.ahead.producer import Ahead
 from srl_agents.collection.ahead.servers import Servers
-from srl_agents.collection.ahead.stream import JobStream, Runner
-from srl_agents.collection.ahead.versioned import Versioned, Weights
 from srl_agents.collection.environments import Environments
+from srl_agents.collection.ray.runners import training_stream
+from srl_agents.collection.stream import JobStream, Runner
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_agents.parallel.team import Team
 from srl_agents.policies.loading import load_own_sampler, samples_with_a_copy, worker_weights
 from srl_agents.policies.transformers import TransformersPolicy
 from srl_agents.runs.config import PolicyConfig, RunConfig
 
-Offered = Callable[[nn.Module, int], Weights]
-"""The model's weights as they are now, for samplers that load them later; and their version."""
+if TYPE_CHECKING:
+    from srl_agents.collection.versioned import Offered
 
 
 def load_ahead(
@@ -31,27 +32,17 @@ def load_ahead(
     Raises what loading a sampler raises.
     """
     settings = config.rollout
-    runners: list[Runner]
-    offered: Offered
-    after: Callable[[], None] | None = None
     if settings.engine == "ray":
-        from srl_agents.collection.ahead.actors import Actors
-
-        actors = Actors(config, policy.model, team)
-        runners, offered, after = list(actors.runners), actors.offered, actors.close
-    elif config.policy.sampler == "vllm-server":
+        stream, offered = training_stream(config, envs.all, policy, team)
+        return Ahead(stream, settings.max_staleness, settings.job_groups), offered
+    runners: list[Runner]
+    if config.policy.sampler == "vllm-server":
         servers = Servers(config, policy, team)
         runners = list(servers.runners(envs.pools, settings.workers))
         offered = servers.offered
     else:
         runners, offered = list(_local(config, envs)), partial(_copied, config.policy)
-    stream = JobStream(
-        runners,
-        envs.all,
-        retries=settings.retries,
-        patience_s=settings.deadline_s,
-        at_end=after,
-    )
+    stream = JobStream(runners, envs.all, retries=settings.retries, patience_s=settings.deadline_s)
     return Ahead(stream, settings.max_staleness, settings.job_groups), offered
 
 

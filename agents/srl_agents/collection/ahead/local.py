@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
-from srl_agents.collection.ahead.stream import NotWanted
-from srl_agents.collection.ahead.versioned import Versioned, Weights
 from srl_agents.collection.runners import Job, Result, run_job
+from srl_agents.collection.stream import NotWanted
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Sampling
 from srl_env.rollout import EnvPools
@@ -28,7 +28,7 @@ class LocalRunner:
         with self._policy.job():
             return run_job(job, self._pools, _Stoppable(self._policy, wanted))
 
-    def recover(self) -> None:
+    def recover(self, wanted: Callable[[], bool]) -> None:
         """Nothing: this process has no part that is lost alone."""
 
     def close(self) -> None:

@@ -15,10 +15,10 @@ from itertools import groupby, starmap
 from typing import Any
 
 from srl_agents.collection.ahead.rules import groups_in_a_job, room, staleness, versions
-from srl_agents.collection.ahead.stream import JobStream
-from srl_agents.collection.ahead.versioned import Weights
 from srl_agents.collection.collector import TRAIN, CollectorSource
 from srl_agents.collection.runners import Result
+from srl_agents.collection.stream import JobStream
+from srl_agents.collection.versioned import Weights
 from srl_agents.methods.mixed_starts import AnyStarts
 from srl_agents.methods.starts import StartPoint
 from srl_agents.objectives.metrics import Metrics

@@ -11,7 +11,7 @@ from typing import Any
 from torch import nn
 
 from srl_agents.collection.ahead.local import LocalRunner
-from srl_agents.collection.ahead.versioned import Versioned, Weights
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_agents.parallel.team import Team
 from srl_agents.policies.servers.failures import ServerUnreachable
 from srl_agents.policies.servers.vllm_server import (
@@ -39,9 +39,13 @@ class ServerRunner(LocalRunner):
     prompts, is lost.
     """
 
-    def recover(self) -> None:
-        """Raises unless the server answers again with a model like the trained one."""
-        self._policy.policy.server.check()
+    def recover(self, wanted: Callable[[], bool]) -> None:
+        """Raises ServerUnreachable unless the server answers again with a model like the trained
+        one."""
+        try:
+            self._policy.policy.server.check()
+        except BadOption as error:
+            raise ServerUnreachable(str(error)) from error
         self._policy.forget()
 
 

@@ -5,12 +5,12 @@ The worker imports it. The module itself loads neither Ray nor torch nor a model
 
 from __future__ import annotations
 
-import importlib
 import os
-from collections.abc import Callable, Sequence
-from typing import Any
+import threading
+from collections.abc import Callable
 
 from srl_agents.collection.runners import Job, Result, run_job
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_env.policy import Policy
 from srl_env.rollout import EnvPools
 
@@ -18,36 +18,36 @@ Parts = tuple[EnvPools, Policy]
 
 
 class RolloutActor:
-    """Runs one job at a time, always with the weights that come with it."""
+    """Runs one job at a time, with the last weights that it was offered."""
 
-    def __init__(self, make: Callable[[], Parts], folder: str) -> None:
-        """make: makes environments and policy. folder: paths are relative to it, if it exists."""
+    def __init__(
+        self, make: Callable[[], Parts], folder: str, ahead: bool = False, continues: bool = False
+    ) -> None:
+        """make: makes environments and policy. folder: paths are relative to it, if it exists.
+
+        ahead: whether weights arrive while a job runs, and completions carry their version.
+        continues: as of ``Versioned``. The policy then needs ``load_weights((name, tensor)…)``.
+        """
         self._make, self._folder = make, folder
-        self._parts: Parts | None = None
-        self._version = 0
+        self._ahead, self._continues = ahead, continues
+        self._turn, self._offered = threading.Lock(), -1
 
     def start(self) -> str:
         """Makes environments and policy; returns this process's name for messages."""
         if os.path.isdir(self._folder):
             os.chdir(self._folder)
-        self._parts = self._make()
+        self._pools, policy = self._make()
+        self._policy = Versioned(policy, self._continues)
         return f"process {os.getpid()}"
 
-    def run(self, job: Job, version: int, weights: Sequence[Any]) -> Result:
-        """The job's episodes, sampled with the weights of that version.
+    def offer(self, weights: Weights) -> None:
+        """Notes the weights to sample with next; calls may arrive in another order."""
+        if weights.version > self._offered:
+            self._offered = weights.version
+            self._policy.offer(weights)
 
-        weights: a reference to an object in the store, which is read if the version is new; empty
-        if the policy has its own weights. The policy then needs ``load_weights((name, tensor)…)``.
-        """
-        assert self._parts is not None, "started before it runs a job"
-        assert version >= self._version, f"weights {version} are older than {self._version}"
-        pool, policy = self._parts
-        if version > self._version:
-            self._load(policy, weights[0])
-            self._version = version
-        return run_job(job, pool, policy)
-
-    def _load(self, policy: Any, reference: Any) -> None:
-        from srl_agents.collection.ray.packed_weights import unpacked
-
-        policy.load_weights(unpacked(importlib.import_module("ray").get(reference)))
+    def run(self, job: Job) -> Result:
+        """The job's episodes."""
+        with self._turn, self._policy.job():
+            policy = self._policy if self._ahead else self._policy.policy
+            return run_job(job, self._pools, policy)

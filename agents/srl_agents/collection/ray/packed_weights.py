@@ -6,13 +6,18 @@ bytes, its type and its shape.
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
+
+from srl_agents.collection.versioned import Weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +46,12 @@ def unpacked(weights: Iterable[Packed]) -> Iterator[tuple[str, Tensor]]:
     for each in weights:
         value = torch.from_numpy(each.data.copy()).view(getattr(torch, each.dtype))
         yield each.name, value.view(each.shape)
+
+
+def handed_out(ray: Any, weights: Iterable[tuple[str, Tensor]], version: int) -> Weights:
+    """The weights as they are now, in Ray's object store; a policy reads them there."""
+    return Weights(version, partial(_load, [ray.put(packed(weights))]))
+
+
+def _load(handed: list[Any], policy: Any) -> None:
+    policy.load_weights(unpacked(importlib.import_module("ray").get(handed[0])))

@@ -1,6 +1,6 @@
 """Rollouts on Ray, on a cluster of this machine: the same episodes, whatever happens to workers.
 
-The workers here are light; those that hold a model are in ``test_ray_training``.
+The workers here are light; those that hold a model are in ``training/test_ray``.
 """
 
 from __future__ import annotations
@@ -13,13 +13,16 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
 from srl_agents.collection.ray.actor import Parts, RolloutActor
-from srl_agents.collection.ray.workers import NoWorkersLeft, RayWorkers, _Work
-from srl_agents.collection.runners import Job, LocalRollouts, Result
+from srl_agents.collection.ray.packed_weights import handed_out
+from srl_agents.collection.ray.runners import RayRunner, ray_stream
+from srl_agents.collection.runners import Job, LocalRollouts, NoWorkersLeft, Result
+from srl_agents.collection.stream import JobStream
+from srl_agents.collection.versioned import Weights
 from srl_agents.objectives.metrics import episode_metrics
 from srl_agents.runs.config import RolloutConfig, make_config
 from srl_env.errors import BadOption, MissingExtra, UnknownName, WorldFailure
@@ -118,27 +121,30 @@ def expected(count: int = 6) -> list[list[dict[str, Any]]]:
     return as_json(rollouts.run(jobs(count)))
 
 
-Make = Callable[..., RayWorkers]
+Make = Callable[..., JobStream]
+
+
+def places(workers: JobStream) -> list[str]:
+    """The process of each worker that has started."""
+    return [each.name.split()[-1][:-1] for each in workers._runners if each not in workers._lost]
 
 
 @pytest.fixture
 def make(tmp_path: Path) -> Iterator[Make]:
-    """Workers, ended after the test."""
-    made: list[RayWorkers] = []
+    """Workers that have all started, ended after the test."""
+    made: list[JobStream] = []
 
     def workers(
         trouble: Callable[[], None] = killed, times: int = 0, parts: Any = None, **settings: Any
-    ) -> RayWorkers:
+    ) -> JobStream:
         for number in range(times):
             (tmp_path / f"trouble-{number:02}").touch()
-        found = RayWorkers(
-            parts or partial(in_trouble, str(tmp_path), trouble),
-            CountingEnv(),
-            RolloutConfig(engine="ray", **settings),
-        )
+        parts = parts or partial(in_trouble, str(tmp_path), trouble)
+        settings = {"engine": "ray", "job_groups": 1} | settings
+        found = ray_stream(parts, {"": CountingEnv()}, RolloutConfig(**settings))
         made.append(found)
-        while len(found.places) < len(found._workers):
-            found._wait(_Work(()))
+        with found._changed:
+            found._wait(lambda: not found._lost)
         return found
 
     yield workers
@@ -148,7 +154,7 @@ def make(tmp_path: Path) -> Iterator[Make]:
 
 def test_episodes_are_those_of_one_process_on_any_worker(make: Make) -> None:
     workers = make(workers=2)
-    assert len(set(workers.places)) == 2
+    assert len(set(places(workers))) == 2
     assert as_json(workers.run(jobs())) == expected()
     assert workers.run([]) == []
     assert workers.metrics() == {
@@ -160,18 +166,18 @@ def test_episodes_are_those_of_one_process_on_any_worker(make: Make) -> None:
 
 def test_a_killed_worker_costs_its_unit_which_another_one_runs_to_the_same_end(make: Make) -> None:
     workers = make(killed, times=1, workers=2)
-    before = workers.places
+    before = places(workers)
     assert as_json(workers.run(jobs())) == expected()
     assert workers.metrics()["workers/lost"] == 1.0
     assert workers.metrics()["workers/lost"] == 0.0
-    while len(workers.places) < 2:  # until the one that takes its place has started
+    while len(places(workers)) < 2:  # until the one that takes its place has started
         assert as_json(workers.run(jobs())) == expected()
-    assert len(set(workers.places) - set(before)) == 1
+    assert len(set(places(workers)) - set(before)) == 1
 
 
 def test_a_worker_killed_from_outside_between_two_updates_is_replaced(make: Make) -> None:
     workers = make(workers=1)
-    os.kill(int(workers.places[0].split()[1]), signal.SIGKILL)
+    os.kill(int(places(workers)[0]), signal.SIGKILL)
     assert as_json(workers.run(jobs(3))) == expected(3)
     assert workers.metrics()["workers/lost"] == 1.0
 
@@ -179,7 +185,8 @@ def test_a_worker_killed_from_outside_between_two_updates_is_replaced(make: Make
 def test_a_hanging_worker_is_ended_at_its_deadline(make: Make) -> None:
     workers = make(hanging, times=1, workers=2)
     # as short as a new worker's start, which has the same deadline, can be on a busy machine
-    workers._settings = workers._settings.model_copy(update={"deadline_s": 8.0})
+    for runner in workers._runners:
+        cast(RayRunner, runner)._deadline_s = 8.0
     began = time.monotonic()
     assert as_json(workers.run(jobs(2))) == expected(2)
     assert time.monotonic() - began < 30
@@ -206,7 +213,7 @@ def test_what_kills_every_worker_is_masked_and_counted_and_the_rest_continues(ma
 
 def test_where_nothing_at_all_is_finished_the_run_stops(make: Make) -> None:
     workers = make(killed, times=9, workers=1, retries=0)
-    with pytest.raises(NoWorkersLeft, match="longer rollout.deadline_s, and resume"):
+    with pytest.raises(NoWorkersLeft, match="longer rollout.deadline_s, then resume"):
         workers.run([jobs()[1]])
 
 
@@ -219,7 +226,7 @@ def hopeless(folder: str) -> Parts:
 def test_workers_that_never_start_again_are_given_up(make: Make, tmp_path: Path) -> None:
     workers = make(times=1, parts=partial(hopeless, str(tmp_path)), workers=1, retries=1)
     (tmp_path / "broken").touch()
-    with pytest.raises(NoWorkersLeft, match="starting"):
+    with pytest.raises(NoWorkersLeft, match="in 2 attempts; the last: a worker that starts: ended"):
         workers.run(jobs())
 
 
@@ -279,34 +286,34 @@ def test_weights_are_read_once_per_update_by_each_worker_with_a_job() -> None:
 
     model = torch.nn.Linear(1, 1, bias=False)
     settings = RolloutConfig(engine="ray", workers=1)
-    workers = RayWorkers(
-        remembering, CountingEnv(), settings, weights=lambda model: model.named_parameters()
-    )
+    workers = ray_stream(remembering, {"": CountingEnv()}, settings)
     seen = []
-    for value in (3.0, 5.0):
+    for version, value in enumerate((3.0, 5.0)):
         torch.nn.init.constant_(model.weight, value)
-        workers.push_weights(model)
+        workers.offer(handed_out(ray, model.named_parameters(), version))
         for part in workers.run(jobs(2)):
-            seen.append(part.episodes[0].steps[0].generation.token_ids)
-    os.kill(int(workers.places[0].split()[1]), signal.SIGKILL)
+            seen.append(part.episodes[0].steps[0].generation)
+    os.kill(int(places(workers)[0]), signal.SIGKILL)
     (part,) = workers.run(jobs(1))
     workers.close()
-    assert seen == [(3, 1), (3, 1), (5, 2), (5, 2)]
+    assert [each.token_ids for each in seen] == [(3, 1), (3, 1), (5, 2), (5, 2)]
+    assert {each.version for each in seen} == {None}  # nothing is sampled ahead
     assert part.episodes[0].steps[0].generation.token_ids == (5, 1)  # a new one, with today's
 
 
-def test_older_weights_than_a_worker_has_are_refused() -> None:
+def test_older_weights_than_an_actor_was_offered_are_not_loaded() -> None:
     actor = RolloutActor(remembering, "/nowhere")
     actor.start()
-    actor._version = 2
-    with pytest.raises(AssertionError, match="older"):
-        actor.run(jobs(1)[0], 1, [])
+    for version in (2, 1):
+        actor.offer(Weights(version, lambda policy, v=version: policy.load_weights([("", v)])))
+    assert actor.run(jobs(1)[0]).episodes[0].steps[0].generation.token_ids == (2, 1)
 
 
 def test_work_begins_with_the_first_worker_and_does_not_wait_for_room(make: Make) -> None:
     first = make(workers=2)
-    second = RayWorkers(remembering, CountingEnv(), RolloutConfig(engine="ray", workers=2))
-    assert len(second.places) == 1  # of three processors, two are taken
+    settings = RolloutConfig(engine="ray", workers=2)
+    second = ray_stream(remembering, {"": CountingEnv()}, settings)
+    assert len(places(second)) == 1  # of three processors, two are taken
     assert len(second.run(jobs(2))) == 2
     second.close()
     assert as_json(first.run(jobs(3))) == expected(3)
@@ -326,18 +333,20 @@ def test_no_worker_is_given_more_than_one_unit_before_it_has_answered(
 ) -> None:
     """A job that waits for its driver waits at the driver, where it costs nothing."""
     workers = make(parts=partial(counting, str(tmp_path)), workers=2)
-    given: list[int] = []
-    give = workers._give
+    at_once, most = list[Job](), list[int]()
+    for runner in workers._runners:
 
-    def noting(worker: Any, work: Any) -> None:
-        assert worker.call is None
-        give(worker, work)
-        given.append(sum(each.job is not None for each in workers._workers))
+        def noting(job: Job, wanted: Any, run: Any = runner.run) -> Result:
+            at_once.append(job)
+            most.append(len(at_once))
+            result: Result = run(job, wanted)
+            at_once.remove(job)
+            return result
 
-    workers._give = noting  # type: ignore[method-assign]
+        runner.run = noting  # type: ignore[method-assign]
     workers.run(jobs(12))
-    assert len(given) == 12
-    assert max(given) == 2
+    assert len(most) == 12
+    assert max(most) == 2
 
 
 def test_more_workers_than_the_cluster_has_processors_are_refused(make: Make) -> None:
@@ -360,7 +369,7 @@ def test_settings_are_checked() -> None:
 def test_without_ray_the_message_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "ray", None)
     with pytest.raises(MissingExtra, match=r"srl-env\[ray\]"):
-        RayWorkers(remembering, CountingEnv(), RolloutConfig(engine="ray"))
+        ray_stream(remembering, {"": CountingEnv()}, RolloutConfig(engine="ray"))
 
 
 def test_nothing_of_ray_is_imported_without_it() -> None:

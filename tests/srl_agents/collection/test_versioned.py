@@ -6,7 +6,7 @@ import threading
 from collections.abc import Sequence
 from typing import Any
 
-from srl_agents.collection.ahead.versioned import Versioned, Weights
+from srl_agents.collection.versioned import Versioned, Weights
 from srl_env.errors import PromptRefused
 from srl_env.policy import Generation, Sampling
 from srl_env.text.prompt import Messages

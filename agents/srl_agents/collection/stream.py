@@ -16,10 +16,10 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
-from srl_agents.collection.ahead.versioned import Weights
 from srl_agents.collection.runners import Job, NoWorkersLeft, Result, WorkerLost
+from srl_agents.collection.versioned import Weights
 from srl_env.environment import ReasoningEnv
-from srl_env.errors import Failure, SrlEnvError
+from srl_env.errors import Failure
 from srl_env.rollout import failed_episode
 from srl_env.seeding import derive_seed
 
@@ -51,8 +51,11 @@ class Runner(Protocol):
         """
         ...
 
-    def recover(self) -> None:
-        """Makes a lost runner work again; raises a Failure or BadOption if that is impossible."""
+    def recover(self, wanted: Callable[[], bool]) -> None:
+        """Makes a lost runner work; raises a Failure if that is not possible now.
+
+        wanted: as of ``run``.
+        """
         ...
 
     def close(self) -> None:
@@ -71,13 +74,13 @@ class _Task:
     results: list[Result] | None = None
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class _Lost:
-    """A runner that does not work. since: in ``time.monotonic``."""
+    """Why a runner does not work. since: in ``time.monotonic``. tries: to recover it, in vain."""
 
-    name: str
     why: str
     since: float = field(default_factory=time.monotonic)
+    tries: int = 0
 
 
 class JobStream:
@@ -91,21 +94,28 @@ class JobStream:
         runners: Sequence[Runner],
         envs: Mapping[str, ReasoningEnv],
         *,
+        groups_per_job: int | None = 1,
+        seeded_rows: bool = True,
         retries: int = 2,
-        patience_s: float = 1800.0,
-        at_end: Callable[[], None] | None = None,
+        patience_s: float = 0.0,
+        starting: bool = False,
+        at_end: Callable[[], None] = lambda: None,
     ) -> None:
-        """envs: by name, for lost episodes. retries: of a lost job. patience_s: how long all
-        runners may be lost at the same time. at_end: called once all are closed."""
-        self.groups_per_job: int | None = 1
+        """envs: by name, for lost episodes. seeded_rows: whether each episode gets a seed that does
+        not depend on what else is sampled, instead of its job's. retries: of a lost job, and of
+        lost runners. patience_s: how long all runners may be lost at the same time, at least.
+        starting: whether runners must recover before their first job; waits for the first. at_end:
+        called once all are closed."""
+        self.groups_per_job, self._seeded_rows = groups_per_job, seeded_rows
         self.slots = len(runners)
         self._runners, self._envs = list(runners), envs
         self._retries, self._patience_s, self._at_end = retries, patience_s, at_end
         self._tasks: dict[int, _Task] = {}
         self._waiting, self._done = deque[int](), deque[int]()
-        self._lost: dict[str, _Lost] = {}
+        self._lost: dict[Runner, _Lost] = {}
         self._error: BaseException | None = None
-        self._next_task = self._given_up_in_a_row = 0
+        self._next_task = 0
+        self._given_up = list[_Task]()  # since the last one that was done
         self._counts = Counter[str]()
         self._closed = False
         self._changed = threading.Condition()
@@ -113,8 +123,12 @@ class JobStream:
             threading.Thread(target=self._work, args=(each,), name=each.name, daemon=True)
             for each in self._runners
         ]
+        if starting:
+            self._lost |= {each: _Lost("starts") for each in self._runners}
         for thread in self._threads:
             thread.start()
+        if starting:
+            self._wait_for_first()
 
     @property
     def busy(self) -> bool:
@@ -128,7 +142,9 @@ class JobStream:
 
     def submit(self, jobs: Sequence[Job]) -> None:
         """Begins jobs whose results are delivered together."""
-        self._add(jobs, ahead=True)
+        with self._changed:
+            self._waiting.append(self._add(jobs, ahead=True))
+            self._changed.notify_all()
 
     def take(self) -> list[Result]:
         """The results of submitted jobs that are done, the first to be done first; waits for them.
@@ -137,13 +153,20 @@ class JobStream:
         """
         with self._changed:
             self._wait(lambda: bool(self._done))
+            if len(self._given_up) > self.slots:
+                raise self._nothing_done(self._given_up)
             return self._finished(self._done.popleft())
 
     def run(self, jobs: Sequence[Job]) -> list[Result]:
         """The episodes of each job, in order, before anything that waits; raises as ``take``."""
         with self._changed:
             numbers = [self._add([job], ahead=False) for job in jobs]
-            self._wait(lambda: all(self._tasks[n].results is not None for n in numbers))
+            self._waiting.extendleft(reversed(numbers))
+            self._changed.notify_all()
+            tasks = [self._tasks[number] for number in numbers]
+            self._wait(lambda: all(task.results is not None for task in tasks))
+            if tasks and not any(task.results for task in tasks):
+                raise self._nothing_done(tasks)
             return [result for number in numbers for result in self._finished(number)]
 
     def discard(self) -> None:
@@ -164,8 +187,8 @@ class JobStream:
 
     def close(self) -> None:
         """Ends the runners; a job that does not end by itself soon is left behind."""
-        self.discard()
         with self._changed:
+            self._tasks.clear()
             self._closed = True
             self._changed.notify_all()
         until = time.monotonic() + _LONGEST_WAIT_S
@@ -173,19 +196,21 @@ class JobStream:
             thread.join(timeout=max(0.0, until - time.monotonic()))
         for runner in self._runners:
             runner.close()
-        if self._at_end is not None:
-            self._at_end()
+        self._at_end()
+
+    def _wait_for_first(self) -> None:
+        try:
+            with self._changed:
+                self._wait(lambda: len(self._lost) < self.slots)
+        except BaseException:
+            self.close()
+            raise
 
     def _add(self, jobs: Sequence[Job], ahead: bool) -> int:
-        with self._changed:
-            self._next_task += 1
-            self._tasks[self._next_task] = _Task([_by_row(job) for job in jobs], ahead)
-            if ahead:
-                self._waiting.append(self._next_task)
-            else:
-                self._waiting.appendleft(self._next_task)
-            self._changed.notify_all()
-            return self._next_task
+        self._next_task += 1
+        jobs = [_by_row(job) for job in jobs] if self._seeded_rows else jobs
+        self._tasks[self._next_task] = _Task(jobs, ahead)
+        return self._next_task
 
     def _finished(self, number: int) -> list[Result]:
         """The results of a task that is done; of a lost one its failed episodes."""
@@ -205,38 +230,36 @@ class JobStream:
                 raise self._error
             self._check_lost()
             self._changed.wait(timeout=1.0)
-        if self._given_up_in_a_row > self.slots:
-            raise NoWorkersLeft(
-                f"the last {self._given_up_in_a_row} jobs were lost, each"
-                f" {self._retries + 1} times. Fix their cause, then resume"
-            )
+
+    def _nothing_done(self, lost: Sequence[_Task]) -> NoWorkersLeft:
+        return NoWorkersLeft(
+            f"the last {len(lost)} jobs were lost, each {lost[-1].losses} times; the last:"
+            f" {lost[-1].why}. Fix that, or set a longer rollout.deadline_s, then resume"
+        )
 
     def _check_lost(self) -> None:
         if len(self._lost) < self.slots:
             return
-        last = max(self._lost.values(), key=lambda lost: lost.since)
-        if time.monotonic() - last.since > self._patience_s:
+        runner, last = max(self._lost.items(), key=lambda item: item[1].since)
+        lost_s, tries = time.monotonic() - last.since, min(e.tries for e in self._lost.values())
+        if tries > self._retries and lost_s > self._patience_s:
             raise NoWorkersLeft(
-                f"nothing samples any more, for {self._patience_s:g} s; the last:"
-                f" {last.name}: {last.why}. Fix that, then resume"
+                f"nothing samples any more, in {tries} attempts; the last: {runner.name}:"
+                f" {last.why}. Fix that, then resume"
             )
 
     # In the threads of the runners
 
     def _work(self, runner: Runner) -> None:
-        while (number := self._begin()) is not None:
-            try:
+        try:
+            if runner in self._lost:
+                self._recover(runner)
+            while (number := self._begin()) is not None:
                 self._run(runner, number)
-            except NotWanted:
-                continue
-            except Failure as failure:
-                self._return(number, runner, failure)
-                self._recover(runner, failure)
-            except BaseException as error:  # noqa: BLE001  # raised where results are waited for
-                with self._changed:
-                    self._error = error
-                    self._changed.notify_all()
-                return
+        except BaseException as error:  # noqa: BLE001  # raised where results are waited for
+            with self._changed:
+                self._error = error
+                self._changed.notify_all()
 
     def _begin(self) -> int | None:
         """The next task; None at the end."""
@@ -248,9 +271,19 @@ class JobStream:
         task = self._tasks.get(number)
         if task is None:
             return
-        results = [runner.run(job, lambda: number in self._tasks) for job in task.jobs]
+        try:
+            results = [runner.run(job, lambda: number in self._tasks) for job in task.jobs]
+        except NotWanted:
+            return
+        except Failure as failure:
+            _log.warning("%s is lost: %s", runner.name, failure)
+            self._return(number, runner, failure)
+            self._recover(runner)
+            if not self._closed:
+                _log.warning("%s works again", runner.name)
+            return
         with self._changed:
-            self._given_up_in_a_row = 0
+            self._given_up.clear()
             self._deliver(number, results)
 
     def _deliver(self, number: int, results: list[Result]) -> None:
@@ -265,6 +298,7 @@ class JobStream:
         """Puts a lost task first in the queue, or gives it up."""
         with self._changed:
             self._counts["lost"] += 1
+            self._lost[runner] = _Lost(str(failure))
             task = self._tasks.get(number)
             if task is None:
                 return
@@ -275,28 +309,27 @@ class JobStream:
                 self._changed.notify_all()
                 return
             self._counts["given_up"] += 1
-            self._given_up_in_a_row += 1
+            self._given_up.append(task)
             self._deliver(number, [])
 
-    def _recover(self, runner: Runner, failure: Failure) -> None:
-        """Tries until the runner works again."""
-        _log.warning("%s is lost: %s", runner.name, failure)
-        wait_s, key = _FIRST_WAIT_S, f"{runner.name} {threading.get_ident()}"
-        with self._changed:
-            self._lost[key] = _Lost(runner.name, str(failure))
+    def _recover(self, runner: Runner) -> None:
+        """Tries until the lost runner works."""
+        wait_s, lost = _FIRST_WAIT_S, self._lost[runner]
         while not self._closed:
             try:
-                runner.recover()
-            except SrlEnvError as error:
+                runner.recover(lambda: not self._closed)
+            except NotWanted:
+                continue
+            except Failure as failure:
                 with self._changed:
-                    self._lost[key].why = str(error)
+                    lost.why, lost.tries = str(failure), lost.tries + 1
                     self._changed.wait_for(lambda: self._closed, timeout=wait_s)
                 wait_s = min(2 * wait_s, _LONGEST_WAIT_S)
             else:
-                _log.warning("%s works again", runner.name)
                 break
         with self._changed:
-            del self._lost[key]
+            del self._lost[runner]
+            self._changed.notify_all()
 
 
 def _by_row(job: Job) -> Job:

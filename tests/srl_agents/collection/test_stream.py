@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from srl_agents.collection.ahead import stream as module
-from srl_agents.collection.ahead.stream import JobStream, NotWanted
+from srl_agents.collection import stream as module
 from srl_agents.collection.runners import Job, NoWorkersLeft, Result
+from srl_agents.collection.stream import JobStream, NotWanted
 from srl_env.errors import BadOption, PolicyFailure
 from srl_env.policy import Sampling
 from srl_env.rollout import Episode, Start
@@ -38,7 +38,7 @@ class Told:
         found = Episode(self.name, 0, "srl", "expert", "step", (), None, None, group)
         return Result([found])
 
-    def recover(self) -> None:
+    def recover(self, wanted: Callable[[], bool]) -> None:
         if self.recovers:
             raise self.recovers.pop(0)
         self.recovered += 1
@@ -138,7 +138,7 @@ def dies(times: int) -> Said:
 
 def test_a_lost_job_is_done_again_and_the_runner_recovers(make: Make) -> None:
     runner = Told(say=dies(2))
-    runner.recovers = [PolicyFailure("still gone"), BadOption("another model")]
+    runner.recovers = [PolicyFailure("still gone"), PolicyFailure("another model")]
     stream = make(runner, retries=2)
     stream.submit([job(1)])
     assert groups(stream.take()) == [1]
@@ -176,9 +176,21 @@ def test_if_no_job_is_ever_done_the_run_ends_in_one_line(make: Make) -> None:
         take_all()
 
 
+def test_of_jobs_that_are_waited_for_together_some_may_be_lost_but_not_all(make: Make) -> None:
+    def say(job: Job, wanted: Callable[[], bool]) -> None:
+        if job.starts[0].group:
+            raise PolicyFailure("gone")
+
+    stream = make(Told(say=say), retries=0)
+    found = stream.run([job(group) for group in range(4)])
+    assert [each.episodes[0].failure is None for each in found] == [True, False, False, False]
+    with pytest.raises(NoWorkersLeft, match="the last 2 jobs were lost, each 1 times; the last: "):
+        stream.run([job(1), job(2)])
+
+
 def test_if_every_runner_stays_lost_the_run_ends_in_one_line(make: Make) -> None:
     runner = Told("http://there", dies(1))
-    runner.recovers = [BadOption("it serves another model")] * 10_000
+    runner.recovers = [PolicyFailure("it serves another model")] * 10_000
     stream = make(runner, patience_s=0.01)
     stream.submit([job(1)])
     with pytest.raises(NoWorkersLeft, match="http://there: it serves another model. Fix that"):

@@ -6,11 +6,17 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from srl_env.errors import Failure
 from srl_env.policy import Generation, Policy, Sampling
 from srl_env.text.prompt import Messages
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    Offered = Callable[[nn.Module, int], "Weights"]
+    """The model's weights as they are now, for samplers that load them later; and their version."""
 
 
 @dataclass(frozen=True, slots=True)
