@@ -30,7 +30,7 @@ class RolloutActor:
         """
         self._make, self._folder = make, folder
         self._ahead, self._continues = ahead, continues
-        self._turn, self._offered = threading.Lock(), -1
+        self._turn, self._noting, self._offered = threading.Lock(), threading.Lock(), -1
 
     def start(self) -> str:
         """Makes environments and policy; returns this process's name for messages."""
@@ -42,12 +42,15 @@ class RolloutActor:
 
     def offer(self, weights: Weights) -> None:
         """Notes the weights to sample with next; calls may arrive in another order."""
-        if weights.version > self._offered:
-            self._offered = weights.version
-            self._policy.offer(weights)
+        with self._noting:
+            if weights.version > self._offered:
+                self._offered = weights.version
+                self._policy.offer(weights)
 
-    def run(self, job: Job) -> Result:
-        """The job's episodes."""
+    def run(self, job: Job, weights: Weights | None = None) -> Result:
+        """The job's episodes, with these weights or newer ones; None if none were offered."""
+        if weights is not None:
+            self.offer(weights)
         with self._turn, self._policy.job():
             policy = self._policy if self._ahead else self._policy.policy
             return run_job(job, self._pools, policy)

@@ -60,14 +60,14 @@ class RayRunner:
         self._started = False
 
     def offer(self, weights: Weights) -> None:
-        """Sends the weights, which may arrive while a job runs."""
+        """Sends the weights, which may arrive while a job runs; the next job brings them too."""
         self._weights = weights
         if self._started:
             self._actor.offer.remote(weights)
 
     def run(self, job: Job, wanted: Callable[[], bool]) -> Result:
         """The job's episodes. Raises WorkerLost, and the UserError of a worker."""
-        result: Result = self._get(self._actor.run.remote(job), wanted)
+        result: Result = self._get(self._actor.run.remote(job, self._weights), wanted)
         return result
 
     def recover(self, wanted: Callable[[], bool]) -> None:
@@ -76,8 +76,6 @@ class RayRunner:
         self.name, self._actor = "a worker that starts", self._make_actor()
         self.name = f"a worker ({self._get(self._actor.start.remote(), wanted)})"
         self._started = True
-        if self._weights is not None:
-            self.offer(self._weights)
 
     def close(self) -> None:
         """Ends the actor."""

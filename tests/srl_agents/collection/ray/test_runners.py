@@ -301,12 +301,16 @@ def test_weights_are_read_once_per_update_by_each_worker_with_a_job() -> None:
     assert part.episodes[0].steps[0].generation.token_ids == (5, 1)  # a new one, with today's
 
 
-def test_older_weights_than_an_actor_was_offered_are_not_loaded() -> None:
+def test_a_job_brings_weights_and_older_ones_than_an_actor_was_offered_are_not_loaded() -> None:
     actor = RolloutActor(remembering, "/nowhere")
     actor.start()
-    for version in (2, 1):
-        actor.offer(Weights(version, lambda policy, v=version: policy.load_weights([("", v)])))
-    assert actor.run(jobs(1)[0]).episodes[0].steps[0].generation.token_ids == (2, 1)
+    older, newer = (
+        Weights(version, lambda policy, v=version: policy.load_weights([("", v)]))
+        for version in (1, 2)
+    )
+    found = [actor.run(jobs(1)[0], weights) for weights in (older, newer, older)]
+    said = [each.episodes[0].steps[0].generation.token_ids for each in found]
+    assert said == [(1, 1), (2, 2), (2, 2)]
 
 
 def test_work_begins_with_the_first_worker_and_does_not_wait_for_room(make: Make) -> None:
