@@ -81,21 +81,22 @@ class CollectorSource:
     def sample(self, request: GroupRequest) -> Collected:
         """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch.
 
-        Starts that a schedule tries again come before new ones. Before the starts of training are
+        Starts that a schedule tries again come before new ones, and do not count. Before the starts of training are
         drawn, they are profiled if that is due.
         """
         found, again = Collected(self.batch, request.min_std), list[StartPoint]()
         tried = list[StartPoint]()
         if self.key[0] == TRAIN and self.starts.profile_due:
             self._profile(found, request)
-        most = math.floor(self.batch * request.max_groups)
-        while (missing := self.batch - found.informative) > 0 and (number := len(tried)) < most:
-            fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if number else 1.0
-            wanted = min(math.ceil(missing / fraction), most - number)
-            points = again[: most - number] or self.starts.draw(wanted)
+        left = math.floor(self.batch * request.max_groups)
+        while (missing := self.batch - found.informative) > 0 and (again or left):
+            fraction = max(found.informative_fraction, _LEAST_INFORMATIVE) if tried else 1.0
+            wanted = min(math.ceil(missing / fraction), left)
+            points = again or self.starts.draw(wanted)
             if not points:
                 break
-            numbered = list(enumerate(points, number))
+            left -= len(points) if not again else 0
+            numbered = list(enumerate(points, len(tried)))
             self._sample(found, request, numbered)
             tried += points
             results = self._results(found, dict(numbered))

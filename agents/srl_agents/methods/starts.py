@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ class StartPoint:
 
     fraction: the one of the expert's steps that a schedule gave, before rounding. hint: the
     fraction that the prompt shows. env: the name of the environment, if the run has several.
+    retry: whether a schedule tries its problem again in the same update.
     """
 
     problem: int
@@ -37,6 +38,7 @@ class StartPoint:
     fraction: float = field(default=0.0, compare=False)
     hint: float = field(default=0.0, compare=False)
     env: str = field(default="", compare=False)
+    retry: bool = field(default=False, compare=False)
 
     @property
     def options(self) -> dict[str, Any]:
@@ -147,7 +149,8 @@ class StartSampler:
             success = sum(result.correct) / len(result.correct)
             stats = self.stats[point.problem] = schedule.moved(stats, point.fraction, success)
             again = schedule.again(stats, self._expert_steps(point.problem))
-            return None if again is None else self._after(point.problem, again)
+            if again is not None:
+                return replace(self._after(point.problem, again), retry=True)
         return None
 
     def metrics(self, points: Sequence[StartPoint]) -> dict[str, float]:

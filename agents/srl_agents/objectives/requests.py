@@ -29,7 +29,7 @@ class GroupRequest:
     """Groups of the policy's own episodes.
 
     options: for the environment's ``reset``. size: episodes of one start. max_groups: sampling
-    stops at this many times the batch. min_std: a group counts if the std of its rewards is
+    stops at this many times the batch, without a schedule's further tries. min_std: a group counts if the std of its rewards is
     larger. form: makes groups of episodes, and of the expert's, by start. experts: whether the
     expert's episode from each start is wanted. continued: how many episodes of a start continue the
     expert steps that it is given, if not all of them. model_measure: whether the trained model

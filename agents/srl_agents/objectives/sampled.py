@@ -46,8 +46,8 @@ class Sampled(Objective):
     mask_truncated: completions that reach ``max_tokens`` are rewarded and compared, but not trained
     on.
     min_std: a group is trained on if the population std of its rewards is larger.
-    max_groups: sampling stops at this many times the batch; 1 never refills. With fewer groups than
-    the batch the step is shorter.
+    max_groups: sampling stops at this many times the batch; 1 never refills. A schedule's further
+    tries of a problem (BREAD) do not count. With fewer groups than the batch the step is shorter.
     aggregation: how tokens are averaged: "sequence", over each sequence and then over sequences;
     "token", over all tokens; "constant", the sum divided by the longest possible sequence.
     """

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 from srl_agents.collection.collector import Collector
 from srl_agents.collection.runners import LocalRollouts
+from srl_agents.methods.bread import Rescue
 from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartPoint, StartResult, StartSampler
 from srl_agents.objectives import GRPO
@@ -66,6 +67,21 @@ def test_the_cap_ends_a_search_that_finds_nothing() -> None:
 def test_a_cap_of_one_never_refills() -> None:
     objective = GRPO(reward_mode="srl", max_steps=1, group_size=2, max_groups=1.0)
     assert len(collected(Cycling(wrong_every=4), objective=objective).groups) == 4
+
+
+def test_a_schedule_tries_all_its_prefixes_where_nothing_refills() -> None:
+    objective = GRPO(group_size=2, max_groups=1.0)
+    starts = StartSampler(CountingEnv().problems, Starts(prefix=Rescue()), ())
+    found = collected(Cycling(wrong_every=1), 3, objective, starts)
+    tried = [
+        (start.options["problem"], start.options["start_step"]) for start in found.starts.values()
+    ]
+    three, four, five = (
+        [(0, 0), (0, 1), (0, 2)],
+        [(1, 0), (1, 2), (1, 3)],
+        [(2, 0), (2, 2), (2, 3), (2, 4)],
+    )
+    assert sorted(tried) == [*three, *four, *five]  # halves of 3, 4 and 5 steps
 
 
 def test_the_filter_is_by_deviation_not_by_difference() -> None:

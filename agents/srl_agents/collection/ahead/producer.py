@@ -150,9 +150,9 @@ class AheadSource(CollectorSource):
         ahead, found, tried = self.ahead, Collected(self.batch, request.min_std), list[StartPoint]()
         if self.starts.profile_due:
             self._profile(found, request)
-        most, idle, dropped = math.floor(self.batch * request.max_groups), 0.0, 0
+        left, idle, dropped = math.floor(self.batch * request.max_groups), 0.0, 0
         ahead.expected = max(ahead.expected, self.batch)
-        while (missing := min(self.batch - found.informative, most - len(tried))) > 0:
+        while (missing := min(self.batch - found.informative, left)) > 0:
             self._begin_more(found, request, len(tried) + dropped, missing)
             if not ahead.pending:
                 break  # no start is left
@@ -166,6 +166,7 @@ class AheadSource(CollectorSource):
             kept = {group.number: points[group.number] for group in groups if group not in old}
             self._add_groups(found, request, kept, groups)
             tried += kept.values()
+            left -= sum(not point.retry for point in kept.values())
             again = starmap(self.starts.record, self._results(found, kept))
             ahead.again += [point for point in again if point is not None]
         ahead.expected = len(tried)  # not what was dropped, or each drop would lead to more

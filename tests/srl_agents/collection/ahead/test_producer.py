@@ -14,6 +14,7 @@ from srl_agents.collection.collector import Collector
 from srl_agents.collection.runners import Job, Result, run_job
 from srl_agents.collection.stream import JobStream
 from srl_agents.collection.versioned import Versioned, Weights
+from srl_agents.methods.bread import Rescue
 from srl_agents.methods.stages import Starts
 from srl_agents.methods.starts import StartSampler
 from srl_agents.objectives import GRPO
@@ -131,6 +132,19 @@ def test_groups_without_a_signal_are_replaced_up_to_the_limit() -> None:
     learner = Learner(most=1, signal=False)
     found = learner.collect()
     assert (len(found.groups), found.informative) == (12, 0)  # max_groups is 3
+
+
+def test_further_tries_of_a_problem_follow_what_was_begun_and_take_no_place_of_new_ones() -> None:
+    learner = Learner(most=1, signal=False)
+    learner.starts = StartSampler(CountingEnv().problems, Starts(prefix=Rescue()), ())
+    objective = GRPO(group_size=2, max_groups=1.0)
+    updates = list[list[tuple[int, int]]]()
+    for update in range(1, 6):
+        source = learner.collector.source(learner.starts, 3, "train", update)
+        starts = objective.collect(learner.ahead.source(source)).starts.values()
+        updates.append([(s.options["problem"], s.options["start_step"]) for s in starts])
+    assert [sum(not given for _, given in tried) for tried in updates] == [3] * 5
+    assert {(0, 1), (1, 2), (2, 2)} <= set(updates[2])  # begun after the second update's
 
 
 def test_each_group_has_a_number_and_a_seed_of_its_own() -> None:
