@@ -81,8 +81,8 @@ class CollectorSource:
     def sample(self, request: GroupRequest) -> Collected:
         """Groups, sampled until ``batch`` count, or ``request.max_groups`` times the batch.
 
-        Starts that a schedule tries again come before new ones, and do not count. Before the starts of training are
-        drawn, they are profiled if that is due.
+        Starts that a schedule tries again come before new ones, and do not count. Before the
+        starts of training are drawn, they are profiled if that is due.
         """
         found, again = Collected(self.batch, request.min_std), list[StartPoint]()
         tried = list[StartPoint]()

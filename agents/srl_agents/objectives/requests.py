@@ -29,11 +29,12 @@ class GroupRequest:
     """Groups of the policy's own episodes.
 
     options: for the environment's ``reset``. size: episodes of one start. max_groups: sampling
-    stops at this many times the batch, without a schedule's further tries. min_std: a group counts if the std of its rewards is
-    larger. form: makes groups of episodes, and of the expert's, by start. experts: whether the
-    expert's episode from each start is wanted. continued: how many episodes of a start continue the
-    expert steps that it is given, if not all of them. model_measure: whether the trained model
-    measures the steps, after the rollout ("log-likelihood").
+    stops at this many times the batch, without a schedule's further tries. min_std: a group counts
+    if the std of its rewards is larger. form: makes groups of episodes, and of the expert's, by
+    start. experts: whether the expert's episode from each start is wanted. continued: how many
+    episodes of a start continue the expert steps that it is given, if not all of them.
+    model_measure: whether the trained model measures the steps, after the rollout ("log-
+    likelihood").
     """
 
     options: Mapping[str, Any]
