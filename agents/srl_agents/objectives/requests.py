@@ -33,8 +33,8 @@ class GroupRequest:
     if the std of its rewards is larger. form: makes groups of episodes, and of the expert's, by
     start. experts: whether the expert's episode from each start is wanted. continued: how many
     episodes of a start continue the expert steps that it is given, if not all of them.
-    model_measure: whether the trained model measures the steps, after the rollout ("log-
-    likelihood").
+    model_measure: whether the trained model measures the steps, after the rollout
+    ("log-likelihood").
     """
 
     options: Mapping[str, Any]
